@@ -1,0 +1,189 @@
+"""``fer ablate``: train what a study still lacks."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fer_cli.cli.options import (
+    DEFAULT_RESULTS,
+    DataName,
+    DataRoot,
+    Profile,
+    Results,
+    Seeds,
+    StudyName,
+    data_root_or_default,
+    parse_seeds,
+    thread_count,
+)
+from fer_cli.cli.screen import duration, progress_bar, say
+
+if TYPE_CHECKING:
+    from fer_cli.ablate import Item, Plan, Summary
+    from fer_cli.config import Machine
+
+
+def ablate(
+    study: StudyName,
+    data: DataName = None,
+    profile: Profile = None,
+    seeds: Seeds = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; may be given again.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print every run, what sets it apart and its state; train nothing.")
+    ] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run, keep nothing.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs trained at once; threads are divided.")] = 1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    no_track: Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto (bf16 where it is fast), fp32 or bf16.")] = "auto",
+    results: Results = DEFAULT_RESULTS,
+    data_root: DataRoot = None,
+) -> None:
+    """Train every run of a study that is not done yet; the same command continues after any interruption."""
+    from pydantic import ValidationError
+
+    from fer_cli.ablate import make_plan, run_plan
+    from fer_cli.config import Machine
+    from fer_cli.errors import StudyError
+    from fer_cli.study import DEFAULT_PROFILE, Choice
+    from fer_cli.yamls import explain
+
+    try:
+        machine = Machine(
+            data_root=data_root_or_default(data_root),
+            results=results,
+            device=device,  # type: ignore[arg-type]
+            precision=precision,  # type: ignore[arg-type]
+            threads=max(1, thread_count() // jobs),
+            track=not no_track,
+        )
+    except ValidationError as error:
+        raise StudyError(f"--{explain(error, Machine)}") from None
+    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
+    planned = make_plan(study, choice, machine, tuple(only or ()))
+    if plan:
+        print_plan(planned, machine, jobs)
+        return
+    if smoke:
+        run_smoke(planned, machine)
+        return
+    signal.signal(signal.SIGTERM, on_sigterm)
+    began = time.monotonic()
+    with Watch(planned, machine, jobs) as watch:
+        summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
+    print_summary(planned, summary, time.monotonic() - began)
+    if not summary.ok:
+        raise typer.Exit(1)
+
+
+def on_sigterm(signum: int, frame: object) -> None:
+    """Turn SIGTERM into an orderly end: the run under way is marked as killed."""
+    raise SystemExit(128 + signum)
+
+
+def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
+    """Print one line per run to stdout and the totals to stderr."""
+    from fer_cli.ablate import estimate
+
+    times = estimate(plan, machine)
+    typer.echo("run_id\tstate\testimate\trun\tdiffers from " + plan.study.report.against)
+    for item in plan.items:
+        state = item.folder.status
+        left = "" if state == "done" else duration(times[item.run_id])
+        differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
+        typer.echo(f"{item.run_id}\t{state}\t{left}\t{item.run.title}\t{differs}")
+    known = [seconds for seconds in times.values() if seconds is not None]
+    total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
+    say(f"{len(plan.items)} runs, {len(plan.items) - len(times)} done, {len(times)} to train; time: {total}")
+    say(f"next: fer ablate --study {plan.study.name}{chosen(plan)}")
+
+
+def chosen(plan: Plan) -> str:
+    """Return the options that lead to the same plan."""
+    text = f" --data {plan.choice.data}" if plan.choice.data else ""
+    text += f" --profile {plan.choice.profile}" if plan.choice.profile != "small" else ""
+    return text + (f" --seeds {','.join(map(str, plan.choice.seeds))}" if plan.choice.seeds else "")
+
+
+def run_smoke(plan: Plan, machine: Machine) -> None:
+    """Train one batch of each run under a progress bar."""
+    from fer_cli.ablate import smoke_plan
+
+    with progress_bar() as bar:
+        task = bar.add_task("one batch each", total=len(plan.items))
+        smoke_plan(plan, machine, lambda _: bar.advance(task))
+    say(f"{len(plan.items)} runs each trained, validated and predicted one batch")
+    say(f"next: fer ablate --study {plan.study.name}{chosen(plan)}")
+
+
+class Watch:
+    """Shows progress by looking at run folders, whatever executor works on them."""
+
+    def __init__(self, plan: Plan, machine: Machine, jobs: int) -> None:
+        from fer_cli.ablate import estimate
+
+        self.plan, self.plain = plan, not sys.stderr.isatty()
+        self.todo = [item for item in plan.items if item.folder.status not in {"done", "failed"}]
+        self.finished = 0
+        self.began = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+        known = list(estimate(plan, machine).values())
+        if self.todo:
+            total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
+            say(f"{plan.title}: {len(self.todo)} of {len(plan.items)} runs to train; expected time {duration(total)}")
+
+    def __enter__(self) -> Watch:
+        """Start looking."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop looking."""
+        self._over.set()
+        self._thread.join()
+
+    def done(self, item: Item, status: str) -> None:
+        """Note a finished run; on a plain stream, print a line with the time left."""
+        self.finished += 1
+        if not self.plain:
+            return
+        text = status
+        if status == "done":
+            result = item.folder.result()
+            text = f"accuracy {result['metrics']['test']['accuracy']:.3f} in {duration(result['seconds']['total'])}"
+        elapsed = time.monotonic() - self.began
+        left = elapsed / self.finished * max(0, len(self.todo) - self.finished)
+        say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")
+
+    def _show(self) -> None:
+        with progress_bar() as bar:
+            runs = bar.add_task(f"{self.plan.study.name}: runs", total=len(self.todo))
+            epochs = bar.add_task("epochs", total=sum(item.run.config.train.epochs for item in self.todo))
+            while not self._over.wait(1.0):
+                if self.plain:
+                    continue
+                bar.update(runs, completed=self.finished)
+                bar.update(epochs, completed=sum(item.folder.epochs_done() for item in self.todo))
+
+
+def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:
+    """Say what was done, what failed and where to read why, and what to type next."""
+    for title, text in summary.warnings:
+        say(f"warning: {title}: {text}")
+    for title, message, trace in summary.failures:
+        say(f"failed: {title}: {message} (traceback: {trace})")
+    counts = summary.counts
+    line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
+    elsewhere = f", {counts['running']} running elsewhere" if counts["running"] else ""
+    say(f"{line}{elsewhere}; {duration(seconds)}")
+    again = f"fer ablate --study {plan.study.name}{chosen(plan)} --retry-failed"
+    say(f"next: {f'fer report --study {plan.study.name}' if summary.ok else again}")

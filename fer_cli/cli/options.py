@@ -1,0 +1,51 @@
+"""Options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_cli.errors import StudyError
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option("--data-root", help="Where built data sets live. [default: $FER_DATA or ~/.local/share/fer]"),
+]
+Results = Annotated[
+    Path, typer.Option("--results", envvar="FER_RESULTS", help="Results folder: runs, tables, MLflow store.")
+]
+StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
+DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]
+Profile = Annotated[str | None, typer.Option("--profile", "-p", help="How large: smoke, small or paper. [default: small]")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5) or a list (0,2,4) instead of the study's.")]
+
+DEFAULT_RESULTS = Path("results")
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...] | None:
+    """Return seeds from ``"5"`` (0-4) or ``"0,2,4"``; raises StudyError on anything else."""
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise StudyError(f"--seeds {text}: give a number of seeds (5) or a list (0,2,4)") from None
+    seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise StudyError(f"--seeds {text}: at least one seed, none negative, none twice")
+    return seeds
+
+
+def data_root_or_default(given: Path | None) -> Path:
+    """Return the data root."""
+    from fer_cli.config import default_data_root
+
+    return given.expanduser() if given is not None else default_data_root()
+
+
+def thread_count() -> int:
+    """Return the processor threads this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

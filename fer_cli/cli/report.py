@@ -1,0 +1,47 @@
+"""``fer report``: the table of a study, from run folders."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from fer_cli.cli.options import (
+    DEFAULT_RESULTS,
+    DataName,
+    DataRoot,
+    Profile,
+    Results,
+    Seeds,
+    StudyName,
+    data_root_or_default,
+    parse_seeds,
+)
+from fer_cli.cli.screen import say
+
+
+def report(
+    study: StudyName,
+    data: DataName = None,
+    profile: Profile = None,
+    seeds: Seeds = None,
+    results: Results = DEFAULT_RESULTS,
+    data_root: DataRoot = None,
+) -> None:
+    """Print a study's table and write it as .md, .csv and .tex; without options, of what was trained last."""
+    from fer_cli.report import make_report
+
+    root = data_root_or_default(data_root)
+    written = make_report(study, results, root, data, profile, parse_seeds(seeds))
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(written.markdown))
+    else:
+        typer.echo(written.markdown)
+    say("written: " + ", ".join(str(path) for path in written.files))
+    if written.missing:
+        say(f"{written.missing} of {written.planned} runs are not done; next: fer ablate --study {study}")
+    else:
+        say("next: mlflow ui --backend-store-uri sqlite:///results/mlflow.db")

@@ -1,0 +1,69 @@
+"""What goes to the screen: data to stdout, talk to stderr, progress bars on a terminal and plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+Item = TypeVar("Item")
+
+
+def say(text: str) -> None:
+    """Print a line of talk to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def stderr_console() -> Console:
+    """Return a rich console on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Give a rich progress display with time left; it stays silent where stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = stderr_console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        yield bar
+
+
+def with_progress(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+    """Yield ``items`` under a progress bar; on a plain stream, print a line every ten seconds."""
+    plain = not sys.stderr.isatty()
+    spoken = time.monotonic()
+    with progress_bar() as bar:
+        task = bar.add_task(title, total=total)
+        for count, item in enumerate(items, start=1):
+            yield item
+            bar.advance(task)
+            if plain and time.monotonic() - spoken > 10:
+                spoken = time.monotonic()
+                say(f"{title}: {count} of {total}")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in words people use, e.g. ``1 h 05 min``; ``unknown`` for None."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,1 @@
+"""Data sets: cards, importers, built sets, splits, planted noise and batches."""

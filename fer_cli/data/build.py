@@ -1,0 +1,142 @@
+"""From a source folder to a built set: scan, decode, compare with the card, write whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from fer_cli import __version__
+from fer_cli.data.cards import Card, load_card
+from fer_cli.data.importers import IMPORTERS
+from fer_cli.data.importers.found import Found
+from fer_cli.data.manifest import COLUMNS, SetInfo, fingerprint, write_set
+from fer_cli.errors import DataError, nearest
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+"""Wraps an iterable of known length, e.g. in a progress bar."""
+
+ALLOW = "pass --allow-incomplete to build without them"
+
+
+def preprocessing_steps(card: Card) -> list[dict[str, Any]]:
+    """Return the recorded steps from a source file to a packed image."""
+    return [
+        {"step": "decode", "colour": "grey"},
+        {"step": "resize", "size": card.image_size, "interpolation": "area", "when": "the size differs"},
+    ]
+
+
+def decode_grey(file: Path, size: int) -> tuple[np.ndarray | None, str]:
+    """Return a (size, size) uint8 grey image, or None where it cannot be decoded, and the file's sha256."""
+    content = file.read_bytes()
+    buffer = np.frombuffer(content, np.uint8)
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE) if len(buffer) else None
+    except cv2.error:
+        image = None
+    if image is not None and image.shape != (size, size):
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return image, hashlib.sha256(content).hexdigest()
+
+
+def differences_from_card(card: Card, kept: list[Found]) -> list[str]:
+    """Return how the kept images differ from what the card expects, a phrase each; empty when nothing differs."""
+    counts = Counter(image.label for image in kept)
+    differences = [
+        f"{label} {counts[label]} (card: {expected})" for label, expected in card.counts.items() if counts[label] != expected
+    ]
+    subjects = len({image.subject for image in kept})
+    if subjects != card.subjects:
+        differences.append(f"subjects {subjects} (card: {card.subjects})")
+    sequences = len({image.sequence for image in kept})
+    if card.sequences is not None and sequences != card.sequences:
+        differences.append(f"sequences {sequences} (card: {card.sequences})")
+    return differences
+
+
+def build_set(
+    name: str,
+    source: Path,
+    data_root: Path,
+    allow_incomplete: bool = False,
+    progress: Progress = lambda items, _: items,
+) -> SetInfo:
+    """Build data set ``name`` from ``source`` into ``data_root`` and return what was built.
+
+    Raises DataError, leaving nothing behind, when the card or importer is unknown, the folder holds no images or unknown
+    classes, and, unless ``allow_incomplete``, when images cannot be decoded or counts differ from the card's.
+    """
+    card = load_card(name)
+    if name not in IMPORTERS:
+        raise DataError(f"data set '{name}' has a card but no importer{nearest(name, IMPORTERS)}")
+    source = source.expanduser().resolve()
+    found = IMPORTERS[name](source, card)
+    if not found:
+        raise DataError(f"{source}: no images in it; expected class folders {', '.join(card.folders)} with image files")
+    with ThreadPoolExecutor() as pool:
+        decoded = list(progress(pool.map(lambda image: decode_grey(image.file, card.image_size), found), len(found)))
+    readable = [image is not None for image, _ in decoded]
+    unreadable = [str(f.file.relative_to(source)) for f, ok in zip(found, readable, strict=True) if not ok]
+    kept = [f for f, ok in zip(found, readable, strict=True) if ok]
+    if unreadable and not allow_incomplete:
+        named = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
+        raise DataError(f"{len(unreadable)} of {len(found)} images in {source} cannot be read: {named}; {ALLOW}")
+    differences = differences_from_card(card, kept)
+    if differences and not allow_incomplete:
+        raise DataError(f"{source} differs from the card of {name}: {', '.join(differences)}; {ALLOW}")
+    if not kept:
+        raise DataError(f"{source}: none of {len(found)} images can be read")
+    images = np.stack([image for image, _ in decoded if image is not None])
+    hashes = [sha for image, sha in decoded if image is not None]
+    rows = [
+        (f.sample, f.file.relative_to(source).as_posix(), f.label, f.subject, f.sequence, f.frame, f.split, sha)
+        for f, sha in zip(kept, hashes, strict=True)
+    ]
+    manifest = pd.DataFrame(rows, columns=list(COLUMNS))
+    counts = Counter(manifest["label"])
+    steps = preprocessing_steps(card)
+    info = SetInfo(
+        name=name,
+        title=card.title,
+        card_version=card.version,
+        licence=card.licence,
+        classes=card.classes,
+        counts={label: counts[label] for label in card.classes},
+        subjects=manifest["subject"].nunique(),
+        image_size=card.image_size,
+        preprocessing=steps,
+        found=len(found),
+        kept=len(kept),
+        unreadable=unreadable,
+        differences=differences,
+        fingerprint=fingerprint(manifest, images, steps),
+        fer_version=__version__,
+    )
+    place_set(data_root, info, manifest, images)
+    return info
+
+
+def place_set(data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> None:
+    """Write the set under a temporary name and move it into place; an older build is replaced only at the end."""
+    data_root.mkdir(parents=True, exist_ok=True)
+    draft = data_root / f".{info.name}.{os.getpid()}.tmp"
+    final, old = data_root / info.name, data_root / f".{info.name}.{os.getpid()}.old"
+    try:
+        draft.mkdir()
+        write_set(draft, info, manifest, images)
+        if final.exists():
+            final.rename(old)
+        draft.rename(final)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

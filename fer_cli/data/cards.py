@@ -1,0 +1,80 @@
+"""Data cards: ``data_cards/<name>.md``, YAML front matter read by this model, prose read by people.
+
+The card is the only place that maps a data set's own class names to ours, and that says how many images it should hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError, model_validator
+
+from fer_cli.config import Section
+from fer_cli.errors import DataError, nearest
+from fer_cli.places import shipped
+from fer_cli.yamls import explain, parse_yaml
+
+CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+"""The basic expressions in our order; a card lists those it has in this order, then its own."""
+
+
+class Card(Section):
+    """The machine-read part of a data card."""
+
+    name: str
+    title: str
+    version: int = Field(ge=1)
+    """Raised when the importer or the expected content changes."""
+    licence: str
+    access: str
+    """How a reader obtains the data."""
+    redistributable: bool
+    classes: list[str]
+    """Label names in code order."""
+    folders: dict[str, str]
+    """The data set's own class folder -> our label name."""
+    counts: dict[str, int]
+    """Images per label name."""
+    subjects: int = Field(ge=1)
+    sequences: int | None = Field(None, ge=1)
+    image_size: int = Field(ge=8)
+    """Side in pixels of the packed images."""
+    colour: str
+    protocol: str
+    defects: list[str] = []
+    citation: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Card:
+        canonical = [label for label in CANONICAL if label in self.classes]
+        if [label for label in self.classes if label in CANONICAL] != canonical:
+            raise ValueError(f"classes: basic expressions stand in the order {canonical}")
+        if set(self.counts) != set(self.classes):
+            raise ValueError("counts: one number per class is needed")
+        if unknown := sorted(set(self.folders.values()) - set(self.classes)):
+            raise ValueError(f"folders: {', '.join(unknown)} is not in classes")
+        return self
+
+
+def card_names() -> list[str]:
+    """Return the names of all shipped cards."""
+    return sorted(path.stem for path in shipped("data_cards").glob("*.md"))
+
+
+def load_card(name: str) -> Card:
+    """Return the card of data set ``name``; raises DataError for an unknown name or a malformed card."""
+    path = shipped("data_cards") / f"{name}.md"
+    if not path.is_file():
+        raise DataError(f"no data card named '{name}'{nearest(name, card_names())}")
+    return read_card(path)
+
+
+def read_card(path: Path) -> Card:
+    """Return the card in a file; raises DataError when its front matter is missing or wrong."""
+    parts = path.read_text(encoding="utf-8").split("---\n", 2)
+    if len(parts) != 3 or parts[0].strip():
+        raise DataError(f"{path.name}: a card starts with YAML front matter between two '---' lines")
+    try:
+        return Card.model_validate(parse_yaml(parts[1], path.name, DataError))
+    except ValidationError as error:
+        raise DataError(f"{path.name}: {explain(error, Card)}") from None

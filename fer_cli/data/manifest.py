@@ -1,0 +1,110 @@
+"""A built data set on disk: ``manifest.parquet``, ``images.npy`` and ``set.json`` in ``<data root>/<name>/``.
+
+The manifest has one row per image, in the order of the packed array: sample, file, label (a name), subject, sequence,
+frame, split (official part or "none"), sha256 of the source file. The fingerprint covers both, and the preprocessing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from fer_cli.config import Section
+from fer_cli.errors import DataError
+
+COLUMNS = ("sample", "file", "label", "subject", "sequence", "frame", "split", "sha256")
+
+
+class SetInfo(Section):
+    """What ``set.json`` says of a built set."""
+
+    name: str
+    title: str
+    card_version: int
+    licence: str
+    classes: list[str]
+    """Label names in code order."""
+    counts: dict[str, int]
+    subjects: int
+    image_size: int
+    preprocessing: list[dict[str, Any]]
+    """Steps from source file to packed array, in order."""
+    found: int
+    kept: int
+    unreadable: list[str]
+    """Source files that could not be decoded and were left out by explicit choice."""
+    differences: list[str]
+    """How the counts differ from the card's."""
+    fingerprint: str
+    fer_version: str
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """A built set, ready to use."""
+
+    info: SetInfo
+    manifest: pd.DataFrame
+    images: np.ndarray
+    """(N, S, S) uint8, memory-mapped."""
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Return labels as positions in ``info.classes``: (N,) int64. For computing only; never stored."""
+        order = {label: code for code, label in enumerate(self.info.classes)}
+        return self.manifest["label"].map(order).to_numpy(dtype=np.int64)
+
+
+def fingerprint(manifest: pd.DataFrame, images: np.ndarray, preprocessing: list[dict[str, Any]]) -> str:
+    """Return 16 hex digits over every manifest cell, every pixel and the preprocessing; independent of file formats."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps(preprocessing, sort_keys=True).encode())
+    for column in COLUMNS:
+        digest.update("\x1f".join([column, *manifest[column].astype(str)]).encode() + b"\x1e")
+    digest.update(f"{images.shape}{images.dtype}".encode())
+    digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()[:16]
+
+
+def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> None:
+    """Write the three files into an existing, empty folder."""
+    np.save(folder / "images.npy", images, allow_pickle=False)
+    manifest.to_parquet(folder / "manifest.parquet", index=False)
+    (folder / "set.json").write_text(json.dumps(info.model_dump(), indent=1) + "\n", encoding="utf-8")
+
+
+def how_to_build(name: str) -> str:
+    """Return the sentence that tells a user how to get a missing set."""
+    return f"build it with: fer data build {name} --from FOLDER"
+
+
+def load_info(data_root: Path, name: str) -> SetInfo:
+    """Return what is known of a built set; raises DataError when it is not built or its files are not whole."""
+    folder = data_root / name
+    if not (folder / "set.json").is_file():
+        raise DataError(f"data set '{name}' is not built under {data_root}; {how_to_build(name)}")
+    try:
+        return SetInfo.model_validate_json((folder / "set.json").read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError):
+        raise DataError(f"{folder / 'set.json'}: not written by this version; {how_to_build(name)}") from None
+
+
+def load_set(data_root: Path, name: str) -> FaceSet:
+    """Return a built set with its images memory-mapped; raises DataError when it is missing or its parts disagree."""
+    info = load_info(data_root, name)
+    folder = data_root / name
+    try:
+        manifest = pd.read_parquet(folder / "manifest.parquet")
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: cannot be read ({error}); {how_to_build(name)}") from None
+    if len(manifest) != len(images) or len(images) != info.kept or images.dtype != np.uint8:
+        raise DataError(f"{folder}: manifest, images and set.json disagree; {how_to_build(name)}")
+    return FaceSet(info, manifest, images)

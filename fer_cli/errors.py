@@ -1,0 +1,39 @@
+"""What can go wrong by the user's doing, as one small tree.
+
+    FerError                 one line for the user, exit code 2
+    ├── StudyError           a study YAML, its names or its settings
+    ├── DataError            a card, a source folder or a built data set
+    └── ResultsError         the results folder: claims, run folders, tables
+
+Commands never catch these; ``fer_cli.cli.main`` prints ``error: <message>`` and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FerError(Exception):
+    """A mistake the user can mend: the message says what, where, and how to fix it, in one line."""
+
+
+class StudyError(FerError):
+    """A study YAML, a name in it, or a setting it gives is wrong."""
+
+
+class DataError(FerError):
+    """A card, a source folder or a built data set is missing or wrong."""
+
+
+class ResultsError(FerError):
+    """The results folder cannot be used, or does not hold what was asked for."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean a, b?"`` for the known names closest to ``word``, or all of them when none is close."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; known: {', '.join(names)}" if names else ""

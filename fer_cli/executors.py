@@ -1,0 +1,194 @@
+"""EXECUTORS: ways to work through a list of runs. All keep one contract.
+
+Every job gets an outcome; a run that fails is recorded and stops nothing; a run that another process works on is left to
+it; an interruption (Ctrl-C, SIGTERM) ends the run under way as killed and passes on. A full or read-only disk stops all,
+since no later run could be kept either.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.runs import RunFolder
+from fer_cli.tracking import Mirror, RunTracker
+
+STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+"""No room, or no right to write: the whole study stops."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to train, with all a worker process needs."""
+
+    run_id: str
+    title: str
+    config: RunConfig
+    fingerprint: str
+    machine: Machine
+    mirror: Mirror | None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    run_id: str
+    title: str
+    status: Literal["done", "failed", "elsewhere"]
+    """``elsewhere``: another process has claimed it."""
+    message: str = ""
+    """Of a failed run, the last line of its traceback."""
+
+
+def execute(job: Job) -> Outcome:
+    """Train one run under its claim and leave ``result.json`` or ``error.txt`` in its folder."""
+    from fer_cli.learning.figures import draw_run
+    from fer_cli.learning.train import train_run
+    from fer_cli.metrics import HEADLINE
+    from fer_cli.provenance import provenance
+
+    folder = RunFolder(job.machine.results, job.run_id)
+    with folder.claim() as mine:
+        if not mine:
+            return Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere")
+        folder.write_config(job.config)
+        tracker = RunTracker(job.mirror, folder)
+        with logged_to(folder):
+            tracker.begin(job.title, job.config, dict(job.tags))
+            try:
+                content = train_run(job.config, job.machine, folder.path, tracker.epoch)
+                identity = {"run_id": job.run_id, "fingerprint": job.fingerprint}
+                result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
+                draw_run(folder.path, result)
+                folder.write_result(result)
+            except (KeyboardInterrupt, SystemExit):
+                tracker.end("KILLED")
+                raise
+            except Exception as error:  # whatever a run dies of is its own affair, recorded and reported
+                if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+                    tracker.end("FAILED")
+                    raise
+                folder.write_error(traceback.format_exc())
+                logging.getLogger("fer").error("failed: %s", error)
+                tracker.end("FAILED")
+                return Outcome(job.run_id, job.title, "failed", last_line(error))
+            test = result["metrics"]["test"]
+            tracker.end("FINISHED", {f"test/{name}": test[name] for name in HEADLINE})
+    return Outcome(job.run_id, job.title, "done")
+
+
+def last_line(error: BaseException) -> str:
+    """Return ``Type: message`` in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+class logged_to:
+    """Send the ``fer`` log to ``log.txt`` of a run while it lasts."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.handler = logging.FileHandler(folder.file("log.txt"), encoding="utf-8")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def __enter__(self) -> None:
+        """Attach the file."""
+        logger = logging.getLogger("fer")
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        logger.addHandler(self.handler)
+
+    def __exit__(self, *_: object) -> None:
+        """Detach and close it."""
+        logging.getLogger("fer").removeHandler(self.handler)
+        self.handler.close()
+
+
+def serial(jobs: list[Job], workers: int, done: Callable[[Outcome], None]) -> None:
+    """Work through the jobs in this process, one after another."""
+    for job in jobs:
+        done(execute(job))
+
+
+def processes(jobs: list[Job], workers: int, done: Callable[[Outcome], None]) -> None:
+    """Work through the jobs in ``workers`` processes.
+
+    When a worker dies outright (killed by the system, a crash in a library) the runs it and its neighbours held are told
+    apart by their claims, the dead one's is recorded as failed, and the rest goes on in fresh processes.
+    """
+    waiting = list(jobs)
+    while waiting:
+        left = waiting
+        waiting = []
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(os.getpid(),))
+        try:
+            futures = {pool.submit(execute, job): job for job in left}
+            waiting = collect(futures, done)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def collect(futures: dict[Future[Outcome], Job], done: Callable[[Outcome], None]) -> list[Job]:
+    """Report finished jobs as they come; return those to try again after a worker died."""
+    pending: Iterable[Future[Outcome]] = set(futures)
+    again: list[Job] = []
+    while pending:
+        finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in finished:
+            try:
+                done(future.result())
+            except BrokenProcessPool:
+                again.append(futures[future])
+    if again:
+        died = [job for job in again if RunFolder(job.machine.results, job.run_id).status == "stale"]
+        for job in died or again[:1]:
+            folder = RunFolder(job.machine.results, job.run_id)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.write_error("The worker process died while this run was training (killed, or out of memory?).\n")
+            folder.file("claim.json").unlink(missing_ok=True)
+            again.remove(job)
+            done(Outcome(job.run_id, job.title, "failed", "the worker process died (killed, or out of memory?)"))
+    return again
+
+
+def start_worker(parent: int) -> None:
+    """Prepare a worker process: end on SIGTERM as on Ctrl-C, and never outlive the parent."""
+    signal.signal(signal.SIGTERM, end_on_sigterm)
+    threading.Thread(target=watch_parent, args=(parent,), daemon=True).start()
+
+
+def watch_parent(parent: int) -> None:
+    """End this process at once when its parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def end_on_sigterm(signum: int, frame: Any) -> None:
+    """Turn SIGTERM into an orderly end."""
+    raise SystemExit(128 + signum)
+
+
+EXECUTORS: dict[str, Callable[[list[Job], int, Callable[[Outcome], None]], None]] = {
+    "serial": serial,
+    "processes": processes,
+}

@@ -1,0 +1,1 @@
+"""Training: losses, relabelling, the Lightning module and ``train_run``."""

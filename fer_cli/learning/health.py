@@ -1,0 +1,50 @@
+"""Does the module under study do anything? Numbers per epoch, and a warning when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from fer_cli.config import LearningConfig
+from fer_cli.learning.losses import low_group
+
+BINS = 10
+INERT_SPREAD = 0.01
+"""Below this standard deviation over an epoch's images, importance weights are called equal."""
+
+
+def attention_health(alpha: Tensor, beta: float) -> dict[str, float]:
+    """Return mean, deviation, high-low gap and a ten-bin histogram (image counts) of an epoch's alpha (N,)."""
+    low = low_group(alpha, beta)
+    gap = float(alpha[~low].mean() - alpha[low].mean()) if bool(low.any()) and bool((~low).any()) else 0.0
+    counts = torch.histc(alpha.float(), BINS, 0.0, 1.0).int().tolist()
+    histogram = {f"alpha/hist_{i / BINS:.1f}": float(count) for i, count in enumerate(counts)}
+    return {"alpha/mean": float(alpha.mean()), "alpha/sd": float(alpha.std()), "alpha/gap": gap, **histogram}
+
+
+def relabel_counts(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, int]:
+    """Return how many labels changed, and how many of those changes put a wrong label right or broke a right one."""
+    changed = before != after
+    return {
+        "relabel/count": int(changed.sum()),
+        "relabel/fixed": int((changed & (after == truth)).sum()),
+        "relabel/broken": int((changed & (before == truth)).sum()),
+    }
+
+
+def inert_warnings(rows: Sequence[Mapping[str, float]], config: LearningConfig, epochs: int) -> list[str]:
+    """Return a sentence for each switched-on part that did nothing over a whole training."""
+    warnings = []
+    if config.parts.attention and rows[-1]["alpha/sd"] < INERT_SPREAD:
+        mean, spread = rows[-1]["alpha/mean"], rows[-1]["alpha/sd"]
+        warnings.append(f"importance weights are inert: all about {mean:.2f} (sd {spread:.4f}) in the last epoch")
+    start = config.first_relabel_epoch(epochs)
+    if config.parts.relabels and start > epochs:
+        warnings.append(f"relabelling is inert: it starts in epoch {start} of {epochs}")
+    elif config.parts.relabels and not any(row["relabel/count"] for row in rows):
+        warnings.append("relabelling is inert: no label was replaced")
+    if config.parts.calibrates and not any(row["loss/calibration"] for row in rows):
+        warnings.append("the calibration loss is inert: it was zero in every epoch")
+    return warnings

@@ -1,0 +1,88 @@
+"""Losses of the self-cure family (Fan 2025, Eq 1, 2, 5; Wang 2020), as functions of logits, alpha and labels.
+
+Shapes: logits (B, K) float32, alpha (B,) float32 in (0, 1), labels (B,) int64. All return a scalar.
+What differs from the article: Eq 5 is summed over the misclassified images of the batch and divided by the batch size
+(its index starts at 0 and its sum grows with the batch); the other readings are options.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fer_cli.config import LearningConfig
+
+
+def decision_logits(logits: Tensor, alpha: Tensor | None, config: LearningConfig) -> Tensor:
+    """Return the logits that decide and are trained: alpha x logits where the method weighs logits, else the raw ones."""
+    if alpha is None or not config.parts.weighs_logits:
+        return logits
+    return alpha.unsqueeze(1) * logits
+
+
+def high_group_size(n: int, beta: float) -> int:
+    """Return how many of ``n`` images form the high-importance group: floor(beta x n)."""
+    return math.floor(beta * n + 1e-9)
+
+
+def low_group(alpha: Tensor, beta: float) -> Tensor:
+    """Return a (B,) bool mask of the low-importance group: all but the floor(beta x B) largest alpha."""
+    mask = torch.ones_like(alpha, dtype=torch.bool)
+    order = torch.argsort(alpha, descending=True, stable=True)
+    mask[order[: high_group_size(len(alpha), beta)]] = False
+    return mask
+
+
+def rank_regularisation(alpha: Tensor, beta: float, margin: float) -> Tensor:
+    """Return max(0, margin - (mean of high alpha - mean of low alpha)), Eq 2; 0 when a group is empty."""
+    low = low_group(alpha, beta)
+    if bool(low.all()) or not bool(low.any()):
+        return alpha.sum() * 0.0
+    return F.relu(margin - (alpha[~low].mean() - alpha[low].mean()))
+
+
+def calibration_loss(logits: Tensor, alpha: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
+    """Return Eq 5: 1 - alpha summed over the images whose arg max of ``logits`` is not their label.
+
+    Minimising it raises alpha on misclassified images: it opposes the weighted cross-entropy's tendency to shrink the
+    weight of hard images. ``cs_loss: reversed`` sums alpha instead.
+    """
+    wrong = logits.detach().argmax(1) != labels
+    each = alpha if config.cs_loss == "reversed" else 1.0 - alpha
+    total = (each * wrong).sum()
+    if config.cs_reduction == "batch":
+        return total / len(labels)
+    if config.cs_reduction == "mean_wrong":
+        return total / wrong.sum().clamp(min=1)
+    return total
+
+
+def method_loss(logits: Tensor, alpha: Tensor | None, labels: Tensor, config: LearningConfig) -> dict[str, Tensor]:
+    """Return the loss under ``loss`` and its parts under their names, for the arm that ``config`` describes.
+
+    ``ce``: cross-entropy. ``scn``: weighted-logit cross-entropy + rank term. ``cs``: alpha-weighted mean of cross-entropy
+    + Eq 5. ``scn-cs``: weighted-logit cross-entropy + Eq 5. ``logits`` are the raw ones.
+    """
+    decided = decision_logits(logits, alpha, config)
+    if alpha is None:
+        loss = F.cross_entropy(decided, labels)
+        return {"loss": loss, "ce": loss.detach()}
+    if config.parts.weighs_logits:
+        ce = F.cross_entropy(decided, labels)
+    else:
+        ce = (alpha * F.cross_entropy(decided, labels, reduction="none")).sum() / alpha.sum()
+    parts = {"ce": ce.detach()}
+    loss = ce
+    if config.parts.calibrates:
+        calibration = calibration_loss(decided, alpha, labels, config)
+        parts["calibration"] = calibration.detach()
+        loss = loss + calibration
+    if config.uses_rank:
+        rank = rank_regularisation(alpha, config.beta, config.rank_margin)
+        parts["rank"] = rank.detach()
+        gamma = config.rank_gamma
+        loss = loss + rank if config.rank_form == "sum" else gamma * rank + (1 - gamma) * loss
+    return {"loss": loss, **parts}

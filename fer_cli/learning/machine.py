@@ -1,0 +1,49 @@
+"""What this machine can do, found out and not assumed: device, precision, memory layout, threads."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from fer_cli.config import Machine
+from fer_cli.errors import ResultsError
+
+
+@dataclass(frozen=True)
+class Means:
+    """How a run is computed here."""
+
+    device: str
+    bf16: bool
+    channels_last: bool
+    threads: int
+
+    @property
+    def precision(self) -> str:
+        """Lightning's name of the precision."""
+        return "bf16-mixed" if self.bf16 else "32-true"
+
+    def record(self) -> dict[str, Any]:
+        """Return what a result says of the machine."""
+        name = torch.cuda.get_device_name() if self.device == "cuda" else platform.processor() or platform.machine()
+        return {**asdict(self), "precision": "bf16" if self.bf16 else "fp32", "processor": name}
+
+
+def has_fast_bf16(device: str) -> bool:
+    """Return whether bf16 matrix units are there: AMX tiles or AVX-512 BF16 on a CPU, Ampere or newer on a GPU."""
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def choose_means(machine: Machine) -> Means:
+    """Return device, precision and layout for ``machine``; raises ResultsError when a GPU is asked for and missing."""
+    cuda = torch.cuda.is_available()
+    if machine.device == "cuda" and not cuda:
+        raise ResultsError("--device cuda: no CUDA GPU is visible to PyTorch here; use --device cpu")
+    device = "cuda" if cuda and machine.device != "cpu" else "cpu"
+    bf16 = machine.precision == "bf16" or (machine.precision == "auto" and has_fast_bf16(device))
+    return Means(device, bf16, channels_last=bf16 or device == "cuda", threads=machine.threads)

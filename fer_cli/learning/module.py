@@ -1,0 +1,158 @@
+"""The LightningModule: one loop for every arm. What an arm does is said by its LearningConfig.
+
+Labels live here, not in the data set: ``label_given`` as the run got them (noise included) and ``label_current`` as
+relabelling left them. Both are buffers, so they are part of every checkpoint, and relabelling can only ever reach the
+training part. All randomness of an epoch is seeded from (seed, epoch): a resumed run equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fer_cli.config import RunConfig
+from fer_cli.data.augment import augment
+from fer_cli.data.datamodule import Batch, RunData
+from fer_cli.learning.health import attention_health, relabel_counts
+from fer_cli.learning.losses import decision_logits, method_loss
+from fer_cli.learning.relabel import relabelled
+from fer_cli.metrics import score
+from fer_cli.models.scn import Recogniser, Scores
+from fer_cli.seeds import derive_seed
+
+
+class FerModule(pl.LightningModule):
+    """Trains a Recogniser by the method of ``config`` and logs, each epoch, its scores and the health of its parts."""
+
+    label_given: Tensor
+    label_current: Tensor
+    label_true: Tensor
+
+    def __init__(self, model: Recogniser, config: RunConfig, data: RunData) -> None:
+        super().__init__()
+        self.model = model
+        self.config = config
+        self.classes = data.classes
+        self.register_buffer("label_given", data.train.labels.clone())
+        self.register_buffer("label_current", data.train.labels.clone())
+        self.register_buffer("label_true", torch.from_numpy(data.true_labels))
+        self._alphas: list[Tensor] = []
+        self._changes: dict[str, int] = {}
+        self._scores: Scores | None = None
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Return (B, C, S, S) float32 in [0, 1] of (B, S, S) uint8."""
+        scaled = images.unsqueeze(1).float().div_(255)
+        return scaled.expand(-1, self.config.model.channels, -1, -1)
+
+    def forward(self, images: Tensor) -> Scores:
+        """Return the scores of (B, S, S) uint8 images."""
+        return self.model(self.pixels(images).contiguous())  # type: ignore[no-any-return]
+
+    # training
+
+    def on_train_epoch_start(self) -> None:
+        """Reseed, and begin the epoch's health record."""
+        torch.manual_seed(derive_seed(self.config.seed, "epoch", self.current_epoch))
+        self._alphas = []
+        self._changes = {"relabel/count": 0, "relabel/fixed": 0, "relabel/broken": 0}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one augmented batch."""
+        images, _, index = batch
+        labels = self.label_current[index]
+        seed = derive_seed(self.config.seed, "augment", self.current_epoch, batch_idx)
+        scores: Scores = self.model(augment(self.pixels(images), self.config.augment, seed))
+        losses = method_loss(scores.logits, scores.alpha, labels, self.config.learning)
+        correct = (scores.logits.argmax(1) == labels).float().mean()
+        self._log({f"loss/{name}": value for name, value in losses.items() if name != "loss"}, len(index))
+        self._log({"train/loss": losses["loss"].detach(), "train/accuracy": correct}, len(index))
+        self._scores = Scores(scores.logits.detach(), None if scores.alpha is None else scores.alpha.detach())
+        return losses["loss"]
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Relabel after the optimiser step, from the scores of the very same forward pass (Eq 3, Eq 6)."""
+        scores, learning = self._scores, self.config.learning
+        if scores is None or scores.alpha is None:
+            return
+        self._alphas.append(scores.alpha)
+        if not learning.parts.relabels or self.current_epoch + 1 < learning.first_relabel_epoch(self.config.train.epochs):
+            return
+        index = batch[2]
+        before = self.label_current[index]
+        after = relabelled(scores.logits, scores.alpha, before, learning)
+        self.label_current[index] = after
+        for name, count in relabel_counts(before, after, self.label_true[index]).items():
+            self._changes[name] += count
+
+    def on_train_epoch_end(self) -> None:
+        """Log the health of the parts that are switched on."""
+        learning = self.config.learning
+        health: dict[str, float] = {}
+        if learning.parts.attention:
+            health |= attention_health(torch.cat(self._alphas), learning.beta)
+        if learning.parts.relabels:
+            health |= self._changes
+        if self.config.data.label_noise > 0:
+            wrong = (self.label_current != self.label_true).float().mean()
+            health["labels/wrong_share"] = float(wrong)
+        self._log(health, 1)
+
+    # validation and prediction
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep what the network says of a validation batch."""
+        self._seen.append((self._decided(batch[0]), batch[1]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the whole validation part at once."""
+        logits, labels = (torch.cat(part).cpu() for part in zip(*self._seen, strict=True))
+        self._seen = []
+        names = dict(enumerate(self.classes))
+        truth, predicted = ([names[code] for code in codes.tolist()] for codes in (labels, logits.argmax(1)))
+        scores = score(truth, predicted, self.classes)
+        self._log({f"val/{name}": scores[name] for name in ("accuracy", "macro_f1")}, len(labels))
+        self._log({"val/loss": F.cross_entropy(logits, labels)}, len(labels))
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> tuple[Tensor, Tensor | None]:
+        """Return class probabilities (B, K) and alpha (B,) of one batch."""
+        scores = self(batch[0])
+        return decision_logits(scores.logits, scores.alpha, self.config.learning).softmax(1), scores.alpha
+
+    def _decided(self, images: Tensor) -> Tensor:
+        scores = self(images)
+        return decision_logits(scores.logits, scores.alpha, self.config.learning)
+
+    def _log(self, values: dict[str, Any], batch_size: int) -> None:
+        floats = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()}
+        self.log_dict(floats, on_step=False, on_epoch=True, batch_size=batch_size)
+
+    # optimisation
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and the per-step schedule of the settings; weight decay spares biases and norms."""
+        train = self.config.train
+        decayed = [p for p in self.model.parameters() if p.ndim > 1]
+        spared = [p for p in self.model.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": train.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
+        if train.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, train.lr, momentum=train.momentum)
+        elif train.optimizer == "adam":
+            optimizer = torch.optim.Adam(groups, train.lr)
+        else:
+            optimizer = torch.optim.AdamW(groups, train.lr)
+        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        if train.schedule == "constant":
+            return optimizer
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if train.schedule == "cosine":
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, train.lr, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

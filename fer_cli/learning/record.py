@@ -1,0 +1,105 @@
+"""The callback that keeps a run: history, the best weights by the selection rule, and a checkpoint to continue from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from fer_cli.config import RunConfig
+from fer_cli.learning.module import FerModule
+from fer_cli.places import whole_file
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+"""Called after each epoch with its number, from 1, and its row of the history."""
+
+
+class Record(Checkpoint):
+    """Writes ``history.csv``, ``best.pt`` and ``last.ckpt`` at the end of every epoch; runs after all other hooks.
+
+    Its own memory (history so far, best epoch) travels in ``last.ckpt``; nothing is read back from the other files, so
+    that a kill between two writes cannot leave them at odds.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig, on_epoch: OnEpoch, stage: str = "") -> None:
+        self.folder, self.config, self.on_epoch, self.stage = folder, config, on_epoch, stage
+        self.rows: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_value = math.nan
+        self._began = time.monotonic()
+
+    @property
+    def best_path(self) -> Path:
+        """Weights of the best epoch so far."""
+        return self.folder / f"best{self.stage}.pt"
+
+    @property
+    def last_path(self) -> Path:
+        """Everything needed to continue after the last whole epoch."""
+        return self.folder / f"last{self.stage}.ckpt"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what travels in the checkpoint."""
+        return {"rows": self.rows, "best_epoch": self.best_epoch, "best_value": self.best_value}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state of an interrupted run."""
+        self.rows = list(state_dict["rows"])
+        self.best_epoch, self.best_value = state_dict["best_epoch"], state_dict["best_value"]
+
+    def is_better(self, value: float) -> bool:
+        """Return whether ``value`` is at least as good as the best so far: of equal epochs, the last is kept."""
+        if math.isnan(value):
+            return False
+        if math.isnan(self.best_value):
+            return True
+        return value <= self.best_value if self.config.train.select_on == "val/loss" else value >= self.best_value
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note the time."""
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the epoch that just ended."""
+        assert isinstance(pl_module, FerModule)
+        epoch = trainer.current_epoch + 1
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        row = {"epoch": epoch, **logged, "lr": rate, "seconds": time.monotonic() - self._began}
+        self.rows.append(row)
+        value = row[self.config.train.select_on]
+        if self.is_better(value):
+            self.best_epoch, self.best_value = epoch, value
+            save_weights(self.best_path, pl_module, epoch)
+        with whole_file(self.last_path) as draft:
+            trainer.save_checkpoint(draft)
+        with whole_file(self.folder / f"history{self.stage}.csv") as draft:
+            pd.DataFrame(self.rows).to_csv(draft, index=False)
+        self.on_epoch(epoch, row)
+
+
+def save_weights(path: Path, module: FerModule, epoch: int) -> None:
+    """Write network weights with the class names they were trained on; readable with ``weights_only=True``."""
+    content = {
+        "state": module.model.state_dict(),
+        "classes": module.classes,
+        "config": module.config.model_dump_json(),
+        "epoch": epoch,
+    }
+    with whole_file(path) as draft:
+        torch.save(content, draft)
+
+
+def load_weights(path: Path, module: FerModule) -> None:
+    """Load ``best.pt`` into ``module``; raises ValueError, naming both lists, when the class names differ."""
+    content = torch.load(path, weights_only=True, map_location="cpu")
+    if content["classes"] != module.classes:
+        raise ValueError(f"{path}: trained on classes {content['classes']}, the data set has {module.classes}")
+    module.model.load_state_dict(content["state"])

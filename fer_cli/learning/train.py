@@ -1,0 +1,213 @@
+"""``train_run``: one RunConfig in, one result out.
+
+Fit on the training part, choose the epoch on the validation part, predict the test part once. Everything is a function of
+(RunConfig, data, device, precision, threads).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import load_set
+from fer_cli.learning.health import inert_warnings
+from fer_cli.learning.machine import Means, choose_means
+from fer_cli.learning.module import FerModule
+from fer_cli.learning.record import OnEpoch, Record, load_weights
+from fer_cli.metrics import score
+from fer_cli.models.build import build_model
+from fer_cli.places import whole_file
+from fer_cli.seeds import derive_seed
+
+SEARCHED_MARGINS = (0.1, 0.2, 0.3)
+"""Values of delta 2 that ``cs_threshold: val_search`` tries; the validation part chooses."""
+
+log = logging.getLogger("fer")
+
+
+@dataclass
+class Fitted:
+    """A finished training: the module with its last labels, and the record of its epochs."""
+
+    module: FerModule
+    record: Record
+
+
+def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpoch = lambda *_: None) -> dict[str, Any]:
+    """Train, select, predict; return the result's content and leave ``predictions.parquet`` and weights in ``folder``.
+
+    An interrupted training found in ``folder`` is continued after its last whole epoch.
+    """
+    began = time.monotonic()
+    means = prepare_torch(machine)
+    data = RunData(load_set(machine.data_root, config.data.name), config)
+    margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
+    candidates = [fit(config, data, means, folder, on_epoch, margin) for margin in margins]
+    lower = config.train.select_on == "val/loss"
+    fitted = min(candidates, key=lambda one: one.record.best_value * (1 if lower else -1))
+    record, module = fitted.record, fitted.module
+    labels = current_labels(module, data)
+    load_weights(record.best_path, module)
+    predictions = predict(module, data, means)
+    with whole_file(folder / "predictions.parquet") as draft:
+        predictions.to_parquet(draft, index=False)
+    if labels is not None:
+        with whole_file(folder / "labels.parquet") as draft:
+            labels.to_parquet(draft, index=False)
+    notes = inert_warnings(record.rows, config.learning, config.train.epochs)
+    for note in notes:
+        log.warning(note)
+    parts = dict(iter(predictions.groupby("part", sort=False)))
+    return {
+        "metrics": {
+            part: score(rows["label"].to_numpy(), rows["predicted"].to_numpy(), data.classes) for part, rows in parts.items()
+        },
+        "selection": {
+            "rule": config.train.select_on,
+            "epoch": record.best_epoch,
+            "value": record.best_value,
+            "relabel_margin": module.config.learning.relabel_margin,
+        },
+        "data": {
+            "classes": data.classes,
+            "train": len(data.train),
+            "val": len(data.val),
+            "test": len(data.test),
+            "split_hash": data.split.hash,
+            "shared_subjects": data.split.shared_subjects,
+            "test_subjects": data.split.test_subjects,
+            "noise_seed": data.noise_seed if config.data.label_noise else None,
+            "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
+        },
+        "relabelled": {
+            name: int(sum(row[f"relabel/{name}"] for row in record.rows)) for name in ("count", "fixed", "broken")
+        }
+        if config.learning.parts.relabels
+        else None,
+        "health": {
+            name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels"))
+        },
+        "warnings": notes,
+        "parameters": sum(p.numel() for p in module.model.parameters()),
+        "machine": means.record(),
+        "seconds": {"total": time.monotonic() - began, "training": sum(row["seconds"] for row in record.rows)},
+    }
+
+
+def prepare_torch(machine: Machine) -> Means:
+    """Set threads and determinism for this process, quieten Lightning, and return the means of computation."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+    means = choose_means(machine)
+    torch.set_num_threads(means.threads)
+    return means
+
+
+def fit(
+    config: RunConfig, data: RunData, means: Means, folder: Path, on_epoch: OnEpoch, margin: float | None = None
+) -> Fitted:
+    """Train once (with ``margin`` as delta 2 where it is searched), continuing from ``last.ckpt`` if it is whole."""
+    stage = "" if margin is None else f"-margin-{margin}"
+    if margin is not None:
+        learning = config.learning.model_copy(update={"relabel_margin": margin})
+        config = config.model_copy(update={"learning": learning})
+    record = Record(folder, config, on_epoch, stage)
+    checkpoint = record.last_path if record.last_path.is_file() else None
+    if checkpoint is not None and not readable(checkpoint):
+        log.warning("%s is not whole; training starts over", checkpoint.name)
+        checkpoint = None
+    module = new_module(config, data)
+    if means.channels_last:
+        module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer = new_trainer(config.train.epochs, means, folder, [record])
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if math.isnan(record.best_value):
+        raise FloatingPointError(f"{config.train.select_on} was not a number in any epoch; lower train.lr")
+    return Fitted(module, record)
+
+
+def new_module(config: RunConfig, data: RunData) -> FerModule:
+    """Return a freshly initialised module; weights depend on the seed alone, alike for every arm."""
+    torch.manual_seed(derive_seed(config.seed, "weights"))
+    model = build_model(config.model, len(data.classes), config.learning.parts.attention)
+    model.mean.fill_(data.mean)
+    model.std.fill_(data.std)
+    return FerModule(model, config, data)
+
+
+def new_trainer(epochs: int, means: Means, folder: Path, callbacks: list[pl.Callback], **limits: Any) -> pl.Trainer:
+    """Return a quiet, deterministic trainer; ``limits`` are Lightning's (e.g. ``limit_train_batches=1``)."""
+    return pl.Trainer(
+        accelerator="gpu" if means.device == "cuda" else "cpu",
+        devices=1,
+        precision=means.precision,  # type: ignore[arg-type]
+        max_epochs=epochs,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        deterministic=True if means.device == "cpu" else "warn",
+        logger=False,
+        enable_checkpointing=any(isinstance(callback, Record) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **limits,
+    )
+
+
+def readable(checkpoint: Path) -> bool:
+    """Return whether a checkpoint file is whole."""
+    try:
+        torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def predict(module: FerModule, data: RunData, means: Means) -> pd.DataFrame:
+    """Return one row per validation and test image: part, sample, label, predicted, a probability per class, alpha.
+
+    The only place that looks at the test part, once, with the weights that validation chose.
+    """
+    trainer = new_trainer(1, means, Path(), [])
+    frames = []
+    positions = {"val": data.split.val, "test": data.split.test}
+    for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+        batches = trainer.predict(module, loader) or []
+        probabilities = torch.cat([batch[0] for batch in batches]).float().numpy()
+        frame = pd.DataFrame({"part": part, "sample": data.samples[positions[part]]})
+        names = np.array(data.classes)
+        frame["label"] = names[loader.dataset.labels.numpy()]  # type: ignore[attr-defined]
+        frame["predicted"] = names[probabilities.argmax(1)]
+        for code, name in enumerate(data.classes):
+            frame[f"p_{name}"] = probabilities[:, code]
+        if module.model.alpha is not None:
+            frame["alpha"] = torch.cat([batch[1] for batch in batches]).float().numpy()
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
+    """Return the training labels, true, given and as relabelling left them, where any of these can differ."""
+    if not module.config.learning.parts.relabels and not module.config.data.label_noise:
+        return None
+    names = np.array(data.classes)
+    columns = {"label_true": module.label_true, "label_given": module.label_given, "label_current": module.label_current}
+    named = {column: names[codes.cpu().numpy()] for column, codes in columns.items()}
+    return pd.DataFrame({"sample": data.samples[data.split.train], **named})

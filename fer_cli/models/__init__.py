@@ -1,0 +1,1 @@
+"""Networks in plain PyTorch, with torchvision's parameter names."""

@@ -1,0 +1,47 @@
+"""A backbone with an importance weight per image (Fan 2025, Eq 1; Wang 2020).
+
+alpha_i = sigmoid(w_alpha . x_i + b) from the pooled feature x_i. Whether alpha scales the logits or weighs the loss is the
+learning method's choice; the network hands out raw logits and alpha.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fer_cli.models.resnet import ResNet
+
+
+class Scores(NamedTuple):
+    """What a recogniser says of a batch: raw logits (B, K) and importance alpha (B,) in (0, 1), or no alpha."""
+
+    logits: Tensor
+    alpha: Tensor | None
+
+
+class Recogniser(nn.Module):
+    """Images (B, C, H, W) in [0, 1] -> ``Scores``; with ``attention`` off there is no alpha and no parameter for it.
+
+    ``mean`` and ``std`` of the training pixels are part of the network, so that a checkpoint needs nothing beside it.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: ResNet, attention: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.alpha = nn.Linear(backbone.feature_size, 1) if attention else None
+        self.register_buffer("mean", torch.tensor(0.5))
+        self.register_buffer("std", torch.tensor(0.5))
+
+    def forward(self, images: Tensor) -> Scores:
+        """Return raw logits and, with attention, alpha; both float32 whatever the autocast precision."""
+        features = self.dropout(self.backbone.features((images - self.mean) / self.std))
+        logits = self.backbone.fc(features).float()
+        if self.alpha is None:
+            return Scores(logits, None)
+        return Scores(logits, torch.sigmoid(self.alpha(features).float()).squeeze(1))

@@ -1,0 +1,42 @@
+"""Which code, libraries and command made a number."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from importlib import metadata
+from typing import Any
+
+from fer_cli import __version__
+from fer_cli.places import PACKAGE
+
+LIBRARIES = ("torch", "pytorch-lightning", "numpy", "scikit-learn", "opencv-contrib-python", "pandas")
+
+
+@functools.cache
+def code_version() -> dict[str, Any]:
+    """Return fer's version and, in a git checkout, the commit and whether code or studies differ from it."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--", "fer_cli", "experiments", "data_cards") if commit else None
+    return {"fer": __version__, "commit": commit, "dirty": bool(changed) if commit else None}
+
+
+def provenance() -> dict[str, Any]:
+    """Return code version, Python, library versions and the command line."""
+    libraries = {name: metadata.version(name) for name in LIBRARIES}
+    command = " ".join(["fer", *sys.argv[1:]])
+    return {**code_version(), "python": sys.version.split()[0], "libraries": libraries, "command": command}
+
+
+def _git(*arguments: str) -> str | None:
+    """Return git's answer in the checkout that holds this package, or None where there is none."""
+    if not (PACKAGE.parent / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=PACKAGE.parent, capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

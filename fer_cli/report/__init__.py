@@ -1,0 +1,148 @@
+"""Reports: everything printed here is computed from run folders. Never imports torch or mlflow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_cli.ablate import Plan, last_choice, make_plan
+from fer_cli.config import Machine
+from fer_cli.data.manifest import load_info
+from fer_cli.errors import ResultsError
+from fer_cli.places import write_text
+from fer_cli.report.collect import Cell, Point, collect
+from fer_cli.report.render import latex, markdown, tidy_csv
+from fer_cli.report.tables import difference_table, health_table, score_table
+from fer_cli.study import Choice
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report: its Markdown, its files, and how much of the plan it rests on."""
+
+    markdown: str
+    files: list[Path]
+    planned: int
+    missing: int
+
+
+def make_report(
+    study: str,
+    results: Path,
+    data_root: Path,
+    data: str | None = None,
+    profile: str | None = None,
+    seeds: tuple[int, ...] | None = None,
+) -> Written:
+    """Write the tables of a study under ``results/tables`` and return them.
+
+    What is not given is as in the last ``fer ablate`` of that study. Raises ResultsError when no run of it is done.
+    """
+    last = last_choice(study, results)
+    choice = Choice(profile or last.profile, data or last.data, seeds or last.seeds)
+    plan = make_plan(study, choice, Machine(data_root=data_root, results=results))
+    cells = collect(plan)
+    finished = sum(len(cell.results) for cell in cells.values())
+    if not finished:
+        raise ResultsError(f"no run of {plan.title} is done under {results}; train it with: fer ablate --study {study}")
+    metrics = plan.study.report.metrics
+    tables = [score_table(plan, cells, metric) for metric in metrics]
+    tables += [difference_table(plan, cells, metric) for metric in metrics]
+    health = health_table(plan, cells)
+    tables += [health] if health else []
+    head, foot = header(plan, cells, data_root), footer(plan, cells)
+    text = markdown(plan.title, head, tables, foot)
+    stem = results / "tables" / f"{plan.study.name}-{plan.data}-{choice.profile}"
+    contents = {".md": text, ".csv": tidy_csv(plan, cells), ".tex": latex(head, tables, foot)}
+    files = []
+    for suffix, content in contents.items():
+        files.append(stem.with_name(stem.name + suffix))
+        write_text(files[-1], content)
+    return Written(text, files, len(plan.items), len(plan.items) - finished)
+
+
+def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) -> list[str]:
+    """Return what a reader must know before the first number."""
+    config = plan.items[0].run.config
+    lines = [plan.study.question]
+    for name in sorted({item.run.config.data.name for item in plan.items}):
+        info = load_info(data_root, name)
+        built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
+        lines.append(
+            f"data: {info.title}; fingerprint {info.fingerprint}; {info.kept} images, {info.subjects} subjects, "
+            f"{len(info.classes)} classes ({', '.join(info.classes)}){built}; licence: {info.licence}"
+        )
+    splits = {item.run.config.data.split for item in plan.items}
+    folds = config.data.folds
+    if "subject" in splits:
+        lines.append(f"split `subject`: {folds} stratified folds, each subject in one part only; validation grouped alike")
+    if "random" in splits:
+        lines.append(
+            f"split `random` LEAKS: {folds} folds over images, so the same people, even frames of the same sequence, "
+            f"are trained on and tested; such figures do not measure recognition of new people{shared(cells)}"
+        )
+    rules = sorted({item.run.config.train.select_on for item in plan.items})
+    rule = "lowest" if rules == ["val/loss"] else "best"
+    lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last); test predicted once, by that one")
+    seeds = sorted({item.run.seed for item in plan.items})
+    lines.append(
+        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has fold s mod {folds}, its own "
+        "label noise, initial weights and batch order, the same for every arm"
+    )
+    lines.append(
+        f"weights: random initialisation; network {config.model.backbone}, {config.data.image_size} px, "
+        f"{config.train.epochs} epochs, profile {plan.choice.profile}"
+    )
+    lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
+    return lines
+
+
+def differs(plan: Plan, arm: str) -> str:
+    """Return the settings in which an arm differs from the baseline arm."""
+    settings = next(item.run.differs for item in plan.items if item.run.arm == arm)
+    return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
+
+
+def shared(cells: dict[tuple[str, Point], Cell]) -> str:
+    """Return how many test subjects of leaky runs were also trained on."""
+    counts = [
+        (result["data"]["shared_subjects"], result["data"]["test_subjects"])
+        for cell in cells.values()
+        for result in cell.results.values()
+        if result["config"]["data"]["split"] == "random"
+    ]
+    if not counts:
+        return ""
+    return f" ({sum(a for a, _ in counts) / sum(b for _, b in counts):.0%} of test subjects were trained on)"
+
+
+def footer(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
+    """Return what the runs themselves have to say: machines, code versions, inert modules, what the paper left out."""
+    results = [result for cell in cells.values() for result in cell.results.values()]
+    machines = Counter(
+        f"{m['device']}, {m['precision']}, {m['threads']} thread{'s' if m['threads'] > 1 else ''}"
+        for m in (result["machine"] for result in results)
+    )
+    commits = Counter(
+        f"{p['commit'] or p['fer']}{' with uncommitted changes' if p['dirty'] else ''}"
+        for p in (result["provenance"] for result in results)
+    )
+    lines = [
+        f"{what}: {', '.join(f'{name} ({n} runs)' for name, n in counts.most_common())}"
+        for what, counts in (("computed on", machines), ("code", commits))
+    ]
+    lines += ["runs of different code versions are mixed in these tables"] if len(commits) > 1 else []
+    lines += ["runs of different precision or device are mixed in these tables"] if len(machines) > 1 else []
+    lines.append("intervals are not corrected for the number of comparisons")
+    for cell in cells.values():
+        notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result["warnings"])
+        place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])
+        lines += [f"{place}: {note} in {n} of {len(cell.results)} runs" for note, n in notes.items()]
+    if plan.study.paper:
+        lines.append(
+            f"paper {plan.study.paper.cite}, {plan.study.paper.figure}; its figures were obtained on other data "
+            "and are not comparable with ours"
+        )
+        lines += [f"left out by the paper: {plan.study.paper.left_out}"] if plan.study.paper.left_out else []
+    return lines

@@ -1,0 +1,193 @@
+"""The tables of a study as plain rows of text; ``render.py`` turns them into Markdown, LaTeX and CSV.
+
+Numbers are percentages. A cell with seeds missing shows a dash and how many are there; nothing is averaged silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fer_cli.ablate import Plan
+from fer_cli.report.collect import Cell, Point
+from fer_cli.study import Published
+
+MINUS, DASH = "−", "–"
+NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "macro_precision": "macro precision",
+    "macro_recall": "mean class accuracy",
+}
+BOLD_FROM = 3
+"""The best mean is bold only where every cell of its column rests on at least this many seeds."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A table cell."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table; ``rows`` hold the row's label and one text per column."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[Text]]]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which cells make which rows and columns."""
+
+    arms: list[str]
+    columns: list[tuple[str, Any] | None]
+    """Factor and value of each column; None: the only column."""
+    others: list[Point]
+    """Grid points apart from the column factor; each arm has a row for each."""
+
+    def point(self, plan: Plan, column: tuple[str, Any] | None, other: Point) -> Point:
+        """Return the full grid point of a row and a column, in the grid's order."""
+        known = dict(other) | (dict([column]) if column else {})
+        return tuple((key, known[key]) for key in plan.study.grid)
+
+
+def layout(plan: Plan) -> Layout:
+    """Return rows and columns of a plan's tables."""
+    factor = plan.study.report.columns
+    columns: list[tuple[str, Any] | None] = [None]
+    if factor is not None:
+        columns = [(factor, value) for value in plan.study.grid[factor]]
+    others = {tuple((key, value) for key, value in item.run.at if key != factor): None for item in plan.items}
+    return Layout(list(plan.study.arms), columns, list(others))
+
+
+def short(factor: str) -> str:
+    """Return a setting's last part in words: ``data.label_noise`` -> ``label noise``."""
+    return factor.rsplit(".", 1)[-1].replace("_", " ")
+
+
+def heading(column: tuple[str, Any] | None, metric: str) -> str:
+    """Return a column's title."""
+    return NAMES[metric] if column is None else f"{short(column[0])} {column[1]}"
+
+
+def row_label(plan: Plan, arm: str, other: Point) -> str:
+    """Return a row's title: the arm, a word of warning where its split leaks, and further grid values."""
+    leaky = any(item.run.arm == arm and item.run.config.data.split == "random" for item in plan.items)
+    label = f"{arm} (leaky split)" if leaky else arm
+    return ", ".join([label, *(f"{short(key)} {value}" for key, value in other)])
+
+
+def percent(value: float, sign: bool = False) -> str:
+    """Return ``93.47``, or with a sign ``+1.20`` / ``−0.35``."""
+    text = f"{100 * value:+.2f}" if sign else f"{100 * value:.2f}"
+    return text.replace("-", MINUS)
+
+
+def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -> Table:
+    """Return mean ± sample deviation (n) per arm and column; the paper's figures stand in columns of their own."""
+    shape = layout(plan)
+    best = {column: best_mean(plan, cells, shape, column, metric) for column in shape.columns}
+    published = [item for item in (plan.study.paper.published if plan.study.paper else []) if item.metric == metric]
+    sources = list(dict.fromkeys(item.data for item in published))
+    cite = plan.study.paper.cite if plan.study.paper else ""
+    rows = []
+    for arm in shape.arms:
+        for other in shape.others:
+            texts = [
+                score_text(cells[arm, shape.point(plan, column, other)], metric, best[column]) for column in shape.columns
+            ]
+            texts += [Text(published_text(published, arm, data)) for data in sources]
+            rows.append((row_label(plan, arm, other), texts))
+    columns = [heading(column, metric) for column in shape.columns] + [f"{cite}: {data}" for data in sources]
+    notes = [f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published]
+    return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
+
+
+def best_mean(
+    plan: Plan, cells: dict[tuple[str, Point], Cell], shape: Layout, column: tuple[str, Any] | None, metric: str
+) -> str | None:
+    """Return the printed best mean of a column, or None where too few seeds make it meaningless."""
+    column_cells = [cells[arm, shape.point(plan, column, other)] for arm in shape.arms for other in shape.others]
+    means = [cell.mean(metric) for cell in column_cells if cell.complete]
+    known = [mean for mean in means if mean is not None]
+    if len(known) < 2 or min(len(cell.results) for cell in column_cells if cell.complete) < BOLD_FROM:
+        return None
+    return percent(max(known))
+
+
+def score_text(cell: Cell, metric: str, best: str | None) -> Text:
+    """Return a cell's text."""
+    mean, spread = cell.mean(metric), cell.sd(metric)
+    if mean is None:
+        return Text(f"{DASH} ({len(cell.results)}/{len(cell.planned)})")
+    deviation = "" if spread is None else f" ± {percent(spread)}"
+    return Text(f"{percent(mean)}{deviation} ({len(cell.results)})", bold=percent(mean) == best)
+
+
+def published_text(published: list[Published], arm: str, data: str) -> str:
+    """Return the paper's figure for an arm on a data set, or nothing."""
+    return ", ".join(percent(item.value) for item in published if item.arm == arm and item.data == data)
+
+
+def difference_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -> Table:
+    """Return each arm minus the baseline arm, in points, with its interval."""
+    shape, base = layout(plan), plan.study.report.against
+    rows, paired = [], set()
+    for arm in (arm for arm in shape.arms if arm != base):
+        for other in shape.others:
+            texts = []
+            for column in shape.columns:
+                point = shape.point(plan, column, other)
+                delta = cells[arm, point].against(cells[base, point], metric)
+                if delta is None:
+                    texts.append(Text(DASH))
+                    continue
+                paired.add(delta.paired)
+                interval = ""
+                if delta.low is not None and delta.high is not None:
+                    interval = f" [{percent(delta.low, True)}, {percent(delta.high, True)}]"
+                texts.append(Text(percent(delta.mean, True) + interval))
+            rows.append((row_label(plan, arm, other), texts))
+    how = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
+    pairing = how.get(frozenset(paired), "paired by fold where the splits agree, else Welch")
+    title = f"{NAMES[metric]}, difference to {base} in points [95 % interval], {pairing}"
+    return Table(title, [heading(column, metric) for column in shape.columns], rows)
+
+
+def health_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None:
+    """Return what the switched-on modules did, averaged over seeds, or None where no arm has any."""
+    shape = layout(plan)
+    rows = []
+    for arm in shape.arms:
+        for other in shape.others:
+            texts = [Text(health_text(cells[arm, shape.point(plan, column, other)])) for column in shape.columns]
+            if any(text.text != DASH for text in texts):
+                rows.append((row_label(plan, arm, other), texts))
+    if not rows:
+        return None
+    title = "What the modules did (means over runs): spread and high-low gap of alpha in the last epoch; labels replaced"
+    notes = ["fixed: a planted flip was put right; broken: a right label was replaced; a label can change more than once"]
+    return Table(title, [heading(column, "accuracy") for column in shape.columns], rows, notes)
+
+
+def health_text(cell: Cell) -> str:
+    """Return one cell of the health table."""
+    parts = []
+    results = list(cell.results.values())
+    spread = [result["health"]["alpha/sd"] for result in results if "alpha/sd" in result["health"]]
+    if spread:
+        gap = [result["health"]["alpha/gap"] for result in results]
+        parts.append(f"α sd {sum(spread) / len(spread):.3f}, gap {sum(gap) / len(gap):.3f}")
+    changes = [result["relabelled"] for result in results if result["relabelled"]]
+    if changes:
+        count, fixed, broken = (sum(c[name] for c in changes) / len(changes) for name in ("count", "fixed", "broken"))
+        parts.append(f"{count:.0f} replaced, {fixed:.0f} fixed, {broken:.0f} broken")
+    return "; ".join(parts) or DASH

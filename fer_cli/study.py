@@ -1,0 +1,205 @@
+"""Studies: one YAML, read strictly and expanded into planned runs. Pure: nothing here touches results or trains.
+
+A study names a base, arms (what differs), a grid (what every arm is crossed with), seeds, and profiles (how large). Seed s
+trains fold s modulo the number of folds with split seed s div that number, so seeds 0-4 are the five folds of one
+partition and 5-9 those of the next; arms of one seed share split, noise and initial weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from fer_cli.config import RunConfig, Section, flatten
+from fer_cli.errors import StudyError, nearest
+from fer_cli.places import shipped
+from fer_cli.yamls import explain, parse_yaml
+
+Settings = dict[str, Any]
+"""Dotted setting -> value, e.g. ``{"learning.method": "scn"}``."""
+
+DEFAULT_PROFILE = "small"
+
+
+class Published(Section):
+    """One figure of the paper, with the data set it was obtained on; never ours."""
+
+    arm: str
+    data: str
+    metric: Literal["accuracy", "macro_f1"]
+    value: float = Field(ge=0, le=1)
+    where: str
+    """Table, figure or sentence of the paper."""
+    at: Settings = {}
+    """Grid values it belongs to, where the paper gives them."""
+    note: str = ""
+
+
+class Paper(Section):
+    """Which paper a study follows, and the figures printed beside ours."""
+
+    cite: str
+    figure: str = ""
+    published: list[Published] = []
+    left_out: str = ""
+    """What the paper does not say, and what is done instead."""
+
+
+class Report(Section):
+    """How the study's table is laid out."""
+
+    columns: str | None = None
+    """Grid factor that makes the columns; none: one column."""
+    metrics: list[Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]] = Field(
+        ["accuracy", "macro_f1"], min_length=1
+    )
+    against: str
+    """Arm that the others are compared with."""
+
+
+class Study(Section):
+    """A study file's content."""
+
+    name: str
+    question: str
+    paper: Paper | None = None
+    base: dict[str, Any] = {}
+    seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1)
+    arms: dict[str, Settings] = Field(min_length=1)
+    grid: dict[str, list[Any]] = {}
+    profiles: dict[str, Settings] = {}
+    report: Report
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Study:
+        if self.report.against not in self.arms:
+            raise ValueError(f"report.against: no arm '{self.report.against}'{nearest(self.report.against, self.arms)}")
+        columns = self.report.columns
+        if columns is not None and columns not in self.grid:
+            raise ValueError(f"report.columns: '{columns}' is not in grid{nearest(columns, self.grid)}")
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError("seeds: each a whole number from 0, none twice")
+        for key, values in self.grid.items():
+            if not values or len({repr(value) for value in values}) != len(values):
+                raise ValueError(f"grid.{key}: at least one value, none twice")
+        for item in self.paper.published if self.paper else []:
+            if item.arm not in self.arms:
+                raise ValueError(f"paper.published: no arm '{item.arm}'{nearest(item.arm, self.arms)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user may change of a study without editing it."""
+
+    profile: str = DEFAULT_PROFILE
+    data: str | None = None
+    seeds: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One cell of the plan at one seed."""
+
+    arm: str
+    at: tuple[tuple[str, Any], ...]
+    """Grid factor and value, in the grid's order."""
+    seed: int
+    config: RunConfig
+    differs: tuple[tuple[str, Any], ...]
+    """Settings in which it differs from the baseline arm at the same grid values and seed."""
+
+    @property
+    def title(self) -> str:
+        """Return a short name, e.g. ``SCN · data.label_noise 0.2 · seed 3``."""
+        return " · ".join([self.arm, *(f"{key} {value}" for key, value in self.at), f"seed {self.seed}"])
+
+
+def study_names() -> list[str]:
+    """Return the names of all shipped studies."""
+    return sorted(path.stem for path in shipped("experiments").glob("*.yaml"))
+
+
+def load_study(name: str) -> Study:
+    """Return a study by name, or by path to a YAML; raises StudyError naming what is wrong and where."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else shipped("experiments") / f"{name}.yaml"
+    if not path.is_file():
+        missing = f"{path}: no such file" if path.parent != shipped("experiments") else f"no study named '{name}'"
+        raise StudyError(f"{missing}{nearest(name, study_names())}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise StudyError(f"{path}: not a UTF-8 text file") from None
+    tree = parse_yaml(text, path.name, StudyError)
+    try:
+        study = Study.model_validate(tree)
+    except ValidationError as error:
+        raise StudyError(f"{path.name}: {explain(error, Study)}") from None
+    if study.name != path.stem:
+        raise StudyError(f"{path.name}: name: '{study.name}' must be the file's name, '{path.stem}'")
+    return study
+
+
+def expand(study: Study, choice: Choice) -> list[PlannedRun]:
+    """Return every planned run, arms within grid values within seeds; raises StudyError on the first bad setting.
+
+    Precedence: base, then profile, then grid, then arm; ``choice.data`` overrides the data set of all.
+    """
+    if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
+        known = {*study.profiles, DEFAULT_PROFILE}
+        raise StudyError(f"{study.name}: no profile '{choice.profile}'{nearest(choice.profile, known)}")
+    ground = flatten(study.base) | study.profiles.get(choice.profile, {})
+    if choice.data is not None:
+        ground["data.name"] = choice.data
+    planned = []
+    points = list(itertools.product(*([(key, value) for value in values] for key, values in study.grid.items())))
+    for seed, at in itertools.product(choice.seeds or study.seeds, points):
+        configs = {arm: _resolve(study, ground | dict(at), arm, seed) for arm in study.arms}
+        _distinct(study, configs)
+        reference = configs[study.report.against].flat()
+        for arm, config in configs.items():
+            differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
+            planned.append(PlannedRun(arm, at, seed, config, differs))
+    return planned
+
+
+def _resolve(study: Study, ground: Settings, arm: str, seed: int) -> RunConfig:
+    """Return the RunConfig of one arm at one seed; errors name the place in the YAML."""
+    settings = ground | study.arms[arm]
+    for key in ("seed", "data.fold", "data.split_seed"):
+        if key in settings:
+            raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
+    folds = settings.get("data.folds", RunConfig().data.folds)
+    if isinstance(folds, int) and folds > 1:
+        settings |= {"data.fold": seed % folds, "data.split_seed": seed // folds}
+    settings["seed"] = seed
+    try:
+        return RunConfig.model_validate(nest(settings, study.name))
+    except ValidationError as error:
+        raise StudyError(f"{study.name}.yaml: arm {arm}: {explain(error, RunConfig)}") from None
+
+
+def _distinct(study: Study, configs: dict[str, RunConfig]) -> None:
+    """Raise StudyError when two arms are the same run."""
+    for one, other in itertools.combinations(configs, 2):
+        if configs[one] == configs[other]:
+            same = f"arm '{other}' changes nothing: it is the same run as arm '{one}'"
+            raise StudyError(f"{study.name}.yaml: arms.{other}: {same}; change a setting or remove the arm")
+
+
+def nest(settings: Settings, where: str) -> dict[str, Any]:
+    """Return dotted settings as a tree; raises StudyError where a name is used both as a group and as a value."""
+    tree: dict[str, Any] = {}
+    for dotted, value in settings.items():
+        *parents, leaf = dotted.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+            if not isinstance(branch, dict):
+                raise StudyError(f"{where}.yaml: {dotted}: '{parent}' is a value, not a group of settings")
+        branch[leaf] = value
+    return tree
