@@ -113,6 +113,7 @@ def prepare_torch(machine: Machine) -> Means:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     means = choose_means(machine)
     torch.set_num_threads(means.threads)
     return means

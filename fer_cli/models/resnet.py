@@ -73,7 +73,7 @@ class ResNet(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Return pooled features (B, F) of images (B, channels, H, W)."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True), inplace=True)
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return torch.flatten(self.avgpool(x), 1)
 
