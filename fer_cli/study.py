@@ -86,6 +86,9 @@ class Study(Section):
         for key, values in self.grid.items():
             if not values or len({repr(value) for value in values}) != len(values):
                 raise ValueError(f"grid.{key}: at least one value, none twice")
+        for where, settings in [*((f"arms.{arm}", s) for arm, s in self.arms.items()), *self.profiles.items()]:
+            if taken := sorted(set(settings) & set(self.grid)):
+                raise ValueError(f"{where}: {taken[0]} is set by grid for every run; remove it from one of the two")
         for item in self.paper.published if self.paper else []:
             if item.arm not in self.arms:
                 raise ValueError(f"paper.published: no arm '{item.arm}'{nearest(item.arm, self.arms)}")

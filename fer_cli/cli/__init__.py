@@ -24,8 +24,8 @@ app = typer.Typer(
     epilog="Example: fer data build ck48 --from CK+48, then fer ablate --study scn-cs, then fer report --study scn-cs",
 )
 app.add_typer(data_app, name="data")
-app.command()(ablate)
-app.command()(report)
+app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
+app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 
 STORAGE = {
     errno.ENOSPC: "no space left on the disk",

@@ -77,7 +77,7 @@ def ablate(
         return
     signal.signal(signal.SIGTERM, on_sigterm)
     began = time.monotonic()
-    with Watch(planned, machine, jobs) as watch:
+    with Watch(planned, machine, jobs, retry_failed) as watch:
         summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
     print_summary(planned, summary, time.monotonic() - began)
     if not summary.ok:
@@ -127,16 +127,17 @@ def run_smoke(plan: Plan, machine: Machine) -> None:
 class Watch:
     """Shows progress by looking at run folders, whatever executor works on them."""
 
-    def __init__(self, plan: Plan, machine: Machine, jobs: int) -> None:
-        from fer_cli.ablate import estimate
+    def __init__(self, plan: Plan, machine: Machine, jobs: int, retry_failed: bool) -> None:
+        from fer_cli.ablate import estimate, runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
-        self.todo = [item for item in plan.items if item.folder.status not in {"done", "failed"}]
+        self.todo = [item for item in plan.items if runnable(item.folder.status, retry_failed)]
         self.finished = 0
         self.began = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
-        known = list(estimate(plan, machine).values())
+        times = estimate(plan, machine)
+        known = [times[item.run_id] for item in self.todo]
         if self.todo:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
             say(f"{plan.title}: {len(self.todo)} of {len(plan.items)} runs to train; expected time {duration(total)}")

@@ -67,7 +67,9 @@ class FerModule(pl.LightningModule):
         images, _, index = batch
         labels = self.label_current[index]
         seed = derive_seed(self.config.seed, "augment", self.current_epoch, batch_idx)
-        scores: Scores = self.model(augment(self.pixels(images), self.config.augment, seed))
+        with torch.autocast(self.device.type, enabled=False):  # bf16 coordinates would be off by a tenth of a pixel
+            changed = augment(self.pixels(images), self.config.augment, seed)
+        scores: Scores = self.model(changed)
         losses = method_loss(scores.logits, scores.alpha, labels, self.config.learning)
         correct = (scores.logits.argmax(1) == labels).float().mean()
         self._log({f"loss/{name}": value for name, value in losses.items() if name != "loss"}, len(index))

@@ -1,0 +1,140 @@
+"""Faces drawn by the tests, a data set built from them, and a way to call ``fer`` as ``main`` does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+
+FOLDERS = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "contempt")
+
+
+def draw_face(folder: str, subject: int, frame: int) -> np.ndarray:
+    """Return a (48, 48) uint8 cartoon: mouth and brows tell the class, shape and light the subject."""
+    random = np.random.default_rng([subject, 7])
+    image = np.full((48, 48), int(random.integers(20, 90)), np.uint8)
+    skin = int(random.integers(140, 220))
+    centre = (24 + int(random.integers(-1, 2)), 24 + int(random.integers(-1, 2)))
+    cv2.ellipse(image, centre, (16 + int(random.integers(0, 4)), 21), 0, 0, 360, skin, -1)
+    mouth = {"happy": (0, 180), "sadness": (180, 360), "surprise": (0, 360), "fear": (0, 360)}.get(folder)
+    x, y = centre[0], centre[1] + 11
+    if mouth:
+        size = (5, 7) if folder == "surprise" else (8, 3 + frame % 2) if folder == "fear" else (8, 4 + frame % 2)
+        cv2.ellipse(image, (x, y), size, 0, *mouth, 20, 2)
+    else:
+        tilt = {"anger": 0, "disgust": 0, "contempt": 5}[folder]
+        cv2.line(image, (x - 8, y + tilt), (x + 8, y - tilt), 20, 2)
+    drop = {"anger": 4, "disgust": -1, "contempt": 0, "sadness": -4, "fear": -4}.get(folder, 0)
+    lift = -3 if folder in {"surprise", "fear"} else 0
+    for side in (-1, 1):
+        inner, outer = x + side * 3, x + side * 11
+        cv2.line(image, (inner, centre[1] - 8 + drop + lift), (outer, centre[1] - 8 + lift), 20, 2)
+        cv2.circle(image, (x + side * 7, centre[1] - 2), 1 if folder == "disgust" else 2, 20, -1)
+    noise = np.random.default_rng([subject, frame, len(folder)]).normal(0, 4, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def draw_set(root: Path, subjects: int, frames: int = 2, folders: tuple[str, ...] = FOLDERS) -> Path:
+    """Write drawn faces in the layout of CK+48 and return the folder."""
+    for code, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True)
+        for subject in range(1, subjects + 1):
+            for frame in range(1, frames + 1):
+                name = f"S{subject:03d}_{code + 1:03d}_{frame:08d}.png"
+                assert cv2.imwrite(str(root / folder / name), draw_face(folder, subject, frame))
+    return root
+
+
+@pytest.fixture(scope="session")
+def faces_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source folder of 12 subjects, 7 classes, 2 frames."""
+    return draw_set(tmp_path_factory.mktemp("faces") / "CK+48", 12)
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> Path:
+    """A data root that holds the drawn faces, built as ``ck48``."""
+    from fer_cli.data.build import build_set
+
+    root = tmp_path_factory.mktemp("data")
+    build_set("ck48", faces_folder, root, allow_incomplete=True)
+    return root
+
+
+@pytest.fixture
+def machine(data_root: Path, tmp_path: Path) -> Machine:
+    """A machine with the drawn faces, one thread and full precision."""
+    return Machine(data_root=data_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
+
+
+@pytest.fixture
+def tiny() -> Callable[..., RunConfig]:
+    """Return a function that makes a small RunConfig: 24 px, 3 folds, 2 epochs, with changed sections."""
+
+    def make(**changes: object) -> RunConfig:
+        sections = {
+            "data": DataConfig(image_size=24, folds=3, val_fraction=0.25),
+            "model": ModelConfig(),
+            "train": TrainConfig(epochs=2, batch_size=32),
+        }
+        return RunConfig(**(sections | changes))  # type: ignore[arg-type]
+
+    return make
+
+
+STUDY = """
+name: tiny
+question: Does the tiny study run?
+base:
+  data: {name: ck48, image_size: 24, folds: 3, val_fraction: 0.25}
+  train: {epochs: 2, batch_size: 32}
+seeds: [0, 1, 2]
+arms:
+  CNN: {}
+  SCN-CS: {learning.method: scn-cs}
+grid: {data.label_noise: [0.0, 0.3]}
+report: {columns: data.label_noise, against: CNN}
+"""
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    """A study of 2 arms x 2 noise levels x 3 seeds that trains in seconds."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a call of ``fer`` did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def fer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+    """Return a function that calls ``fer`` with arguments, through ``main`` and in this process."""
+    from fer_cli.cli import main
+
+    def call(*arguments: object) -> Called:
+        monkeypatch.setattr(sys, "argv", ["fer", *(str(argument) for argument in arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        out, err = capsys.readouterr()
+        return Called(code, out, err)
+
+    return call

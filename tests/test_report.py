@@ -1,0 +1,207 @@
+"""Tables recomputed by hand: means, deviations, intervals, missing cells, bold, LaTeX."""
+
+import csv
+import io
+import json
+import math
+import re
+import shutil
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fer_cli.ablate import Plan, make_plan
+from fer_cli.config import Machine
+from fer_cli.report import make_report
+from fer_cli.report.render import latex_text
+from fer_cli.stats import paired_difference, sample_sd, unpaired_difference
+from fer_cli.study import Choice
+from tests.conftest import STUDY, Called
+
+PAPER = """
+paper:
+  cite: someone-2025
+  published:
+    - {arm: SCN-CS, data: MMI, metric: accuracy, value: 0.958, where: Table 1 & text, note: "50 % of it"}
+"""
+SCORES = {
+    ("CNN", 0.0): [0.80, 0.70, 0.90],
+    ("SCN-CS", 0.0): [0.85, 0.77, 0.87],
+    ("CNN", 0.3): [0.50, 0.60, 0.70],
+    ("SCN-CS", 0.3): [0.50, 0.60, 0.70],
+}
+
+
+def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split: str = "s") -> None:
+    for item in plan.items:
+        noise = dict(item.run.at).get("data.label_noise", 0.0)
+        value = scores[item.run.arm, noise][item.run.seed]
+        leaky = item.run.config.data.split == "random"
+        item.folder.write_result(
+            {
+                "run_id": item.run_id,
+                "fingerprint": item.fingerprint,
+                "config": item.run.config.model_dump(mode="json"),
+                "metrics": {"test": {"accuracy": value, "macro_f1": value / 2, "n": 50}},
+                "selection": {"rule": "val/macro_f1", "epoch": 2},
+                "data": {
+                    "split_hash": f"{split}{item.run.seed}{leaky}",
+                    "shared_subjects": 3 * leaky,
+                    "test_subjects": 4,
+                },
+                "health": {},
+                "relabelled": None,
+                "warnings": ["relabelling is inert: no label was replaced"] if item.run.arm == "SCN-CS" else [],
+                "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
+                "provenance": {"commit": "abc", "dirty": False, "fer": "0.1.0"},
+                "seconds": {"total": 4.0},
+            }
+        )
+
+
+@pytest.fixture
+def plan(tmp_path: Path, machine: Machine) -> Plan:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY + PAPER)
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, SCORES)
+    return made
+
+
+def report(plan: Plan, machine: Machine, tmp_path: Path) -> str:
+    return make_report(str(tmp_path / "tiny.yaml"), machine.results, machine.data_root).markdown
+
+
+def rows(markdown: str, title: str) -> dict[str, list[str]]:
+    section = markdown.split(f"## {title}")[1].split("##", maxsplit=1)[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"}}
+
+
+def test_means_deviations_and_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    table = rows(report(plan, machine, tmp_path), "accuracy in %")
+    assert table[""] == ["label noise 0.0", "label noise 0.3", "someone-2025: MMI"]
+    assert table["CNN"] == ["80.00 ± 10.00 (3)", "**60.00 ± 10.00 (3)**", ""]
+    assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "**60.00 ± 10.00 (3)**", "95.80"]
+    assert statistics.stdev(SCORES["SCN-CS", 0.0]) == pytest.approx(0.0529, abs=1e-4)
+
+
+def test_paired_difference_by_hand(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    table = rows(report(plan, machine, tmp_path), "accuracy, difference to CNN in points [95 % interval], paired by fold")
+    deltas = [0.05, 0.07, -0.03]
+    half = 4.302653 * statistics.stdev(deltas) / math.sqrt(3)
+    expected = f"+3.00 [−{100 * (half - 0.03):.2f}, +{100 * (0.03 + half):.2f}]"
+    assert table["SCN-CS"] == [expected, "+0.00 [+0.00, +0.00]"]
+
+
+def test_csv_gives_back_every_cell(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    report(plan, machine, tmp_path)
+    path = machine.results / "tables" / "tiny-ck48-small.csv"
+    lines = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert len(lines) == 12 * 2
+    for (arm, noise), values in SCORES.items():
+        mine = [
+            float(line["value"])
+            for line in lines
+            if (line["arm"], line["metric"]) == (arm, "accuracy") and float(line["data.label_noise"]) == noise
+        ]
+        assert mine == values
+    assert {line["run_id"] for line in lines} == {item.run_id for item in plan.items}
+
+
+def test_missing_cells_show_and_are_not_averaged(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    lost = next(item for item in plan.items if item.run.arm == "SCN-CS" and item.run.at[0][1] == 0.3)
+    shutil.rmtree(lost.folder.path)
+    markdown = report(plan, machine, tmp_path)
+    assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "– (2/3)"
+    assert rows(markdown, "accuracy in %")["CNN"][1] == "60.00 ± 10.00 (3)"
+    assert rows(markdown, "accuracy, difference")["SCN-CS"][1] == "–"
+
+
+def test_nothing_is_bold_below_three_seeds(machine: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY)
+    plan = make_plan(str(path), Choice(seeds=(0, 1)), machine)
+    fake_results(plan, SCORES)
+    markdown = make_report(str(path), machine.results, machine.data_root, seeds=(0, 1)).markdown
+    assert "**" not in markdown
+    assert rows(markdown, "accuracy in %")["CNN"][0] == "75.00 ± 7.07 (2)"
+    single = make_report(str(path), machine.results, machine.data_root, seeds=(0,)).markdown
+    assert rows(single, "accuracy in %")["CNN"][0] == "80.00 (1)"
+    assert rows(single, "accuracy, difference")["SCN-CS"][0] == "+5.00"
+
+
+def test_header_says_what_a_reader_must_know(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    markdown = report(plan, machine, tmp_path)
+    for words in (
+        f"fingerprint {plan.items[0].fingerprint}",
+        "168 images, 12 subjects, 7 classes",
+        "differs from its card",
+        "split `subject`: 3 stratified folds",
+        "best val/macro_f1",
+        "sample standard deviation over n seeds (0, 1, 2)",
+        "SCN-CS: learning.method = scn-cs",
+        "random initialisation",
+        "relabelling is inert in 3 of 3 runs",
+        "someone-2025, SCN-CS on MMI: Table 1 & text; 50 % of it",
+        "not comparable",
+    ):
+        assert words in markdown, words
+
+
+def test_leaky_split_is_named_in_its_row_and_above_and_is_not_paired(machine: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.split: random}"))
+    fake_results(make_plan(str(path), Choice(), machine), SCORES)
+    markdown = make_report(str(path), machine.results, machine.data_root).markdown
+    assert "SCN-CS (leaky split)" in markdown
+    assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
+    assert "unpaired (the splits differ; Welch)" in markdown
+
+
+def test_latex_is_escaped_and_balanced(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    report(plan, machine, tmp_path)
+    text = (machine.results / "tables" / "tiny-ck48-small.tex").read_text()
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    for name in ("table", "tabular"):
+        assert body.count(rf"\begin{{{name}}}") == body.count(rf"\end{{{name}}}") > 0
+    assert not re.search(r"(?<!\\)[%#_]", body.replace("label_noise", "")), "unescaped special character"
+    assert body.isascii()
+    for tabular in body.split(r"\begin{tabular}{l")[1:]:
+        columns = tabular.index("}") + 1
+        lines = [line for line in tabular.splitlines() if line.endswith(r"\\")]
+        assert all(len(re.findall(r"(?<!\\)&", line)) == columns - 1 for line in lines)
+    assert latex_text("50 % of A_B & {C}") == r"50 \% of A\_B \& \{C\}"
+
+
+def test_report_without_runs_says_what_to_type(fer: Callable[..., Called], machine: Machine, study_file: Path) -> None:
+    called = fer("report", "--study", study_file, "--results", machine.results, "--data-root", machine.data_root)
+    assert called.code == 2
+    assert called.err.count("\n") == 1
+    assert "fer ablate --study" in called.err
+
+
+def test_report_remembers_what_was_run_last(machine: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY)
+    fake_results(make_plan(str(path), Choice(seeds=(0, 1)), machine), SCORES)
+    record = machine.results / "studies" / "tiny.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"profile": "small", "data": None, "seeds": [0, 1]}))
+    written = make_report(str(path), machine.results, machine.data_root)
+    assert (written.planned, written.missing) == (8, 0)
+
+
+def test_intervals_agree_with_scipy() -> None:
+    from scipy.stats import ttest_rel
+
+    ours, theirs = [0.91, 0.88, 0.95, 0.90, 0.86], [0.90, 0.85, 0.95, 0.86, 0.88]
+    interval = ttest_rel(ours, theirs).confidence_interval(0.95)
+    delta = paired_difference(ours, theirs)
+    assert (delta.low, delta.high) == pytest.approx((interval.low, interval.high))
+    assert unpaired_difference(ours, theirs).mean == pytest.approx(delta.mean)
+    assert unpaired_difference([0.5, 0.5], [0.4, 0.4]).low is None
+    assert sample_sd([0.5]) is None

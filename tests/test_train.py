@@ -1,0 +1,380 @@
+"""Training learns, is reproducible, continues exactly, and touches the test part once."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fer_cli.config import DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.data.augment import augment
+from fer_cli.data.datamodule import Batches, RunData, resized
+from fer_cli.data.manifest import load_set
+from fer_cli.learning.health import attention_health, inert_warnings, relabel_counts
+from fer_cli.learning.losses import method_loss
+from fer_cli.learning.module import FerModule
+from fer_cli.learning.record import load_weights
+from fer_cli.learning.train import new_module, train_run
+from fer_cli.metrics import score
+from fer_cli.models.build import BACKBONES, build_model
+
+Tiny = Callable[..., RunConfig]
+ARMS = {
+    "CNN": LearningConfig(),
+    "SCN": LearningConfig(method="scn"),
+    "CS": LearningConfig(method="cs"),
+    "SCN-CS": LearningConfig(method="scn-cs"),
+    "SCN-CS+RR": LearningConfig(method="scn-cs", cs_loss="literal+rr"),
+}
+
+
+# networks
+
+
+@pytest.mark.parametrize(
+    ("backbone", "channels", "parameters"), [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 3_051_464 - 480)]
+)
+def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None:
+    net = BACKBONES[backbone](1000, channels)
+    assert sum(p.numel() for p in net.parameters()) == parameters
+
+
+def test_resnet18_has_torchvisions_names() -> None:
+    names = set(BACKBONES["resnet18"](1000, 3).state_dict())
+    assert {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight"} <= names
+    assert {"layer4.1.bn2.bias", "layer3.0.downsample.1.num_batches_tracked", "fc.weight", "fc.bias"} <= names
+    assert len(names) == 122
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_attention_adds_its_head_and_nothing_else(backbone: str) -> None:
+    config = ModelConfig(backbone=backbone)  # type: ignore[arg-type]
+    plain, with_alpha = (build_model(config, 7, attention) for attention in (False, True))
+    extra = sum(p.numel() for p in with_alpha.parameters()) - sum(p.numel() for p in plain.parameters())
+    assert extra == plain.backbone.feature_size + 1
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_eval_is_independent_of_batch_and_gradient_reaches_everything(backbone: str) -> None:
+    torch.manual_seed(0)
+    net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)  # type: ignore[arg-type]
+    images = torch.rand(4, 1, 48, 48)
+    labels = torch.tensor([0, 1, 2, 3])
+    scores = net(images)
+    method_loss(scores.logits, scores.alpha, labels, LearningConfig(method="scn"))["loss"].backward()
+    assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in net.parameters())
+    net.eval()
+    with torch.no_grad():
+        assert torch.allclose(net(images).logits[1:2], net(images[1:2]).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("arm", list(ARMS))
+def test_every_arm_overfits_one_batch(arm: str, data_root: Path, tiny: Tiny) -> None:
+    config = tiny(learning=ARMS[arm])
+    data = RunData(load_set(data_root, "ck48"), config)
+    module = new_module(config, data)
+    images, labels = data.train.images[:32], data.train.labels[:32]
+    optimizer = torch.optim.AdamW(module.model.parameters(), 3e-3)
+    for _ in range(40):
+        scores = module(images)
+        loss = method_loss(scores.logits, scores.alpha, labels, config.learning)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    module.eval()
+    assert (module(images).logits.argmax(1) == labels).float().mean() > 0.95
+
+
+# data on its way to the network
+
+
+def test_batches_cover_the_part_and_shuffle_by_epoch() -> None:
+    batches = Batches(65, 32, seed=0)
+    first = list(batches)
+    assert [len(batch) for batch in first] == [32, 33] and len(batches) == 2
+    assert sorted(itertools.chain(*first)) == list(range(65))
+    batches.set_epoch(1)
+    assert list(batches) != first
+    batches.set_epoch(0)
+    assert list(batches) == first
+    assert list(Batches(65, 32, seed=None)) == [list(range(32)), list(range(32, 64)), [64]]
+
+
+def test_resize_keeps_range_and_identity() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    assert np.array_equal(resized(images, 48).numpy(), images)
+    assert resized(images, 20).shape == (3, 20, 20)
+    flat = np.full((1, 48, 48), 137, np.uint8)
+    assert np.array_equal(resized(flat, 31).numpy(), np.full((1, 31, 31), 137, np.uint8))
+
+
+def test_augmentation_off_is_identity_and_on_is_seeded(tiny: Tiny) -> None:
+    from fer_cli.config import AugmentConfig
+
+    images = torch.rand(5, 1, 24, 24)
+    off = AugmentConfig(flip=0, rotate=0, translate=0, scale=0, brightness=0, contrast=0)
+    assert torch.allclose(augment(images, off, 1), images, atol=1e-5)
+    flipped = off.model_copy(update={"flip": 1.0})
+    assert torch.allclose(augment(images, flipped, 1), images.flip(3), atol=1e-5)
+    changed = augment(images, AugmentConfig(), 1)
+    assert torch.equal(changed, augment(images, AugmentConfig(), 1))
+    assert not torch.equal(changed, augment(images, AugmentConfig(), 2))
+    assert float(changed.min()) >= 0 and float(changed.max()) <= 1
+    erased = augment(images + 1, off.model_copy(update={"erase": 1.0}), 3)
+    share = (erased == 0).float().mean((1, 2, 3))
+    assert float(share.min()) > 0.005 and float(share.max()) < 0.12
+
+
+def test_normalisation_is_fitted_on_the_training_part_only(data_root: Path, tiny: Tiny) -> None:
+    config = tiny()
+    faces = load_set(data_root, "ck48")
+    data = RunData(faces, config)
+    pixels = data.train.images.float() / 255
+    model = new_module(config, data).model
+    assert float(model.mean) == pytest.approx(float(pixels.mean()))
+    assert float(model.std) == pytest.approx(float(pixels.std()))
+
+
+def test_noise_is_planted_in_training_labels_only(data_root: Path, tiny: Tiny) -> None:
+    faces = load_set(data_root, "ck48")
+    clean, noisy = (RunData(faces, tiny(data=DataConfig(folds=3, image_size=24, label_noise=r))) for r in (0.0, 0.4))
+    flipped = (noisy.train.labels.numpy() != noisy.true_labels).sum()
+    assert flipped == round(0.4 * len(noisy.train))
+    assert torch.equal(clean.val.labels, noisy.val.labels)
+    assert torch.equal(clean.test.labels, noisy.test.labels)
+    assert clean.split.hash == noisy.split.hash
+
+
+# whole runs
+
+
+def run(config: RunConfig, machine: Machine, folder: Path) -> dict[str, object]:
+    folder.mkdir(parents=True)
+    return train_run(config, machine, folder)
+
+
+def without_times(result: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in result.items() if key != "seconds"}
+
+
+def test_separable_classes_are_learnt_and_the_record_is_whole(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    config = tiny(data=DataConfig(folds=3, val_fraction=0.25, image_size=32), train=TrainConfig(epochs=14, batch_size=16))
+    result = run(config, machine, tmp_path / "run")
+    assert result["metrics"]["test"]["accuracy"] > 0.9  # type: ignore[index]
+    predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
+    test = predictions[predictions["part"] == "test"]
+    classes = result["data"]["classes"]  # type: ignore[index]
+    again = score(test["label"].to_numpy(), test["predicted"].to_numpy(), classes)
+    assert again == result["metrics"]["test"]  # type: ignore[index]
+    shares = test[[f"p_{name}" for name in classes]].to_numpy()
+    assert np.allclose(shares.sum(1), 1, atol=1e-5)
+    assert list(test["predicted"]) == [classes[i] for i in shares.argmax(1)]
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    best = history.loc[history["epoch"] == result["selection"]["epoch"]].iloc[0]  # type: ignore[index]
+    assert best["val/macro_f1"] == history["val/macro_f1"].max() == pytest.approx(result["selection"]["value"])  # type: ignore[index]
+    assert result["metrics"]["val"]["macro_f1"] == pytest.approx(best["val/macro_f1"], abs=1e-6)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("method", ["ce", "scn-cs"])
+def test_same_config_same_numbers_other_seed_others(method: str, machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    learning = LearningConfig(method=method)  # type: ignore[arg-type]
+    config = tiny(learning=learning)
+    first, second = (run(config, machine, tmp_path / name) for name in "ab")
+    assert without_times(first) == without_times(second)
+    frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in "ab"]
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+    other = run(tiny(learning=learning, seed=1), machine, tmp_path / "c")
+    assert other["metrics"] != first["metrics"]
+
+
+def test_arms_of_one_seed_start_from_the_same_weights(data_root: Path, tiny: Tiny) -> None:
+    data = RunData(load_set(data_root, "ck48"), tiny())
+    modules = [new_module(tiny(learning=learning), data) for learning in ARMS.values()]
+    states = [module.model.backbone.state_dict() for module in modules]
+    assert all(torch.equal(states[0][name], state[name]) for state in states for name in states[0])
+
+
+class StopError(Exception):
+    """Ends a training from outside."""
+
+
+@pytest.mark.parametrize("learning", [LearningConfig(), LearningConfig(method="scn-cs", cs_threshold="val_search")])
+def test_interrupted_training_equals_an_uninterrupted_one(
+    learning: LearningConfig, machine: Machine, tiny: Tiny, tmp_path: Path
+) -> None:
+    config = tiny(
+        data=DataConfig(folds=3, val_fraction=0.25, image_size=24, label_noise=0.2),
+        model=ModelConfig(dropout=0.2),
+        train=TrainConfig(epochs=4, batch_size=32),
+        learning=learning,
+    )
+    whole = run(config, machine, tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    for stop_after in (1, 3):
+
+        def stop(epoch: int, _: dict[str, float], limit: int = stop_after) -> None:
+            if epoch == limit:
+                raise StopError
+
+        with pytest.raises(StopError):
+            train_run(config, machine, tmp_path / "cut", stop)
+    resumed = train_run(config, machine, tmp_path / "cut")
+    assert without_times(resumed) == without_times(whole)
+    frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("whole", "cut")]
+    pd.testing.assert_frame_equal(*frames, check_exact=True)
+    for name in [path.name for path in (tmp_path / "whole").glob("history*.csv")]:
+        tables = [pd.read_csv(tmp_path / part / name).drop(columns="seconds") for part in ("whole", "cut")]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_broken_checkpoint_starts_over(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    whole = run(tiny(), machine, tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "last.ckpt").write_bytes(b"half a file")
+    assert without_times(train_run(tiny(), machine, tmp_path / "cut")) == without_times(whole)
+
+
+def test_val_search_keeps_the_margin_that_validation_prefers(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    learning = LearningConfig(method="scn-cs", cs_threshold="val_search")
+    result = run(tiny(learning=learning), machine, tmp_path / "run")
+    best = {m: pd.read_csv(tmp_path / "run" / f"history-margin-{m}.csv")["val/macro_f1"].max() for m in (0.1, 0.2, 0.3)}
+    assert result["selection"]["relabel_margin"] in best  # type: ignore[index]
+    assert best[result["selection"]["relabel_margin"]] == max(best.values())  # type: ignore[index]
+
+
+def test_test_part_is_seen_once_and_never_steers(
+    machine: Machine, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    original = RunData.test_dataloader
+
+    def spy(self: RunData) -> object:
+        seen.append(1)
+        return original(self)
+
+    monkeypatch.setattr(RunData, "test_dataloader", spy)
+    first = run(tiny(), machine, tmp_path / "a")
+    assert len(seen) == 1
+
+    def other_labels(self: RunData) -> object:
+        self.test.labels = (self.test.labels + 1) % len(self.classes)
+        return original(self)
+
+    monkeypatch.setattr(RunData, "test_dataloader", other_labels)
+    second = run(tiny(), machine, tmp_path / "b")
+    assert first["selection"] == second["selection"]
+    assert first["metrics"]["val"] == second["metrics"]["val"]  # type: ignore[index]
+    assert first["metrics"]["test"] != second["metrics"]["test"]  # type: ignore[index]
+
+
+def test_planted_flips_are_found_and_original_labels_stay(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    config = tiny(
+        data=DataConfig(folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
+        train=TrainConfig(epochs=16, batch_size=16),
+        learning=LearningConfig(method="scn-cs", relabel_start=11),
+    )
+    result = run(config, machine, tmp_path / "run")
+    labels = pd.read_parquet(tmp_path / "run" / "labels.parquet")
+    planted = labels["label_given"] != labels["label_true"]
+    assert planted.sum() == result["data"]["flipped"] == round(0.2 * len(labels))  # type: ignore[index]
+    relabelled = result["relabelled"]
+    assert relabelled["fixed"] > relabelled["broken"] > -1  # type: ignore[index]
+    assert relabelled["fixed"] >= 5  # type: ignore[index]
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history.loc[history["epoch"] < 11, "relabel/count"].sum() == 0
+    assert history["relabel/count"].sum() == relabelled["count"]  # type: ignore[index]
+    wrong = (labels["label_current"] != labels["label_true"]).mean()
+    assert wrong == pytest.approx(history["labels/wrong_share"].iloc[-1], abs=1e-5)
+    assert wrong < planted.mean()
+
+
+def test_weights_carry_class_names_and_refuse_others(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    run(tiny(), machine, tmp_path / "run")
+    data = RunData(load_set(machine.data_root, "ck48"), tiny())
+    module = new_module(tiny(), data)
+    load_weights(tmp_path / "run" / "best.pt", module)
+    module.classes = list(reversed(module.classes))
+    with pytest.raises(ValueError, match=r"trained on classes \['angry'.*the data set has \['contempt'"):
+        load_weights(tmp_path / "run" / "best.pt", module)
+
+
+def test_divergence_is_an_error_not_a_result(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    config = tiny(train=TrainConfig(epochs=1, batch_size=32, select_on="val/loss"))
+    original = FerModule.on_validation_epoch_end
+
+    def nan(self: FerModule) -> None:
+        original(self)
+        self._log({"val/loss": float("nan")}, 1)
+
+    patch = pytest.MonkeyPatch()
+    with patch.context() as context:
+        context.setattr(FerModule, "on_validation_epoch_end", nan)
+        with pytest.raises(FloatingPointError, match="not a number"):
+            run(config, machine, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "options", [{"optimizer": "sgd", "momentum": 0.5, "schedule": "cosine"}, {"optimizer": "adam", "schedule": "constant"}]
+)
+def test_other_optimisers_train(options: dict[str, object], machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    result = run(tiny(train=TrainConfig(epochs=1, batch_size=32, **options)), machine, tmp_path / "run")  # type: ignore[arg-type]
+    assert 0 <= result["metrics"]["test"]["accuracy"] <= 1  # type: ignore[index]
+
+
+def test_bf16_and_channels_last_train_too(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    bf16 = machine.model_copy(update={"precision": "bf16"})
+    result = run(tiny(), bf16, tmp_path / "run")
+    assert result["machine"]["precision"] == "bf16"  # type: ignore[index]
+    assert result["machine"]["channels_last"] is True  # type: ignore[index]
+
+
+# health
+
+
+def test_attention_health_by_hand() -> None:
+    health = attention_health(torch.tensor([0.95, 0.85, 0.75, 0.05]), 0.7)
+    assert health["alpha/mean"] == pytest.approx(0.65)
+    assert health["alpha/gap"] == pytest.approx(0.9 - 0.4)
+    assert health["alpha/hist_0.9"] == health["alpha/hist_0.0"] == 1
+    assert sum(value for name, value in health.items() if "hist" in name) == 4
+
+
+def test_relabel_counts_by_hand() -> None:
+    truth, before = torch.tensor([0, 1, 2, 3]), torch.tensor([0, 0, 0, 3])
+    after = torch.tensor([1, 1, 1, 3])
+    assert relabel_counts(before, after, truth) == {"relabel/count": 3, "relabel/fixed": 1, "relabel/broken": 1}
+
+
+def test_inert_modules_warn_and_busy_ones_do_not() -> None:
+    config = LearningConfig(method="scn-cs")
+    busy = {"alpha/sd": 0.1, "alpha/mean": 0.6, "relabel/count": 3.0, "loss/calibration": 0.2}
+    idle = {"alpha/sd": 0.001, "alpha/mean": 0.99, "relabel/count": 0.0, "loss/calibration": 0.0}
+    assert inert_warnings([busy], config, 10) == []
+    assert len(inert_warnings([idle], config, 10)) == 3
+    late = LearningConfig(method="scn", relabel_start=20)
+    assert "starts in epoch 20 of 10" in " ".join(inert_warnings([busy], late, 10))
+
+
+def test_relabelling_starts_at_a_seventh_of_the_epochs() -> None:
+    assert [LearningConfig(method="scn").first_relabel_epoch(n) for n in (70, 30, 7, 1)] == [10, 5, 1, 1]
+
+
+def test_accuracy_equals_support_weighted_recall_and_scikit_learn() -> None:
+    from sklearn.metrics import f1_score, recall_score
+
+    truth, predicted = ["a", "a", "a", "b", "b", "c"], ["a", "a", "b", "b", "c", "c"]
+    scores = score(truth, predicted, ["c", "b", "a", "d"])
+    assert scores["accuracy"] == pytest.approx(recall_score(truth, predicted, average="weighted"))
+    assert scores["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert scores["recall"] == pytest.approx({"a": 2 / 3, "b": 0.5, "c": 1.0, "d": None})
+    assert scores["confusion"] == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]]
+
+
+def test_class_order_changes_nothing_per_name() -> None:
+    truth, predicted = ["a", "a", "b", "c"], ["a", "b", "b", "c"]
+    one, other = (score(truth, predicted, order) for order in (["a", "b", "c"], ["c", "a", "b"]))
+    assert one["recall"] == other["recall"]
+    assert one["macro_f1"] == other["macro_f1"]
