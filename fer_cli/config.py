@@ -82,6 +82,8 @@ class ModelConfig(Section):
     """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of pooled features dropped before the classifier, in training only."""
+    mirror_average: bool = True
+    """Validation and test average the logits of an image and its mirror image; expressions have no handedness."""
 
 
 class AugmentConfig(Section):
@@ -92,8 +94,8 @@ class AugmentConfig(Section):
     """Largest rotation in degrees, either way."""
     translate: float = Field(0.08, ge=0, le=0.5)
     scale: float = Field(0.12, ge=0, lt=1)
-    brightness: float = Field(0.25, ge=0, le=1)
-    contrast: float = Field(0.3, ge=0, lt=1)
+    brightness: float = Field(0.1, ge=0, le=1)
+    contrast: float = Field(0.2, ge=0, lt=1)
     erase: float = Field(0.0, ge=0, le=1)
     """Probability that a square of 10-30 % of the side is blacked out."""
 
@@ -101,17 +103,24 @@ class AugmentConfig(Section):
 class TrainConfig(Section):
     """Optimisation, and the rule that picks the checkpoint."""
 
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(40, ge=1)
     batch_size: int = Field(64, ge=2)
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(4e-3, gt=0)
     """Peak learning rate."""
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: float = Field(0.5, ge=0)
+    """Of weight matrices and kernels, not of biases and norms; decoupled in ``adamw``."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of ``sgd`` only."""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
     select_on: Literal["val/macro_f1", "val/accuracy", "val/loss"] = "val/macro_f1"
     """The best value on the validation part picks the checkpoint; of equal epochs the last, whose step size is smallest."""
+
+    @model_validator(mode="after")
+    def _decay_fits_optimizer(self) -> TrainConfig:
+        if self.optimizer != "adamw" and "weight_decay" not in self.model_fields_set:
+            raise ValueError(f"weight_decay: give one for {self.optimizer}; the default is meant for adamw")
+        return self
 
 
 class LearningConfig(Section):
@@ -189,7 +198,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _every_setting_counts(self) -> RunConfig:
         idle = {f"learning.{name}": why for name, why in self.learning.idle().items()}
-        if "momentum" in self.train.model_fields_set and self.train.optimizer != "sgd":
+        if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.data.noise_seed is not None and self.data.label_noise == 0:
             idle["data.noise_seed"] = "data.label_noise is 0"

@@ -20,13 +20,15 @@ from fer_cli.cli.options import (
     StudyName,
     data_root_or_default,
     parse_seeds,
+    places,
     thread_count,
 )
-from fer_cli.cli.screen import duration, progress_bar, say
+from fer_cli.cli.screen import duration, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from fer_cli.ablate import Item, Plan, Summary
     from fer_cli.config import Machine
+    from fer_cli.study import Choice
 
 
 def ablate(
@@ -69,19 +71,24 @@ def ablate(
         raise StudyError(f"--{explain(error, Machine)}") from None
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
     planned = make_plan(study, choice, machine, tuple(only or ()))
+    again = f"--study {study}{chosen(choice)}{places(results, data_root)}"
     if plan:
         print_plan(planned, machine, jobs)
+        say(f"next: fer ablate {again}")
         return
     if smoke:
         run_smoke(planned, machine)
+        say(f"next: fer ablate {again}")
         return
     signal.signal(signal.SIGTERM, on_sigterm)
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
         summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
-    print_summary(planned, summary, time.monotonic() - began)
+    print_summary(summary, time.monotonic() - began)
     if not summary.ok:
+        say(f"next: fer ablate {again} --retry-failed")
         raise typer.Exit(1)
+    say(f"next: fer report --study {study}{places(results, data_root)}")
 
 
 def on_sigterm(signum: int, frame: object) -> None:
@@ -94,23 +101,23 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     from fer_cli.ablate import estimate
 
     times = estimate(plan, machine)
-    typer.echo("run_id\tstate\testimate\trun\tdiffers from " + plan.study.report.against)
+    rows = []
     for item in plan.items:
         state = item.folder.status
-        left = "" if state == "done" else duration(times[item.run_id])
+        left = duration(times[item.run_id]) if item.run_id in times else ""
         differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
-        typer.echo(f"{item.run_id}\t{state}\t{left}\t{item.run.title}\t{differs}")
+        rows.append((item.run_id, state, left, item.run.title, differs))
+    print_table(("run_id", "state", "estimate", "run", f"differs from {plan.study.report.against}"), rows)
     known = [seconds for seconds in times.values() if seconds is not None]
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
     say(f"{len(plan.items)} runs, {len(plan.items) - len(times)} done, {len(times)} to train; time: {total}")
-    say(f"next: fer ablate --study {plan.study.name}{chosen(plan)}")
 
 
-def chosen(plan: Plan) -> str:
+def chosen(choice: Choice) -> str:
     """Return the options that lead to the same plan."""
-    text = f" --data {plan.choice.data}" if plan.choice.data else ""
-    text += f" --profile {plan.choice.profile}" if plan.choice.profile != "small" else ""
-    return text + (f" --seeds {','.join(map(str, plan.choice.seeds))}" if plan.choice.seeds else "")
+    text = f" --data {choice.data}" if choice.data else ""
+    text += f" --profile {choice.profile}" if choice.profile != "small" else ""
+    return text + (f" --seeds {','.join(map(str, choice.seeds))}" if choice.seeds else "")
 
 
 def run_smoke(plan: Plan, machine: Machine) -> None:
@@ -121,7 +128,6 @@ def run_smoke(plan: Plan, machine: Machine) -> None:
         task = bar.add_task("one batch each", total=len(plan.items))
         smoke_plan(plan, machine, lambda _: bar.advance(task))
     say(f"{len(plan.items)} runs each trained, validated and predicted one batch")
-    say(f"next: fer ablate --study {plan.study.name}{chosen(plan)}")
 
 
 class Watch:
@@ -176,8 +182,8 @@ class Watch:
                 bar.update(epochs, completed=sum(item.folder.epochs_done() for item in self.todo))
 
 
-def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:
-    """Say what was done, what failed and where to read why, and what to type next."""
+def print_summary(summary: Summary, seconds: float) -> None:
+    """Say what was done, and what failed and where to read why."""
     for title, text in summary.warnings:
         say(f"warning: {title}: {text}")
     for title, message, trace in summary.failures:
@@ -186,5 +192,3 @@ def print_summary(plan: Plan, summary: Summary, seconds: float) -> None:
     line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
     elsewhere = f", {counts['running']} running elsewhere" if counts["running"] else ""
     say(f"{line}{elsewhere}; {duration(seconds)}")
-    again = f"fer ablate --study {plan.study.name}{chosen(plan)} --retry-failed"
-    say(f"next: {f'fer report --study {plan.study.name}' if summary.ok else again}")

@@ -43,4 +43,4 @@ def build(
     if not info.differences:
         say("counts agree with the card")
     say(f"built {root / name}, fingerprint {info.fingerprint}")
-    say(f"next: fer ablate --study scn-cs --data {name}")
+    say(f"next: fer ablate --study scn-cs --data {name}{f' --data-root {data_root}' if data_root else ''}")

@@ -49,3 +49,9 @@ def data_root_or_default(given: Path | None) -> Path:
 def thread_count() -> int:
     """Return the processor threads this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def places(results: Path, data_root: Path | None) -> str:
+    """Return the options for folders that are not the default ones, to be repeated in a suggested command."""
+    text = f" --results {results}" if results != DEFAULT_RESULTS and "FER_RESULTS" not in os.environ else ""
+    return text + (f" --data-root {data_root}" if data_root is not None else "")

@@ -16,6 +16,7 @@ from fer_cli.cli.options import (
     StudyName,
     data_root_or_default,
     parse_seeds,
+    places,
 )
 from fer_cli.cli.screen import say
 
@@ -42,6 +43,7 @@ def report(
         typer.echo(written.markdown)
     say("written: " + ", ".join(str(path) for path in written.files))
     if written.missing:
-        say(f"{written.missing} of {written.planned} runs are not done; next: fer ablate --study {study}")
+        again = f"fer ablate --study {study}{places(results, data_root)}"
+        say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     else:
-        say("next: mlflow ui --backend-store-uri sqlite:///results/mlflow.db")
+        say(f"next: mlflow ui --backend-store-uri sqlite:///{results}/mlflow.db")

@@ -109,7 +109,7 @@ class FerModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep what the network says of a validation batch."""
-        self._seen.append((self._decided(batch[0]), batch[1]))
+        self._seen.append((self.judge(batch[0]).logits, batch[1]))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation part at once."""
@@ -123,12 +123,16 @@ class FerModule(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> tuple[Tensor, Tensor | None]:
         """Return class probabilities (B, K) and alpha (B,) of one batch."""
-        scores = self(batch[0])
-        return decision_logits(scores.logits, scores.alpha, self.config.learning).softmax(1), scores.alpha
+        scores = self.judge(batch[0])
+        return scores.logits.softmax(1), scores.alpha
 
-    def _decided(self, images: Tensor) -> Tensor:
-        scores = self(images)
-        return decision_logits(scores.logits, scores.alpha, self.config.learning)
+    def judge(self, images: Tensor) -> Scores:
+        """Return decision logits and alpha of (B, S, S) uint8 images, averaged with their mirror images if so set."""
+        views = [images, images.flip(-1)] if self.config.model.mirror_average else [images]
+        scores = [self(view) for view in views]
+        logits = [decision_logits(one.logits, one.alpha, self.config.learning) for one in scores]
+        alpha = None if scores[0].alpha is None else torch.stack([one.alpha for one in scores]).mean(0)
+        return Scores(torch.stack(logits).mean(0), alpha)
 
     def _log(self, values: dict[str, Any], batch_size: int) -> None:
         floats = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()}
