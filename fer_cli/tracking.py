@@ -58,6 +58,7 @@ def new_client(uri: str) -> MlflowClient:
     """Return a quiet MLflow client; its usage reporting is switched off."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient

@@ -46,8 +46,11 @@ def parse_yaml(text: str, where: str, error: type[FerError]) -> dict[str, Any]:
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
-    """Return the first complaint as ``dotted.path: what is wrong``, with the nearest known key for an unknown one."""
-    first = error.errors()[0]
+    """Return one complaint as ``dotted.path: what is wrong``, with the nearest known key for an unknown one.
+
+    An unknown key comes before a missing one: a misspelt key is both.
+    """
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     dotted = ".".join([prefix, *path] if prefix else path)
     if first["type"] == "extra_forbidden":

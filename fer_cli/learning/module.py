@@ -2,7 +2,7 @@
 
 Labels live here, not in the data set: ``label_given`` as the run got them (noise included) and ``label_current`` as
 relabelling left them. Both are buffers, so they are part of every checkpoint, and relabelling can only ever reach the
-training part. All randomness of an epoch is seeded from (seed, epoch): a resumed run equals an uninterrupted one.
+training part. All randomness of a step is seeded from (seed, epoch, batch): a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ class FerModule(pl.LightningModule):
     # training
 
     def on_train_epoch_start(self) -> None:
-        """Reseed, and begin the epoch's health record."""
-        torch.manual_seed(derive_seed(self.config.seed, "epoch", self.current_epoch))
+        """Begin the epoch's health record."""
         self._alphas = []
         self._changes = {"relabel/count": 0, "relabel/fixed": 0, "relabel/broken": 0}
 
@@ -66,7 +65,8 @@ class FerModule(pl.LightningModule):
         """Return the loss of one augmented batch."""
         images, _, index = batch
         labels = self.label_current[index]
-        seed = derive_seed(self.config.seed, "augment", self.current_epoch, batch_idx)
+        seed = derive_seed(self.config.seed, "batch", self.current_epoch, batch_idx)
+        torch.manual_seed(seed)
         with torch.autocast(self.device.type, enabled=False):  # bf16 coordinates would be off by a tenth of a pixel
             changed = augment(self.pixels(images), self.config.augment, seed)
         scores: Scores = self.model(changed)

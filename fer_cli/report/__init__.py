@@ -14,7 +14,7 @@ from fer_cli.places import write_text
 from fer_cli.report.collect import Cell, Point, collect
 from fer_cli.report.render import latex, markdown, tidy_csv
 from fer_cli.report.tables import difference_table, health_table, score_table
-from fer_cli.study import Choice
+from fer_cli.study import Choice, load_study
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def make_report(
 
     What is not given is as in the last ``fer ablate`` of that study. Raises ResultsError when no run of it is done.
     """
-    last = last_choice(study, results)
+    last = last_choice(load_study(study).name, results)
     choice = Choice(profile or last.profile, data or last.data, seeds or last.seeds)
     plan = make_plan(study, choice, Machine(data_root=data_root, results=results))
     cells = collect(plan)
