@@ -105,14 +105,18 @@ class TrainConfig(Section):
 
     epochs: int = Field(40, ge=1)
     batch_size: int = Field(64, ge=2)
+    class_balance: float = Field(1.0, ge=0, le=1)
+    """Training images are drawn with probability 1 / (images of their class) ** class_balance; 0: each once an epoch."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(4e-3, gt=0)
+    lr: float = Field(3e-3, gt=0)
     """Peak learning rate."""
-    weight_decay: float = Field(0.5, ge=0)
+    weight_decay: float = Field(0.3, ge=0)
     """Of weight matrices and kernels, not of biases and norms; decoupled in ``adamw``."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of ``sgd`` only."""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    weight_average: float = Field(0.98, ge=0, lt=1)
+    """Per-step decay of the exponential moving average of the weights that is validated, tested and kept; 0: none."""
     select_on: Literal["val/macro_f1", "val/accuracy", "val/loss"] = "val/macro_f1"
     """The best value on the validation part picks the checkpoint; of equal epochs the last, whose step size is smallest."""
 

@@ -11,7 +11,7 @@ import torch
 
 from fer_cli.config import DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.augment import augment
-from fer_cli.data.datamodule import Batches, RunData, resized
+from fer_cli.data.datamodule import Batches, RunData, class_weights, resized
 from fer_cli.data.manifest import load_set
 from fer_cli.learning.health import attention_health, inert_warnings, relabel_counts
 from fer_cli.learning.losses import method_loss
@@ -35,7 +35,7 @@ ARMS = {
 
 
 @pytest.mark.parametrize(
-    ("backbone", "channels", "parameters"), [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 828_888)]
+    ("backbone", "channels", "parameters"), [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 3_051_464)]
 )
 def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None:
     net = BACKBONES[backbone](1000, channels)
@@ -100,6 +100,9 @@ def test_batches_cover_the_part_and_shuffle_by_epoch() -> None:
     assert list(batches) != first
     batches.set_epoch(0)
     assert list(batches) == first
+    weights = class_weights(torch.tensor([0] * 900 + [1] * 100), 1.0)
+    drawn = torch.tensor(list(itertools.chain(*Batches(1000, 50, 0, weights))))
+    assert abs(int((drawn >= 900).sum()) - 500) < 80
     assert list(Batches(65, 32, seed=None)) == [list(range(32)), list(range(32, 64)), [64]]
 
 

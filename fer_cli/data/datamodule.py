@@ -41,10 +41,13 @@ class Part(Dataset[Batch]):
 
 
 class Batches(Sampler[list[int]]):
-    """Lists of positions: shuffled anew each epoch from (seed, epoch), or in order when ``seed`` is None."""
+    """Lists of positions: in order when ``seed`` is None, else drawn anew each epoch from (seed, epoch).
 
-    def __init__(self, n: int, size: int, seed: int | None) -> None:
-        self.n, self.size, self.seed, self.epoch = n, size, seed, 0
+    Without ``weights`` (n,) each position comes once an epoch; with them, n positions are drawn with replacement.
+    """
+
+    def __init__(self, n: int, size: int, seed: int | None, weights: Tensor | None = None) -> None:
+        self.n, self.size, self.seed, self.weights, self.epoch = n, size, seed, weights, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the shuffle; Lightning calls this at the start of every epoch."""
@@ -60,7 +63,10 @@ class Batches(Sampler[list[int]]):
         order = torch.arange(self.n)
         if self.seed is not None:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "shuffle", self.epoch))
-            order = torch.randperm(self.n, generator=generator)
+            if self.weights is None:
+                order = torch.randperm(self.n, generator=generator)
+            else:
+                order = torch.multinomial(self.weights, self.n, replacement=True, generator=generator)
         last = len(self) - 1
         for batch in range(last + 1):
             end = self.n if batch == last else (batch + 1) * self.size
@@ -88,20 +94,28 @@ class RunData(pl.LightningDataModule):
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 
-    def _loader(self, part: Part, size: int, seed: int | None = None) -> DataLoader[Batch]:
-        return DataLoader(part, batch_size=None, sampler=Batches(len(part), size, seed))
-
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return shuffled training batches with the (possibly noisy) labels."""
-        return self._loader(self.train, self.config.train.batch_size, self.config.seed)
+        """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""
+        train, balance = self.config.train, self.config.train.class_balance
+        weights = class_weights(self.train.labels, balance) if balance else None
+        return _loader(self.train, Batches(len(self.train), train.batch_size, self.config.seed, weights))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches in order, with true labels."""
-        return self._loader(self.val, EVAL_BATCH)
+        return _loader(self.val, Batches(len(self.val), EVAL_BATCH, None))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return test batches in order, with true labels."""
-        return self._loader(self.test, EVAL_BATCH)
+        return _loader(self.test, Batches(len(self.test), EVAL_BATCH, None))
+
+
+def _loader(part: Part, batches: Batches) -> DataLoader[Batch]:
+    return DataLoader(part, batch_size=None, sampler=batches)
+
+
+def class_weights(labels: Tensor, balance: float) -> Tensor:
+    """Return a weight (N,) per image: 1 / (images of its label) ** balance, on the labels as given."""
+    return (1.0 / torch.bincount(labels).clamp(min=1).double() ** balance)[labels]
 
 
 def resized(images: np.ndarray, size: int) -> Tensor:

@@ -7,12 +7,13 @@ training part. All randomness of a step is seeded from (seed, epoch, batch): a r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_cli.config import RunConfig
 from fer_cli.data.augment import augment
@@ -35,6 +36,7 @@ class FerModule(pl.LightningModule):
     def __init__(self, model: Recogniser, config: RunConfig, data: RunData) -> None:
         super().__init__()
         self.model = model
+        self.averaged = moving_average(model, config.train.weight_average)
         self.config = config
         self.classes = data.classes
         self.register_buffer("label_given", data.train.labels.clone())
@@ -51,8 +53,13 @@ class FerModule(pl.LightningModule):
         return scaled.expand(-1, self.config.model.channels, -1, -1)
 
     def forward(self, images: Tensor) -> Scores:
-        """Return the scores of (B, S, S) uint8 images."""
-        return self.model(self.pixels(images).contiguous())  # type: ignore[no-any-return]
+        """Return the scores of (B, S, S) uint8 images by the network that is judged and kept."""
+        return self.judged(self.pixels(images).contiguous())  # type: ignore[no-any-return]
+
+    @property
+    def judged(self) -> Recogniser:
+        """The network that validation, test and ``best.pt`` use: the average of the weights, or the trained one itself."""
+        return self.model if self.averaged is None else cast(Recogniser, self.averaged.module)
 
     # training
 
@@ -78,18 +85,19 @@ class FerModule(pl.LightningModule):
         return losses["loss"]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Relabel after the optimiser step, from the scores of the very same forward pass (Eq 3, Eq 6)."""
+        """Average the weights; relabel after the optimiser step, from the scores of the very same forward pass."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
         scores, learning = self._scores, self.config.learning
         if scores is None or scores.alpha is None:
             return
         self._alphas.append(scores.alpha)
         if not learning.parts.relabels or self.current_epoch + 1 < learning.first_relabel_epoch(self.config.train.epochs):
             return
-        index = batch[2]
-        before = self.label_current[index]
-        after = relabelled(scores.logits, scores.alpha, before, learning)
-        self.label_current[index] = after
-        for name, count in relabel_counts(before, after, self.label_true[index]).items():
+        index, images = batch[2], torch.unique(batch[2])  # a balanced batch may hold an image twice; its last label stays
+        before = self.label_current[images]
+        self.label_current[index] = relabelled(scores.logits, scores.alpha, self.label_current[index], learning)
+        for name, count in relabel_counts(before, self.label_current[images], self.label_true[images]).items():
             self._changes[name] += count
 
     def on_train_epoch_end(self) -> None:
@@ -162,3 +170,10 @@ class FerModule(pl.LightningModule):
         else:
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, train.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def moving_average(model: Recogniser, decay: float) -> AveragedModel | None:
+    """Return a copy of ``model`` that will hold the moving average of its weights and running statistics, or None for 0."""
+    if decay == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]

@@ -88,7 +88,7 @@ class Record(Checkpoint):
 def save_weights(path: Path, module: FerModule, epoch: int) -> None:
     """Write network weights with the class names they were trained on; readable with ``weights_only=True``."""
     content = {
-        "state": module.model.state_dict(),
+        "state": module.judged.state_dict(),
         "classes": module.classes,
         "config": module.config.model_dump_json(),
         "epoch": epoch,
@@ -102,4 +102,4 @@ def load_weights(path: Path, module: FerModule) -> None:
     content = torch.load(path, weights_only=True, map_location="cpu")
     if content["classes"] != module.classes:
         raise ValueError(f"{path}: trained on classes {content['classes']}, the data set has {module.classes}")
-    module.model.load_state_dict(content["state"])
+    module.judged.load_state_dict(content["state"])

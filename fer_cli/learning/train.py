@@ -134,7 +134,7 @@ def fit(
         checkpoint = None
     module = new_module(config, data)
     if means.channels_last:
-        module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     trainer = new_trainer(config.train.epochs, means, folder, [record])
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
@@ -198,7 +198,7 @@ def predict(module: FerModule, data: RunData, means: Means) -> pd.DataFrame:
         frame["predicted"] = names[probabilities.argmax(1)]
         for code, name in enumerate(data.classes):
             frame[f"p_{name}"] = probabilities[:, code]
-        if module.model.alpha is not None:
+        if module.judged.alpha is not None:
             frame["alpha"] = torch.cat([batch[1] for batch in batches]).float().numpy()
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)

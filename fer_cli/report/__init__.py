@@ -90,10 +90,11 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
         f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has fold s mod {folds}, its own "
         "label noise, initial weights and batch order, the same for every arm"
     )
+    balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average else ""
     lines.append(
         f"weights: random initialisation; network {config.model.backbone}, {config.data.image_size} px, "
-        f"{config.train.epochs} epochs, profile {plan.choice.profile}{mirrored}"
+        f"{config.train.epochs} epochs, profile {plan.choice.profile}{balanced}{mirrored}"
     )
     lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
     return lines
