@@ -28,10 +28,10 @@ def test_cnn_is_plain_cross_entropy() -> None:
 def test_importance_is_a_sigmoid_of_a_linear_map() -> None:
     net = Recogniser(resnet18_small(3), attention=True)
     assert net.alpha is not None
-    weights = torch.zeros(1, 256)
+    weights = torch.zeros(1, 128)
     weights[0, :3] = torch.tensor([0.3, 0.1, -0.4])
     net.alpha.load_state_dict({"weight": weights, "bias": torch.zeros(1)})
-    features = torch.zeros(1, 256)
+    features = torch.zeros(1, 128)
     features[0, :3] = torch.tensor([1.0, -2.0, 0.5])
     net.backbone.features = lambda _: features  # type: ignore[method-assign]
     assert net(torch.zeros(1, 1, 8, 8)).alpha.item() == pytest.approx(0.475021, abs=1e-5)

@@ -35,7 +35,7 @@ ARMS = {
 
 
 @pytest.mark.parametrize(
-    ("backbone", "channels", "parameters"), [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 3_051_464)]
+    ("backbone", "channels", "parameters"), [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 828_888)]
 )
 def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None:
     net = BACKBONES[backbone](1000, channels)

@@ -47,7 +47,10 @@ def data_root_or_default(given: Path | None) -> Path:
 
 
 def thread_count() -> int:
-    """Return the processor threads this process may use."""
+    """Return the processor threads this process may use: ``OMP_NUM_THREADS`` where it is set, else all it is allowed."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

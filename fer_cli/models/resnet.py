@@ -1,6 +1,6 @@
 """Residual networks (He 2016) in torchvision's parameter names, so that its ImageNet files load.
 
-``resnet18`` is torchvision's network. ``resnet18-small`` keeps its four stages of two basic blocks at half the
+``resnet18`` is torchvision's network. ``resnet18-small`` keeps its four stages of two basic blocks at a quarter of the
 width and replaces the 7x7 stride-2 stem and the max-pooling by one 3x3 convolution, for faces of 48 to 112 pixels.
 """
 
@@ -88,5 +88,5 @@ def resnet18(classes: int, channels: int = 3) -> ResNet:
 
 
 def resnet18_small(classes: int, channels: int = 1) -> ResNet:
-    """Return ResNet-18 at half the width with a 3x3 stem, for faces of 48 to 112 pixels."""
-    return ResNet(classes, channels, widths=(32, 64, 128, 256), large_stem=False)
+    """Return ResNet-18 at a quarter of the width with a 3x3 stem, for faces of 48 to 112 pixels."""
+    return ResNet(classes, channels, widths=(16, 32, 64, 128), large_stem=False)
