@@ -137,7 +137,6 @@ def run_plan(
     from fer_cli.executors import EXECUTORS, Job, Outcome
     from fer_cli.tracking import Mirror, close_mirror, open_mirror
 
-    check_results_folder(machine.results)
     remember(plan, machine.results)
     summary = Summary()
     by_id = {item.run_id: item for item in plan.items}

@@ -74,7 +74,9 @@ def execute(job: Job) -> Outcome:
                 identity = {"run_id": job.run_id, "fingerprint": job.fingerprint}
                 result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
                 draw_run(folder.path, result)
-                folder.write_result(result)
+                test = result["metrics"]["test"]
+                tracker.end("FINISHED", {f"test/{name}": test[name] for name in HEADLINE})
+                folder.write_result(result)  # last: a run is done when everything about it is
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")
                 raise
@@ -86,8 +88,6 @@ def execute(job: Job) -> Outcome:
                 logging.getLogger("fer").error("failed: %s", error)
                 tracker.end("FAILED")
                 return Outcome(job.run_id, job.title, "failed", last_line(error))
-            test = result["metrics"]["test"]
-            tracker.end("FINISHED", {f"test/{name}": test[name] for name in HEADLINE})
     return Outcome(job.run_id, job.title, "done")
 
 

@@ -192,6 +192,6 @@ class RunTracker:
 
         try:
             action()
-        except (MlflowException, SQLAlchemyError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             log.warning("MLflow: this run is not (fully) mirrored: %s", str(error).splitlines()[0])
             self.mirror = None

@@ -82,7 +82,7 @@ def tiny() -> Callable[..., RunConfig]:
         sections = {
             "data": DataConfig(image_size=24, folds=3, val_fraction=0.25),
             "model": ModelConfig(),
-            "train": TrainConfig(epochs=2, batch_size=32),
+            "train": TrainConfig(epochs=2, batch_size=32, weight_average=0.5),
         }
         return RunConfig(**(sections | changes))  # type: ignore[arg-type]
 

@@ -160,7 +160,7 @@ def test_no_track_and_two_processes_change_no_result(
 ) -> None:
     study, results = finished
     threads = {result["machine"]["threads"] for result in outcome(results).values()}
-    monkeypatch.setattr("fer_cli.cli.ablate.thread_count", lambda: 2 * threads.copy().pop())
+    monkeypatch.setenv("OMP_NUM_THREADS", str(2 * threads.pop()))
     called = fer("ablate", "--study", study, "--no-track", "--jobs", "2", *where(data_root, tmp_path / "results"))
     assert called.code == 0, called.err
     assert outcome(tmp_path / "results") == outcome(results)
@@ -335,7 +335,8 @@ def test_eight_processes_log_to_a_fresh_store(tmp_path: Path) -> None:
 def test_a_broken_store_costs_a_warning_not_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mirror = open_mirror(tmp_path, "study", "study on data")
     (tmp_path / "mlflow.db").unlink()
-    broken = Mirror(f"sqlite:///{tmp_path}/no/such/folder\0/mlflow.db", mirror.experiment, mirror.parent)
+    (tmp_path / "file").write_text("not a folder")
+    broken = Mirror(f"sqlite:///{tmp_path}/file/mlflow.db", mirror.experiment, mirror.parent)
     tracker = RunTracker(broken, RunFolder(tmp_path, "abc"))
     with caplog.at_level("WARNING", logger="fer"):
         tracker.begin("run", RunConfig(), {})
