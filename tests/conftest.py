@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+
+os.environ["OMP_NUM_THREADS"] = "1"  # set before torch starts its threads: tiny nets are slower on many
 
 FOLDERS = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "contempt")
 

@@ -81,7 +81,7 @@ def test_plan_of_a_finished_study_knows_times_and_states(fer: Fer, finished: tup
     states = [line.split("\t")[1] for line in called.out.strip().splitlines()[1:]]
     assert states.count("done") == 12
     assert states.count("new") == 4
-    assert re.search(r"16 runs, 12 done, 4 to train; time: \d+ s", called.err)
+    assert re.search(r"16 runs, 12 done, 4 to train; time: \d+ (s|min)", called.err)
 
 
 def test_smoke_trains_a_batch_of_each_and_keeps_nothing(fer: Fer, study_file: Path, data_root: Path, tmp_path: Path) -> None:
@@ -169,15 +169,12 @@ def test_no_track_and_two_processes_change_no_result(
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_kill_9_and_the_same_command_give_the_same_study(
-    finished: tuple[Path, Path], data_root: Path, tmp_path: Path, jobs: str
+    finished: tuple[Path, Path], data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: str
 ) -> None:
     study, whole = finished
     results = tmp_path / "results"
-    threads = next(iter(outcome(whole).values()))["machine"]["threads"]
     command = [FER, "ablate", "--study", str(study), "--jobs", jobs, *where(data_root, results)]
-    if jobs == "2" and threads != 1:
-        whole = tmp_path / "whole"
-        subprocess.run([*command[:-6], *where(data_root, whole)], check=True, capture_output=True)
+    monkeypatch.setenv("OMP_NUM_THREADS", jobs)  # one thread for each process, as in the uninterrupted study
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(list(results.glob("runs/*/result.json"))) >= 3 and list(results.glob("runs/*/claim.json")))
     running.kill()
