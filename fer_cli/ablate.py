@@ -82,31 +82,31 @@ def make_plan(name: str, choice: Choice, machine: Machine, only: tuple[str, ...]
     return Plan(study, choice, "+".join(names), items)
 
 
-def seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
-    """Return measured seconds per epoch of finished runs, by network, image size, batch size and threads."""
+def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
+    """Return the median of seconds x threads per epoch of finished runs, by data set, image size, network and batch size."""
     measured: dict[tuple[Any, ...], list[float]] = {}
     for path in (results / "runs").glob("*/result.json"):
         result = json.loads(path.read_text(encoding="utf-8"))
         config = result["config"]
-        key = cost_key(config, result["machine"]["threads"])
-        measured.setdefault(key, []).append(result["seconds"]["total"] / config["train"]["epochs"])
+        cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
+        measured.setdefault(cost_key(config), []).append(cost)
     return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
 
 
-def cost_key(config: dict[str, Any], threads: int) -> tuple[Any, ...]:
+def cost_key(config: dict[str, Any]) -> tuple[Any, ...]:
     """Return what a run's time mostly depends on."""
     data, model, train = config["data"], config["model"], config["train"]
-    return data["name"], data["image_size"], model["backbone"], train["batch_size"], threads
+    return data["name"], data["image_size"], model["backbone"], train["batch_size"]
 
 
 def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
     """Return expected seconds per run id that is not done; None where no like run has been timed here."""
-    known = seconds_per_epoch(machine.results)
+    known = core_seconds_per_epoch(machine.results)
     times: dict[str, float | None] = {}
     for item in plan.items:
         if item.folder.status != "done":
-            each = known.get(cost_key(item.run.config.model_dump(), machine.threads))
-            times[item.run_id] = None if each is None else each * item.run.config.train.epochs
+            each = known.get(cost_key(item.run.config.model_dump()))
+            times[item.run_id] = None if each is None else each * item.run.config.train.epochs / machine.threads
     return times
 
 
