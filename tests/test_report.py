@@ -158,6 +158,7 @@ def test_leaky_split_is_named_in_its_row_and_above_and_is_not_paired(machine: Ma
     fake_results(make_plan(str(path), Choice(), machine), SCORES)
     markdown = make_report(str(path), machine.results, machine.data_root).markdown
     assert "SCN-CS (leaky split)" in markdown
+    assert not any(cell.startswith("**") for cell in rows(markdown, "accuracy in %")["SCN-CS (leaky split)"])
     assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
     assert "unpaired (the splits differ; Welch)" in markdown
 

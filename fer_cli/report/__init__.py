@@ -86,9 +86,10 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
     rule = "lowest" if rules == ["val/loss"] else "best"
     lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last); test predicted once, by that one")
     seeds = sorted({item.run.seed for item in plan.items})
+    noise = "label noise, " if any(item.run.config.data.label_noise for item in plan.items) else ""
     lines.append(
         f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has fold s mod {folds}, its own "
-        "label noise, initial weights and batch order, the same for every arm"
+        f"{noise}initial weights and batch order, the same for every arm"
     )
     balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average else ""

@@ -80,9 +80,13 @@ def heading(column: tuple[str, Any] | None, metric: str) -> str:
 
 def row_label(plan: Plan, arm: str, other: Point) -> str:
     """Return a row's title: the arm, a word of warning where its split leaks, and further grid values."""
-    leaky = any(item.run.arm == arm and item.run.config.data.split == "random" for item in plan.items)
-    label = f"{arm} (leaky split)" if leaky else arm
+    label = f"{arm} (leaky split)" if is_leaky(plan, arm) else arm
     return ", ".join([label, *(f"{short(key)} {value}" for key, value in other)])
+
+
+def is_leaky(plan: Plan, arm: str) -> bool:
+    """Return whether an arm's split puts the same people on both sides."""
+    return any(item.run.arm == arm and item.run.config.data.split == "random" for item in plan.items)
 
 
 def percent(value: float, sign: bool = False) -> str:
@@ -102,7 +106,10 @@ def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -
     for arm in shape.arms:
         for other in shape.others:
             texts = [
-                score_text(cells[arm, shape.point(plan, column, other)], metric, best[column]) for column in shape.columns
+                score_text(
+                    cells[arm, shape.point(plan, column, other)], metric, None if is_leaky(plan, arm) else best[column]
+                )
+                for column in shape.columns
             ]
             texts += [Text(published_text(published, arm, data)) for data in sources]
             rows.append((row_label(plan, arm, other), texts))
@@ -114,8 +121,9 @@ def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -
 def best_mean(
     plan: Plan, cells: dict[tuple[str, Point], Cell], shape: Layout, column: tuple[str, Any] | None, metric: str
 ) -> str | None:
-    """Return the printed best mean of a column, or None where too few seeds make it meaningless."""
-    column_cells = [cells[arm, shape.point(plan, column, other)] for arm in shape.arms for other in shape.others]
+    """Return the printed best mean of a column, or None where too few seeds make it meaningless; leaky arms do not compete."""
+    honest = [arm for arm in shape.arms if not is_leaky(plan, arm)]
+    column_cells = [cells[arm, shape.point(plan, column, other)] for arm in honest for other in shape.others]
     means = [cell.mean(metric) for cell in column_cells if cell.complete]
     known = [mean for mean in means if mean is not None]
     if len(known) < 2 or min(len(cell.results) for cell in column_cells if cell.complete) < BOLD_FROM:
