@@ -121,7 +121,7 @@ def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -
 def best_mean(
     plan: Plan, cells: dict[tuple[str, Point], Cell], shape: Layout, column: tuple[str, Any] | None, metric: str
 ) -> str | None:
-    """Return the printed best mean of a column among arms that do not leak, or None where too few seeds make it meaningless."""
+    """Return the printed best mean of a column among arms that do not leak, or None where seeds are too few."""
     honest = [arm for arm in shape.arms if not is_leaky(plan, arm)]
     column_cells = [cells[arm, shape.point(plan, column, other)] for arm in honest for other in shape.others]
     means = [cell.mean(metric) for cell in column_cells if cell.complete]
