@@ -159,7 +159,7 @@ def collect(futures: dict[Future[Outcome], Job], done: Callable[[Outcome], None]
             except BrokenProcessPool:
                 again.append(futures[future])
     if again:
-        died = [job for job in again if RunFolder(job.machine.results, job.run_id).status == "stale"]
+        died = [job for job in again if left_behind(RunFolder(job.machine.results, job.run_id))]
         for job in died or again[:1]:
             folder = RunFolder(job.machine.results, job.run_id)
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -168,6 +168,11 @@ def collect(futures: dict[Future[Outcome], Job], done: Callable[[Outcome], None]
             again.remove(job)
             done(Outcome(job.run_id, job.title, "failed", "the worker process died (killed, or out of memory?)"))
     return again
+
+
+def left_behind(folder: RunFolder) -> bool:
+    """Return whether a run's claim outlived its process; neighbours of a dead worker end in order and remove theirs."""
+    return folder.file("claim.json").is_file() and not folder.claimed
 
 
 def start_worker(parent: int) -> None:

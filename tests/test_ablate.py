@@ -212,6 +212,26 @@ def test_sigterm_ends_the_run_as_killed(finished: tuple[Path, Path], data_root: 
     assert not list(results.glob("runs/*/error.txt"))
 
 
+def test_ctrl_c_says_how_to_go_on(finished: tuple[Path, Path], data_root: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    command = [FER, "ablate", "--study", str(finished[0]), "--no-track", *where(data_root, results)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list(results.glob("runs/*/history.csv")))
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert err.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert not list(results.glob("runs/*/claim.json"))
+
+
+def test_wrong_options_are_one_line(fer: Fer) -> None:
+    for arguments, words in [(["ablate"], "--study"), (["--nope"], "--nope"), (["ablate", "-s", "x", "-j", "a"], "--jobs")]:
+        called = fer(*arguments)
+        assert (called.code, called.err.count("\n")) == (2, 1)
+        assert words in called.err
+    assert fer().code == 2
+
+
 def test_runs_left_running_by_a_kill_are_marked_killed(tmp_path: Path) -> None:
     mirror = open_mirror(tmp_path, "study", "study on data")
     RunTracker(mirror, RunFolder(tmp_path, "abc")).begin("run", RunConfig(), {})

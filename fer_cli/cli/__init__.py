@@ -7,6 +7,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from fer_cli import __version__
 from fer_cli.cli.ablate import ablate
@@ -27,6 +28,7 @@ app.add_typer(data_app, name="data")
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 
+INTERRUPTED = 130
 STORAGE = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -57,17 +59,27 @@ def root(
 def main() -> None:
     """Run the command line; exit 2 with one line on a user's error, 1 when runs failed, 130 when interrupted."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # how Typer passes on Ctrl-C
+            interrupted()
+        sys.exit(code)
     except FerError as error:
         fail(str(error))
+    except TyperException as error:  # a wrong option or argument; the message is empty where help was printed
+        if error.format_message():
+            fail(f"{error.format_message()} (fer --help lists commands, fer COMMAND --help options)")
+        sys.exit(2)
     except OSError as error:
         if error.errno not in STORAGE:
             raise
         where = f"{error.filename}: " if error.filename else ""
         fail(f"{where}{STORAGE[error.errno]}; nothing was half-written, free it up and run the same command again")
-    except KeyboardInterrupt:
-        say("interrupted; the same command goes on from here")
-        sys.exit(130)
+
+
+def interrupted() -> None:
+    """Say how to go on and exit with code 130."""
+    say("interrupted; the same command goes on from here")
+    sys.exit(INTERRUPTED)
 
 
 def fail(message: str) -> None:

@@ -136,9 +136,12 @@ def fit(
     if means.channels_last:
         module.to(memory_format=torch.channels_last)
     trainer = new_trainer(config.train.epochs, means, folder, [record])
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as end:
+        if end.code == 1 and trainer.interrupted:  # how Lightning passes on Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     if math.isnan(record.best_value):
         raise FloatingPointError(f"{config.train.select_on} was not a number in any epoch; lower train.lr")
     return Fitted(module, record)
