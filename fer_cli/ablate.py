@@ -86,7 +86,10 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
     """Return the median of seconds x threads per epoch of finished runs, by data set, image size, network and batch size."""
     measured: dict[tuple[Any, ...], list[float]] = {}
     for path in (results / "runs").glob("*/result.json"):
-        result = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
         config = result["config"]
         cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
         measured.setdefault(cost_key(config), []).append(cost)
@@ -124,6 +127,21 @@ def check_results_folder(results: Path) -> None:
 def runnable(status: Status, retry_failed: bool) -> bool:
     """Return whether a run in this state is trained by the next command."""
     return status in {"new", "stale"} or (status == "failed" and retry_failed)
+
+
+def check_runs(plan: Plan, machine: Machine) -> None:
+    """Raise DataError or ResultsError for what would stop every run: splits that cannot be made, a missing GPU."""
+    from fer_cli.data.manifest import load_set
+    from fer_cli.data.splits import make_split
+    from fer_cli.learning.machine import choose_means
+
+    choose_means(machine)
+    manifests = {name: load_set(machine.data_root, name).manifest for name in plan.data.split("+")}
+    layouts = {
+        (c.name, c.split, c.folds, c.fold, c.split_seed, c.val_fraction): c for c in (i.run.config.data for i in plan.items)
+    }
+    for config in layouts.values():
+        make_split(manifests[config.name], config)
 
 
 def run_plan(

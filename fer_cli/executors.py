@@ -22,11 +22,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fer_cli.config import Machine, RunConfig
+from fer_cli.errors import DataError, FerError
 from fer_cli.runs import RunFolder
 from fer_cli.tracking import Mirror, RunTracker
 
 STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """No room, or no right to write: the whole study stops."""
+
+
+ending = threading.Event()
+"""Set in a worker process once it was told to end."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Outcome:
 
 def execute(job: Job) -> Outcome:
     """Train one run under its claim and leave ``result.json`` or ``error.txt`` in its folder."""
+    if ending.is_set():  # a pool hands a worker the job it had ready even after a signal
+        raise SystemExit(128 + signal.SIGTERM)
     from fer_cli.learning.figures import draw_run
     from fer_cli.learning.train import train_run
     from fer_cli.metrics import HEADLINE
@@ -71,6 +78,8 @@ def execute(job: Job) -> Outcome:
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
                 content = train_run(job.config, job.machine, folder.path, tracker.epoch)
+                if content["data"]["fingerprint"] != job.fingerprint:
+                    raise DataError(f"data set '{job.config.data.name}' was built anew while the study ran; start it again")
                 identity = {"run_id": job.run_id, "fingerprint": job.fingerprint}
                 result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
                 draw_run(folder.path, result)
@@ -79,6 +88,9 @@ def execute(job: Job) -> Outcome:
                 folder.write_result(result)  # last: a run is done when everything about it is
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")
+                raise
+            except FerError:
+                tracker.end("FAILED")
                 raise
             except Exception as error:  # whatever a run dies of is its own affair, recorded and reported
                 if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
@@ -189,7 +201,8 @@ def watch_parent(parent: int) -> None:
 
 
 def end_on_sigterm(signum: int, frame: Any) -> None:
-    """Turn SIGTERM into an orderly end."""
+    """Turn SIGTERM into an orderly end, and begin nothing after it."""
+    ending.set()
     raise SystemExit(128 + signum)
 
 

@@ -23,6 +23,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield draft
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())  # else a power cut may leave an empty file under the final name
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -81,6 +81,7 @@ class RunFolder:
             if mine:
                 owner = {"pid": os.getpid(), "host": socket.gethostname(), "started": process_started(os.getpid())}
                 write_text(self.file("claim.json"), json.dumps(owner) + "\n")
+                self.file("error.txt").unlink(missing_ok=True)
         if not mine:
             yield False
             return
@@ -105,7 +106,6 @@ class RunFolder:
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result, then drop what only an unfinished run needs."""
         write_text(self.file("result.json"), json.dumps(result, indent=1) + "\n")
-        self.file("error.txt").unlink(missing_ok=True)
         for checkpoint in self.path.glob("last*.ckpt"):
             checkpoint.unlink()
 

@@ -34,8 +34,6 @@ class Published(Section):
     value: float = Field(ge=0, le=1)
     where: str
     """Table, figure or sentence of the paper."""
-    at: Settings = {}
-    """Grid values it belongs to, where the paper gives them."""
     note: str = ""
 
 

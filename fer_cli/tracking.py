@@ -144,10 +144,10 @@ class RunTracker:
                 return
             all_tags = {"mlflow.parentRunId": mirror.parent, "fer.kind": "run", "fer.run_id": self.folder.run_id, **tags}
             self.run_id = client.create_run(mirror.experiment, run_name=title, tags=all_tags).info.run_id
-            write_text(memory, json.dumps({"uri": mirror.uri, "run_id": self.run_id}) + "\n")
             from mlflow.entities import Param
 
             client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in config.flat().items()])
+            write_text(memory, json.dumps({"uri": mirror.uri, "run_id": self.run_id}) + "\n")
 
         self._try(start)
 

@@ -26,10 +26,12 @@ def test_states_follow_from_files(tmp_path: Path) -> None:
     assert folder.status == "stale"
     folder.write_error("Traceback\nOops: no\n")
     assert folder.status == "failed"
-    folder.write_result({"a": 1})
+    with folder.claim() as mine:
+        assert mine
+        assert not folder.file("error.txt").exists(), "an interrupted retry must not read as failed"
+        folder.write_result({"a": 1})
     assert folder.status == "done"
     assert folder.result() == {"a": 1}
-    assert not folder.file("error.txt").exists()
     assert not folder.file("last.ckpt").exists()
 
 

@@ -78,6 +78,8 @@ MISTAKES = [
     ("name: ck48,", "name: ck48, name: x,", ["'name' stands twice", "line 5"]),
     ("seeds: [0, 1, 2]", "seeds: [0, 0]", ["none twice"]),
     ("seeds: [0, 1, 2]", "seeds: []", ["seeds", "at least 1"]),
+    ("folds: 3", "folds: 13", ["12 subjects cannot fill 13 subject folds"]),
+    ("CNN: {}", "CNN: {}\n  1: {}", ["key 1 is not a name"]),
     ("name: tiny", "name: other", ["must be the file's name, 'tiny'"]),
     ("grid: {data.label_noise: [0.0, 0.3]}", "grid: {data.label_noise: [0.0, 0.3]", ["not valid YAML"]),
 ]
@@ -105,6 +107,7 @@ def test_unknown_study_arm_profile_and_seeds(fer: Callable[..., Called], study_f
         (["--study", study_file, "--seeds", "0"], "at least one seed"),
         (["--study", study_file, "--data", "nothing"], "data set 'nothing' is not built"),
         (["--study", study_file, "--precision", "fp8"], "--precision"),
+        (["--study", study_file, "--device", "cuda"], "no CUDA GPU"),
     ]
     for arguments, words in cases:
         called = fer("ablate", *arguments, "--data-root", data_root)

@@ -360,10 +360,12 @@ def test_relabel_counts_by_hand() -> None:
 
 def test_inert_modules_warn_and_busy_ones_do_not() -> None:
     config = LearningConfig(method="scn-cs")
-    busy = {"alpha/sd": 0.1, "alpha/mean": 0.6, "relabel/count": 3.0, "loss/calibration": 0.2}
-    idle = {"alpha/sd": 0.001, "alpha/mean": 0.99, "relabel/count": 0.0, "loss/calibration": 0.0}
+    busy = {"alpha/sd": 0.1, "alpha/mean": 0.6, "relabel/count": 3.0, "loss/calibration": 0.2, "loss/rank": 0.1}
+    idle = {"alpha/sd": 0.001, "alpha/mean": 0.99, "relabel/count": 0.0, "loss/calibration": 0.0, "loss/rank": 0.0}
     assert inert_warnings([busy], config, 10) == []
     assert len(inert_warnings([idle], config, 10)) == 3
+    ranked = LearningConfig(method="scn-cs", cs_loss="literal+rr")
+    assert len(inert_warnings([idle], ranked, 10)) == 4
     late = LearningConfig(method="scn", relabel_start=20)
     assert "starts in epoch 20 of 10" in " ".join(inert_warnings([busy], late, 10))
 

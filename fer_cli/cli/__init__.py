@@ -36,6 +36,7 @@ STORAGE = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
+    errno.EEXIST: "a file stands where a folder is needed",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
 }
 

@@ -137,6 +137,10 @@ def place_set(data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np
         if final.exists():
             final.rename(old)
         draft.rename(final)
+    except OSError:
+        if old.exists() and not final.exists():
+            old.rename(final)
+        raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

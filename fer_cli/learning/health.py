@@ -45,6 +45,8 @@ def inert_warnings(rows: Sequence[Mapping[str, float]], config: LearningConfig, 
         warnings.append(f"relabelling is inert: it starts in epoch {start} of {epochs}")
     elif config.parts.relabels and not any(row["relabel/count"] for row in rows):
         warnings.append("relabelling is inert: no label was replaced")
+    if config.uses_rank and not any(row["loss/rank"] for row in rows):
+        warnings.append("rank regularisation is inert: the groups were apart by the margin in every epoch")
     if config.parts.calibrates and not any(row["loss/calibration"] for row in rows):
         warnings.append("the calibration loss is inert: it was zero in every epoch")
     return warnings

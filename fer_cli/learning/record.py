@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -85,6 +86,14 @@ class Record(Checkpoint):
         self.on_epoch(epoch, row)
 
 
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write what ``torch.load`` reads, whole or not at all; a full disk is an OSError here, which it is not in torch."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with whole_file(path) as draft:
+        draft.write_bytes(buffer.getbuffer())
+
+
 def save_weights(path: Path, module: FerModule, epoch: int) -> None:
     """Write network weights with the class names they were trained on; readable with ``weights_only=True``."""
     content = {
@@ -93,8 +102,7 @@ def save_weights(path: Path, module: FerModule, epoch: int) -> None:
         "config": module.config.model_dump_json(),
         "epoch": epoch,
     }
-    with whole_file(path) as draft:
-        torch.save(content, draft)
+    write_tensors(path, content)
 
 
 def load_weights(path: Path, module: FerModule) -> None:

@@ -52,7 +52,8 @@ def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpo
     """
     began = time.monotonic()
     means = prepare_torch(machine)
-    data = RunData(load_set(machine.data_root, config.data.name), config)
+    faces = load_set(machine.data_root, config.data.name)
+    data = RunData(faces, config)
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
     candidates = [fit(config, data, means, folder, on_epoch, margin) for margin in margins]
     lower = config.train.select_on == "val/loss"
@@ -81,6 +82,7 @@ def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpo
             "relabel_margin": module.config.learning.relabel_margin,
         },
         "data": {
+            "fingerprint": faces.info.fingerprint,
             "classes": data.classes,
             "train": len(data.train),
             "val": len(data.val),

@@ -40,7 +40,8 @@ def make_report(
     What is not given is as in the last ``fer ablate`` of that study. Raises ResultsError when no run of it is done.
     """
     last = last_choice(load_study(study).name, results)
-    choice = Choice(profile or last.profile, data or last.data, seeds or last.seeds)
+    same = profile in {None, last.profile} and data in {None, last.data}
+    choice = Choice(profile or last.profile, data or last.data, seeds or (last.seeds if same else None))
     plan = make_plan(study, choice, Machine(data_root=data_root, results=results))
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
@@ -92,10 +93,11 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
         f"{noise}initial weights and batch order, the same for every arm"
     )
     balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
+    averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average else ""
     lines.append(
         f"weights: random initialisation; network {config.model.backbone}, {config.data.image_size} px, "
-        f"{config.train.epochs} epochs, profile {plan.choice.profile}{balanced}{mirrored}"
+        f"{config.train.epochs} epochs, profile {plan.choice.profile}{balanced}{averaged}{mirrored}"
     )
     lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
     return lines

@@ -124,9 +124,8 @@ def best_mean(
     """Return the printed best mean of a column among arms that do not leak, or None where seeds are too few."""
     honest = [arm for arm in shape.arms if not is_leaky(plan, arm)]
     column_cells = [cells[arm, shape.point(plan, column, other)] for arm in honest for other in shape.others]
-    means = [cell.mean(metric) for cell in column_cells if cell.complete]
-    known = [mean for mean in means if mean is not None]
-    if len(known) < 2 or min(len(cell.results) for cell in column_cells if cell.complete) < BOLD_FROM:
+    known = [mean for mean in (cell.mean(metric) for cell in column_cells) if mean is not None]
+    if not 2 <= len(known) == len(column_cells) or min(len(cell.results) for cell in column_cells) < BOLD_FROM:
         return None
     return percent(max(known))
 
