@@ -130,7 +130,7 @@ def runnable(status: Status, retry_failed: bool) -> bool:
 
 
 def check_runs(plan: Plan, machine: Machine) -> None:
-    """Raise DataError or ResultsError for what would stop every run: splits that cannot be made, a missing GPU."""
+    """Raise DataError or ResultsError for what would stop every run: bad splits, a missing GPU, unwritable results."""
     from fer_cli.data.manifest import load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.machine import choose_means
@@ -142,6 +142,7 @@ def check_runs(plan: Plan, machine: Machine) -> None:
     }
     for config in layouts.values():
         make_split(manifests[config.name], config)
+    check_results_folder(machine.results)
 
 
 def run_plan(

@@ -7,7 +7,6 @@ costs a warning, never a result.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from fer_cli.config import RunConfig
-from fer_cli.places import write_text
 from fer_cli.runs import RunFolder, process_started
 
 if TYPE_CHECKING:
@@ -133,21 +131,22 @@ class RunTracker:
         mirror = self.mirror
         if mirror is None:
             return
-        memory = self.folder.file("mlflow.json")
 
         def start() -> None:
             self._client = client = new_client(mirror.uri)
-            known = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
-            if known.get("uri") == mirror.uri:
-                self.run_id = known["run_id"]
-                client.update_run(self.run_id, status="RUNNING")
-                return
-            all_tags = {"mlflow.parentRunId": mirror.parent, "fer.kind": "run", "fer.run_id": self.folder.run_id, **tags}
-            self.run_id = client.create_run(mirror.experiment, run_name=title, tags=all_tags).info.run_id
-            from mlflow.entities import Param
+            wanted = f"tags.`fer.run_id` = '{self.folder.run_id}'"
+            known = client.search_runs([mirror.experiment], wanted, max_results=1)
+            if known:
+                run = known[0]
+                client.update_run(run.info.run_id, status="RUNNING")
+            else:
+                own = {"mlflow.parentRunId": mirror.parent, "fer.kind": "run", "fer.run_id": self.folder.run_id}
+                run = client.create_run(mirror.experiment, run_name=title, tags={**own, **tags})
+            self.run_id = run.info.run_id
+            if not run.data.params:
+                from mlflow.entities import Param
 
-            client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in config.flat().items()])
-            write_text(memory, json.dumps({"uri": mirror.uri, "run_id": self.run_id}) + "\n")
+                client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in config.flat().items()])
 
         self._try(start)
 

@@ -52,7 +52,7 @@ def ablate(
     """Train every run of a study that is not done yet; the same command continues after any interruption."""
     from pydantic import ValidationError
 
-    from fer_cli.ablate import check_results_folder, check_runs, make_plan, run_plan
+    from fer_cli.ablate import check_runs, make_plan, run_plan
     from fer_cli.config import Machine
     from fer_cli.errors import StudyError
     from fer_cli.study import DEFAULT_PROFILE, Choice
@@ -77,12 +77,10 @@ def ablate(
         say(f"next: fer ablate {again}")
         return
     if smoke:
-        check_runs(planned, machine)
         run_smoke(planned, machine)
         say(f"next: fer ablate {again}")
         return
     check_runs(planned, machine)
-    check_results_folder(machine.results)
     signal.signal(signal.SIGTERM, on_sigterm)
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:

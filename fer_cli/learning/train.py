@@ -81,18 +81,7 @@ def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpo
             "value": record.best_value,
             "relabel_margin": module.config.learning.relabel_margin,
         },
-        "data": {
-            "fingerprint": faces.info.fingerprint,
-            "classes": data.classes,
-            "train": len(data.train),
-            "val": len(data.val),
-            "test": len(data.test),
-            "split_hash": data.split.hash,
-            "shared_subjects": data.split.shared_subjects,
-            "test_subjects": data.split.test_subjects,
-            "noise_seed": data.noise_seed if config.data.label_noise else None,
-            "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
-        },
+        "data": describe(data, faces.info.fingerprint),
         "relabelled": {
             name: int(sum(row[f"relabel/{name}"] for row in record.rows)) for name in ("count", "fixed", "broken")
         }
@@ -105,6 +94,22 @@ def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpo
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "machine": means.record(),
         "seconds": {"total": time.monotonic() - began, "training": sum(row["seconds"] for row in record.rows)},
+    }
+
+
+def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
+    """Return what a result says of its data."""
+    return {
+        "fingerprint": fingerprint,
+        "classes": data.classes,
+        "train": len(data.train),
+        "val": len(data.val),
+        "test": len(data.test),
+        "split_hash": data.split.hash,
+        "shared_subjects": data.split.shared_subjects,
+        "test_subjects": data.split.test_subjects,
+        "noise_seed": data.noise_seed if data.config.data.label_noise else None,
+        "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
     }
 
 
