@@ -38,7 +38,8 @@ def test_importance_is_a_sigmoid_of_a_linear_map() -> None:
 
 
 def test_weighted_cross_entropy_of_q() -> None:
-    assert float(F.cross_entropy(ALPHA[:, None] * LOGITS, LABELS)) == pytest.approx(0.679025, abs=1e-5)
+    losses = method_loss(LOGITS, ALPHA, LABELS, LearningConfig(method="scn"))
+    assert losses["ce"].item() == pytest.approx(0.679025, abs=1e-5)
 
 
 def test_weighting_keeps_the_decision() -> None:
@@ -48,7 +49,8 @@ def test_weighting_keeps_the_decision() -> None:
 
 def test_weighted_cross_entropy_alone_hides_misclassified_images() -> None:
     alpha = ALPHA.clone().requires_grad_()
-    F.cross_entropy(alpha[:, None] * LOGITS, LABELS, reduction="sum").backward()
+    decided = decision_logits(LOGITS, alpha, LearningConfig(method="scn"))
+    F.cross_entropy(decided, LABELS, reduction="sum").backward()
     probabilities = (ALPHA[:, None] * LOGITS).softmax(1)
     expected = (probabilities * LOGITS).sum(1) - LOGITS.gather(1, LABELS[:, None]).squeeze(1)
     assert alpha.grad is not None

@@ -26,7 +26,7 @@ class Record(Checkpoint):
     """Writes ``history.csv``, ``best.pt`` and ``last.ckpt`` at the end of every epoch; runs after all other hooks.
 
     Its own memory (history so far, best epoch) travels in ``last.ckpt``; nothing is read back from the other files, so
-    that a kill between two writes cannot leave them at odds.
+    that a kill between two writes cannot leave them at odds; the retrained epoch writes its weights anew.
     """
 
     def __init__(self, folder: Path, config: RunConfig, on_epoch: OnEpoch, stage: str = "") -> None:
@@ -95,7 +95,7 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
 
 
 def save_weights(path: Path, module: FerModule, epoch: int) -> None:
-    """Write network weights with the class names they were trained on; readable with ``weights_only=True``."""
+    """Write the judged network's weights with their class names; readable with ``weights_only=True``."""
     content = {
         "state": module.judged.state_dict(),
         "classes": module.classes,
