@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
+from filelock import FileLock
 
 from fer_cli.config import RunConfig
 from fer_cli.runs import RunFolder, process_started
@@ -31,7 +32,7 @@ ARTIFACTS = (
     "config.json",
     "predictions.parquet",
     "labels.parquet",
-    "history.csv",
+    "history*.csv",
     "confusion.png",
     "curves.png",
     "error.txt",
@@ -64,12 +65,37 @@ def new_client(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
-def open_mirror(results: Path, study: str, title: str) -> Mirror:
+def attempt(action: Callable[[], Any], lost: str) -> bool:
+    """Do ``action``; a store that fails costs a warning that says what is lost. Return whether it went well."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        action()
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        log.warning("MLflow: %s: %s", lost, str(error).splitlines()[0])
+        return False
+    return True
+
+
+def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
     """Make or open store, experiment and parent run, and mark runs whose process is gone as KILLED.
 
-    Call it once, before any worker starts.
+    Call it once, before any worker starts; two commands that begin together wait for one another. None, with a warning,
+    when the store fails.
     """
-    results.mkdir(parents=True, exist_ok=True)
+    opened: list[Mirror] = []
+
+    def begin() -> None:
+        results.mkdir(parents=True, exist_ok=True)
+        with FileLock(results / "mlflow.lock"):
+            opened.append(_open_mirror(results, study, title))
+
+    attempt(begin, "this study is not mirrored")
+    return opened[0] if opened else None
+
+
+def _open_mirror(results: Path, study: str, title: str) -> Mirror:
     uri = store_uri(results)
     client = new_client(uri)
     experiment = client.get_experiment_by_name(study)
@@ -96,7 +122,7 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror:
 
 def close_mirror(mirror: Mirror, end: End) -> None:
     """End the parent run."""
-    new_client(mirror.uri).set_terminated(mirror.parent, end)
+    attempt(lambda: new_client(mirror.uri).set_terminated(mirror.parent, end), f"the study is not marked {end}")
 
 
 def reap(client: MlflowClient, experiment: str, results: Path) -> None:
@@ -167,9 +193,9 @@ class RunTracker:
                     if int(row["epoch"]) not in seen:
                         self._log({str(key): float(value) for key, value in row.items()}, int(row["epoch"]))
             self._log(metrics or {}, 0)
-            for name in ARTIFACTS:
-                if self.folder.file(name).is_file():
-                    client.log_artifact(self.run_id, str(self.folder.file(name)))
+            for pattern in ARTIFACTS:
+                for file in sorted(self.folder.path.glob(pattern)):
+                    client.log_artifact(self.run_id, str(file))
             client.set_terminated(self.run_id, status)
 
         self._try(finish)
@@ -186,11 +212,5 @@ class RunTracker:
         """Do ``action``; a store that fails costs a warning and ends the mirroring of this run."""
         if self.mirror is None:
             return
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            action()
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            log.warning("MLflow: this run is not (fully) mirrored: %s", str(error).splitlines()[0])
+        if not attempt(action, "this run is not (fully) mirrored"):
             self.mirror = None
