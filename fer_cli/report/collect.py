@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from fer_cli.ablate import Item, Plan
+from fer_cli.config import RunConfig
+from fer_cli.errors import ResultsError
 from fer_cli.stats import Difference, paired_difference, sample_sd, unpaired_difference
 
 Point = tuple[tuple[str, Any], ...]
@@ -63,7 +68,25 @@ def collect(plan: Plan) -> dict[tuple[str, Point], Cell]:
             arm,
             at,
             sorted(item.run.seed for item in items),
-            {item.run.seed: item.folder.result() for item in items if item.folder.status == "done"},
+            {item.run.seed: checked_result(item) for item in items if item.folder.status == "done"},
         )
         for (arm, at), items in groups.items()
     }
+
+
+def checked_result(item: Item) -> dict[str, Any]:
+    """Return a run's result; raises ResultsError when it was made with other settings than the plan's.
+
+    A run's identity leaves default values out: this is what notices a default that was changed without a new SCHEMA.
+    """
+    result = item.folder.result()
+    path = item.folder.file("result.json")
+    try:
+        used = RunConfig.model_validate_json(json.dumps(result["config"]))
+    except (KeyError, ValidationError):
+        raise ResultsError(f"{path}: written by another version of fer; remove {item.folder.path}") from None
+    if used != item.run.config:
+        flat, wanted = used.flat(), item.run.config.flat()
+        changed = ", ".join(key for key in wanted if flat.get(key) != wanted[key])
+        raise ResultsError(f"{path}: made with another {changed}; remove {item.folder.path} and train it again")
+    return result
