@@ -77,6 +77,8 @@ def build_set(
     classes, and, unless ``allow_incomplete``, when images cannot be decoded or counts differ from the card's.
     """
     card = load_card(name)
+    if card.embedded is not None:
+        raise DataError(f"data set '{name}' is drawn, not read from files; build it without --from")
     if name not in IMPORTERS:
         raise DataError(f"data set '{name}' has a card but no importer{nearest(name, IMPORTERS)}")
     source = source.expanduser().resolve()
@@ -126,14 +128,21 @@ def build_set(
     return info
 
 
-def place_set(data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> None:
-    """Write the set under a temporary name and move it into place; an older build is replaced only at the end."""
+def place_set(
+    data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray, truth: pd.DataFrame | None = None
+) -> None:
+    """Write the set under a temporary name and move it into place; an older build is replaced only at the end.
+
+    ``truth``: what is known of every drawn image, kept beside the set as ``truth.parquet``.
+    """
     data_root.mkdir(parents=True, exist_ok=True)
     draft = data_root / f".{info.name}.{os.getpid()}.tmp"
     final, old = data_root / info.name, data_root / f".{info.name}.{os.getpid()}.old"
     try:
         draft.mkdir()
         write_set(draft, info, manifest, images)
+        if truth is not None:
+            truth.to_parquet(draft / "truth.parquet", index=False)
         if final.exists():
             final.rename(old)
         draft.rename(final)

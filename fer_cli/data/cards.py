@@ -6,6 +6,7 @@ The card is the only place that maps a data set's own class names to ours, and t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -16,6 +17,29 @@ from fer_cli.yamls import explain, parse_yaml
 
 CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 """The basic expressions in our order; a card lists those it has in this order, then its own."""
+
+
+class Embedded(Section):
+    """How an embedded set is drawn; each may be changed when it is built."""
+
+    recipes: Literal["basic", "learning"]
+    """Family of expressions."""
+    images: int
+    subjects: int
+    size: int
+    """Side in pixels."""
+    seed: int = Field(0, ge=0)
+    difficulty: float = Field(0.4, ge=0, le=1)
+    """0: strong expressions, soft light, sharp camera; 1: weak ones, hard light, noise."""
+    pose: float = Field(14.0, ge=0, le=60)
+    """Largest yaw of the head in degrees."""
+    zoom: list[float] = [0.95, 1.35]
+    """Smallest and largest side of the picture, in sides of the square around the landmarks."""
+    shift: float = Field(0.05, ge=0, le=0.5)
+    occluded: float = Field(0.08, ge=0, le=1)
+    """Share of pictures with something in front of the face."""
+    proportions: dict[str, float] = {}
+    """Class -> share of the images; empty: equal shares."""
 
 
 class Card(Section):
@@ -31,10 +55,12 @@ class Card(Section):
     redistributable: bool
     classes: list[str]
     """Label names in code order."""
-    folders: dict[str, str]
+    folders: dict[str, str] = {}
     """The data set's own class folder -> our label name."""
-    counts: dict[str, int]
+    counts: dict[str, int] = {}
     """Images per label name."""
+    embedded: Embedded | None = None
+    """Of a set that the suite draws itself: how; such a set has neither folders nor fixed counts."""
     subjects: int = Field(ge=1)
     sequences: int | None = Field(None, ge=1)
     image_size: int = Field(ge=8)
@@ -49,6 +75,10 @@ class Card(Section):
         canonical = [label for label in CANONICAL if label in self.classes]
         if [label for label in self.classes if label in CANONICAL] != canonical:
             raise ValueError(f"classes: basic expressions stand in the order {canonical}")
+        if self.embedded is not None:
+            if self.folders or self.counts:
+                raise ValueError("embedded: a drawn set has neither folders nor counts")
+            return self
         if set(self.counts) != set(self.classes):
             raise ValueError("counts: one number per class is needed")
         if unknown := sorted(set(self.folders.values()) - set(self.classes)):

@@ -17,7 +17,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli.config import Section
-from fer_cli.errors import DataError
+from fer_cli.data.cards import card_names, load_card
+from fer_cli.errors import DataError, nearest
 
 COLUMNS = ("sample", "file", "label", "subject", "sequence", "frame", "split", "sha256")
 
@@ -44,6 +45,8 @@ class SetInfo(Section):
     """How the counts differ from the card's."""
     fingerprint: str
     fer_version: str
+    embedded: dict[str, Any] | None = None
+    """Options of a set the suite drew itself."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,14 @@ class FaceSet:
     manifest: pd.DataFrame
     images: np.ndarray
     """(N, S, S) uint8, memory-mapped."""
+
+    def of_classes(self, classes: list[str]) -> FaceSet:
+        """Return the images of ``classes`` alone, in that class order; raises DataError for a class the set lacks."""
+        if unknown := [label for label in classes if label not in self.info.classes]:
+            raise DataError(f"{self.info.name}: no class '{unknown[0]}'{nearest(unknown[0], self.info.classes)}")
+        keep = self.manifest["label"].isin(classes).to_numpy()
+        info = self.info.model_copy(update={"classes": list(classes), "kept": int(keep.sum())})
+        return FaceSet(info, self.manifest[keep].reset_index(drop=True), self.images[keep])
 
     @property
     def codes(self) -> np.ndarray:
@@ -82,7 +93,8 @@ def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.nd
 
 def how_to_build(name: str) -> str:
     """Return the sentence that tells a user how to get a missing set."""
-    return f"build it with: fer data build {name} --from FOLDER"
+    drawn = name in card_names() and load_card(name).embedded is not None
+    return f"build it with: fer data build {name}{'' if drawn else ' --from FOLDER'}"
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:

@@ -1,0 +1,55 @@
+"""Action units of the Facial Action Coding System, as mixtures of the mesh's facial actions (ARKit names).
+
+An intensity of 1 is the strongest a person shows (FACS E). Units that may act on one side have an L and an R half.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fer_cli.synthetic.mesh import head_mesh
+
+ACTION_UNITS: dict[str, dict[str, float]] = {
+    "AU1": {"browInnerUp": 1.25},
+    "AU2": {"browOuterUp*": 1.0},
+    "AU4": {"browDown*": 1.1},
+    "AU5": {"eyeWide*": 1.1},
+    "AU6": {"cheekSquint*": 0.8, "eyeSquint*": 0.45},
+    "AU7": {"eyeSquint*": 0.9, "eyeBlink*": 0.18},
+    "AU9": {"noseSneer*": 1.3, "mouthUpperUp*": 0.25},
+    "AU10": {"mouthUpperUp*": 0.9, "noseSneer*": 0.25},
+    "AU12": {"mouthSmile*": 0.85},
+    "AU14": {"mouthDimple*": 0.9, "mouthPress*": 0.2},
+    "AU15": {"mouthFrown*": 1.2},
+    "AU16": {"mouthLowerDown*": 1.0},
+    "AU17": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.45},
+    "AU18": {"mouthPucker": 0.9},
+    "AU20": {"mouthStretch*": 1.0},
+    "AU22": {"mouthFunnel": 0.8},
+    "AU23": {"mouthRollLower": 0.35, "mouthRollUpper": 0.35, "mouthPress*": 0.15},
+    "AU24": {"mouthPress*": 0.35, "mouthRollLower": 0.3, "mouthRollUpper": 0.25, "mouthPucker": 0.15},
+    "AU25": {"mouthLowerDown*": 0.6, "mouthUpperUp*": 0.5, "jawOpen": 0.08},
+    "AU26": {"jawOpen": 0.5},
+    "AU27": {"jawOpen": 1.0},
+    "AU28": {"mouthRollLower": 0.9, "mouthRollUpper": 0.9},
+    "AU34": {"cheekPuff": 0.8},
+    "AU43": {"eyeBlink*": 1.0},
+}
+"""Unit -> share of each facial action; ``*`` stands for Left and Right."""
+
+UNITS = tuple(ACTION_UNITS)
+SIDES = ("Right", "Left")
+
+
+def action_matrix() -> np.ndarray:
+    """Return (2 x units, 52) float32: rows of right halves, then left halves; symmetric actions are shared by both."""
+    names = list(head_mesh().action_names)
+    matrix = np.zeros((2, len(UNITS), len(names)), np.float32)
+    for row, parts in enumerate(ACTION_UNITS.values()):
+        for action, share in parts.items():
+            for side, word in enumerate(SIDES):
+                if action.endswith("*"):
+                    matrix[side, row, names.index(action[:-1] + word)] += share
+                else:
+                    matrix[side, row, names.index(action)] += share / 2
+    return matrix.reshape(2 * len(UNITS), len(names))

@@ -1,0 +1,49 @@
+"""Three simulated annotators: what each would call a picture, by a stated confusion matrix.
+
+An annotator errs with a rate of their own; an error falls on the classes people confuse with the true one more often than on
+the others. Label noise made of annotations is therefore real, known and recoverable.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ERROR_RATES = (0.08, 0.15, 0.25)
+"""Share of pictures each annotator names wrongly."""
+ALIKE: tuple[frozenset[str], ...] = tuple(
+    frozenset(pair)
+    for pair in (
+        ("fear", "surprise"),
+        ("angry", "disgust"),
+        ("sad", "neutral"),
+        ("contempt", "neutral"),
+        ("contempt", "happy"),
+        ("sad", "fear"),
+        ("angry", "sad"),
+        ("focused", "confused"),
+        ("distracted", "tired"),
+        ("curious", "happy"),
+        ("focused", "curious"),
+        ("confused", "tired"),
+    )
+)
+ALIKE_WEIGHT = 6.0
+"""How much likelier a class people confuse with the true one is than any other wrong class."""
+
+
+def confusion(annotator: int, classes: list[str]) -> np.ndarray:
+    """Return (K, K): row = truth, column = what annotator 0, 1 or 2 says; rows sum to 1."""
+    weights = np.array([[ALIKE_WEIGHT if frozenset((a, b)) in ALIKE else 1.0 for b in classes] for a in classes])
+    np.fill_diagonal(weights, 0)
+    wrong = weights / weights.sum(1, keepdims=True)
+    rate = ERROR_RATES[annotator]
+    return np.asarray((1 - rate) * np.eye(len(classes)) + rate * wrong)
+
+
+def annotate(label: str, classes: list[str], rng: np.random.Generator) -> dict[str, str]:
+    """Return what each annotator calls a picture of ``label``: ``annotator_1`` to ``annotator_3``."""
+    row = classes.index(label)
+    return {
+        f"annotator_{i + 1}": classes[rng.choice(len(classes), p=confusion(i, classes)[row])]
+        for i in range(len(ERROR_RATES))
+    }

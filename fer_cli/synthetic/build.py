@@ -1,0 +1,59 @@
+"""Build an embedded set from its card, with any of its options changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fer_cli import __version__
+from fer_cli.data.build import place_set
+from fer_cli.data.cards import Embedded, load_card
+from fer_cli.data.manifest import SetInfo, fingerprint
+from fer_cli.errors import DataError
+from fer_cli.synthetic import sets
+from fer_cli.yamls import explain
+
+
+def build_embedded(
+    name: str, data_root: Path, changes: dict[str, Any], jobs: int = 1, progress: sets.Progress = lambda items, _: items
+) -> SetInfo:
+    """Draw data set ``name`` into ``data_root`` and return what was built.
+
+    ``changes``: options that differ from the card's. Raises DataError for an unknown set, a set that has to be read from
+    files, or options that cannot make a set; nothing is left behind then.
+    """
+    card = load_card(name)
+    if card.embedded is None:
+        raise DataError(f"data set '{name}' is read from files: fer data build {name} --from FOLDER")
+    try:
+        options = Embedded.model_validate(card.embedded.model_dump() | changes)
+    except ValidationError as error:
+        raise DataError(f"{name}: --{explain(error, Embedded)}") from None
+    sets.check_options(name, options, card.classes)
+    data_root.mkdir(parents=True, exist_ok=True)
+    manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
+    counts = Counter(manifest["label"])
+    steps = [{"step": "render", "version": sets.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
+    info = SetInfo(
+        name=name,
+        title=card.title,
+        card_version=card.version,
+        licence=card.licence,
+        classes=card.classes,
+        counts={label: counts[label] for label in card.classes},
+        subjects=manifest["subject"].nunique(),
+        image_size=options.size,
+        preprocessing=steps,
+        found=len(manifest),
+        kept=len(manifest),
+        unreadable=[],
+        differences=[],
+        fingerprint=fingerprint(manifest, images, steps),
+        fer_version=__version__,
+        embedded=options.model_dump(),
+    )
+    place_set(data_root, info, manifest, images, truth)
+    return info

@@ -1,0 +1,136 @@
+"""What surrounds a face in a picture: lights, background, things in front of it, and what a camera does to it.
+
+All draws come from one generator per image; strengths grow with ``difficulty`` in [0, 1]. Images are float32 RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fer_cli.synthetic.render import Light, Lighting
+
+OCCLUDERS = ("none", "hand", "mask", "strand", "square")
+
+
+def draw_lighting(rng: np.random.Generator, gloss: float, difficulty: float) -> Lighting:
+    """Return one to three lamps: mostly from above and in front, harder and more from the side when difficult."""
+    key = rng.uniform(0.35, 0.75) * (1 + 0.4 * difficulty * rng.random())
+    lights = [lamp(rng, 25 + 45 * difficulty, key)]
+    if rng.random() < 0.6:
+        lights.append(lamp(rng, 75, rng.uniform(0.05, 0.35)))
+    if rng.random() < 0.2:
+        lights.append(lamp(rng, 110, rng.uniform(0.1, 0.4)))
+    ambient = rng.uniform(0.25, 0.6) * tint(rng)
+    return Lighting(ambient.astype(np.float32), float(rng.uniform(0.35, 0.8)), tuple(lights), gloss)
+
+
+def lamp(rng: np.random.Generator, spread: float, strength: float) -> Light:
+    """Return a lamp within about ``spread`` degrees of the camera's axis, rather above than below."""
+    yaw, pitch = np.deg2rad(rng.normal(0, spread * 0.6)), np.deg2rad(rng.normal(0.5, 0.5) * min(spread, 60.0) * 0.8)
+    towards = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], np.float32)
+    return Light(towards, (strength * tint(rng)).astype(np.float32))
+
+
+def tint(rng: np.random.Generator) -> np.ndarray:
+    """Return a whitish light colour (3,)."""
+    return np.asarray(1 + rng.normal(0, 0.04, 3) + rng.normal(0, 0.05) * np.array([1, 0, -1]))
+
+
+def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return a blurred room (S, S, 3): a wall with a gradient, and, half the time, shapes and blobs."""
+    wall = rng.uniform(0.08, 0.95) * (1 + rng.normal(0, 0.08, 3))
+    ends = np.clip(wall[None] * rng.uniform(0.75, 1.25, (4, 1)), 0, 1).reshape(2, 2, 3).astype(np.float32)
+    image = cv2.resize(ends, (size, size), interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.5:
+        for _ in range(rng.integers(1, 6)):
+            a, b = (tuple(int(v) for v in rng.integers(-size // 4, size * 5 // 4, 2)) for _ in range(2))
+            colour = tuple(float(v) for v in np.clip(rng.uniform(0, 1) + rng.normal(0, 0.1, 3), 0, 1))
+            cv2.rectangle(image, a, b, colour, -1)
+        image = cv2.GaussianBlur(image, (0, 0), size * rng.uniform(0.01, 0.06))
+    return np.clip(image, 0, 1)
+
+
+def draw_occluder(
+    kind: str, image: np.ndarray, points: np.ndarray, tone: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the cover (S, S) of an occluder drawn into ``image``; ``points``: the 68 landmarks in pixels."""
+    size = len(image)
+    cover = np.zeros((size, size), np.float32)
+    width = float(np.linalg.norm(points[16] - points[0])) + 1.0
+    if kind == "square":
+        side = rng.uniform(0.18, 0.38) * width
+        centre = points[rng.integers(17, 68)] + rng.normal(0, 0.05 * width, 2)
+        polygons = [centre + side / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])]
+        paint: np.ndarray = np.zeros(3)
+    elif kind == "mask":
+        nose = points[28:29] * 0.4 + points[29:30] * 0.6
+        polygons = [
+            np.concatenate(
+                [points[2:15], points[14:15] * 0.6 + points[29:30] * 0.4, nose, points[2:3] * 0.6 + points[29:30] * 0.4]
+            )
+        ]
+        paint = np.clip(np.array([[0.75, 0.85, 0.95], [0.95, 0.95, 0.95], [0.12, 0.12, 0.14]])[rng.integers(3)], 0, 1)
+    elif kind == "hand":
+        polygons = hand(points, width, rng)
+        paint = tone
+    else:
+        start = points[rng.integers(17, 27)] - (0, rng.uniform(0.3, 0.6) * width)
+        polygons = []
+        for _ in range(rng.integers(3, 9)):
+            end = start + rng.normal(0, 0.12, 2) * width + (0, rng.uniform(0.4, 1.0) * width)
+            bend = (start + end) / 2 + rng.normal(0, 0.1 * width, 2)
+            t = np.linspace(0, 1, 12)[:, None]
+            curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
+            polygons.append(np.concatenate([curve, curve[::-1] + (rng.uniform(0.01, 0.04) * width, 0)]))
+        paint = tone
+    for polygon in polygons:
+        cv2.fillPoly(cover, [np.round(polygon * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+    edge = cv2.GaussianBlur(cover, (0, 0), max(0.02 * width, 0.5))
+    shaded = paint * (0.55 + 0.45 * edge[..., None]) * rng.uniform(0.75, 1.1) if kind in {"hand", "mask"} else paint
+    image[:] = image * (1 - cover[..., None]) + np.clip(shaded, 0, 1) * cover[..., None]
+    return cover
+
+
+def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return polygons of a palm and four fingers that rest on a cheek, the chin or the mouth."""
+    anchor = points[[4, 12, 8, 57][rng.integers(4)]] + rng.normal(0, 0.05 * width, 2)
+    away = anchor - points[30]
+    angle = np.arctan2(-away[1], -away[0]) + rng.normal(0, 0.3)
+    forward, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    polygons = []
+    around = np.linspace(0, 2 * np.pi, 20)[:, None]
+    polygons.append(anchor - forward * 0.35 * width + 0.28 * width * (np.cos(around) * forward + np.sin(around) * across))
+    for finger in range(4):
+        base = anchor - forward * 0.15 * width + across * (finger - 1.5) * 0.13 * width
+        tip = base + forward * rng.uniform(0.28, 0.48) * width + across * rng.normal(0, 0.03) * width
+        polygons += [
+            np.stack(
+                [
+                    base + across * 0.055 * width,
+                    tip + across * 0.045 * width,
+                    tip - across * 0.045 * width,
+                    base - across * 0.055 * width,
+                ]
+            )
+        ]
+        polygons.append(tip + 0.047 * width * (np.cos(around) * forward + np.sin(around) * across))
+    return polygons
+
+
+def expose(image: np.ndarray, size: int, rng: np.random.Generator, difficulty: float) -> np.ndarray:
+    """Return the camera's picture (size, size, 3) uint8: scaled down, blurred, exposed, noisy, compressed."""
+    picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.35 + 0.3 * difficulty:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
+    luminance = max(float(picture.mean()), 1e-3)
+    target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
+    picture = np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1) ** rng.uniform(0.8, 1.3)
+    if rng.random() < 0.5:
+        picture = picture + rng.normal(0, rng.uniform(0.003, 0.02 + 0.03 * difficulty), picture.shape).astype(np.float32)
+    quantised = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(45, 95))]
+        coded = cv2.imencode(".jpg", quantised[..., ::-1], quality)[1]
+        quantised = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
+    return np.ascontiguousarray(quantised)

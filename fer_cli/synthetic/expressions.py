@@ -1,0 +1,262 @@
+"""Expressions as recipes of action units, head and gaze; a draw from a recipe is one face's ground truth.
+
+Basic expressions follow the FACS emotion prototypes (Ekman & Friesen; the selection rules of Lucey 2010 say which units an
+emotion needs); the six learning expressions follow Table 1 of Sun 2024 (mouth, eyes, brows, head, gaze). A recipe has
+variants, because people show one emotion in several ways. Intensities lie in [0, 1] (FACS A to E).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fer_cli.synthetic.actions import UNITS
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to show an expression."""
+
+    needs: dict[str, Range]
+    """Units that always act: unit -> range of intensity."""
+    may: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """Units that may act: unit -> probability, lowest and highest intensity."""
+    weight: float = 1.0
+    """How often this variant is shown, relative to the others."""
+    one_sided: tuple[str, ...] = ()
+    """Units that act on one side only (the same side for all)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An expression: its variants and how head and gaze go with it (degrees; pitch and gaze up are positive)."""
+
+    variants: tuple[Variant, ...]
+    yaw: Range = (-1.0, 1.0)
+    """Share of the set's largest yaw."""
+    pitch: Range = (-1.0, 1.0)
+    turned: bool = False
+    """The head is turned to a side or bent down, by at least 14 degrees."""
+    gaze: tuple[Range, ...] = ()
+    """Absolute yaw and pitch ranges of the gaze relative to the camera; empty: at the camera, within a few degrees."""
+
+
+BASIC: dict[str, Recipe] = {
+    "angry": Recipe(
+        (
+            Variant(
+                {"AU4": (0.5, 1), "AU7": (0.3, 1), "AU24": (0.3, 1)},
+                {"AU23": (0.6, 0.3, 1), "AU17": (0.6, 0.3, 0.9), "AU5": (0.3, 0.2, 0.6), "AU9": (0.15, 0.1, 0.3)},
+                2.2,
+            ),
+            Variant(
+                {"AU4": (0.5, 1), "AU7": (0.3, 0.9), "AU23": (0.5, 1)},
+                {"AU17": (0.5, 0.2, 0.8), "AU15": (0.25, 0.2, 0.5), "AU5": (0.3, 0.2, 0.6)},
+                1.4,
+            ),
+            Variant(
+                {"AU4": (0.6, 1), "AU5": (0.2, 0.7), "AU10": (0.3, 0.7), "AU25": (0.4, 0.9), "AU22": (0.1, 0.5)},
+                {"AU7": (0.6, 0.3, 0.8), "AU16": (0.5, 0.2, 0.6), "AU26": (0.3, 0.2, 0.5)},
+                0.5,
+            ),
+        )
+    ),
+    "disgust": Recipe(
+        (
+            Variant(
+                {"AU9": (0.5, 1), "AU4": (0.2, 0.8), "AU7": (0.4, 1)},
+                {"AU6": (0.6, 0.2, 0.8), "AU10": (0.5, 0.2, 0.7), "AU17": (0.5, 0.2, 0.8), "AU15": (0.3, 0.1, 0.5)},
+                1.6,
+            ),
+            Variant(
+                {"AU9": (0.4, 1), "AU10": (0.4, 1), "AU25": (0.3, 0.9)},
+                {"AU4": (0.8, 0.2, 0.8), "AU7": (0.8, 0.3, 1), "AU6": (0.5, 0.2, 0.7), "AU16": (0.4, 0.2, 0.7)},
+                1.2,
+            ),
+            Variant(
+                {"AU10": (0.5, 1), "AU17": (0.2, 0.8)},
+                {"AU4": (0.7, 0.2, 0.7), "AU7": (0.7, 0.2, 0.8), "AU9": (0.4, 0.1, 0.4), "AU15": (0.3, 0.1, 0.5)},
+                0.4,
+            ),
+        )
+    ),
+    "fear": Recipe(
+        (
+            Variant(
+                {"AU1": (0.5, 1), "AU2": (0.2, 0.7), "AU4": (0.3, 0.8), "AU5": (0.3, 1), "AU20": (0.4, 1), "AU25": (0.4, 1)},
+                {"AU26": (0.4, 0.2, 0.6), "AU16": (0.3, 0.2, 0.5)},
+                2,
+            ),
+            Variant(
+                {"AU1": (0.5, 1), "AU4": (0.3, 0.8), "AU5": (0.2, 0.9), "AU25": (0.5, 1), "AU12": (0.15, 0.45)},
+                {"AU20": (0.6, 0.2, 0.8), "AU26": (0.4, 0.2, 0.5), "AU2": (0.4, 0.2, 0.5), "AU16": (0.3, 0.2, 0.5)},
+                0.8,
+            ),
+            Variant(
+                {"AU1": (0.4, 1), "AU2": (0.3, 0.9), "AU4": (0.3, 0.8), "AU5": (0.5, 1), "AU26": (0.2, 0.6)},
+                {"AU20": (0.4, 0.2, 0.6), "AU7": (0.3, 0.2, 0.6)},
+                0.7,
+            ),
+        )
+    ),
+    "happy": Recipe(
+        (
+            Variant(
+                {"AU12": (0.55, 1), "AU25": (0.45, 1), "AU6": (0.3, 1)},
+                {"AU7": (0.2, 0.1, 0.4), "AU26": (0.25, 0.1, 0.4)},
+                2.4,
+            ),
+            Variant({"AU12": (0.45, 1), "AU6": (0.2, 0.9)}, {"AU14": (0.2, 0.1, 0.4), "AU7": (0.2, 0.1, 0.4)}, 1),
+            Variant(
+                {"AU12": (0.5, 1), "AU25": (0.6, 1), "AU6": (0.4, 1), "AU26": (0.3, 0.6)}, {"AU1": (0.2, 0.1, 0.4)}, 0.5
+            ),
+        )
+    ),
+    "sad": Recipe(
+        (
+            Variant(
+                {"AU1": (0.4, 1), "AU4": (0.2, 0.7), "AU15": (0.4, 1), "AU17": (0.2, 0.9)},
+                {"AU7": (0.2, 0.1, 0.4), "AU43": (0.3, 0.08, 0.25), "AU24": (0.2, 0.1, 0.4)},
+                2,
+            ),
+            Variant(
+                {"AU1": (0.5, 1), "AU15": (0.5, 1)},
+                {"AU17": (0.6, 0.2, 0.8), "AU4": (0.5, 0.1, 0.5), "AU43": (0.3, 0.08, 0.25)},
+                1,
+            ),
+            Variant(
+                {"AU4": (0.2, 0.6), "AU15": (0.6, 1), "AU17": (0.4, 1)},
+                {"AU1": (0.8, 0.2, 0.6), "AU43": (0.3, 0.08, 0.3)},
+                0.4,
+            ),
+        ),
+        pitch=(-1.3, 0.7),
+    ),
+    "surprise": Recipe(
+        (
+            Variant({"AU1": (0.5, 1), "AU2": (0.5, 1), "AU5": (0.3, 1), "AU27": (0.45, 1)}, {"AU18": (0.4, 0.1, 0.5)}, 2.2),
+            Variant({"AU1": (0.5, 1), "AU2": (0.5, 1), "AU5": (0.3, 1), "AU26": (0.5, 1)}, {"AU25": (0.4, 0.1, 0.5)}, 1),
+            Variant({"AU1": (0.5, 1), "AU2": (0.4, 1), "AU26": (0.6, 1), "AU22": (0.1, 0.5)}, {"AU5": (0.6, 0.1, 0.6)}, 0.6),
+        )
+    ),
+    "neutral": Recipe((Variant({}, {"AU4": (0.1, 0.02, 0.15), "AU17": (0.1, 0.02, 0.15), "AU1": (0.1, 0.02, 0.15)}),)),
+    "contempt": Recipe(
+        (
+            Variant(
+                {"AU14": (0.5, 1), "AU12": (0.15, 0.45)},
+                {"AU24": (0.2, 0.1, 0.4), "AU2": (0.15, 0.1, 0.4)},
+                1.5,
+                ("AU14", "AU12", "AU2"),
+            ),
+            Variant({"AU14": (0.6, 1)}, {"AU10": (0.3, 0.1, 0.4), "AU17": (0.2, 0.1, 0.3)}, 1, ("AU14", "AU10")),
+        )
+    ),
+}
+"""The eight basic expressions, by our label names."""
+
+LEARNING: dict[str, Recipe] = {
+    "focused": Recipe(
+        (Variant({}, {"AU4": (0.3, 0.05, 0.25), "AU24": (0.2, 0.05, 0.2), "AU7": (0.2, 0.05, 0.2)}),),
+        (-0.35, 0.35),
+        (-0.5, 0.4),
+    ),
+    "distracted": Recipe(
+        (
+            Variant({}, {"AU43": (0.3, 0.05, 0.25), "AU24": (0.2, 0.05, 0.2)}, 2),
+            Variant({"AU4": (0.15, 0.5)}, {"AU43": (0.3, 0.05, 0.25)}, 1),
+        ),
+        turned=True,
+        gaze=((16, 34), (-14, 6)),
+    ),
+    "curious": Recipe(
+        (
+            Variant({"AU1": (0.5, 1), "AU2": (0.5, 1), "AU5": (0.4, 1), "AU25": (0.35, 0.9)}, {"AU26": (0.5, 0.1, 0.45)}, 2),
+            Variant({"AU1": (0.4, 0.9), "AU2": (0.5, 1), "AU5": (0.5, 1), "AU26": (0.2, 0.5)}, {}, 1),
+        ),
+        (-0.4, 0.4),
+        (-0.5, 0.5),
+    ),
+    "confused": Recipe(
+        (
+            Variant({"AU4": (0.5, 1)}, {"AU7": (0.6, 0.2, 0.7), "AU24": (0.3, 0.2, 0.6), "AU17": (0.4, 0.2, 0.6)}, 2),
+            Variant({"AU4": (0.4, 1), "AU15": (0.2, 0.6)}, {"AU17": (0.6, 0.2, 0.7), "AU7": (0.4, 0.2, 0.6)}, 1),
+            Variant({"AU4": (0.5, 1), "AU20": (0.1, 0.4)}, {"AU7": (0.5, 0.2, 0.6), "AU23": (0.4, 0.2, 0.6)}, 0.7),
+        ),
+        (-0.6, 0.6),
+    ),
+    "tired": Recipe(
+        (
+            Variant({"AU43": (0.4, 0.9), "AU26": (0.3, 0.7)}, {"AU1": (0.3, 0.1, 0.5)}, 1),
+            Variant(
+                {"AU43": (0.5, 1), "AU27": (0.5, 1)},
+                {"AU4": (0.4, 0.1, 0.5), "AU6": (0.4, 0.2, 0.6), "AU1": (0.3, 0.2, 0.6)},
+                1.4,
+            ),
+            Variant({"AU43": (0.45, 0.95), "AU25": (0.2, 0.5)}, {"AU15": (0.3, 0.1, 0.4), "AU1": (0.3, 0.1, 0.5)}, 1),
+        ),
+        (-0.5, 0.5),
+        (-1.6, 1.4),
+        gaze=((0, 8), (-24, -10)),
+    ),
+    "happy": Recipe(BASIC["happy"].variants, (-0.5, 0.5), (-0.6, 0.6)),
+}
+"""The six learning expressions of Sun 2024."""
+
+RECIPES = {"basic": BASIC, "learning": LEARNING}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What one face shows."""
+
+    label: str
+    units: np.ndarray
+    """(2, units) float32 in [0, 1]: right and left halves."""
+    yaw: float
+    """Degrees; positive turns the head to the subject's left."""
+    pitch: float
+    roll: float
+    gaze: tuple[float, float]
+    """Yaw and pitch of the gaze in degrees, relative to the camera."""
+
+
+def draw_expression(recipe: Recipe, label: str, rng: np.random.Generator, difficulty: float, pose: float) -> Expression:
+    """Return one draw of a recipe.
+
+    ``difficulty`` in [0, 1] lowers intensities and adds stray units; ``pose``: largest yaw in degrees (pitch 0.6, roll 0.4).
+    """
+    weights = np.array([variant.weight for variant in recipe.variants])
+    variant = recipe.variants[rng.choice(len(weights), p=weights / weights.sum())]
+    units = np.zeros((2, len(UNITS)))
+    strength = rng.uniform(1.0 - 0.6 * difficulty, 1.05)
+    asked = {unit: rng.uniform(*span) for unit, span in variant.needs.items()}
+    asked |= {unit: rng.uniform(low, high) for unit, (p, low, high) in variant.may.items() if rng.random() < p}
+    side = int(rng.integers(2))
+    for unit, value in asked.items():
+        row = UNITS.index(unit)
+        units[:, row] = value * strength * np.clip(rng.normal(1, 0.08, 2), 0.7, 1.3)
+        if unit in variant.one_sided:
+            units[1 - side, row] *= rng.uniform(0, 0.15)
+    stray = rng.random(len(UNITS)) < 0.06 + 0.06 * difficulty
+    stray[[UNITS.index(unit) for unit in ("AU27", "AU26", "AU28", "AU34", "AU43")]] = False
+    units += stray * rng.uniform(0, 0.1 + 0.12 * difficulty, len(UNITS))
+    units[:, UNITS.index("AU43")] += rng.uniform(0, 0.08)
+    yaw = rng.uniform(*recipe.yaw) * pose
+    pitch = rng.uniform(*recipe.pitch) * pose * 0.6
+    if recipe.turned and rng.random() < 0.3:
+        pitch = -rng.uniform(14, 26)
+    elif recipe.turned:
+        yaw = np.copysign(rng.uniform(14, 34), rng.random() - 0.5)
+    if recipe.gaze:
+        across, along = (rng.uniform(*span) for span in recipe.gaze)
+        direction = np.copysign(1, yaw) if recipe.turned else rng.choice([-1, 1])
+        if recipe.turned and pitch < -13:
+            across, along = across * 0.3, -rng.uniform(16, 28)
+        gaze = (float(across * direction), float(along if pitch <= 0 or recipe.turned else -along))
+    else:
+        gaze = (float(rng.normal(0, 3)), float(rng.normal(0, 2.5)))
+    roll = float(rng.uniform(-0.4, 0.4) * pose)
+    return Expression(label, np.clip(units, 0, 1.1).astype(np.float32), float(yaw), float(pitch), roll, gaze)

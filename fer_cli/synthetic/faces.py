@@ -1,0 +1,201 @@
+"""One labelled face: a person, an expression and a scene become a picture and its ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from fer_cli.synthetic import camera, skin
+from fer_cli.synthetic.actions import UNITS, action_matrix
+from fer_cli.synthetic.expressions import Expression
+from fer_cli.synthetic.identities import Identity
+from fer_cli.synthetic.landmarks import landmark_ids
+from fer_cli.synthetic.mesh import head_mesh
+from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to_pixels
+
+OVERSAMPLE = 2
+"""Pixels drawn per pixel kept, along a side."""
+LID_FOLLOW = 0.035
+"""How much of the lids' action goes with each degree of gaze."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a set frames its faces."""
+
+    zoom: tuple[float, float] = (0.95, 1.35)
+    """Smallest and largest side of the picture, in sides of the square around the landmarks."""
+    shift: float = 0.05
+    """Largest displacement of the face, in the same unit."""
+    pose: float = 14.0
+    """Largest yaw in degrees."""
+    difficulty: float = 0.4
+    occluded: float = 0.08
+    """Share of pictures with something in front of the face."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """A picture (S, S, 3) uint8 and what is true of it."""
+
+    image: np.ndarray
+    units: np.ndarray
+    """(2, units): intensities of the right and left half."""
+    landmarks: np.ndarray
+    """(68, 2) float32 in pixels."""
+    visible: np.ndarray
+    """(68,) bool: not hidden by the head itself, an occluder or the border."""
+    pose: tuple[float, float, float]
+    """Yaw, pitch, roll in degrees."""
+    gaze: tuple[float, float]
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom of the landmarks in pixels."""
+    occluder: str
+
+
+def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Return the head's rotation (3, 3) for angles in degrees: left, up and clockwise (as seen) are positive."""
+    a, b, c = np.deg2rad([yaw, -pitch, -roll])
+    about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+    about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+    return (about_z @ about_y @ about_x).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def unit_moves() -> np.ndarray:
+    """Return (2 x units, V x 3) float32: how each half unit moves the vertices."""
+    mesh = head_mesh()
+    return np.ascontiguousarray(action_matrix() @ mesh.actions.reshape(len(mesh.actions), -1))
+
+
+def expressed(person: Identity, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
+    """Return the person's head (V, 3) with the expression, and the intensities (2, units) as this face carries them."""
+    shown = expression.units * person.habit * person.asymmetry
+    mesh = head_mesh()
+    moves = (shown.reshape(-1) @ unit_moves()).reshape(-1, 3)
+    lids = np.zeros(len(mesh.actions), np.float32)
+    relative = expression.gaze[1] - expression.pitch
+    for side in ("Left", "Right"):
+        lids[mesh.action(f"eyeBlink{side}")] = np.clip(-relative * LID_FOLLOW * 0.45, 0, 0.5)
+        lids[mesh.action(f"eyeWide{side}")] = np.clip(relative * LID_FOLLOW * 0.5, 0, 0.5)
+    moves += np.tensordot(lids, mesh.actions, 1)
+    moves[mesh.region == 1] = 0  # eyeballs stay; the iris turns
+    return person.shape + moves, shown
+
+
+def fold_texture(person: Identity, shown: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units."""
+    names, heights = skin.fold_heights()
+    columns = [UNITS.index(name) for name in names]
+    weights = np.clip(np.concatenate([shown[0, columns], shown[1, columns]]) - 0.08, 0, None) * person.creases
+    acting = np.flatnonzero(weights)
+    depth = person.lines + np.tensordot(weights[acting].astype(np.float32), heights[acting], 1)
+    across = cv2.Sobel(depth, cv2.CV_32F, 1, 0, scale=0.25)
+    along = cv2.Sobel(depth, cv2.CV_32F, 0, 1, scale=0.25)
+    return np.dstack([across * -1.3, along * 1.3, depth])
+
+
+def gaze_vectors(expression: Expression, turn: np.ndarray) -> np.ndarray:
+    """Return the gaze (2, 3) in head axes, right and left eye, for a gaze given relative to the camera."""
+    yaw, pitch = np.deg2rad(expression.gaze)
+    world = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+    own = turn.T @ world
+    limit = np.cos(np.deg2rad(38))
+    if own[2] < limit:
+        own[:2] *= np.sqrt(1 - limit**2) / np.linalg.norm(own[:2])
+        own[2] = limit
+    return np.stack([own, own]).astype(np.float32)
+
+
+def make_face(person: Identity, expression: Expression, look: Look, size: int, rng: np.random.Generator) -> Face:
+    """Return a picture of ``person`` showing ``expression`` in a scene drawn from ``rng``."""
+    points, shown = expressed(person, expression)
+    turn = rotation(expression.yaw, expression.pitch, expression.roll)
+    view = frame(points[landmark_ids()] @ turn.T, look, rng)
+    eyes = Eyes(person.iris, person.sclera, float(rng.uniform(1.6, 2.9)), gaze_vectors(expression, turn))
+    lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
+    large = size * OVERSAMPLE
+    drawn = draw_head(points, turn, view, large, person.albedo, fold_texture(person, shown), eyes, lighting)
+    pixels = to_pixels(to_camera(points[landmark_ids()] @ turn.T, view), view, large)
+    image = camera.draw_background(rng, large)
+    if person.long_hair:
+        drape_hair(image, person, pixels, rng, lighting.ambient)
+    image[drawn.cover] = np.clip(drawn.image[drawn.cover], 0, 1)
+    if person.glasses is not None:
+        draw_glasses(image, person, points, turn, view)
+    visible = seen(points, turn, view, drawn, pixels)
+    occluder = "none"
+    if rng.random() < look.occluded:
+        occluder = camera.OCCLUDERS[rng.integers(1, len(camera.OCCLUDERS))]
+        tone = person.hair if occluder == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
+        cover = camera.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6, rng)
+        at = np.clip(np.round(pixels), 0, large - 1).astype(int)
+        visible &= cover[at[:, 1], at[:, 0]] < 0.5
+    picture = camera.expose(image, size, rng, look.difficulty)
+    own = (pixels + 0.5) / OVERSAMPLE - 0.5
+    box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
+    pose = (expression.yaw, expression.pitch, expression.roll)
+    return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, occluder)  # type: ignore[arg-type]
+
+
+def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
+    """Return a view that holds the landmarks (68, 3) about as a face detector would crop them."""
+    low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
+    side = float((high - low).max())
+    centre = (low + high) / 2 + (0, 0.02 * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
+
+
+def seen(points: np.ndarray, turn: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.ndarray:
+    """Return which landmarks (68,) lie in the picture and are not behind another part of the head."""
+    size = len(drawn.depth)
+    inside = ((pixels >= 0) & (pixels <= size - 1)).all(1)
+    at = np.clip(np.round(pixels), 0, size - 1).astype(int)
+    own = -to_camera(points[landmark_ids()] @ turn.T, view)[:, 2]
+    return inside & (own <= drawn.depth[at[:, 1], at[:, 0]] + 6.0)
+
+
+def drape_hair(
+    image: np.ndarray, person: Identity, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
+) -> None:
+    """Draw long hair behind the head: two falls beside the face."""
+    width = float(np.linalg.norm(pixels[16] - pixels[0]))
+    top = (pixels[19] + pixels[24]) / 2 - (0, 0.45 * width)
+    colour = np.clip(person.hair * ambient * 1.7, 0, 1)
+    for side, ear in ((-1, pixels[0]), (1, pixels[16])):
+        outer = ear + np.array([side * rng.uniform(0.12, 0.28) * width, 0])
+        polygon = np.stack(
+            [
+                top,
+                outer - (0, 0.35 * width),
+                outer + (0, 0.3 * width),
+                outer + (side * 0.05 * width, 1.1 * width),
+                ear + (-side * 0.15 * width, 1.1 * width),
+                ear,
+            ]
+        )
+        cv2.fillPoly(image, [np.round(polygon * 16).astype(np.int32)], tuple(float(v) for v in colour), cv2.LINE_AA, 4)
+
+
+def draw_glasses(image: np.ndarray, person: Identity, points: np.ndarray, turn: np.ndarray, view: View) -> None:
+    """Draw a frame in front of the eyes: two lenses, a bridge and the temples."""
+    assert person.glasses is not None
+    half, high, dark = person.glasses
+    around = np.linspace(0, 2 * np.pi, 28)
+    front = float(points[landmark_ids()[27], 2]) + 4.0
+    lines = []
+    for side in (-1, 1):
+        x = side * 32 + half * np.sign(np.cos(around)) * np.abs(np.cos(around)) ** 0.7
+        y = -2 + high * np.sign(np.sin(around)) * np.abs(np.sin(around)) ** 0.7
+        lines.append(np.stack([x, y, front - 0.004 * x**2], 1))
+        lines.append(np.array([[side * (32 + half), 2, front - 0.004 * (32 + half) ** 2], [side * 74, 2, -60.0]]))
+    lines.append(np.array([[-(32 - half), 2, front], [0, 4, front + 1], [32 - half, 2, front]]))
+    colour = tuple(float(v) for v in np.full(3, 1 - dark) * 0.5)
+    thick = max(1, round(2.2 * len(image) / view.extent))
+    for line in lines:
+        at = to_pixels(to_camera(line.astype(np.float32) @ turn.T, view), view, len(image))
+        cv2.polylines(image, [np.round(at * 16).astype(np.int32)], False, colour, thick, cv2.LINE_AA, 4)

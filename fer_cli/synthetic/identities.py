@@ -1,0 +1,245 @@
+"""People: shape of the head, colouring of the skin, eyes, brows, hair, beard, glasses, and how they wear expressions.
+
+A person is a function of (set seed, number) alone. Shapes blend the corner shapes of the human model and add random local
+changes; colouring is painted on a texture in the plane of the mean face. Ranges are ours, chosen for variety; they describe
+no population.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from fer_cli.seeds import derive_seed
+from fer_cli.synthetic import skin
+from fer_cli.synthetic.mesh import HeadMesh, head_mesh
+
+SKIN_TONES = np.array(
+    [[0.93, 0.77, 0.68], [0.87, 0.69, 0.58], [0.80, 0.60, 0.47], [0.66, 0.47, 0.35], [0.50, 0.34, 0.25], [0.36, 0.24, 0.18]],
+    np.float32,
+)
+"""sRGB, light to dark."""
+HAIR = np.array(
+    [[0.07, 0.06, 0.06], [0.16, 0.11, 0.08], [0.30, 0.20, 0.13], [0.52, 0.38, 0.22], [0.45, 0.22, 0.12], [0.60, 0.59, 0.58]],
+    np.float32,
+)
+IRIS = np.array(
+    [[0.20, 0.12, 0.07], [0.33, 0.20, 0.10], [0.42, 0.34, 0.20], [0.36, 0.44, 0.34], [0.36, 0.47, 0.58], [0.45, 0.50, 0.52]],
+    np.float32,
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One person."""
+
+    number: int
+    shape: np.ndarray
+    """(V, 3) float32, neutral head in mm."""
+    albedo: np.ndarray
+    """(H, W, 3) float32 colours of skin, lips, brows, hair: RGB in [0, 1]."""
+    lines: np.ndarray
+    """(H, W) float32 depth of the lines of the resting face."""
+    creases: float
+    """How deeply expressions fold this skin (age)."""
+    iris: np.ndarray
+    sclera: np.ndarray
+    gloss: float
+    hair: np.ndarray
+    """RGB."""
+    long_hair: bool
+    glasses: tuple[float, float, float] | None
+    """Half width and half height of a lens in mm and darkness of the frame, or None."""
+    asymmetry: np.ndarray
+    """(2, units): how strongly each half of the face follows each unit, about 1."""
+    habit: np.ndarray
+    """(units,): how strongly this person shows each unit, about 1."""
+
+
+def make_identity(seed: int, number: int, units: int) -> Identity:
+    """Return person ``number`` of the people of ``seed``."""
+    rng = np.random.default_rng(derive_seed(seed, "identity", number))
+    mesh = head_mesh()
+    female = bool(rng.random() < 0.5)
+    age = float(np.clip(rng.beta(1.2, 2.2), 0, 1))
+    ancestry = rng.dirichlet((0.5, 0.5, 0.6))
+    shape = head_shape(mesh, rng, female, age, ancestry)
+    tone = skin_tone(rng, ancestry)
+    dark = bool(rng.random() < 0.35 + 0.6 * (1 - ancestry[2]))
+    hair = HAIR[0 if dark else rng.integers(1, 5)] if rng.random() > 0.8 * max(0.0, age - 0.4) else HAIR[5]
+    hair = np.clip(hair * rng.uniform(0.8, 1.25), 0, 1)
+    lip = tone * lip_tint(rng, female)
+    albedo = paint_skin(rng, tone, hair, female, age)
+    albedo = add_lips_and_lashes(albedo, lip, float(rng.uniform(0.45, 0.75) + (0.2 if female else 0)))
+    lines = np.zeros(skin.SHAPE, np.float32)
+    for line in skin.static_lines().values():
+        lines += line * float(rng.uniform(0, 0.2) + age * rng.uniform(0, 0.6))
+    brown = rng.random() < 0.3 + 0.7 * (1 - ancestry[2])
+    wears = rng.random() < 0.18
+    return Identity(
+        number=number,
+        shape=shape,
+        albedo=albedo,
+        lines=lines,
+        creases=float(np.clip(rng.uniform(0.35, 0.9) + 0.5 * age, 0, 1.3)),
+        iris=(IRIS[rng.integers(0, 2) if brown else rng.integers(0, len(IRIS))] * rng.uniform(0.8, 1.2)).astype(np.float32),
+        sclera=(np.array([0.92, 0.9, 0.88]) * rng.uniform(0.85, 1.02)).astype(np.float32),
+        gloss=float(rng.uniform(0.05, 0.45)),
+        hair=hair.astype(np.float32),
+        long_hair=bool(rng.random() < (0.7 if female else 0.12)),
+        glasses=(rng.uniform(20, 27), rng.uniform(13, 22), rng.uniform(0.4, 0.95)) if wears else None,
+        asymmetry=np.clip(rng.normal(1, 0.07, (2, units)), 0.75, 1.25).astype(np.float32),
+        habit=np.clip(rng.normal(1, 0.12, units), 0.65, 1.35).astype(np.float32),
+    )
+
+
+def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: float, ancestry: np.ndarray) -> np.ndarray:
+    """Return a head (V, 3): the blend of corner shapes, then random local changes, mostly the same on both sides."""
+    gender = np.clip((0.12 if female else 0.88) + rng.normal(0, 0.1), 0, 1)  # 0 is female in the model
+    weight = np.clip(rng.normal(0.5, 0.22), 0, 1)
+    blend = np.einsum(
+        "g,a,w,r->gawr",
+        [1 - gender, gender],
+        [1 - age, age],
+        [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)],
+        ancestry,
+    )
+    shape = mesh.rest + np.tensordot(blend, mesh.corners, 4)
+    values: dict[str, float] = {}
+    for name in mesh.change_names:
+        stem = str(name).removeprefix("l-").removeprefix("r-")
+        if stem not in values:
+            values[stem] = float(rng.normal(0, 0.28) if rng.random() < 0.7 else 0.0)
+    amounts = np.array([values[str(name).removeprefix("l-").removeprefix("r-")] for name in mesh.change_names])
+    amounts = np.clip(amounts + rng.normal(0, 0.04, len(amounts)), -0.8, 0.8)
+    for i, name in enumerate(mesh.change_names):
+        amounts[i] *= next((share for part, share in CALM.items() if part in str(name)), 1.0)
+    signed = np.stack([np.clip(-amounts, 0, None), np.clip(amounts, 0, None)], 1)
+    shape = shape + np.tensordot(signed.astype(np.float32), mesh.changes, 2)
+    return shape.astype(np.float32)
+
+
+CALM = {
+    "mouth-angles": 0.3,
+    "mouth-trans": 0.5,
+    "eyebrows-angle": 0.35,
+    "head-scale": 0.6,
+    "head-angle": 0.4,
+    "mouth-laugh": 0.4,
+}
+"""Local changes that would look like an expression, or unlike a head, are kept small."""
+
+
+def skin_tone(rng: np.random.Generator, ancestry: np.ndarray) -> np.ndarray:
+    """Return a skin colour (3,), darker the more African the head, with wide overlap."""
+    centre = float(ancestry @ np.array([4.2, 1.6, 0.9]))
+    at = np.clip(centre + rng.normal(0, 0.7), 0, len(SKIN_TONES) - 1.001)
+    low = int(at)
+    tone = SKIN_TONES[low] * (1 - (at - low)) + SKIN_TONES[low + 1] * (at - low)
+    return np.asarray(tone * rng.uniform(0.94, 1.06, 3), np.float32)
+
+
+def paint_skin(rng: np.random.Generator, tone: np.ndarray, hair: np.ndarray, female: bool, age: float) -> np.ndarray:
+    """Return the texture (H, W, 3): mottled skin, cheeks, lids, freckles, brows, stubble or beard, hair line."""
+    height, width = skin.SHAPE
+    x, y = grid()
+    mottle = cv2.resize(rng.normal(0, 1, (24, 18)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 1.2)
+    albedo = tone * (1 + 0.025 * mottle + 0.05 * grain)[..., None]
+    rosy = np.exp(-(((np.abs(x) - 40) / 18) ** 2 + ((y + 30) / 16) ** 2)) + 0.8 * np.exp(
+        -((x / 13) ** 2 + ((y + 38) / 10) ** 2)
+    )
+    albedo *= 1 - rosy[..., None] * rng.uniform(0, 0.16) * np.array([0.1, 1, 0.9])
+    lids = np.exp(-(((np.abs(x) - 31) / 15) ** 2 + ((y - 2) / 9) ** 2))
+    albedo *= 1 - lids[..., None] * rng.uniform(0.02, 0.28 if female else 0.16) * np.array([0.9, 1, 1])
+    if rng.random() < 0.2:
+        spots = (rng.random((height, width)) < 0.004).astype(np.float32)
+        spots = cv2.GaussianBlur(spots, (0, 0), 1.0) * 4
+        albedo *= 1 - (np.clip(spots, 0, 1) * np.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5))[..., None]
+    cover = brows(rng, female, age)
+    albedo = albedo * (1 - cover[..., None]) + hair * 0.9 * cover[..., None]
+    if not female:
+        cover = beard(rng)
+        albedo = albedo * (1 - cover[..., None]) + (hair * 0.8 + tone * 0.1) * cover[..., None]
+    cover = hair_line(rng, female, age)
+    streaks = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=6.0)
+    strands = hair * np.clip(1 + 1.2 * streaks, 0.4, 1.8)[..., None]
+    albedo = albedo * (1 - cover[..., None]) + strands * cover[..., None]
+    return np.ascontiguousarray(np.clip(albedo, 0.01, 1), np.float32)
+
+
+def lip_tint(rng: np.random.Generator, female: bool) -> np.ndarray:
+    """Return the colour of the lips relative to the skin (3,); some women wear lipstick."""
+    natural = np.array([0.95, 0.7, 0.72]) if not female else np.array([0.97, 0.63, 0.67])
+    share = rng.random() if female and rng.random() < 0.4 else 0.0
+    return np.asarray((natural * (1 - share) + np.array([1.0, 0.35, 0.4]) * share) * rng.uniform(0.85, 1.05))
+
+
+def add_lips_and_lashes(albedo: np.ndarray, lip: np.ndarray, lash: float) -> np.ndarray:
+    """Return the texture with lips in their colour and lid margins darkened by ``lash``."""
+    lips, lashes = skin.lip_and_lash()
+    coloured = albedo * (1 - lips[..., None]) + np.clip(lip, 0, 1) * lips[..., None]
+    return np.ascontiguousarray(coloured * (1 - lash * lashes[..., None]), np.float32)
+
+
+def grid() -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y (H, W) in mm of every texture pixel."""
+    rows, columns = np.mgrid[: skin.SHAPE[0], : skin.SHAPE[1]].astype(np.float32)
+    return skin.LEFT + columns / skin.PX, skin.TOP - rows / skin.PX
+
+
+def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
+    """Return cover (H, W) of both brows: an arch of hairs, thick or thin, low or high."""
+    inner, peak, outer = rng.uniform(9, 15), rng.uniform(32, 41), rng.uniform(48, 57)
+    lift, arch = rng.normal(0, 1.2), rng.uniform(1.0, 5.5) * (1.25 if female else 0.8)
+    thick = rng.uniform(2.2, 4.2) if female else rng.uniform(3.2, 6.2)
+    line = skin.smooth_line([(inner, 16 + lift), (peak, 18 + lift + arch), (outer, 13 + lift + arch * 0.4)], 60)
+    cover = np.zeros(skin.SHAPE, np.float32)
+    density = int(rng.uniform(120, 240))
+    for side in (-1, 1):
+        for at in rng.uniform(0, 1, density):
+            centre = line[int(at * 59)]
+            width = thick * (1 - 0.75 * max(0.0, at - 0.45) / 0.55) * (0.55 + 0.45 * min(1.0, at * 5))
+            start = centre + (0, rng.uniform(-0.5, 0.5) * width)
+            lean = np.deg2rad(70 - 75 * at + rng.normal(0, 12))
+            end = start + np.array([np.cos(lean), np.sin(lean)]) * rng.uniform(2.5, 5)
+            a, b = (tuple(int(v) for v in np.round(skin.at_pixel(p * (side, 1)) * 16)) for p in (start, end))
+            cv2.line(cover, a, b, 1.0, 1, cv2.LINE_AA, 4)
+    cover = cv2.GaussianBlur(cover, (0, 0), 1.0)
+    return np.clip(cover * rng.uniform(0.75, 1.5) * (1 - 0.3 * age), 0, 0.95)
+
+
+def beard(rng: np.random.Generator) -> np.ndarray:
+    """Return cover (H, W) of stubble or beard and moustache; most men show a shadow only."""
+    x, y = grid()
+    lower = 1 / (1 + np.exp((y + 50 + 0.010 * (np.abs(x) - 20) ** 2 * np.where(np.abs(x) > 20, -1, 0)) / 4))
+    mouth = np.exp(-(((x / 27) ** 2 + ((y + 68) / 9.5) ** 2) ** 3))
+    lip_top = np.exp(-(((x / 25) ** 2 + ((y + 55) / 6.0) ** 2) ** 2))
+    kind = rng.random()
+    noise = 0.75 + 0.25 * cv2.GaussianBlur(rng.random(skin.SHAPE).astype(np.float32), (0, 0), 0.7)
+    shadow = np.clip(lower, 0, 1) * (1 - mouth) * noise
+    if kind < 0.62:
+        return (shadow * rng.uniform(0, 0.28)).astype(np.float32)
+    if kind < 0.8:
+        return np.clip(shadow * rng.uniform(0.3, 0.6) + lip_top * 0.3, 0, 0.7).astype(np.float32)
+    if kind < 0.9:
+        return np.clip(lip_top * (1 - mouth) * rng.uniform(0.7, 1.0) + shadow * 0.1, 0, 0.95).astype(np.float32)
+    return np.clip(shadow * 1.3 + lip_top * (1 - mouth) * 0.9, 0, 0.92).astype(np.float32)
+
+
+def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
+    """Return cover (H, W) of scalp hair: above a line across the forehead and beyond the temples; none for the bald."""
+    x, y = grid()
+    if not female and rng.random() < 0.1 + 0.3 * age:
+        return np.zeros(skin.SHAPE, np.float32)
+    fringe = rng.random() < (0.3 if female else 0.15)
+    height = rng.uniform(24, 48) if fringe else rng.uniform(46, 72) + (0 if female else 12 * age)
+    side = rng.uniform(66, 76)
+    waves = rng.normal(0, 2.5 if fringe else 1.2, 41)
+    line = height + np.interp(x[0], np.linspace(skin.LEFT, -skin.LEFT, 41), waves) + rng.uniform(-0.15, 0.15) * x[0]
+    above = 1 / (1 + np.exp(-(y - line[None]) / 1.5))
+    beside = 1 / (1 + np.exp(-(np.abs(x) - side - 0.12 * np.clip(60 - y, 0, 90) * (0.0 if female else 0.35)) / 1.5))
+    reach = 1 / (1 + np.exp(-(y - (-120 if female else rng.uniform(-25, 10))) / 4))
+    return np.clip(above + beside * reach, 0, 1).astype(np.float32)

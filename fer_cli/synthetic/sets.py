@@ -1,0 +1,152 @@
+"""Embedded data sets: from a card's recipe to packed images, a manifest and the truth behind every picture.
+
+A set is a function of its options and seed: each person and each picture has a random stream of its own, so one process or
+many give the same bytes. Pictures are stored grey; the ground truth lies beside them in ``truth.parquet``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from fer_cli.data.cards import Embedded
+from fer_cli.data.manifest import COLUMNS
+from fer_cli.errors import DataError
+from fer_cli.seeds import derive_seed
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+VERSION = 1
+"""Raised when the same options would give other pictures."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """All pictures of one person."""
+
+    options: Embedded
+    subject: int
+    labels: tuple[str, ...]
+
+
+def check_options(name: str, options: Embedded, classes: list[str]) -> None:
+    """Raise DataError where the options cannot make a set."""
+    if not 16 <= options.size <= 1024:
+        raise DataError(f"{name}: --size {options.size}: sizes are 16 to 1024 pixels")
+    if options.images < len(classes):
+        raise DataError(f"{name}: --images {options.images}: at least one image per class is needed, that is {len(classes)}")
+    if not 1 <= options.subjects <= options.images:
+        raise DataError(f"{name}: --subjects {options.subjects}: between 1 and the number of images ({options.images})")
+
+
+def class_counts(options: Embedded, classes: list[str]) -> dict[str, int]:
+    """Return images per class: the card's proportions (equal where it gives none), summing to ``options.images``."""
+    shares = np.array([options.proportions.get(label, 1) if options.proportions else 1 for label in classes], float)
+    exact = shares / shares.sum() * options.images
+    counts = np.maximum(np.floor(exact).astype(int), 1)
+    order = np.argsort(counts - exact)
+    while counts.sum() != options.images:
+        step = 1 if counts.sum() < options.images else -1
+        place = order[0] if step > 0 else int(counts.argmax())
+        counts[place] += step
+        order = np.roll(order, -1)
+    return dict(zip(classes, counts.tolist(), strict=True))
+
+
+def share_out(options: Embedded, classes: list[str]) -> list[Task]:
+    """Return a task per person: every class is dealt round to the people, each round in a new order."""
+    rng = np.random.default_rng(derive_seed(options.seed, "dealing"))
+    hands: list[list[str]] = [[] for _ in range(options.subjects)]
+    queue: Iterator[int] = iter(())
+    for label, count in class_counts(options, classes).items():
+        for _ in range(count):
+            subject = next(queue, None)
+            if subject is None:
+                queue = iter(rng.permutation(options.subjects).tolist())
+                subject = next(queue)
+            hands[subject].append(label)
+    return [Task(options, subject, tuple(labels)) for subject, labels in enumerate(hands) if labels]
+
+
+def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Return one person's pictures (n, S, S) uint8 and a row of truth for each."""
+    from fer_cli.synthetic.actions import UNITS
+    from fer_cli.synthetic.annotators import annotate
+    from fer_cli.synthetic.expressions import RECIPES, draw_expression
+    from fer_cli.synthetic.faces import Look, make_face
+    from fer_cli.synthetic.identities import make_identity
+
+    options = task.options
+    recipes = RECIPES[options.recipes]
+    look = Look((options.zoom[0], options.zoom[1]), options.shift, options.pose, options.difficulty, options.occluded)
+    person = make_identity(options.seed, task.subject, len(UNITS))
+    images = np.empty((len(task.labels), options.size, options.size), np.uint8)
+    rows = []
+    for number, label in enumerate(task.labels):
+        rng = np.random.default_rng(derive_seed(options.seed, "picture", task.subject, number))
+        expression = draw_expression(recipes[label], label, rng, look.difficulty, look.pose)
+        face = make_face(person, expression, look, options.size, rng)
+        images[number] = cv2.cvtColor(face.image, cv2.COLOR_RGB2GRAY)
+        units = {f"{unit}_{side}": float(face.units[s, u]) for u, unit in enumerate(UNITS) for s, side in enumerate("RL")}
+        rows.append(
+            {
+                "sample": f"{task.subject:05d}-{number:04d}",
+                "label": label,
+                "subject": f"p{task.subject:05d}",
+                **dict(zip(("yaw", "pitch", "roll"), face.pose, strict=True)),
+                **dict(zip(("gaze_yaw", "gaze_pitch"), face.gaze, strict=True)),
+                **dict(zip(("left", "top", "right", "bottom"), face.box, strict=True)),
+                "occluder": face.occluder,
+                "landmarks": face.landmarks.ravel().round(2).tolist(),
+                "visible": face.visible.tolist(),
+                **annotate(label, list(recipes), rng),
+                **units,
+            }
+        )
+    return images, rows
+
+
+def one_thread() -> None:
+    """Keep a worker process to one thread: processes side by side are faster, and sums come out the same everywhere."""
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+
+
+def render_set(
+    options: Embedded, classes: list[str], jobs: int, progress: Progress
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+    """Return manifest, images (N, S, S) uint8 and truth of a whole set, drawn by ``jobs`` processes."""
+    from fer_cli.synthetic.mesh import head_mesh
+
+    head_mesh()  # once, before workers look for it
+    tasks = share_out(options, classes)
+    if jobs == 1:
+        with threadpool_limits(1):
+            parts = list(progress(map(render_person, tasks), len(tasks)))
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+            parts = list(progress(pool.map(render_person, tasks, chunksize=2), len(tasks)))
+    images = np.concatenate([part for part, _ in parts])
+    truth = pd.DataFrame([row for _, rows in parts for row in rows])
+    manifest = pd.DataFrame(
+        {
+            "sample": truth["sample"],
+            "file": "",
+            "label": truth["label"],
+            "subject": truth["subject"],
+            "sequence": truth["subject"],
+            "frame": truth.groupby("subject").cumcount(),
+            "split": "none",
+            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
+        },
+        columns=list(COLUMNS),
+    )
+    return manifest, images, truth

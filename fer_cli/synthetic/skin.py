@@ -1,0 +1,115 @@
+"""Textures of the skin in the plane of the mean face: folds that actions carve, and each person's own colouring.
+
+A texture is a map over (x, y) of the mean head in millimetres, ``PX`` pixels each; it moves with the mesh. Folds are
+heights: lines along which the skin sinks when an action unit contracts (FACS manual's descriptions of appearance change).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from fer_cli.synthetic.mesh import head_mesh
+
+PX = 1.25
+LEFT, TOP = -100.0, 116.0
+SHAPE = (int(265 * PX), int(200 * PX))
+"""Rows and columns: x from -100 to 100, y from 116 down to -149."""
+
+FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
+    "AU1": (2.0, [[(-26, 47), (-12, 43), (0, 42), (12, 43), (26, 47)], [(-22, 36), (-10, 32), (0, 31), (10, 32), (22, 36)]]),
+    "AU2": (2.0, [[(18, 36), (34, 42), (52, 36)], [(20, 46), (36, 51), (54, 45)]]),
+    "AU4": (1.8, [[(6, 30), (6.5, 20), (8, 11)], [(0, 10), (8, 12)]]),
+    "AU6": (1.6, [[(50, -2), (60, 3)], [(50, -5), (62, -6)], [(49, -8), (60, -14)], [(18, -13), (30, -18), (44, -15)]]),
+    "AU7": (1.5, [[(20, -7), (31, -10), (42, -7)]]),
+    "AU9": (1.7, [[(0, 3), (9, 0)], [(0, -4), (10, -8)], [(4, -10), (12, -16)], [(14, -30), (22, -42), (28, -52)]]),
+    "AU10": (2.4, [[(15, -33), (22, -41), (30, -52), (35, -62)]]),
+    "AU12": (2.6, [[(16, -34), (25, -42), (34, -55), (38, -68)]]),
+    "AU14": (2.0, [[(31, -61), (33.5, -67), (32, -73)]]),
+    "AU15": (2.2, [[(27, -68), (32, -76), (33, -86)]]),
+    "AU17": (2.0, [[(-16, -84), (-8, -81), (0, -80), (8, -81), (16, -84)]]),
+    "AU20": (1.8, [[(33, -60), (38, -68), (39, -78)]]),
+    "AU24": (1.8, [[(-20, -58), (-8, -56), (0, -56), (8, -56), (20, -58)], [(29, -62), (31, -68), (29, -74)]]),
+    "AU43": (1.2, [[(18, 5), (30, 9), (43, 5)]]),
+}
+"""Unit -> width in millimetres and polylines; those right of the middle are mirrored, each side following its own half."""
+
+STATIC: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
+    "bags": (2.2, [[(19, -10), (30, -15), (42, -11)]]),
+    "smile lines": FOLDS["AU10"],
+    "brow lines": FOLDS["AU1"],
+}
+"""Lines that age leaves on a resting face."""
+
+
+def at_pixel(points: np.ndarray | list[tuple[float, float]]) -> np.ndarray:
+    """Return texture coordinates (column, row) of points (..., 2) in millimetres."""
+    points = np.asarray(points, np.float32)
+    return np.stack([(points[..., 0] - LEFT) * PX, (TOP - points[..., 1]) * PX], -1)
+
+
+def smooth_line(points: list[tuple[float, float]], steps: int = 24) -> np.ndarray:
+    """Return a smooth curve (steps, 2) through a few points: a polynomial of at most third degree over arc length."""
+    array = np.asarray(points, float)
+    t = np.r_[0, np.cumsum(np.hypot(*np.diff(array, axis=0).T))]
+    fine = np.linspace(0, t[-1], steps)
+    degree = min(3, len(points) - 1)
+    return np.stack([np.polyval(np.polyfit(t, array[:, i], degree), fine) for i in range(2)], 1)
+
+
+def ridge(lines: list[list[tuple[float, float]]], width: float) -> np.ndarray:
+    """Return a texture that is 1 along the lines and falls off smoothly over ``width`` millimetres; ends fade out."""
+    canvas = np.zeros(SHAPE, np.float32)
+    for line in lines:
+        curve = at_pixel(smooth_line(line))
+        strength = np.sin(np.linspace(0.12, 1 - 0.12, len(curve) - 1) * np.pi) ** 0.5
+        for start, end, weight in zip(curve[:-1], curve[1:], strength, strict=True):
+            a, b = (tuple(int(v) for v in np.round(p * 16)) for p in (start, end))
+            cv2.line(canvas, a, b, float(weight), 1, cv2.LINE_AA, 4)
+    blurred = cv2.GaussianBlur(canvas, (0, 0), width * PX * 0.5)
+    return blurred / max(float(blurred.max()), 1e-6)
+
+
+def mirrored(lines: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
+    """Return the lines on the subject's right side."""
+    return [[(-x, y) for x, y in line] for line in lines]
+
+
+@lru_cache(maxsize=1)
+def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
+    """Return fold units and (2 x folds, H, W) float16 depths: right halves first, then left halves."""
+    rights, lefts = [], []
+    for width, lines in FOLDS.values():
+        left = ridge(lines, width)
+        right = ridge(mirrored(lines), width)
+        middle = np.clip(np.linspace(LEFT, LEFT + SHAPE[1] / PX, SHAPE[1]) / 12 + 0.5, 0, 1)[None]
+        central = max(abs(x) for line in lines for x, _ in line) == max(x for line in lines for x, _ in line) and any(
+            x < 0 for line in lines for x, _ in line
+        )
+        rights.append(left * (1 - middle) if central else right)
+        lefts.append(left * middle if central else left)
+    return tuple(FOLDS), np.stack(rights + lefts).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def lip_and_lash() -> tuple[np.ndarray, np.ndarray]:
+    """Return (H, W) shares of lip skin and of the lid margin, painted from the mesh's vertices."""
+    mesh = head_mesh()
+    places = np.round(at_pixel(mesh.rest[:, :2]) * 16).astype(np.int32)
+    layers = []
+    for values in (np.clip(mesh.lip * 1.2, 0, 1), mesh.lash**2):
+        canvas = np.zeros(SHAPE, np.float32)
+        shares = values[mesh.faces].mean(1)
+        front = (mesh.region[mesh.faces[:, 0]] == 0) & (shares > 0)
+        for triangle in np.flatnonzero(front)[np.argsort(mesh.rest[mesh.faces[front], 2].mean(1))]:
+            cv2.fillConvexPoly(canvas, places[mesh.faces[triangle]], float(shares[triangle]), cv2.LINE_AA, 4)
+        layers.append(cv2.GaussianBlur(canvas, (0, 0), 0.6 * PX))
+    return layers[0], layers[1]
+
+
+@lru_cache(maxsize=1)
+def static_lines() -> dict[str, np.ndarray]:
+    """Return the resting lines of both sides, by name."""
+    return {name: np.maximum(ridge(lines, width), ridge(mirrored(lines), width)) for name, (width, lines) in STATIC.items()}
