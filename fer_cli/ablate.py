@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fer_cli.config import Machine
 from fer_cli.errors import ResultsError, StudyError, nearest
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder, Status
 from fer_cli.study import Choice, PlannedRun, Study, expand, load_study
+
+if TYPE_CHECKING:
+    from fer_cli.tracking import End, Mirror
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Item:
     run: PlannedRun
     fingerprint: str
     folder: RunFolder
+    start: RunFolder | None = None
+    """The run whose weights this one starts from."""
 
     @property
     def run_id(self) -> str:
@@ -39,6 +44,8 @@ class Plan:
     choice: Choice
     data: str
     items: list[Item]
+    first: list[Item] = field(default_factory=list)
+    """Runs that others start from, trained before them; no part of any table."""
 
     @property
     def title(self) -> str:
@@ -62,8 +69,17 @@ class Summary:
         return not self.failures
 
 
-def make_plan(name: str, choice: Choice, machine: Machine, only: tuple[str, ...] = ()) -> Plan:
-    """Return the plan of study ``name``; every config is validated and every data set found before this returns."""
+def make_plan(
+    name: str,
+    choice: Choice,
+    machine: Machine,
+    only: tuple[str, ...] = (),
+    prepare: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Return the plan of study ``name``; every config is validated and every data set found before this returns.
+
+    ``prepare`` is told each data set that is needed before it is looked for; it may build it.
+    """
     from fer_cli.data.manifest import load_info
 
     study = load_study(name)
@@ -71,15 +87,31 @@ def make_plan(name: str, choice: Choice, machine: Machine, only: tuple[str, ...]
     for arm in only:
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
-    names = sorted({run.config.data.name for run in runs})
-    prints = {data: load_info(machine.data_root, data).fingerprint for data in names}
+    begun = [run.config.pretraining() for run in runs]
+    configs = [config for config in [*(run.config for run in runs), *begun] if config is not None]
+    prints = {}
+    for data in sorted({data for config in configs for data in config.data.sets}):
+        prepare(data)
+        prints[data] = load_info(machine.data_root, data).fingerprint
+
+    def item_of(run: PlannedRun, start: Item | None = None) -> Item:
+        fingerprint = "+".join(prints[data] for data in run.config.data.sets)
+        identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
+        folder = RunFolder(machine.results, run.config.run_id(identity))
+        return Item(run, fingerprint, folder, None if start is None else start.folder)
+
+    first: dict[str, Item] = {}
     items = []
     for run in runs:
         if only and run.arm not in only:
             continue
-        fingerprint = prints[run.config.data.name]
-        items.append(Item(run, fingerprint, RunFolder(machine.results, run.config.run_id(fingerprint))))
-    return Plan(study, choice, "+".join(names), items)
+        start = None
+        if (config := run.config.pretraining()) is not None:
+            earlier = item_of(PlannedRun(f"pre-training on {config.data.name}", (), config.seed, config, ()))
+            start = first.setdefault(earlier.run_id, earlier)
+        items.append(item_of(run, start))
+    names = sorted({data for run in runs for data in run.config.data.sets})
+    return Plan(study, choice, "+".join(names), items, list(first.values()))
 
 
 def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
@@ -106,7 +138,7 @@ def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
     """Return expected seconds per run id that is not done; None where no like run has been timed here."""
     known = core_seconds_per_epoch(machine.results)
     times: dict[str, float | None] = {}
-    for item in plan.items:
+    for item in [*plan.first, *plan.items]:
         if item.folder.status != "done":
             each = known.get(cost_key(item.run.config.model_dump()))
             times[item.run_id] = None if each is None else each * item.run.config.train.epochs / machine.threads
@@ -131,17 +163,21 @@ def runnable(status: Status, retry_failed: bool) -> bool:
 
 def check_runs(plan: Plan, machine: Machine) -> None:
     """Raise DataError or ResultsError for what would stop every run: bad splits, a missing GPU, unwritable results."""
-    from fer_cli.data.manifest import load_set
+    from fer_cli.data.manifest import FaceSet, load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.machine import choose_means
 
     choose_means(machine)
-    manifests = {name: load_set(machine.data_root, name).manifest for name in plan.data.split("+")}
-    layouts = {
-        (c.name, c.split, c.folds, c.fold, c.split_seed, c.val_fraction): c for c in (i.run.config.data for i in plan.items)
-    }
+    layouts = {}
+    for config in (item.run.config.data for item in [*plan.first, *plan.items]):
+        layouts[(config.name, *config.classes, config.split, config.folds, config.fold, config.split_seed)] = config
+    sets: dict[tuple[str, ...], FaceSet] = {}
     for config in layouts.values():
-        make_split(manifests[config.name], config)
+        key = (config.name, *config.classes)
+        if key not in sets:
+            faces = load_set(machine.data_root, config.name)
+            sets[key] = faces.of_classes(config.classes) if config.classes else faces
+        make_split(sets[key].manifest, config)
     check_results_folder(machine.results)
 
 
@@ -153,25 +189,56 @@ def run_plan(
     done: Callable[[Item, str], None] = lambda *_: None,
 ) -> Summary:
     """Train what is missing, in ``jobs`` processes; failed runs are isolated and reported in the summary."""
-    from fer_cli.executors import EXECUTORS, Job, Outcome
-    from fer_cli.tracking import Mirror, close_mirror, open_mirror
+    from fer_cli.tracking import close_mirror, open_mirror
 
     remember(plan, machine.results)
     summary = Summary()
-    by_id = {item.run_id: item for item in plan.items}
+    waves = [(items, todo_of(items, retry_failed, summary)) for items in (plan.first, plan.items)]
+    mirror: Mirror | None = None
+    if machine.track and any(todo for _, todo in waves):
+        mirror = open_mirror(machine.results, plan.study.name, plan.title)
+    end: End = "KILLED"
+    try:
+        for items, todo in waves:
+            work_through(plan, todo, machine, mirror, jobs, summary, done)
+            if items is plan.first and any(item.folder.status != "done" for item in items):
+                summary.counts["waiting"] = len(plan.items)
+                break
+        end = "FINISHED" if summary.ok else "FAILED"
+    finally:
+        if mirror is not None:
+            close_mirror(mirror, end)
+    return summary
+
+
+def todo_of(items: list[Item], retry_failed: bool, summary: Summary) -> list[Item]:
+    """Return the items to train now; the others are counted, failures of old among them reported."""
     todo = []
-    for item in plan.items:
+    for item in items:
         status = item.folder.status
         if runnable(status, retry_failed):
             todo.append(item)
-        else:
-            summary.counts["skipped" if status == "done" else status] += 1
-            if status == "failed":
-                trace = item.folder.file("error.txt")
-                summary.failures.append((item.run.title, trace.read_text(encoding="utf-8").strip().splitlines()[-1], trace))
-    mirror: Mirror | None = None
-    if machine.track and todo:
-        mirror = open_mirror(machine.results, plan.study.name, plan.title)
+            continue
+        summary.counts["skipped" if status == "done" else status] += 1
+        if status == "failed":
+            trace = item.folder.file("error.txt")
+            summary.failures.append((item.run.title, trace.read_text(encoding="utf-8").strip().splitlines()[-1], trace))
+    return todo
+
+
+def work_through(
+    plan: Plan,
+    todo: list[Item],
+    machine: Machine,
+    mirror: Mirror | None,
+    jobs: int,
+    summary: Summary,
+    done: Callable[[Item, str], None],
+) -> None:
+    """Train ``todo`` in ``jobs`` processes and enter every outcome in the summary."""
+    from fer_cli.executors import EXECUTORS, Job, Outcome
+
+    by_id = {item.run_id: item for item in todo}
 
     def report(outcome: Outcome) -> None:
         item = by_id[outcome.run_id]
@@ -191,17 +258,11 @@ def run_plan(
             machine,
             mirror,
             (("arm", item.run.arm), ("study", plan.study.name), ("seed", str(item.run.seed))),
+            None if item.start is None else item.start.file("best.pt"),
         )
         for item in todo
     ]
-    end = "KILLED"
-    try:
-        EXECUTORS["serial" if jobs == 1 else "processes"](work, jobs, report)
-        end = "FINISHED" if summary.ok else "FAILED"
-    finally:
-        if mirror is not None:
-            close_mirror(mirror, end)  # type: ignore[arg-type]
-    return summary
+    EXECUTORS["serial" if min(jobs, len(todo)) <= 1 else "processes"](work, jobs, report)
 
 
 def remember(plan: Plan, results: Path) -> None:

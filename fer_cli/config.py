@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised by hand whenever the meaning of an existing setting, or the training code behind it, changes results."""
 
 
@@ -52,7 +52,15 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which images, how they are split, and what is planted in the training labels."""
 
-    name: str = "ck48"
+    name: str = "synth-basic"
+    classes: list[str] = []
+    """Images of these classes only, in this order; none: all of the set's."""
+    test: str | None = None
+    """Another set, all of which is tested on; ``name`` then gives training and validation images only."""
+    max_images: int | None = Field(None, ge=1)
+    """Largest number of training images, drawn evenly over classes; fewer are a part of more."""
+    max_subjects: int | None = Field(None, ge=1)
+    """Largest number of people in the training part; fewer are a part of more."""
     image_size: int = Field(48, ge=16, le=512)
     """Side of the square input in pixels; images are resized once, when they are loaded."""
     split: Literal["subject", "random"] = "subject"
@@ -68,10 +76,19 @@ class DataConfig(Section):
     """Seed of the planted noise; none: the run's seed, so that all arms of one seed share the same flips."""
 
     @model_validator(mode="after")
-    def _fold_exists(self) -> DataConfig:
+    def _makes_sense(self) -> DataConfig:
         if self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: folds are 0 to {self.folds - 1}")
+        if self.test == self.name:
+            raise ValueError(f"test: '{self.test}' is the training set itself; leave test out to test on its folds")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
+            raise ValueError("classes: at least two, none twice")
         return self
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Return the data sets a run reads."""
+        return (self.name,) if self.test is None else (self.name, self.test)
 
 
 class ModelConfig(Section):
@@ -80,6 +97,10 @@ class ModelConfig(Section):
     backbone: Literal["resnet18", "resnet18-small"] = "resnet18-small"
     channels: Literal[1, 3] = 1
     """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""
+    pretrain: str | None = None
+    """Embedded set on which the backbone is trained first; the classifier on top of it starts anew."""
+    normalise: Literal["train", "image"] = "train"
+    """Pixels are standardised by the training part's mean and deviation, or each image by its own."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of pooled features dropped before the classifier, in training only."""
     mirror_average: bool = True
@@ -90,12 +111,12 @@ class AugmentConfig(Section):
     """Random changes of each training batch; shares of the image side, degrees, or probabilities."""
 
     flip: float = Field(0.5, ge=0, le=1)
-    rotate: float = Field(12.0, ge=0, le=180)
+    rotate: float = Field(15.0, ge=0, le=180)
     """Largest rotation in degrees, either way."""
-    translate: float = Field(0.08, ge=0, le=0.5)
-    scale: float = Field(0.12, ge=0, lt=1)
-    brightness: float = Field(0.1, ge=0, le=1)
-    contrast: float = Field(0.2, ge=0, lt=1)
+    translate: float = Field(0.1, ge=0, le=0.5)
+    scale: float = Field(0.15, ge=0, lt=1)
+    brightness: float = Field(0.25, ge=0, le=1)
+    contrast: float = Field(0.4, ge=0, lt=1)
     erase: float = Field(0.0, ge=0, le=1)
     """Probability that a square of 10-30 % of the side is blacked out."""
 
@@ -108,9 +129,9 @@ class TrainConfig(Section):
     class_balance: float = Field(1.0, ge=0, le=1)
     """Training images are drawn with probability 1 / (images of their class) ** class_balance; 0: each once an epoch."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    lr: float = Field(3e-3, gt=0)
+    lr: float = Field(2e-3, gt=0)
     """Peak learning rate."""
-    weight_decay: float = Field(0.3, ge=0)
+    weight_decay: float = Field(0.1, ge=0)
     """Of weight matrices and kernels, not of biases and norms; decoupled in ``adamw``."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of ``sgd`` only."""
@@ -206,12 +227,27 @@ class RunConfig(Section):
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.data.noise_seed is not None and self.data.label_noise == 0:
             idle["data.noise_seed"] = "data.label_noise is 0"
+        if self.model.pretrain in self.data.sets:
+            raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
         if idle:
             raise ValueError("; ".join(f"{name} has no effect: {why}" for name, why in idle.items()))
         return self
 
+    def pretraining(self) -> RunConfig | None:
+        """Return the run whose weights this one starts from, or None; the same for every run on like images and network."""
+        if self.model.pretrain is None:
+            return None
+        data = DataConfig(name=self.model.pretrain, image_size=self.data.image_size, folds=10)
+        model = self.model.model_copy(update={"pretrain": None})
+        augment = AugmentConfig(rotate=20.0, scale=0.2, erase=0.2)
+        train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
+        return RunConfig(data=data, model=model, augment=augment, train=train)
+
     def run_id(self, fingerprint: str) -> str:
-        """Return the run's name: 12 hex digits over schema, non-default settings and the data's fingerprint."""
+        """Return the run's name: 12 hex digits over schema, non-default settings and the data's fingerprint.
+
+        ``fingerprint``: of the run's sets, and, where it starts from another run's weights, that run's name.
+        """
         content = {"schema": SCHEMA, "config": self.model_dump(mode="json", exclude_defaults=True), "data": fingerprint}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from fer_cli.config import Machine, RunConfig
@@ -45,6 +46,8 @@ class Job:
     machine: Machine
     mirror: Mirror | None
     tags: tuple[tuple[str, str], ...] = ()
+    start: Path | None = None
+    """Weights the run starts from."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,11 @@ def execute(job: Job) -> Outcome:
         with logged_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                content = train_run(job.config, job.machine, folder.path, tracker.epoch)
+                content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start)
                 if content["data"]["fingerprint"] != job.fingerprint:
                     raise DataError(f"data set '{job.config.data.name}' was built anew while the study ran; start it again")
-                identity = {"run_id": job.run_id, "fingerprint": job.fingerprint}
+                started = None if job.start is None else job.start.parent.name
+                identity = {"run_id": job.run_id, "fingerprint": job.fingerprint, "pretrained_by": started}
                 result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
                 draw_run(folder.path, result)
                 test = result["metrics"]["test"]

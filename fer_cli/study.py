@@ -67,6 +67,8 @@ class Study(Section):
     paper: Paper | None = None
     base: dict[str, Any] = {}
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1)
+    with_data: dict[str, Settings] = {}
+    """Data set -> settings that are added when the study runs on it."""
     arms: dict[str, Settings] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
     profiles: dict[str, Settings] = {}
@@ -84,7 +86,8 @@ class Study(Section):
         for key, values in self.grid.items():
             if not values or len({repr(value) for value in values}) != len(values):
                 raise ValueError(f"grid.{key}: at least one value, none twice")
-        for where, settings in [*((f"arms.{arm}", s) for arm, s in self.arms.items()), *self.profiles.items()]:
+        parts = {"arms": self.arms, "with_data": self.with_data, "profiles": self.profiles}
+        for where, settings in [(f"{part}.{name}", s) for part, named in parts.items() for name, s in named.items()]:
             if taken := sorted(set(settings) & set(self.grid)):
                 raise ValueError(f"{where}: {taken[0]} is set by grid for every run; remove it from one of the two")
         for item in self.paper.published if self.paper else []:
@@ -148,12 +151,14 @@ def load_study(name: str) -> Study:
 def expand(study: Study, choice: Choice) -> list[PlannedRun]:
     """Return every planned run, arms within grid values within seeds; raises StudyError on the first bad setting.
 
-    Precedence: base, then profile, then grid, then arm; ``choice.data`` overrides the data set of all.
+    Precedence: base, then with_data, profile, grid, arm; ``choice.data`` overrides the data set of all.
     """
     if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
         known = {*study.profiles, DEFAULT_PROFILE}
         raise StudyError(f"{study.name}: no profile '{choice.profile}'{nearest(choice.profile, known)}")
-    ground = flatten(study.base) | study.profiles.get(choice.profile, {})
+    base, profile = flatten(study.base), study.profiles.get(choice.profile, {})
+    data = choice.data or profile.get("data.name") or base.get("data.name")
+    ground = base | study.with_data.get(str(data), {}) | profile
     if choice.data is not None:
         ground["data.name"] = choice.data
     planned = []

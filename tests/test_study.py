@@ -140,3 +140,14 @@ def test_every_setting_is_read_by_some_code(key: str) -> None:
 def test_unknown_profile_of_a_study_without_profiles() -> None:
     with pytest.raises(StudyError, match="no profile 'paper'"):
         expand(load_study("leakage"), Choice("paper"))
+
+
+DEFAULTS = {1: "?"}
+"""SCHEMA -> hash of every default setting and of the small network's size."""
+
+
+def test_changed_defaults_raise_the_schema():
+    """A run's identity leaves defaults out: whoever changes one must raise SCHEMA, or old results would pass for new."""
+    size = sum(p.numel() for p in build_model(RunConfig(), 7).parameters())
+    content = f"{RunConfig().model_dump_json()} {size}"
+    assert hashlib.sha256(content.encode()).hexdigest()[:12] == DEFAULTS[SCHEMA]

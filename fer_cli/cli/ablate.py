@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fer_cli.cli.data import build_if_embedded
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -70,7 +71,7 @@ def ablate(
     except ValidationError as error:
         raise StudyError(f"--{explain(error, Machine)}") from None
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
-    planned = make_plan(study, choice, machine, tuple(only or ()))
+    planned = make_plan(study, choice, machine, tuple(only or ()), lambda name: build_if_embedded(name, machine.data_root))
     again = f"--study {study}{chosen(choice)}{places(results, data_root)}"
     if plan:
         print_plan(planned, machine, jobs)
@@ -103,7 +104,7 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
 
     times = estimate(plan, machine)
     rows = []
-    for item in plan.items:
+    for item in [*plan.first, *plan.items]:
         state = item.folder.status
         left = duration(times[item.run_id]) if item.run_id in times else ""
         differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
@@ -111,7 +112,8 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     print_table(("run_id", "state", "estimate", "run", f"differs from {plan.study.report.against}"), rows)
     known = [seconds for seconds in times.values() if seconds is not None]
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
-    say(f"{len(plan.items)} runs, {len(plan.items) - len(times)} done, {len(times)} to train; time: {total}")
+    count = len(plan.first) + len(plan.items)
+    say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
 
 
 def chosen(choice: Choice) -> str:
@@ -138,7 +140,8 @@ class Watch:
         from fer_cli.ablate import estimate, runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
-        self.todo = [item for item in plan.items if runnable(item.folder.status, retry_failed)]
+        everything = [*plan.first, *plan.items]
+        self.todo = [item for item in everything if runnable(item.folder.status, retry_failed)]
         self.finished = 0
         self.began = time.monotonic()
         self._over = threading.Event()
@@ -147,7 +150,7 @@ class Watch:
         known = [times[item.run_id] for item in self.todo]
         if self.todo:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
-            say(f"{plan.title}: {len(self.todo)} of {len(plan.items)} runs to train; expected time {duration(total)}")
+            say(f"{plan.title}: {len(self.todo)} of {len(everything)} runs to train; expected time {duration(total)}")
 
     def __enter__(self) -> Watch:
         """Start looking."""
@@ -192,4 +195,5 @@ def print_summary(summary: Summary, seconds: float) -> None:
     counts = summary.counts
     line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
     elsewhere = f", {counts['running']} running elsewhere" if counts["running"] else ""
+    elsewhere += f", {counts['waiting']} waiting for the run they start from" if counts["waiting"] else ""
     say(f"{line}{elsewhere}; {duration(seconds)}")

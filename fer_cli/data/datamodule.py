@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -76,12 +77,15 @@ class Batches(Sampler[list[int]]):
 class RunData(pl.LightningDataModule):
     """Everything a run knows of its data: parts, split, planted noise and the training part's mean and deviation."""
 
-    def __init__(self, faces: FaceSet, config: RunConfig) -> None:
+    def __init__(self, faces: FaceSet, config: RunConfig, other: FaceSet | None = None) -> None:
+        """``other``: the set that is tested on, where it is not a part of ``faces``."""
         super().__init__()
+        faces = faces.of_classes(config.data.classes) if config.data.classes else faces
         self.classes = faces.info.classes
         self.config = config
         self.split: Split = make_split(faces.manifest, config.data)
-        self.samples = faces.manifest["sample"].to_numpy()
+        samples = faces.manifest["sample"].to_numpy()
+        self.samples = {part: samples[getattr(self.split, part)] for part in ("train", "val", "test")}
         codes = faces.codes
         noise_seed = config.data.noise_seed
         self.noise_seed = config.seed if noise_seed is None else noise_seed
@@ -90,7 +94,17 @@ class RunData(pl.LightningDataModule):
         size = config.data.image_size
         self.train = Part(resized(faces.images[self.split.train], size), given)
         self.val = Part(resized(faces.images[self.split.val], size), codes[self.split.val])
-        self.test = Part(resized(faces.images[self.split.test], size), codes[self.split.test])
+        self.dropped: dict[str, int] = {}
+        """Images of the other set whose class is not among ours, by class."""
+        if other is None:
+            self.test = Part(resized(faces.images[self.split.test], size), codes[self.split.test])
+        else:
+            labels = other.manifest["label"]
+            self.dropped = dict(Counter(labels[~labels.isin(self.classes)]))
+            other = other.of_classes([label for label in self.classes if label in other.info.classes])
+            places = np.array([self.classes.index(label) for label in other.info.classes])
+            self.test = Part(resized(other.images, size), places[other.codes])
+            self.samples["test"] = other.manifest["sample"].to_numpy()
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 

@@ -111,3 +111,15 @@ def load_weights(path: Path, module: FerModule) -> None:
     if content["classes"] != module.classes:
         raise ValueError(f"{path}: trained on classes {content['classes']}, the data set has {module.classes}")
     module.judged.load_state_dict(content["state"])
+
+
+def load_backbone(path: Path, module: FerModule) -> None:
+    """Load the backbone of ``path``, all but its classifier, into a new module and into its average."""
+    kept = {
+        name.removeprefix("backbone."): value
+        for name, value in torch.load(path, weights_only=True, map_location="cpu")["state"].items()
+        if name.startswith("backbone.") and not name.startswith("backbone.fc.")
+    }
+    for network in {id(one): one for one in (module.model, module.judged)}.values():
+        own = network.backbone.state_dict()
+        network.backbone.load_state_dict(own | kept)

@@ -25,7 +25,7 @@ from fer_cli.data.manifest import load_set
 from fer_cli.learning.health import inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
-from fer_cli.learning.record import OnEpoch, Record, load_weights
+from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.places import whole_file
@@ -45,17 +45,23 @@ class Fitted:
     record: Record
 
 
-def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpoch = lambda *_: None) -> dict[str, Any]:
+def train_run(
+    config: RunConfig,
+    machine: Machine,
+    folder: Path,
+    on_epoch: OnEpoch = lambda *_: None,
+    start: Path | None = None,
+) -> dict[str, Any]:
     """Train, select, predict; return the result's content and leave ``predictions.parquet`` and weights in ``folder``.
 
-    An interrupted training found in ``folder`` is continued after its last whole epoch.
+    ``start``: the pre-trained weights, where the config asks for them. An interrupted training found in ``folder`` is
+    continued after its last whole epoch.
     """
     began = time.monotonic()
     means = prepare_torch(machine)
-    faces = load_set(machine.data_root, config.data.name)
-    data = RunData(faces, config)
+    data, fingerprint = load_data(config, machine)
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
-    candidates = [fit(config, data, means, folder, on_epoch, margin) for margin in margins]
+    candidates = [fit(config, data, means, folder, on_epoch, start, margin) for margin in margins]
     lower = config.train.select_on == "val/loss"
     fitted = min(candidates, key=lambda one: one.record.best_value * (1 if lower else -1))
     record, module = fitted.record, fitted.module
@@ -81,7 +87,7 @@ def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpo
             "value": record.best_value,
             "relabel_margin": module.config.learning.relabel_margin,
         },
-        "data": describe(data, faces.info.fingerprint),
+        "data": describe(data, fingerprint),
         "relabelled": {
             name: int(sum(row[f"relabel/{name}"] for row in record.rows)) for name in ("count", "fixed", "broken")
         }
@@ -97,6 +103,12 @@ def train_run(config: RunConfig, machine: Machine, folder: Path, on_epoch: OnEpo
     }
 
 
+def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
+    """Return a run's data and the fingerprint of the sets it comes from."""
+    sets = [load_set(machine.data_root, name) for name in config.data.sets]
+    return RunData(sets[0], config, *sets[1:]), "+".join(one.info.fingerprint for one in sets)
+
+
 def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
     """Return what a result says of its data."""
     return {
@@ -109,6 +121,7 @@ def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
         "shared_subjects": data.split.shared_subjects,
         "test_subjects": data.split.test_subjects,
         "noise_seed": data.noise_seed if data.config.data.label_noise else None,
+        "dropped": data.dropped,
         "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
     }
 
@@ -127,9 +140,18 @@ def prepare_torch(machine: Machine) -> Means:
 
 
 def fit(
-    config: RunConfig, data: RunData, means: Means, folder: Path, on_epoch: OnEpoch, margin: float | None = None
+    config: RunConfig,
+    data: RunData,
+    means: Means,
+    folder: Path,
+    on_epoch: OnEpoch,
+    start: Path | None = None,
+    margin: float | None = None,
 ) -> Fitted:
-    """Train once (with ``margin`` as delta 2 where it is searched), continuing from ``last.ckpt`` if it is whole."""
+    """Train once (with ``margin`` as delta 2 where it is searched), continuing from ``last.ckpt`` if it is whole.
+
+    ``start``: weights of the run whose backbone this one begins with.
+    """
     stage = "" if margin is None else f"-margin-{margin}"
     if margin is not None:
         learning = config.learning.model_copy(update={"relabel_margin": margin})
@@ -140,6 +162,8 @@ def fit(
         log.warning("%s is not whole; training starts over", checkpoint.name)
         checkpoint = None
     module = new_module(config, data)
+    if start is not None:
+        load_backbone(start, module)
     if means.channels_last:
         module.to(memory_format=torch.channels_last)
     trainer = new_trainer(config.train.epochs, means, folder, [record])
@@ -158,8 +182,9 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     """Return a freshly initialised module; weights depend on the seed alone, alike for every arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
     model = build_model(config.model, len(data.classes), config.learning.parts.attention)
-    model.mean.fill_(data.mean)
-    model.std.fill_(data.std)
+    if config.model.normalise == "train":
+        model.mean.fill_(data.mean)
+        model.std.fill_(data.std)
     return FerModule(model, config, data)
 
 
@@ -198,11 +223,10 @@ def predict(module: FerModule, data: RunData, means: Means) -> pd.DataFrame:
     """
     trainer = new_trainer(1, means, Path(), [])
     frames = []
-    positions = {"val": data.split.val, "test": data.split.test}
     for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
         batches = trainer.predict(module, loader) or []
         probabilities = torch.cat([batch[0] for batch in batches]).float().numpy()
-        frame = pd.DataFrame({"part": part, "sample": data.samples[positions[part]]})
+        frame = pd.DataFrame({"part": part, "sample": data.samples[part]})
         names = np.array(data.classes)
         frame["label"] = names[loader.dataset.labels.numpy()]  # type: ignore[attr-defined]
         frame["predicted"] = names[probabilities.argmax(1)]
@@ -221,4 +245,4 @@ def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
     names = np.array(data.classes)
     columns = {"label_true": module.label_true, "label_given": module.label_given, "label_current": module.label_current}
     named = {column: names[codes.cpu().numpy()] for column, codes in columns.items()}
-    return pd.DataFrame({"sample": data.samples[data.split.train], **named})
+    return pd.DataFrame({"sample": data.samples["train"], **named})

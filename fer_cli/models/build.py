@@ -17,4 +17,4 @@ BACKBONES: dict[str, Callable[[int, int], ResNet]] = {
 def build_model(config: ModelConfig, classes: int, attention: bool) -> Recogniser:
     """Return the network of ``config`` for ``classes`` classes, with an importance head if ``attention``."""
     backbone = BACKBONES[config.backbone](classes, config.channels)
-    return Recogniser(backbone, attention, config.dropout)
+    return Recogniser(backbone, attention, config.dropout, config.normalise == "image")

@@ -30,8 +30,10 @@ class Recogniser(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: ResNet, attention: bool, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: ResNet, attention: bool, dropout: float = 0.0, own_contrast: bool = False) -> None:
+        """``own_contrast``: each image is standardised by its own mean and deviation instead."""
         super().__init__()
+        self.own_contrast = own_contrast
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.alpha = nn.Linear(backbone.feature_size, 1) if attention else None
@@ -40,7 +42,12 @@ class Recogniser(nn.Module):
 
     def forward(self, images: Tensor) -> Scores:
         """Return raw logits and, with attention, alpha; both float32 whatever the autocast precision."""
-        features = self.dropout(self.backbone.features((images - self.mean) / self.std))
+        if self.own_contrast:
+            middle = images.mean((1, 2, 3), keepdim=True)
+            images = (images - middle) / (images.std((1, 2, 3), keepdim=True) + 0.01)
+        else:
+            images = (images - self.mean) / self.std
+        features = self.dropout(self.backbone.features(images))
         logits = self.backbone.fc(features).float()
         if self.alpha is None:
             return Scores(logits, None)
