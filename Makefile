@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test format clean
+.PHONY: setup demo test format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -12,6 +12,13 @@ BIN := .venv/bin
 	touch .venv/.ready
 
 setup: .venv/.ready
+
+DEMO := --data-root .demo/data --results .demo/results
+
+demo: setup
+	$(BIN)/fer data build synth-basic --images 1600 --subjects 40 --size 48 --difficulty 0.1 --data-root .demo/data
+	$(BIN)/fer ablate --study scn-cs --profile demo --seeds 3 --jobs 2 $(DEMO)
+	$(BIN)/fer report --study scn-cs $(DEMO)
 
 test: setup
 	$(BIN)/ruff check .

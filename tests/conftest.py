@@ -83,7 +83,7 @@ def tiny() -> Callable[..., RunConfig]:
 
     def make(**changes: object) -> RunConfig:
         sections = {
-            "data": DataConfig(image_size=24, folds=3, val_fraction=0.25),
+            "data": DataConfig(name="ck48", image_size=24, folds=3, val_fraction=0.25),
             "model": ModelConfig(),
             "train": TrainConfig(epochs=2, batch_size=32, weight_average=0.5),
         }

@@ -14,6 +14,7 @@ from fer_cli.data.cards import CANONICAL, card_names, load_card, read_card
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.manifest import COLUMNS, load_set
 from fer_cli.errors import DataError
+from fer_cli.synthetic.expressions import RECIPES
 from tests.conftest import FOLDERS, Called, draw_set
 
 Fer = Callable[..., Called]
@@ -23,8 +24,13 @@ Fer = Callable[..., Called]
 def test_every_card_is_complete_and_has_an_importer(name: str) -> None:
     card = load_card(name)
     assert card.name == name
-    assert name in IMPORTERS
-    assert set(card.folders.values()) == set(card.classes)
+    if card.embedded is None:
+        assert name in IMPORTERS
+        assert set(card.folders.values()) == set(card.classes)
+    else:
+        assert card.redistributable
+        assert card.classes == list(RECIPES[card.embedded.recipes])
+        assert (card.subjects, card.image_size) == (card.embedded.subjects, card.embedded.size)
     assert [c for c in card.classes if c in CANONICAL] == [c for c in CANONICAL if c in card.classes]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_cli.config import DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import AugmentConfig, DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.augment import augment
 from fer_cli.data.datamodule import Batches, RunData, class_weights, resized
 from fer_cli.data.manifest import load_set
@@ -115,8 +115,6 @@ def test_resize_keeps_range_and_identity() -> None:
 
 
 def test_augmentation_off_is_identity_and_on_is_seeded(tiny: Tiny) -> None:
-    from fer_cli.config import AugmentConfig
-
     images = torch.rand(5, 1, 24, 24)
     off = AugmentConfig(flip=0, rotate=0, translate=0, scale=0, brightness=0, contrast=0)
     assert torch.allclose(augment(images, off, 1), images, atol=1e-5)
@@ -143,7 +141,9 @@ def test_normalisation_is_fitted_on_the_training_part_only(data_root: Path, tiny
 
 def test_noise_is_planted_in_training_labels_only(data_root: Path, tiny: Tiny) -> None:
     faces = load_set(data_root, "ck48")
-    clean, noisy = (RunData(faces, tiny(data=DataConfig(folds=3, image_size=24, label_noise=r))) for r in (0.0, 0.4))
+    clean, noisy = (
+        RunData(faces, tiny(data=DataConfig(name="ck48", folds=3, image_size=24, label_noise=r))) for r in (0.0, 0.4)
+    )
     flipped = (noisy.train.labels.numpy() != noisy.true_labels).sum()
     assert flipped == round(0.4 * len(noisy.train))
     assert torch.equal(clean.val.labels, noisy.val.labels)
@@ -152,6 +152,9 @@ def test_noise_is_planted_in_training_labels_only(data_root: Path, tiny: Tiny) -
 
 
 # whole runs
+
+MILD = AugmentConfig(rotate=12, translate=0.08, scale=0.12, brightness=0.1, contrast=0.2)
+"""Changes small enough for a few cartoons to be learnt in a few epochs."""
 
 
 def run(config: RunConfig, machine: Machine, folder: Path) -> dict[str, object]:
@@ -165,8 +168,9 @@ def without_times(result: dict[str, object]) -> dict[str, object]:
 
 def test_separable_classes_are_learnt_and_the_record_is_whole(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
-        data=DataConfig(folds=3, val_fraction=0.25, image_size=32),
-        train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8),
+        data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32),
+        augment=MILD,
+        train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )
     result = run(config, machine, tmp_path / "run")
     assert result["metrics"]["test"]["accuracy"] > 0.9  # type: ignore[index]
@@ -212,7 +216,7 @@ def test_interrupted_training_equals_an_uninterrupted_one(
     learning: LearningConfig, machine: Machine, tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny(
-        data=DataConfig(folds=3, val_fraction=0.25, image_size=24, label_noise=0.2),
+        data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=24, label_noise=0.2),
         model=ModelConfig(dropout=0.2),
         train=TrainConfig(epochs=4, batch_size=32),
         learning=learning,
@@ -278,8 +282,9 @@ def test_test_part_is_seen_once_and_never_steers(
 
 def test_planted_flips_are_found_and_original_labels_stay(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
-        data=DataConfig(folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
-        train=TrainConfig(epochs=24, batch_size=16),
+        data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
+        augment=MILD,
+        train=TrainConfig(epochs=24, batch_size=16, lr=3e-3),
         learning=LearningConfig(method="scn-cs", relabel_start=17, relabel_logits="raw"),
     )
     result = run(config, machine, tmp_path / "run")

@@ -87,45 +87,57 @@ def build_set(
         raise DataError(f"{source}: no images in it; expected class folders {', '.join(card.folders)} with image files")
     with ThreadPoolExecutor() as pool:
         decoded = list(progress(pool.map(lambda image: decode_grey(image.file, card.image_size), found), len(found)))
-    readable = [image is not None for image, _ in decoded]
-    unreadable = [str(f.file.relative_to(source)) for f, ok in zip(found, readable, strict=True) if not ok]
-    kept = [f for f, ok in zip(found, readable, strict=True) if ok]
+    pairs = [(f, image, sha) for f, (image, sha) in zip(found, decoded, strict=True) if image is not None]
+    lost = [f for f, (image, _) in zip(found, decoded, strict=True) if image is None]
+    unreadable = [str(f.file.relative_to(source)) for f in lost]
     if unreadable and not allow_incomplete:
         named = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
         raise DataError(f"{len(unreadable)} of {len(found)} images in {source} cannot be read: {named}; {ALLOW}")
-    differences = differences_from_card(card, kept)
+    differences = differences_from_card(card, [f for f, _, _ in pairs])
     if differences and not allow_incomplete:
         raise DataError(f"{source} differs from the card of {name}: {', '.join(differences)}; {ALLOW}")
-    if not kept:
+    if not pairs:
         raise DataError(f"{source}: none of {len(found)} images can be read")
-    images = np.stack([image for image, _ in decoded if image is not None])
-    hashes = [sha for image, sha in decoded if image is not None]
+    images = np.stack([image for _, image, _ in pairs])
     rows = [
         (f.sample, f.file.relative_to(source).as_posix(), f.label, f.subject, f.sequence, f.frame, f.split, sha)
-        for f, sha in zip(kept, hashes, strict=True)
+        for f, _, sha in pairs
     ]
     manifest = pd.DataFrame(rows, columns=list(COLUMNS))
+    info = describe_set(card, manifest, images, preprocessing_steps(card), unreadable, differences)
+    place_set(data_root, info, manifest, images)
+    return info
+
+
+def describe_set(
+    card: Card,
+    manifest: pd.DataFrame,
+    images: np.ndarray,
+    steps: list[dict[str, Any]],
+    unreadable: list[str] | None = None,
+    differences: list[str] | None = None,
+    embedded: dict[str, Any] | None = None,
+) -> SetInfo:
+    """Return what ``set.json`` says of images (N, S, S) and their manifest."""
     counts = Counter(manifest["label"])
-    steps = preprocessing_steps(card)
-    info = SetInfo(
-        name=name,
+    return SetInfo(
+        name=card.name,
         title=card.title,
         card_version=card.version,
         licence=card.licence,
         classes=card.classes,
         counts={label: counts[label] for label in card.classes},
         subjects=manifest["subject"].nunique(),
-        image_size=card.image_size,
+        image_size=images.shape[-1],
         preprocessing=steps,
-        found=len(found),
-        kept=len(kept),
-        unreadable=unreadable,
-        differences=differences,
+        found=len(manifest) + len(unreadable or []),
+        kept=len(manifest),
+        unreadable=unreadable or [],
+        differences=differences or [],
         fingerprint=fingerprint(manifest, images, steps),
         fer_version=__version__,
+        embedded=embedded,
     )
-    place_set(data_root, info, manifest, images)
-    return info
 
 
 def place_set(

@@ -67,7 +67,7 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
     """Return what a reader must know before the first number."""
     config = plan.items[0].run.config
     lines = [plan.study.question]
-    for name in sorted({item.run.config.data.name for item in plan.items}):
+    for name in sorted({name for item in plan.items for name in item.run.config.data.sets}):
         info = load_info(data_root, name)
         built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
         lines.append(
@@ -76,7 +76,8 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
         )
     splits = {item.run.config.data.split for item in plan.items}
     folds = config.data.folds
-    if "subject" in splits:
+    lines += transfers(plan, cells)
+    if "subject" in splits and config.data.test is None:
         lines.append(f"split `subject`: {folds} stratified folds, each subject in one part only; validation grouped alike")
     if "random" in splits:
         lines.append(
@@ -87,19 +88,49 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
     rule = "lowest" if rules == ["val/loss"] else "best"
     lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last); test predicted once, by that one")
     seeds = sorted({item.run.seed for item in plan.items})
+    part = f"fold s mod {folds}" + (f" of partition s div {folds}" if max(seeds) >= folds else "")
     noise = "label noise, " if any(item.run.config.data.label_noise for item in plan.items) else ""
     lines.append(
-        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has fold s mod {folds}, its own "
+        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has {part}, its own "
         f"{noise}initial weights and batch order, the same for every arm"
     )
     balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
     averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average else ""
     lines.append(
-        f"weights: random initialisation; network {config.model.backbone}, {config.data.image_size} px, "
+        f"weights: {started_from(plan)}; network {config.model.backbone}, {config.data.image_size} px, "
         f"{config.train.epochs} epochs, profile {plan.choice.profile}{balanced}{averaged}{mirrored}"
     )
     lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
+    return lines
+
+
+def started_from(plan: Plan) -> str:
+    """Return what the networks' weights are before training."""
+    if not plan.first:
+        return "random initialisation"
+    earlier = plan.first[0]
+    config = earlier.run.config
+    return (
+        f"backbone pre-trained for {config.train.epochs} epochs on {config.data.name} (fingerprint {earlier.fingerprint}, run "
+        f"{earlier.run_id}), the same for every arm and seed; classifier at random"
+    )
+
+
+def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
+    """Return what is tested on where that is another set than the one trained on, and which of its classes are left out."""
+    lines = []
+    for name in sorted({item.run.config.data.test for item in plan.items if item.run.config.data.test}):
+        results = [result for cell in cells.values() for result in cell.results.values()]
+        results = [result for result in results if result["config"]["data"]["test"] == name]
+        counts = sorted({(result["data"]["test"], tuple(sorted(result["data"]["dropped"].items()))) for result in results})
+        told = "; ".join(
+            f"{n} images" + "".join(f", {k} of {label} left out" for label, k in dropped) for n, dropped in counts
+        )
+        lines.append(
+            f"tested on all of {name} ({told}), of which nothing was trained on or chosen by; the checkpoint comes from a "
+            f"validation part of the training set, grouped by person"
+        )
     return lines
 
 

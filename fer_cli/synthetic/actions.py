@@ -12,7 +12,7 @@ from fer_cli.synthetic.mesh import head_mesh
 ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU1": {"browInnerUp": 1.25},
     "AU2": {"browOuterUp*": 1.0},
-    "AU4": {"browDown*": 1.1},
+    "AU4": {"browDown*": 1.35},
     "AU5": {"eyeWide*": 1.1},
     "AU6": {"cheekSquint*": 0.8, "eyeSquint*": 0.45},
     "AU7": {"eyeSquint*": 0.9, "eyeBlink*": 0.18},
@@ -26,8 +26,8 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU18": {"mouthPucker": 0.9},
     "AU20": {"mouthStretch*": 1.0},
     "AU22": {"mouthFunnel": 0.8},
-    "AU23": {"mouthRollLower": 0.35, "mouthRollUpper": 0.35, "mouthPress*": 0.15},
-    "AU24": {"mouthPress*": 0.35, "mouthRollLower": 0.3, "mouthRollUpper": 0.25, "mouthPucker": 0.15},
+    "AU23": {"mouthRollLower": 0.55, "mouthRollUpper": 0.5, "mouthPress*": 0.15},
+    "AU24": {"mouthPress*": 0.4, "mouthRollLower": 0.5, "mouthRollUpper": 0.45, "mouthPucker": 0.15},
     "AU25": {"mouthLowerDown*": 0.6, "mouthUpperUp*": 0.5, "jawOpen": 0.08},
     "AU26": {"jawOpen": 0.5},
     "AU27": {"jawOpen": 1.0},
@@ -38,7 +38,16 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
 """Unit -> share of each facial action; ``*`` stands for Left and Right."""
 
 UNITS = tuple(ACTION_UNITS)
+BROW_LIFT = 0.6
+"""Share of AU4's lowering that a full AU1 takes away: together they draw the brows up and inwards (FACS, 1+4)."""
 SIDES = ("Right", "Left")
+
+
+def combined(units: np.ndarray) -> np.ndarray:
+    """Return the units (2, units) as they move the face, where acting together differs from adding up."""
+    moved = units.copy()
+    moved[:, UNITS.index("AU4")] *= 1 - BROW_LIFT * np.clip(units[:, UNITS.index("AU1")], 0, 1)
+    return moved
 
 
 def action_matrix() -> np.ndarray:

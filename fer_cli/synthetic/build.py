@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from fer_cli import __version__
-from fer_cli.data.build import place_set
+from fer_cli.data.build import describe_set, place_set
 from fer_cli.data.cards import Embedded, load_card
-from fer_cli.data.manifest import SetInfo, fingerprint
+from fer_cli.data.manifest import SetInfo
 from fer_cli.errors import DataError
 from fer_cli.synthetic import sets
 from fer_cli.yamls import explain
@@ -35,25 +33,7 @@ def build_embedded(
     sets.check_options(name, options, card.classes)
     data_root.mkdir(parents=True, exist_ok=True)
     manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
-    counts = Counter(manifest["label"])
     steps = [{"step": "render", "version": sets.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
-    info = SetInfo(
-        name=name,
-        title=card.title,
-        card_version=card.version,
-        licence=card.licence,
-        classes=card.classes,
-        counts={label: counts[label] for label in card.classes},
-        subjects=manifest["subject"].nunique(),
-        image_size=options.size,
-        preprocessing=steps,
-        found=len(manifest),
-        kept=len(manifest),
-        unreadable=[],
-        differences=[],
-        fingerprint=fingerprint(manifest, images, steps),
-        fer_version=__version__,
-        embedded=options.model_dump(),
-    )
+    info = describe_set(card, manifest, images, steps, embedded=options.model_dump())
     place_set(data_root, info, manifest, images, truth)
     return info

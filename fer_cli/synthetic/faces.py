@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fer_cli.synthetic import camera, skin
-from fer_cli.synthetic.actions import UNITS, action_matrix
+from fer_cli.synthetic.actions import UNITS, action_matrix, combined
 from fer_cli.synthetic.expressions import Expression
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.landmarks import landmark_ids
@@ -76,7 +76,7 @@ def expressed(person: Identity, expression: Expression) -> tuple[np.ndarray, np.
     """Return the person's head (V, 3) with the expression, and the intensities (2, units) as this face carries them."""
     shown = expression.units * person.habit * person.asymmetry
     mesh = head_mesh()
-    moves = (shown.reshape(-1) @ unit_moves()).reshape(-1, 3)
+    moves = (combined(shown).reshape(-1) @ unit_moves()).reshape(-1, 3)
     lids = np.zeros(len(mesh.actions), np.float32)
     relative = expression.gaze[1] - expression.pitch
     for side in ("Left", "Right"):
@@ -146,7 +146,7 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
     """Return a view that holds the landmarks (68, 3) about as a face detector would crop them."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    centre = (low + high) / 2 + (0, 0.02 * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    centre = (low + high) / 2 + (0, 0.06 * side) + rng.uniform(-look.shift, look.shift, 2) * side
     return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
 
 

