@@ -118,7 +118,9 @@ def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.
     return polygons
 
 
-def expose(image: np.ndarray, size: int, rng: np.random.Generator, difficulty: float) -> np.ndarray:
+def expose(
+    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
+) -> np.ndarray:
     """Return the camera's picture (size, size, 3) uint8: scaled down, blurred, exposed, noisy, compressed."""
     picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.35 + 0.3 * difficulty:
@@ -127,7 +129,8 @@ def expose(image: np.ndarray, size: int, rng: np.random.Generator, difficulty: f
     target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
     picture = np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1) ** rng.uniform(0.8, 1.3)
     if rng.random() < 0.5:
-        picture = picture + rng.normal(0, rng.uniform(0.003, 0.02 + 0.03 * difficulty), picture.shape).astype(np.float32)
+        grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
+        picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)
     quantised = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(45, 95))]
