@@ -10,7 +10,7 @@ import numpy as np
 from fer_cli.synthetic.mesh import head_mesh
 
 ACTION_UNITS: dict[str, dict[str, float]] = {
-    "AU1": {"browInnerUp": 1.25},
+    "AU1": {"browInnerUp": 1.4},
     "AU2": {"browOuterUp*": 1.0},
     "AU4": {"browDown*": 1.35},
     "AU5": {"eyeWide*": 1.1},
