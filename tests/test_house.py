@@ -11,7 +11,7 @@ import pytest
 from fer_cli.places import PACKAGE
 
 ROOT = PACKAGE.parent
-HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy")
+HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
 ORDER = [
     {"errors", "seeds", "places", "__init__"},
     {"yamls", "config", "stats", "metrics"},

@@ -91,7 +91,7 @@ def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> Se
     from fer_cli.synthetic.mesh import cached_head
 
     workers = jobs or thread_count()
-    if not cached_head().is_file():
+    if not cached_head().is_file():  # the body's arrays come with a set of gestures, and take as long
         say("preparing the human model; once on this machine, about a minute")
     return build_embedded(name, root, changes, workers, lambda items, n: with_progress(f"drawing {name}: people", items, n))
 

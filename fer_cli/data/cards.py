@@ -22,9 +22,12 @@ CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", 
 class Embedded(Section):
     """How an embedded set is drawn; each may be changed when it is built."""
 
-    recipes: Literal["basic", "learning"]
-    """Family of expressions."""
+    recipes: Literal["basic", "learning", "gesture"]
+    """Family of expressions, or gestures."""
     images: int
+    """Number of pictures; of clips where ``frames`` is given."""
+    frames: list[int] = []
+    """Shortest and longest clip in frames; empty: single pictures."""
     subjects: int
     size: int
     """Side in pixels."""
@@ -36,6 +39,12 @@ class Embedded(Section):
     zoom: list[float] = [0.95, 1.35]
     """Smallest and largest side of the picture, in sides of the square around the landmarks."""
     shift: float = Field(0.05, ge=0, le=0.5)
+    ages: list[float] = [0.0, 1.0]
+    """Youngest and oldest: 0 is a young adult, 1 an old one."""
+    speech: float = Field(0.0, ge=0, le=1)
+    """Share of pictures in which the person is speaking: the mouth moves on top of the expression."""
+    bust: bool = False
+    """Whether shoulders are drawn, for pictures that show more than the face."""
     occluded: float = Field(0.08, ge=0, le=1)
     """Share of pictures with something in front of the face."""
     proportions: dict[str, float] = {}

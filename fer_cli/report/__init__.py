@@ -111,10 +111,8 @@ def started_from(plan: Plan) -> str:
         return "random initialisation"
     earlier = plan.first[0]
     config = earlier.run.config
-    return (
-        f"backbone pre-trained for {config.train.epochs} epochs on {config.data.name} (fingerprint {earlier.fingerprint}, run "
-        f"{earlier.run_id}), the same for every arm and seed; classifier at random"
-    )
+    origin = f"{config.data.name} (fingerprint {earlier.fingerprint}, run {earlier.run_id})"
+    return f"backbone pre-trained on {origin} for {config.train.epochs} epochs, the same for every arm; classifier at random"
 
 
 def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from fer_cli.synthetic.mesh import head_mesh
 
 ACTION_UNITS: dict[str, dict[str, float]] = {
-    "AU1": {"browInnerUp": 1.25},
+    "AU1": {"browInnerUp": 1.4},
     "AU2": {"browOuterUp*": 1.0},
     "AU4": {"browDown*": 1.35},
     "AU5": {"eyeWide*": 1.1},
@@ -22,9 +22,9 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU14": {"mouthDimple*": 0.9, "mouthPress*": 0.2},
     "AU15": {"mouthFrown*": 1.2},
     "AU16": {"mouthLowerDown*": 1.0},
-    "AU17": {"mouthShrugLower": 1.0, "mouthShrugUpper": 0.45},
+    "AU17": {"mouthShrugLower": 1.3, "mouthShrugUpper": 0.7},
     "AU18": {"mouthPucker": 0.9},
-    "AU20": {"mouthStretch*": 1.0},
+    "AU20": {"mouthStretch*": 1.3, "mouthLowerDown*": 0.15},
     "AU22": {"mouthFunnel": 0.8},
     "AU23": {"mouthRollLower": 0.55, "mouthRollUpper": 0.5, "mouthPress*": 0.15},
     "AU24": {"mouthPress*": 0.4, "mouthRollLower": 0.5, "mouthRollUpper": 0.45, "mouthPucker": 0.15},
@@ -46,6 +46,8 @@ SIDES = ("Right", "Left")
 def combined(units: np.ndarray) -> np.ndarray:
     """Return the units (2, units) as they move the face, where acting together differs from adding up."""
     moved = units.copy()
+    lips = [UNITS.index("AU23"), UNITS.index("AU24")]
+    moved[:, lips] /= np.maximum(units[:, lips].sum(1, keepdims=True), 1.0)  # lips roll in only once
     moved[:, UNITS.index("AU4")] *= 1 - BROW_LIFT * np.clip(units[:, UNITS.index("AU1")], 0, 1)
     return moved
 

@@ -38,17 +38,21 @@ def tint(rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return a blurred room (S, S, 3): a wall with a gradient, and, half the time, shapes and blobs."""
+    """Return a blurred room (S, S, 3): a wall with a gradient, and, half the time, shapes before it.
+
+    Drawn at a quarter of the size: it is out of focus.
+    """
+    small = max(8, size // 4)
     wall = rng.uniform(0.08, 0.95) * (1 + rng.normal(0, 0.08, 3))
     ends = np.clip(wall[None] * rng.uniform(0.75, 1.25, (4, 1)), 0, 1).reshape(2, 2, 3).astype(np.float32)
-    image = cv2.resize(ends, (size, size), interpolation=cv2.INTER_LINEAR)
+    image = cv2.resize(ends, (small, small), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         for _ in range(rng.integers(1, 6)):
-            a, b = (tuple(int(v) for v in rng.integers(-size // 4, size * 5 // 4, 2)) for _ in range(2))
+            a, b = (tuple(int(v) for v in rng.integers(-small // 4, small * 5 // 4, 2)) for _ in range(2))
             colour = tuple(float(v) for v in np.clip(rng.uniform(0, 1) + rng.normal(0, 0.1, 3), 0, 1))
             cv2.rectangle(image, a, b, colour, -1)
-        image = cv2.GaussianBlur(image, (0, 0), size * rng.uniform(0.01, 0.06))
-    return np.clip(image, 0, 1)
+        image = cv2.GaussianBlur(image, (0, 0), small * rng.uniform(0.01, 0.06))
+    return np.clip(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1)
 
 
 def draw_occluder(
@@ -118,7 +122,9 @@ def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.
     return polygons
 
 
-def expose(image: np.ndarray, size: int, rng: np.random.Generator, difficulty: float) -> np.ndarray:
+def expose(
+    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
+) -> np.ndarray:
     """Return the camera's picture (size, size, 3) uint8: scaled down, blurred, exposed, noisy, compressed."""
     picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.35 + 0.3 * difficulty:
@@ -127,7 +133,8 @@ def expose(image: np.ndarray, size: int, rng: np.random.Generator, difficulty: f
     target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
     picture = np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1) ** rng.uniform(0.8, 1.3)
     if rng.random() < 0.5:
-        picture = picture + rng.normal(0, rng.uniform(0.003, 0.02 + 0.03 * difficulty), picture.shape).astype(np.float32)
+        grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
+        picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)
     quantised = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(45, 95))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -35,6 +35,10 @@ class Look:
     difficulty: float = 0.4
     occluded: float = 0.08
     """Share of pictures with something in front of the face."""
+    speech: float = 0.0
+    """Share of pictures in which the mouth also speaks."""
+    bust: bool = False
+    """Whether shoulders are drawn."""
 
 
 @dataclass(frozen=True)
@@ -111,17 +115,33 @@ def gaze_vectors(expression: Expression, turn: np.ndarray) -> np.ndarray:
     return np.stack([own, own]).astype(np.float32)
 
 
-def make_face(person: Identity, expression: Expression, look: Look, size: int, rng: np.random.Generator) -> Face:
-    """Return a picture of ``person`` showing ``expression`` in a scene drawn from ``rng``."""
+def make_face(
+    person: Identity,
+    expression: Expression,
+    look: Look,
+    size: int,
+    rng: np.random.Generator,
+    noise: np.random.Generator | None = None,
+    view: View | None = None,
+) -> Face:
+    """Return a picture of ``person`` showing ``expression`` in a scene drawn from ``rng``.
+
+    For the frames of a clip: ``rng`` in the same state each time, ``noise`` for what flickers, and one ``view`` for all.
+    """
+    if rng.random() < look.speech:
+        expression = speaking(expression, rng)
     points, shown = expressed(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
-    view = frame(points[landmark_ids()] @ turn.T, look, rng)
+    drawn_view = frame(points[landmark_ids()] @ turn.T, look, rng)
+    view = view or drawn_view
     eyes = Eyes(person.iris, person.sclera, float(rng.uniform(1.6, 2.9)), gaze_vectors(expression, turn))
     lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
     large = size * OVERSAMPLE
     drawn = draw_head(points, turn, view, large, person.albedo, fold_texture(person, shown), eyes, lighting)
     pixels = to_pixels(to_camera(points[landmark_ids()] @ turn.T, view), view, large)
     image = camera.draw_background(rng, large)
+    if look.bust:
+        draw_shoulders(image, pixels, rng, lighting.ambient)
     if person.long_hair:
         drape_hair(image, person, pixels, rng, lighting.ambient)
     image[drawn.cover] = np.clip(drawn.image[drawn.cover], 0, 1)
@@ -135,7 +155,7 @@ def make_face(person: Identity, expression: Expression, look: Look, size: int, r
         cover = camera.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6, rng)
         at = np.clip(np.round(pixels), 0, large - 1).astype(int)
         visible &= cover[at[:, 1], at[:, 0]] < 0.5
-    picture = camera.expose(image, size, rng, look.difficulty)
+    picture = camera.expose(image, size, rng, noise or rng, look.difficulty)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     pose = (expression.yaw, expression.pitch, expression.roll)
@@ -150,6 +170,22 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
     return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
 
 
+def first_view(person: Identity, expression: Expression, look: Look, rng: np.random.Generator) -> View:
+    """Return the view that ``make_face`` would draw first from ``rng``: the one that a clip keeps."""
+    rng.random()
+    points, _ = expressed(person, expression)
+    return frame(points[landmark_ids()] @ rotation(expression.yaw, expression.pitch, expression.roll).T, look, rng)
+
+
+def speaking(expression: Expression, rng: np.random.Generator) -> Expression:
+    """Return the expression with the mouth in the middle of a word."""
+    units = expression.units.copy()
+    for unit, most in (("AU26", 0.6), ("AU25", 0.6), ("AU18", 0.5), ("AU22", 0.4), ("AU16", 0.3), ("AU20", 0.3)):
+        units[:, UNITS.index(unit)] = np.clip(units[:, UNITS.index(unit)] + most * rng.beta(0.8, 1.6), 0, 1.1)
+    units[:, [UNITS.index("AU23"), UNITS.index("AU24")]] *= 0.4
+    return replace(expression, units=units)
+
+
 def seen(points: np.ndarray, turn: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.ndarray:
     """Return which landmarks (68,) lie in the picture and are not behind another part of the head."""
     size = len(drawn.depth)
@@ -162,23 +198,34 @@ def seen(points: np.ndarray, turn: np.ndarray, view: View, drawn: Drawn, pixels:
 def drape_hair(
     image: np.ndarray, person: Identity, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
 ) -> None:
-    """Draw long hair behind the head: two falls beside the face."""
+    """Draw long hair behind the head: a dome over it and two falls that grow narrower beside the face."""
     width = float(np.linalg.norm(pixels[16] - pixels[0]))
-    top = (pixels[19] + pixels[24]) / 2 - (0, 0.45 * width)
+    ears = (pixels[0] + pixels[16]) / 2
+    half, high = rng.uniform(0.54, 0.66, 2) * (width, 1.25 * width)
+    length = rng.uniform(0.5, 1.2) * width
+    dome = np.linspace(np.pi, 2 * np.pi, 24)
+    over = np.stack([np.cos(dome) * half, np.sin(dome) * high], 1)
+    right = np.array([[half * 1.04, 0.5 * length], [half * 0.86, length], [half * 0.45, length * 1.02]])
+    outline = np.concatenate([over, right, right[::-1] * (-1, 1)]) + ears
     colour = np.clip(person.hair * ambient * 1.7, 0, 1)
-    for side, ear in ((-1, pixels[0]), (1, pixels[16])):
-        outer = ear + np.array([side * rng.uniform(0.12, 0.28) * width, 0])
-        polygon = np.stack(
-            [
-                top,
-                outer - (0, 0.35 * width),
-                outer + (0, 0.3 * width),
-                outer + (side * 0.05 * width, 1.1 * width),
-                ear + (-side * 0.15 * width, 1.1 * width),
-                ear,
-            ]
-        )
-        cv2.fillPoly(image, [np.round(polygon * 16).astype(np.int32)], tuple(float(v) for v in colour), cv2.LINE_AA, 4)
+    cv2.fillPoly(image, [np.round(outline * 16).astype(np.int32)], tuple(float(v) for v in colour), cv2.LINE_AA, 4)
+
+
+def draw_shoulders(image: np.ndarray, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray) -> None:
+    """Draw shoulders and chest in a plain garment below the chin, with a collar."""
+    width = float(np.linalg.norm(pixels[16] - pixels[0]))
+    chin, middle = pixels[8], (pixels[0] + pixels[16]) / 2
+    colour = np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.12, 3), 0, 1) * ambient * 1.6
+    spread, drop = rng.uniform(1.15, 1.5) * width, rng.uniform(0.35, 0.5) * width
+    neck = chin + (0, 0.22 * width)
+    t = np.linspace(0, 1, 12)[:, None]
+    slope = [
+        np.concatenate([neck[0] + side * (0.32 * width + (spread - 0.32 * width) * t), neck[1] + drop * t**1.6], 1)
+        for side in (-1, 1)
+    ]
+    bottom = float(len(image) + width)
+    polygon = np.concatenate([slope[0][::-1], slope[1], [[middle[0] + spread, bottom], [middle[0] - spread, bottom]]])
+    cv2.fillPoly(image, [np.round(polygon * 16).astype(np.int32)], tuple(float(min(v, 1)) for v in colour), cv2.LINE_AA, 4)
 
 
 def draw_glasses(image: np.ndarray, person: Identity, points: np.ndarray, turn: np.ndarray, view: View) -> None:

@@ -36,6 +36,7 @@ class Identity:
     """One person."""
 
     number: int
+    female: bool
     shape: np.ndarray
     """(V, 3) float32, neutral head in mm."""
     albedo: np.ndarray
@@ -58,12 +59,12 @@ class Identity:
     """(units,): how strongly this person shows each unit, about 1."""
 
 
-def make_identity(seed: int, number: int, units: int) -> Identity:
-    """Return person ``number`` of the people of ``seed``."""
+def make_identity(seed: int, number: int, units: int, ages: tuple[float, float] = (0.0, 1.0)) -> Identity:
+    """Return person ``number`` of the people of ``seed``; ``ages``: 0 is a young adult, 1 an old one."""
     rng = np.random.default_rng(derive_seed(seed, "identity", number))
     mesh = head_mesh()
     female = bool(rng.random() < 0.5)
-    age = float(np.clip(rng.beta(1.2, 2.2), 0, 1))
+    age = float(ages[0] + (ages[1] - ages[0]) * rng.beta(1.2, 2.2))
     ancestry = rng.dirichlet((0.5, 0.5, 0.6))
     shape = head_shape(mesh, rng, female, age, ancestry)
     tone = skin_tone(rng, ancestry)
@@ -73,13 +74,14 @@ def make_identity(seed: int, number: int, units: int) -> Identity:
     lip = tone * lip_tint(rng, female)
     albedo = paint_skin(rng, tone, hair, female, age)
     albedo = add_lips_and_lashes(albedo, lip, float(rng.uniform(0.45, 0.75) + (0.2 if female else 0)))
-    lines = np.zeros(skin.SHAPE, np.float32)
-    for line in skin.static_lines().values():
-        lines += line * float(rng.uniform(0, 0.2) + age * rng.uniform(0, 0.6))
+    resting = skin.resting_lines()
+    depths = rng.beta(0.7, 3, len(resting)) * 0.7 + age * rng.beta(1, 2, len(resting)) * 0.6
+    lines = np.tensordot(depths.astype(np.float32), resting, 1)
     brown = rng.random() < 0.3 + 0.7 * (1 - ancestry[2])
     wears = rng.random() < 0.18
     return Identity(
         number=number,
+        female=female,
         shape=shape,
         albedo=albedo,
         lines=lines,

@@ -15,8 +15,8 @@ import itertools
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 
 from fer_cli.places import whole_file
 
-VERSION = 2
+VERSION = 3
 """Raised when the content of the cached file changes."""
 
 REGIONS = ("skin", "eye", "cavity", "mouth", "tongue", "teeth")
@@ -104,19 +104,23 @@ def cached_head() -> Path:
 @lru_cache(maxsize=1)
 def head_mesh() -> HeadMesh:
     """Return the head, from the cached file or, the first time (about a minute), from Anny."""
-    path = cached_head()
+    arrays = cached_arrays(cached_head(), build_head)
+    return HeadMesh(**(arrays | {"changes": arrays["changes"].astype(np.float32)}))
+
+
+def cached_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the arrays in ``path``; where it is not there, ``build`` makes them from Anny, once, whoever comes first."""
     if not path.is_file():
         from filelock import FileLock
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():
-                arrays = build_head(load_anny())
+                arrays = build(load_anny())
                 with whole_file(path) as draft, draft.open("wb") as stream:
                     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     with np.load(path, allow_pickle=False) as stored:
-        arrays = {field.name: stored[field.name] for field in fields(HeadMesh)}
-    return HeadMesh(**(arrays | {"changes": arrays["changes"].astype(np.float32)}))
+        return dict(stored)
 
 
 def load_anny() -> Any:

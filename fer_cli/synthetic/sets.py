@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -22,6 +22,15 @@ from fer_cli.data.cards import Embedded
 from fer_cli.data.manifest import COLUMNS
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
+from fer_cli.synthetic.actions import UNITS
+from fer_cli.synthetic.annotators import annotate
+from fer_cli.synthetic.body import body_mesh
+from fer_cli.synthetic.clips import draw_clip
+from fer_cli.synthetic.expressions import RECIPES, draw_expression
+from fer_cli.synthetic.faces import Face, Look, first_view, make_face
+from fer_cli.synthetic.gestures import gesture_clip, truth_of_pose
+from fer_cli.synthetic.identities import Identity, make_identity
+from fer_cli.synthetic.mesh import head_mesh
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 VERSION = 1
@@ -33,6 +42,7 @@ class Task:
     """All pictures of one person."""
 
     options: Embedded
+    classes: tuple[str, ...]
     subject: int
     labels: tuple[str, ...]
 
@@ -45,6 +55,11 @@ def check_options(name: str, options: Embedded, classes: list[str]) -> None:
         raise DataError(f"{name}: --images {options.images}: at least one image per class is needed, that is {len(classes)}")
     if not 1 <= options.subjects <= options.images:
         raise DataError(f"{name}: --subjects {options.subjects}: between 1 and the number of images ({options.images})")
+
+    if options.frames and not (len(options.frames) == 2 and 2 <= options.frames[0] <= options.frames[1]):
+        raise DataError(f"{name}: frames {options.frames}: shortest and longest clip, at least 2 frames")
+    if options.recipes == "gesture" and not options.frames:
+        raise DataError(f"{name}: frames: a gesture is a clip; say how many frames")
 
 
 def class_counts(options: Embedded, classes: list[str]) -> dict[str, int]:
@@ -73,45 +88,66 @@ def share_out(options: Embedded, classes: list[str]) -> list[Task]:
                 queue = iter(rng.permutation(options.subjects).tolist())
                 subject = next(queue)
             hands[subject].append(label)
-    return [Task(options, subject, tuple(labels)) for subject, labels in enumerate(hands) if labels]
+    return [Task(options, tuple(classes), subject, tuple(labels)) for subject, labels in enumerate(hands) if labels]
 
 
 def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return one person's pictures (n, S, S) uint8 and a row of truth for each."""
-    from fer_cli.synthetic.actions import UNITS
-    from fer_cli.synthetic.annotators import annotate
-    from fer_cli.synthetic.expressions import RECIPES, draw_expression
-    from fer_cli.synthetic.faces import Look, make_face
-    from fer_cli.synthetic.identities import make_identity
-
     options = task.options
-    recipes = RECIPES[options.recipes]
-    look = Look((options.zoom[0], options.zoom[1]), options.shift, options.pose, options.difficulty, options.occluded)
-    person = make_identity(options.seed, task.subject, len(UNITS))
-    images = np.empty((len(task.labels), options.size, options.size), np.uint8)
-    rows = []
+    ages = (options.ages[0], options.ages[1])
+    person = make_identity(options.seed, task.subject, len(UNITS), ages)
+    images, rows = [], []
     for number, label in enumerate(task.labels):
         rng = np.random.default_rng(derive_seed(options.seed, "picture", task.subject, number))
-        expression = draw_expression(recipes[label], label, rng, look.difficulty, look.pose)
-        face = make_face(person, expression, look, options.size, rng)
-        images[number] = cv2.cvtColor(face.image, cv2.COLOR_RGB2GRAY)
-        units = {f"{unit}_{side}": float(face.units[s, u]) for u, unit in enumerate(UNITS) for s, side in enumerate("RL")}
-        rows.append(
-            {
-                "sample": f"{task.subject:05d}-{number:04d}",
-                "label": label,
-                "subject": f"p{task.subject:05d}",
-                **dict(zip(("yaw", "pitch", "roll"), face.pose, strict=True)),
-                **dict(zip(("gaze_yaw", "gaze_pitch"), face.gaze, strict=True)),
-                **dict(zip(("left", "top", "right", "bottom"), face.box, strict=True)),
-                "occluder": face.occluder,
-                "landmarks": face.landmarks.ravel().round(2).tolist(),
-                "visible": face.visible.tolist(),
-                **annotate(label, list(recipes), rng),
-                **units,
-            }
-        )
-    return images, rows
+        name = f"{task.subject:05d}-{number:04d}"
+        for count, (image, truth) in enumerate(pictures(person, label, options, rng)):
+            images.append(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+            place: dict[str, Any] = {"subject": f"p{task.subject:05d}", "sequence": name, "frame": count}
+            hearsay = np.random.default_rng(derive_seed(options.seed, "annotators", name, count))
+            said = annotate(label, list(task.classes), hearsay)
+            sample = f"{name}-{count:02d}" if options.frames else name
+            rows.append({"sample": sample, "label": label, **place, **truth, **said})
+    return np.stack(images), rows
+
+
+def pictures(
+    person: Identity, label: str, options: Embedded, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Yield the one picture, or the frames of the clip, that ``rng`` draws: (S, S, 3) uint8, and what is true of it."""
+    zoom = (options.zoom[0], options.zoom[1])
+    look = Look(zoom, options.shift, options.pose, options.difficulty, options.occluded, options.speech, options.bust)
+    if not options.frames:
+        drawn = draw_expression(RECIPES[options.recipes][label], label, rng, look.difficulty, look.pose)
+        face = make_face(person, drawn, look, options.size, rng)
+        yield face.image, truth_of(face)
+        return
+    count = int(rng.integers(options.frames[0], options.frames[1] + 1))
+    if options.recipes == "gesture":
+        for image, pose in gesture_clip(person, label, count, options.size, rng, options.difficulty):
+            yield image, truth_of_pose(pose)
+        return
+    moments = draw_clip(RECIPES[options.recipes][label], label, count, rng, look.difficulty, look.pose, options.speech)
+    still = replace(look, speech=0.0)
+    scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
+    calm = replace(moments[0], units=np.zeros_like(moments[0].units))
+    view = first_view(person, calm, still, np.random.default_rng(scene))
+    for moment in moments:
+        face = make_face(person, moment, still, options.size, np.random.default_rng(scene), noise, view)
+        yield face.image, truth_of(face)
+
+
+def truth_of(face: Face) -> dict[str, Any]:
+    """Return what is known of a picture as plain columns."""
+    units = {f"{unit}_{side}": float(face.units[s, u]) for u, unit in enumerate(UNITS) for s, side in enumerate("RL")}
+    return {
+        **dict(zip(("yaw", "pitch", "roll"), face.pose, strict=True)),
+        **dict(zip(("gaze_yaw", "gaze_pitch"), face.gaze, strict=True)),
+        **dict(zip(("left", "top", "right", "bottom"), face.box, strict=True)),
+        "occluder": face.occluder,
+        "landmarks": face.landmarks.ravel().round(2).tolist(),
+        "visible": face.visible.tolist(),
+        **units,
+    }
 
 
 def one_thread() -> None:
@@ -124,9 +160,9 @@ def render_set(
     options: Embedded, classes: list[str], jobs: int, progress: Progress
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
     """Return manifest, images (N, S, S) uint8 and truth of a whole set, drawn by ``jobs`` processes."""
-    from fer_cli.synthetic.mesh import head_mesh
-
     head_mesh()  # once, before workers look for it
+    if options.recipes == "gesture":
+        body_mesh()
     tasks = share_out(options, classes)
     if jobs == 1:
         with threadpool_limits(1):
@@ -142,8 +178,8 @@ def render_set(
             "file": "",
             "label": truth["label"],
             "subject": truth["subject"],
-            "sequence": truth["subject"],
-            "frame": truth.groupby("subject").cumcount(),
+            "sequence": truth["sequence"],
+            "frame": truth["frame"],
             "split": "none",
             "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
         },

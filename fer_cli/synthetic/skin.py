@@ -21,7 +21,7 @@ SHAPE = (int(265 * PX), int(200 * PX))
 FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU1": (2.0, [[(-26, 47), (-12, 43), (0, 42), (12, 43), (26, 47)], [(-22, 36), (-10, 32), (0, 31), (10, 32), (22, 36)]]),
     "AU2": (2.0, [[(18, 36), (34, 42), (52, 36)], [(20, 46), (36, 51), (54, 45)]]),
-    "AU4": (1.8, [[(6, 30), (6.5, 20), (8, 11)], [(0, 10), (8, 12)]]),
+    "AU4": (1.8, [[(6, 30), (6.5, 20), (8, 11)], [(-9, 2), (0, 4), (9, 2)]]),
     "AU6": (1.6, [[(50, -2), (60, 3)], [(50, -5), (62, -6)], [(49, -8), (60, -14)], [(18, -13), (30, -18), (44, -15)]]),
     "AU7": (1.5, [[(20, -7), (31, -10), (42, -7)]]),
     "AU9": (1.7, [[(0, 3), (9, 0)], [(0, -4), (10, -8)], [(4, -10), (12, -16)], [(14, -30), (22, -42), (28, -52)]]),
@@ -35,12 +35,8 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
 }
 """Unit -> width in millimetres and polylines; those right of the middle are mirrored, each side following its own half."""
 
-STATIC: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
-    "bags": (2.2, [[(19, -10), (30, -15), (42, -11)]]),
-    "smile lines": FOLDS["AU10"],
-    "brow lines": FOLDS["AU1"],
-}
-"""Lines that age leaves on a resting face."""
+BAGS = (2.2, [[(19.0, -10.0), (30.0, -15.0), (42.0, -11.0)]])
+"""Lines below the eyes of a resting face."""
 
 
 def at_pixel(points: np.ndarray | list[tuple[float, float]]) -> np.ndarray:
@@ -111,6 +107,9 @@ def lip_and_lash() -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def static_lines() -> dict[str, np.ndarray]:
-    """Return the resting lines of both sides, by name."""
-    return {name: np.maximum(ridge(lines, width), ridge(mirrored(lines), width)) for name, (width, lines) in STATIC.items()}
+def resting_lines() -> np.ndarray:
+    """Return (folds + 1, H, W): lines that each unit leaves on a face in time, both sides alike, and bags below the eyes."""
+    names, heights = fold_heights()
+    both = np.maximum(heights[: len(names)], heights[len(names) :])
+    width, lines = BAGS
+    return np.concatenate([both, np.maximum(ridge(lines, width), ridge(mirrored(lines), width))[None]])

@@ -1,0 +1,254 @@
+"""Clips of a teacher's upper body: pointing, writing, explaining, arms crossed, nodding, hand raised, idle.
+
+A gesture says where the arms point over time; a clip goes from rest into the gesture and back. Bodies are drawn with the
+same rasteriser and shading as faces; a face keeps its owner's skin, hair and brows but shows no expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fer_cli.synthetic import camera, skin
+from fer_cli.synthetic.body import SIDES, Arm, body_mesh, normal_sums, posed
+from fer_cli.synthetic.clips import envelope, wander
+from fer_cli.synthetic.faces import OVERSAMPLE, rotation
+from fer_cli.synthetic.identities import Identity
+from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, sample, shade, to_camera
+
+DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
+"""An arm that hangs."""
+SPAN_MM = (1000.0, 1250.0)
+"""Smallest and largest side of the picture."""
+CENTRE_MM = (0.0, -235.0)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Arms, and trunk and head in degrees (yaw, pitch)."""
+
+    left: Arm
+    right: Arm
+    trunk: tuple[float, float] = (0.0, 0.0)
+    head: tuple[float, float] = (0.0, 0.0)
+
+
+def jitter(value: tuple[float, float, float], size: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Return a direction a little off ``value``."""
+    x, y, z = np.asarray(value) + rng.normal(0, size, 3)
+    return (float(x), float(y), float(z))
+
+
+def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[[float], Pose]:
+    """Return a motion in which one arm, left or right, does something and the other hangs; ``trunk``: turn to that side."""
+    left = bool(rng.random() < 0.5)
+    drawn = replace(arm, upper=jitter(arm.upper, 0.1, rng), fore=jitter(arm.fore, 0.1, rng))
+    speed, size, phase = rng.uniform(0.4, 1.0), rng.uniform(0.02, 0.08), rng.uniform(0, 6.3)
+
+    def at(t: float) -> Pose:
+        x, y, z = drawn.fore
+        moving = replace(drawn, fore=(x + size * np.sin(speed * t + phase), y + size * np.cos(speed * t), z))
+        turn = trunk if left else -trunk
+        return Pose(moving if left else DOWN, DOWN if left else moving, (turn, 0.0), (turn * 0.6, 0.0))
+
+    return at
+
+
+def pointing(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Stretch an arm out to the side, the index finger straight."""
+    return one_arm(
+        Arm((0.8, rng.uniform(-0.3, 0.25), 0.3), (0.92, rng.uniform(0.0, 0.4), 0.25), curl=75, point=True), rng, 14
+    )
+
+
+def writing(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Write on a board beside: half turned to it, the hand at head height making small strokes."""
+    move = one_arm(Arm((0.72, 0.05, -0.15), (0.35, 0.9, -0.05), curl=55), rng, rng.uniform(38, 60))
+    rate, size = rng.uniform(1.4, 2.4), rng.uniform(0.08, 0.16)
+
+    def at(t: float) -> Pose:
+        pose = move(t)
+
+        def stroke(arm: Arm) -> Arm:
+            if arm is DOWN:
+                return arm
+            x, y, z = arm.fore
+            return replace(arm, fore=(x + size * np.sin(rate * t), y, z + size * np.cos(1.7 * rate * t)))
+
+        return replace(pose, left=stroke(pose.left), right=stroke(pose.right))
+
+    return at
+
+
+def explaining(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Hold both forearms forward, palms open, moving apart and together."""
+    upper, high, rate = jitter((0.24, -0.92, 0.2), 0.05, rng), rng.uniform(0.0, 0.4), rng.uniform(0.35, 0.7)
+    phase = rng.uniform(0, 6.3)
+
+    def at(t: float) -> Pose:
+        out = -0.2 + 0.35 * np.sin(rate * t + phase)
+        lift = high + 0.15 * np.cos(rate * t)
+        arm = Arm(upper, (float(out), float(lift), 0.8), twist=80, curl=12)
+        return Pose(arm, arm)
+
+    return at
+
+
+def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Cross both forearms before the chest, one above the other."""
+    high, sway = rng.uniform(0.02, 0.18), rng.uniform(0.01, 0.03)
+
+    def at(t: float) -> Pose:
+        upper = (0.34, -0.9, 0.36 + sway * np.sin(0.5 * t))
+        top, below = Arm(upper, (-0.86, high + 0.16, 0.34), curl=35), Arm(upper, (-0.88, high - 0.04, 0.28), curl=35)
+        return Pose(top, below)
+
+    return at
+
+
+def nodding(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Move the head down and up, arms hanging."""
+    size, rate = rng.uniform(10, 20), rng.uniform(0.8, 1.4)
+    return lambda t: Pose(DOWN, DOWN, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
+
+
+def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Stretch an arm straight up, the hand open."""
+    return one_arm(Arm((0.38, 0.9, 0.12), (0.08, 0.98, 0.12), curl=8), rng)
+
+
+def idle(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Do nothing but stand there."""
+    return lambda t: Pose(DOWN, DOWN)
+
+
+GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = {
+    "pointing": pointing,
+    "writing": writing,
+    "explaining": explaining,
+    "crossed-arms": crossed_arms,
+    "nodding": nodding,
+    "hand-raised": hand_raised,
+    "idle": idle,
+}
+
+
+def mixed(rest: Pose, pose: Pose, share: float) -> Pose:
+    """Return a pose between two: ``share`` 0 is ``rest``, 1 is ``pose``."""
+
+    def arm(a: Arm, b: Arm) -> Arm:
+        upper, fore = (
+            tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
+            for p, q in ((a.upper, b.upper), (a.fore, b.fore))
+        )
+        twist, curl = ((1 - share) * p + share * q for p, q in ((a.twist, b.twist), (a.curl, b.curl)))
+        return Arm(upper, fore, twist, curl, b.point)  # type: ignore[arg-type]
+
+    trunk, head = (
+        tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
+        for p, q in ((rest.trunk, pose.trunk), (rest.head, pose.head))
+    )
+    return Pose(arm(rest.left, pose.left), arm(rest.right, pose.right), trunk, head)  # type: ignore[arg-type]
+
+
+def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float) -> list[Pose]:
+    """Return a pose per frame; ``difficulty`` makes the gesture smaller and the body more restless."""
+    motion = GESTURES[label](rng)
+    shares = envelope(frames, rng) * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
+    restless = 3.0 + 7.0 * difficulty
+    drifts = [wander(frames, restless * size, rng) for size in (1.0, 0.4, 1.4, 0.8)]
+    start = Pose(DOWN, DOWN)
+    poses = [mixed(start, motion(float(t)), float(shares[t])) for t in range(frames)]
+    return [
+        replace(
+            pose,
+            trunk=(pose.trunk[0] + drifts[0][t], pose.trunk[1] + drifts[1][t]),
+            head=(pose.head[0] + drifts[2][t], pose.head[1] + drifts[3][t]),
+        )
+        for t, pose in enumerate(poses)
+    ]
+
+
+@dataclass(frozen=True)
+class Body:
+    """One person's body: neutral shape (V, 3), joints (B, 3), and the colours of its vertices (V, 3) but for the head."""
+
+    rest: np.ndarray
+    joints: np.ndarray
+    colours: np.ndarray
+
+
+def make_body(person: Identity, rng: np.random.Generator) -> Body:
+    """Return a body for a person: shape, garment with long or short sleeves, skin."""
+    mesh = body_mesh()
+    female = float(person.female)
+    weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
+    thick = [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)]
+    blend = np.einsum("g,w,r->gwr", [female, 1 - female], thick, np.full(3, 1 / 3))
+    rest = np.tensordot(blend, mesh.corners, 3).astype(np.float32)
+    joints = np.tensordot(blend, mesh.joints, 3)
+    garment = np.clip(rng.uniform(0.08, 0.9) + rng.normal(0, 0.12, 3), 0.03, 1)
+    tone = person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + int(45 * skin.PX)]
+    sleeves = garment if rng.random() < 0.6 else tone
+    trousers = np.full(3, rng.uniform(0.05, 0.5)) + rng.normal(0, 0.04, 3)
+    table = np.stack([tone, garment, sleeves, tone, np.array([0.35, 0.33, 0.32]), np.clip(trousers, 0.02, 1)])
+    return Body(rest, joints, table[mesh.part].astype(np.float32))
+
+
+def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Lighting, background: np.ndarray) -> np.ndarray:
+    """Return the shaded body over ``background`` (S, S, 3), float32 RGB in [0, 1]."""
+    mesh = body_mesh()
+    size = len(background)
+    trunk = rotation(pose.trunk[0], pose.trunk[1], 0.0).astype(np.float64)
+    head = trunk @ rotation(pose.head[0], pose.head[1], 0.0)
+    points = posed(body.rest, body.joints, {"L": pose.left, "R": pose.right}, trunk, head)
+    a, b, c = (points[column] for column in mesh.faces.T)
+    normals = normal_sums() @ np.cross(b - a, c - a)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+    on_face = (mesh.part == 0).astype(np.float32)
+    place = np.clip((mesh.rest[:, :2] + (110, 160)) / (220, 290), 0, 1)
+    passes = (
+        np.concatenate([normals[:, :2] / 2 + 0.5, on_face[:, None]], 1),
+        np.concatenate([place, np.zeros((len(place), 1))], 1),
+        body.colours,
+    )
+    (shape, where, colours), depth = rasterise(to_camera(points, view), mesh.faces, passes, view, size)
+    pixels = np.flatnonzero((depth < FAR_MM - 1).ravel())
+    shape, where, colour = (part.reshape(-1, 3)[pixels] for part in (shape, where, colours))
+    normal = np.empty((len(pixels), 3), np.float32)
+    normal[:, :2] = shape[:, :2] * 2 - 1
+    normal[:, 2] = np.sqrt(np.clip(1 - normal[:, 0] ** 2 - normal[:, 1] ** 2, 0.02, 1))
+    face = np.flatnonzero(shape[:, 2] > 0.99)
+    painted = sample(person.albedo, skin.at_pixel(where[face, :2] * (220, 290) - (110, 160)))
+    colour = colour.copy()
+    colour[face] = painted
+    image = background.reshape(-1, 3).copy()
+    image[pixels] = np.clip(shade(colour, normal, np.full(len(pixels), lighting.gloss * 0.5, np.float32), lighting), 0, 1)
+    return image.reshape(size, size, 3)
+
+
+def gesture_clip(
+    person: Identity, label: str, frames: int, size: int, rng: np.random.Generator, difficulty: float
+) -> Iterator[tuple[np.ndarray, Pose]]:
+    """Yield the pictures (size, size, 3) uint8 of a clip, each with its pose; scene and person stay the same."""
+    poses = draw_gesture(label, frames, rng, difficulty)
+    body = make_body(person, rng)
+    shift = rng.normal(0, 40, 2)
+    view = View((CENTRE_MM[0] + shift[0], CENTRE_MM[1] + shift[1]), rng.uniform(*SPAN_MM), float(rng.uniform(2200, 3600)))
+    lighting = camera.draw_lighting(rng, person.gloss, difficulty)
+    background = camera.draw_background(rng, size * OVERSAMPLE)
+    scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
+    for pose in poses:
+        image = picture(person, body, pose, view, lighting, background)
+        yield camera.expose(image, size, np.random.default_rng(scene), noise, difficulty), pose
+
+
+def truth_of_pose(pose: Pose) -> dict[str, float]:
+    """Return what is known of a picture: turns in degrees, and each hand's height: from -2, hanging, to 2, raised."""
+    truth = {"trunk_yaw": pose.trunk[0], "trunk_pitch": pose.trunk[1], "head_yaw": pose.head[0], "head_pitch": pose.head[1]}
+    for side, arm in zip(SIDES, (pose.left, pose.right), strict=True):
+        parts = [np.asarray(direction) / np.linalg.norm(direction) for direction in (arm.upper, arm.fore)]
+        truth[f"hand_{side}"] = float(parts[0][1] + parts[1][1])
+    return truth

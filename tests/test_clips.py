@@ -1,0 +1,191 @@
+"""Clips of faces and of gestures: smooth in time, one person and scene each, the same with one process or two."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_cli.data.cards import Embedded, card_names, load_card
+from fer_cli.data.manifest import load_set
+from fer_cli.errors import DataError
+from fer_cli.synthetic.actions import UNITS
+from fer_cli.synthetic.body import SIDES, about, between, body_mesh, posed
+from fer_cli.synthetic.build import build_embedded
+from fer_cli.synthetic.clips import blinks, draw_clip, envelope, speech_motion
+from fer_cli.synthetic.expressions import RECIPES
+from fer_cli.synthetic.gestures import DOWN, GESTURES, Pose, draw_gesture, truth_of_pose
+from fer_cli.synthetic.sets import check_options, render_set
+
+EMBEDDED = [name for name in card_names() if load_card(name).embedded is not None]
+
+
+@given(frames=st.integers(8, 40), seed=st.integers(0, 1000))
+def test_envelope_rises_to_the_apex_and_falls(frames: int, seed: int) -> None:
+    shares = envelope(frames, np.random.default_rng(seed))
+    assert shares.shape == (frames,)
+    assert 0 <= shares.min() <= shares[0] < 0.2
+    assert shares.max() > 0.95
+    apex = int(shares.argmax())
+    assert (np.diff(shares[: apex + 1]) >= -1e-9).all()
+    assert (np.diff(shares[np.flatnonzero(shares == shares.max())[-1] :]) <= 1e-9).all()
+
+
+def test_a_clip_shows_its_expression_and_moves_smoothly() -> None:
+    rng = np.random.default_rng(0)
+    clip = draw_clip(RECIPES["basic"]["happy"], "happy", 24, rng, 0.2, 14.0, 0.0)
+    smile = np.array([one.units[:, UNITS.index("AU12")].mean() for one in clip])
+    assert smile[0] < 0.1
+    assert smile.max() > 0.4
+    assert np.abs(np.diff(smile)).max() < 0.45
+    assert np.abs(np.diff([one.yaw for one in clip])).max() < 8
+
+
+def test_speech_moves_the_mouth_more_the_more_is_spoken() -> None:
+    amounts = []
+    for speech in (0.0, 0.4, 0.9):
+        rng = np.random.default_rng(1)
+        amounts.append(np.mean([speech_motion(24, speech, rng)["AU26"].mean() for _ in range(50)]))
+    assert amounts[0] == 0
+    assert amounts[0] < amounts[1] < amounts[2]
+
+
+def test_people_blink() -> None:
+    rng = np.random.default_rng(2)
+    closed = np.array([blinks(32, rng) for _ in range(100)])
+    assert 0.5 < (closed.max(1) == 1).mean() <= 1
+    assert 0.03 < closed.mean() < 0.25
+
+
+def test_rotations_turn_what_they_should() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        a, b = rng.normal(size=3), rng.normal(size=3)
+        turn = between(a, b)
+        np.testing.assert_allclose(turn @ a / np.linalg.norm(a), b / np.linalg.norm(b), atol=1e-9)
+        np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(between(np.array([1.0, 0, 0]), np.array([-1.0, 0, 0])) @ [1, 0, 0], [-1, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(about(np.array([0, 0, 2.0]), 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+
+
+def hands(pose: Pose) -> dict[str, np.ndarray]:
+    """Return the middle of each hand of the mean body in this pose, in mm, trunk and head straight."""
+    mesh = body_mesh()
+    joints = mesh.joints.mean((0, 1, 2))
+    points = posed(mesh.rest, joints, {"L": pose.left, "R": pose.right}, np.eye(3), np.eye(3))
+    is_hand = mesh.part == 3
+    return {side: points[is_hand & (mesh.rest[:, 0] * sign > 0)].mean(0) for side, sign in SIDES.items()}
+
+
+def apexes(label: str) -> list[dict[str, np.ndarray]]:
+    return [hands(GESTURES[label](np.random.default_rng(seed))(6.0)) for seed in range(6)]
+
+
+def test_arms_go_where_the_gesture_says() -> None:
+    hanging = hands(Pose(DOWN, DOWN))
+    assert max(hanging["L"][1], hanging["R"][1]) < -550
+    for apex in apexes("hand-raised"):
+        assert max(apex["L"][1], apex["R"][1]) > 100
+        assert min(apex["L"][1], apex["R"][1]) < -550
+    for apex in apexes("pointing"):
+        assert max(apex["L"][0], -apex["R"][0]) > 480
+    for apex in apexes("crossed-arms"):
+        assert abs(apex["L"][0]) < 200
+        assert abs(apex["R"][0]) < 200
+        assert -520 < apex["L"][1] < -200
+    for apex in apexes("explaining"):
+        assert min(apex["L"][2], apex["R"][2]) > hanging["L"][2] + 80
+        assert abs(apex["L"][1] - apex["R"][1]) < 60
+    for apex in apexes("writing"):
+        assert max(apex["L"][1], apex["R"][1]) > -150
+    for label in ("nodding", "idle"):
+        for apex in apexes(label):
+            np.testing.assert_allclose(apex["L"], hanging["L"], atol=1)
+
+
+def test_a_nod_moves_the_head_and_truth_says_how_high_hands_are() -> None:
+    poses = draw_gesture("nodding", 24, np.random.default_rng(0), 0.0)
+    assert np.ptp([pose.head[1] for pose in poses]) > 7
+    assert np.ptp([pose.head[1] for pose in draw_gesture("idle", 24, np.random.default_rng(0), 0.0)]) < 6
+    raised = truth_of_pose(draw_gesture("hand-raised", 20, np.random.default_rng(1), 0.0)[10])
+    assert max(raised["hand_L"], raised["hand_R"]) > 1.5
+    assert min(raised["hand_L"], raised["hand_R"]) < -1.5
+
+
+SMALL = {
+    "synth-lecture": {"images": 7, "subjects": 3, "size": 32},
+    "synth-gesture": {"images": 7, "subjects": 3, "size": 32},
+    "synth-scene": {"images": 14, "subjects": 3, "size": 32},
+    "synth-teacher": {"images": 14, "subjects": 3, "size": 32},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_sets_build_whole_with_one_process_or_two(name: str, tmp_path: Path) -> None:
+    infos = [build_embedded(name, tmp_path / str(jobs), SMALL[name], jobs) for jobs in (1, 2)]
+    assert infos[0].fingerprint == infos[1].fingerprint
+    faces = load_set(tmp_path / "1", name)
+    truth = pd.read_parquet(tmp_path / "1" / name / "truth.parquet")
+    assert truth["sample"].tolist() == faces.manifest["sample"].tolist()
+    assert faces.manifest["sample"].is_unique
+    assert set(faces.manifest["label"]) == set(load_card(name).classes)
+    assert faces.images.std() > 10
+    card = load_card(name)
+    assert card.embedded is not None
+    lengths = faces.manifest.groupby("sequence").size()
+    if card.embedded.frames:
+        assert card.embedded.frames[0] <= lengths.min() <= lengths.max() <= card.embedded.frames[1]
+        assert (faces.manifest.groupby("sequence")["label"].nunique() == 1).all()
+        still = [
+            np.abs(np.diff(faces.images[np.flatnonzero(faces.manifest["sequence"] == s)].astype(float), axis=0)).mean()
+            for s in lengths.index
+        ]
+        shuffled = np.abs(np.diff(faces.images[:: int(lengths.max())].astype(float), axis=0)).mean()
+        assert 0 < np.mean(still) < 0.6 * shuffled
+    else:
+        assert (lengths == 1).all()
+
+
+def test_harder_videos_have_weaker_expressions_and_more_speech() -> None:
+    options = [load_card(f"synth-{role}").embedded for role in ("lecture", "qa", "summary")]
+    assert all(one is not None for one in options)
+    for key in ("difficulty", "speech", "pose", "occluded"):
+        values = [getattr(one, key) for one in options]
+        assert values == sorted(values)
+        assert len(set(values)) == 3
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_every_embedded_card_can_be_drawn(name: str) -> None:
+    card = load_card(name)
+    assert card.embedded is not None
+    check_options(name, card.embedded, card.classes)
+    few = card.embedded.model_copy(
+        update={"images": len(card.classes), "subjects": 1, "size": 16, "frames": card.embedded.frames and [2, 3]}
+    )
+    manifest, images, _ = render_set(few, card.classes, 1, lambda items, _: items)
+    assert set(manifest["label"]) == set(card.classes)
+    assert len(images) == len(manifest)
+
+
+BAD: list[tuple[dict[str, object], str]] = [
+    ({"frames": [5]}, "shortest and longest"),
+    ({"frames": [9, 4]}, "shortest and longest"),
+    ({"recipes": "gesture", "frames": []}, "a gesture is a clip"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD)
+def test_impossible_clips_are_refused(changes: dict[str, object], words: str) -> None:
+    options = Embedded(recipes="basic", images=8, subjects=2, size=32).model_copy(update=changes)
+    with pytest.raises(DataError, match=words):
+        check_options("some", options, ["a", "b"])
+
+
+def test_learning_set_keeps_its_subjects_apart(tmp_path: Path, fer: Callable[..., object]) -> None:
+    build_embedded("synth-learning", tmp_path, {"images": 60, "subjects": 10, "size": 16}, 1)
+    manifest = load_set(tmp_path, "synth-learning").manifest
+    assert manifest["subject"].nunique() == 10
