@@ -16,9 +16,9 @@ setup: .venv/.ready
 DEMO := --data-root .demo/data --results .demo/results
 
 demo: setup
-	$(BIN)/fer data build synth-basic --images 1600 --subjects 40 --size 48 --difficulty 0.1 --data-root .demo/data
-	$(BIN)/fer ablate --study scn-cs --profile demo --seeds 3 --jobs 2 $(DEMO)
-	$(BIN)/fer report --study scn-cs $(DEMO)
+	$(BIN)/fer data build synth-basic --images 1600 --subjects 40 --size 32 --difficulty 0.1 --data-root .demo/data
+	$(BIN)/fer ablate --study demo --jobs 2 $(DEMO)
+	$(BIN)/fer report --study demo $(DEMO)
 
 test: setup
 	$(BIN)/ruff check .
