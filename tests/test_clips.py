@@ -1,6 +1,5 @@
 """Clips of faces and of gestures: smooth in time, one person and scene each, the same with one process or two."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_cli.config import DataConfig
 from fer_cli.data.cards import Embedded, card_names, load_card
 from fer_cli.data.manifest import load_set
+from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
 from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.body import SIDES, about, between, body_mesh, posed
@@ -185,7 +186,9 @@ def test_impossible_clips_are_refused(changes: dict[str, object], words: str) ->
         check_options("some", options, ["a", "b"])
 
 
-def test_learning_set_keeps_its_subjects_apart(tmp_path: Path, fer: Callable[..., object]) -> None:
-    build_embedded("synth-learning", tmp_path, {"images": 60, "subjects": 10, "size": 16}, 1)
+def test_learning_set_keeps_its_people_in_one_part_each(tmp_path: Path) -> None:
+    build_embedded("synth-learning", tmp_path, {"images": 120, "subjects": 20, "size": 16}, 1)
     manifest = load_set(tmp_path, "synth-learning").manifest
-    assert manifest["subject"].nunique() == 10
+    parts = make_split(manifest, DataConfig(name="synth-learning"))
+    people = [set(manifest["subject"].iloc[part]) for part in (parts.train, parts.val, parts.test)]
+    assert sum(map(len, people)) == len(set.union(*people)) == 20

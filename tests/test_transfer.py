@@ -78,6 +78,10 @@ def test_fewer_images_and_people_are_parts_of_more(both: Machine) -> None:
 def test_unknown_class_and_same_set_are_refused(both: Machine) -> None:
     with pytest.raises(DataError, match="no class 'glad'"):
         load_set(both.data_root, "ck48").of_classes(["happy", "glad"])
+    config = RunConfig(data=DataConfig(name="synth-basic", test="ck48", classes=["neutral", "contempt"]))
+    faces = load_set(both.data_root, "ck48").of_classes(["happy", "sad"])
+    with pytest.raises(DataError, match="none of its classes"):
+        RunData(load_set(both.data_root, "synth-basic"), config, faces)
     with pytest.raises(ValidationError, match="training set itself"):
         DataConfig(name="ck48", test="ck48")
     with pytest.raises(ValidationError, match="would leak"):

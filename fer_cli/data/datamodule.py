@@ -16,6 +16,7 @@ from fer_cli.config import RunConfig
 from fer_cli.data.corrupt import plant_label_noise
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split, make_split
+from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -101,6 +102,10 @@ class RunData(pl.LightningDataModule):
         else:
             labels = other.manifest["label"]
             self.dropped = dict(Counter(labels[~labels.isin(self.classes)]))
+            if not set(labels) & set(self.classes):
+                raise DataError(
+                    f"{other.info.name}: none of its classes is among those trained on ({', '.join(self.classes)})"
+                )
             other = other.of_classes([label for label in self.classes if label in other.info.classes])
             places = np.array([self.classes.index(label) for label in other.info.classes])
             self.test = Part(resized(other.images, size), places[other.codes])

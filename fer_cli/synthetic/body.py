@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class BodyMesh:
     parents: np.ndarray
     """(B,) int16; -1 for the root; parents come before their children."""
 
-    @property
+    @cached_property
     def rest(self) -> np.ndarray:
         """Return the mean body (V, 3)."""
         return np.asarray(self.corners.mean((0, 1, 2)))

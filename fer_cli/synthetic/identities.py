@@ -8,6 +8,7 @@ no population.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -186,6 +187,7 @@ def add_lips_and_lashes(albedo: np.ndarray, lip: np.ndarray, lash: float) -> np.
     return np.ascontiguousarray(coloured * (1 - lash * lashes[..., None]), np.float32)
 
 
+@lru_cache(maxsize=1)
 def grid() -> tuple[np.ndarray, np.ndarray]:
     """Return x and y (H, W) in mm of every texture pixel."""
     rows, columns = np.mgrid[: skin.SHAPE[0], : skin.SHAPE[1]].astype(np.float32)

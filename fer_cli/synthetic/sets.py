@@ -55,7 +55,6 @@ def check_options(name: str, options: Embedded, classes: list[str]) -> None:
         raise DataError(f"{name}: --images {options.images}: at least one image per class is needed, that is {len(classes)}")
     if not 1 <= options.subjects <= options.images:
         raise DataError(f"{name}: --subjects {options.subjects}: between 1 and the number of images ({options.images})")
-
     if options.frames and not (len(options.frames) == 2 and 2 <= options.frames[0] <= options.frames[1]):
         raise DataError(f"{name}: frames {options.frames}: shortest and longest clip, at least 2 frames")
     if options.recipes == "gesture" and not options.frames:
