@@ -146,13 +146,11 @@ def processes(jobs: list[Job], workers: int, done: Callable[[Outcome], None]) ->
     """
     waiting = list(jobs)
     while waiting:
-        left = waiting
-        waiting = []
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker, initargs=(os.getpid(),))
         try:
-            futures = {pool.submit(execute, job): job for job in left}
-            waiting = collect(futures, done)
+            futures = {pool.submit(execute, job): job for job in waiting}
+            lost = collect(futures, done)
         except BaseException:
             for future in futures:
                 future.cancel()
@@ -161,22 +159,32 @@ def processes(jobs: list[Job], workers: int, done: Callable[[Outcome], None]) ->
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+        waiting = without_the_dead(lost, done)
 
 
 def collect(futures: dict[Future[Outcome], Job], done: Callable[[Outcome], None]) -> list[Job]:
-    """Report finished jobs as they come; return those to try again after a worker died."""
+    """Report finished jobs as they come; return those whose outcome was lost because a worker died."""
     pending: Iterable[Future[Outcome]] = set(futures)
-    again: list[Job] = []
+    lost: list[Job] = []
     while pending:
         finished, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in finished:
             try:
                 done(future.result())
             except BrokenProcessPool:
-                again.append(futures[future])
-    if again:
-        died = [job for job in again if left_behind(RunFolder(job.machine.results, job.run_id))]
-        for job in died or again[:1]:
+                lost.append(futures[future])
+    return lost
+
+
+def without_the_dead(lost: list[Job], done: Callable[[Outcome], None]) -> list[Job]:
+    """Record the run a worker died of as failed and return the other lost jobs, to be tried again.
+
+    To be called when all processes of the pool have ended: one that is being killed counts as alive for a moment.
+    """
+    again = list(lost)
+    if lost:
+        died = [job for job in lost if left_behind(RunFolder(job.machine.results, job.run_id))]
+        for job in died or lost[:1]:
             folder = RunFolder(job.machine.results, job.run_id)
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.write_error("The worker process died while this run was training (killed, or out of memory?).\n")

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -305,12 +306,27 @@ def test_a_failed_run_is_isolated_reported_and_retried(
     assert {run.info.status for run in mlflow_runs(results)} == {"FINISHED"}
 
 
+def stopped_at_work(results: Path) -> Path:
+    """Halt a worker and return the claim it holds; one caught between two runs is let go and tried again."""
+    for _ in range(100):
+        for claim in results.glob("runs/*/claim.json"):
+            with suppress(OSError, ValueError):
+                worker = json.loads(claim.read_text())["pid"]
+                os.kill(worker, signal.SIGSTOP)
+                time.sleep(0.1)
+                if claim.is_file() and not claim.with_name("result.json").is_file():
+                    return claim
+                os.kill(worker, signal.SIGCONT)
+        time.sleep(0.1)
+    raise AssertionError("no worker was caught at work")
+
+
 def test_a_worker_that_dies_fails_its_run_and_no_other(study_file: Path, data_root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     command = [FER, "ablate", "--study", str(study_file), "--jobs", "2", "--no-track", "--seeds", "2"]
     running = subprocess.Popen([*command, *where(data_root, results)], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: list(results.glob("runs/*/claim.json")))
-    victim = next(results.glob("runs/*/claim.json"))
+    victim = stopped_at_work(results)
     os.kill(json.loads(victim.read_text())["pid"], signal.SIGKILL)
     _, err = running.communicate(timeout=200)
     assert running.returncode == 1
