@@ -119,7 +119,8 @@ def test_unreadable_images_left_out_by_choice_are_counted_and_listed(fer: Fer, t
     root = tmp_path / "data"
     called = fer("data", "build", "ck48", "--from", tmp_path / "src", "--data-root", root, "--allow-incomplete")
     assert called.code == 0
-    assert "in 56, kept 53, unreadable 3" in called.err
+    assert "in 56, kept 53, no face 0, unreadable 3, duplicate 0" in called.err
+    assert called.out.splitlines()[-1].split("\t") == ["all", "56", "53", "0", "3", "0"]
     assert all(f"left out, unreadable: {name}" in called.err for name in BROKEN)
     info = json.loads((root / "ck48" / "set.json").read_text())
     assert info["found"] == info["kept"] + len(info["unreadable"]) == 56
@@ -130,7 +131,7 @@ def test_unreadable_images_left_out_by_choice_are_counted_and_listed(fer: Fer, t
     ("spoil", "words"),
     [
         (shutil.rmtree, ["no such folder", "anger"]),
-        (lambda src: [shutil.rmtree(src / name) for name in FOLDERS], ["no class folder of ck48"]),
+        (lambda src: [shutil.rmtree(src / name) for name in FOLDERS], ["no ck48 in it; looked for class folders anger"]),
         (lambda src: [f.unlink() for f in src.rglob("*.png")], ["no images in it"]),
         (lambda src: (src / "happy").rename(src / "hapy"), ["hapy", "class folder unknown", "did you mean happy"]),
         (lambda src: (src / "happy" / "S001_004_00000001.png").rename(src / "happy" / "a.png"), ["a.png", "file name"]),
@@ -170,7 +171,7 @@ def test_a_full_disk_leaves_the_older_build_whole(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(root))
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr("fer_cli.data.pack.Pack.add", full)
     called = fer("data", "build", "ck48", "--from", faces_folder, "--data-root", root, "--allow-incomplete")
     assert called.code == 2
     assert called.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""``fer data ...``: build data sets and look at them."""
+"""``fer data build``: draw an embedded set, or check a source folder and pack it."""
 
 from __future__ import annotations
 
@@ -7,82 +7,128 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_cli.cli import build_options as o
 from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
-from fer_cli.cli.screen import say, with_progress
+from fer_cli.cli.screen import print_table, say, with_progress
+from fer_cli.cli.sets import check, combine, list_sets, peek
 
 if TYPE_CHECKING:
+    from fer_cli.data.build import Choices
     from fer_cli.data.manifest import SetInfo
 
 data_app = typer.Typer(
-    help="Build data sets, embedded ones or from folders you have, and look at them.", no_args_is_help=True
+    help="Build data sets, embedded ones or from folders you have; check, audit and look at them.", no_args_is_help=True
 )
 
 
 @data_app.command(
-    epilog="Examples: fer data build synth-basic --images 20000 --size 64 --jobs 2 · fer data build ck48 --from ~/CK+48"
+    epilog="Examples: fer data build synth-basic --images 20000 --size 64 --jobs 2 · fer data build ck48 --from ~/CK+48 · "
+    "fer data build mine --from ~/photos --layout folder --subject '(?P<subject>p[0-9]+)_'"
 )
 def build(
-    name: Annotated[str, typer.Argument(help="Name of a data card, e.g. synth-basic or ck48.")],
-    source: Annotated[
-        Path | None, typer.Option("--from", help="Folder that holds the data set's files; embedded sets need none.")
-    ] = None,
+    name: Annotated[str, typer.Argument(help="Name of a data card (fer data list), or of your own set with --layout.")],
+    source: o.Source = None,
     data_root: DataRoot = None,
-    allow_incomplete: Annotated[
-        bool, typer.Option("--allow-incomplete", help="Build although images are missing, surplus or unreadable.")
-    ] = False,
-    images: Annotated[int | None, typer.Option("--images", help="Embedded sets: number of images.")] = None,
-    subjects: Annotated[int | None, typer.Option("--subjects", help="Embedded sets: number of people.")] = None,
-    size: Annotated[int | None, typer.Option("--size", help="Embedded sets: side in pixels.")] = None,
-    difficulty: Annotated[
-        float | None, typer.Option("--difficulty", help="Embedded sets: 0 strong and clean to 1 weak and noisy.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Embedded sets: other people and pictures.")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: one per core]")] = None,
+    layout: o.OwnLayout = None,
+    subject: o.SubjectPattern = None,
+    allow_incomplete: o.AllowIncomplete = False,
+    drop_duplicates: o.DropDuplicates = False,
+    size: o.Size = None,
+    colour: o.Colour = None,
+    interpolation: o.Interpolation = None,
+    detect: o.Detect = None,
+    detector_model: o.DetectorModel = None,
+    margin: o.Margin = None,
+    align: o.Align = False,
+    no_face: o.NoFace = None,
+    images: o.Images = None,
+    subjects: o.Subjects = None,
+    difficulty: o.Difficulty = None,
+    seed: o.Seed = None,
+    jobs: o.Jobs = None,
 ) -> None:
     """Draw an embedded set, or check a source folder against its card and pack it for training."""
-    from fer_cli.data.build import build_set
+    from fer_cli.data.build import Choices
     from fer_cli.errors import DataError
 
     root = data_root_or_default(data_root)
-    asked = {"images": images, "subjects": subjects, "size": size, "difficulty": difficulty, "seed": seed}
-    changes = {key: value for key, value in asked.items() if value is not None}
+    drawn = given(images=images, subjects=subjects, difficulty=difficulty, seed=seed)
+    read = given(colour=colour, interpolation=interpolation, no_face=no_face)
+    faces = given(detect=detect, detector_model=detector_model, margin=margin, align=align or None)
+    own = given(layout=layout, subject=subject)
+    flags = given(allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None)
     if source is None:
-        if allow_incomplete:
-            raise DataError("--allow-incomplete goes with --from: an embedded set is always complete")
-        info = draw(name, root, changes, jobs)
+        for option in {**flags, **own, **read, **faces}:
+            raise DataError(f"--{option.replace('_', '-')} goes with --from; an embedded set is whole and needs none of it")
+        info = draw(name, root, drawn | given(size=size), jobs)
     else:
-        if changes:
-            raise DataError(f"--{next(iter(changes))} is for embedded sets; it does not go with --from")
-        info = build_set(name, source, root, allow_incomplete, lambda items, n: with_progress("decoding", items, n))
-    for label in info.classes:
-        typer.echo(f"{label:<12}{info.counts[label]:>8}")
-    typer.echo(f"{'all':<12}{info.kept:>8}")
-    say(f"in {info.found}, kept {info.kept}, unreadable {len(info.unreadable)}; {info.subjects} subjects")
-    for file in info.unreadable:
-        say(f"  left out, unreadable: {file}")
+        for option in drawn:
+            raise DataError(f"--{option} is for embedded sets; it does not go with --from")
+        choices = Choices(preparation(read | given(size=size), faces), drop_duplicates, jobs or thread_count())
+        info = pack(name, source, root, own, allow_incomplete, choices)
+    tell(info, root, data_root)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def preparation(read: dict[str, Any], faces: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options say of preparation; raises DataError for one that has no effect."""
+    from fer_cli.errors import DataError
+
+    if "detect" not in faces:
+        for option in [*faces, *(key for key in read if key == "no_face")]:
+            raise DataError(f"--{option.replace('_', '-')} has no effect without --detect centerface, lbp or yunet")
+        return read
+    crop = {"detector": faces["detect"]} | {key: faces[key] for key in ("margin", "align") if key in faces}
+    if "detector_model" in faces:
+        crop["model"] = str(faces["detector_model"])
+    return read | {"crop": crop}
+
+
+def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incomplete: bool, choices: Choices) -> SetInfo:
+    """Pack a source folder under a progress bar and return what was built."""
+    from fer_cli.data.build import build_own, build_set
+    from fer_cli.errors import DataError
+
+    def bar(items: Any, n: int) -> Any:
+        return with_progress(f"reading {name}", items, n)
+
+    if "layout" in own:
+        return build_own(name, source, own["layout"], own.get("subject"), root, allow_incomplete, choices, bar)
+    if own:
+        raise DataError("--subject goes with --layout folder; a card's importer knows where the subject's name stands")
+    return build_set(name, source, root, allow_incomplete, choices, bar)
+
+
+def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
+    """Print what was built: counts per class to stdout, the rest to stderr."""
+    from fer_cli.data.check import left_out_table
+
+    table = left_out_table(info)
+    print_table(list(table.columns), [[str(cell) for cell in row] for row in table.itertuples(index=False)])
+    total = table.iloc[-1]
+    if info.layout:
+        say(f"layout: {info.layout}")
+    say("; ".join([", ".join(f"{name} {total[name]}" for name in table.columns[1:]), f"{info.subjects} subjects"]))
+    if info.undetected:
+        say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")
+    for reason, files in info.skipped.items():
+        say(f"  skipped, {reason}: {len(files)}, e.g. {files[0]}" if files else f"  skipped, {reason}: 0")
+    for reason, gone in (("unreadable", info.unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
+        for file in gone[:20]:
+            say(f"  left out, {reason}: {file}")
+        if len(gone) > 20:
+            say(f"  left out, {reason}: and {len(gone) - 20} more, all in {root / info.name / 'left_out.csv'}")
     for difference in info.differences:
         say(f"  differs from the card: {difference}")
-    if source is not None and not info.differences:
+    if info.layout and not info.differences:
         say("counts agree with the card")
-    say(f"built {root / name}, fingerprint {info.fingerprint}")
+    say(f"built {root / info.name}, fingerprint {info.fingerprint}")
     place = f" --data-root {data_root}" if data_root else ""
-    say(f"next: fer data peek {name}{place} · fer ablate --study scn-cs --data {name}{place}")
-
-
-@data_app.command(epilog="Example: fer data peek synth-basic --out peek.png")
-def peek(
-    name: Annotated[str, typer.Argument(help="Name of a built data set.")],
-    out: Annotated[Path | None, typer.Option("--out", help="PNG to write. [default: NAME.png]")] = None,
-    columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
-    data_root: DataRoot = None,
-) -> None:
-    """Write a contact sheet: a row of images per class, each of another person where there are enough."""
-    from fer_cli.data.peek import contact_sheet
-
-    path = out or Path(f"{name}.png")
-    contact_sheet(data_root_or_default(data_root), name, path, columns)
-    typer.echo(str(path))
-    say(f"next: fer ablate --study scn-cs --data {name}")
+    say(f"next: fer data audit {info.name}{place} · fer data peek {info.name}{place}")
 
 
 def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> SetInfo:
@@ -104,3 +150,9 @@ def build_if_embedded(name: str, root: Path) -> None:
         return
     say(f"data set {name} is not built under {root}; drawing it")
     draw(name, root, {}, None)
+
+
+data_app.command(name="list", epilog="Example: fer data list")(list_sets)
+data_app.command(epilog="Example: fer data check ck48 --from ~/CK+48")(check)
+data_app.command(epilog="Example: fer data peek synth-basic --out peek.png")(peek)
+data_app.command(epilog="Example: fer data combine lab --of ck48,jaffe --map basic-7")(combine)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from fer_cli import __version__
-from fer_cli.data.cards import Card, load_card
+from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.decode import Preparation, decode_all, recorded_steps
 from fer_cli.data.importers import IMPORTERS
-from fer_cli.data.importers.found import Found
-from fer_cli.data.manifest import COLUMNS, SetInfo, fingerprint, write_set
+from fer_cli.data.importers.found import Found, Scan
+from fer_cli.data.manifest import COLUMNS, SetInfo, fingerprint, write_info, write_set
+from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
+from fer_cli.yamls import explain
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""
@@ -28,38 +30,48 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 ALLOW = "pass --allow-incomplete to build without them"
 
 
-def preprocessing_steps(card: Card) -> list[dict[str, Any]]:
-    """Return the recorded steps from a source file to a packed image."""
-    return [
-        {"step": "decode", "colour": "grey"},
-        {"step": "resize", "size": card.image_size, "interpolation": "area", "when": "the size differs"},
-    ]
+@dataclass(frozen=True)
+class Choices:
+    """What a user may choose when a set is built from files."""
+
+    preparation: dict[str, Any] = field(default_factory=dict)
+    """Settings of ``Preparation``; what is not given is the card's size, grey, whole images."""
+    drop_duplicates: bool = False
+    """Keep the first of files with identical content."""
+    threads: int | None = None
 
 
-def decode_grey(file: Path, size: int) -> tuple[np.ndarray | None, str]:
-    """Return a (size, size) uint8 grey image, or None where it cannot be decoded, and the file's sha256."""
-    content = file.read_bytes()
-    buffer = np.frombuffer(content, np.uint8)
-    try:
-        image = cv2.imdecode(buffer, cv2.IMREAD_GRAYSCALE) if len(buffer) else None
-    except cv2.error:
-        image = None
-    if image is not None and image.shape != (size, size):
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-    return image, hashlib.sha256(content).hexdigest()
+def scan_source(card: Card, source: Path) -> Scan:
+    """Return what the card's importer finds in ``source``.
+
+    Raises DataError for an embedded set, a card without importer, and a folder without images.
+    """
+    if card.embedded is not None:
+        raise DataError(f"data set '{card.name}' is drawn, not read from files; build it without --from")
+    if card.name not in IMPORTERS:
+        raise DataError(f"data set '{card.name}' has a card but no importer{nearest(card.name, IMPORTERS)}")
+    scan = IMPORTERS[card.name](source, card)
+    if not scan.found:
+        gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
+        raise DataError(f"{source}: no images in it; expected {scan.layout} with image files{gone}")
+    return scan
 
 
-def differences_from_card(card: Card, kept: list[Found]) -> list[str]:
+def differences_from_card(card: Card, scan: Scan, kept: list[Found]) -> list[str]:
     """Return how the kept images differ from what the card expects, a phrase each; empty when nothing differs."""
     counts = Counter(image.label for image in kept)
-    differences = [
-        f"{label} {counts[label]} (card: {expected})" for label, expected in card.counts.items() if counts[label] != expected
-    ]
+    expected = card.counts if scan.counts is None else scan.counts
+    differences = [f"{label} {counts[label]} (card: {n})" for label, n in expected.items() if counts[label] != n]
+    if scan.counts is not None:
+        return differences
+    for part, table in card.split_counts.items():
+        own = Counter(image.label for image in kept if image.split == part)
+        differences += [f"{part} {label} {own[label]} (card: {n})" for label, n in table.items() if own[label] != n]
     subjects = len({image.subject for image in kept})
-    if subjects != card.subjects:
+    if card.counts and card.subjects is not None and subjects != card.subjects:
         differences.append(f"subjects {subjects} (card: {card.subjects})")
     sequences = len({image.sequence for image in kept})
-    if card.sequences is not None and sequences != card.sequences:
+    if card.counts and card.sequences is not None and sequences != card.sequences:
         differences.append(f"sequences {sequences} (card: {card.sequences})")
     return differences
 
@@ -69,44 +81,166 @@ def build_set(
     source: Path,
     data_root: Path,
     allow_incomplete: bool = False,
+    choices: Choices = Choices(),
     progress: Progress = lambda items, _: items,
 ) -> SetInfo:
     """Build data set ``name`` from ``source`` into ``data_root`` and return what was built.
 
     Raises DataError, leaving nothing behind, when the card or importer is unknown, the folder holds no images or unknown
-    classes, and, unless ``allow_incomplete``, when images cannot be decoded or counts differ from the card's.
+    classes, and, unless ``allow_incomplete``, when images cannot be decoded or counts differ from the card's. An
+    interrupted build goes on where it stood.
     """
     card = load_card(name)
-    if card.embedded is not None:
-        raise DataError(f"data set '{name}' is drawn, not read from files; build it without --from")
-    if name not in IMPORTERS:
-        raise DataError(f"data set '{name}' has a card but no importer{nearest(name, IMPORTERS)}")
     source = source.expanduser().resolve()
-    found = IMPORTERS[name](source, card)
-    if not found:
-        raise DataError(f"{source}: no images in it; expected class folders {', '.join(card.folders)} with image files")
-    with ThreadPoolExecutor() as pool:
-        decoded = list(progress(pool.map(lambda image: decode_grey(image.file, card.image_size), found), len(found)))
-    pairs = [(f, image, sha) for f, (image, sha) in zip(found, decoded, strict=True) if image is not None]
-    lost = [f for f, (image, _) in zip(found, decoded, strict=True) if image is None]
-    unreadable = [str(f.file.relative_to(source)) for f in lost]
-    if unreadable and not allow_incomplete:
-        named = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
-        raise DataError(f"{len(unreadable)} of {len(found)} images in {source} cannot be read: {named}; {ALLOW}")
-    differences = differences_from_card(card, [f for f, _, _ in pairs])
-    if differences and not allow_incomplete:
-        raise DataError(f"{source} differs from the card of {name}: {', '.join(differences)}; {ALLOW}")
-    if not pairs:
-        raise DataError(f"{source}: none of {len(found)} images can be read")
-    images = np.stack([image for _, image, _ in pairs])
-    rows = [
-        (f.sample, f.file.relative_to(source).as_posix(), f.label, f.subject, f.sequence, f.frame, f.split, sha)
-        for f, _, sha in pairs
-    ]
-    manifest = pd.DataFrame(rows, columns=list(COLUMNS))
-    info = describe_set(card, manifest, images, preprocessing_steps(card), unreadable, differences)
-    place_set(data_root, info, manifest, images)
+    return build_scan(card, source, scan_source(card, source), data_root, allow_incomplete, choices, progress)
+
+
+def build_scan(
+    card: Card,
+    source: Path,
+    scan: Scan,
+    data_root: Path,
+    allow_incomplete: bool = False,
+    choices: Choices = Choices(),
+    progress: Progress = lambda items, _: items,
+) -> SetInfo:
+    """Pack what was found in ``source`` as data set ``card.name``; see ``build_set``."""
+    how = preparation_of(card, choices)
+    tail = (how.size, how.size) if how.colour == "grey" else (how.size, how.size, 3)
+    about = {"name": card.name, "card": card.version, "fer": __version__, "how": how.model_dump()}
+    about |= {"duplicates": choices.drop_duplicates}
+    with draft_folder(data_root, card.name) as draft:
+        pack = Pack(draft, tail, job_digest(scan.found, source, about))
+        rest = scan.found[len(pack.rows) :]
+        decoded = decode_all(rest, how, choices.threads or os.cpu_count() or 1)
+        for _ in progress(pack.add(decoded, choices.drop_duplicates), len(rest)):
+            pass
+        check_whole(card, scan, source, pack.rows, allow_incomplete)
+        images = pack.finish()
+        manifest = manifest_of(scan.found, pack.rows, source, how.crop is not None)
+        steps = recorded_steps(how, {cut for status, _, _, cut in pack.rows if status == "kept"})
+        gone = left_out(scan, pack.rows, source)
+        info = described(card, scan, manifest, images, steps, gone)
+        gone.to_csv(draft / "left_out.csv", index=False)
+        write_info(draft, info, manifest)
+        move_into_place(draft, data_root / card.name)
     return info
+
+
+def build_own(
+    name: str,
+    source: Path,
+    layout: str,
+    subject: str | None,
+    data_root: Path,
+    allow_incomplete: bool = False,
+    choices: Choices = Choices(),
+    progress: Progress = lambda items, _: items,
+) -> SetInfo:
+    """Build a user's own data as set ``name``: ``layout`` is "folder" or "csv"; ``subject``: pattern on each file's path.
+
+    Raises DataError for an unknown layout, a name that a card has, and as ``build_set`` does.
+    """
+    from fer_cli.data.importers.folder import card_from_folder, scan_folder
+    from fer_cli.data.importers.table import card_from_table, scan_table
+
+    if name in card_names():
+        raise DataError(f"{name}: has a card; build it without --layout, or choose another name")
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
+    source = source.expanduser().resolve()
+    if layout == "folder":
+        card = card_from_folder(name, source)
+        scan = scan_folder(source, card, subject)
+    elif layout == "csv":
+        if subject is not None:
+            raise DataError("--subject goes with --layout folder; a table has a column 'subject'")
+        card = card_from_table(name, source)
+        scan = scan_table(source, card)
+        source = source.parent if source.is_file() else source
+    else:
+        raise DataError(f"--layout {layout}: no such layout{nearest(layout, ('folder', 'csv'))}")
+    if not scan.found:
+        raise DataError(f"{source}: no images in it")
+    return build_scan(card, source, scan, data_root, allow_incomplete, choices, progress)
+
+
+def preparation_of(card: Card, choices: Choices) -> Preparation:
+    """Return how images are prepared; raises DataError naming a wrong option."""
+    try:
+        return Preparation.model_validate({"size": card.image_size} | choices.preparation)
+    except ValidationError as error:
+        raise DataError(f"--{explain(error, Preparation)}") from None
+
+
+def check_whole(card: Card, scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:
+    """Raise DataError where images are unreadable or differ from the card, unless that is allowed, or none is left."""
+    kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
+    unreadable = [named(image, source) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"]
+    if unreadable and not allowed:
+        first = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
+        raise DataError(f"{len(unreadable)} of {len(scan.found)} images in {source} cannot be read: {first}; {ALLOW}")
+    left = {row[0] for row in rows} & {"no face", "duplicate"}
+    differences = [] if left else differences_from_card(card, scan, kept)
+    if differences and not allowed:
+        raise DataError(f"{source} differs from the card of {card.name}: {', '.join(differences)}; {ALLOW}")
+    if not kept:
+        raise DataError(f"{source}: none of {len(scan.found)} images can be used ({counted(rows)})")
+
+
+def counted(rows: list[Row]) -> str:
+    """Return how many images became what, in words."""
+    return ", ".join(f"{n} {status}" for status, n in Counter(row[0] for row in rows).items())
+
+
+def named(image: Found, source: Path) -> str:
+    """Return how an image is named to the user: its path below the source, with the sample where a file holds several."""
+    path = path_below(image, source)
+    return path if image.pixels is None and image.moment is None else f"{path} [{image.sample}]"
+
+
+def path_below(image: Found, source: Path) -> str:
+    """Return the path of an image's file below the source; the file's own name where the source is that file."""
+    return image.file.name if image.file == source else image.file.relative_to(source).as_posix()
+
+
+def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) -> pd.DataFrame:
+    """Return the manifest of kept images; with ``faces`` it says of each whether a face was detected in it."""
+    kept = [(f, row) for f, row in zip(found, rows, strict=True) if row[0] == "kept"]
+    cells = [
+        (f.sample, named(f, source).split(" [")[0], f.label, f.subject, f.sequence, f.frame, f.split, row[1])
+        for f, row in kept
+    ]
+    manifest = pd.DataFrame(cells, columns=list(COLUMNS))
+    return manifest.assign(face=[bool(row[2]) for _, row in kept]) if faces else manifest
+
+
+def left_out(scan: Scan, rows: list[Row], source: Path) -> pd.DataFrame:
+    """Return every image that was found and not kept: file, label, reason."""
+    gone = [(named(f, source), f.label, row[0]) for f, row in zip(scan.found, rows, strict=True) if row[0] != "kept"]
+    return pd.DataFrame(gone, columns=["file", "label", "reason"])
+
+
+def described(
+    card: Card, scan: Scan, manifest: pd.DataFrame, images: np.ndarray, steps: list[dict[str, Any]], gone: pd.DataFrame
+) -> SetInfo:
+    """Return what ``set.json`` says of a set built from files."""
+    files = {reason: rows["file"].tolist() for reason, rows in gone.groupby("reason")}
+    kept = set(manifest["sample"])
+    info = describe_set(card, manifest, images, steps)
+    return info.model_copy(
+        update={
+            "layout": scan.layout,
+            "found": len(manifest) + len(gone),
+            "unreadable": files.get("unreadable", []),
+            "no_face": files.get("no face", []),
+            "duplicates": files.get("duplicate", []),
+            "skipped": scan.skipped,
+            "differences": differences_from_card(card, scan, [image for image in scan.found if image.sample in kept]),
+            "left_out": {reason: rows["label"].value_counts().to_dict() for reason, rows in gone.groupby("reason")},
+            "undetected": int((~manifest["face"]).sum()) if "face" in manifest else None,
+        }
+    )
 
 
 def describe_set(
@@ -114,11 +248,9 @@ def describe_set(
     manifest: pd.DataFrame,
     images: np.ndarray,
     steps: list[dict[str, Any]],
-    unreadable: list[str] | None = None,
-    differences: list[str] | None = None,
     embedded: dict[str, Any] | None = None,
 ) -> SetInfo:
-    """Return what ``set.json`` says of images (N, S, S) and their manifest."""
+    """Return what ``set.json`` says of images (N, S, S[, 3]) and their manifest, all of which were kept."""
     counts = Counter(manifest["label"])
     return SetInfo(
         name=card.name,
@@ -127,13 +259,13 @@ def describe_set(
         licence=card.licence,
         classes=card.classes,
         counts={label: counts[label] for label in card.classes},
-        subjects=manifest["subject"].nunique(),
-        image_size=images.shape[-1],
+        subjects=manifest.loc[manifest["subject"] != "", "subject"].nunique(),
+        image_size=images.shape[1],
         preprocessing=steps,
-        found=len(manifest) + len(unreadable or []),
+        found=len(manifest),
         kept=len(manifest),
-        unreadable=unreadable or [],
-        differences=differences or [],
+        unreadable=[],
+        differences=[],
         fingerprint=fingerprint(manifest, images, steps),
         fer_version=__version__,
         embedded=embedded,
@@ -143,18 +275,21 @@ def describe_set(
 def place_set(
     data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray, truth: pd.DataFrame | None = None
 ) -> None:
-    """Write the set under a temporary name and move it into place; an older build is replaced only at the end.
+    """Write a set that is whole in memory under a temporary name and move it into place.
 
     ``truth``: what is known of every drawn image, kept beside the set as ``truth.parquet``.
     """
-    data_root.mkdir(parents=True, exist_ok=True)
-    draft = data_root / f".{info.name}.{os.getpid()}.tmp"
-    final, old = data_root / info.name, data_root / f".{info.name}.{os.getpid()}.old"
-    try:
-        draft.mkdir()
+    with draft_folder(data_root, info.name) as draft:
         write_set(draft, info, manifest, images)
         if truth is not None:
             truth.to_parquet(draft / "truth.parquet", index=False)
+        move_into_place(draft, data_root / info.name)
+
+
+def move_into_place(draft: Path, final: Path) -> None:
+    """Give a finished draft its final name; an older build is replaced only now, and comes back if that fails."""
+    old = final.with_name(f".{final.name}.{os.getpid()}.old")
+    try:
         if final.exists():
             final.rename(old)
         draft.rename(final)
@@ -163,5 +298,4 @@ def place_set(
             old.rename(final)
         raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

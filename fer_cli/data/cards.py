@@ -51,6 +51,16 @@ class Embedded(Section):
     """Class -> share of the images; empty: equal shares."""
 
 
+class Reference(Section):
+    """A published result on the data set; never ours."""
+
+    method: str
+    accuracy: float = Field(ge=0, le=1)
+    protocol: str
+    """What was trained on and tested on; ``not stated`` where the source does not say."""
+    source: str
+
+
 class Card(Section):
     """The machine-read part of a data card."""
 
@@ -63,20 +73,30 @@ class Card(Section):
     """How a reader obtains the data."""
     redistributable: bool
     classes: list[str]
-    """Label names in code order."""
+    """Our label names, in our order; the data set's own order is that of ``codes``."""
     folders: dict[str, str] = {}
-    """The data set's own class folder -> our label name."""
+    """The data set's own word for a class (folder, file-name code or table cell) -> our label name."""
+    codes: dict[str, str] = {}
+    """The data set's own number for a class -> our label name; the only place that says what a number means."""
+    ignored: dict[str, str] = {}
+    """Words and numbers that stand for no expression (non-face, unknown) -> why they are left out."""
     counts: dict[str, int] = {}
-    """Images per label name."""
+    """Images per label name; empty where no count is known or it depends on how clips are sampled."""
+    split_counts: dict[str, dict[str, int]] = {}
+    """Official part -> images per label name."""
+    layouts: list[str] = []
+    """What the importer accepts, the official layout first."""
     embedded: Embedded | None = None
     """Of a set that the suite draws itself: how; such a set has neither folders nor fixed counts."""
-    subjects: int = Field(ge=1)
+    subjects: int | None = Field(None, ge=1)
+    """People; none where the data set does not tell who is who."""
     sequences: int | None = Field(None, ge=1)
     image_size: int = Field(ge=8)
     """Side in pixels of the packed images."""
     colour: str
     protocol: str
     defects: list[str] = []
+    references: list[Reference] = []
     citation: str
 
     @model_validator(mode="after")
@@ -88,11 +108,30 @@ class Card(Section):
             if self.folders or self.counts:
                 raise ValueError("embedded: a drawn set has neither folders nor counts")
             return self
-        if set(self.counts) != set(self.classes):
-            raise ValueError("counts: one number per class is needed")
-        if unknown := sorted(set(self.folders.values()) - set(self.classes)):
-            raise ValueError(f"folders: {', '.join(unknown)} is not in classes")
+        for where, table in [("counts", self.counts), *((f"split_counts.{k}", v) for k, v in self.split_counts.items())]:
+            if table and set(table) != set(self.classes):
+                raise ValueError(f"{where}: one number per class is needed")
+        for where, names in (("folders", self.folders), ("codes", self.codes)):
+            if unknown := sorted(set(names.values()) - set(self.classes)):
+                raise ValueError(f"{where}: {', '.join(unknown)} is not in classes")
+        if self.counts and self.split_counts:
+            sums = {c: sum(table[c] for table in self.split_counts.values()) for c in self.classes}
+            if sums != self.counts:
+                raise ValueError(f"split_counts: sum to {sums}, counts say {self.counts}")
         return self
+
+    def label(self, word: str, where: str) -> str | None:
+        """Return our label for the data set's own word or number, None for one it ignores.
+
+        Raises DataError naming ``where`` it stands for a word that the card does not know.
+        """
+        own = {name.lower(): label for name, label in (self.folders | self.codes).items()}
+        key = word.strip().lower()
+        if key in own:
+            return own[key]
+        if key in {name.lower() for name in self.ignored}:
+            return None
+        raise DataError(f"{where}: class '{word}' is unknown to the card of {self.name}{nearest(key, own)}")
 
 
 def card_names() -> list[str]:

@@ -1,7 +1,8 @@
 """A built data set on disk: ``manifest.parquet``, ``images.npy`` and ``set.json`` in ``<data root>/<name>/``.
 
 The manifest has one row per image, in the order of the packed array: sample, file, label (a name), subject, sequence,
-frame, split (official part or "none"), sha256 of the source file. The fingerprint covers both, and the preprocessing.
+frame, split (official part or "none"), sha256 of the source file; where faces were looked for, a last column says whether
+one was found. The fingerprint covers the first eight, every pixel and the preprocessing.
 """
 
 from __future__ import annotations
@@ -47,6 +48,22 @@ class SetInfo(Section):
     fer_version: str
     embedded: dict[str, Any] | None = None
     """Options of a set the suite drew itself."""
+    layout: str = ""
+    """Which of the known layouts the source had."""
+    no_face: list[str] = []
+    """Source files left out because no face was detected."""
+    duplicates: list[str] = []
+    """Source files left out because an identical one was kept."""
+    left_out: dict[str, dict[str, int]] = {}
+    """Reason -> label -> images of that label that were found and not kept."""
+    skipped: dict[str, list[str]] = {}
+    """Reason -> files that belong to the data set but are no labelled image."""
+    undetected: int | None = None
+    """Images kept although no face was detected in them; None where none was looked for."""
+    parts: dict[str, str] = {}
+    """Of a combined set: name -> fingerprint of each set it was made from."""
+    dropped: dict[str, int] = {}
+    """Of a combined set: ``set: label`` -> images whose class is not in the common map."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +73,7 @@ class FaceSet:
     info: SetInfo
     manifest: pd.DataFrame
     images: np.ndarray
-    """(N, S, S) uint8, memory-mapped."""
+    """(N, S, S) grey or (N, S, S, 3) RGB, uint8, memory-mapped."""
 
     def of_classes(self, classes: list[str]) -> FaceSet:
         """Return the images of ``classes`` alone, in that class order; raises DataError for a class the set lacks."""
@@ -80,15 +97,31 @@ def fingerprint(manifest: pd.DataFrame, images: np.ndarray, preprocessing: list[
     for column in COLUMNS:
         digest.update("\x1f".join([column, *manifest[column].astype(str)]).encode() + b"\x1e")
     digest.update(f"{images.shape}{images.dtype}".encode())
-    digest.update(np.ascontiguousarray(images).data)
+    if isinstance(images, np.memmap):  # read, not mapped: the pages of a large set would count as this process's memory
+        with Path(str(images.filename)).open("rb") as stream:
+            stream.seek(images.offset)
+            while block := stream.read(2**22):
+                digest.update(block)
+    else:
+        digest.update(np.ascontiguousarray(images).data)
     return digest.hexdigest()[:16]
 
 
 def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> None:
     """Write the three files into an existing, empty folder."""
     np.save(folder / "images.npy", images, allow_pickle=False)
+    write_info(folder, info, manifest)
+
+
+def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> None:
+    """Write manifest and ``set.json`` beside an array that is already there."""
     manifest.to_parquet(folder / "manifest.parquet", index=False)
     (folder / "set.json").write_text(json.dumps(info.model_dump(), indent=1) + "\n", encoding="utf-8")
+
+
+def built_names(data_root: Path) -> list[str]:
+    """Return the names of all sets built under ``data_root``."""
+    return sorted(path.parent.name for path in data_root.glob("*/set.json") if not path.parent.name.startswith("."))
 
 
 def how_to_build(name: str) -> str:

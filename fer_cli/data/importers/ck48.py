@@ -10,24 +10,29 @@ import re
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import Found, class_folders, image_files
+from fer_cli.data.importers.found import Found, Scan, class_folders, first_layout, image_files
 from fer_cli.errors import DataError
 
 NAME = re.compile(r"(?P<subject>S\d{3})_(?P<sequence>\d{3})_(?P<frame>\d{8})", re.IGNORECASE)
 
 
-def scan_ck48(source: Path, card: Card) -> list[Found]:
+def scan_ck48(source: Path, card: Card) -> Scan:
     """Return every image under ``source``; raises DataError on a file name of another pattern or an image seen twice."""
-    found: dict[str, Found] = {}
-    for folder, label in class_folders(source, card).items():
+    return first_layout(source, card, {f"class folders {', '.join(card.folders)}": by_class})
+
+
+def by_class(source: Path, card: Card) -> Scan | None:
+    """Return ``<class>/S010_004_00000017.png``."""
+    folders = class_folders(source, card)
+    if folders is None:
+        return None
+    found = []
+    for folder, label in folders.items():
         for file in image_files(folder):
             match = NAME.fullmatch(file.stem)
             if match is None:
                 raise DataError(f"{file}: not a CK+48 file name; expected <subject>_<sequence>_<frame>.png")
-            sample = file.stem.upper()
-            if sample in found:
-                raise DataError(f"{file}: the same image also stands at {found[sample].file}; keep one of the two")
             subject = match["subject"].upper()
             sequence = f"{subject}_{match['sequence']}"
-            found[sample] = Found(sample, file, label, subject, sequence, int(match["frame"]))
-    return [found[sample] for sample in sorted(found)]
+            found.append(Found(file.stem.upper(), file, label, subject, sequence, int(match["frame"])))
+    return Scan("class folders", found)

@@ -1,61 +1,269 @@
-"""What an importer finds: one record per image file, before anything is decoded."""
+"""What an importer finds, before anything is decoded, and the tools by which layouts are read from a disk.
+
+Nothing here trusts a path that stands in a file: ``inside`` refuses those that leave the source folder, and ``files_below``
+follows no link that leads out of it or back to a folder it has seen.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.errors import DataError, nearest
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".mpg", ".mpeg"}
+JUNK = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
+"""Beginnings of names that are never data: hidden and AppleDouble files, archives' and systems' leavings."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the source image."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One image file: where it is, and what its name and folder say of it."""
+    """One image: where it is, and what its name, folder or table row say of it."""
 
     sample: str
     """Unique id within the data set."""
     file: Path
-    """Absolute path."""
+    """Absolute path of the image, the video, or the table whose row holds the pixels."""
     label: str
     subject: str
+    """Empty where the layout does not tell who it is."""
     sequence: str
+    """Clip or sequence; empty where there is none."""
     frame: int
     split: str = "none"
     """Official part, where the data set has one."""
+    box: Box | None = None
+    """The face, where the data set says where it is."""
+    pixels: bytes | None = None
+    """Grey pixels of a square image, row by row, where they stand in a table instead of a file."""
+    moment: int | None = None
+    """Frame number to take from a video file, from 0."""
 
 
-def class_folders(source: Path, card: Card) -> dict[Path, str]:
-    """Return the class folders under ``source`` (or under its only known parent folder) with their label names.
+@dataclass(frozen=True)
+class Scan:
+    """Everything an importer says of a source folder."""
 
-    Raises DataError when the folder is missing, holds no class folder, or holds one the card does not know.
-    """
-    if not source.is_dir():
-        raise DataError(f"{source}: no such folder; --from takes the folder that holds {', '.join(card.folders)}")
-    known = {folder.lower(): label for folder, label in card.folders.items()}
-    for root in [source, *visible_folders(source)]:
-        folders = visible_folders(root)
-        if not any(folder.name.lower() in known for folder in folders):
-            continue
-        for folder in folders:
-            if folder.name.lower() not in known:
-                hint = nearest(folder.name.lower(), known)
-                raise DataError(f"{folder}: class folder unknown to the card of {card.name}{hint}")
-        return {folder: known[folder.name.lower()] for folder in folders}
-    raise DataError(f"{source}: no class folder of {card.name} in it; looked for {', '.join(card.folders)}")
+    layout: str
+    """Which of the known layouts it is, in words."""
+    found: list[Found]
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    """Reason -> files that belong to the data set but are no labelled image (averages, unlabelled sequences, ...)."""
+    counts: dict[str, int] | None = None
+    """Images per label in this layout, where it differs from the card's; empty: not known."""
+
+
+Layout = Callable[[Path, Card], Scan | None]
+"""Returns None where the folder is not of its kind; raises DataError where it is, but something in it is wrong."""
+
+
+def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
+    """Return the scan of the first layout that knows the folder; raises DataError that lists what was looked for."""
+    if not source.exists():
+        raise DataError(f"{source}: no such folder; --from takes {card.name} as {' or '.join(layouts)}")
+    for layout in layouts.values():
+        scan = layout(source, card)
+        if scan is not None:
+            return unique(scan)
+    raise DataError(f"{source}: no {card.name} in it; looked for {'; '.join(layouts)}")
+
+
+def unique(scan: Scan) -> Scan:
+    """Return the scan in sample order; raises DataError where two files claim to be the same sample."""
+    seen: dict[str, Found] = {}
+    for image in scan.found:
+        if image.sample in seen:
+            raise DataError(f"{image.file}: the same image also stands at {seen[image.sample].file}; keep one of the two")
+        seen[image.sample] = image
+    return Scan(scan.layout, [seen[sample] for sample in sorted(seen)], scan.skipped, scan.counts)
+
+
+def is_junk(name: str) -> bool:
+    """Return whether a file or folder of this name is never data."""
+    return name.startswith(JUNK)
 
 
 def visible_folders(root: Path) -> list[Path]:
     """Return the sub-folders of ``root`` in name order, hidden ones left out."""
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    return sorted(path for path in root.iterdir() if path.is_dir() and not is_junk(path.name))
 
 
-def image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
     """Return the image files directly in ``folder`` in name order, AppleDouble and other hidden files left out."""
     return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_junk(path.name) and path.is_file()
     )
+
+
+def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> Iterator[Path]:
+    """Yield files of these suffixes anywhere under ``root``, in order; links out of it and loops are not followed."""
+    home = root.resolve()
+    seen: set[Path] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen or not real.is_relative_to(home):
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_junk(name))
+        for name in sorted(files):
+            if Path(name).suffix.lower() in suffixes and not is_junk(name):
+                yield Path(folder) / name
+
+
+def folder_named(root: Path, *names: str, depth: int = 2) -> Path | None:
+    """Return ``root`` itself, or a folder up to ``depth`` below it, of one of these names (any case); None without one.
+
+    Raises DataError when two folders at the same depth fit: two copies of a data set lie there.
+    """
+    wanted = {name.lower() for name in names}
+    level = [root]
+    for _ in range(depth + 1):
+        fits = [folder for folder in level if folder.name.lower() in wanted]
+        if len(fits) > 1:
+            raise DataError(f"{root}: holds both {fits[0]} and {fits[1]}; give --from one of them")
+        if fits:
+            return fits[0]
+        level = [below for folder in level for below in visible_folders(folder)]
+    return None
+
+
+def file_named(root: Path, *names: str, depth: int = 2) -> Path | None:
+    """Return the file of one of these names (any case), or ``root`` if it is that file, nearest to ``root``; else None."""
+    wanted = {name.lower() for name in names}
+    if root.is_file():
+        return root if root.name.lower() in wanted else None
+    level = [root]
+    for _ in range(depth + 1):
+        fits = sorted(p for folder in level for p in folder.iterdir() if p.is_file() and p.name.lower() in wanted)
+        if fits:
+            return fits[0]
+        level = [below for folder in level for below in visible_folders(folder)]
+    return None
+
+
+def class_folders(source: Path, card: Card, names: dict[str, str] | None = None, depth: int = 1) -> dict[Path, str] | None:
+    """Return class folders in ``source``, or up to ``depth`` below it, with their labels; None where there are none.
+
+    ``names``: folder name (any case) -> label; the card's folders by default. Raises DataError for a sibling folder that
+    no label is known for, and for two sets of class folders at the same depth.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source}: no such folder; --from takes the folder that holds {', '.join(names or card.folders)}")
+    known = {folder.lower(): label for folder, label in (names or card.folders).items()}
+    level = [source]
+    for _ in range(depth + 1):
+        homes = [root for root in level if any(f.name.lower() in known for f in visible_folders(root))]
+        if len(homes) > 1:
+            raise DataError(f"{source}: class folders in both {homes[0]} and {homes[1]}; give --from one of them")
+        if homes:
+            folders = visible_folders(homes[0])
+            for folder in folders:
+                if folder.name.lower() not in known:
+                    hint = nearest(folder.name.lower(), known)
+                    raise DataError(f"{folder}: class folder unknown to the card of {card.name}{hint}")
+            return {folder: known[folder.name.lower()] for folder in folders}
+        level = [below for root in level for below in visible_folders(root)]
+    return None
+
+
+def inside(root: Path, relative: str, where: str) -> Path:
+    """Return ``root / relative``; raises DataError naming ``where`` it stands if that path leaves ``root``."""
+    text = relative.strip().replace("\\", "/")
+    path = root / text
+    if not text or "\0" in text or Path(text).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{where}: path '{relative}' leads out of {root}; only files below it are read")
+    return path
+
+
+def read_rows(path: Path, needs: tuple[str, ...], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a table with a header line; names and cells are stripped of blanks, a BOM is skipped.
+
+    Raises DataError when the file is not text, a needed column is missing, or a row is shorter than the header.
+    """
+    csv.field_size_limit(16_000_000)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
+            header = [name.strip() for name in next(reader, [])]
+            if missing := [name for name in needs if name not in header]:
+                raise DataError(f"{path}: no column '{missing[0]}'; its first line names {', '.join(header) or 'nothing'}")
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) < len(header):
+                    short = f"{len(cells)} cells, the first line {len(header)}"
+                    raise DataError(f"{path}, line {reader.line_num}: has {short}; is the file whole?")
+                yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a text table ({error})") from None
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, words) of a text file without header; empty lines are passed over, a last newline may lack."""
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+            if words := line.split():
+                yield number, words
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a text file") from None
+
+
+def below(source: Path, file: Path) -> str:
+    """Return how a file is named in ``Scan.skipped``: its path below ``source``."""
+    return file.relative_to(source).as_posix() if source.is_dir() else file.name
+
+
+def with_leftovers(source: Path, scan: Scan, reason: str, suffixes: set[str] = IMAGE_SUFFIXES) -> Scan:
+    """Return the scan with the files of these suffixes under ``source`` that it does not name put under ``skipped[reason]``.
+
+    So no picture is passed over in silence, wherever in the source folder it lies.
+    """
+    if not source.is_dir():
+        return scan
+    named = {below(source, image.file) for image in scan.found} | {name for names in scan.skipped.values() for name in names}
+    rest = [name for file in files_below(source, suffixes) if (name := below(source, file)) not in named]
+    return replace(scan, skipped=scan.skipped | {reason: [*scan.skipped.get(reason, []), *rest]}) if rest else scan
+
+
+def grey_pixels(cell: str, where: str) -> bytes:
+    """Return the grey values of a table cell, blank-separated integers of a square image; raises DataError for others."""
+    try:
+        pixels = bytes(int(value) for value in cell.split())
+    except ValueError:
+        raise DataError(f"{where}: pixels are whole numbers from 0 to 255 with blanks between them") from None
+    side = round(len(pixels) ** 0.5)
+    if not pixels or side * side != len(pixels):
+        raise DataError(f"{where}: {len(pixels)} pixels make no square image; is the file whole?")
+    return pixels
+
+
+def table_with(source: Path, columns: tuple[str, ...], depth: int = 1) -> Path | None:
+    """Return the csv file whose first line names ``columns``: ``source`` itself, or the only one in it or ``depth`` below.
+
+    Raises DataError when two files fit: they may be two parts or two copies.
+    """
+    level = [source] if source.is_dir() else []
+    tables = [] if level else [source]
+    for _ in range(depth + 1):
+        tables += [p for folder in level for p in sorted(folder.iterdir()) if p.is_file() and not is_junk(p.name)]
+        level = [inner for folder in level for inner in visible_folders(folder)]
+    fits = []
+    for table in tables:
+        if table.suffix.lower() == ".csv":
+            with table.open(encoding="utf-8-sig", errors="replace") as stream:
+                # A header is short; the limit keeps a binary file without line ends from being read whole.
+                header = [name.strip().strip('"') for name in stream.readline(4096).split(",")]
+            if all(column in header for column in columns):
+                fits.append(table)
+    if len(fits) > 1:
+        raise DataError(f"{source}: both {fits[0].name} and {fits[1].name} hold {', '.join(columns)}; give --from one of them")
+    return fits[0] if fits else None

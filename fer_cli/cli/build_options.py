@@ -1,0 +1,61 @@
+"""The options of ``fer data build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OWN = "Your own data"
+FACES = "Finding faces"
+EMBEDDED = "Embedded sets"
+
+Source = Annotated[
+    Path | None, typer.Option("--from", help="Folder (or table) that holds the data set; embedded sets need none.")
+]
+AllowIncomplete = Annotated[
+    bool, typer.Option("--allow-incomplete", help="Build although images are missing, surplus or unreadable.")
+]
+DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep the first of files with identical content.")]
+Size = Annotated[int | None, typer.Option("--size", help="Side of the packed images in pixels. [default: the card's]")]
+Colour = Annotated[str | None, typer.Option("--colour", help="grey or rgb. [default: grey]")]
+Interpolation = Annotated[
+    str | None, typer.Option("--interpolation", help="area, linear, cubic or lanczos. [default: area]")
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes or threads. [default: one per core]")]
+
+OwnLayout = Annotated[
+    str | None,
+    typer.Option("--layout", help="folder (a folder per class) or csv (a table of files).", rich_help_panel=OWN),
+]
+SubjectPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--subject", help="Regular expression with a group (?P<subject>...), searched in each path.", rich_help_panel=OWN
+    ),
+]
+
+Detect = Annotated[
+    str | None, typer.Option("--detect", help="centerface, lbp or yunet: find the face, cut it.", rich_help_panel=FACES)
+]
+DetectorModel = Annotated[
+    Path | None, typer.Option("--detector-model", help="ONNX file of the yunet detector.", rich_help_panel=FACES)
+]
+Margin = Annotated[float | None, typer.Option("--margin", help="Room around the face, in its sides.", rich_help_panel=FACES)]
+Align = Annotated[
+    bool, typer.Option("--align", help="Turn and scale faces so that eyes and mouth come to rest.", rich_help_panel=FACES)
+]
+NoFace = Annotated[
+    str | None,
+    typer.Option(
+        "--no-face", help="keep images without a face, marked, or drop and list them. [default: keep]", rich_help_panel=FACES
+    ),
+]
+
+Images = Annotated[int | None, typer.Option("--images", help="Number of images.", rich_help_panel=EMBEDDED)]
+Subjects = Annotated[int | None, typer.Option("--subjects", help="Number of people.", rich_help_panel=EMBEDDED)]
+Difficulty = Annotated[
+    float | None, typer.Option("--difficulty", help="0 strong and clean to 1 weak and noisy.", rich_help_panel=EMBEDDED)
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Other people and pictures.", rich_help_panel=EMBEDDED)]

@@ -1,0 +1,97 @@
+"""``fer data list``, ``check``, ``peek`` and ``combine``: what there is, whether it is right, what it looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_cli.cli.options import DataRoot, data_root_or_default
+from fer_cli.cli.screen import print_table, say, with_progress
+
+
+def list_sets(data_root: DataRoot = None) -> None:
+    """List every data set there is a card for, and every set built under the data root."""
+    from fer_cli.data.cards import card_names, load_card
+    from fer_cli.data.manifest import built_names, load_info
+
+    root = data_root_or_default(data_root)
+    built = built_names(root)
+    rows = []
+    for name in [*card_names(), *(name for name in built if name not in card_names())]:
+        info = load_info(root, name) if name in built else None
+        card = load_card(name) if name in card_names() else None
+        images = f"{info.kept} images, {info.fingerprint}" if info else "not built"
+        title = card.title if card else info.title if info else ""
+        licence = card.licence if card else info.licence if info else "unknown"
+        kind = "embedded" if card and card.embedded else "real" if card else "own"
+        rows.append([name, kind, images, title, licence])
+    print_table(["name", "kind", "built", "what it is", "licence"], rows)
+    say(f"data root: {root}")
+    say("next: fer data build NAME (embedded) · fer data build NAME --from FOLDER (real)")
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="Name of a built data set.")],
+    source: Annotated[Path | None, typer.Option("--from", help="Compare with this source folder too, file by file.")] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Compare a built set with its card, with what was built, and with its source; exit 1 if anything differs."""
+    from fer_cli.data.check import check_set
+
+    checked = check_set(
+        data_root_or_default(data_root), name, source, lambda items, n: with_progress("comparing files", items, n)
+    )
+    rows = [
+        [c.split, c.label, str(c.images), "-" if c.card is None else str(c.card), "" if c.agrees else "differs"]
+        for c in checked.counts
+    ]
+    print_table(["split", "class", "images", "card", ""], rows)
+    say(f"{checked.info.title}; fingerprint {checked.info.fingerprint}; counts compared with {checked.against}")
+    for problem in checked.problems:
+        say(f"  {problem}")
+    if checked.problems or not all(c.agrees for c in checked.counts):
+        say(f"next: mend the source, then fer data build {name} --from FOLDER")
+        raise typer.Exit(1)
+    say(f"everything agrees; next: fer data audit {name}")
+
+
+def peek(
+    name: Annotated[str, typer.Argument(help="Name of a built data set.")],
+    out: Annotated[Path | None, typer.Option("--out", help="PNG to write. [default: NAME.png]")] = None,
+    columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
+    data_root: DataRoot = None,
+) -> None:
+    """Write a contact sheet: a row of images per class, each of another person where there are enough."""
+    from fer_cli.data.peek import contact_sheet
+
+    path = out or Path(f"{name}.png")
+    contact_sheet(data_root_or_default(data_root), name, path, columns)
+    typer.echo(str(path))
+    place = f" --data-root {data_root}" if data_root else ""
+    say(f"next: fer ablate --study scn-cs --data {name}{place}")
+
+
+def combine(
+    name: Annotated[str, typer.Argument(help="Name of the new set.")],
+    of: Annotated[str, typer.Option("--of", help="Built sets, separated by commas.")],
+    label_map: Annotated[str, typer.Option("--map", help="Common classes: basic-6, basic-7, basic-8 or learning-6.")],
+    size: Annotated[
+        int | None, typer.Option("--size", min=8, max=1024, help="Side in pixels. [default: the smallest]")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Make one set of several, through a named map of classes; what it leaves out is counted."""
+    from fer_cli.data.combine import combine_sets
+
+    root = data_root_or_default(data_root)
+    info = combine_sets(name, [part.strip() for part in of.split(",") if part.strip()], label_map, root, size)
+    print_table(
+        ["class", "images"], [[label, str(info.counts[label])] for label in info.classes] + [["all", str(info.kept)]]
+    )
+    for label, count in info.dropped.items():
+        say(f"  left out, not in {label_map}: {label} {count}")
+    say(f"built {root / name}, {info.subjects} subjects, fingerprint {info.fingerprint}")
+    place = f" --data-root {data_root}" if data_root else ""
+    say(f"next: fer data audit {name}{place} · fer ablate --study scn-cs --data {name}{place}")

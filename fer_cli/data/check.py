@@ -1,0 +1,119 @@
+"""Whether a built set is what its card says, what was built, and still what its source holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fer_cli.data.build import scan_source
+from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.manifest import FaceSet, SetInfo, fingerprint, load_set
+from fer_cli.errors import DataError
+
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Count:
+    """Images of one class in one official part, beside the card's number."""
+
+    split: str
+    label: str
+    images: int
+    card: int | None
+    """None where the card gives no number."""
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether the card's number, if there is one, is met."""
+        return self.card is None or self.card == self.images
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found."""
+
+    info: SetInfo
+    counts: list[Count]
+    problems: list[str]
+    """What is wrong, a sentence each; the first wrong file is named."""
+    against: str
+    """What the counts were compared with."""
+
+
+def check_set(
+    data_root: Path, name: str, source: Path | None = None, progress: Progress = lambda items, _: items
+) -> Checked:
+    """Return the counts of a built set beside its card's, and everything that is wrong with it.
+
+    ``source``: the folder it was built from; every kept image is then compared with its file by content. Raises DataError
+    where the set is not built or cannot be read.
+    """
+    faces = load_set(data_root, name)
+    info, manifest = faces.info, faces.manifest
+    problems = []
+    if fingerprint(manifest, faces.images, info.preprocessing) != info.fingerprint:
+        problems.append("images or manifest were changed after the set was built; build it again")
+    card = load_card(name) if name in card_names() else None
+    counts = count_table(faces, card)
+    problems += [f"differs from the card: {difference}" for difference in info.differences]
+    if source is not None:
+        if card is None or card.embedded is not None:
+            raise DataError(f"{name}: --from compares sets that were read from files with a card's layout; this one was not")
+        problems += compare_with_source(faces, card, source.expanduser().resolve(), progress)
+    has_counts = card is not None and bool(card.counts or card.split_counts)
+    return Checked(info, counts, problems, "the card" if has_counts else "nothing: the card gives no counts")
+
+
+def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
+    """Return images per official part and class, the card's number beside them."""
+    found = Counter(zip(faces.manifest["split"], faces.manifest["label"], strict=True))
+    parts = list(dict.fromkeys([*(card.split_counts if card else {}), *sorted(faces.manifest["split"].unique())]))
+    rows = []
+    for part in parts:
+        for label in faces.info.classes:
+            expected = None
+            if card is not None and card.split_counts:
+                expected = card.split_counts.get(part, {}).get(label, 0)
+            elif card is not None and card.counts and len(parts) == 1:
+                expected = card.counts[label]
+            rows.append(Count(part, label, found[part, label], expected))
+    return rows
+
+
+def compare_with_source(faces: FaceSet, card: Card, source: Path, progress: Progress) -> list[str]:
+    """Return what differs between a set and its source: files gone, changed, relabelled or new; the first of each named."""
+    scan = {image.sample: image for image in scan_source(card, source).found}
+    wrong: dict[str, list[str]] = {"missing": [], "changed": [], "labelled otherwise": []}
+    for row in progress(faces.manifest.itertuples(), len(faces.manifest)):
+        image = scan.pop(row.sample, None)
+        if image is None:
+            wrong["missing"].append(row.file)
+        elif image.label != row.label:
+            wrong["labelled otherwise"].append(f"{row.file} ({image.label}, built as {row.label})")
+        elif image.moment is None:
+            content = image.file.read_bytes() if image.pixels is None else image.pixels
+            if hashlib.sha256(content).hexdigest() != row.sha256:
+                wrong["changed"].append(row.file)
+    out = {*faces.info.unreadable, *faces.info.no_face, *faces.info.duplicates}
+    names = [image.file.relative_to(source).as_posix() for image in scan.values() if image.file != source]
+    wrong["new"] = [file for file in names if file not in out]
+    return [f"{len(files)} {kind} in {source}, the first: {files[0]}" for kind, files in wrong.items() if files]
+
+
+def left_out_table(info: SetInfo) -> pd.DataFrame:
+    """Return per class and in all: in, kept, no face, unreadable, duplicate; the last four sum to the first."""
+    reasons = ("no face", "unreadable", "duplicate")
+    rows = []
+    for label in info.classes:
+        gone = [info.left_out.get(reason, {}).get(label, 0) for reason in reasons]
+        rows.append([label, info.counts[label] + sum(gone), info.counts[label], *gone])
+    table = pd.DataFrame(rows, columns=["class", "in", "kept", *reasons])
+    table.loc[len(table)] = ["all", *table.drop(columns="class").sum().tolist()]
+    return table

@@ -1,0 +1,117 @@
+"""Several built sets as one, through a named map of classes; what the map has no place for is counted, never guessed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from fer_cli import __version__
+from fer_cli.data.build import move_into_place
+from fer_cli.data.cards import CANONICAL, card_names
+from fer_cli.data.manifest import COLUMNS, FaceSet, SetInfo, fingerprint, load_set, write_info
+from fer_cli.data.pack import HEADER, draft_folder, header
+from fer_cli.errors import DataError, nearest
+
+LEARNING = ("focused", "distracted", "curious", "confused", "tired", "happy")
+
+LABEL_MAPS: dict[str, dict[str, str]] = {
+    "basic-6": {label: label for label in CANONICAL[:6]},
+    "basic-7": {label: label for label in CANONICAL[:7]},
+    "basic-8": {label: label for label in CANONICAL},
+    "learning-6": {label: label for label in LEARNING},
+}
+"""Name -> a set's label -> common label; other labels are dropped and counted.
+
+Labels of a set are already ours (its card translated them), so a map here only chooses which classes are compared.
+"""
+
+CHUNK = 1024
+
+
+def combine_sets(name: str, parts: list[str], label_map: str, data_root: Path, size: int | None = None) -> SetInfo:
+    """Build data set ``name`` from built sets ``parts`` and return what was built.
+
+    Samples, subjects and sequences carry their set's name, so nobody is mixed up; images are grey, ``size`` pixels (default:
+    the smallest set's). Raises DataError for an unknown map, a name that a card has, fewer than two sets, or a map none of
+    whose classes occur.
+    """
+    if label_map not in LABEL_MAPS:
+        raise DataError(f"--map {label_map}: no such map{nearest(label_map, LABEL_MAPS)}")
+    if name in card_names():
+        raise DataError(f"{name}: is the name of a card; choose another for the combined set")
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
+    if len(parts) < 2 or len(set(parts)) != len(parts):
+        raise DataError(f"--of {','.join(parts)}: at least two different sets, separated by commas")
+    sets = [load_set(data_root, part) for part in parts]
+    common = LABEL_MAPS[label_map]
+    manifests: list[pd.DataFrame] = []
+    dropped: dict[str, int] = {}
+    for part, faces in zip(parts, sets, strict=True):
+        labels = faces.manifest["label"].map(common)
+        gone = Counter(faces.manifest["label"][labels.isna()])
+        dropped |= {f"{part}: {label}": n for label, n in sorted(gone.items())}
+        manifests.append(renamed(part, faces, labels))
+    manifest = pd.concat(manifests, ignore_index=True)
+    present = [label for label in dict.fromkeys(common.values()) if (manifest["label"] == label).any()]
+    if len(present) < 2:
+        raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
+    side = size or min(faces.info.image_size for faces in sets)
+    steps: list[dict[str, Any]] = [{"step": "combine", "of": parts, "map": label_map}]
+    steps.append({"step": "resize", "size": side, "interpolation": "area"})
+    with draft_folder(data_root, name) as draft:
+        images = packed(draft / "images.npy", sets, manifests, side)
+        counts = Counter(manifest["label"])
+        info = SetInfo(
+            name=name,
+            title=f"{name} ({', '.join(parts)}; map {label_map})",
+            card_version=1,
+            licence="; ".join(f"{part}: {faces.info.licence}" for part, faces in zip(parts, sets, strict=True)),
+            classes=present,
+            counts={label: counts[label] for label in present},
+            subjects=manifest.loc[manifest["subject"] != "", "subject"].nunique(),
+            image_size=side,
+            preprocessing=steps,
+            found=len(manifest),
+            kept=len(manifest),
+            unreadable=[],
+            differences=[],
+            fingerprint=fingerprint(manifest, images, steps),
+            fer_version=__version__,
+            layout="built sets",
+            parts={part: faces.info.fingerprint for part, faces in zip(parts, sets, strict=True)},
+            dropped=dropped,
+        )
+        write_info(draft, info, manifest)
+        move_into_place(draft, data_root / name)
+    return info
+
+
+def renamed(part: str, faces: FaceSet, labels: pd.Series) -> pd.DataFrame:
+    """Return the rows of a set that have a common label, with ids that carry the set's name; the index is kept."""
+    rows = faces.manifest.assign(label=labels)[labels.notna()]
+    prefix = f"{part}/"
+    named = {column: prefix + rows[column] for column in ("sample", "file")}
+    named |= {column: rows[column].where(rows[column] == "", prefix + rows[column]) for column in ("subject", "sequence")}
+    return rows.assign(**named)[list(COLUMNS)]
+
+
+def packed(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side: int) -> np.ndarray:
+    """Write the chosen images of all sets, grey and resized, and return them (N, side, side) uint8, memory-mapped."""
+    with path.open("wb") as stream:
+        stream.write(header((sum(map(len, manifests)), side, side)))
+        assert stream.tell() == HEADER
+        for faces, rows in zip(sets, manifests, strict=True):
+            for start in range(0, len(rows), CHUNK):
+                for image in faces.images[rows.index[start : start + CHUNK].to_numpy()]:
+                    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+                    same = grey.shape == (side, side)
+                    stream.write((grey if same else cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)).tobytes())
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    assert isinstance(images, np.ndarray)
+    return images

@@ -1,0 +1,159 @@
+"""A packed array that is written as it is decoded, in bounded memory, and taken up again after an interruption.
+
+The draft folder ``.<name>.building`` holds ``images.npy`` (its header is filled in at the end), ``done.jsonl`` (a line per
+chunk: how many images were looked at, how large the array then was, what became of each) and ``job.json`` (what is being
+built from what; a draft of anything else is thrown away).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_cli.data.decode import CHUNK, Decoded
+from fer_cli.data.importers.found import Found
+from fer_cli.errors import DataError
+
+HEADER = 128
+"""Bytes kept free for the array's header (format 1.0 of numpy)."""
+
+Row = tuple[str, str, bool | None, str]
+"""Status, sha256, face found, cut: of each image looked at."""
+
+
+def header(shape: tuple[int, ...]) -> bytes:
+    """Return the ``HEADER`` bytes of a C-ordered uint8 ``.npy`` file of this shape."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
+    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11).encode() + b"\n"
+
+
+def job_digest(found: list[Found], source: Path, about: dict[str, Any]) -> str:
+    """Return a hash of what is built from what: settings, and every source's name, label, group, size and time."""
+    digest = hashlib.sha256(json.dumps([str(source), about], sort_keys=True).encode())
+    stats: dict[Path, str] = {}
+    for image in found:
+        if image.file not in stats:
+            stat = image.file.stat()
+            stats[image.file] = f"{stat.st_size} {stat.st_mtime_ns}"
+        words = (image.sample, image.label, image.subject, image.sequence, image.split, image.box, stats[image.file])
+        digest.update(repr(words).encode())
+    return digest.hexdigest()
+
+
+class Pack:
+    """The draft of one set: rows so far, and the array they are appended to."""
+
+    def __init__(self, folder: Path, tail: tuple[int, ...], job: str) -> None:
+        """``tail``: shape of one image; ``job``: what is being built. A draft of the same job is continued."""
+        self.folder, self.tail = folder, tail
+        self.rows: list[Row] = []
+        self.kept = 0
+        self._array, self._done = folder / "images.npy", folder / "done.jsonl"
+        note = folder / "job.json"
+        if note.is_file() and note.read_text(encoding="utf-8") == job and self._array.is_file():
+            self._take_up()
+        else:
+            for old in (self._array, self._done):
+                old.unlink(missing_ok=True)
+            self._array.write_bytes(bytes(HEADER))
+            note.write_text(job, encoding="utf-8")
+
+    def _take_up(self) -> None:
+        """Read the whole chunks of an interrupted build and cut off what came after the last of them."""
+        one = int(np.prod(self.tail))
+        size = self._array.stat().st_size
+        lines = self._done.read_text(encoding="utf-8").splitlines() if self._done.is_file() else []
+        whole = 0
+        for line in lines:
+            try:
+                chunk = json.loads(line)
+            except ValueError:
+                break
+            if HEADER + chunk["kept"] * one > size:
+                break
+            self.rows += [tuple(row) for row in chunk["rows"]]
+            self.kept = chunk["kept"]
+            whole += 1
+        with self._array.open("r+b") as stream:
+            stream.truncate(HEADER + self.kept * one)
+        self._done.write_text("".join(f"{line}\n" for line in lines[:whole]), encoding="utf-8")
+
+    def add(self, decoded: Iterable[tuple[Found, Decoded]], drop_duplicates: bool) -> Iterator[None]:
+        """Append images as they come, a chunk at a time, yielding once per image."""
+        known = {row[1] for row in self.rows if row[0] == "kept"} if drop_duplicates else set()
+        images: list[np.ndarray] = []
+        rows: list[Row] = []
+        with self._array.open("ab") as array, self._done.open("a", encoding="utf-8") as done:
+
+            def write() -> None:
+                for image in images:
+                    array.write(np.ascontiguousarray(image).data)
+                array.flush()
+                self.kept += len(images)
+                self.rows += rows
+                done.write(json.dumps({"kept": self.kept, "rows": rows}) + "\n")
+                done.flush()
+
+            for _, result in decoded:
+                status = result.status
+                if status == "kept" and drop_duplicates:
+                    status = "duplicate" if result.sha256 in known else status
+                    known.add(result.sha256)
+                if status == "kept" and result.image is not None:
+                    images.append(result.image)
+                rows.append((status, result.sha256, result.face, result.cut))
+                if len(rows) == CHUNK:
+                    write()
+                    images, rows = [], []
+                yield None
+            if rows:
+                write()
+
+    def finish(self) -> np.ndarray:
+        """Write the header and return the images (N, S, S[, 3]) uint8, memory-mapped; only the array stays behind."""
+        with self._array.open("r+b") as stream:
+            stream.write(header((self.kept, *self.tail)))
+            stream.flush()
+            os.fsync(stream.fileno())
+        for name in ("done.jsonl", "job.json"):
+            (self.folder / name).unlink()
+        images = np.load(self._array, mmap_mode="r", allow_pickle=False)
+        assert isinstance(images, np.ndarray)
+        return images
+
+
+@contextmanager
+def draft_folder(data_root: Path, name: str) -> Iterator[Path]:
+    """Give the draft folder of a set to one process; it stays only when that process is interrupted or killed.
+
+    Raises DataError while another process builds the same set.
+    """
+    from filelock import FileLock, Timeout
+
+    new_root = not data_root.exists()
+    draft = data_root / f".{name}.building"
+    draft.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(data_root / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(f"{data_root / name}: another process is building it; wait for it to end") from None
+    try:
+        yield draft
+        shutil.rmtree(draft, ignore_errors=True)
+    except Exception:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
+        (data_root / f".{name}.lock").unlink(missing_ok=True)
+        if new_root and not any(data_root.iterdir()):
+            data_root.rmdir()
