@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test format clean
+.PHONY: setup demo test benchmark format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ test: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+benchmark: setup
+	$(BIN)/python -m tests.benchmark
 
 format: setup
 	$(BIN)/ruff check --fix .
