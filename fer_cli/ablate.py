@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_cli.config import Machine
+from fer_cli.config import DataConfig, Machine
 from fer_cli.errors import ResultsError, StudyError, nearest
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder, Status
@@ -161,6 +161,10 @@ def runnable(status: Status, retry_failed: bool) -> bool:
     return status in {"new", "stale"} or (status == "failed" and retry_failed)
 
 
+NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
+"""Settings of a run's data that do not change which image stands in which part."""
+
+
 def check_runs(plan: Plan, machine: Machine) -> None:
     """Raise DataError or ResultsError for what would stop every run: bad splits, a missing GPU, unwritable results."""
     from fer_cli.data.manifest import FaceSet, load_set
@@ -168,9 +172,9 @@ def check_runs(plan: Plan, machine: Machine) -> None:
     from fer_cli.learning.machine import choose_means
 
     choose_means(machine)
-    layouts = {}
+    layouts: dict[str, DataConfig] = {}
     for config in (item.run.config.data for item in [*plan.first, *plan.items]):
-        layouts[(config.name, *config.classes, config.split, config.folds, config.fold, config.split_seed)] = config
+        layouts[config.model_dump_json(exclude=NOT_OF_SPLITS)] = config
     sets: dict[tuple[str, ...], FaceSet] = {}
     for config in layouts.values():
         key = (config.name, *config.classes)

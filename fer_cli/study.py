@@ -1,12 +1,15 @@
 """Studies: one YAML, read strictly and expanded into planned runs. Pure: nothing here touches results or trains.
 
-A study names a base, arms (what differs), a grid (what every arm is crossed with), seeds, and profiles (how large). Seed s
-trains fold s modulo the number of folds with split seed s div that number, so seeds 0-4 are the five folds of one
-partition and 5-9 those of the next; arms of one seed share split, noise and initial weights.
+A study names a base, arms (what differs), a grid (what every arm is crossed with), seeds, and profiles (how large). What
+seed s means for the split: of k folds (``subject``, ``random``, ``sequence``) it trains fold s modulo k with split seed s
+div k, so seeds 0-4 are the five folds of one partition and 5-9 those of the next; of ``loso`` it leaves out person s; of
+``holdout`` it is the s-th draw; of ``official`` and ``list``, whose parts are given, nothing. Arms of one seed share split,
+noise and initial weights.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from fer_cli.config import RunConfig, Section, flatten
+from fer_cli.config import COMPANIONS, K_FOLD, CorruptConfig, DataConfig, RunConfig, Section, flatten
 from fer_cli.errors import StudyError, nearest
 from fer_cli.places import shipped
 from fer_cli.yamls import explain, parse_yaml
@@ -164,7 +167,7 @@ def expand(study: Study, choice: Choice) -> list[PlannedRun]:
     planned = []
     points = list(itertools.product(*([(key, value) for value in values] for key, values in study.grid.items())))
     for seed, at in itertools.product(choice.seeds or study.seeds, points):
-        configs = {arm: _resolve(study, ground | dict(at), arm, seed) for arm in study.arms}
+        configs = {arm: _resolve(study, ground, dict(at), arm, seed) for arm in study.arms}
         _distinct(study, configs)
         reference = configs[study.report.against].flat()
         for arm, config in configs.items():
@@ -173,20 +176,69 @@ def expand(study: Study, choice: Choice) -> list[PlannedRun]:
     return planned
 
 
-def _resolve(study: Study, ground: Settings, arm: str, seed: int) -> RunConfig:
-    """Return the RunConfig of one arm at one seed; errors name the place in the YAML."""
-    settings = ground | study.arms[arm]
+def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int) -> RunConfig:
+    """Return the RunConfig of one arm at one point of the grid and one seed; errors name the place in the YAML."""
+    settings = _clean_point(ground, at) | at | study.arms[arm]
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
-    folds = settings.get("data.folds", RunConfig().data.folds)
-    if isinstance(folds, int) and folds > 1:
-        settings |= {"data.fold": seed % folds, "data.split_seed": seed // folds}
-    settings["seed"] = seed
+    settings |= _place(settings, seed) | {"seed": seed}
+    for what in ("noise", "split"):
+        settings |= _pinned(settings, what, study.name)
     try:
         return RunConfig.model_validate(nest(settings, study.name))
     except ValidationError as error:
         raise StudyError(f"{study.name}.yaml: arm {arm}: {explain(error, RunConfig)}") from None
+
+
+def _place(settings: Settings, seed: int) -> Settings:
+    """Return fold and split seed of a seed, by the rule of the split that the settings name."""
+    split, folds = settings.get("data.split", DataConfig().split), settings.get("data.folds", DataConfig().folds)
+    if split in K_FOLD and isinstance(folds, int) and folds > 1:
+        return {"data.fold": seed % folds, "data.split_seed": seed // folds}
+    return {"loso": {"data.fold": seed}, "holdout": {"data.split_seed": seed}}.get(str(split), {})
+
+
+def _clean_point(ground: Settings, at: Settings) -> Settings:
+    """Return ``ground`` without what has no effect because a grid value switches it off.
+
+    A grid of amounts may so begin at nothing: ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base
+    has the plain run as its first point. Arms are left as they are.
+    """
+    off = {key for key in at if key in COMPANIONS and at[key] == _default(key)}
+    companions = {name for key in off for name in COMPANIONS[key]}
+    matter = {"data.image_size", *COMPANIONS, *(name for names in COMPANIONS.values() for name in names)}
+    tree = nest({key: value for key, value in (ground | at).items() if key in matter}, "study")
+    try:
+        data = DataConfig.model_validate(tree.get("data", {}))
+        corrupt = CorruptConfig.model_validate(tree.get("corrupt", {}))
+    except ValidationError:
+        return ground  # reported where the whole run is validated
+    idle = {f"data.{name}" for name in data.idle()} | {f"corrupt.{name}" for name in corrupt.idle(data.image_size)}
+    return {key: value for key, value in ground.items() if key not in companions & idle}
+
+
+def _default(key: str) -> Any:
+    """Return the default of a dotted setting."""
+    return RunConfig().flat()[key]
+
+
+def _pinned(settings: Settings, what: str, study: str) -> Settings:
+    """Return the SHA-256 of the file that ``data.<what>_file`` names, as a setting: its content is part of the run.
+
+    Raises StudyError when it cannot be read, or is no longer the one the study gives a SHA-256 of.
+    """
+    path, key = settings.get(f"data.{what}_file"), f"data.{what}_sha256"
+    if not isinstance(path, str):
+        return {}
+    try:
+        found = hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+    except OSError as error:
+        problem = f"{path}: cannot be read from {Path.cwd()} ({error.strerror})"
+        raise StudyError(f"{study}.yaml: data.{what}_file: {problem}") from None
+    if settings.get(key, found) != found:
+        raise StudyError(f"{study}.yaml: {key}: {path} has another content, of SHA-256 {found}")
+    return {key: found}
 
 
 def _distinct(study: Study, configs: dict[str, RunConfig]) -> None:

@@ -1,26 +1,31 @@
 """Splits that keep people apart, splits that do not and say so, and exact label noise."""
 
+import hashlib
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fer_cli.config import DataConfig
 from fer_cli.data.corrupt import plant_label_noise
-from fer_cli.data.splits import make_split
+from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
 
 
 def manifest(subjects: int = 30, classes: int = 4, frames: int = 3) -> pd.DataFrame:
     rows = [
-        (f"S{s:03d}_{c}_{f}", f"class{c}", f"S{s:03d}")
+        (f"S{s:03d}_{c}_{f}", f"class{c}", f"S{s:03d}", f"{c}", "none")
         for s in range(subjects)
         for c in range(classes)
         for f in range(frames)
         if (s + c) % 3
     ]
-    return pd.DataFrame(rows, columns=["sample", "label", "subject"])
+    return pd.DataFrame(rows, columns=["sample", "label", "subject", "sequence", "split"])
 
 
 @pytest.mark.parametrize("split", ["subject", "random"])
@@ -83,3 +88,222 @@ def test_noise_reaches_every_other_class_about_equally() -> None:
     counts = np.bincount(noisy, minlength=7)[1:]
     assert counts.sum() == 5400
     assert np.abs(counts - 900).max() < 5 * np.sqrt(900)
+
+
+def people(table: pd.DataFrame, part: np.ndarray) -> set[str]:
+    return set(table["subject"].iloc[part])
+
+
+def clips(table: pd.DataFrame, part: np.ndarray) -> set[tuple[str, str]]:
+    rows = table.iloc[part]
+    return set(zip(rows["subject"], rows["sequence"], strict=True))
+
+
+def is_partition(table: pd.DataFrame, parts: Split) -> bool:
+    return sorted(np.concatenate([parts.train, parts.val, parts.test])) == list(range(len(table)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(14, 30), st.integers(2, 4), st.integers(2, 3), st.integers(0, 4), st.integers(0, 3))
+def test_sequence_split_keeps_clips_apart(subjects: int, classes: int, frames: int, fold: int, seed: int) -> None:
+    table = manifest(subjects, classes, frames)
+    parts = make_split(table, DataConfig(split="sequence", fold=fold, split_seed=seed))
+    assert is_partition(table, parts)
+    assert not clips(table, parts.test) & (clips(table, parts.train) | clips(table, parts.val))
+    assert not clips(table, parts.val) & clips(table, parts.train)
+    assert (parts.shared_sequences, parts.test_sequences) == (0, len(clips(table, parts.test)))
+
+
+def test_shared_subjects_and_sequences_are_counted() -> None:
+    table = manifest()
+    random = make_split(table, DataConfig(split="random"))
+    assert random.shared_subjects == len(people(table, random.train) & people(table, random.test)) > 0
+    assert random.shared_sequences == len(clips(table, random.train) & clips(table, random.test)) > 0
+    assert make_split(table, DataConfig(split="sequence")).shared_subjects > 0
+    nameless = make_split(table.assign(subject="", sequence=""), DataConfig(split="random"))
+    assert (nameless.shared_subjects, nameless.test_subjects) == (0, 0)
+    assert (nameless.shared_sequences, nameless.test_sequences) == (0, 0)
+
+
+def test_leave_one_subject_out_takes_people_in_sorted_order() -> None:
+    table = manifest(subjects=11).sample(frac=1, random_state=0).reset_index(drop=True)
+    for fold, person in enumerate(sorted(set(table["subject"]))):
+        parts = make_split(table, DataConfig(split="loso", fold=fold))
+        assert people(table, parts.test) == {person}
+        assert is_partition(table, parts)
+        assert not people(table, parts.train) & people(table, parts.val)
+        assert (parts.shared_subjects, parts.test_subjects) == (0, 1)
+    with pytest.raises(
+        DataError, match=r"fold 11 does not exist: split loso has one per subject, folds \(and seeds\) 0 to 10"
+    ):
+        make_split(table, DataConfig(split="loso", fold=11))
+
+
+def test_holdout_draws_anew_for_each_seed_stratified_and_leaks() -> None:
+    table = manifest()
+    tests = []
+    for seed in range(10):
+        parts = make_split(table, DataConfig(split="holdout", split_seed=seed))
+        assert is_partition(table, parts)
+        assert len(parts.test) == -(-len(table) // 5)
+        shares = table["label"].iloc[parts.test].value_counts() / table["label"].value_counts()
+        assert shares.between(0.15, 0.25).all()
+        assert parts.shared_subjects > 0 and parts.shared_sequences > 0
+        tests.append(tuple(parts.test))
+    assert len(set(tests)) == 10
+    assert len(make_split(table, DataConfig(split="holdout", test_fraction=0.4)).test) == -(-2 * len(table) // 5)
+    with pytest.raises(DataError, match="cannot hold every class"):
+        make_split(manifest(4, 3, 1).head(5), DataConfig(split="holdout"))
+
+
+def published(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return the manifest with whole people dealt round to official parts."""
+    order = table["subject"].str[1:].astype(int)
+    return table.assign(split=[names[number % len(names)] for number in order])
+
+
+def test_official_parts_are_taken_as_they_are() -> None:
+    table = published(manifest(), "train", "train", "val", "test")
+    parts = make_split(table, DataConfig(split="official"))
+    for name in ("train", "val", "test"):
+        assert set(table["split"].iloc[getattr(parts, name)]) == {name}
+    assert is_partition(table, parts)
+    assert parts.hash == make_split(table, DataConfig(split="official", split_seed=3)).hash
+    left_out = table.assign(split=table["split"].where(table.index >= 20, "none"))
+    assert min(np.concatenate([(p := make_split(left_out, DataConfig(split="official"))).train, p.val, p.test])) >= 20
+    with pytest.raises(DataError, match=r"data.val_fraction has no effect: the official split has a validation part"):
+        make_split(table, DataConfig(split="official", val_fraction=0.3))
+    with pytest.raises(DataError, match="has no public part, only test, train, val"):
+        make_split(table, DataConfig(split="official", test_part="public"))
+
+
+def test_validation_is_carved_from_official_training_people_or_clips() -> None:
+    table = published(manifest(), "train", "train", "test")
+    config = DataConfig(split="official")
+    parts = make_split(table, config)
+    assert set(table["split"].iloc[parts.test]) == {"test"} and len(parts.test) == (table["split"] == "test").sum()
+    assert set(table["split"].iloc[np.concatenate([parts.train, parts.val])]) == {"train"}
+    assert len(parts.val) and not people(table, parts.train) & people(table, parts.val)
+    numbered = table.assign(
+        sequence=[f"{p}{c}" for p, c in zip(table["subject"], table["sequence"], strict=True)], subject=""
+    )
+    parts = make_split(numbered, config)
+    assert len(parts.val) and not clips(numbered, parts.train) & clips(numbered, parts.val)
+    bare = table.assign(subject="", sequence="")
+    assert is_partition(bare, make_split(bare, config))
+
+
+def test_fer2013_chooses_on_public_and_tests_on_private_or_the_other_way_in_one_paper() -> None:
+    table = published(manifest(), "train", "train", "public", "private")
+    parts = make_split(table, DataConfig(split="official"))
+    assert [set(table["split"].iloc[part]) for part in (parts.train, parts.val, parts.test)] == [
+        {"train"},
+        {"public"},
+        {"private"},
+    ]
+    leaky = make_split(table, DataConfig(split="official", test_part="public"))
+    assert [set(table["split"].iloc[part]) for part in (leaky.train, leaky.val, leaky.test)] == [
+        {"train"},
+        {"train"},
+        {"public"},
+    ]
+    assert len(leaky.train) + len(leaky.val) == len(parts.train)
+
+
+def test_sets_that_do_not_know_what_a_split_needs() -> None:
+    table = manifest()
+    nameless = table.assign(subject="")
+    for split in ("subject", "loso"):
+        with pytest.raises(DataError, match=r"has no subjects.*use data.split: sequence, official, list"):
+            make_split(nameless, DataConfig(split=split))
+    some = table.assign(subject=table["subject"].where(table.index > 4, ""))
+    with pytest.raises(DataError, match="5 of 240 images without a subject"):
+        make_split(some, DataConfig())
+    with pytest.raises(DataError, match=r"has no sequences.*cannot keep clips apart"):
+        make_split(table.assign(sequence=""), DataConfig(split="sequence"))
+    with pytest.raises(DataError, match=r"data.max_subjects cannot count people; remove it"):
+        make_split(nameless, DataConfig(split="random", max_subjects=3))
+    with pytest.raises(DataError, match="was published without parts"):
+        make_split(table, DataConfig(split="official"))
+    with pytest.raises(DataError, match="official part 'dev': known are train, val, test or train, public, private"):
+        make_split(published(table, "train", "dev"), DataConfig(split="official"))
+    with pytest.raises(DataError, match="gives no image to the test part"):
+        make_split(published(table, "train", "val"), DataConfig(split="official"))
+    with pytest.raises(DataError, match=r"1 groups cannot fill 7 group folds; raise data.val_fraction"):
+        make_split(table.assign(split=["train", "test"] * 120, subject="S001"), DataConfig(split="official"))
+
+
+def listed(folder: Path, parts: dict[str, str], **more: Any) -> DataConfig:
+    path = folder / "parts.csv"
+    path.write_text("sample,part\n" + "".join(f"{sample},{part}\n" for sample, part in parts.items()))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return DataConfig(split="list", split_file=str(path), split_sha256=sha256, **more)
+
+
+def test_listed_parts(tmp_path: Path) -> None:
+    table = published(manifest(), "train", "train", "val", "test", "none")
+    given = dict(zip(table["sample"], table["split"], strict=True))
+    parts = make_split(table, listed(tmp_path, given))
+    for name in ("train", "val", "test"):
+        assert set(table["split"].iloc[getattr(parts, name)]) == {name}
+    elsewhere = make_split(table, listed(tmp_path, given, test="ck48"))
+    assert len(elsewhere.test) == 0 and np.array_equal(elsewhere.train, parts.train)
+    some = table[table["label"] != "class0"].reset_index(drop=True)
+    assert len(make_split(some, listed(tmp_path, given, classes=["class1", "class2", "class3"])).train)
+    carved = make_split(table, listed(tmp_path, {k: v.replace("val", "train") for k, v in given.items()}))
+    assert len(carved.val) and not people(table, carved.train) & people(table, carved.val)
+
+
+def test_lists_that_are_wrong(tmp_path: Path) -> None:
+    table = published(manifest(), "train", "test")
+    given = dict(zip(table["sample"], table["split"], strict=True))
+    first = table["sample"].iloc[0]
+    for wrong, words in (
+        (given | {first: "dev"}, f"sample '{first}': part 'dev' is none of train, val, test and none"),
+        ({k: v for k, v in given.items() if k != first}, f"sample '{first}' is not in it"),
+        (given | {"S999": "test"}, "the data set has no sample 'S999'"),
+        (dict.fromkeys(given, "test"), "gives no image to the train part"),
+    ):
+        with pytest.raises(DataError, match=words):
+            make_split(table, listed(tmp_path, wrong))
+
+
+def test_parts_of_a_run_on_another_set() -> None:
+    table = published(manifest(), "train", "train", "val", "test")
+    official = make_split(table, DataConfig(split="official", test="ck48"))
+    assert len(official.test) == 0
+    assert "test" not in set(table["split"].iloc[np.concatenate([official.train, official.val])])
+    sequence = make_split(table, DataConfig(split="sequence", test="ck48"))
+    assert len(sequence.train) + len(sequence.val) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"split": "holdout", "fold": 1}, "split holdout has no folds"),
+        ({"split": "official", "fold": 1}, "split official has no folds"),
+        ({"fold": 5}, "folds are 0 to 4"),
+        ({"split": "loso", "test": "ck48"}, "use subject"),
+        ({"split": "holdout", "test": "ck48"}, "use subject"),
+        ({"split": "list"}, "needs split_file"),
+        ({"split": "list", "split_file": "x"}, "give its split_sha256"),
+    ],
+)
+def test_splits_that_make_no_sense(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        DataConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"split": "loso", "folds": 10},
+        {"split": "official", "folds": 10},
+        {"split": "random", "test_fraction": 0.3},
+        {"test_part": "public"},
+        {"split": "official", "test": "ck48", "test_part": "public"},
+        {"split_file": "x", "split_sha256": "0" * 64},
+    ],
+)
+def test_settings_a_split_does_not_use_are_idle(changes: dict[str, Any]) -> None:
+    assert DataConfig(**changes).idle()

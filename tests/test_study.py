@@ -3,13 +3,26 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from fer_cli.config import METHODS, SCHEMA, DataConfig, LearningConfig, ModelConfig, RunConfig, TrainConfig
+from fer_cli.ablate import Plan, make_plan
+from fer_cli.config import (
+    METHODS,
+    SCHEMA,
+    CorruptConfig,
+    DataConfig,
+    LearningConfig,
+    Machine,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+)
 from fer_cli.errors import StudyError
 from fer_cli.models.build import BACKBONES, build_model
+from fer_cli.report.collect import Cell, Point
+from fer_cli.report.protocol import corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.study import Choice, expand, load_study, study_names
 from tests.conftest import STUDY, Called
 
@@ -144,11 +157,188 @@ def test_unknown_profile_of_a_study_without_profiles() -> None:
 
 
 DEFAULTS = {2: "9be2a483ac34"}
-"""SCHEMA -> hash of every default setting and of the small network's size."""
+"""SCHEMA -> hash of every default setting it began with and of the small network's size."""
+ADDED: dict[str, Any] = {
+    "data": {
+        "test_fraction",
+        "test_part",
+        "split_file",
+        "split_sha256",
+        "noise_kind",
+        "noise_pairs",
+        "noise_file",
+        "noise_sha256",
+    },
+    "corrupt": True,
+}
+"""Settings that came later, whose defaults leave every older run as it was; taken out before the hash above is made."""
+ADDED_DEFAULTS = {2: "8a6df2368458"}
+"""SCHEMA -> hash of the default settings that came later."""
+
+
+def digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def test_changed_defaults_raise_the_schema() -> None:
     """A run's identity leaves defaults out: whoever changes one must raise SCHEMA, or old results would pass for new."""
     size = sum(p.numel() for p in build_model(ModelConfig(), 7, attention=False).parameters())
-    content = f"{RunConfig().model_dump_json()} {size}"
-    assert hashlib.sha256(content.encode()).hexdigest()[:12] == DEFAULTS[SCHEMA]
+    assert digest(f"{RunConfig().model_dump_json(exclude=ADDED)} {size}") == DEFAULTS[SCHEMA]
+    assert digest(RunConfig().model_dump_json(include=ADDED)) == ADDED_DEFAULTS[SCHEMA]
+
+
+def test_identities_of_earlier_versions_stay() -> None:
+    runs = [
+        RunConfig(),
+        RunConfig(data=DataConfig(split="random", label_noise=0.2, noise_seed=3), seed=4),
+        RunConfig(learning=LearningConfig(method="scn-cs")),
+    ]
+    assert [run.run_id("abc") for run in runs] == ["7f4641c7ca64", "e7807e3ae522", "542156f155ec"]
+
+
+def places(tmp_path: Path, split: str, seeds: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+    path = changed(tmp_path, "folds: 3", f"split: {split}")
+    runs = expand(load_study(str(path)), Choice(seeds=seeds))
+    assert all(run.config.seed == run.seed for run in runs)
+    return {run.seed: (run.config.data.fold, run.config.data.split_seed) for run in runs}
+
+
+def test_what_a_seed_means_for_each_split(tmp_path: Path) -> None:
+    seeds = (0, 4, 11)
+    assert places(tmp_path, "subject", seeds) == {0: (0, 0), 4: (4, 0), 11: (1, 2)}
+    assert places(tmp_path, "sequence", seeds) == {0: (0, 0), 4: (4, 0), 11: (1, 2)}
+    assert places(tmp_path, "loso", seeds) == {0: (0, 0), 4: (4, 0), 11: (11, 0)}
+    assert places(tmp_path, "holdout", seeds) == {0: (0, 0), 4: (0, 4), 11: (0, 11)}
+    assert places(tmp_path, "official", seeds) == {0: (0, 0), 4: (0, 0), 11: (0, 0)}
+
+
+def test_loso_with_more_seeds_than_people_is_one_line(
+    fer: Callable[..., Called], tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = changed(tmp_path, "folds: 3", "split: loso")
+    called = fer("ablate", "--study", path, "--data-root", data_root, "--results", tmp_path / "r", "--seeds", "0,12")
+    assert called.code == 2
+    assert called.err.count("\n") == 1, called.err
+    assert "fold 12 does not exist" in called.err and "0 to 11" in called.err
+
+
+def test_files_are_pinned_by_their_content(tmp_path: Path) -> None:
+    table = tmp_path / "parts.csv"
+    table.write_text("sample,part\n")
+    path = changed(tmp_path, "folds: 3", f"split: list, split_file: {table}")
+    before = expand(load_study(str(path)), Choice())
+    assert {run.config.data.split_sha256 for run in before} == {hashlib.sha256(table.read_bytes()).hexdigest()}
+    table.write_text("sample,part\nx,test\n")
+    after = expand(load_study(str(path)), Choice())
+    assert not {run.config.run_id("data") for run in before} & {run.config.run_id("data") for run in after}
+    path = changed(tmp_path, "folds: 3", f"split: list, split_file: {table}, split_sha256: {'0' * 64}")
+    with pytest.raises(StudyError, match="has another content, of SHA-256"):
+        expand(load_study(str(path)), Choice())
+    table.unlink()
+    with pytest.raises(StudyError, match=r"data.split_file: .*cannot be read"):
+        expand(load_study(str(path)), Choice())
+
+
+def test_a_grid_of_amounts_may_begin_at_nothing(tmp_path: Path) -> None:
+    kind = "val_fraction: 0.25, noise_kind: asymmetric}\n  corrupt: {parts: [train, test], occluder: mask}"
+    path = changed(tmp_path, "val_fraction: 0.25}", kind)
+    path.write_text(path.read_text().replace("[0.0, 0.3]}", "[0.0, 0.3], corrupt.occlusion: [0.0, 0.2]}"))
+    runs = expand(load_study(str(path)), Choice())
+    plain = next(run.config for run in runs if dict(run.at) == {"data.label_noise": 0.0, "corrupt.occlusion": 0.0})
+    assert (plain.data.noise_kind, plain.corrupt) == ("symmetric", CorruptConfig())
+    full = next(run.config for run in runs if dict(run.at) == {"data.label_noise": 0.3, "corrupt.occlusion": 0.2})
+    assert (full.data.noise_kind, full.corrupt.occluder, full.corrupt.parts) == ("asymmetric", "mask", ["train", "test"])
+    path = changed(tmp_path, "{learning.method: scn-cs}", "{corrupt.occluder: mask}")
+    with pytest.raises(StudyError, match=r"arm SCN-CS: corrupt.occluder has no effect"):
+        expand(load_study(str(path)), Choice())
+
+
+def cells_of(plan: Plan, **counts: int) -> dict[tuple[str, Point], Cell]:
+    """Return the cells of a plan whose runs all found these counts of shared people and sequences."""
+    groups: dict[tuple[str, Point], dict[int, Any]] = {}
+    for item in plan.items:
+        result = {
+            "config": item.run.config.model_dump(mode="json"),
+            "data": {"shared_subjects": 0, "test_subjects": 4} | counts,
+        }
+        groups.setdefault((item.run.arm, item.run.at), {})[item.run.seed] = result
+    return {(arm, at): Cell(arm, at, sorted(results), results) for (arm, at), results in groups.items()}
+
+
+def planned(tmp_path: Path, machine: Machine, settings: str) -> Plan:
+    return make_plan(str(changed(tmp_path, "folds: 3", settings)), Choice(), machine)
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts", "words"),
+    [
+        ("folds: 3", {}, ["split `subject`: 3 stratified folds"]),
+        ("split: loso", {}, ["split `loso`: one subject left out at a time"]),
+        ("split: random", {"shared_subjects": 2}, ["split `random` LEAKS", "(50% of test subjects were trained on)"]),
+        ("split: random", {"test_subjects": 0}, ["split `random` MAY LEAK", "the set does not name them"]),
+        ("split: random", {}, ["split `random`: 5 stratified folds over images"]),
+        (
+            "split: holdout, test_fraction: 0.3",
+            {"shared_sequences": 3, "test_sequences": 4, "shared_subjects": 4},
+            ["split `holdout` LEAKS: repeated random hold-out of 30%", "(100% of test subjects and 75% of test sequences"],
+        ),
+        ("split: sequence", {"shared_subjects": 1}, ["split `sequence` LEAKS", "25% of test subjects"]),
+        ("split: official", {}, ["split `official`: as published"]),
+        ("split: official, test_part: public", {}, ["split `official` LEAKS: tested on the public part", "is not used"]),
+    ],
+)
+def test_header_names_each_split_and_its_leak(
+    tmp_path: Path, machine: Machine, settings: str, counts: dict[str, int], words: list[str]
+) -> None:
+    plan = planned(tmp_path, machine, settings)
+    (line,) = split_lines(plan, cells_of(plan, **counts))
+    assert all(word in line for word in words), line
+    assert ("LEAK" in line) == any("LEAK" in word for word in words), line
+
+
+def test_header_without_results_warns_of_what_may_leak(tmp_path: Path, machine: Machine) -> None:
+    assert "MAY LEAK" in split_lines(planned(tmp_path, machine, "split: holdout"), {})[0]
+    assert "LEAK" not in split_lines(planned(tmp_path, machine, "split: official"), {})[0]
+
+
+def test_header_says_what_a_seed_means(tmp_path: Path, machine: Machine) -> None:
+    for settings, words in (
+        ("folds: 3", "fold s mod 3"),
+        ("folds: 2", "fold s mod 2 of partition s div 2"),
+        ("split: loso", "subject s left out"),
+        ("split: holdout", "the s-th draw of the test part"),
+        ("split: official", "the published parts, the same for all"),
+    ):
+        assert seed_line(planned(tmp_path, machine, settings)) == words
+
+
+def test_header_names_each_corruption(tmp_path: Path, machine: Machine) -> None:
+    path = changed(tmp_path, "val_fraction: 0.25}", "val_fraction: 0.25}\n  corrupt: {noise: 0.1, jpeg: 30, occluder: hand}")
+    path.write_text(path.read_text().replace("[0.0, 0.3]}", "[0.0, 0.3], corrupt.occlusion: [0.0, 0.2, 0.4]}"))
+    plan = make_plan(str(path), Choice(), machine)
+    assert corrupt_lines(plan) == [
+        "corrupted test images (not validation), the same in every run (seed 0): " + step
+        for step in (
+            "a hand at a uniform place over 0.2 or 0.4 of the area",
+            "Gaussian noise of 0.1 of the range",
+            "JPEG of quality 30",
+        )
+    ]
+    assert noise_lines(plan) == [
+        "label noise `symmetric`, training labels only: 0.3 of them replaced by any other class, drawn uniformly"
+    ]
+    clean = planned(tmp_path, machine, "folds: 2")
+    assert corrupt_lines(clean) == []
+
+
+def test_header_names_noise_of_pairs_and_of_a_file(tmp_path: Path, machine: Machine) -> None:
+    (line,) = noise_lines(planned(tmp_path, machine, "noise_kind: asymmetric"))
+    assert "`asymmetric`" in line and "fear–surprise" in line and "where the set has both" in line
+    table = tmp_path / "labels.csv"
+    table.write_text("sample,label\n")
+    path = changed(tmp_path, "folds: 3", f"noise_kind: file, noise_file: {table}")
+    path.write_text(
+        path.read_text().replace("grid: {data.label_noise: [0.0, 0.3]}", "").replace("columns: data.label_noise, ", "")
+    )
+    (line,) = noise_lines(make_plan(str(path), Choice(), machine))
+    assert str(table) in line and hashlib.sha256(table.read_bytes()).hexdigest()[:12] in line

@@ -1,10 +1,29 @@
-"""Planted label noise (Fan 2025, Fig 9): an exact share of training labels replaced, from a recorded seed."""
+"""Corruption as part of a run: labels replaced in the training part, images changed in the training and test parts.
+
+Label noise (Fan 2025, Fig 9): an exact share of training labels, from a recorded seed; symmetric, between classes that are
+taken for one another, or as a file says. Images: the steps of ``CorruptConfig`` in a camera's order, each named there
+with its unit. Nothing here touches a validation part.
+"""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
+from fer_cli.config import CONFUSABLE, CorruptConfig, DataConfig
+from fer_cli.data.draws import normals
+from fer_cli.data.listed import known_only, read_listed
+from fer_cli.data.occlude import occluded
+from fer_cli.errors import DataError, nearest
 from fer_cli.seeds import derive_seed
+
+PIXELS_AT_ONCE = 2**21
+"""Images are corrupted in chunks of about this many pixels, which bounds the memory taken."""
 
 
 def plant_label_noise(codes: np.ndarray, classes: int, rate: float, seed: int) -> np.ndarray:
@@ -14,3 +33,126 @@ def plant_label_noise(codes: np.ndarray, classes: int, rate: float, seed: int) -
     chosen = generator.permutation(len(codes))[: round(rate * len(codes))]
     noisy[chosen] = (codes[chosen] + generator.integers(1, classes, len(chosen))) % classes
     return noisy
+
+
+def plant_pair_noise(codes: np.ndarray, partners: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    """Return labels (N,) int64 of which exactly round(rate x N) differ, each drawn uniformly from its class's partners.
+
+    ``partners``: (K, K) bool, False on the diagonal. Raises DataError when too few images have a class with a partner.
+    """
+    generator = np.random.default_rng(derive_seed(seed, "label-noise", "asymmetric"))
+    number = partners.sum(1)  # (K,) of partners
+    eligible, wanted = np.flatnonzero(number[codes]), round(rate * len(codes))
+    if len(eligible) < wanted:
+        short = f"{wanted} of {len(codes)} labels are to be replaced, but only {len(eligible)} are of a class in a pair"
+        raise DataError(f"data.label_noise: {short}; lower it or add to data.noise_pairs")
+    chosen = generator.permutation(eligible)[:wanted]
+    turn = generator.integers(0, number[codes[chosen]])
+    first = np.argsort(~partners, axis=1, kind="stable")  # a class's partners, in code order, then all others
+    noisy = codes.copy()
+    noisy[chosen] = first[codes[chosen], turn]
+    return noisy
+
+
+def partners_of(classes: list[str], pairs: list[list[str]]) -> np.ndarray:
+    """Return (K, K) bool: which classes are taken for which, either way.
+
+    Raises DataError when no pair is among ``classes``, and for a class of the user's own pairs that is not.
+    """
+    places = {label: code for code, label in enumerate(classes)}
+    unknown = [label for pair in pairs for label in pair if label not in places]
+    if unknown and pairs != CONFUSABLE:
+        raise DataError(f"data.noise_pairs: no class '{unknown[0]}'{nearest(unknown[0], classes)}")
+    partners = np.zeros((len(classes), len(classes)), dtype=bool)
+    for one, other in pairs:
+        if one in places and other in places:
+            partners[places[one], places[other]] = partners[places[other], places[one]] = True
+    if not partners.any():
+        raise DataError(f"data.noise_pairs: none is among the classes {', '.join(classes)}; give pairs of these")
+    return partners
+
+
+def listed_labels(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -> np.ndarray:
+    """Return the labels (N,) int64 of every image of a set, those of ``config.noise_file`` in place of its own.
+
+    Raises DataError for a sample or label the set lacks, and where the file changes no label.
+    """
+    path, sha256 = config.noise_file, config.noise_sha256
+    assert path is not None and sha256 is not None
+    listed = known_only(read_listed(path, sha256, "label"), manifest["sample"], path, not config.classes)
+    unknown = listed[~listed.isin(classes)]
+    if len(unknown):
+        sample, label = str(unknown.index[0]), str(unknown.iloc[0])
+        raise DataError(f"{path}: sample '{sample}': no class '{label}'{nearest(label, classes)}")
+    labels = manifest["sample"].map(listed).fillna(manifest["label"])
+    if (labels == manifest["label"]).all():
+        raise DataError(f"{path}: has no effect: every label in it is the one the set gives")
+    places = {label: code for code, label in enumerate(classes)}
+    return np.asarray(labels.map(places), dtype=np.int64)
+
+
+def training_labels(
+    manifest: pd.DataFrame, codes: np.ndarray, train: np.ndarray, classes: list[str], config: DataConfig, seed: int
+) -> np.ndarray:
+    """Return the labels (n,) int64 to train on, of the images at ``train`` (n,): noise planted as ``config`` says.
+
+    ``codes``: (N,) true labels of the whole set. Raises DataError as the kinds of noise do.
+    """
+    true = codes[train]
+    if config.noise_kind == "file":
+        return np.asarray(listed_labels(manifest, classes, config)[train])
+    if config.noise_kind == "asymmetric":
+        return plant_pair_noise(true, partners_of(classes, config.noise_pairs), config.label_noise, seed)
+    return plant_label_noise(true, len(classes), config.label_noise, seed)
+
+
+def corrupted(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Tensor:
+    """Return images (N, S, S) uint8 after every step of ``config``; ``samples`` (N,) are their names.
+
+    The same name and ``config.seed`` give the same result in any company. Without a step the images come back themselves.
+    """
+    if not config.active or not len(images):
+        return images
+    changed = np.empty(tuple(images.shape), dtype=np.uint8)
+    step = max(1, PIXELS_AT_ONCE // images[0].numel())
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        changed[part] = _steps(images[part].numpy(), samples[part], config)
+    return torch.from_numpy(changed)
+
+
+def _steps(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np.ndarray:
+    """Return (n, S, S) uint8 after occlusion, light, blur, downscale, noise and jpeg, in this order."""
+    images = occluded(images, samples, config)
+    if config.light < 1:
+        images = rounded(np.arange(256) * config.light)[images]
+    if config.blur > 0:
+        images = rounded(gaussian_filter(images.astype(np.float32), (0, config.blur, config.blur), mode="nearest"))
+    if config.downscale > 1:
+        images = downscaled(images, config.downscale)
+    if config.noise > 0:
+        drawn = normals(samples, config.seed, "noise", images[0].size).reshape(images.shape)
+        images = rounded(images + 255 * config.noise * drawn)
+    return images if config.jpeg is None else compressed(images, config.jpeg)
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Return float grey values (...) as uint8: rounded, and cut off at 0 and 255."""
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+
+
+def downscaled(images: np.ndarray, factor: float) -> np.ndarray:
+    """Return (n, S, S) uint8 shrunk to round(S / factor), at least 1, and enlarged to S again, both bilinear."""
+    side = images.shape[-1]
+    small = max(1, round(side / factor))
+    values = torch.from_numpy(images)[:, None].float()
+    for size in (small, side):
+        values = F.interpolate(values, (size, size), mode="bilinear", antialias=True)
+    return rounded(values[:, 0].numpy())
+
+
+def compressed(images: np.ndarray, quality: int) -> np.ndarray:
+    """Return (n, S, S) uint8 written as JPEG of this quality (1-100) and read again."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    files = (cv2.imencode(".jpg", image, options)[1] for image in images)
+    return np.stack([np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), dtype=np.uint8) for file in files])

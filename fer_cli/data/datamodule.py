@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -13,14 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_cli.config import RunConfig
-from fer_cli.data.corrupt import plant_label_noise
+from fer_cli.data.corrupt import corrupted, training_labels
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Images (B, S, S) uint8, labels (B,) int64, positions within the part (B,) int64."""
+"""Images (B, S, S) or (B, 3, S, S) uint8, labels (B,) int64, positions within the part (B,) int64."""
 
 EVAL_BATCH = 256
 
@@ -76,7 +77,10 @@ class Batches(Sampler[list[int]]):
 
 
 class RunData(pl.LightningDataModule):
-    """Everything a run knows of its data: parts, split, planted noise and the training part's mean and deviation."""
+    """Everything a run knows of its data: parts, split, planted noise and the training part's mean and deviation.
+
+    Images are resized, then corrupted where ``config.corrupt`` says so, once; validation images and labels never are.
+    """
 
     def __init__(self, faces: FaceSet, config: RunConfig, other: FaceSet | None = None) -> None:
         """``other``: the set that is tested on, where it is not a part of ``faces``."""
@@ -91,14 +95,13 @@ class RunData(pl.LightningDataModule):
         noise_seed = config.data.noise_seed
         self.noise_seed = config.seed if noise_seed is None else noise_seed
         self.true_labels = codes[self.split.train]
-        given = plant_label_noise(self.true_labels, len(self.classes), config.data.label_noise, self.noise_seed)
-        size = config.data.image_size
-        self.train = Part(resized(faces.images[self.split.train], size), given)
-        self.val = Part(resized(faces.images[self.split.val], size), codes[self.split.val])
+        given = training_labels(faces.manifest, codes, self.split.train, self.classes, config.data, self.noise_seed)
+        self.train = Part(self._ready("train", faces.images[self.split.train]), given)
+        self.val = Part(self._ready("val", faces.images[self.split.val]), codes[self.split.val])
         self.dropped: dict[str, int] = {}
         """Images of the other set whose class is not among ours, by class."""
         if other is None:
-            self.test = Part(resized(faces.images[self.split.test], size), codes[self.split.test])
+            self.test = Part(self._ready("test", faces.images[self.split.test]), codes[self.split.test])
         else:
             labels = other.manifest["label"]
             self.dropped = dict(Counter(labels[~labels.isin(self.classes)]))
@@ -108,10 +111,29 @@ class RunData(pl.LightningDataModule):
                 )
             other = other.of_classes([label for label in self.classes if label in other.info.classes])
             places = np.array([self.classes.index(label) for label in other.info.classes])
-            self.test = Part(resized(other.images, size), places[other.codes])
             self.samples["test"] = other.manifest["sample"].to_numpy()
+            faces = other
+            self.test = Part(self._ready("test", other.images), places[other.codes])
+        self.test_faces: dict[str, bool] | None = None
+        """Test sample -> whether a face was detected in it; None where none was looked for."""
+        if "face" in faces.manifest:
+            found = faces.manifest.set_index("sample")["face"]
+            self.test_faces = found[self.samples["test"]].to_dict()
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
+
+    def _ready(self, part: str, images: np.ndarray) -> Tensor:
+        """Return a part's images uint8 at the run's size, corrupted where the run corrupts that part.
+
+        (n, S, S); (n, 3, S, S) where the set is in colour and the network takes it. Grey is 0.299 R + 0.587 G + 0.114 B.
+        """
+        if images.ndim == 4 and self.config.model.channels == 3:
+            return torch.stack([self._ready(part, images[..., colour]) for colour in range(3)], dim=1)
+        if images.ndim == 4:
+            images = np.array([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]).reshape(images.shape[:3])
+        small = resized(images, self.config.data.image_size)
+        corrupt = self.config.corrupt
+        return corrupted(small, self.samples[part], corrupt) if part in corrupt.parts else small
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""

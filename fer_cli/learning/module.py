@@ -48,8 +48,8 @@ class FerModule(pl.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Return (B, C, S, S) float32 in [0, 1] of (B, S, S) uint8."""
-        scaled = images.unsqueeze(1).float().div_(255)
+        """Return (B, C, S, S) float32 in [0, 1] of (B, S, S) or (B, 3, S, S) uint8; grey is repeated for three channels."""
+        scaled = (images.unsqueeze(1) if images.ndim == 3 else images).float().div_(255)
         return scaled.expand(-1, self.config.model.channels, -1, -1)
 
     def forward(self, images: Tensor) -> Scores:
@@ -108,7 +108,7 @@ class FerModule(pl.LightningModule):
             health |= attention_health(torch.cat(self._alphas), learning.beta)
         if learning.parts.relabels:
             health |= self._changes
-        if self.config.data.label_noise > 0:
+        if self.config.data.plants_noise:
             wrong = (self.label_current != self.label_true).float().mean()
             health["labels/wrong_share"] = float(wrong)
         self._log(health, 1)

@@ -76,11 +76,9 @@ def train_run(
     notes = inert_warnings(record.rows, config.learning, config.train.epochs)
     for note in notes:
         log.warning(note)
-    parts = dict(iter(predictions.groupby("part", sort=False)))
+    parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
     return {
-        "metrics": {
-            part: score(rows["label"].to_numpy(), rows["predicted"].to_numpy(), data.classes) for part, rows in parts.items()
-        },
+        "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
         "selection": {
             "rule": config.train.select_on,
             "epoch": record.best_epoch,
@@ -103,6 +101,22 @@ def train_run(
     }
 
 
+def score_rows(rows: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
+    """Return every metric of predictions (columns label and predicted)."""
+    return score(rows["label"].to_numpy(), rows["predicted"].to_numpy(), classes)
+
+
+def scored(parts: dict[str, pd.DataFrame], data: RunData) -> dict[str, pd.DataFrame]:
+    """Return the parts, and, where faces were looked for in the test images, those in which one was found.
+
+    The headline is always the score over all test images; ``test, face detected`` stands beside it under that name.
+    """
+    if data.test_faces is None:
+        return parts
+    test = parts["test"]
+    return parts | {"test, face detected": test[test["sample"].map(data.test_faces).astype(bool)]}
+
+
 def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
     """Return a run's data and the fingerprint of the sets it comes from."""
     sets = [load_set(machine.data_root, name) for name in config.data.sets]
@@ -120,6 +134,8 @@ def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
         "split_hash": data.split.hash,
         "shared_subjects": data.split.shared_subjects,
         "test_subjects": data.split.test_subjects,
+        "shared_sequences": data.split.shared_sequences,
+        "test_sequences": data.split.test_sequences,
         "noise_seed": data.noise_seed if data.config.data.label_noise else None,
         "dropped": data.dropped,
         "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
@@ -240,7 +256,7 @@ def predict(module: FerModule, data: RunData, means: Means) -> pd.DataFrame:
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
     """Return the training labels, true, given and as relabelling left them, where any of these can differ."""
-    if not module.config.learning.parts.relabels and not module.config.data.label_noise:
+    if not module.config.learning.parts.relabels and not module.config.data.plants_noise:
         return None
     names = np.array(data.classes)
     columns = {"label_true": module.label_true, "label_given": module.label_given, "label_current": module.label_current}

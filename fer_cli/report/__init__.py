@@ -12,6 +12,7 @@ from fer_cli.data.manifest import load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cell, Point, collect
+from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
 from fer_cli.report.tables import difference_table, health_table, score_table
 from fer_cli.study import Choice, load_study
@@ -74,24 +75,15 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
             f"data: {info.title}; fingerprint {info.fingerprint}; {info.kept} images, {info.subjects} subjects, "
             f"{len(info.classes)} classes ({', '.join(info.classes)}){built}; licence: {info.licence}"
         )
-    splits = {item.run.config.data.split for item in plan.items}
-    folds = config.data.folds
-    lines += transfers(plan, cells)
-    if "subject" in splits and config.data.test is None:
-        lines.append(f"split `subject`: {folds} stratified folds, each subject in one part only; validation grouped alike")
-    if "random" in splits:
-        lines.append(
-            f"split `random` LEAKS: {folds} folds over images, so the same people, even frames of the same sequence, "
-            f"are trained on and tested; such figures do not measure recognition of new people{shared(cells)}"
-        )
+    lines += transfers(plan, cells) + split_lines(plan, cells) + noise_lines(plan) + corrupt_lines(plan)
     rules = sorted({item.run.config.train.select_on for item in plan.items})
     rule = "lowest" if rules == ["val/loss"] else "best"
     lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last); test predicted once, by that one")
     seeds = sorted({item.run.seed for item in plan.items})
-    part = f"fold s mod {folds}" + (f" of partition s div {folds}" if max(seeds) >= folds else "")
-    noise = "label noise, " if any(item.run.config.data.label_noise for item in plan.items) else ""
+    drawn = any(d.label_noise and d.noise_seed is None for d in (item.run.config.data for item in plan.items))
+    noise = "label noise, " if drawn else ""
     lines.append(
-        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has {part}, its own "
+        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has {seed_line(plan)}, its own "
         f"{noise}initial weights and batch order, the same for every arm"
     )
     balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
@@ -119,6 +111,7 @@ def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
     """Return what is tested on where that is another set than the one trained on, and which of its classes are left out."""
     lines = []
     for name in sorted({item.run.config.data.test for item in plan.items if item.run.config.data.test}):
+        splits = sorted({item.run.config.data.split for item in plan.items if item.run.config.data.test == name})
         results = [result for cell in cells.values() for result in cell.results.values()]
         results = [result for result in results if result["config"]["data"]["test"] == name]
         counts = sorted({(result["data"]["test"], tuple(sorted(result["data"]["dropped"].items()))) for result in results})
@@ -127,7 +120,7 @@ def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
         )
         lines.append(
             f"tested on all of {name} ({told}), of which nothing was trained on or chosen by; the checkpoint comes from a "
-            f"validation part of the training set, grouped by person"
+            f"validation part of the training set, {' or '.join(VALIDATION[split] for split in splits)}"
         )
     return lines
 
@@ -136,19 +129,6 @@ def differs(plan: Plan, arm: str) -> str:
     """Return the settings in which an arm differs from the baseline arm."""
     settings = next(item.run.differs for item in plan.items if item.run.arm == arm)
     return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
-
-
-def shared(cells: dict[tuple[str, Point], Cell]) -> str:
-    """Return how many test subjects of leaky runs were also trained on."""
-    counts = [
-        (result["data"]["shared_subjects"], result["data"]["test_subjects"])
-        for cell in cells.values()
-        for result in cell.results.values()
-        if result["config"]["data"]["split"] == "random"
-    ]
-    if not counts:
-        return ""
-    return f" ({sum(a for a, _ in counts) / sum(b for _, b in counts):.0%} of test subjects were trained on)"
 
 
 def footer(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:

@@ -86,7 +86,7 @@ def row_label(plan: Plan, arm: str, other: Point) -> str:
 
 def is_leaky(plan: Plan, arm: str) -> bool:
     """Return whether an arm's split puts the same people on both sides."""
-    return any(item.run.arm == arm and item.run.config.data.split == "random" for item in plan.items)
+    return any(item.run.arm == arm and item.run.config.data.ignores_people for item in plan.items)
 
 
 def percent(value: float, sign: bool = False) -> str:

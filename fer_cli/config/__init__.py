@@ -1,0 +1,181 @@
+"""RunConfig: everything that can change a number. Machine: everything that may not.
+
+Both are frozen pydantic models that refuse unknown keys and wrong types. A run's identity is the hash of its non-default
+settings and the fingerprint of its data (``RunConfig.run_id``); fields added later with a default keep old identities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
+from fer_cli.config.learning import METHODS, LearningConfig, Method
+from fer_cli.config.section import Section
+
+__all__ = [
+    "COMPANIONS",
+    "CONFUSABLE",
+    "K_FOLD",
+    "METHODS",
+    "SCHEMA",
+    "AugmentConfig",
+    "CorruptConfig",
+    "DataConfig",
+    "LearningConfig",
+    "Machine",
+    "Method",
+    "ModelConfig",
+    "RunConfig",
+    "Section",
+    "TrainConfig",
+    "default_data_root",
+    "flatten",
+]
+
+SCHEMA = 2
+"""Raised by hand whenever the meaning of an existing setting, or the training code behind it, changes results."""
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    backbone: Literal["resnet18", "resnet18-small"] = "resnet18-small"
+    channels: Literal[1, 3] = 1
+    """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""
+    pretrain: str | None = None
+    """Embedded set on which the backbone is trained first; the classifier on top of it starts anew."""
+    normalise: Literal["train", "image"] = "train"
+    """Pixels are standardised by the training part's mean and deviation, or each image by its own."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of pooled features dropped before the classifier, in training only."""
+    mirror_average: bool = True
+    """Validation and test average the logits of an image and its mirror image; expressions have no handedness."""
+
+
+class AugmentConfig(Section):
+    """Random changes of each training batch; shares of the image side, degrees, or probabilities."""
+
+    flip: float = Field(0.5, ge=0, le=1)
+    rotate: float = Field(15.0, ge=0, le=180)
+    """Largest rotation in degrees, either way."""
+    translate: float = Field(0.1, ge=0, le=0.5)
+    scale: float = Field(0.15, ge=0, lt=1)
+    brightness: float = Field(0.25, ge=0, le=1)
+    contrast: float = Field(0.4, ge=0, lt=1)
+    erase: float = Field(0.0, ge=0, le=1)
+    """Probability that a square of 10-30 % of the side is blacked out."""
+
+
+class TrainConfig(Section):
+    """Optimisation, and the rule that picks the checkpoint."""
+
+    epochs: int = Field(40, ge=1)
+    batch_size: int = Field(64, ge=2)
+    class_balance: float = Field(1.0, ge=0, le=1)
+    """Training images are drawn with probability 1 / (images of their class) ** class_balance; 0: each once an epoch."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = Field(2e-3, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.1, ge=0)
+    """Of weight matrices and kernels, not of biases and norms; decoupled in ``adamw``."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Of ``sgd`` only."""
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    weight_average: float = Field(0.98, ge=0, lt=1)
+    """Per-step decay of the exponential moving average of the weights that is validated, tested and kept; 0: none."""
+    select_on: Literal["val/macro_f1", "val/accuracy", "val/loss"] = "val/macro_f1"
+    """The best value on the validation part picks the checkpoint; of equal epochs the last, whose step size is smallest."""
+
+    @model_validator(mode="after")
+    def _decay_fits_optimizer(self) -> TrainConfig:
+        if self.optimizer != "adamw" and "weight_decay" not in self.model_fields_set:
+            raise ValueError(f"weight_decay: give one for {self.optimizer}; the default is meant for adamw")
+        return self
+
+
+class RunConfig(Section):
+    """One training run, entirely: two equal RunConfigs on equal data and machine give equal numbers."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    learning: LearningConfig = LearningConfig()
+    corrupt: CorruptConfig = CorruptConfig()
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _every_setting_counts(self) -> RunConfig:
+        sections = {
+            "learning": self.learning.idle(),
+            "data": self.data.idle(),
+            "corrupt": self.corrupt.idle(self.data.image_size),
+        }
+        idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
+        if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
+            idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
+        if self.model.pretrain in self.data.sets:
+            raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
+        if idle:
+            raise ValueError("; ".join(f"{name} has no effect: {why}" for name, why in idle.items()))
+        return self
+
+    def pretraining(self) -> RunConfig | None:
+        """Return the run whose weights this one starts from, or None; the same for every run on like images and network."""
+        if self.model.pretrain is None:
+            return None
+        data = DataConfig(name=self.model.pretrain, image_size=self.data.image_size, folds=10)
+        model = self.model.model_copy(update={"pretrain": None})
+        augment = AugmentConfig(rotate=25.0, translate=0.12, scale=0.25, brightness=0.35, contrast=0.6, erase=0.4)
+        train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
+        return RunConfig(data=data, model=model, augment=augment, train=train)
+
+    def run_id(self, fingerprint: str) -> str:
+        """Return the run's name: 12 hex digits over schema, non-default settings and the data's fingerprint.
+
+        ``fingerprint``: of the run's sets, and, where it starts from another run's weights, that run's name.
+        """
+        content = {"schema": SCHEMA, "config": self.model_dump(mode="json", exclude_defaults=True), "data": fingerprint}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def flat(self) -> dict[str, Any]:
+        """Return every setting under its dotted name, e.g. ``{"data.label_noise": 0.2, ...}``."""
+        return flatten(self.model_dump(mode="json"))
+
+
+class Machine(Section):
+    """Where and how a run is executed; recorded with each result, never part of its identity."""
+
+    data_root: Path
+    results: Path
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto`` takes bf16 autocast only where the processor or GPU has fast bf16 matrix units."""
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    """Processor threads of one run."""
+    track: bool = True
+    """Whether runs are mirrored to the MLflow store under ``results``."""
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested mappings under dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def default_data_root() -> Path:
+    """Return where built data sets live: ``FER_DATA``, else ``~/.local/share/fer``."""
+    return Path(os.environ.get("FER_DATA") or Path.home() / ".local" / "share" / "fer").expanduser()

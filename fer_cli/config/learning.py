@@ -1,0 +1,96 @@
+"""The loss, and the parts of self-cure learning that a method switches on (Fan 2025, Eq 1-6 and Fig 8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from fer_cli.config.section import Section
+
+
+@dataclass(frozen=True)
+class Method:
+    """Which parts of the self-cure family a learning method switches on (Fan 2025, Eq 1-6 and Fig 8)."""
+
+    attention: bool = False
+    """An importance weight alpha in (0, 1) per image (Eq 1)."""
+    weighs_logits: bool = False
+    """alpha scales the logits; otherwise it weighs the loss of each image."""
+    rank: bool = False
+    """Rank regularisation (Eq 2)."""
+    calibrates: bool = False
+    """Calibration loss over misclassified images (Eq 5)."""
+    relabels: bool = False
+    """Labels of the low-importance group may be replaced (Eq 3, Eq 6)."""
+
+
+METHODS: dict[str, Method] = {
+    "ce": Method(),
+    "scn": Method(attention=True, weighs_logits=True, rank=True, relabels=True),
+    "cs": Method(attention=True, calibrates=True),
+    "scn-cs": Method(attention=True, weighs_logits=True, calibrates=True, relabels=True),
+}
+
+
+class LearningConfig(Section):
+    """The loss, and self-cure learning with its documented readings (Fan 2025, Eq 1-6)."""
+
+    method: Literal["ce", "scn", "cs", "scn-cs"] = "ce"
+    beta: float = Field(0.7, gt=0, lt=1)
+    """Share of a batch that forms the high-importance group (Wang 2020)."""
+    rank_margin: float = Field(0.15, ge=0, le=1)
+    """delta 1 of Eq 2."""
+    rank_form: Literal["sum", "gamma"] = "sum"
+    """``sum``: loss + rank term. ``gamma``: gamma x rank term + (1 - gamma) x loss."""
+    rank_gamma: float = Field(0.5, gt=0, lt=1)
+    relabel_margin: float = Field(0.2, ge=0, lt=1)
+    """delta 2 of Eq 3."""
+    relabel_scope: Literal["low", "all"] = "low"
+    """Only the low-importance group may be relabelled (article), or all images (public code of SCN)."""
+    relabel_logits: Literal["weighted", "raw"] = "weighted"
+    relabel_start: int | None = Field(None, ge=1)
+    """First epoch (from 1) that relabels; none: a seventh of the epochs, rounded up (10 of 70 in SCN)."""
+    cs_loss: Literal["literal", "reversed", "literal+rr"] = "literal"
+    """Eq 5 sums 1 - alpha over misclassified images; ``reversed`` sums alpha; ``literal+rr`` keeps Eq 2 beside it."""
+    cs_reduction: Literal["batch", "sum", "mean_wrong"] = "batch"
+    """Divide Eq 5 by the batch size, by nothing, or by the number of misclassified images."""
+    cs_threshold: Literal["literal", "inverted", "val_search"] = "literal"
+    """Eq 6 relabels above delta2 x (1 - alpha); ``inverted``: delta2 x alpha; ``val_search``: delta 2 from validation."""
+
+    @property
+    def parts(self) -> Method:
+        """What the method switches on."""
+        return METHODS[self.method]
+
+    @property
+    def uses_rank(self) -> bool:
+        """Whether rank regularisation is part of the loss."""
+        return self.parts.rank or (self.parts.calibrates and self.cs_loss == "literal+rr")
+
+    def first_relabel_epoch(self, epochs: int) -> int:
+        """Return the first epoch, counted from 1, whose batches may be relabelled."""
+        return self.relabel_start if self.relabel_start is not None else -(-epochs // 7)
+
+    def idle(self) -> dict[str, str]:
+        """Return the settings that were given but change nothing, each with the reason."""
+        parts = self.parts
+        needs = {
+            "beta": (self.uses_rank or (parts.relabels and self.relabel_scope == "low"), "no group split is used"),
+            "rank_margin": (self.uses_rank, "rank regularisation is off"),
+            "rank_form": (self.uses_rank, "rank regularisation is off"),
+            "rank_gamma": (self.uses_rank and self.rank_form == "gamma", "rank_form is not gamma"),
+            "relabel_margin": (
+                parts.relabels and not (parts.calibrates and self.cs_threshold == "val_search"),
+                "relabelling is off" if not parts.relabels else "cs_threshold searches it",
+            ),
+            "relabel_scope": (parts.relabels, "relabelling is off"),
+            "relabel_logits": (parts.relabels, "relabelling is off"),
+            "relabel_start": (parts.relabels, "relabelling is off"),
+            "cs_loss": (parts.calibrates, "the calibration strategy is off"),
+            "cs_reduction": (parts.calibrates, "the calibration strategy is off"),
+            "cs_threshold": (parts.calibrates and parts.relabels, "calibrated relabelling is off"),
+        }
+        given = self.model_dump(exclude_defaults=True)
+        return {name: why for name, (used, why) in needs.items() if name in given and not used}

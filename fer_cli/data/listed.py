@@ -1,0 +1,49 @@
+"""Small CSV tables a run names by path and SHA-256: given labels, given parts. Paths are taken from the working folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from fer_cli.errors import DataError
+
+
+def read_listed(path: str, sha256: str, column: str) -> pd.Series:
+    """Return ``column`` as names by sample; raises DataError when the file is missing, changed, or no such table.
+
+    ``sha256``: of the file when the run was planned; another content would be another run.
+    """
+    try:
+        content = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read from {Path.cwd()} ({error.strerror})") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        change = f"SHA-256 was {sha256[:12]}, is {found[:12]}"
+        raise DataError(f"{path}: changed since the run was planned ({change}); plan it again")
+    try:
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a CSV table ({' '.join(str(error).split())})") from None
+    for name in ("sample", column):
+        if name not in table.columns:
+            raise DataError(f"{path}: no column '{name}'; its first line must name sample and {column}")
+    twice = table["sample"][table["sample"].duplicated()]
+    if len(twice):
+        raise DataError(f"{path}: sample '{twice.iloc[0]}' stands twice")
+    return table.set_index("sample")[column].str.strip()
+
+
+def known_only(listed: pd.Series, samples: pd.Series, path: str, complete: bool) -> pd.Series:
+    """Return the rows of samples the data set has; unless it is a choice of its classes (``complete`` False), all must be.
+
+    Raises DataError naming the first sample the set lacks, and where none of them is in it.
+    """
+    unknown = listed.index[~listed.index.isin(samples)]
+    if len(unknown) and (complete or len(unknown) == len(listed)):
+        like = "" if samples.empty else f"; its names are like '{samples.iloc[0]}'"
+        raise DataError(f"{path}: the data set has no sample '{unknown[0]}' ({len(unknown)} such){like}")
+    return listed[listed.index.isin(samples)]

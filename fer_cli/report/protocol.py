@@ -1,0 +1,178 @@
+"""How a plan's images were split and corrupted, in words: each split with its leak where it leaks, each corruption."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fer_cli.ablate import Plan
+from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig
+from fer_cli.report.collect import Cell, Point
+
+Cells = dict[tuple[str, Point], Cell]
+
+OCCLUDERS = {
+    "square": "a black square at a uniform place",
+    "mask": "a face mask over mouth and nose",
+    "eyes": "a black bar over the eyes",
+    "hand": "a hand at a uniform place",
+}
+
+
+VALIDATION = {
+    "subject": "grouped by person",
+    "sequence": "grouped by sequence",
+    "random": "drawn over images, blind to people",
+    "official": "as published, else carved and grouped by person where known",
+    "list": "as listed, else carved and grouped by person where known",
+}
+"""How the validation part of a run is chosen that is tested on another set."""
+
+
+def split_lines(plan: Plan, cells: Cells) -> list[str]:
+    """Return a line per split of the plan: what it keeps apart, and what of the test part was also trained on.
+
+    Runs tested on another set have no test part of their own and no line here.
+    """
+    lines = []
+    ways = {way(item.run.config.data.model_dump()): item.run.config.data for item in plan.items}
+    for config in ways.values():
+        if config.test is None:
+            word, share = leak(cells, config)
+            lines.append(f"split `{config.split}`{word}: {described(config)}{share}")
+    return lines
+
+
+def way(data: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells one way of splitting from another, of a DataConfig's content; older results lack later settings."""
+    defaults = DataConfig().model_dump()
+    names = ("name", "test", "split", "folds", "test_fraction", "test_part", "split_file", "split_sha256")
+    return tuple(data.get(name, defaults[name]) for name in names)
+
+
+def described(config: DataConfig) -> str:
+    """Return what a split does, without saying how much of it leaks."""
+    carved = "validation as given, else carved from the training part, people kept together where known"
+    if config.split == "official" and config.test_part == "public":
+        return (
+            "tested on the public part, which is there to choose models by: networks and settings may have been fitted to "
+            "it, so such figures are no test on new images; the private part is not used; validation carved from the "
+            "training part, people kept together where known"
+        )
+    return {
+        "subject": f"{config.folds} stratified folds, each subject in one part only; validation grouped alike",
+        "random": (
+            f"{config.folds} stratified folds over images, blind to people and sequences: those that recur are both trained "
+            "on and tested, and such figures do not measure recognition of new people"
+        ),
+        "sequence": (
+            f"{config.folds} stratified folds, each sequence in one part only, but the same people may be trained on and "
+            "tested; validation grouped alike"
+        ),
+        "loso": "one subject left out at a time, in sorted order; validation grouped by subject",
+        "holdout": (
+            f"repeated random hold-out of {config.test_fraction:.0%} of the images, blind to people and sequences; "
+            "validation drawn alike"
+        ),
+        "official": f"as published (of two test parts the private one, chosen by the public one); {carved}",
+        "list": f"by {config.split_file} (SHA-256 {str(config.split_sha256)[:12]}); {carved}",
+    }[config.split]
+
+
+def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
+    """Return a word of warning and how much of what finished runs tested was also trained on; both "" where nothing was.
+
+    A split blind to people may leak until a result shows that nobody recurs; the public part of two leaks by its purpose.
+    """
+    found = [
+        result["data"]
+        for cell in cells.values()
+        for result in cell.results.values()
+        if way(result["config"]["data"]) == way(config.model_dump())
+    ]
+    shares = []
+    for what in ("subjects", "sequences"):
+        both, tested = (sum(data.get(f"{how}_{what}", 0) for data in found) for how in ("shared", "test"))
+        if both:
+            shares.append(f"{both / tested:.0%} of test {what}" if tested else f"{both} test {what}")
+    if shares:
+        return " LEAKS", f" ({' and '.join(shares)} were trained on)"
+    unknown = bool(found) and not any(data["test_subjects"] for data in found)
+    told = " (whether people recur is not known: the set does not name them)" if unknown else ""
+    if config.split == "official" and config.test_part == "public":
+        return " LEAKS", told
+    if config.ignores_people and (unknown or not found):
+        return " MAY LEAK", told
+    return "", told
+
+
+def seed_line(plan: Plan) -> str:
+    """Return what a seed stands for in each split of the plan, e.g. ``fold s mod 5``."""
+    seeds = {item.run.seed for item in plan.items}
+    phrases = []
+    for config in {way(item.run.config.data.model_dump()): item.run.config.data for item in plan.items}.values():
+        part = f"fold s mod {config.folds}" + (f" of partition s div {config.folds}" if max(seeds) >= config.folds else "")
+        phrases.append(
+            part
+            if config.split in K_FOLD
+            else {
+                "loso": "subject s left out",
+                "holdout": "the s-th draw of the test part",
+                "official": "the published parts, the same for all",
+                "list": "the listed parts, the same for all",
+            }[config.split]
+        )
+    return " or ".join(dict.fromkeys(phrases))
+
+
+def noise_lines(plan: Plan) -> list[str]:
+    """Return a line per kind of label noise in the plan, with its amounts."""
+    amounts: dict[tuple[str, str], set[float]] = {}
+    for data in (item.run.config.data for item in plan.items):
+        if data.plants_noise:
+            pairs = ", ".join("–".join(pair) for pair in data.noise_pairs)
+            told = {
+                "symmetric": "replaced by any other class, drawn uniformly",
+                "asymmetric": f"replaced by a class they are taken for ({pairs})",
+                "file": f"those of {data.noise_file} (SHA-256 {str(data.noise_sha256)[:12]}) where it names them",
+            }[data.noise_kind]
+            if data.noise_kind == "asymmetric" and data.noise_pairs == CONFUSABLE:
+                told += ", where the set has both"
+            amounts.setdefault((data.noise_kind, told), set()).add(data.label_noise)
+    return [
+        f"label noise `{kind}`, training labels only: " + ("" if kind == "file" else f"{listed(shares)} of them ") + told
+        for (kind, told), shares in amounts.items()
+    ]
+
+
+def corrupt_lines(plan: Plan) -> list[str]:
+    """Return a line per corrupted kind of image and step, in the order in which the steps are made."""
+    amounts: dict[tuple[tuple[str, ...], int, str], set[float]] = {}
+    used = [item.run.config.corrupt for item in plan.items if item.run.config.corrupt.active]
+    for occluder, words in OCCLUDERS.items():
+        for one in used:
+            if one.occlusion and one.occluder == occluder:
+                amounts.setdefault((tuple(sorted(one.parts)), one.seed, f"{words} over {{}} of the area"), set()).add(
+                    one.occlusion
+                )
+    steps = {
+        "light": (1.0, "grey values times {}"),
+        "blur": (0.0, "Gaussian blur of {} pixels"),
+        "downscale": (1.0, "shrunk by {} and enlarged again"),
+        "noise": (0.0, "Gaussian noise of {} of the range"),
+        "jpeg": (None, "JPEG of quality {}"),
+    }
+    for name, (off, words) in steps.items():
+        for one in used:
+            if (value := getattr(one, name)) != off:
+                amounts.setdefault((tuple(sorted(one.parts)), one.seed, words), set()).add(value)
+    return [
+        f"corrupted {' and '.join(parts)} images (not validation), the same in every run (seed {seed}): "
+        + words.format(listed(values))
+        for (parts, seed, words), values in amounts.items()
+    ]
+
+
+def listed(values: set[float]) -> str:
+    """Return numbers as ``0.1, 0.2 or 0.3``."""
+    *first, last = (f"{value:g}" for value in sorted(values))
+    return f"{', '.join(first)} or {last}" if first else last
