@@ -49,6 +49,15 @@ def test_palette_deep_and_turned_images_are_read_as_they_look() -> None:
     assert np.array_equal(turned, np.rot90(plain, -1))
 
 
+def test_pictures_on_their_side_are_turned_clockwise(tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "a.png"), np.repeat([[10], [200]], 8, axis=1).repeat(4, axis=0).astype(np.uint8))
+    found = Found("a", tmp_path / "a.png", "happy", "", "", 0, turn=1)
+    image = next(decode_all([found], Preparation(size=8), 1))[1].image
+    assert image is not None
+    assert (image[:, :4] == 200).all()  # what was below is on the left now
+    assert (image[:, 4:] == 10).all()
+
+
 def test_colours_come_in_rgb_order() -> None:
     red = Image.new("RGB", (16, 16), (250, 10, 30))
     image = open_image(encoded(red, format="PNG"), "rgb")

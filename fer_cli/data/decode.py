@@ -119,6 +119,8 @@ def decode_group(group: list[Found], preparation: Preparation) -> list[Decoded]:
             except OSError:
                 content = b""
         pixels = table_image(content) if first.pixels is not None else open_image(content, preparation.colour)
+        if pixels is not None and first.turn:
+            pixels = np.ascontiguousarray(np.rot90(pixels, -first.turn))
         return [prepared(pixels, hashlib.sha256(content).hexdigest(), first.box, preparation)]
     moments = [image.moment or 0 for image in group]
     with first.file.open("rb") as stream:
@@ -129,6 +131,8 @@ def decode_group(group: list[Found], preparation: Preparation) -> list[Decoded]:
     results = []
     for image, moment in zip(group, moments, strict=True):
         frame = frames.get(moment)
+        if frame is not None and image.turn:
+            frame = np.ascontiguousarray(np.rot90(frame, -image.turn))
         if frame is not None and preparation.colour == "grey":
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         name = hashlib.sha256(f"{digest} {moment}".encode()).hexdigest()

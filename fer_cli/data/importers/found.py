@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class Found:
     """Grey pixels of a square image, row by row, where they stand in a table instead of a file."""
     moment: int | None = None
     """Frame number to take from a video file, from 0."""
+    turn: int = 0
+    """Quarter turns clockwise that bring the picture upright."""
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,14 @@ def grey_pixels(cell: str, where: str) -> bytes:
     return pixels
 
 
+def check_folder(file: Path, label: str, card: Card) -> None:
+    """Raise DataError where the folder of a file is named after another class than ``label``, which its name tells."""
+    own = {word.lower(): known for word, known in card.folders.items()}
+    folder = own.get(file.parent.name.lower(), label)
+    if folder != label:
+        raise DataError(f"{file}: named as {label}, but lies in the folder of {folder}; which is right?")
+
+
 def table_with(source: Path, columns: tuple[str, ...], depth: int = 1) -> Path | None:
     """Return the csv file whose first line names ``columns``: ``source`` itself, or the only one in it or ``depth`` below.
 
@@ -265,5 +275,36 @@ def table_with(source: Path, columns: tuple[str, ...], depth: int = 1) -> Path |
             if all(column in header for column in columns):
                 fits.append(table)
     if len(fits) > 1:
-        raise DataError(f"{source}: both {fits[0].name} and {fits[1].name} hold {', '.join(columns)}; give --from one of them")
+        raise DataError(
+            f"{source}: both {fits[0].name} and {fits[1].name} hold {', '.join(columns)}; give --from one of them"
+        )
     return fits[0] if fits else None
+
+
+def tree(source: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Return the files of these suffixes below ``source``, or ``source`` itself where it is such a file."""
+    if source.is_file():
+        return [source] if source.suffix.lower() in suffixes else []
+    return list(files_below(source, suffixes))
+
+
+def nearest_to_root(files: Iterable[Path], *names: str) -> Path | None:
+    """Return the file of one of these names (any case) that lies least deep, None without one.
+
+    Raises DataError when two lie equally deep: two copies of a data set are there.
+    """
+    wanted = {name.lower() for name in names}
+    fits = sorted((len(file.parts), file) for file in files if file.name.lower() in wanted)
+    if len(fits) > 1 and fits[0][0] == fits[1][0]:
+        raise DataError(f"{fits[0][1]}: stands beside a second copy, {fits[1][1]}; give --from one of them")
+    return fits[0][1] if fits else None
+
+
+def part_above(file: Path, source: Path, parts: dict[str, str]) -> str | None:
+    """Return what ``parts`` (folder name in lower case -> part) says of the nearest folder above, up to ``source``."""
+    for folder in file.parents:
+        if folder.name.lower() in parts:
+            return parts[folder.name.lower()]
+        if folder == source:
+            return None
+    return None

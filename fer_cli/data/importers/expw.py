@@ -1,0 +1,79 @@
+"""ExpW: photographs from a web search with one or more labelled faces each, and a list of boxes.
+
+The file names begin with the words that were searched for, which are no labels. Faces of one photograph share a sequence,
+so that splits keep them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import (
+    Box,
+    Found,
+    Scan,
+    below,
+    first_layout,
+    inside,
+    nearest_to_root,
+    read_lines,
+    tree,
+)
+from fer_cli.errors import DataError
+
+LIST = "label.lst"
+NO_AREA = "empty box"
+
+
+def scan_expw(source: Path, card: Card) -> Scan:
+    """Return every labelled face under ``source``; raises DataError on a malformed line or a missing photograph."""
+    return first_layout(source, card, {f"{LIST} with the photographs in any folder beside it": by_list})
+
+
+def listed(table: Path) -> Iterator[tuple[str, str, str, Box, str]]:
+    """Yield (where, photograph, face number, box, class) of ``image face top left right bottom confidence class``."""
+    for line, words in read_lines(table):
+        where = f"{table}, line {line}"
+        try:
+            top, left, right, bottom = (float(word) for word in words[-6:-2])
+        except ValueError:
+            raise DataError(
+                f"{where}: expected image, face number, top, left, right, bottom, confidence and class, with blanks between"
+            ) from None
+        if len(words) < 8 or not words[-7].isdecimal():
+            raise DataError(f"{where}: expected eight words with a face number second; is the file whole?")
+        # Only the file name can hold blanks.
+        yield where, " ".join(words[:-7]), words[-7], (left, top, right, bottom), words[-1]
+
+
+def by_list(source: Path, card: Card) -> Scan | None:
+    """Return the faces of ``label.lst``, each with its box; boxes may reach out of the photograph."""
+    table = nearest_to_root(tree(source, {".lst"}), LIST)
+    if table is None:
+        return None
+    photographs: dict[str, Path] = {}
+    for photograph in tree(source):
+        twin = photographs.setdefault(photograph.name, photograph)
+        if twin is not photograph:
+            raise DataError(f"{photograph}: the same photograph also stands at {twin}; keep one of the two")
+    found: dict[str, Found] = {}
+    skipped: dict[str, list[str]] = {}
+    seen: set[Path] = set()
+    for where, name, face, box, code in listed(table):
+        label = card.label(code, where)
+        file = photographs.get(inside(source, name, where).name if "/" in name or "\\" in name else name)
+        if file is None:
+            raise DataError(f"{where}: photograph {name} is missing below {source}; is every archive unpacked?")
+        sample = f"{file.stem}-{face}"
+        if sample in found:
+            raise DataError(f"{where}: face {face} of {name} is listed twice; keep one line")
+        if box[2] <= box[0] or box[3] <= box[1]:
+            skipped.setdefault(NO_AREA, []).append(f"{below(source, file)}, face {face}")
+        elif label is not None:
+            found[sample] = Found(sample, file, label, "", file.stem, int(face), box=box)
+        seen.add(file)
+    if rest := [below(source, file) for file in photographs.values() if file not in seen]:
+        skipped[f"no face in {LIST}"] = rest
+    return Scan(f"{LIST} with boxes", list(found.values()), skipped)

@@ -1,0 +1,163 @@
+"""FER2013: 48x48 grey faces from an image search, as one table of pixels or as image files.
+
+The table (``emotion,pixels,Usage``) and the files named ``PrivateTest_10118481.jpg`` both keep the official parts. Re-packs
+that renumber the files lose them; they are read, but only as images without a part.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import (
+    Found,
+    Layout,
+    Scan,
+    below,
+    first_layout,
+    nearest_to_root,
+    part_above,
+    read_rows,
+    tree,
+    with_leftovers,
+)
+from fer_cli.errors import DataError
+
+SIDE = 48
+PARTS = {"training": "train", "publictest": "public", "privatetest": "private"}
+"""The set's own word for a part, in lower case -> ours."""
+RESPLIT = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+"""Folders of re-packs: they tell two files of one name apart, but are not the official parts."""
+NAME = re.compile(r"(?P<part>Training|PublicTest|PrivateTest)_(?P<number>\d+)", re.IGNORECASE)
+
+
+def scan_fer2013(source: Path, card: Card) -> Scan:
+    """Return every labelled image under ``source``; raises DataError on an unknown class, part or pixel count."""
+    layouts: dict[str, Layout] = {
+        "fer2013.csv or icml_face_data.csv (emotion, pixels, Usage)": by_table,
+        "class folders with files named Training_*, PublicTest_*, PrivateTest_*": by_file_name,
+        "train.csv (emotion, pixels)": by_challenge_table,
+        "class folders of renamed files": by_folder,
+    }
+    return first_layout(source, card, layouts)
+
+
+def part_of(usage: str, where: str) -> str:
+    """Return our name of an official part; raises DataError for any other word."""
+    if (part := PARTS.get(usage.strip().lower())) is None:
+        raise DataError(f"{where}: Usage '{usage}' is none of Training, PublicTest, PrivateTest")
+    return part
+
+
+def face_pixels(cell: str, where: str) -> bytes:
+    """Return the 48 x 48 grey values of a table cell; raises DataError where they are fewer, more or no such numbers."""
+    with warnings.catch_warnings():
+        # numpy only warns where a cell holds something that is no number, and stops there.
+        warnings.simplefilter("error", DeprecationWarning)
+        try:
+            values = np.fromstring(cell, dtype=np.int64, sep=" ")
+        except (DeprecationWarning, ValueError):
+            raise DataError(f"{where}: pixels are whole numbers with blanks between them") from None
+    if len(values) != SIDE * SIDE:
+        raise DataError(f"{where}: {len(values)} pixels, an image has {SIDE * SIDE}; is the file whole?")
+    if values.min() < 0 or values.max() > 255:
+        raise DataError(f"{where}: pixels are whole numbers from 0 to 255")
+    return values.astype(np.uint8).tobytes()
+
+
+def pixel_rows(table: Path, needs: tuple[str, ...]) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """Yield (row number from 1, where it stands, row) of a table of pixels."""
+    for number, (line, row) in enumerate(read_rows(table, needs), 1):
+        yield number, f"{table}, line {line}", row
+
+
+def table_images(table: Path, card: Card, needs: tuple[str, ...]) -> Iterator[Found]:
+    """Yield an image for each labelled row; without a column Usage all are of the Training part."""
+    for number, where, row in pixel_rows(table, needs):
+        label = card.label(row["emotion"], where)
+        if label is not None:
+            part = part_of(row.get("Usage", "Training"), where)
+            pixels = face_pixels(row["pixels"], where)
+            yield Found(f"row{number:05d}", table, label, "", "", 0, part, pixels=pixels)
+
+
+def by_table(source: Path, card: Card) -> Scan | None:
+    """Return the rows of the official table, or of the later one whose column names start with blanks."""
+    tables = tree(source, {".csv"})
+    table = nearest_to_root(tables, "fer2013.csv") or nearest_to_root(tables, "icml_face_data.csv")
+    if table is None:
+        return None
+    found = list(table_images(table, card, ("emotion", "pixels", "Usage")))
+    return with_leftovers(source, Scan(f"table {table.name}", found), "image beside the table")
+
+
+def by_challenge_table(source: Path, card: Card) -> Scan | None:
+    """Return the rows of ``train.csv``, the labelled part of the challenge; its ``test.csv`` has no labels."""
+    tables = tree(source, {".csv"})
+    table = nearest_to_root(tables, "train.csv")
+    if table is None:
+        return None
+    found = list(table_images(table, card, ("emotion", "pixels")))
+    skipped = {}
+    unlabelled = table.parent / "test.csv"
+    if unlabelled in tables:
+        header, rows = "", 0
+        for _, _, row in pixel_rows(unlabelled, ("pixels",)):
+            header, rows = header or ",".join(row), rows + 1
+        if "emotion" in header.split(","):
+            raise DataError(f"{unlabelled}: has labels but no Usage, so its part is not known; give fer2013.csv instead")
+        skipped["no label"] = [f"{below(source, unlabelled)}: {rows} rows"]
+    scan = Scan("table train.csv, the Training part alone", found, skipped, card.split_counts.get("train", {}))
+    return with_leftovers(source, scan, "image beside the table")
+
+
+def class_word(file: Path) -> str:
+    """Return the class folder's name; raises DataError for a number: re-packs number the classes each in its own order."""
+    folder = file.parent
+    if folder.name.isdigit():
+        raise DataError(f"{folder}: a numbered class folder may mean any class; rename such folders angry, disgust, ...")
+    return folder.name
+
+
+def by_file_name(source: Path, card: Card) -> Scan | None:
+    """Return ``<any>/<class>/PrivateTest_10118481.jpg``; the part is the file name's, whatever folder it lies in."""
+    files = [(file, NAME.fullmatch(file.stem)) for file in tree(source)]
+    if not any(match for _, match in files):
+        return None
+    found = []
+    for file, match in files:
+        if match is not None:
+            label = card.label(class_word(file), str(file))
+            part = part_of(match["part"], str(file))
+            if label is not None:
+                found.append(Found(f"{part}-{match['number']}", file, label, "", "", 0, part))
+    scan = Scan("class folders, part read from the file name", found)
+    return with_leftovers(source, scan, "not an official file name (augmented copy?)")
+
+
+def by_folder(source: Path, card: Card) -> Scan | None:
+    """Return ``train/angry/im0.png`` and the like, without a part unless the folders are named as the official ones are."""
+    files = tree(source)
+    words = {word.lower() for word in card.folders}
+    if not any(file.parent.name.lower() in words for file in files):
+        if any(file.parent.name.isdigit() for file in files):
+            class_word(next(file for file in files if file.parent.name.isdigit()))
+        return None
+    parts = [part_above(file.parent, source, PARTS) for file in files]
+    official = all(part is not None for part in parts)
+    found = []
+    for file, part in zip(files, parts, strict=True):
+        label = card.label(class_word(file), str(file))
+        home = part or part_above(file.parent, source, RESPLIT)
+        if label is not None:
+            sample = "-".join(word for word in (home, label, file.stem) if word)
+            found.append(Found(sample, file, label, "", "", 0, (official and part) or "none"))
+    layout = (
+        "class folders in Training, PublicTest, PrivateTest" if official else "class folders; the official split is lost"
+    )
+    return Scan(layout, found, counts=None if official else dict(card.counts))

@@ -1,0 +1,147 @@
+"""Data without a card, one folder per class: ``happy/a.jpg``, or ``train/happy/a.jpg`` beside ``val`` and ``test``.
+
+Who is on a picture is told by a regular expression on its path, if at all; a path that it does not match is an error,
+because a picture of an unknown person could stand on both sides of a split.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import Found, Scan, below, files_below, first_layout, image_files, visible_folders
+from fer_cli.data.importers.own import PARTS, SPELLINGS, own_card, why_ignored
+from fer_cli.errors import DataError, nearest
+
+GROUPS = ("subject", "sequence", "frame")
+"""Names of groups that a pattern may have."""
+DEPTH = 2
+"""How far below the source the class folders, or the parts that hold them, may lie."""
+
+
+def scan_folder(source: Path, card: Card, subject_regex: str | None = None) -> Scan:
+    """Return every image below the class folders of ``source``; ``subject_regex``: see ``compiled``.
+
+    Raises DataError for an unknown class folder, two homes of class folders, and a path that the pattern does not match.
+    """
+    pattern = None if subject_regex is None else compiled(subject_regex)
+    words = ", ".join(card.folders or card.codes)
+    return first_layout(source, card, {f"class folders {words}": lambda root, own: by_folder(root, own, pattern)})
+
+
+def compiled(text: str) -> re.Pattern[str]:
+    """Return a pattern that is searched for in each file's path below the folder that holds classes or parts.
+
+    Its named groups may be ``subject`` (needed), ``sequence`` (numbered within the subject) and ``frame`` (digits).
+    Raises DataError for a pattern that is none or has other groups.
+    """
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise DataError(f"pattern '{text}': no regular expression ({error})") from None
+    for group in pattern.groupindex:
+        if group not in GROUPS:
+            raise DataError(f"pattern '{text}': no such group '{group}'{nearest(group, GROUPS)}")
+    if "subject" not in pattern.groupindex:
+        raise DataError(f"pattern '{text}': has no group named subject, such as (?P<subject>S[0-9]+)")
+    return pattern
+
+
+def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) -> Scan | None:
+    """Return ``[<part>/]<class>/.../<any name>``; None where no folder bears the name of a class."""
+    known = {word.lower() for word in (card.folders | card.codes)}
+    home = home_of_classes(source, known)
+    if home is None:
+        return None
+    found, skipped, seen = [], dict[str, list[str]](), set()
+    for folder, split in class_folders_in(home, known):
+        label = card.label(folder.name, str(folder))
+        for file in files_below(folder):
+            seen.add(file)
+            relative = file.relative_to(home).as_posix()
+            if label is None:
+                skipped.setdefault(why_ignored(card, folder.name), []).append(relative)
+                continue
+            subject, sequence, frame = told(pattern, relative, file)
+            found.append(Found(relative, file, label, subject, sequence, frame, split))
+    outside = [below(source, file) for file in files_below(source) if file not in seen]
+    if outside:
+        skipped["image outside the class folders"] = outside
+    parts = sorted({image.split for image in found} - {"none"}, key=list(PARTS.values()).index)
+    return Scan(f"class folders in {', '.join(parts)}" if parts else "class folders", found, skipped)
+
+
+def home_of_classes(source: Path, known: set[str]) -> Path | None:
+    """Return the folder nearest to ``source`` that holds class folders, or parts that do; None where there is none."""
+    level = [source] if source.is_dir() else []
+    for _ in range(DEPTH + 1):
+        homes = [root for root in level if any(f.name.lower() in known for f, _ in class_folders_in(root, known))]
+        if len(homes) > 1:
+            raise DataError(f"{source}: class folders in both {homes[0]} and {homes[1]}; give --from one of them")
+        if homes:
+            return homes[0]
+        level = [inner for root in level for inner in visible_folders(root)]
+    return None
+
+
+def class_folders_in(home: Path, known: set[str]) -> list[tuple[Path, str]]:
+    """Return the class folders of ``home`` with the part each lies in; folders beside train, val and test are no classes."""
+    folders = visible_folders(home)
+    parts = [folder for folder in folders if folder.name.lower() in PARTS and folder.name.lower() not in known]
+    if not parts:
+        return [(folder, "none") for folder in folders]
+    return [(folder, PARTS[part.name.lower()]) for part in parts for folder in visible_folders(part)]
+
+
+def told(pattern: re.Pattern[str] | None, relative: str, file: Path) -> tuple[str, str, int]:
+    """Return subject, sequence and frame as a path tells them; raises DataError where it does not match."""
+    if pattern is None:
+        return "", "", 0
+    match = pattern.search(relative)
+    groups = match.groupdict("") if match else {}
+    subject, sequence, frame = (groups.get(group, "") for group in GROUPS)
+    if not subject:
+        raise DataError(f"{file}: pattern '{pattern.pattern}' finds no subject in '{relative}'")
+    if frame and not frame.isdecimal():
+        raise DataError(f"{file}: pattern '{pattern.pattern}' takes '{frame}' for a frame number")
+    return subject, f"{subject}_{sequence}" if sequence else "", int(frame or 0)
+
+
+def card_from_folder(name: str, source: Path) -> Card:
+    """Return a card for class folders as they lie on the disk; raises DataError where none lie there or one is a number."""
+    home, folders = source, with_images(source)
+    for _ in range(DEPTH):
+        if len(folders) != 1 or parts_in(folders) or folders[0].name.lower() in SPELLINGS:
+            break
+        inner = with_images(folders[0])
+        if image_files(folders[0]) and len(inner) < 2:  # a class, with something beside its images
+            break
+        home, folders = folders[0], inner
+    if not folders:
+        raise DataError(f"{source}: no class folders in it; --layout folder takes <class>/<image> or train/<class>/<image>")
+    if all(not image_files(folder) and holds_expressions(folder) for folder in folders) and not parts_in(folders):
+        raise DataError(f"{home}: class folders lie below {folders[0].name}, ...; put the class on top, or use --layout csv")
+    classes = [folder for folder, _ in class_folders_in(home, set())]
+    used = {folder.name.lower() for folder in classes if any(files_below(folder))}
+    empty = {folder.name.lower() for folder in classes} - used
+    if parts_in(folders) and not used:
+        raise DataError(
+            f"{home}: no class folders in {parts_in(folders)[0].name}; where a table has the labels, use --layout csv"
+        )
+    return own_card(name, used, f"{home}: class folder", dict.fromkeys(empty, "no image in it"))
+
+
+def with_images(home: Path) -> list[Path]:
+    """Return the sub-folders below which there is any image."""
+    return [folder for folder in visible_folders(home) if any(files_below(folder))] if home.is_dir() else []
+
+
+def parts_in(folders: list[Path]) -> list[Path]:
+    """Return those of the folders that are named after a part of a split."""
+    return [folder for folder in folders if folder.name.lower() in PARTS]
+
+
+def holds_expressions(folder: Path) -> bool:
+    """Return whether a sub-folder bears the name of a basic expression, as under a folder per subject."""
+    return any(inner.name.lower() in SPELLINGS for inner in visible_folders(folder))

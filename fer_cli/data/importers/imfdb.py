@@ -1,0 +1,169 @@
+"""IMFDB: faces of 100 actors cut from Indian films, ``<Actor>/<Movie>/images/*.jpg`` with a list ``<Movie>.txt``.
+
+The lists have no header, are separated by tabs or blanks and differ in their number of columns; some films have none, some
+name images that are not there. A row is therefore read by what stands in it: an image that lies in the film's folder, and
+after it one of seven expression words. What cannot be read so is left out and listed by reason, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import (
+    IMAGE_SUFFIXES,
+    Found,
+    Scan,
+    below,
+    files_below,
+    first_layout,
+    image_files,
+    is_junk,
+    read_rows,
+    visible_folders,
+)
+from fer_cli.errors import DataError
+
+AGES = {"young", "middle", "old"}
+"""Classes of a re-pack for guessing ages; it has no expressions."""
+NUMBER = re.compile(r"(\d+)$")
+"""At the end of an image's name: its number within the film."""
+DEPTH = 3
+"""Actors' folders lie in the source or up to this far below it (archives hold the set's folder once or twice)."""
+
+NO_LIST = "film without a list"
+NO_IMAGE = "row that names no image"
+NO_WORD = "image whose row has no expression word, or several"
+MISSING = "missing file"
+CONFLICT = "image listed with different expressions"
+UNLISTED = "image not in its film's list"
+OUTSIDE = "image outside a film's folder images"
+
+
+def scan_imfdb(source: Path, card: Card) -> Scan:
+    """Return every listed image; raises DataError for the age re-pack and where no row of any list can be read."""
+    return first_layout(source, card, {"a table of ages": refuse_ages, "<Actor>/<Movie>/images with <Movie>.txt": by_film})
+
+
+def refuse_ages(source: Path, card: Card) -> None:
+    """Raise DataError where a csv pairs images with ages (columns ID and Class), as one re-pack does."""
+    tables = [source] if source.is_file() else [p for folder in (source, *visible_folders(source)) for p in folder.iterdir()]
+    for table in sorted(p for p in tables if p.suffix.lower() == ".csv" and p.is_file() and not is_junk(p.name)):
+        try:
+            first = next(read_rows(table, ("ID", "Class")), None)
+        except DataError:
+            continue
+        if first is not None and first[1]["Class"].lower() in AGES:
+            fix = f"take IMFDB_final.zip from its authors' page ({card.access})"
+            raise DataError(f"{table}: a re-pack of IMFDB with ages (YOUNG, MIDDLE, OLD) and no expressions; {fix}")
+
+
+def by_film(source: Path, card: Card) -> Scan | None:
+    """Return what the lists of all films say; None where no film's folder ``images`` is found."""
+    films = list(film_folders(source))
+    if not films:
+        return None
+    found: list[Found] = []
+    skipped: dict[str, list[str]] = {}
+    seen: set[Path] = set()
+    rows = 0
+    for film, images in films:
+        files = {file.name.lower(): file for file in image_files(images)}
+        seen |= set(files.values())
+        table = list_of(film)
+        if table is None:
+            skipped.setdefault(NO_LIST, []).extend(below(source, file) for file in files.values())
+            continue
+        labels, read = read_list(table, files, card, source, skipped)
+        rows += read
+        found += film_images(film, files, labels, source, skipped)
+    if rows and not found:
+        raise DataError(f"{source}: none of {rows} rows in {len(films)} films' lists names an image and an expression word")
+    for file in files_below(source):
+        if file not in seen:
+            skipped.setdefault(OUTSIDE, []).append(below(source, file))
+    return Scan("films' folders with lists", found, skipped)
+
+
+def film_folders(source: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield (film's folder, its folder ``images``) for every film below ``source``."""
+    level = [source] if source.is_dir() else []
+    for _ in range(DEPTH + 2):
+        deeper = []
+        for folder in level:
+            inner = visible_folders(folder)
+            images = [home for home in inner if home.name.lower() == "images"]
+            if images and folder != source:
+                yield from ((folder, home) for home in images)
+            else:
+                deeper += inner
+        level = deeper
+
+
+def list_of(film: Path) -> Path | None:
+    """Return the film's list: the text file of its name, else the only one; None where there is neither."""
+    texts = sorted(p for p in film.iterdir() if p.suffix.lower() == ".txt" and p.is_file() and not is_junk(p.name))
+    named = [text for text in texts if text.stem.lower() == film.name.lower()]
+    return named[0] if named else texts[0] if len(texts) == 1 else None
+
+
+def read_list(
+    table: Path, files: dict[str, Path], card: Card, source: Path, skipped: dict[str, list[str]]
+) -> tuple[dict[str, set[str]], int]:
+    """Return image name in lower case -> labels its rows give, and how many rows there were; bad rows go to ``skipped``.
+
+    Bytes that are no UTF-8 stand in names of films and people at most, so they are replaced rather than refused.
+    """
+    words = {word.lower(): label for word, label in card.folders.items()}
+    labels: dict[str, set[str]] = {}
+    rows = 0
+    for number, line in enumerate(table.read_bytes().decode("utf-8-sig", errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        rows += 1
+        cells = cells_of(line, files)
+        where = f"{below(source, table)}, line {number}"
+        place = image_place(cells, files)
+        if place is None:
+            skipped.setdefault(NO_IMAGE, []).append(where)
+            continue
+        if cells[place].lower() not in files:
+            skipped.setdefault(MISSING, []).append(f"{where}: {cells[place]}")
+            continue
+        named = {words[cell.lower()] for cell in " ".join(cells[place + 1 :]).split() if cell.lower() in words}
+        labels.setdefault(cells[place].lower(), set()).update(named if len(named) == 1 else ())
+    return labels, rows
+
+
+def cells_of(line: str, files: dict[str, Path]) -> list[str]:
+    """Return the cells of a row: between tabs if an image of the folder stands there so (names with blanks), else words."""
+    cells = [cell.strip(" \"',;") for cell in line.split("\t")]
+    return cells if any(cell.lower() in files for cell in cells) else [cell.strip("\"',;") for cell in line.split()]
+
+
+def image_place(cells: list[str], files: dict[str, Path]) -> int | None:
+    """Return where a row names its image: the last name that lies in the folder, else the last that looks like one.
+
+    Rows name the frame of the film as well, before the face that was cut from it.
+    """
+    places = [place for place, cell in enumerate(cells) if Path(cell).suffix.lower() in IMAGE_SUFFIXES]
+    there = [place for place in places if cells[place].lower() in files]
+    return there[-1] if there else places[-1] if places else None
+
+
+def film_images(
+    film: Path, files: dict[str, Path], labels: dict[str, set[str]], source: Path, skipped: dict[str, list[str]]
+) -> Iterator[Found]:
+    """Yield a film's images that were given one label; the others go to ``skipped``."""
+    actor = film.parent.name
+    for name, file in files.items():
+        given = labels.get(name)
+        if given is not None and len(given) == 1:
+            number = NUMBER.search(file.stem)
+            frame = int(number[1]) if number else 0
+            yield Found(f"{actor}/{film.name}/{file.name}", file, min(given), actor, f"{actor}/{film.name}", frame)
+        else:
+            reason = UNLISTED if given is None else CONFLICT if given else NO_WORD
+            skipped.setdefault(reason, []).append(below(source, file))

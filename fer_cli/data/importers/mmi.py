@@ -1,0 +1,169 @@
+"""MMI: videos that go from neutral to the apex and back, so the three frames in the middle are taken, not the last.
+
+Official: ``Sessions/<n>/S001-100.avi`` with ``session.xml`` (its ``track`` says the view: 0 frontal, 1 profile, 2 both side
+by side) and ``S001-100.xml``, whose metatag ``Emotion`` holds a number. What the numbers mean is not verified, so they are
+read by a table that the user gives. Re-pack: frames ``S001_100_040.png`` with a label of each sequence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Found,
+    Scan,
+    below,
+    file_named,
+    files_below,
+    first_layout,
+    inside,
+    read_lines,
+    read_rows,
+    with_leftovers,
+)
+from fer_cli.data.importers.mmi_labels import LABEL_FILES, emotion_of, read_labels, view_of
+from fer_cli.errors import DataError
+
+VIDEO = re.compile(r"S(?P<subject>\d{3})[-_](?P<session>\d{3})", re.IGNORECASE)
+FRAME = re.compile(r"S(?P<subject>\d{3})[-_](?P<session>\d{3})[-_](?P<frame>\d+)", re.IGNORECASE)
+ID_LIST = re.compile(r"(train|val|test)_ids(_\d+)?", re.IGNORECASE)
+MIDDLE = 3
+"""Frames taken around the middle of a sequence."""
+CODES = "emotion_codes.csv"
+UNLABELLED = "no emotion label"
+IGNORED = "class that the card leaves out"
+VIEWS = {"1": "profile view", "2": "frontal and profile view in one picture"}
+STUDIO_HEIGHT = 480
+"""Landscape frontal videos of this height are upright; in those of 576 lines the face lies on its side."""
+OTHER = "no frame of an MMI sequence"
+
+
+def scan_mmi(source: Path, card: Card) -> Scan:
+    """Return the middle frames of every labelled frontal sequence."""
+    return first_layout(
+        source,
+        card,
+        {
+            f"frames S001_100_040.png with {LABEL_FILES[0]} or {LABEL_FILES[1]}": from_frames,
+            "Sessions/<n>/S001-100.avi with session.xml and S001-100.xml": from_videos,
+        },
+    )
+
+
+def sequence_of(name: re.Match[str]) -> str:
+    """Return ``S001_100`` of a parsed file name."""
+    return f"S{name['subject']}_{name['session']}"
+
+
+def middle(count: int) -> range:
+    """Return the positions of the frames in the middle of ``count``."""
+    start = max(0, count // 2 - MIDDLE // 2)
+    return range(start, min(count, start + MIDDLE))
+
+
+def from_frames(source: Path, card: Card) -> Scan | None:
+    """Return ``S001_100_040.png``: those that id lists name, else the middle three of each labelled sequence."""
+    files = list(files_below(source)) if source.is_dir() else []
+    frames = [(file, name) for file in files if (name := FRAME.fullmatch(file.stem))]
+    if not frames:
+        return None
+    labels = read_labels(source, card)
+    if labels is None:
+        raise DataError(
+            f"{source}: MMI frames without labels; add {LABEL_FILES[1]}: sequence,emotion and S001_100,happiness"
+        )
+    listed = listed_frames(source, {file.name.lower(): file for file, _ in frames})
+    found, skipped, sequences = [], dict[str, list[str]](), dict[str, list[tuple[Path, re.Match[str]]]]()
+    for file, name in frames:
+        if sequence_of(name) not in labels:
+            skipped.setdefault(UNLABELLED, []).append(below(source, file))
+        elif listed and file not in listed:
+            skipped.setdefault("not in the id lists", []).append(below(source, file))
+        else:
+            sequences.setdefault(sequence_of(name), []).append((file, name))
+    for sequence, images in sequences.items():
+        ordered = sorted(images, key=lambda image: int(image[1]["frame"]))
+        kept = range(len(ordered)) if listed else middle(len(ordered))
+        for position, (file, name) in enumerate(ordered):
+            label = card.label(*labels[sequence])
+            if label is not None and position in kept:
+                found.append(found_frame(file, name, int(name["frame"]), label, None))
+            else:
+                reason = IGNORED if label is None else "not in the middle of its sequence"
+                skipped.setdefault(reason, []).append(below(source, file))
+    return with_leftovers(source, Scan("extracted frames", found, skipped, counts={}), OTHER)
+
+
+def listed_frames(source: Path, frames: dict[str, Path]) -> set[Path]:
+    """Return the frames that ``train_ids_0.csv``, ``test_ids_0.csv``, ... name; raises DataError for one that is missing."""
+    listed = set()
+    for table in files_below(source, {".csv", ".txt"}):
+        if ID_LIST.fullmatch(table.stem) is None:
+            continue
+        for line, words in read_lines(table):
+            where = f"{table}, line {line}"
+            name = inside(source, words[0], where).name
+            if name.lower() not in frames:
+                raise DataError(f"{where}: {name} is not in {source}; is the copy whole?")
+            listed.add(frames[name.lower()])
+    return listed
+
+
+def from_videos(source: Path, card: Card) -> Scan | None:
+    """Return three moments in the middle of every labelled frontal video ``S001-100.avi``."""
+    files = list(files_below(source, VIDEO_SUFFIXES)) if source.is_dir() else []
+    videos = [(file, name) for file in files if (name := VIDEO.fullmatch(file.stem))]
+    if not videos:
+        return None
+    labels, codes = read_labels(source, card), read_codes(source)
+    found, skipped = [], dict[str, list[str]]()
+    for file, name in videos:
+        given = labels.get(sequence_of(name)) if labels is not None else emotion_of(file, codes, CODES)
+        label = card.label(*given) if given else None
+        reason = UNLABELLED if given is None else IGNORED if label is None else unusable(file)
+        if label is None or reason:
+            skipped.setdefault(reason, []).append(below(source, file))
+            continue
+        count, width, height = video_size(file)
+        lies = width > height != STUDIO_HEIGHT
+        # A video that cannot be opened is kept with its first frame: building then names it among the unreadable ones.
+        frames = [found_frame(file, name, moment, label, moment) for moment in middle(count) or (0,)]
+        found += [replace(frame, turn=int(lies)) for frame in frames]
+    scan = Scan("session videos", found, skipped, counts={})
+    return with_leftovers(source, scan, OTHER, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+
+
+def read_codes(source: Path) -> dict[str, str]:
+    """Return what the user's ``emotion_codes.csv`` says of the metatag's numbers; empty without that file."""
+    table = file_named(source, CODES, depth=1)
+    return {row["code"]: row["emotion"] for _, row in read_rows(table, ("code", "emotion"))} if table else {}
+
+
+def unusable(file: Path) -> str:
+    """Return why a video does not show a frontal face alone; empty if it does."""
+    view = view_of(file)
+    return "" if view in {"", "0"} else VIEWS.get(view, f"unknown view {view}")
+
+
+def video_size(file: Path) -> tuple[int, int, int]:
+    """Return the number of frames, width and height in pixels of a video; zeros where it cannot be opened."""
+    import cv2
+
+    video = cv2.VideoCapture(str(file))
+    try:
+        wanted = (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        count, width, height = (max(0, int(video.get(one))) for one in wanted)
+    finally:
+        video.release()
+    return count, width, height
+
+
+def found_frame(file: Path, name: re.Match[str], frame: int, label: str, moment: int | None) -> Found:
+    """Return one frame of an image file or, with ``moment``, of a video."""
+    sequence = sequence_of(name)
+    return Found(f"{sequence}_{frame:03d}", file, label, sequence.partition("_")[0], sequence, frame, moment=moment)

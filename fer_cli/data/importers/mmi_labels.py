@@ -1,0 +1,154 @@
+"""What the label files and XML files of MMI say of a sequence: its emotion, and from which side it was filmed."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import file_named
+from fer_cli.errors import DataError
+
+LABEL_FILES = ("emotion_labels.pkl", "emotion_labels.csv", "emotion_labels.json")
+SEQUENCE = re.compile(r"S(\d{3})[-_](\d{3})(\.\w+)?", re.IGNORECASE)
+MAX_BYTES = 4 * 2**20
+"""Label and XML files are a few kilobytes; larger ones are not opened."""
+
+Label = tuple[str, str]
+"""The data set's own word or number for a class, and where it stands."""
+
+
+class Plain(pickle.Unpickler):
+    """Unpickles a dict of strings and numbers; anything that names a class or function is refused before it is made."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        """Refuse every class and function."""
+        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
+
+
+def read_labels(source: Path, card: Card) -> dict[str, Label] | None:
+    """Return the label of each sequence ``S001_100`` from the label file in ``source``; None without such a file.
+
+    Numbers, in the order of the card's ``codes``, are taken only from ``emotion_labels.pkl``, where that order is known.
+    Raises DataError for another file that holds numbers, and for a sequence that stands twice with two labels.
+    """
+    file = file_named(source, *LABEL_FILES)
+    if file is None:
+        return None
+    if file.stat().st_size > MAX_BYTES:
+        raise DataError(f"{file}: too large for a label file")
+    numbers = file.suffix.lower() == ".pkl"
+    labels: dict[str, Label] = {}
+    for where, name, value in cells_of(file):
+        match = SEQUENCE.fullmatch(name)
+        if match is None:
+            raise DataError(f"{where}: '{name}' is no MMI sequence; expected S001_100")
+        if value.lstrip("-").isdigit() and not numbers:
+            words = ", ".join(sorted(card.folders))
+            raise DataError(f"{where}: emotion '{value}' is a number, whose meaning is not known; write one of {words}")
+        sequence = f"S{match[1]}_{match[2]}"
+        if labels.setdefault(sequence, (value, where))[0] != value:
+            raise DataError(f"{where}: {sequence} is '{value}' here and '{labels[sequence][0]}' before")
+    return labels
+
+
+def cells_of(file: Path) -> list[tuple[str, str, str]]:
+    """Return (where, sequence, emotion) of a label file; raises DataError where it is not one."""
+    if file.suffix.lower() == ".csv":
+        rows = []
+        for number, line in enumerate(text_of(file).splitlines(), 1):
+            cells = [cell.strip().strip('"') for cell in line.split(",")]
+            header = number == 1 and SEQUENCE.fullmatch(cells[0]) is None
+            if header or not any(cells):
+                continue
+            if len(cells) != 2:
+                raise DataError(f"{file}, line {number}: expected sequence,emotion")
+            rows.append((f"{file}, line {number}", cells[0], cells[1]))
+        return rows
+    try:
+        if file.suffix.lower() == ".pkl":
+            # Written by Python 2, so its strings are bytes.
+            table = Plain(io.BytesIO(file.read_bytes()), encoding="latin-1").load()
+        else:
+            table = json.loads(text_of(file))
+    except (ValueError, pickle.UnpicklingError, EOFError, IndexError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file}: not a table of labels ({error}); write emotion_labels.csv instead") from None
+    if not isinstance(table, dict):
+        raise DataError(f"{file}: expected sequence -> emotion, found {type(table).__name__}")
+    return [(f"{file}, {name}", str(name), str(value)) for name, value in table.items()]
+
+
+def text_of(file: Path) -> str:
+    """Return the text of a file without its byte-order mark; raises DataError where it is none."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: not a text file") from None
+
+
+def emotion_of(video: Path, codes: dict[str, str], codes_name: str) -> Label | None:
+    """Return the emotion that the XML files beside a video name, None without one; FACS files are passed over.
+
+    Raises DataError for a number that ``codes`` does not explain, and where the files disagree.
+    """
+    found: dict[str, Path] = {}
+    for file in (video.with_suffix(".xml"), video.parent / "session.xml"):
+        if file.is_file():
+            found |= {value: file for value in metatags(parse_xml(file)) if value not in found}
+    if not found:
+        return None
+    if len(found) > 1:
+        raise DataError(f"{video}: its XML files name {len(found)} emotions, {' and '.join(sorted(found))}")
+    value, file = next(iter(found.items()))
+    if not value.isdigit():
+        return value, str(file)
+    if value not in codes:
+        fix = f"add {codes_name} (code,emotion) beside Sessions that says what it means in your copy"
+        raise DataError(f"{file}: emotion '{value}' is a number, and MMI's own numbering is not verified; {fix}")
+    return codes[value], f"{file}, by {codes_name}"
+
+
+def metatags(root: ElementTree.Element) -> list[str]:
+    """Return the values of ``<Metatag Name="Emotion" Value="..."/>`` and of other spellings of it, empty ones left out."""
+    values = []
+    for element in root.iter():
+        own = {key.lower(): value for key, value in element.attrib.items()}
+        tag = str(element.tag).rpartition("}")[2].lower()
+        if own.get("name", "").lower() == "emotion" or tag == "emotion":
+            values.append(own.get("value") or element.text or "")
+        elif "emotion" in own:
+            values.append(own["emotion"])
+    return [value.strip() for value in values if value.strip()]
+
+
+def view_of(video: Path) -> str:
+    """Return the view that ``session.xml`` gives of a video, empty where it gives none; raises DataError if it gives two."""
+    file = video.parent / "session.xml"
+    if not file.is_file():
+        return ""
+    views = {
+        value.strip()
+        for element in parse_xml(file).iter()
+        for key, value in element.attrib.items()
+        if key.lower() == "view" and value.strip()
+    }
+    if len(views) > 1:
+        raise DataError(f"{file}: gives several views, {' and '.join(sorted(views))}")
+    return views.pop() if views else ""
+
+
+def parse_xml(file: Path) -> ElementTree.Element:
+    """Return the root of an XML file; raises DataError where it is none, is huge, or declares entities."""
+    content = file.read_bytes() if file.stat().st_size <= MAX_BYTES else b""
+    # Entities can expand without bound; metadata has no use for them.
+    if not content or b"<!ENTITY" in content:
+        raise DataError(f"{file}: not read: it is empty, larger than {MAX_BYTES} bytes, or declares entities")
+    try:
+        return ElementTree.fromstring(content)  # noqa: S314 (see above)
+    except ElementTree.ParseError as error:
+        raise DataError(f"{file}: not XML ({error})") from None

@@ -1,0 +1,157 @@
+"""Data without a card, listed in a csv.
+
+Columns are ``file,label`` and, as far as known, ``subject,sequence,frame,split`` and the face as ``left,top,right,bottom``
+in pixels. Paths are relative to the table's own folder and never leave it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from fer_cli.data.cards import Card
+from fer_cli.data.importers.found import (
+    IMAGE_SUFFIXES,
+    Box,
+    Found,
+    Scan,
+    files_below,
+    first_layout,
+    inside,
+    is_junk,
+    read_rows,
+)
+from fer_cli.data.importers.own import PARTS, own_card, why_ignored
+from fer_cli.errors import DataError, nearest
+
+NEEDS = ("file", "label")
+EDGES = ("left", "top", "right", "bottom")
+COLUMNS = (*NEEDS, "subject", "sequence", "frame", "split", *EDGES)
+"""Columns that are read; others may stand beside them."""
+
+Rows = list[tuple[int, dict[str, str]]]
+
+
+def scan_table(source: Path, card: Card) -> Scan:
+    """Return every row of the table ``source``, or of the only csv in that folder.
+
+    Raises DataError naming the line of a missing file, an unknown class, a path that leads out of the folder, a box
+    without area, a row given twice, and a sequence that two subjects share.
+    """
+    return first_layout(source, card, {f"a csv with columns {','.join(NEEDS)}": by_table})
+
+
+def by_table(source: Path, card: Card) -> Scan | None:
+    """Return what the table lists; None where there is no csv."""
+    table = table_in(source)
+    if table is None:
+        return None
+    rows, skipped = read_table(table)
+    found: dict[str, Found] = {}
+    lines: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for line, row in rows:
+        where = f"{table}, line {line}"
+        label = card.label(row["label"], where)
+        if label is None:
+            skipped.setdefault(why_ignored(card, row["label"]), []).append(row["file"])
+            continue
+        image = row_image(table.parent, row, label, where)
+        if image.sample in found:
+            raise DataError(f"{where}: the same image as line {lines[image.sample]}; keep one of the two rows")
+        if image.sequence and owner.setdefault(image.sequence, image.subject) != image.subject:
+            both = f"'{owner[image.sequence]}' and '{image.subject}'"
+            raise DataError(
+                f"{where}: sequence '{image.sequence}' belongs to subjects {both}; give each sequence its own name"
+            )
+        found[image.sample], lines[image.sample] = image, line
+    listed = {inside(table.parent, row["file"], str(table)).resolve() for _, row in rows}
+    listed |= {inside(table.parent, file, str(table)).resolve() for file in skipped.get("row without a label", [])}
+    unlisted = [f.relative_to(table.parent).as_posix() for f in files_below(table.parent) if f.resolve() not in listed]
+    if unlisted:
+        skipped["image not in the table"] = unlisted
+    return Scan(f"table {table.name}", list(found.values()), skipped)
+
+
+def table_in(source: Path) -> Path | None:
+    """Return ``source`` if it is a csv, or the only csv directly in it; raises DataError for several."""
+    if source.is_file():
+        return source if source.suffix.lower() == ".csv" else None
+    if not source.is_dir():
+        return None
+    tables = sorted(p for p in source.iterdir() if p.suffix.lower() == ".csv" and p.is_file() and not is_junk(p.name))
+    if len(tables) > 1:
+        raise DataError(
+            f"{source}: holds both {tables[0].name} and {tables[1].name}; give --from one of them, with all rows"
+        )
+    return tables[0] if tables else None
+
+
+def read_table(table: Path) -> tuple[Rows, dict[str, list[str]]]:
+    """Return (line, row) of labelled rows and, as skipped, the files of rows without a label; no row is a DataError."""
+    rows: Rows = []
+    unlabelled: list[str] = []
+    for line, row in read_rows(table, NEEDS):
+        if not rows and not unlabelled:
+            check_columns(table, list(row))
+        if row["label"]:
+            rows.append((line, row))
+        else:
+            unlabelled.append(row["file"])
+    if not rows:
+        raise DataError(f"{table}: no row with a label in it")
+    return rows, {"row without a label": unlabelled} if unlabelled else {}
+
+
+def check_columns(table: Path, header: list[str]) -> None:
+    """Raise DataError for a known column in capitals and for a box without all four edges."""
+    for name in header:
+        if name not in COLUMNS and name.lower() in COLUMNS:
+            raise DataError(f"{table}: column '{name}' is spelt in capitals; name it {name.lower()}")
+    missing = [edge for edge in EDGES if edge not in header]
+    if missing and len(missing) < len(EDGES):
+        raise DataError(f"{table}: no column '{missing[0]}'; a face needs all of {', '.join(EDGES)}")
+
+
+def row_image(root: Path, row: dict[str, str], label: str, where: str) -> Found:
+    """Return the image that a labelled row lists; raises DataError naming ``where`` a cell is wrong."""
+    file = Path(os.path.normpath(inside(root, row["file"], where)))
+    if not file.is_file():
+        raise DataError(f"{where}: no such file {file}; paths are relative to the table's folder")
+    if file.suffix.lower() not in IMAGE_SUFFIXES:
+        raise DataError(f"{where}: {file.name} is no image; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
+    split = row.get("split", "").lower()
+    if split not in PARTS and split not in {"", "none"}:
+        raise DataError(f"{where}: no such part '{row['split']}'{nearest(split, PARTS)}")
+    frame = row.get("frame", "")
+    if frame and not frame.isdecimal():
+        raise DataError(f"{where}: frame '{frame}' is no number from 0")
+    box = row_box(row, where)
+    # Several faces of one picture are several samples; what tells them apart is where they are.
+    sample = file.relative_to(root).as_posix() + (f"@{','.join(f'{edge:g}' for edge in box)}" if box else "")
+    subject, sequence = row.get("subject", ""), row.get("sequence", "")
+    return Found(sample, file, label, subject, sequence, int(frame or 0), PARTS.get(split, "none"), box)
+
+
+def row_box(row: dict[str, str], where: str) -> Box | None:
+    """Return the face's box, or None where its four cells are empty; raises DataError for anything between."""
+    cells = [row.get(edge, "") for edge in EDGES]
+    if not any(cells):
+        return None
+    try:
+        left, top, right, bottom = (float(cell) for cell in cells)
+    except ValueError:
+        raise DataError(f"{where}: box {', '.join(cells)} is not four numbers") from None
+    if not all(map(math.isfinite, (left, top, right, bottom))) or right <= left or bottom <= top:
+        raise DataError(f"{where}: box {', '.join(cells)} has no area; the order is {', '.join(EDGES)}")
+    return left, top, right, bottom
+
+
+def card_from_table(name: str, source: Path) -> Card:
+    """Return a card for the labels that stand in a table; raises DataError without a table or where a label is a number."""
+    table = table_in(source)
+    if table is None:
+        raise DataError(f"{source}: no csv; --layout csv takes a table with columns {','.join(NEEDS)}, or its folder")
+    rows, _ = read_table(table)
+    return own_card(name, (row["label"] for _, row in rows), f"{table}: label")

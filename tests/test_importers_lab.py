@@ -1,0 +1,373 @@
+"""Sets filmed in the laboratory: CK+, its re-pack of 920 images, MMI; fake trees in their layouts, traps included."""
+
+import json
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_cli.data.build import build_set, differences_from_card
+from fer_cli.data.cards import load_card
+from fer_cli.data.importers import IMPORTERS
+from fer_cli.data.importers.found import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from fer_cli.errors import DataError
+from tests.test_importers_portraits import accounted, put, scan
+
+SEVEN = {"1": 45, "2": 18, "3": 59, "4": 25, "5": 69, "6": 28, "7": 83}
+"""CK+'s numbers and how many sequences carry each."""
+NAMES = {"1": "angry", "2": "contempt", "3": "disgust", "4": "fear", "5": "happy", "6": "sad", "7": "surprise"}
+
+
+def draw_ckplus(
+    root: Path, codes: dict[str, str | None], frames: int = 5, images: str = "cohn-kanade-images", labels: str = "Emotion"
+) -> Path:
+    """Write sequences ``S005_001`` -> code (None: unlabelled) as CK+ lays them out."""
+    for name, code in codes.items():
+        subject, sequence = name.split("_")
+        put(root, *(f"{images}/{subject}/{sequence}/{name}_{n:08d}.png" for n in range(1, frames + 1)))
+        folder = root / labels / subject / sequence
+        if code is not None:
+            folder.mkdir(parents=True)
+            (folder / f"{name}_{frames:08d}_emotion.txt").write_text(f"   {float(code):.7e}\n")
+        elif sequence == "002":
+            folder.mkdir(parents=True)
+    return root
+
+
+SOME: dict[str, str | None] = {"S005_001": "3", "S005_002": None, "S010_001": "1", "S010_003": None, "S999_004": "7"}
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("cohn-kanade-images", "Emotion"),
+        ("extended-cohn-kanade-images/cohn-kanade-images", "Emotion_labels/Emotion"),
+        ("source_images", "source_emotion"),
+    ],
+)
+def test_ckplus_takes_the_last_three_frames_of_labelled_sequences(tmp_path: Path, images: str, labels: str) -> None:
+    root = draw_ckplus(tmp_path / "CK+", SOME, images=images, labels=labels)
+    (root / labels / "S005" / ".DS_Store").write_bytes(b"x")
+    (root / images / "S005" / "001" / "._S005_001_00000005.png").write_bytes(b"AppleDouble")
+    facs = root / "FACS" / "S005" / "001" / "S005_001_00000005_facs.txt"
+    facs.parent.mkdir(parents=True)
+    facs.write_text("   9.0000000e+00   0.0000000e+00")
+    put(root, "sample.png")
+    result = scan("ckplus", root)
+    assert [f.sample for f in result.found if f.subject == "S005"] == [f"S005_001_0000000{n}" for n in (3, 4, 5)]
+    assert {(f.subject, f.sequence, f.label) for f in result.found} == {
+        ("S005", "S005_001", "disgust"),
+        ("S010", "S010_001", "angry"),
+        ("S999", "S999_004", "surprise"),
+    }
+    assert {reason: len(files) for reason, files in result.skipped.items()} == {
+        "no emotion label": 10,
+        "frame before the last three": 6,
+        "no frame of a CK+ sequence": 1,
+    }
+    assert accounted(root, result)
+
+
+def whole_ckplus() -> dict[str, str | None]:
+    """Return 593 sequences of 123 people, 327 of 118 labelled, in CK+'s numbers per class."""
+    labelled: list[str | None] = [code for code, number in SEVEN.items() for _ in range(number)]
+    people = [f"S{n:03d}" for n in range(1, 119)]
+    codes = {f"{people[i % 118]}_{i // 118 + 1:03d}": code for i, code in enumerate(labelled)}
+    return codes | {f"S{119 + i % 5:03d}_{i // 5 + 1:03d}": None for i in range(593 - 327)}
+
+
+def test_whole_ckplus_agrees_with_its_card(tmp_path: Path) -> None:
+    root = draw_ckplus(tmp_path, whole_ckplus(), frames=4)
+    result = scan("ckplus", root)
+    assert differences_from_card(load_card("ckplus"), result, result.found) == []
+    assert len(result.found) == 981
+    assert len({name.rsplit("/", 1)[0] for name in result.skipped["no emotion label"]}) == 266
+    assert Counter(f.label for f in result.found) == {NAMES[code]: 3 * number for code, number in SEVEN.items()}
+
+
+def test_ckplus_is_built_whole(tmp_path: Path) -> None:
+    root = draw_ckplus(tmp_path / "src", SOME)
+    info = build_set("ckplus", root, tmp_path / "data", allow_incomplete=True)
+    assert (info.kept, info.counts["disgust"], info.subjects) == (9, 3, 3)
+
+
+def test_ckplus_as_flat_peaks_and_labels(tmp_path: Path) -> None:
+    put(tmp_path, "Emotions_t/S005_001_00000011.png", "Emotions_t/S010_002_00000014.PNG", "Emotions_t/S011_001_00000016.png")
+    (tmp_path / "emotion").mkdir()
+    (tmp_path / "emotion" / "S005_001_00000011.txt").write_text("3.0000000e+00")
+    (tmp_path / "emotion" / "S010_002_00000014.txt").write_text("\ufeff7.0000000e+00")
+    result = scan("ckplus", tmp_path)
+    assert [(f.sample, f.label) for f in result.found] == [
+        ("S005_001_00000011", "disgust"),
+        ("S010_002_00000014", "surprise"),
+    ]
+    assert result.skipped == {"no emotion label": ["Emotions_t/S011_001_00000016.png"]}
+    assert result.counts is not None
+    assert sum(result.counts.values()) == 327
+
+
+def test_ckplus_in_class_folders(tmp_path: Path) -> None:
+    put(
+        tmp_path, *(f"x/Anger/S055_004/S055_004_{n:08d}.png" for n in (1, 8, 9, 14, 23)), "x/happiness/S074_005_00000029.png"
+    )
+    put(tmp_path, "x/neutral/S055_004_00000002.png")
+    result = scan("ckplus", tmp_path)
+    found = [(f.label, f.frame, f.sequence) for f in result.found]
+    assert found == [*(("angry", n, "S055_004") for n in (9, 14, 23)), ("happy", 29, "S074_005")]
+    assert sorted(result.skipped) == ["class that the card leaves out", "frame before the last three"]
+    assert (accounted(tmp_path, result), result.counts) == (True, {})
+    put(tmp_path, "x/fear/S055_004/S055_004_00000025.png")
+    with pytest.raises(DataError, match=r"frames of S055_004 are also in .*Anger; a sequence has one label"):
+        scan("ckplus", tmp_path)
+
+
+def test_ckplus_refuses_what_it_would_have_to_guess(tmp_path: Path) -> None:
+    label = Path("Emotion/S005/001/S005_001_00000005_emotion.txt")
+    root = draw_ckplus(tmp_path / "a", SOME)
+    for text, words in (("8.0", "class '8' is unknown"), ("", "one whole number"), ("2.5", "one whole number")):
+        (root / label).write_text(text)
+        with pytest.raises(DataError, match=words) as caught:
+            scan("ckplus", root)
+        assert str(label) in str(caught.value)
+    (root / label).write_text("0")
+    assert len(scan("ckplus", root).skipped["class that the card leaves out"]) == 5
+    (root / label).write_text("3")
+    (root / "cohn-kanade-images/S005/001/S005_001_00000005.png").unlink()
+    with pytest.raises(DataError, match=r"S005_001_00000005_emotion.txt: labels S005_001_00000005, but no such image"):
+        scan("ckplus", root)
+    unlabelled = draw_ckplus(tmp_path / "b", dict.fromkeys(SOME))
+    with pytest.raises(DataError, match=r"no \.\.\._emotion\.txt; put the Emotion .* beside the images"):
+        scan("ckplus", unlabelled)
+    twice = draw_ckplus(draw_ckplus(tmp_path / "c", SOME) / "copy", SOME).parent
+    with pytest.raises(DataError, match="sequence S005_001 lies in both"):
+        scan("ckplus", twice)
+    put(tmp_path / "d", "1/S005_001_00000011.png", "2/S005_002_00000011.png")
+    with pytest.raises(DataError, match=r"no ckplus in it; looked for"):
+        scan("ckplus", tmp_path / "d")
+
+
+PIXELS = " ".join(str(n % 256) for n in range(48 * 48))
+
+
+def test_ckplus920_table(tmp_path: Path) -> None:
+    table = tmp_path / "ckextended.csv"
+    rows = [f"6,{PIXELS},Training", f"7,{PIXELS},PublicTest", f"0,{PIXELS},PrivateTest"]
+    table.write_text("\ufeffemotion, pixels, Usage\n" + "\n".join(rows))
+    (tmp_path / "._ckextended.csv").write_bytes(b"emotion,pixels")
+    for source in (table, tmp_path):
+        result = scan("ckplus920", source)
+        assert [(f.label, f.split, f.subject) for f in result.found] == [
+            ("neutral", "train", ""),
+            ("contempt", "val", ""),
+            ("angry", "test", ""),
+        ]
+        assert result.found[0].pixels == bytes(n % 256 for n in range(48 * 48))
+    for row, words in (
+        (f"8,{PIXELS},Training", "line 2: class '8' is unknown"),
+        (f"1,{PIXELS},Trainig", "line 2: Usage 'Trainig' is none of"),
+        ("1,1 2 3,Training", "line 2: 3 pixels make no square"),
+        ("1,1 2 3 256,Training", "line 2: pixels are whole numbers"),
+        (f"1,{PIXELS}", "line 2: has 2 cells"),
+    ):
+        table.write_text("emotion,pixels,Usage\n" + row)
+        with pytest.raises(DataError, match=words):
+            scan("ckplus920", tmp_path)
+
+
+def draw_920(root: Path, codes: dict[str, str]) -> Path:
+    """Write the card's number of images per class, the class numbered by ``codes``."""
+    card, first = load_card("ckplus920"), 0
+    for code, label in codes.items():
+        put(root, *(f"{code}/{first + n}.png" for n in range(card.counts[label])))
+        first += card.counts[label]
+    return root
+
+
+def test_ckplus920_folders_and_folders_numbered_otherwise(tmp_path: Path) -> None:
+    card = load_card("ckplus920")
+    result = scan("ckplus920", draw_920(tmp_path / "outer" / "CK+", card.codes).parent)
+    assert differences_from_card(card, result, result.found) == []
+    assert {f.subject for f in result.found} == {""}
+    in_ck_order = draw_920(tmp_path / "ck", {"0": "neutral"} | NAMES)
+    other = scan("ckplus920", in_ck_order)
+    assert len(differences_from_card(card, other, other.found)) == 8
+    with pytest.raises(DataError, match="differs from the card"):
+        build_set("ckplus920", in_ck_order, tmp_path / "data")
+    from_one = draw_920(tmp_path / "one", {str(int(code) + 1): label for code, label in card.codes.items()})
+    with pytest.raises(DataError, match="folders numbered from 1; rename them to the card's numbers, 0 angry"):
+        scan("ckplus920", from_one)
+    put(tmp_path / "48", "anger/S010_004_00000017.png")
+    with pytest.raises(DataError, match="build ckplus or ck48 from it"):
+        scan("ckplus920", tmp_path / "48")
+
+
+FILM = "S001-100"
+
+
+def draw_video(file: Path, frames: int = 9, size: tuple[int, int] = (16, 16)) -> None:
+    """Write a film whose grey tells the frame."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 25, size)
+    for n in range(frames):
+        writer.write(np.full((size[1], size[0], 3), 20 * n, np.uint8))
+    writer.release()
+
+
+def draw_session(root: Path, number: int, name: str, tag: str, view: str = "0", size: tuple[int, int] = (16, 16)) -> Path:
+    """Write one session of MMI: film, session.xml with the view, the film's own XML with ``tag``, FACS codes."""
+    folder = root / "Sessions" / str(number)
+    draw_video(folder / f"{name}.avi", size=size)
+    (folder / "session.xml").write_text(f'<session id="{number}"><track type="Video" view="{view}"/></session>')
+    (folder / f"{name}.xml").write_text(f'<?xml version="1.0"?><annotation>{tag}</annotation>')
+    (folder / f"{name}-oao_aucs.xml").write_text('<aus><Metatag Name="Emotion" Value="never read"/></aus>')
+    return root
+
+
+def metatag(value: str) -> str:
+    return f'<Metatag Name="Emotion" Value="{value}"/>'
+
+
+def test_mmi_videos_give_their_middle_frames(tmp_path: Path) -> None:
+    draw_session(tmp_path, 1, "S001-100", metatag("2"))
+    draw_session(tmp_path, 2, "S001-101", "<emotion>Happiness</emotion>")
+    draw_session(tmp_path, 3, "S002-001", '<track emotion="fear"/>')
+    draw_session(tmp_path, 4, "S003-001", "<AU>12</AU>")
+    draw_session(tmp_path, 5, "S004-001", metatag("1"), view="2")
+    draw_session(tmp_path, 6, "S004-002", metatag("1"), view="1")
+    draw_session(tmp_path, 7, "S005-001", metatag("1"), size=(48, 32))
+    draw_session(tmp_path, 8, "S006-001", metatag("other"))
+    (tmp_path / "emotion_codes.csv").write_text("code, emotion\n1,anger\n2,disgust\n")
+    (tmp_path / "Sessions" / "1" / "._S001-100.avi").write_bytes(b"AppleDouble")
+    put(tmp_path, "Sessions/9/S007-001.jpg")
+    result = scan("mmi", tmp_path)
+    assert [(f.sample, f.label, f.subject, f.sequence, f.moment) for f in result.found] == [
+        *((f"S001_100_00{n}", "disgust", "S001", "S001_100", n) for n in (3, 4, 5)),
+        *((f"S001_101_00{n}", "happy", "S001", "S001_101", n) for n in (3, 4, 5)),
+        *((f"S002_001_00{n}", "fear", "S002", "S002_001", n) for n in (3, 4, 5)),
+        *((f"S005_001_00{n}", "angry", "S005", "S005_001", n) for n in (3, 4, 5)),
+    ]
+    assert [f.turn for f in result.found] == [0] * 9 + [1] * 3
+    skipped = {reason.split(";")[0]: [name.split("/")[1] for name in names] for reason, names in result.skipped.items()}
+    assert skipped == {
+        "no emotion label": ["4"],
+        "frontal and profile view in one picture": ["5"],
+        "profile view": ["6"],
+        "class that the card leaves out": ["8"],
+        "no frame of an MMI sequence": ["9"],
+    }
+    assert accounted(tmp_path, result, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
+    assert result.counts == {}
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"),
+    [
+        (metatag("4"), r"emotion '4' is a number, and MMI's own numbering is not verified; add emotion_codes\.csv"),
+        (metatag("hapiness"), "class 'hapiness' is unknown to the card of mmi; did you mean happiness"),
+        (metatag("fear") + metatag("anger"), "name 2 emotions, anger and fear"),
+        ("<emotion>", "not XML"),
+    ],
+)
+def test_mmi_refuses_emotions_it_would_have_to_guess(tmp_path: Path, tag: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        scan("mmi", draw_session(tmp_path, 1, FILM, tag))
+    assert "\n" not in str(caught.value)
+
+
+def test_mmi_xml_with_entities_is_not_expanded(tmp_path: Path) -> None:
+    draw_session(tmp_path, 1, FILM, "")
+    bomb = '<!DOCTYPE x [<!ENTITY a "fear"><!ENTITY b "&a;&a;">]><emotion>&b;</emotion>'
+    (tmp_path / "Sessions" / "1" / f"{FILM}.xml").write_text(bomb)
+    with pytest.raises(DataError, match="declares entities"):
+        scan("mmi", tmp_path)
+
+
+def test_mmi_video_that_cannot_be_opened_is_named_when_building(tmp_path: Path) -> None:
+    draw_session(tmp_path, 1, FILM, metatag("fear"))
+    (tmp_path / "Sessions" / "1" / f"{FILM}.avi").write_bytes(b"no film")
+    assert [(f.moment, f.label) for f in scan("mmi", tmp_path).found] == [(0, "fear")]
+
+
+def frames_of(name: str, *numbers: int) -> list[str]:
+    return [f"imgs/{name}_{n:03d}.png" for n in numbers]
+
+
+def test_mmi_frames_by_id_lists_and_pickled_labels(tmp_path: Path) -> None:
+    put(tmp_path, *frames_of("S001_100", 39, 40, 41, 42), *frames_of("S050_003", 30, 31), *frames_of("S060_001", 1))
+    put(tmp_path, "imgs_res/0/0.png")
+    (tmp_path / "emotion_labels.pkl").write_bytes(pickle.dumps({"S001_100": 0, "S050_003": 5, "S002_099": 3}, protocol=2))
+    (tmp_path / "train_ids_0.csv").write_text("S001_100_040.png\nS001_100_041.png\nS001_100_042.png")
+    (tmp_path / "test_ids_0.csv").write_text("S050_003_030.png\nS050_003_031.png\n")
+    result = scan("mmi", tmp_path)
+    assert [(f.sample, f.label, f.subject, f.frame) for f in result.found] == [
+        *((f"S001_100_0{n}", "angry", "S001", n) for n in (40, 41, 42)),
+        *((f"S050_003_0{n}", "surprise", "S050", n) for n in (30, 31)),
+    ]
+    assert result.skipped == {
+        "not in the id lists": ["imgs/S001_100_039.png"],
+        "no emotion label": ["imgs/S060_001_001.png"],
+        "no frame of an MMI sequence": ["imgs_res/0/0.png"],
+    }
+    (tmp_path / "test_ids_0.csv").write_text("S050_003_030.png\nS050_003_099.png")
+    with pytest.raises(DataError, match=r"test_ids_0\.csv, line 2: S050_003_099\.png is not in"):
+        scan("mmi", tmp_path)
+    (tmp_path / "test_ids_0.csv").write_text("../../S050_003_030.png")
+    with pytest.raises(DataError, match="leads out of"):
+        scan("mmi", tmp_path)
+
+
+def test_mmi_frames_without_lists_and_labels_in_words(tmp_path: Path) -> None:
+    put(tmp_path, *frames_of("S001_100", *range(10, 17)), *frames_of("S002_001", 1, 2))
+    with pytest.raises(DataError, match=r"MMI frames without labels; add emotion_labels\.csv"):
+        scan("mmi", tmp_path)
+    (tmp_path / "emotion_labels.csv").write_text("\ufeffsequence,emotion\nS001-100.avi,Sadness\nS002_001,fear")
+    result = scan("mmi", tmp_path)
+    assert [(f.sequence, f.frame, f.label) for f in result.found] == [
+        *(("S001_100", n, "sad") for n in (12, 13, 14)),
+        ("S002_001", 1, "fear"),
+        ("S002_001", 2, "fear"),
+    ]
+    assert len(result.skipped["not in the middle of its sequence"]) == 4
+    for text, words in (
+        ("S001_100,3", "line 1: emotion '3' is a number"),
+        ("S001_100,fear\nS001-100,anger", "S001_100 is 'anger' here and 'fear' before"),
+        ("S001_100,fear,x", "line 1: expected sequence,emotion"),
+        ("S001_100,fear\nS1,fear", "line 2: .*'S1' is no MMI sequence"),
+    ):
+        (tmp_path / "emotion_labels.csv").write_text(text)
+        with pytest.raises(DataError, match=words):
+            scan("mmi", tmp_path)
+    (tmp_path / "emotion_labels.csv").unlink()
+    (tmp_path / "emotion_labels.json").write_text(json.dumps({"S001_100": "surprise"}))
+    assert {f.label for f in scan("mmi", tmp_path).found} == {"surprise"}
+
+
+class Hostile:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.target), "w")
+
+
+def test_mmi_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "mmi", *frames_of("S001_100", 1))
+    (tmp_path / "mmi" / "emotion_labels.pkl").write_bytes(pickle.dumps({"S001_100": Hostile(tmp_path / "ran")}))
+    with pytest.raises(DataError, match=r"it asks for .*open"):
+        scan("mmi", tmp_path / "mmi")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["ckplus", "ckplus920", "mmi", "fei", "kdef", "jaffe"])
+def test_folders_of_something_else_give_one_line(tmp_path: Path, name: str) -> None:
+    assert name in IMPORTERS
+    put(tmp_path, "photos/a.png")
+    for source, words in ((tmp_path, f"no {name} in it; looked for"), (tmp_path / "none", "no such")):
+        with pytest.raises(DataError, match=words) as caught:
+            scan(name, source)
+        assert "\n" not in str(caught.value)
