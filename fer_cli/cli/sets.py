@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.audit import stored_audit
 from fer_cli.cli.options import DataRoot, data_root_or_default
 from fer_cli.cli.screen import print_table, say, with_progress
 
@@ -93,5 +94,6 @@ def combine(
     for label, count in info.dropped.items():
         say(f"  left out, not in {label_map}: {label} {count}")
     say(f"built {root / name}, {info.subjects} subjects, fingerprint {info.fingerprint}")
+    stored_audit(name, root)
     place = f" --data-root {data_root}" if data_root else ""
-    say(f"next: fer data audit {name}{place} · fer ablate --study scn-cs --data {name}{place}")
+    say(f"next: fer data peek {name}{place} · fer ablate --study scn-cs --data {name}{place}")

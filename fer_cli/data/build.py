@@ -167,10 +167,14 @@ def build_own(
 
 def preparation_of(card: Card, choices: Choices) -> Preparation:
     """Return how images are prepared; raises DataError naming a wrong option."""
+    given = {"size": card.image_size} | choices.preparation
+    if "crop" in given:  # one size and one interpolation for faces found and not found
+        smooth = {"interpolation": how} if (how := given.get("interpolation", "area")) != "area" else {}
+        given["crop"] = {"size": given["size"], **smooth, **given["crop"]}
     try:
-        return Preparation.model_validate({"size": card.image_size} | choices.preparation)
+        return Preparation.model_validate(given)
     except ValidationError as error:
-        raise DataError(f"--{explain(error, Preparation)}") from None
+        raise DataError(f"--{explain(error, Preparation).removeprefix('crop.').removeprefix('crop: ')}") from None
 
 
 def check_whole(card: Card, scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:

@@ -21,7 +21,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
 from fer_cli.config import Section
+from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, steps
 from fer_cli.data.importers.found import Box, Found
+from fer_cli.data.video import read_frames
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused as unreadable; the largest camera picture of any known set has a tenth of it."""
@@ -44,7 +46,7 @@ class Preparation(Section):
     """Side in pixels."""
     colour: Literal["grey", "rgb"] = "grey"
     interpolation: Literal["area", "linear", "cubic", "lanczos"] = "area"
-    crop: Any = None
+    crop: Crop | None = None
     """How faces are found and cut; none: the whole image, or the box that the data set gives."""
     box_margin: float = Field(0.0, ge=0, le=1)
     """Added on each side of a box that the data set gives, in sides of the box."""
@@ -74,8 +76,6 @@ def recorded_steps(preparation: Preparation, cuts: set[str]) -> list[dict[str, A
     if "box" in cuts:
         found.append({"step": "box", "from": "the data set", "margin": how.box_margin, "beyond the image": "edge repeated"})
     if how.crop is not None:
-        from fer_cli.data.align import steps
-
         found += [*steps(how.crop), {"step": "no face", "then": how.no_face}]
     if "centre" in cuts:
         found.append({"step": "square", "how": "centre", "when": "the image is not square"})
@@ -125,8 +125,6 @@ def decode_group(group: list[Found], preparation: Preparation) -> list[Decoded]:
     moments = [image.moment or 0 for image in group]
     with first.file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    from fer_cli.data.video import read_frames
-
     frames = read_frames(first.file, moments)
     results = []
     for image, moment in zip(group, moments, strict=True):
@@ -188,12 +186,9 @@ def prepared(image: np.ndarray | None, sha256: str, box: Box | None, how: Prepar
         return Decoded(None, "unreadable", sha256)
     face = None
     if how.crop is not None:
-        from fer_cli.data.align import choose_face, cut_face, load_detector
-
         if getattr(_own, "crop", None) != how.crop:
             _own.crop, _own.detector = how.crop, load_detector(how.crop)
-        rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-        chosen = choose_face(_own.detector(rgb), box)
+        chosen = choose_face(_own.detector(image), box)
         if chosen is not None:
             return Decoded(cut_face(image, chosen, how.crop), "kept", sha256, True, "face")
         if how.no_face == "drop":

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from fer_cli.ablate import Plan, last_choice, make_plan
 from fer_cli.config import Machine
-from fer_cli.data.manifest import load_info
+from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cell, Point, collect
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
-from fer_cli.report.tables import difference_table, health_table, score_table
+from fer_cli.report.tables import detected_tables, difference_table, health_table, score_table
 from fer_cli.study import Choice, load_study
 
 
@@ -53,6 +53,7 @@ def make_report(
     tables += [difference_table(plan, cells, metric) for metric in metrics]
     health = health_table(plan, cells)
     tables += [health] if health else []
+    tables += detected_tables(plan, cells, metrics)
     head, foot = header(plan, cells, data_root), footer(plan, cells)
     text = markdown(plan.title, head, tables, foot)
     stem = results / "tables" / f"{plan.study.name}-{plan.data}-{choice.profile}"
@@ -75,6 +76,8 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
             f"data: {info.title}; fingerprint {info.fingerprint}; {info.kept} images, {info.subjects} subjects, "
             f"{len(info.classes)} classes ({', '.join(info.classes)}){built}; licence: {info.licence}"
         )
+        lines += prepared(info)
+        lines += audits(data_root, name, plan)
     lines += transfers(plan, cells) + split_lines(plan, cells) + noise_lines(plan) + corrupt_lines(plan)
     rules = sorted({item.run.config.train.select_on for item in plan.items})
     rule = "lowest" if rules == ["val/loss"] else "best"
@@ -95,6 +98,32 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
     )
     lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
     return lines
+
+
+def prepared(info: SetInfo) -> list[str]:
+    """Return what was done to a set that was read from files, where that is more than decoding and resizing."""
+    lines = []
+    if info.parts:
+        gone = ", ".join(f"{label} {n}" for label, n in info.dropped.items()) or "nothing"
+        lines.append(
+            f"{info.name} combines {', '.join(f'{name} ({mark})' for name, mark in info.parts.items())}; left out: {gone}"
+        )
+    for reason, counts in info.left_out.items():
+        lines.append(f"{info.name}: {sum(counts.values())} of {info.found} images were left out when built: {reason}")
+    if info.undetected is not None:
+        lines.append(
+            f"{info.name}: no face was detected in {info.undetected} of its {info.kept} images; they are kept, and every "
+            "score is over all test images unless it says `face detected`"
+        )
+    return lines
+
+
+def audits(data_root: Path, name: str, plan: Plan) -> list[str]:
+    """Return the stored verdicts on a set under the splits that the plan uses it with."""
+    from fer_cli.data.audit import verdict_line
+
+    splits = sorted({d.split for d in (item.run.config.data for item in plan.items) if d.name == name and d.test is None})
+    return [f"{name}: {verdict_line(data_root, name, split)}" for split in splits]
 
 
 def started_from(plan: Plan) -> str:

@@ -25,6 +25,8 @@ class Cell:
     planned: list[int]
     results: dict[int, dict[str, Any]]
     """Seed -> result.json."""
+    part: str = "test"
+    """Which of a result's scores count: all test images, or those in which a face was detected."""
 
     @property
     def complete(self) -> bool:
@@ -38,7 +40,7 @@ class Cell:
 
     def values(self, metric: str) -> list[float]:
         """Return the test metric of each seed, in the order of ``seeds``."""
-        return [self.results[seed]["metrics"]["test"][metric] for seed in self.seeds]
+        return [self.results[seed]["metrics"][self.part][metric] for seed in self.seeds]
 
     def mean(self, metric: str) -> float | None:
         """Return the mean over seeds, or None while seeds are missing."""

@@ -5,7 +5,8 @@ Numbers are percentages. A cell with seeds missing shows a dash and how many are
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fer_cli.ablate import Plan
@@ -20,6 +21,8 @@ NAMES = {
     "macro_precision": "macro precision",
     "macro_recall": "mean class accuracy",
 }
+DETECTED = "test, face detected"
+"""The part of a result that leaves out test images without a detected face."""
 BOLD_FROM = 3
 """The best mean is bold only where every cell of its column rests on at least this many seeds."""
 
@@ -116,6 +119,22 @@ def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -
     columns = [heading(column, metric) for column in shape.columns] + [f"{cite}: {data}" for data in sources]
     notes = [f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published]
     return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
+
+
+def detected_tables(plan: Plan, cells: dict[tuple[str, Point], Cell], metrics: Sequence[str]) -> list[Table]:
+    """Return the same scores over test images with a detected face, where faces were looked for; never the headline."""
+    results = [result for cell in cells.values() for result in cell.results.values()]
+    if not results or not all(DETECTED in result["metrics"] for result in results):
+        return []
+    found = sum(result["metrics"][DETECTED]["n"] for result in results)
+    everything = sum(result["metrics"]["test"]["n"] for result in results)
+    only = {key: replace(cell, part=DETECTED) for key, cell in cells.items()}
+    tables = []
+    for metric in metrics:
+        table = score_table(plan, only, metric)
+        note = f"over the {found / everything:.1%} of test images in which a face was detected; flatters whatever needs one"
+        tables.append(Table(f"face detected only: {table.title}", table.columns, table.rows, [*table.notes, note]))
+    return tables
 
 
 def best_mean(

@@ -1,0 +1,54 @@
+"""``fer data audit``: whether a built set's split leaks, and what copies it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fer_cli.cli.options import DataRoot, data_root_or_default
+from fer_cli.cli.screen import say, with_progress
+
+
+def stored_audit(name: str, root: Path) -> str:
+    """Audit a set that was just built, store what was found for its tables, and return the verdict."""
+    from fer_cli.data.audit import audit_set, write_audit
+    from fer_cli.data.manifest import load_set
+
+    found = audit_set(load_set(root, name), None, lambda items, n: with_progress(f"auditing {name}", items, n))
+    write_audit(root, name, found)
+    say(f"audit: {found.verdict} ({found.protocol})" + "".join(f"; {reason}" for reason in found.reasons))
+    return found.verdict
+
+
+def audit(
+    name: Annotated[str, typer.Argument(help="Name of a built data set.")],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="subject, random, sequence, loso, holdout or official. [default: official, else subject, else random]",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
+    data_root: DataRoot = None,
+) -> None:
+    """Look for people, clips and copies that parts of a split share, and for conflicts and blanks; exit 1 if it leaks."""
+    from fer_cli.data.audit import audit_set, audit_text, named_split, write_audit
+    from fer_cli.data.manifest import load_set
+
+    root = data_root_or_default(data_root)
+    config = None if split is None else named_split(name, split)
+    faces = load_set(root, name)
+    found = audit_set(faces, config, lambda items, n: with_progress(f"auditing {name}", items, n))
+    write_audit(root, name, found)
+    typer.echo(found.model_dump_json(indent=1) if as_json else audit_text(found), nl=as_json)
+    say(f"verdict: {found.verdict}; stored in {root / name / 'audit.json'}")
+    place = f" --data-root {data_root}" if data_root else ""
+    if found.verdict != "leaks":
+        say(f"next: fer ablate --study scn-cs --data {name}{place}")
+        return
+    people = found.split in {"random", "sequence", "holdout"} and found.count("subjects")
+    say(f"next: fer data audit {name} {'--split subject' if people else '--json'}{place}")
+    raise typer.Exit(1)

@@ -1,0 +1,258 @@
+"""The audit of a built set: copies, look-alikes, blanks, conflicting labels, and what the parts of a split share.
+
+One audit looks at one split, in all its folds. Its verdict is ``leaks`` where two parts share a person, a sequence or a
+copy of an image; ``flawed`` where they do not, but copies stand outside one sequence, copies carry different labels or
+images are blank; else ``clean``. Look-alike frames of one sequence are counted, and are no flaw as long as it stays whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from fer_cli import __version__
+from fer_cli.config import DataConfig, Section
+from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.duplicates import Progress
+from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, known_codes, leaks_of, look
+from fer_cli.data.manifest import FaceSet, load_info
+from fer_cli.data.splits import make_split
+from fer_cli.errors import DataError, nearest
+from fer_cli.places import write_text
+
+SHOWN = 10
+"""Groups of a kind that a person is shown."""
+FEW = 4
+"""Images of a group that a person is shown."""
+
+
+class Collision(Section):
+    """A number that stands for different classes in different data sets."""
+
+    number: int
+    labels: dict[str, str]
+    """Data set -> our label."""
+
+
+class Audit(Section):
+    """Everything found in one set under one split."""
+
+    name: str
+    fingerprint: str
+    fer_version: str
+    split: str
+    """``official``, one of ``data.split``, or ``none`` where no split could be made."""
+    protocol: str
+    """The split in words."""
+    verdict: Literal["clean", "flawed", "leaks"]
+    reasons: list[str]
+    """Why the verdict is not ``clean``, a line each."""
+    notes: list[str]
+    """What a reader should know besides, a line each."""
+    images: int
+    classes: dict[str, int]
+    """Label -> images."""
+    imbalance: float | None
+    """Images of the largest class per image of the smallest; None where a class is empty."""
+    folds: list[Fold]
+    findings: list[Finding]
+    """Kinds of which there are any, the worst first."""
+    collisions: list[Collision]
+    """Numbers that mean another class in another data set's code table."""
+
+    def count(self, kind: str) -> int:
+        """Return how many of a kind were found."""
+        return next((finding.count for finding in self.findings if finding.kind == kind), 0)
+
+
+class AuditFile(Section):
+    """``audit.json``: the last audit of each split, all of the same build."""
+
+    fingerprint: str
+    audits: dict[str, Audit]
+
+
+def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progress = lambda items, _: items) -> Audit:
+    """Return the audit of a built set under the split that ``config`` names.
+
+    Without one: the official parts where there are two or more, else five subject folds where every person is known, else
+    five random folds. Official parts are taken as published; the validation part that a run may carve out of them is not
+    looked at. Raises DataError when the split asked for cannot be made.
+    """
+    facts = look(faces, progress)
+    notes = []
+    try:
+        split, protocol, folds = parts_of(facts, faces.info.name, config)
+    except DataError as error:
+        if config is not None:
+            raise
+        split, protocol, folds = "none", "none; copies alone were looked for", []
+        notes.append(f"no split can be made: {error}")
+    leaks, checked = leaks_of(facts, folds)
+    findings = {**leaks, **copies_of(facts)}
+    kinds = [kind for kind in KINDS if findings[kind].count]
+    verdict: Literal["clean", "flawed", "leaks"] = "clean"
+    if set(kinds) & {*LEAKS, *FLAWS}:
+        verdict = "leaks" if set(kinds) & set(LEAKS) else "flawed"
+    for what, known in (("person", facts.subjects >= 0), ("sequence", facts.sequences >= 0)):
+        if not known.all():
+            notes.append(f"{(~known).sum()} of {len(known)} images have no known {what}: sharing one cannot be seen")
+    counts = {label: int((faces.manifest["label"] == label).sum()) for label in faces.info.classes}
+    least = min(counts.values(), default=0)
+    return Audit(
+        name=faces.info.name,
+        fingerprint=faces.info.fingerprint,
+        fer_version=__version__,
+        split=split,
+        protocol=protocol,
+        verdict=verdict,
+        reasons=[said(findings[kind]) for kind in kinds if kind in {*LEAKS, *FLAWS}],
+        notes=notes,
+        images=len(faces.manifest),
+        classes=counts,
+        imbalance=max(counts.values()) / least if least else None,
+        folds=checked,
+        findings=[findings[kind] for kind in kinds],
+        collisions=collisions_with_cards(faces.info.name),
+    )
+
+
+def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, str, Folds]:
+    """Return the split's name, the split in words, and its folds; raises DataError when it cannot be made."""
+    codes = known_codes(facts.manifest["split"])
+    parts = list(dict.fromkeys(facts.manifest["split"].astype(str)[codes >= 0]))
+    if config is None and len(parts) < 2:
+        known = (facts.subjects >= 0).all() and facts.subjects.max(initial=-1) > 0
+        config = DataConfig(name=name, split="subject" if known else "random")
+    if config is None or config.split == "official":
+        if len(parts) < 2:
+            raise DataError(f"{name}: was published without parts; audit it under --split subject or random")
+        return "official", f"official parts {', '.join(parts)}", [(parts, codes)]
+    if config.split == "loso":  # a fold per person: what any two people share is shared by both parts of a fold
+        people = list(dict.fromkeys(facts.manifest["subject"].astype(str)))
+        return "loso", f"loso, {len(people)} people", [(people, facts.subjects)]
+    folds = list(drawn_folds(facts.manifest, config))
+    many = f", {len(folds)} folds" if len(folds) > 1 else ""
+    return config.split, f"{config.split}{many}, seed {config.split_seed}", folds
+
+
+def drawn_folds(manifest: pd.DataFrame, config: DataConfig) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yield every fold of a split that ``make_split`` draws or reads; images of other classes stand in no part."""
+    rows = np.arange(len(manifest))
+    if config.classes:
+        rows = np.flatnonzero(manifest["label"].isin(config.classes))
+    chosen = manifest.iloc[rows].reset_index(drop=True)
+    for fold in range(1 if config.split in {"holdout", "list"} else config.folds):
+        split = make_split(chosen, config.model_copy(update={"fold": fold}))
+        codes = np.full(len(manifest), -1, np.int64)
+        for code, part in enumerate((split.train, split.val, split.test)):
+            codes[rows[part]] = code
+        yield ["train", "val", "test"], codes
+
+
+def named_split(name: str, split: str) -> DataConfig:
+    """Return the settings of a split by its name alone; raises DataError for an unknown one, or one that needs a file."""
+    known = ("subject", "random", "sequence", "loso", "holdout", "official")
+    if split not in known:
+        raise DataError(f"{name}: split '{split}' cannot be audited by name{nearest(split, known)}")
+    return DataConfig.model_validate({"name": name, "split": split})
+
+
+def code_table(card: Card) -> dict[int, str]:
+    """Return what the data set's own numbers (as folder names or label codes) stand for, by our label names."""
+    return {int(word): label for word, label in (card.folders | card.codes).items() if word.strip().isdecimal()}
+
+
+def code_collisions(tables: Mapping[str, Mapping[int, str]]) -> list[Collision]:
+    """Return, ascending, the numbers that stand for different labels in different tables (data set -> number -> label)."""
+    collisions = []
+    for number in sorted({number for table in tables.values() for number in table}):
+        labels = {name: table[number] for name, table in tables.items() if number in table}
+        if len(set(labels.values())) > 1:
+            collisions.append(Collision(number=number, labels=labels))
+    return collisions
+
+
+def collisions_with_cards(name: str) -> list[Collision]:
+    """Return the numbers of a data set's code table that another card gives another meaning."""
+    own = code_table(load_card(name)) if name in card_names() else {}
+    if not own:
+        return []
+    tables = {card: code_table(load_card(card)) for card in card_names()}
+    found = code_collisions({card: {n: table[n] for n in table if n in own} for card, table in tables.items()})
+    return [
+        Collision(number=c.number, labels={k: v for k, v in c.labels.items() if k == name or v != own[c.number]})
+        for c in found
+    ]
+
+
+def audit_text(audit: Audit) -> str:
+    """Return what a person reads: verdict, counts, folds, then the first ten groups of each kind, image by image."""
+    lines = [f"{audit.name}: {audit.images} images, fingerprint {audit.fingerprint}", f"split: {audit.protocol}"]
+    lines += [f"verdict: {audit.verdict}", *(f"  {reason}" for reason in audit.reasons)]
+    lines += [f"note: {note}" for note in audit.notes]
+    if audit.imbalance is not None and audit.classes:
+        most, least = max(audit.classes, key=audit.classes.__getitem__), min(audit.classes, key=audit.classes.__getitem__)
+        sizes = f"largest {most} {audit.classes[most]}, smallest {least} {audit.classes[least]}"
+        lines.append(f"classes: {sizes}, ratio {audit.imbalance:.1f}")
+    elif empty := [label for label, count in audit.classes.items() if not count]:
+        lines.append(f"classes: no image of {', '.join(empty)}")
+    lines += ["", *(f"{audit.count(kind):>8}  {many}" for kind, (_, many) in KINDS.items()), ""]
+    for number, fold in enumerate(audit.folds[:SHOWN]):
+        sizes = ", ".join(f"{part} {size}" for part, size in list(fold.sizes.items())[:SHOWN])
+        shared = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in fold.shared.items())
+        lines.append(f"fold {number}: {sizes}; shared: {shared}" if len(audit.folds) > 1 else f"{sizes}; shared: {shared}")
+    for finding in audit.findings:
+        lines += ["", f"{said(finding)}, {finding.images} images"]
+        for group in finding.groups[:SHOWN]:
+            images = [f"{i.part} {i.sample} ({i.file or 'drawn'}, {i.label})".lstrip() for i in group.images]
+            lines.append(f"  {group.why}: {' | '.join(images[:FEW])}{' | ...' if len(images) > FEW else ''}")
+        if finding.count > SHOWN:
+            lines.append(f"  and {finding.count - SHOWN} more")
+    for collision in audit.collisions:
+        others = ", ".join(f"{label} in {name}" for name, label in collision.labels.items() if name != audit.name)
+        lines.append(f"label number {collision.number}: {collision.labels[audit.name]} here, {others}")
+    return "\n".join(lines) + "\n"
+
+
+def said(finding: Finding) -> str:
+    """Return a finding in words, e.g. ``1 blank image``."""
+    one, many = KINDS[finding.kind]
+    return f"{finding.count} {one if finding.count == 1 else many}"
+
+
+def write_audit(data_root: Path, name: str, audit: Audit) -> None:
+    """Store an audit in ``audit.json`` beside the set; audits of other splits of the same build stay in it.
+
+    Raises DataError when the set is not built, or is another build than the one audited.
+    """
+    if load_info(data_root, name).fingerprint != audit.fingerprint:
+        raise DataError(f"{data_root / name}: was built anew since it was audited; run fer data audit {name} again")
+    audits = stored_audits(data_root, name) | {audit.split: audit}
+    file = AuditFile(fingerprint=audit.fingerprint, audits=audits)
+    write_text(data_root / name / "audit.json", file.model_dump_json(indent=1) + "\n")
+
+
+def stored_audits(data_root: Path, name: str) -> dict[str, Audit]:
+    """Return the audits of a set as it is built now, by split; none where there is no set, no file or another build's."""
+    try:
+        content = (data_root / name / "audit.json").read_text(encoding="utf-8")
+        file = AuditFile.model_validate_json(content)
+        return file.audits if file.fingerprint == load_info(data_root, name).fingerprint else {}
+    except (OSError, UnicodeDecodeError, ValidationError, DataError):
+        return {}
+
+
+def verdict_line(data_root: Path, name: str, split: str | None = None) -> str:
+    """Return a line for the header of a table: what the audits of a set found, or that of ``split`` alone."""
+    audits = [audit for key, audit in stored_audits(data_root, name).items() if split in {None, key}]
+    if not audits:
+        wanted = f" --split {split}" if split is not None else ""
+        return f"audit: not done; run fer data audit {name}{wanted}"
+    told = (f"{a.verdict} ({a.protocol})" + (f": {', '.join(a.reasons)}" if a.reasons else "") for a in audits)
+    return f"audit: {' · '.join(told)}"

@@ -1,0 +1,204 @@
+"""What an audit can find in a set: copies and blanks whatever the split, and what the parts of a split share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fer_cli.config import Section
+from fer_cli.data.duplicates import Prints, Progress, alike_neighbours, exact_groups, joined, near_duplicates, take_prints
+from fer_cli.data.manifest import FaceSet
+
+KINDS = {
+    "subjects": ("person in several parts", "people in several parts"),
+    "sequences": ("sequence in several parts", "sequences in several parts"),
+    "exact_across": ("group of identical images across parts", "groups of identical images across parts"),
+    "near_across": ("pair of near duplicates across parts", "pairs of near duplicates across parts"),
+    "exact": ("group of identical images", "groups of identical images"),
+    "near": ("pair of near duplicates", "pairs of near duplicates"),
+    "conflict": ("group of copies with different labels", "groups of copies with different labels"),
+    "blank": ("blank image", "blank images"),
+    "repeated": ("run of identical frames in a sequence", "runs of identical frames in a sequence"),
+    "look_alike": ("run of look-alike frames in a sequence", "runs of look-alike frames in a sequence"),
+}
+"""What can be found -> how one and many of it are called; the worst first."""
+LEAKS = ("subjects", "sequences", "exact_across", "near_across")
+FLAWS = ("exact", "near", "conflict", "blank")
+LISTED = 1000
+"""Groups of a kind that are named; the count is of all."""
+MEMBERS = 20
+"""Images of a group that are named."""
+UNKNOWN = ("", "none", "unknown", "nan")
+"""What a manifest says where it does not know a person, a sequence or a part; compared in small letters."""
+
+Folds = list[tuple[list[str], np.ndarray]]
+"""Per fold: names of its parts, and the part of every image as a position in them, (N,) int64, -1 for none."""
+
+
+class Named(Section):
+    """An image as a person finds it again."""
+
+    sample: str
+    file: str
+    """Source file; empty for an embedded image."""
+    label: str
+    part: str = ""
+
+
+class Group(Section):
+    """Images that belong together."""
+
+    why: str
+    images: list[Named]
+    """The first 20 of them; of a person or sequence, one of each part."""
+
+
+class Finding(Section):
+    """All of one kind."""
+
+    kind: str
+    """One of ``KINDS``."""
+    count: int
+    """Groups, in any fold."""
+    images: int
+    """Images in them."""
+    groups: list[Group]
+    """The first 1000."""
+
+
+class Fold(Section):
+    """What the parts of one fold hold, and share."""
+
+    sizes: dict[str, int]
+    """Part -> images."""
+    shared: dict[str, int]
+    """Kind of leak -> how many of it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the images, whatever the split; positions are those of the manifest."""
+
+    manifest: pd.DataFrame
+    subjects: np.ndarray
+    """(N,) int64, -1 where unknown; so are ``sequences``, which are numbered over people."""
+    sequences: np.ndarray
+    exact: np.ndarray
+    """(N,) int64: group of identical images."""
+    near: np.ndarray
+    """(P, 2) int64: near duplicates outside one sequence."""
+    correlations: np.ndarray
+    alike: np.ndarray
+    """(P, 2) int64: neighbouring frames that look alike."""
+    prints: Prints
+
+    def named(self, positions: np.ndarray, parts: list[str] | None = None) -> list[Named]:
+        """Return the names of the first 20 positions."""
+        rows = self.manifest.iloc[positions[:MEMBERS]]
+        cells = zip(rows["sample"], rows["file"], rows["label"], parts or [""] * len(rows), strict=False)
+        return [Named(sample=str(s), file=str(f), label=str(la), part=p) for s, f, la, p in cells]
+
+
+def look(faces: FaceSet, progress: Progress) -> Facts:
+    """Return what does not depend on the split."""
+    manifest = faces.manifest
+    subjects, clips = known_codes(manifest["subject"]), known_codes(manifest["sequence"])
+    sequences = np.where(clips < 0, -1, (subjects + 1) * (clips.max(initial=0) + 1) + clips)
+    prints = take_prints(faces.images, progress)
+    exact = exact_groups(prints, manifest)
+    near, correlations = near_duplicates(prints, exact, sequences, progress)
+    alike = alike_neighbours(prints, exact, sequences, manifest["frame"].to_numpy())
+    return Facts(manifest, subjects, sequences, exact, near, correlations, alike, prints)
+
+
+def known_codes(names: pd.Series) -> np.ndarray:
+    """Return a number per name, (N,) int64; -1 where the name says that it is not known."""
+    text = names.astype(str)
+    return pd.factorize(text.mask(text.str.lower().isin(UNKNOWN)))[0].astype(np.int64)
+
+
+def copies_of(facts: Facts) -> dict[str, Finding]:
+    """Return copies, look-alikes, conflicts and blank images by kind; a kind without any has count 0."""
+    labels, digests = (facts.manifest[column].to_numpy() for column in ("label", "sha256"))
+    exact: list[tuple[np.ndarray, str]] = []
+    repeated, conflict = list(exact), list(exact)
+    for group in groups_of(facts.exact):
+        clips = facts.sequences[group]
+        same = "identical files" if (digests[group] == digests[group[0]]).all() else "identical pixels"
+        copies = (group, f"{len(group)} {same}")
+        (repeated if clips[0] >= 0 and (clips == clips[0]).all() else exact).append(copies)
+        if (labels[group] != labels[group[0]]).any():
+            conflict.append(copies)
+    near = [(two, f"correlation {value:.3f}") for two, value in zip(facts.near, facts.correlations.tolist(), strict=True)]
+    conflict += [(two, why) for two, why in near if labels[two[0]] != labels[two[1]]]
+    alike = [(run, f"{len(run)} look-alike frames") for run in groups_of(joined(len(labels), facts.alike))]
+    blank = [(at, "blank") for at in np.flatnonzero(facts.prints.blank)[:, None]]
+    kinds = {"exact": exact, "near": near, "conflict": conflict, "blank": blank, "repeated": repeated, "look_alike": alike}
+    return {kind: counted(facts, kind, found) for kind, found in kinds.items()}
+
+
+def counted(facts: Facts, kind: str, found: list[tuple[np.ndarray, str]]) -> Finding:
+    """Return a finding of groups, each given as the positions of its images and what holds them together."""
+    images = len(np.unique(np.concatenate([group for group, _ in found]))) if found else 0
+    groups = [Group(why=why, images=facts.named(group)) for group, why in found[:LISTED]]
+    return Finding(kind=kind, count=len(found), images=images, groups=groups)
+
+
+def groups_of(keys: np.ndarray) -> list[np.ndarray]:
+    """Return the positions of every key that stands twice or more, each ascending, in the order of their first position."""
+    inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)[1:]
+    several = np.flatnonzero(counts[inverse] > 1)
+    order = several[np.argsort(inverse[several], kind="stable")]
+    starts = np.flatnonzero(np.diff(inverse[order], prepend=-1))[1:]
+    return sorted(np.split(order, starts), key=lambda group: int(group[0])) if len(order) else []
+
+
+def leaks_of(facts: Facts, folds: Folds) -> tuple[dict[str, Finding], list[Fold]]:
+    """Return what parts share in any fold, by kind, and how much each fold shares; a kind without any has count 0."""
+    keys = {"subjects": facts.subjects, "sequences": facts.sequences, "exact_across": facts.exact}
+    seen: dict[str, dict[int, Group | None]] = {kind: {} for kind in LEAKS}
+    checked = []
+    for number, (names, parts) in enumerate(folds):
+        shared = {kind: in_several(own, parts) for kind, own in keys.items()}
+        i, j = facts.near.T
+        shared["near_across"] = np.flatnonzero((parts[i] != parts[j]) & (parts[i] >= 0) & (parts[j] >= 0))
+        where = f"fold {number}, " if len(folds) > 1 else ""
+        for kind, own in shared.items():
+            for key in own.tolist():
+                if key not in seen[kind]:
+                    few = len(seen[kind]) < LISTED
+                    seen[kind][key] = leaking(facts, kind, key, names, parts, where) if few else None
+        sizes = {name: int((parts == code).sum()) for code, name in enumerate(names)}
+        checked.append(Fold(sizes=sizes, shared={kind: len(shared[kind]) for kind in LEAKS}))
+    findings = {}
+    for kind, found in seen.items():
+        those = np.array(list(found), dtype=np.int64)
+        images = len(np.unique(facts.near[those])) if kind == "near_across" else int(np.isin(keys[kind], those).sum())
+        groups = [group for group in found.values() if group is not None]
+        findings[kind] = Finding(kind=kind, count=len(found), images=images, groups=groups)
+    return findings, checked
+
+
+def in_several(keys: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Return, ascending, the keys that stand in two or more parts; keys and parts (N,) int64, -1 for none."""
+    used = (keys >= 0) & (parts >= 0)
+    there = np.unique(np.stack([keys[used], parts[used]]), axis=1)[0]
+    return np.unique(there[1:][there[1:] == there[:-1]])
+
+
+def leaking(facts: Facts, kind: str, key: int, names: list[str], parts: np.ndarray, where: str) -> Group:
+    """Return a person, a sequence, identical images or a near pair (numbered ``key``) with the parts they stand in."""
+    if kind == "near_across":
+        group, what = facts.near[key], f"correlation {facts.correlations[key]:.3f}"
+    else:
+        own = {"subjects": facts.subjects, "sequences": facts.sequences, "exact_across": facts.exact}[kind]
+        group, what = np.flatnonzero((own == key) & (parts >= 0)), "identical"
+    held = parts[group]
+    if kind in {"subjects", "sequences"}:
+        column = kind.removesuffix("s")
+        what = f"{column} {facts.manifest[column].iloc[group[0]]}"
+        group = group[np.unique(held, return_index=True)[1]]
+    counts = ", ".join(f"{names[code]} {int((held == code).sum())}" for code in np.unique(held))
+    return Group(why=f"{where}{what}: {counts}", images=facts.named(group, [names[code] for code in parts[group]]))

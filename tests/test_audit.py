@@ -1,0 +1,468 @@
+"""The audit finds every planted copy, leak, conflict and blank, and nothing in a clean set."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fer_cli.cli.audit import audit as audit_command
+from fer_cli.config import DataConfig
+from fer_cli.data import duplicates
+from fer_cli.data.audit import (
+    Audit,
+    audit_set,
+    audit_text,
+    code_collisions,
+    code_table,
+    collisions_with_cards,
+    named_split,
+    verdict_line,
+    write_audit,
+)
+from fer_cli.data.cards import Embedded, load_card
+from fer_cli.data.duplicates import candidates, compared, exact_groups, near_duplicates, take_prints
+from fer_cli.data.findings import KINDS, groups_of, in_several, known_codes, leaks_of, look
+from fer_cli.data.manifest import COLUMNS, FaceSet, SetInfo, fingerprint, load_set, write_set
+from fer_cli.errors import DataError
+from fer_cli.synthetic.sets import render_set
+from tests.conftest import draw_face
+
+CLASSES = ["angry", "happy", "neutral", "surprise"]
+DRAWN = Embedded(recipes="basic", images=160, subjects=20, size=48, seed=5, difficulty=0.3)
+
+
+def face_set(manifest: pd.DataFrame, images: np.ndarray) -> FaceSet:
+    counts = manifest["label"].value_counts().to_dict()
+    info = SetInfo(
+        name="faces",
+        title="faces",
+        card_version=1,
+        licence="none",
+        classes=sorted(counts),
+        counts=counts,
+        subjects=manifest["subject"].nunique(),
+        image_size=images.shape[1],
+        preprocessing=[],
+        found=len(images),
+        kept=len(images),
+        unreadable=[],
+        differences=[],
+        fingerprint=fingerprint(manifest, images, []),
+        fer_version="0",
+    )
+    return FaceSet(info, manifest, images)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[pd.DataFrame, np.ndarray]:
+    """160 embedded faces of 20 people, published as train (p0-p11), val (p12-p15) and test (p16-p19)."""
+    manifest, images, _ = render_set(DRAWN, CLASSES, 1, lambda items, _: items)
+    manifest["file"] = manifest["label"] + "/" + manifest["sample"] + ".png"
+    person = manifest["subject"].str[1:].astype(int)
+    manifest["split"] = np.where(person < 12, "train", np.where(person < 16, "val", "test"))
+    return manifest[list(COLUMNS)], images
+
+
+@pytest.fixture
+def clean(drawn: tuple[pd.DataFrame, np.ndarray]) -> FaceSet:
+    return face_set(drawn[0].copy(), drawn[1].copy())
+
+
+def reencoded(image: np.ndarray, quality: int) -> np.ndarray:
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+
+
+def sets_of(audit: Audit, kind: str) -> list[set[str]]:
+    """Return the samples of every group of a kind."""
+    return [
+        {image.sample for image in group.images} for found in audit.findings if found.kind == kind for group in found.groups
+    ]
+
+
+def counts(audit: Audit) -> dict[str, int]:
+    return {kind: audit.count(kind) for kind in KINDS if audit.count(kind)}
+
+
+def rows(faces: FaceSet, part: str) -> np.ndarray:
+    return np.flatnonzero(faces.manifest["split"] == part)
+
+
+def test_clean_set_has_nothing_to_report(clean: FaceSet) -> None:
+    audit = audit_set(clean)
+    assert (audit.verdict, audit.reasons, audit.findings) == ("clean", [], [])
+    assert (audit.split, audit.protocol) == ("official", "official parts train, val, test")
+    assert audit.folds[0].sizes == {"train": 96, "val": 32, "test": 32}
+    assert (audit.images, audit.imbalance) == (160, 1.0)
+    assert audit_set(clean, DataConfig(name="faces")).verdict == "clean"
+
+
+def test_each_planted_leak_and_conflict_is_found_and_nothing_else(clean: FaceSet) -> None:
+    manifest, images = clean.manifest, clean.images
+    train, test = rows(clean, "train"), rows(clean, "test")
+    sample = manifest["sample"].to_numpy()
+    label, subject = manifest.columns.get_loc("label"), manifest.columns.get_loc("subject")
+    other = next(i for i in train[4:] if manifest.iloc[i, label] != manifest.iloc[train[0], label])
+
+    images[test[1]] = images[train[1]]
+    manifest.iloc[test[1], label] = manifest.iloc[train[1], label]
+    images[test[2]] = reencoded(images[train[2]], 60)
+    manifest.iloc[test[2], label] = manifest.iloc[train[2], label]
+    manifest.iloc[test[3], subject] = manifest.iloc[train[3], subject]
+    images[other] = images[train[0]]
+
+    audit = audit_set(face_set(manifest, images))
+    assert audit.verdict == "leaks"
+    assert counts(audit) == {"subjects": 1, "exact_across": 1, "near_across": 1, "exact": 2, "near": 1, "conflict": 1}
+    assert audit.folds[0].shared == {"subjects": 1, "sequences": 0, "exact_across": 1, "near_across": 1}
+    assert sets_of(audit, "exact_across") == [{sample[train[1]], sample[test[1]]}]
+    assert sets_of(audit, "near_across") == sets_of(audit, "near") == [{sample[train[2]], sample[test[2]]}]
+    assert sets_of(audit, "conflict") == [{sample[train[0]], sample[other]}]
+    shared = next(finding for finding in audit.findings if finding.kind == "subjects").groups[0]
+    person = manifest.iloc[test[3], subject]
+    assert shared.why == f"subject {person}: train 8, test 1"
+    assert [image.part for image in shared.images] == ["train", "test"]
+    assert shared.images[1].sample == sample[test[3]]
+    assert "1 person in several parts" in audit.reasons
+
+
+def test_near_copies_with_different_labels_are_a_conflict_but_no_leak_within_a_part(clean: FaceSet) -> None:
+    train, labels = rows(clean, "train"), clean.manifest["label"].to_numpy()
+    other = next(i for i in train if labels[i] != labels[train[0]])
+    clean.images[other] = reencoded(clean.images[train[0]], 75)
+    audit = audit_set(face_set(clean.manifest, clean.images))
+    assert (audit.verdict, counts(audit)) == ("flawed", {"near": 1, "conflict": 1})
+    assert audit.reasons == ["1 pair of near duplicates", "1 group of copies with different labels"]
+
+
+CHANGES = {
+    "jpeg 90": (lambda image: reencoded(image, 90), 1.0),
+    "jpeg 50": (lambda image: reencoded(image, 50), 1.0),
+    "jpeg 30": (lambda image: reencoded(image, 30), 0.95),
+    "darker": (lambda image: (image * 0.6 + 10).astype(np.uint8), 1.0),
+    "three quarters": (lambda image: resized(resized(image, 36, cv2.INTER_AREA), 48, cv2.INTER_CUBIC), 0.95),
+    "half": (lambda image: resized(resized(image, 24, cv2.INTER_AREA), 48, cv2.INTER_CUBIC), 0.95),
+}
+"""How a copy was changed, and the least share of such copies that must be found."""
+
+
+def resized(image: np.ndarray, side: int, interpolation: int) -> np.ndarray:
+    return cv2.resize(image, (side, side), interpolation=interpolation)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_copies_are_found_and_no_pair_is_wrong(drawn: tuple[pd.DataFrame, np.ndarray], change: str) -> None:
+    changed, least = CHANGES[change]
+    prints = take_prints(np.concatenate([drawn[1], np.stack([changed(image) for image in drawn[1]])]))
+    pairs, correlations = near_duplicates(prints, np.arange(320), np.full(320, -1))
+    assert (pairs[:, 1] == pairs[:, 0] + 160).all()
+    assert len(pairs) >= least * 160
+    assert correlations.min() >= duplicates.COPY
+
+
+def test_one_person_with_one_expression_drawn_often_is_no_duplicate() -> None:
+    """Frontal, centred, evenly lit: as alike as pictures of one person get."""
+    still = {"difficulty": 0.0, "pose": 0.0, "zoom": [1.1, 1.11], "shift": 0.0, "occluded": 0.0}
+    options = DRAWN.model_copy(update={"images": 200, "subjects": 1, **still})
+    manifest, images, _ = render_set(options, ["happy", "neutral"], 1, lambda items, _: items)
+    prints = take_prints(images)
+    upper = np.triu_indices(200, 1)
+    alike = compared(prints.thumbs[upper[0]], prints.thumbs[upper[1]])[0]
+    assert alike.max() > duplicates.COPY  # correlation alone would call some of them copies
+    assert counts(audit_set(face_set(manifest, images), DataConfig(split="random"))).keys() == {"subjects"}
+
+
+def test_drawn_cartoons_of_different_people_are_no_duplicates(data_root: Path) -> None:
+    audit = audit_set(load_set(data_root, "ck48"))
+    assert (audit.split, audit.verdict) == ("subject", "clean")
+    assert counts(audit) == {"look_alike": 84}  # two frames of each of 12 people and 7 classes
+    assert next(f for f in audit.findings if f.kind == "look_alike").images == 168
+
+
+def test_random_folds_leak_people_and_sequences_in_every_fold(data_root: Path) -> None:
+    audit = audit_set(load_set(data_root, "ck48"), DataConfig(name="ck48", split="random", folds=4))
+    assert (audit.verdict, audit.protocol, len(audit.folds)) == ("leaks", "random, 4 folds, seed 0", 4)
+    assert audit.count("subjects") == 12
+    assert all(fold.shared["subjects"] == 12 and fold.shared["sequences"] > 20 for fold in audit.folds)
+    assert all(sum(fold.sizes.values()) == 168 for fold in audit.folds)
+    assert audit.count("sequences") > max(fold.shared["sequences"] for fold in audit.folds)
+
+
+def test_a_leak_in_the_last_fold_alone_is_found(clean: FaceSet) -> None:
+    facts = look(clean, lambda items, _: items)
+    by_person = np.where(facts.subjects < 10, 0, 1)
+    torn = by_person.copy()
+    torn[np.flatnonzero(facts.subjects == 3)[:2]] = 1
+    findings, folds = leaks_of(facts, [(["train", "test"], by_person), (["train", "test"], torn)])
+    assert [fold.shared["subjects"] for fold in folds] == [0, 1]
+    assert findings["subjects"].groups[0].why == "fold 1, subject p00003: train 6, test 2"
+    assert findings["subjects"].images == 8
+
+
+def test_clips_torn_apart_by_official_parts(clean: FaceSet) -> None:
+    train, test = rows(clean, "train"), rows(clean, "test")
+    place = [clean.manifest.columns.get_loc(name) for name in ("subject", "sequence")]
+    clean.manifest.iloc[test[0], place] = clean.manifest.iloc[train[0], place].to_numpy()
+    assert counts(audit_set(clean)) == {"subjects": 1, "sequences": 1}
+    clean.manifest["sequence"] = "001"  # every person's only clip: names of clips are unique within a person alone
+    assert audit_set(clean).count("sequences") == 1
+    clean.manifest["subject"] = clean.manifest["split"] + clean.manifest["subject"]
+    assert audit_set(clean).verdict == "clean"
+
+
+def test_images_of_no_part_and_unknown_people_leak_nothing(clean: FaceSet) -> None:
+    train, test = rows(clean, "train"), rows(clean, "test")
+    clean.images[test[0]] = clean.images[train[0]]
+    clean.images[test[1]] = reencoded(clean.images[train[1]], 75)
+    clean.manifest.loc[test[:2], "split"] = "none"
+    clean.manifest.loc[test[:2], "label"] = clean.manifest["label"].to_numpy()[train[:2]]
+    clean.manifest["subject"] = ""
+    audit = audit_set(clean)
+    assert (audit.verdict, counts(audit)) == ("flawed", {"exact": 1, "near": 1})
+    assert audit.notes == ["160 of 160 images have no known person: sharing one cannot be seen"]
+    assert audit.folds[0].sizes == {"train": 96, "val": 32, "test": 30}
+
+
+def test_default_split_is_official_else_subject_else_random(clean: FaceSet) -> None:
+    clean.manifest["split"] = "none"
+    assert audit_set(clean).split == "subject"
+    clean.manifest["subject"] = ""
+    assert audit_set(clean).split == "random"
+    with pytest.raises(DataError, match="published without parts"):
+        audit_set(clean, named_split("faces", "official"))
+
+
+def test_loso_compares_all_people_and_a_split_that_cannot_be_made_is_named(clean: FaceSet) -> None:
+    clean.manifest["split"] = "none"
+    subjects = clean.manifest["subject"].to_numpy()
+    theirs = np.flatnonzero(subjects == "p00004")[0]
+    clean.images[theirs] = clean.images[0]
+    loso = audit_set(clean, DataConfig(split="loso"))
+    assert loso.count("exact_across") == 1
+    assert (loso.count("subjects"), len(loso.folds[0].sizes)) == (0, 20)
+    few = face_set(clean.manifest[:24].reset_index(drop=True), clean.images[:24])
+    with pytest.raises(DataError, match="subject"):
+        audit_set(few, DataConfig())
+    audit = audit_set(few)
+    assert (audit.split, audit.folds) == ("none", [])
+    assert audit.notes[0].startswith("no split can be made: ")
+
+
+def test_chosen_classes_alone_are_split(clean: FaceSet) -> None:
+    audit = audit_set(clean, DataConfig(name="faces", classes=["angry", "happy"], split="random", folds=2))
+    assert [sum(fold.sizes.values()) for fold in audit.folds] == [80, 80]
+    group = next(f for f in audit.findings if f.kind == "subjects").groups[0]
+    assert {image.label for image in group.images} <= {"angry", "happy"}
+
+
+def test_blank_images_are_named_and_never_near_duplicates(clean: FaceSet) -> None:
+    rng = np.random.default_rng(0)
+    images, at = clean.images, rows(clean, "train")[:6]
+    images[at[0]] = 0
+    images[at[1]] = rng.choice(np.array([0, 90, 200], np.uint8), images[0].shape)  # three grey values
+    images[at[2]] = rng.choice(np.array([0, 60, 120, 250], np.uint8), images[0].shape)  # four: no blank
+    images[at[3]] = np.clip(rng.normal(100, 2, images[0].shape), 0, 255)  # sensor noise on a grey wall
+    images[at[4]] = np.clip(rng.normal(101, 2, images[0].shape), 0, 255)
+    images[at[5]] = images[at[0]]
+    audit = audit_set(face_set(clean.manifest, images))
+    names = clean.manifest["sample"]
+    assert sets_of(audit, "blank") == [{names[i]} for i in (at[0], at[1], at[3], at[4], at[5])]
+    assert (audit.count("near"), sets_of(audit, "exact")) == (0, [{names[at[0]], names[at[5]]}])
+    assert audit.verdict == "flawed"
+
+
+def test_sequence_frames_are_kept_apart_from_duplicates() -> None:
+    """Sequence A: frames 1 = 2 and 3 like 2; sequence B: a copy of A's frame 3, then another face."""
+    first = draw_face("happy", 1, 0)
+    third = np.clip(first.astype(int) + np.random.default_rng(1).normal(0, 6, first.shape), 0, 255).astype(np.uint8)
+    images = np.stack([first, first, third, third, draw_face("surprise", 5, 1)])
+    frames = [("a1", "A", 1), ("a2", "A", 2), ("a3", "A", 3), ("b1", "B", 1), ("b2", "B", 2)]
+    cells = [(s, f"{s}.png", "happy", "p", clip, frame, "none", s) for s, clip, frame in frames]
+    manifest = pd.DataFrame(cells, columns=list(COLUMNS))
+    audit = audit_set(face_set(manifest, images))
+    assert sets_of(audit, "repeated") == [{"a1", "a2"}]
+    assert sets_of(audit, "look_alike") == [{"a2", "a3"}]
+    assert sets_of(audit, "exact") == [{"a3", "b1"}]
+    assert sets_of(audit, "near") == [{"a1", "b1"}] or audit.count("near") == 0
+
+
+def test_same_source_file_is_a_copy_unless_it_holds_many_images(clean: FaceSet) -> None:
+    prints, manifest = take_prints(clean.images), clean.manifest
+    manifest.loc[[3, 40], "sha256"] = "same"
+    groups = exact_groups(prints, manifest)
+    assert [group.tolist() for group in groups_of(groups)] == [[3, 40]]
+    manifest.loc[[3, 40], "file"] = "faces.csv"
+    assert not groups_of(exact_groups(prints, manifest))
+
+
+def test_candidates_miss_nothing_that_comparing_all_pairs_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    bases = rng.normal(0, 1, (40, 6, 6))
+    images = np.empty((400, 48, 48), np.uint8)
+    for i in range(400):
+        mixed = bases[i % 40] + rng.choice([0.0, 0.05, 0.15, 0.3]) * rng.normal(0, 1, (6, 6))
+        smooth = cv2.resize(mixed, (48, 48), interpolation=cv2.INTER_CUBIC)
+        images[i] = np.clip(128 + 35 * smooth + rng.normal(0, 3, smooth.shape), 0, 255)
+    prints = take_prints(images)
+    i, j = np.triu_indices(400, 1)
+    correlation, difference = compared(prints.thumbs[i], prints.thumbs[j])
+    same = (correlation >= duplicates.COPY) & (difference <= duplicates.CELL)
+    expected = np.stack([i[same], j[same]], axis=1)
+    assert 100 < len(expected) < 2000
+    monkeypatch.setattr(duplicates, "CHUNK", 32)
+    monkeypatch.setattr(duplicates, "COLUMNS", 48)
+    assert near_duplicates(prints, np.arange(400), np.full(400, -1))[0].tolist() == expected.tolist()
+
+
+def test_candidates_that_differ_in_the_sorted_coefficient_alone_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    angle = np.linspace(0.4, 2.6, 300)
+    rows = np.zeros((300, 64), np.float32)
+    rows[:, 9], rows[:, 0] = -np.cos(angle), np.sin(angle)
+    monkeypatch.setattr(duplicates, "CHUNK", 16)
+    monkeypatch.setattr(duplicates, "COLUMNS", 8)
+    found = np.concatenate(list(candidates(rows, lambda items, _: items)))
+    i, j = np.triu_indices(300, 1)
+    needed = angle[j] - angle[i] <= np.arccos(duplicates.COPY)
+    assert needed.sum() > 5000
+    assert set(map(tuple, np.stack([i, j], axis=1)[needed])) <= set(map(tuple, found))
+    assert len(found) < 1.1 * needed.sum()
+
+
+def test_correlation_and_cell_difference_agree_with_numpy() -> None:
+    a, b = np.random.default_rng(2).integers(0, 256, (2, 5, 16, 16)).astype(np.uint8)
+    correlation, difference = compared(a, b)
+    for k in range(5):
+        assert correlation[k] == pytest.approx(np.corrcoef(a[k].ravel(), b[k].ravel())[0, 1], abs=1e-5)
+        x, y = ((t[k] - t[k].mean()) / t[k].std() for t in (a, b))
+        cells = [abs((x - y)[r : r + 2, c : c + 2].mean()) for r in range(0, 16, 2) for c in range(0, 16, 2)]
+        assert difference[k] == pytest.approx(max(cells), abs=1e-5)
+
+
+def test_colour_images_give_the_same_findings(clean: FaceSet) -> None:
+    images = clean.images
+    images[100], images[101] = images[1], reencoded(images[2], 75)
+    grey = audit_set(face_set(clean.manifest, images))
+    colour = audit_set(face_set(clean.manifest, np.repeat(images[..., None], 3, axis=3)))
+    assert grey.count("near") == grey.count("exact") == 1
+    assert grey.findings == colour.findings
+
+
+def test_images_are_read_in_chunks() -> None:
+    class Reader:
+        largest = 0
+
+        def __len__(self) -> int:
+            return 2500
+
+        def __getitem__(self, part: slice) -> np.ndarray:
+            self.largest = max(self.largest, part.stop - part.start)
+            return np.zeros((min(part.stop, 2500) - part.start, 16, 16), np.uint8)
+
+    reader = Reader()
+    assert take_prints(reader).blank.all()  # type: ignore[arg-type]
+    assert reader.largest == 1024
+
+
+def test_keys_in_several_parts_by_hand() -> None:
+    keys = np.array([7, 7, 7, 2, 2, 5, 5, -1, -1, 4])
+    parts = np.array([0, 0, 1, 1, 1, 2, -1, 0, 1, 0])
+    assert in_several(keys, parts).tolist() == [7]
+    assert in_several(keys, np.where(parts < 0, 0, parts)).tolist() == [5, 7]
+    assert [group.tolist() for group in groups_of(np.array([3, 1, 3, 0, 1, 3]))] == [[0, 2, 5], [1, 4]]
+    assert groups_of(np.arange(4)) == []
+    assert known_codes(pd.Series(["b", "", "a", "None", "b"])).tolist() == [0, -1, 1, -1, 0]
+
+
+def test_numbers_with_two_meanings_are_named() -> None:
+    tables = {
+        "fer2013": {0: "angry", 3: "happy", 6: "neutral"},
+        "affectnet": {0: "neutral", 3: "surprise", 1: "happy"},
+        "expw": {0: "angry", 6: "neutral"},
+    }
+    found = {collision.number: collision.labels for collision in code_collisions(tables)}
+    assert found == {
+        0: {"fer2013": "angry", "affectnet": "neutral", "expw": "angry"},
+        3: {"fer2013": "happy", "affectnet": "surprise"},
+    }
+    card = load_card("ck48").model_copy(update={"folders": {"1": "angry", "07": "contempt", "happy": "happy"}})
+    assert code_table(card) == {1: "angry", 7: "contempt"}
+
+
+def test_collisions_of_a_card_leave_out_those_that_agree_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = load_card("ck48")
+    tables = {"a": {"0": "angry", "1": "happy"}, "b": {"0": "angry", "1": "sad"}, "c": {"0": "fear", "2": "sad"}}
+    monkeypatch.setattr("fer_cli.data.audit.card_names", lambda: list(tables))
+    monkeypatch.setattr("fer_cli.data.audit.load_card", lambda name: card.model_copy(update={"folders": tables[name]}))
+    found = [(collision.number, collision.labels) for collision in collisions_with_cards("a")]
+    assert found == [(0, {"a": "angry", "c": "fear"}), (1, {"a": "happy", "b": "sad"})]
+    assert collisions_with_cards("unheard-of") == []
+
+
+def test_text_names_ten_groups_of_a_kind_and_counts_the_rest(clean: FaceSet) -> None:
+    manifest, images = clean.manifest, clean.images
+    train, test = rows(clean, "train")[:13], rows(clean, "test")[:13]
+    images[test] = images[train]
+    manifest.loc[test, "label"] = manifest["label"].to_numpy()[train]
+    audit = audit_set(face_set(manifest, images))
+    text = audit_text(audit)
+    assert "verdict: leaks\n  13 groups of identical images across parts\n" in text
+    part = text.split("\n13 groups of identical images across parts, 26 images\n")[1].split("\n\n")[0].splitlines()
+    assert (len(part), part[-1]) == (11, "  and 3 more")
+    first, second = manifest.loc[train[0]], manifest.loc[test[0]]
+    one, two = (f"{row['split']} {row['sample']} ({row['file']}, {row['label']})" for row in (first, second))
+    assert part[0] == f"  identical: train 1, test 1: {one} | {two}"
+    assert audit.findings[0].count == len(audit.findings[0].groups) == 13
+
+
+def stored(faces: FaceSet, root: Path) -> Path:
+    (root / "faces").mkdir(exist_ok=True)
+    write_set(root / "faces", faces.info, faces.manifest, faces.images)
+    return root
+
+
+def test_stored_audits_belong_to_one_build(clean: FaceSet, tmp_path: Path) -> None:
+    root = stored(clean, tmp_path)
+    assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
+    assert verdict_line(root, "nothing") == "audit: not done; run fer data audit nothing"
+    first, second = audit_set(clean), audit_set(clean, DataConfig(name="faces", split="random"))
+    write_audit(root, "faces", first)
+    assert verdict_line(root, "faces") == "audit: clean (official parts train, val, test)"
+    write_audit(root, "faces", second)
+    leaky = "leaks (random, 5 folds, seed 0): 20 people in several parts"
+    assert verdict_line(root, "faces") == f"audit: clean (official parts train, val, test) · {leaky}"
+    assert verdict_line(root, "faces", "random") == f"audit: {leaky}"
+    assert verdict_line(root, "faces", "subject") == "audit: not done; run fer data audit faces --split subject"
+    file = json.loads((root / "faces" / "audit.json").read_text())
+    assert file["fingerprint"] == clean.info.fingerprint
+    assert Audit.model_validate_json(json.dumps(file["audits"]["random"])) == second
+
+    clean.images[0, 0, 0] ^= 1
+    stored(face_set(clean.manifest, clean.images), tmp_path)
+    assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
+    with pytest.raises(DataError, match="built anew since it was audited"):
+        write_audit(root, "faces", first)
+    (root / "faces" / "audit.json").write_text("{")
+    assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
+
+
+def test_command_exits_with_1_where_the_split_leaks(clean: FaceSet, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(audit_command)
+    root = stored(clean, tmp_path)
+    place = ["--data-root", str(root)]
+    good = CliRunner().invoke(app, ["faces", *place])
+    assert good.exit_code == 0, good.output
+    assert "verdict: clean" in good.stdout
+    assert good.stderr.splitlines()[-1] == f"next: fer ablate --study scn-cs --data faces --data-root {root}"
+    bad = CliRunner().invoke(app, ["faces", "--split", "random", "--json", *place])
+    assert bad.exit_code == 1
+    assert json.loads(bad.stdout)["verdict"] == "leaks"
+    assert bad.stderr.splitlines()[-1] == f"next: fer data audit faces --split subject --data-root {root}"
+    assert verdict_line(root, "faces", "random").startswith("audit: leaks")
+    wrong = CliRunner().invoke(app, ["faces", "--split", "subjct", *place])
+    assert str(wrong.exception) == "faces: split 'subjct' cannot be audited by name; did you mean subject?"
