@@ -172,8 +172,13 @@ def expand(study: Study, choice: Choice) -> list[PlannedRun]:
         reference = configs[study.report.against].flat()
         for arm, config in configs.items():
             differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
-            planned.append(PlannedRun(arm, at, seed, config, differs))
+            planned.append(PlannedRun(arm, tuple((key, in_words(value)) for key, value in at), seed, config, differs))
     return planned
+
+
+def in_words(value: Any) -> Any:
+    """Return a grid value as tables print it and as cells are told apart by: a list becomes its items in a row."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int) -> RunConfig:

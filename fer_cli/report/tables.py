@@ -11,7 +11,7 @@ from typing import Any
 
 from fer_cli.ablate import Plan
 from fer_cli.report.collect import Cell, Point
-from fer_cli.study import Published
+from fer_cli.study import Published, in_words
 
 MINUS, DASH = "−", "–"
 NAMES = {
@@ -66,7 +66,7 @@ def layout(plan: Plan) -> Layout:
     factor = plan.study.report.columns
     columns: list[tuple[str, Any] | None] = [None]
     if factor is not None:
-        columns = [(factor, value) for value in plan.study.grid[factor]]
+        columns = [(factor, in_words(value)) for value in plan.study.grid[factor]]
     others = {tuple((key, value) for key, value in item.run.at if key != factor): None for item in plan.items}
     return Layout(list(plan.study.arms), columns, list(others))
 

@@ -17,6 +17,7 @@ from fer_cli.errors import DataError, nearest
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".mpg", ".mpeg"}
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 JUNK = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
 """Beginnings of names that are never data: hidden and AppleDouble files, archives' and systems' leavings."""
 
@@ -71,6 +72,8 @@ def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
     """Return the scan of the first layout that knows the folder; raises DataError that lists what was looked for."""
     if not source.exists():
         raise DataError(f"{source}: no such folder; --from takes {card.name} as {' or '.join(layouts)}")
+    if source.is_file() and source.suffix.lower() in ARCHIVES:
+        raise DataError(f"{source}: an archive; unpack it and give --from the folder")
     for layout in layouts.values():
         scan = layout(source, card)
         if scan is not None:
