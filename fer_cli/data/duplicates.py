@@ -24,6 +24,8 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from fer_cli.data.manifest import read_block
+
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""
 
@@ -72,7 +74,7 @@ def take_prints(images: np.ndarray, progress: Progress = lambda items, _: items)
     blank = np.zeros(len(images), bool)
     starts = range(0, len(images), CHUNK)
     for start in progress(starts, len(starts)):
-        for position, image in enumerate(np.ascontiguousarray(images[start : start + CHUNK]), start):
+        for position, image in enumerate(read_block(images, start, start + CHUNK), start):
             digests.append(hashlib.blake2b(image, digest_size=16).digest())
             grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
             thumbs[position] = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

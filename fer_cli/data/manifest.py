@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from fer_cli.config import Section
 from fer_cli.data.cards import card_names, load_card
 from fer_cli.errors import DataError, nearest
 
+BLOCK = 1024
+"""Images read at a time."""
 COLUMNS = ("sample", "file", "label", "subject", "sequence", "frame", "split", "sha256")
 
 
@@ -97,14 +100,23 @@ def fingerprint(manifest: pd.DataFrame, images: np.ndarray, preprocessing: list[
     for column in COLUMNS:
         digest.update("\x1f".join([column, *manifest[column].astype(str)]).encode() + b"\x1e")
     digest.update(f"{images.shape}{images.dtype}".encode())
-    if isinstance(images, np.memmap):  # read, not mapped: the pages of a large set would count as this process's memory
-        with Path(str(images.filename)).open("rb") as stream:
-            stream.seek(images.offset)
-            while block := stream.read(2**22):
-                digest.update(block)
-    else:
-        digest.update(np.ascontiguousarray(images).data)
+    for start in range(0, len(images), BLOCK):
+        digest.update(read_block(images, start, start + BLOCK).data)
     return digest.hexdigest()[:16]
+
+
+def read_block(images: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return images ``start`` to ``stop`` (n, S, S[, 3]) uint8, contiguous.
+
+    A memory-mapped array is read from its file instead: pages once mapped would count as this process's memory, and a
+    large set has more of them than there may be room for.
+    """
+    if not isinstance(images, np.memmap) or not images.flags.c_contiguous or not isinstance(images.base, mmap):
+        return np.ascontiguousarray(images[start:stop])
+    shape = (max(0, min(stop, len(images)) - start), *images.shape[1:])
+    with Path(str(images.filename)).open("rb") as stream:
+        stream.seek(images.offset + start * int(np.prod(shape[1:])) * images.itemsize)
+        return np.fromfile(stream, images.dtype, int(np.prod(shape))).reshape(shape)
 
 
 def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> None:

@@ -97,12 +97,21 @@ def surface_operators() -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
     return around.tocsr().astype(np.float32), (spread @ umbrella).tocsr().astype(np.float32)
 
 
+@lru_cache(maxsize=1)
+def corners() -> tuple[np.ndarray, ...]:
+    """Return the first, second and third vertex of every triangle, (F,) each."""
+    return tuple(np.ascontiguousarray(column) for column in head_mesh().faces.T)
+
+
 def vertex_normals(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return unit normals (V, 3) and hollowness (V,): how far a vertex lies below its neighbours, in edge lengths."""
     around, umbrella = surface_operators()
-    a, b, c = (points[column] for column in head_mesh().faces.T)
-    (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
-    normals = around @ np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], 1)
+    a, b, c = corners()
+    planes = np.ascontiguousarray(points.T)
+    (ux, uy, uz), (vx, vy, vz) = ([plane[end] - plane[a] for plane in planes] for end in (b, c))
+    across = np.empty((len(a), 3), points.dtype)
+    across[:, 0], across[:, 1], across[:, 2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    normals = around @ across
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
     return normals, ((umbrella @ points) * normals).sum(1)
 
@@ -146,7 +155,7 @@ def draw_head(
     (shape, place), depth = rasterise(camera, mesh.faces, passes, view, size)
     cover = depth < FAR_MM - 1
     pixels = np.flatnonzero(cover.ravel())
-    shape, place = shape.reshape(-1, 3)[pixels], place.reshape(-1, 3)[pixels]
+    shape, place = shape.reshape(-1, 3).take(pixels, 0), place.reshape(-1, 3).take(pixels, 0)
     xy = place[:, :2] * (BOX[1, :2] - BOX[0, :2]) + BOX[0, :2]
     code = np.floor(shape[:, 2] * 8 + 0.25).astype(np.int8)
     normal = np.empty((len(pixels), 3), np.float32)
@@ -183,7 +192,7 @@ def rasterise(
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
-    faces = facing(vertices, faces)
+    faces = facing(vertices, faces, view)
     field = 2 * np.arctan(view.extent / 2 / view.distance)
     identity = np.eye(4, dtype=np.float32)
     buffers = []
@@ -197,12 +206,18 @@ def rasterise(
     return buffers, depth
 
 
-def facing(camera: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return the triangles that face the camera; the others would be dropped one by one in every pass."""
-    flat = camera[:, :2] / -camera[:, 2:]
-    a, b, c = flat[faces[:, 0]], flat[faces[:, 1]], flat[faces[:, 2]]
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    return np.ascontiguousarray(faces[area > 0])
+def facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
+    """Return the triangles that face the camera and reach into the picture; others would be dropped one by one in each pass."""
+    flat = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
+    a, b, c = corners() if faces is head_mesh().faces else tuple(faces.T)
+    ax, bx, cx = (flat[0][corner] for corner in (a, b, c))
+    ay, by, cy = (flat[1][corner] for corner in (a, b, c))
+    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    edge = view.extent / 2 / view.distance * 1.02  # with room for rounding
+    keep = area > 0
+    for one, two, three in ((ax, bx, cx), (ay, by, cy)):
+        keep &= (np.minimum(np.minimum(one, two), three) < edge) & (np.maximum(np.maximum(one, two), three) > -edge)
+    return np.ascontiguousarray(faces[keep])
 
 
 def skin_colour(
