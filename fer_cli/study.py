@@ -188,12 +188,20 @@ def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int) 
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
     settings |= _place(settings, seed) | {"seed": seed}
-    for what in ("noise", "split"):
-        settings |= _pinned(settings, what, study.name)
+    for setting, pin in PINNED.items():
+        settings |= _pinned(settings, setting, pin, study.name)
     try:
         return RunConfig.model_validate(nest(settings, study.name))
     except ValidationError as error:
         raise StudyError(f"{study.name}.yaml: arm {arm}: {explain(error, RunConfig)}") from None
+
+
+PINNED = {
+    "data.noise_file": "data.noise_sha256",
+    "data.split_file": "data.split_sha256",
+    "model.weights": "model.weights_sha256",
+}
+"""Setting that names a file -> setting that holds the file's SHA-256."""
 
 
 def _place(settings: Settings, seed: int) -> Settings:
@@ -228,19 +236,20 @@ def _default(key: str) -> Any:
     return RunConfig().flat()[key]
 
 
-def _pinned(settings: Settings, what: str, study: str) -> Settings:
-    """Return the SHA-256 of the file that ``data.<what>_file`` names, as a setting: its content is part of the run.
+def _pinned(settings: Settings, setting: str, key: str, study: str) -> Settings:
+    """Return the SHA-256 of the file that ``setting`` names, under ``key``: its content is part of the run.
 
     Raises StudyError when it cannot be read, or is no longer the one the study gives a SHA-256 of.
     """
-    path, key = settings.get(f"data.{what}_file"), f"data.{what}_sha256"
+    path = settings.get(setting)
     if not isinstance(path, str):
         return {}
     try:
-        found = hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+        with Path(path).expanduser().open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         problem = f"{path}: cannot be read from {Path.cwd()} ({error.strerror})"
-        raise StudyError(f"{study}.yaml: data.{what}_file: {problem}") from None
+        raise StudyError(f"{study}.yaml: {setting}: {problem}") from None
     if settings.get(key, found) != found:
         raise StudyError(f"{study}.yaml: {key}: {path} has another content, of SHA-256 {found}")
     return {key: found}

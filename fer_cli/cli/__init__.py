@@ -14,6 +14,7 @@ from fer_cli.cli.ablate import ablate
 from fer_cli.cli.data import data_app
 from fer_cli.cli.report import report
 from fer_cli.cli.screen import say
+from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
     epilog="Example: fer data build ck48 --from CK+48, then fer ablate --study scn-cs, then fer report --study scn-cs",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(weights_app, name="weights")
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 

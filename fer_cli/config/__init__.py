@@ -16,13 +16,16 @@ from pydantic import Field, model_validator
 
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
+from fer_cli.config.model import DEFAULT_REDUCTION, RESNETS, ModelConfig, PartsConfig
 from fer_cli.config.section import Section
 
 __all__ = [
     "COMPANIONS",
     "CONFUSABLE",
+    "DEFAULT_REDUCTION",
     "K_FOLD",
     "METHODS",
+    "RESNETS",
     "SCHEMA",
     "AugmentConfig",
     "CorruptConfig",
@@ -31,6 +34,7 @@ __all__ = [
     "Machine",
     "Method",
     "ModelConfig",
+    "PartsConfig",
     "RunConfig",
     "Section",
     "TrainConfig",
@@ -40,22 +44,6 @@ __all__ = [
 
 SCHEMA = 2
 """Raised by hand whenever the meaning of an existing setting, or the training code behind it, changes results."""
-
-
-class ModelConfig(Section):
-    """The network."""
-
-    backbone: Literal["resnet18", "resnet18-small"] = "resnet18-small"
-    channels: Literal[1, 3] = 1
-    """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""
-    pretrain: str | None = None
-    """Embedded set on which the backbone is trained first; the classifier on top of it starts anew."""
-    normalise: Literal["train", "image"] = "train"
-    """Pixels are standardised by the training part's mean and deviation, or each image by its own."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of pooled features dropped before the classifier, in training only."""
-    mirror_average: bool = True
-    """Validation and test average the logits of an image and its mirror image; expressions have no handedness."""
 
 
 class AugmentConfig(Section):
@@ -116,10 +104,13 @@ class RunConfig(Section):
             "learning": self.learning.idle(),
             "data": self.data.idle(),
             "corrupt": self.corrupt.idle(self.data.image_size),
+            "model": self.model.idle(),
         }
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
         if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
+        if self.learning.capsule_margin and self.model.backbone != "capsule-emotion":
+            idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
         if self.model.pretrain in self.data.sets:
             raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
         if idle:

@@ -59,6 +59,23 @@ class LearningConfig(Section):
     cs_threshold: Literal["literal", "inverted", "val_search"] = "literal"
     """Eq 6 relabels above delta2 x (1 - alpha); ``inverted``: delta2 x alpha; ``val_search``: delta 2 from validation."""
 
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each target that is spread evenly over all classes; a plain comparison."""
+    focal_gamma: float = Field(0.0, ge=0)
+    """Exponent of the focal loss (Lin 2017), (1 - p) ** gamma x cross-entropy; 0: cross-entropy. A plain comparison."""
+    capsule_margin: bool = False
+    """Margin loss of the capsules' lengths (Sabour 2017) in the place of cross-entropy; of ``capsule-emotion`` only."""
+    center_weight: float = Field(0.0, ge=0)
+    """lambda of class-centre loss beside the other terms (Sun 2024, Eq 9-10; there 1); 0: none."""
+    center_on: Literal["features", "logits"] = "features"
+    """What is drawn to the centres: pooled features, or the network's output as the article has it."""
+    center_spread: Literal["population", "unbiased", "elementwise"] = "population"
+    """sigma_c squared: squared distances of the K centres from their mean, over K, over K - 1 or over K x D."""
+    center_reduction: Literal["mean", "sum"] = "mean"
+    """Over the batch."""
+    center_detach: bool = False
+    """Whether the spread only scales the loss: no gradient through it drives centres apart."""
+
     @property
     def parts(self) -> Method:
         """What the method switches on."""
@@ -91,6 +108,10 @@ class LearningConfig(Section):
             "cs_loss": (parts.calibrates, "the calibration strategy is off"),
             "cs_reduction": (parts.calibrates, "the calibration strategy is off"),
             "cs_threshold": (parts.calibrates and parts.relabels, "calibrated relabelling is off"),
+            "label_smoothing": (self.focal_gamma == 0 and not self.capsule_margin, "the loss is no cross-entropy"),
+            "focal_gamma": (not self.capsule_margin, "capsule_margin is on"),
         }
+        centre = ("center_on", "center_spread", "center_reduction", "center_detach")
+        needs |= dict.fromkeys(centre, (self.center_weight > 0, "center_weight is 0"))
         given = self.model_dump(exclude_defaults=True)
         return {name: why for name, (used, why) in needs.items() if name in given and not used}

@@ -111,11 +111,12 @@ def read_block(images: np.ndarray, start: int, stop: int) -> np.ndarray:
     A memory-mapped array is read from its file instead: pages once mapped would count as this process's memory, and a
     large set has more of them than there may be room for.
     """
-    if not isinstance(images, np.memmap) or not images.flags.c_contiguous or not isinstance(images.base, mmap):
+    whole_file: Any = images if isinstance(images, np.memmap) else None
+    if whole_file is None or not images.flags.c_contiguous or not isinstance(whole_file.base, mmap):
         return np.ascontiguousarray(images[start:stop])
     shape = (max(0, min(stop, len(images)) - start), *images.shape[1:])
-    with Path(str(images.filename)).open("rb") as stream:
-        stream.seek(images.offset + start * int(np.prod(shape[1:])) * images.itemsize)
+    with Path(str(whole_file.filename)).open("rb") as stream:
+        stream.seek(whole_file.offset + start * int(np.prod(shape[1:])) * images.itemsize)
         return np.fromfile(stream, images.dtype, int(np.prod(shape))).reshape(shape)
 
 

@@ -14,6 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fer_cli.config import LearningConfig
+from fer_cli.models.capsule import margin_loss
+
+CENTRE_EPSILON = 1e-8
+"""Added to the spread of the centres, which may coincide."""
 
 
 def decision_logits(logits: Tensor, alpha: Tensor | None, config: LearningConfig) -> Tensor:
@@ -60,6 +64,33 @@ def calibration_loss(logits: Tensor, alpha: Tensor, labels: Tensor, config: Lear
     return total
 
 
+def classification(logits: Tensor, labels: Tensor, config: LearningConfig, reduction: str) -> Tensor:
+    """Return cross-entropy, smoothed or focal where the settings say so: of each image (B,), or their "mean"."""
+    if config.capsule_margin:
+        each = margin_loss(torch.sigmoid(logits), labels)
+        return each.mean() if reduction == "mean" else each
+    if config.focal_gamma == 0:
+        return F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=config.label_smoothing)
+    each = F.cross_entropy(logits, labels, reduction="none")
+    each = (1 - torch.exp(-each)) ** config.focal_gamma * each  # p of the label is exp(-cross-entropy)
+    return each.mean() if reduction == "mean" else each
+
+
+def class_center_loss(points: Tensor, centres: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
+    """Return squared distances of points (B, D) from their class's centre (K, D), over the spread of the centres.
+
+    Sun 2024, Eq 9-10: the formula, not the sentence around it, which swaps numerator and denominator. Scaling points and
+    centres alike changes nothing, so that shrinking them cannot win. What differs: 1e-8 is added to the spread.
+    """
+    distances = ((points - centres[labels]) ** 2).sum(1)  # (B,)
+    apart = ((centres - centres.mean(0)) ** 2).sum()
+    classes, size = centres.shape
+    over = {"population": classes, "unbiased": max(1, classes - 1), "elementwise": classes * size}[config.center_spread]
+    spread = (apart.detach() if config.center_detach else apart) / over + CENTRE_EPSILON
+    total = (distances / spread).sum()
+    return total / len(labels) if config.center_reduction == "mean" else total
+
+
 def method_loss(logits: Tensor, alpha: Tensor | None, labels: Tensor, config: LearningConfig) -> dict[str, Tensor]:
     """Return the loss under ``loss`` and its parts under their names, for the arm that ``config`` describes.
 
@@ -68,12 +99,12 @@ def method_loss(logits: Tensor, alpha: Tensor | None, labels: Tensor, config: Le
     """
     decided = decision_logits(logits, alpha, config)
     if alpha is None:
-        loss = F.cross_entropy(decided, labels)
+        loss = classification(decided, labels, config, "mean")
         return {"loss": loss, "ce": loss.detach()}
     if config.parts.weighs_logits:
-        ce = F.cross_entropy(decided, labels)
+        ce = classification(decided, labels, config, "mean")
     else:
-        ce = (alpha * F.cross_entropy(decided, labels, reduction="none")).sum() / alpha.sum()
+        ce = (alpha * classification(decided, labels, config, "none")).sum() / alpha.sum()
     parts = {"ce": ce.detach()}
     loss = ce
     if config.parts.calibrates:

@@ -12,14 +12,15 @@ from typing import Any, cast
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_cli.config import RunConfig
 from fer_cli.data.augment import augment
 from fer_cli.data.datamodule import Batch, RunData
+from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.health import attention_health, relabel_counts
-from fer_cli.learning.losses import decision_logits, method_loss
+from fer_cli.learning.losses import class_center_loss, decision_logits, method_loss
 from fer_cli.learning.relabel import relabelled
 from fer_cli.metrics import score
 from fer_cli.models.scn import Recogniser, Scores
@@ -38,10 +39,13 @@ class FerModule(pl.LightningModule):
         self.model = model
         self.averaged = moving_average(model, config.train.weight_average)
         self.config = config
+        self.weights_note: str | None = None
+        """What became of the tensors of the file the run starts from."""
         self.classes = data.classes
         self.register_buffer("label_given", data.train.labels.clone())
         self.register_buffer("label_current", data.train.labels.clone())
         self.register_buffer("label_true", torch.from_numpy(data.true_labels))
+        self.centres = first_centres(model, config, len(data.classes))
         self._alphas: list[Tensor] = []
         self._changes: dict[str, int] = {}
         self._scores: Scores | None = None
@@ -78,11 +82,24 @@ class FerModule(pl.LightningModule):
             changed = augment(self.pixels(images), self.config.augment, seed)
         scores: Scores = self.model(changed)
         losses = method_loss(scores.logits, scores.alpha, labels, self.config.learning)
+        losses = self.with_terms(losses, scores, labels)
         correct = (scores.logits.argmax(1) == labels).float().mean()
         self._log({f"loss/{name}": value for name, value in losses.items() if name != "loss"}, len(index))
         self._log({"train/loss": losses["loss"].detach(), "train/accuracy": correct}, len(index))
         self._scores = Scores(scores.logits.detach(), None if scores.alpha is None else scores.alpha.detach())
         return losses["loss"]
+
+    def with_terms(self, losses: dict[str, Tensor], scores: Scores, labels: Tensor) -> dict[str, Tensor]:
+        """Return the losses with class-centre loss and the network's own terms, where there are any, added to their sum."""
+        learning = self.config.learning
+        terms = network_terms(self.model.backbone, self.classes, scores, labels)
+        points = scores.logits if learning.center_on == "logits" else scores.features
+        if self.centres is not None and points is not None:
+            terms["centre"] = learning.center_weight * class_center_loss(points.float(), self.centres, labels, learning)
+        if not terms:
+            return losses
+        parts = {name: term.detach() for name, term in terms.items()}
+        return losses | {"loss": torch.stack([losses["loss"], *terms.values()]).sum(), **parts}
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Average the weights; relabel after the optimiser step, from the scores of the very same forward pass."""
@@ -153,6 +170,7 @@ class FerModule(pl.LightningModule):
         train = self.config.train
         decayed = [p for p in self.model.parameters() if p.ndim > 1]
         spared = [p for p in self.model.parameters() if p.ndim <= 1]
+        spared += [] if self.centres is None else [self.centres]
         groups = [{"params": decayed, "weight_decay": train.weight_decay}, {"params": spared, "weight_decay": 0.0}]
         optimizer: torch.optim.Optimizer
         if train.optimizer == "sgd":
@@ -170,6 +188,15 @@ class FerModule(pl.LightningModule):
         else:
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, train.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def first_centres(model: Recogniser, config: RunConfig, classes: int) -> nn.Parameter | None:
+    """Return centres (K, D) drawn from N(0, 1), D features or K logits, or None without class-centre loss."""
+    if config.learning.center_weight == 0:
+        return None
+    size = classes if config.learning.center_on == "logits" else model.backbone.feature_size
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "centres"))
+    return nn.Parameter(torch.randn(classes, size, generator=generator))
 
 
 def moving_average(model: Recogniser, decay: float) -> AveragedModel | None:

@@ -121,5 +121,5 @@ def load_backbone(path: Path, module: FerModule) -> None:
         if name.startswith("backbone.") and not name.startswith("backbone.fc.")
     }
     for network in {id(one): one for one in (module.model, module.judged)}.values():
-        own = network.backbone.state_dict()
-        network.backbone.load_state_dict(own | kept)
+        backbone = network.get_submodule("backbone")
+        backbone.load_state_dict(backbone.state_dict() | kept)

@@ -22,12 +22,15 @@ import torch
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
+from fer_cli.errors import DataError
 from fer_cli.learning.health import inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
+from fer_cli.models.scn import Recogniser
+from fer_cli.models.weights import load_weights_file
 from fer_cli.places import whole_file
 from fer_cli.seeds import derive_seed
 
@@ -95,6 +98,7 @@ def train_run(
             name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels"))
         },
         "warnings": notes,
+        "weights": module.weights_note,
         "parameters": sum(p.numel() for p in module.model.parameters()),
         "machine": means.record(),
         "seconds": {"total": time.monotonic() - began, "training": sum(row["seconds"] for row in record.rows)},
@@ -197,11 +201,28 @@ def fit(
 def new_module(config: RunConfig, data: RunData) -> FerModule:
     """Return a freshly initialised module; weights depend on the seed alone, alike for every arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
-    model = build_model(config.model, len(data.classes), config.learning.parts.attention)
+    model = build_model(config.model, len(data.classes), config.learning.parts.attention, config.data.image_size)
+    note = (
+        None if config.model.weights is None else start_from_file(model, config.model.weights, config.model.weights_sha256)
+    )
     if config.model.normalise == "train":
         model.mean.fill_(data.mean)
         model.std.fill_(data.std)
-    return FerModule(model, config, data)
+    module = FerModule(model, config, data)
+    module.weights_note = note
+    return module
+
+
+def start_from_file(model: Recogniser, path: str, sha256: str | None) -> str:
+    """Load the backbone's weights from a file and return what became of its tensors.
+
+    Raises DataError when the file is not the one the run was planned with, is damaged, or is of another network.
+    """
+    loaded = load_weights_file(Path(path).expanduser(), model.get_submodule("backbone"))
+    if loaded.sha256 != sha256:
+        raise DataError(f"{path}: changed since the run was planned (SHA-256 is {loaded.sha256[:12]}); plan it again")
+    log.info("%s: %s", path, loaded)
+    return str(loaded)
 
 
 def new_trainer(epochs: int, means: Means, folder: Path, callbacks: list[pl.Callback], **limits: Any) -> pl.Trainer:

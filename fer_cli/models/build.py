@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from fer_cli.config import ModelConfig
-from fer_cli.models.resnet import ResNet, resnet18, resnet18_small
+from torch import nn
+
+from fer_cli.config import RESNETS, ModelConfig
+from fer_cli.models.comparators import COMPARATORS
+from fer_cli.models.multiscale import MultiScale
+from fer_cli.models.resnet import resnet18, resnet18_small, resnet50, resnet50_small
 from fer_cli.models.scn import Recogniser
 
-BACKBONES: dict[str, Callable[[int, int], ResNet]] = {
-    "resnet18": resnet18,
-    "resnet18-small": resnet18_small,
+Maker = Callable[[ModelConfig, int, int], Any]
+"""Makes a backbone from settings, number of classes and side of the image in pixels."""
+
+
+def of_resnet(make: Callable[..., nn.Module]) -> Maker:
+    """Return a maker that hands the settings of attention and down-sampling to a residual network."""
+
+    def made(config: ModelConfig, classes: int, image_size: int) -> nn.Module:
+        options = {"groups": config.groups} if config.attention == "sge" else {}
+        options |= {"reduction": config.reduction} if config.reduction is not None else {}
+        return make(classes, config.channels, attention=config.attention, downsample=config.downsample, **options)
+
+    return made
+
+
+def of_parts(config: ModelConfig, classes: int, image_size: int) -> nn.Module:
+    """Return the multi-scale network with the parts that are switched on."""
+    return MultiScale(classes, config.channels, image_size, config.parts)
+
+
+def of_comparator(name: str) -> Maker:
+    """Return a maker of a re-implemented comparator."""
+    return lambda config, classes, image_size: COMPARATORS[name](classes, config.channels, image_size)
+
+
+BACKBONES: dict[str, Maker] = {
+    **dict(zip(RESNETS, map(of_resnet, (resnet18, resnet18_small, resnet50, resnet50_small)), strict=True)),
+    "multiscale": of_parts,
+    **{name: of_comparator(name) for name in COMPARATORS},
 }
 
 
-def build_model(config: ModelConfig, classes: int, attention: bool) -> Recogniser:
-    """Return the network of ``config`` for ``classes`` classes, with an importance head if ``attention``."""
-    backbone = BACKBONES[config.backbone](classes, config.channels)
+def build_model(config: ModelConfig, classes: int, attention: bool, image_size: int = 48) -> Recogniser:
+    """Return the network of ``config`` for ``classes`` classes, with an importance head if ``attention``.
+
+    Raises StudyError where its parts do not fit together or the images are too small for it.
+    """
+    backbone = BACKBONES[config.backbone](config, classes, image_size)
     return Recogniser(backbone, attention, config.dropout, config.normalise == "image")

@@ -1,92 +1,192 @@
 """Residual networks (He 2016) in torchvision's parameter names, so that its ImageNet files load.
 
-``resnet18`` is torchvision's network. ``resnet18-small`` keeps its four stages of two basic blocks at a quarter of the
-width and replaces the 7x7 stride-2 stem and the max-pooling by one 3x3 convolution, for faces of 48 to 112 pixels.
+``resnet18`` and ``resnet50`` are torchvision's networks, whose bottlenecks have the stride in the 3x3. The small ones keep
+their blocks at a quarter of the width and replace the 7x7 stride-2 stem and the max-pooling by one 3x3 convolution, for
+faces of 48 to 112 pixels. All take a block of ``ATTENTION``, which stands after the last batch norm of each residual branch
+(Aly 2023, Fig 5; Sun 2024, Fig 7-8), and a way of halving the maps of ``DOWNSAMPLE`` (Aly 2023, Fig 4).
+
+With one seed, networks that differ in these two only begin with the same weights in all they share: attention blocks draw
+theirs last, and down-sampling has none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_cli.errors import StudyError
+from fer_cli.models.attention import ATTENTION
+from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, Steps, half
+
+
+def conv3x3(cin: int, cout: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Return a 3x3 convolution without bias: (B, cin, H, W) -> (B, cout, ceil(H / stride), ceil(W / stride))."""
+    return nn.Conv2d(cin, cout, 3, stride, dilation, dilation, bias=False)
+
+
+def projection(cin: int, cout: int, steps: Steps) -> nn.Sequential | None:
+    """Return the shortcut's 1x1 convolution and batch norm, or None where the input passes as it is."""
+    if cin == cout and not steps.begins:
+        return None
+    conv = PooledConv(cin, cout) if steps.pool_shortcut else nn.Conv2d(cin, cout, 1, steps.shortcut, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(cout))
+
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: (B, cin, H, W) -> (B, cout, H/stride, W/stride)."""
+    """Two 3x3 convolutions, attention, and a shortcut: (B, cin, H, W) -> (B, width, H/2 or H, W/2 or W)."""
 
-    def __init__(self, cin: int, cout: int, stride: int = 1) -> None:
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, cin: int, width: int, steps: Steps) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(cout)
-        self.conv2 = nn.Conv2d(cout, cout, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(cout)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
-            if stride != 1 or cin != cout
-            else None
-        )
+        if steps.pointwise != 1:
+            raise StudyError(
+                "downsample: v1 is of bottlenecks; the basic blocks of ResNet-18 have no 1x1 in their main path"
+            )
+        self.enter = half() if steps.enter else nn.Identity()
+        self.conv1 = conv3x3(cin, width, steps.stride, steps.dilation)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, dilation=steps.later_dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = projection(cin, width, steps)
+        self.attention: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
+        x = self.enter(x)
         shortcut = x if self.downsample is None else self.downsample(x)
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = self.bn2(self.conv2(out))
+        out = self.attention(self.bn2(self.conv2(out)))
         return F.relu(out + shortcut, inplace=True)
 
 
-def stage(cin: int, width: int, depth: int, stride: int) -> nn.Sequential:
-    """Return ``depth`` blocks, the first of which changes width and size."""
-    return nn.Sequential(BasicBlock(cin, width, stride), *(BasicBlock(width, width) for _ in range(depth - 1)))
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, attention, and a shortcut: (B, cin, H, W) -> (B, 4 width, H/2 or H, W/2 or W)."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, cin: int, width: int, steps: Steps) -> None:
+        super().__init__()
+        cout = self.expansion * width
+        self.enter = half() if steps.enter else nn.Identity()
+        self.conv1 = nn.Conv2d(cin, width, 1, steps.pointwise, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, steps.stride, steps.dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, cout, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(cout)
+        self.downsample = projection(cin, cout, steps)
+        self.attention: nn.Module = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        x = self.enter(x)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = self.attention(self.bn3(self.conv3(out)))
+        return F.relu(out + shortcut, inplace=True)
+
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+
+def stage(block: Block, cin: int, width: int, steps: Sequence[Steps]) -> nn.Sequential:
+    """Return one block for each of ``steps``; the first changes the number of channels."""
+    cout = block.expansion * width
+    return nn.Sequential(block(cin, width, steps[0]), *(block(cout, width, step) for step in steps[1:]))
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of basic blocks, global average pooling, linear classifier ``fc``."""
+    """Stem, four stages of residual blocks, global average pooling, linear classifier ``fc``."""
 
     def __init__(
         self,
         classes: int,
         channels: int = 3,
+        block: Block = BasicBlock,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (2, 2, 2, 2),
         large_stem: bool = True,
+        attention: str = "none",
+        downsample: str = "none",
+        **options: Any,
     ) -> None:
+        """``options``: settings of the attention block; StudyError and TypeError tell of those it cannot take."""
         super().__init__()
-        self.conv1 = (
-            nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False)
-            if large_stem
-            else nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
-        )
+        self.conv1 = nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False) if large_stem else conv3x3(channels, widths[0])
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.maxpool = nn.MaxPool2d(3, 2, 1) if large_stem else nn.Identity()
-        self.layer1 = stage(widths[0], widths[0], blocks[0], 1)
-        self.layer2 = stage(widths[0], widths[1], blocks[1], 2)
-        self.layer3 = stage(widths[1], widths[2], blocks[2], 2)
-        self.layer4 = stage(widths[2], widths[3], blocks[3], 2)
+        inputs = (widths[0], *(block.expansion * width for width in widths))
+        steps = [DOWNSAMPLE[downsample].steps(index, depth) for index, depth in enumerate(blocks)]
+        self.layer1 = stage(block, inputs[0], widths[0], steps[0])
+        self.layer2 = stage(block, inputs[1], widths[1], steps[1])
+        self.layer3 = stage(block, inputs[2], widths[2], steps[2])
+        self.layer4 = stage(block, inputs[3], widths[3], steps[3])
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(widths[3], classes)
-        self.feature_size = widths[3]
+        self.feature_size = inputs[4]
+        self.fc = nn.Linear(self.feature_size, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for module in self.modules():  # last, so that all else begins as it does without
+            if isinstance(module, BasicBlock | Bottleneck):
+                module.attention = ATTENTION[attention](module.conv1.out_channels * module.expansion, **options)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return what each of the four stages makes of images (B, channels, H, W): (B, C, H', W') each."""
+        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        outputs = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            outputs.append(x)
+        return outputs
 
     def features(self, x: Tensor) -> Tensor:
         """Return pooled features (B, F) of images (B, channels, H, W)."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return torch.flatten(self.avgpool(x), 1)
+        return torch.flatten(self.avgpool(self.maps(x)[-1]), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, classes) of images (B, channels, H, W)."""
         return self.fc(self.features(x))  # type: ignore[no-any-return]
 
 
-def resnet18(classes: int, channels: int = 3) -> ResNet:
-    """Return torchvision's ResNet-18: 11,689,512 parameters for 3 channels and 1,000 classes."""
-    return ResNet(classes, channels)
+def resnet18(classes: int, channels: int = 3, attention: str = "none", downsample: str = "none", **options: Any) -> ResNet:
+    """Return torchvision's ResNet-18: 11,689,512 parameters for 3 channels and 1,000 classes, 11,179,590 for 6."""
+    return ResNet(classes, channels, attention=attention, downsample=downsample, **options)
 
 
-def resnet18_small(classes: int, channels: int = 1) -> ResNet:
-    """Return ResNet-18 at a quarter of the width with a 3x3 stem, for faces of 48 to 112 pixels."""
-    return ResNet(classes, channels, widths=(16, 32, 64, 128), large_stem=False)
+def resnet18_small(
+    classes: int, channels: int = 1, attention: str = "none", downsample: str = "none", **options: Any
+) -> ResNet:
+    """Return ResNet-18 at a quarter of the width with a 3x3 stem: 700,791 parameters for 1 channel and 7 classes."""
+    widths = (16, 32, 64, 128)
+    return ResNet(classes, channels, widths=widths, large_stem=False, attention=attention, downsample=downsample, **options)
+
+
+def resnet50(classes: int, channels: int = 3, attention: str = "none", downsample: str = "none", **options: Any) -> ResNet:
+    """Return torchvision's ResNet-50: 25,557,032 parameters for 3 channels and 1,000 classes, 23,522,375 for 7."""
+    depths = (3, 4, 6, 3)
+    return ResNet(classes, channels, Bottleneck, blocks=depths, attention=attention, downsample=downsample, **options)
+
+
+def resnet50_small(
+    classes: int, channels: int = 1, attention: str = "none", downsample: str = "none", **options: Any
+) -> ResNet:
+    """Return ResNet-50 at a quarter of the width with a 3x3 stem: 1,482,359 parameters for 1 channel and 7 classes."""
+    widths, depths = (16, 32, 64, 128), (3, 4, 6, 3)
+    return ResNet(
+        classes,
+        channels,
+        Bottleneck,
+        widths,
+        depths,
+        large_stem=False,
+        attention=attention,
+        downsample=downsample,
+        **options,
+    )

@@ -6,19 +6,29 @@ learning method's choice; the network hands out raw logits and alpha.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from fer_cli.models.resnet import ResNet
+
+class Backbone(Protocol):
+    """A network in two steps: features, and the classifier on top of them."""
+
+    fc: nn.Module
+    feature_size: int
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return features (B, ``feature_size``) of images (B, channels, H, W)."""
+        ...
 
 
 class Scores(NamedTuple):
-    """What a recogniser says of a batch: raw logits (B, K) and importance alpha (B,) in (0, 1), or no alpha."""
+    """What a recogniser says of a batch: raw logits (B, K), importance alpha (B,) in (0, 1) or none, features (B, F)."""
 
     logits: Tensor
     alpha: Tensor | None
+    features: Tensor | None = None
 
 
 class Recogniser(nn.Module):
@@ -30,7 +40,7 @@ class Recogniser(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: ResNet, attention: bool, dropout: float = 0.0, own_contrast: bool = False) -> None:
+    def __init__(self, backbone: Backbone, attention: bool, dropout: float = 0.0, own_contrast: bool = False) -> None:
         """``own_contrast``: each image is standardised by its own mean and deviation instead."""
         super().__init__()
         self.own_contrast = own_contrast
@@ -50,5 +60,5 @@ class Recogniser(nn.Module):
         features = self.dropout(self.backbone.features(images))
         logits = self.backbone.fc(features).float()
         if self.alpha is None:
-            return Scores(logits, None)
-        return Scores(logits, torch.sigmoid(self.alpha(features).float()).squeeze(1))
+            return Scores(logits, None, features)
+        return Scores(logits, torch.sigmoid(self.alpha(features).float()).squeeze(1), features)

@@ -93,7 +93,7 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
     averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average else ""
     lines.append(
-        f"weights: {started_from(plan)}; network {config.model.backbone}, {config.data.image_size} px, "
+        f"weights: {started_from(plan)}; network {networks(plan)}, {config.data.image_size} px, "
         f"{config.train.epochs} epochs, profile {plan.choice.profile}{balanced}{averaged}{mirrored}"
     )
     lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
@@ -126,8 +126,16 @@ def audits(data_root: Path, name: str, plan: Plan) -> list[str]:
     return [f"{name}: {verdict_line(data_root, name, split)}" for split in splits]
 
 
+def networks(plan: Plan) -> str:
+    """Return the plan's networks."""
+    return ", ".join(dict.fromkeys(item.run.config.model.backbone for item in plan.items))
+
+
 def started_from(plan: Plan) -> str:
     """Return what the networks' weights are before training."""
+    files = {item.run.config.model.weights: item.run.config.model.weights_sha256 for item in plan.items}
+    if named := [f"{Path(path).name} (SHA-256 {str(sha)[:12]})" for path, sha in files.items() if path is not None]:
+        return " and ".join([*named, *(["random initialisation"] if None in files else [])])
     if not plan.first:
         return "random initialisation"
     earlier = plan.first[0]

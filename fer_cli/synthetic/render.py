@@ -207,7 +207,7 @@ def rasterise(
 
 
 def facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
-    """Return the triangles that face the camera and reach into the picture; others would be dropped one by one in each pass."""
+    """Return the triangles that face the camera and reach into the picture; each pass would drop the others one by one."""
     flat = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
     a, b, c = corners() if faces is head_mesh().faces else tuple(faces.T)
     ax, bx, cx = (flat[0][corner] for corner in (a, b, c))

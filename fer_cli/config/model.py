@@ -1,0 +1,122 @@
+"""The network of a run: which one, which of its parts, and what its weights are before training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fer_cli.config.section import Section
+
+RESNETS = ("resnet18", "resnet18-small", "resnet50", "resnet50-small")
+"""Networks that take an attention block and a way of down-sampling."""
+DEFAULT_REDUCTION = {"se": 16, "cbam": 16, "soft-threshold": 4}
+"""Attention block -> channels over the width of its hidden layer, where none is given."""
+
+Attention = Literal["none", "sge", "se", "cbam", "soft-threshold"]
+
+
+class PartsConfig(Section):
+    """Parts of the multi-scale network; as they stand, the proposed network of He 2025."""
+
+    head: Literal["fc", "gap"] = "gap"
+    """Two linear layers on the flattened last map, or one on its channel means."""
+    conv: Literal["dense", "bsconv-u", "bsconv-s"] = "bsconv-u"
+    """Kind of every convolution but the stem's."""
+    rates: list[int] = Field([1, 2, 3], min_length=1)
+    """Dilations that each convolution applies side by side; a dense one takes a single rate."""
+    merge: Literal["sum", "concat"] = "sum"
+    """How the maps of several rates become one: added, or joined and mixed by a 1x1 convolution."""
+    pw_kernel: Literal[1, 3] = 1
+    """Kernel of the pointwise stage; 3 is the article's wording taken literally."""
+    attention: Attention = "sge"
+    """Block at the end of each stage."""
+    groups: int = Field(8, ge=1)
+    """Channel groups of ``sge``."""
+    residual: bool = True
+    """Whether each stage has a shortcut."""
+    concat: bool = True
+    """Whether the pooled maps of stages 2, 3 and 4 are joined; else stage 4 alone is classified."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> PartsConfig:
+        if min(self.rates) < 1 or len(set(self.rates)) != len(self.rates):
+            raise ValueError("rates: whole numbers from 1, none twice")
+        if self.conv == "dense" and (len(self.rates) > 1 or self.pw_kernel != 1):
+            raise ValueError("conv: dense has one rate and no pointwise stage; several rates need a blueprint convolution")
+        if len(self.rates) == 1 and self.merge != "sum":
+            raise ValueError(f"merge: {self.merge} has no effect on a single rate")
+        if self.attention != "sge" and self.groups != PartsConfig.model_fields["groups"].default:
+            raise ValueError(f"groups: has no effect with attention {self.attention}")
+        if self.head == "fc" and self.concat:
+            raise ValueError("concat: joins pooled maps and needs head: gap")
+        return self
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    backbone: Literal[
+        "resnet18",
+        "resnet18-small",
+        "resnet50",
+        "resnet50-small",
+        "multiscale",
+        "mini-xception",
+        "cnn3",
+        "cnn6",
+        "capsule-emotion",
+        "mtl-fer",
+        "vgg-face",
+        "deepface",
+        "openface",
+    ] = "resnet18-small"
+    channels: Literal[1, 3] = 1
+    """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""
+    attention: Attention = "none"
+    """Block after the last norm of every residual branch of a ResNet."""
+    reduction: int | None = Field(None, ge=1)
+    """Channels over the width of the hidden layer of ``se``, ``cbam`` (none: 16) and ``soft-threshold`` (none: 4)."""
+    groups: int = Field(8, ge=1)
+    """Channel groups of ``sge``."""
+    downsample: Literal["none", "v1", "both", "shortcut", "dilated"] = "none"
+    """How a ResNet halves its maps: strides (``none``), strides in the first 1x1 of each path (``v1``, bottlenecks only),
+    2x2 means before both paths or the shortcut (Aly 2023), or dilation instead of the last stride."""
+    parts: PartsConfig = PartsConfig()
+    """Of backbone ``multiscale``."""
+    weights: str | None = None
+    """File of weights to start from, e.g. torchvision's of ImageNet."""
+    weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """SHA-256 of ``weights``, which makes its content a part of the run's identity; a study adds it by itself."""
+    pretrain: str | None = None
+    """Embedded set on which the backbone is trained first; the classifier on top of it starts anew."""
+    normalise: Literal["train", "image"] = "train"
+    """Pixels are standardised by the training part's mean and deviation, or each image by its own."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of pooled features dropped before the classifier, in training only."""
+    mirror_average: bool = True
+    """Validation and test average the logits of an image and its mirror image; expressions have no handedness."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> ModelConfig:
+        if self.weights is not None and self.pretrain is not None:
+            raise ValueError("weights: the run starts from model.pretrain already; give one of the two")
+        if self.weights is not None and self.weights_sha256 is None:
+            raise ValueError("weights: give weights_sha256 too, else another file would pass for this one")
+        if self.downsample == "v1" and not self.backbone.startswith("resnet50"):
+            raise ValueError("downsample: v1 is of bottlenecks only (resnet50, resnet50-small)")
+        return self
+
+    def idle(self) -> dict[str, str]:
+        """Return the settings that were given but change nothing, each with the reason."""
+        resnet = self.backbone in RESNETS
+        needs = {
+            "attention": (resnet, f"backbone {self.backbone} takes none"),
+            "downsample": (resnet, f"backbone {self.backbone} has its own"),
+            "reduction": (self.attention in DEFAULT_REDUCTION, f"attention is {self.attention}"),
+            "groups": (self.attention == "sge", f"attention is {self.attention}"),
+            "parts": (self.backbone == "multiscale", f"backbone is {self.backbone}"),
+            "weights_sha256": (self.weights is not None, "weights names no file"),
+        }
+        given = self.model_dump(exclude_defaults=True)
+        return {name: why for name, (used, why) in needs.items() if name in given and not used}

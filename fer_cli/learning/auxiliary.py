@@ -1,0 +1,27 @@
+"""Terms of the loss that belong to a network, whatever the learning method: each under its name, already weighed.
+
+``subspace``: BSConv-S keeps its first 1x1 near an orthonormal basis (see ``models.bsconv``). ``valence``: the second task of
+the multi-task comparator (see ``models.comparators``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from fer_cli.models.bsconv import Subspace, subspace_penalty
+from fer_cli.models.comparators import MtlFer, valence_loss, valence_of
+from fer_cli.models.scn import Scores
+
+
+def network_terms(backbone: Any, classes: Sequence[str], scores: Scores, labels: Tensor) -> dict[str, Tensor]:
+    """Return the terms of ``backbone`` for a batch of ``labels`` (B,), places in ``classes``; empty for most networks."""
+    terms: dict[str, Tensor] = {}
+    if any(isinstance(part, Subspace) for part in backbone.modules()):
+        terms["subspace"] = subspace_penalty(backbone)
+    if isinstance(backbone, MtlFer) and scores.features is not None:
+        valences = valence_of(classes).to(labels.device)
+        terms["valence"] = valence_loss(backbone.valence(scores.features).float(), labels, valences)
+    return terms

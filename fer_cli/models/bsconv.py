@@ -1,0 +1,144 @@
+"""Blueprint-separable convolutions, plain (He 2025, Eq 9-16; Haase 2020) and dilated at several rates (He 2025, Fig 4).
+
+Each output kernel is a blueprint Y of one channel, scaled for every input channel: W[v, z] = mu[v, z] Y[v] (Eq 10). So
+the convolution is a 1x1 convolution with mu (Eq 15) and then a depthwise one with Y (Eq 16): Z V + V k^2 weights in the
+place of Z V k^2. In the subspace form S, mu is the product of two thin matrices, the first kept near orthonormal.
+
+What differs: the article's text has two pointwise stages where its equations have one; U follows the equations and is
+the default, S is the other. It dilates "both stages", but a dilated 1x1 is a plain 1x1, so only the depthwise stage is
+dilated; ``pw_kernel=3`` puts a dilated 3x3 in the place of the 1x1 instead. It gives no rates: 1, 2 and 3 are ours.
+No class holds the batch normalisation that follows it; that is the business of the network around it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fer_cli.errors import StudyError
+
+Merge = Literal["sum", "concat"]
+Variant = Literal["u", "s"]
+ORTHONORMAL_WEIGHT = 0.1
+"""Weight of the subspace regulariser in the loss (public code of BSConv)."""
+
+
+def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """Return one ``kernel`` x ``kernel`` filter per channel, padded so that stride 1 keeps the size of the map."""
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+
+
+class Subspace(nn.Module):
+    """Two 1x1 convolutions through a subspace of ``middle`` channels: (B, Z, H, W) -> (B, V, H, W)."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        middle = min(cin, max(4, math.ceil(0.25 * cin)))
+        self.inward = nn.Conv2d(cin, middle, 1, bias=False)
+        self.outward = nn.Conv2d(middle, cout, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mixed channels."""
+        return self.outward(self.inward(x))  # type: ignore[no-any-return]
+
+    def regulariser(self) -> Tensor:
+        """Return |W W^T - I|_F of the first 1x1, W: (middle, Z); 0 where its rows are orthonormal."""
+        rows = self.inward.weight.flatten(1)
+        unit = torch.eye(len(rows), device=rows.device, dtype=rows.dtype)
+        return torch.linalg.matrix_norm(rows @ rows.T - unit)  # type: ignore[no-any-return]
+
+
+class BSConvU(nn.Module):
+    """Unconstrained: 1x1, then depthwise: (B, Z, H, W) -> (B, V, H/stride, W/stride)."""
+
+    def __init__(
+        self, cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bn_mid: bool = False
+    ) -> None:
+        """``bn_mid``: normalise between the two stages."""
+        super().__init__()
+        self.pointwise = nn.Conv2d(cin, cout, 1, bias=False)
+        self.middle = nn.BatchNorm2d(cout) if bn_mid else nn.Identity()
+        self.depthwise = depthwise(cout, kernel, stride, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolved map."""
+        return self.depthwise(self.middle(self.pointwise(x)))  # type: ignore[no-any-return]
+
+
+class BSConvS(nn.Module):
+    """Subspace: 1x1 into a quarter of the channels, 1x1 out of it, then depthwise; shapes as ``BSConvU``."""
+
+    def __init__(
+        self, cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bn_mid: bool = False
+    ) -> None:
+        """``bn_mid``: normalise between the pointwise and the depthwise stage."""
+        super().__init__()
+        self.pointwise = Subspace(cin, cout)
+        self.middle = nn.BatchNorm2d(cout) if bn_mid else nn.Identity()
+        self.depthwise = depthwise(cout, kernel, stride, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolved map."""
+        return self.depthwise(self.middle(self.pointwise(x)))  # type: ignore[no-any-return]
+
+    def regulariser(self) -> Tensor:
+        """Return |W W^T - I|_F of the first 1x1, without its weight in the loss."""
+        return self.pointwise.regulariser()
+
+
+class BSD(nn.Module):
+    """Blueprint-separable dilated: one pointwise stage, a depthwise 3x3 per rate, merged: (B, Z, H, W) -> (B, V, H, W).
+
+    With one rate it is ``BSConvU`` or ``BSConvS`` of that dilation.
+    """
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        rates: Sequence[int] = (1, 2, 3),
+        merge: Merge = "sum",
+        pw_kernel: Literal[1, 3] = 1,
+        variant: Variant = "u",
+    ) -> None:
+        """``merge``: add the rates' maps, or concatenate them and mix by a 1x1.
+
+        ``pw_kernel=3``: the pointwise stage of the U form is a 3x3 dilated by the largest rate.
+        """
+        super().__init__()
+        if not rates or min(rates) < 1:
+            raise StudyError(f"rates: {tuple(rates)} must be dilations of 1 or more")
+        if pw_kernel == 3 and variant == "s":
+            raise StudyError("pw_kernel=3 belongs to the U form; the subspace of the S form is 1x1")
+        spread = max(rates)
+        self.pointwise: nn.Module
+        if variant == "s":
+            self.pointwise = Subspace(cin, cout)
+        elif pw_kernel == 3:
+            self.pointwise = nn.Conv2d(cin, cout, 3, padding=spread, dilation=spread, bias=False)
+        else:
+            self.pointwise = nn.Conv2d(cin, cout, 1, bias=False)
+        self.scales = nn.ModuleList(depthwise(cout, 3, dilation=rate) for rate in rates)
+        self.mix = nn.Conv2d(len(rates) * cout, cout, 1, bias=False) if merge == "concat" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the merged maps of all rates."""
+        shared = self.pointwise(x)
+        maps: list[Tensor] = [scale(shared) for scale in self.scales]  # one (B, V, H, W) per rate
+        if self.mix is not None:
+            return self.mix(torch.cat(maps, 1))  # type: ignore[no-any-return]
+        total = maps[0]
+        for scale in maps[1:]:
+            total = total + scale
+        return total
+
+
+def subspace_penalty(network: nn.Module) -> Tensor:
+    """Return the S form's term of the loss: 0.1 times the sum of its regularisers in ``network``, 0 where there is none."""
+    terms = [part.regulariser() for part in network.modules() if isinstance(part, Subspace)]
+    return ORTHONORMAL_WEIGHT * torch.stack(terms).sum() if terms else torch.zeros(())

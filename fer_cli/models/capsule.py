@@ -1,0 +1,118 @@
+"""Capsule-Emotion, small: a re-implementation of a capsule network for expressions (comparator of He 2025, Table 2).
+
+He 2025 names it without a reference or a number, so this is the network of Sabour 2017 (dynamic routing, Eq 1-4): a
+convolutional stem, primary capsules of 8 numbers, one class capsule of 16 per expression, three routing iterations.
+What differs: a stem of two 3x3 stride-2 convolutions with batch normalisation for its single 9x9 one, 8 capsule types for
+its 32, no reconstruction decoder, and gradients that pass through the last routing iteration only, as in common code.
+
+A class capsule's length l in [0, 1) is the probability that the class is present, and l = s^2 / (1 + s^2) for s before the
+squash; its log-odds log(l / (1 - l)) = log s^2 are the network's logits. They order the classes as the lengths do, cross-
+entropy can train them to any depth (lengths themselves, at most 1 apart, would stop it at 1.17 for 7 classes), and
+their sigmoid gives the lengths back to ``margin_loss``. ``features`` are the class capsules, one after the other; ``fc``
+turns them into logits and has no weights.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PRIMARY = 8
+"""Numbers of a primary capsule (Sabour 2017, section 4)."""
+CLASS = 16
+"""Numbers of a class capsule (section 4)."""
+ITERATIONS = 3
+PRESENT, ABSENT, DOWN_WEIGHT = 0.9, 0.1, 0.5
+"""m+, m- and lambda of the margin loss (Eq 4)."""
+TYPES = 8
+"""Kinds of primary capsules at each place."""
+EPSILON = 1e-7
+
+
+def squash(s: Tensor) -> Tensor:
+    """Return vectors (..., D) of unchanged direction and length n^2 / (1 + n^2) < 1, n the length of ``s`` (Eq 1)."""
+    square = s.square().sum(-1, keepdim=True)
+    return s * (square + EPSILON).sqrt() / (1 + square)
+
+
+def routed(votes: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
+    """Return class capsules (B, K, D) and coupling coefficients (B, N, K), which sum to 1 over K, of votes (B, N, K, D).
+
+    Each primary capsule n sends its vote to the classes in shares; the shares grow where vote and outcome agree (Eq 2-3).
+    """
+    settled = votes.detach()
+    agreement = torch.zeros_like(settled[..., 0])  # (B, N, K)
+    for _ in range(iterations - 1):
+        shares = agreement.softmax(2)
+        capsules = squash((shares.unsqueeze(3) * settled).sum(1))  # (B, K, D)
+        agreement = agreement + (settled * capsules.unsqueeze(1)).sum(3)
+    shares = agreement.softmax(2)
+    return squash((shares.unsqueeze(3) * votes).sum(1)), shares
+
+
+def margin_loss(lengths: Tensor, labels: Tensor) -> Tensor:
+    """Return Eq 4 of each image (B,), of capsule lengths (B, K) in [0, 1) and labels (B,)."""
+    present = F.one_hot(labels, lengths.shape[1]).to(lengths.dtype)
+    missing = F.relu(PRESENT - lengths).square()
+    surplus = F.relu(lengths - ABSENT).square()
+    return (present * missing + DOWN_WEIGHT * (1 - present) * surplus).sum(1)
+
+
+class ClassCapsules(nn.Module):
+    """Votes of every primary capsule for every class, routed: (B, N, 8) -> (B, K, 16)."""
+
+    def __init__(self, capsules: int, classes: int) -> None:
+        super().__init__()
+        scale = classes / (CLASS * capsules) ** 0.5  # class capsules then begin about half as long as they can be
+        self.weight = nn.Parameter(scale * torch.randn(capsules, classes, CLASS, PRIMARY))
+
+    def forward(self, primary: Tensor) -> Tensor:
+        """Return the class capsules."""
+        votes = torch.einsum("nkdp,bnp->bnkd", self.weight, primary)
+        return routed(votes.float())[0]  # lengths near 1 differ by less than autocast's bf16 can tell
+
+    def multiply_adds(self, output: Tensor) -> int:
+        """Return the multiply-adds of the votes, the part that has weights."""
+        return len(output) * self.weight.numel()
+
+
+class LogOdds(nn.Module):
+    """Class capsules laid flat (B, 16 K) -> log-odds of their lengths (B, K)."""
+
+    def forward(self, flat: Tensor) -> Tensor:
+        """Return log(l / (1 - l)); a zero capsule gets a large negative number."""
+        capsules = flat.float().reshape(len(flat), -1, CLASS)  # (B, K, 16)
+        length = (capsules.square().sum(2) + EPSILON).sqrt()
+        return length.log() - (1 - length).clamp(min=EPSILON).log()
+
+
+class CapsuleEmotion(nn.Module):
+    """Stem, primary capsules, class capsules: images (B, channels, S, S), S = ``image_size`` -> logits (B, classes)."""
+
+    def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Conv2d(32, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+        )  # fmt: skip
+        self.primary = nn.Conv2d(64, TYPES * PRIMARY, 3, 2, 1)
+        side = -(-image_size // 8)
+        self.capsules = ClassCapsules(TYPES * side * side, classes)
+        self.fc = LogOdds()
+        self.feature_size = classes * CLASS
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the class capsules laid flat (B, 16 K)."""
+        grid = self.primary(self.stem(x)).unflatten(1, (TYPES, PRIMARY))  # (B, 8 types, 8 numbers, H, W)
+        primary = squash(grid.float().permute(0, 1, 3, 4, 2).flatten(1, 3))  # (B, 8 H W, 8)
+        return self.capsules(primary).flatten(1)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the log-odds of the class capsules' lengths (B, classes)."""
+        return self.fc(self.features(x))  # type: ignore[no-any-return]
+
+
+def capsule_emotion(classes: int, channels: int = 1, image_size: int = 48) -> CapsuleEmotion:
+    """Return the small capsule network."""
+    return CapsuleEmotion(classes, channels, image_size)

@@ -1,0 +1,218 @@
+"""COMPARATORS: the networks that the articles compare with, re-implemented from scratch at a size for 48 to 112 pixels.
+
+Here: Mini-Xception, three- and six-layer networks (Aly 2023, Table 4) and a multi-task network (He 2025, Table 2). The
+capsule network is in ``capsule``, the face-recognition designs of Fan 2025 in ``face_nets``. None loads published weights.
+Every one is a backbone: ``features`` (B, F) of images (B, channels, S, S), a last step ``fc`` to logits, ``feature_size`` F,
+and ``forward(x) = fc(features(x))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fer_cli.errors import StudyError
+from fer_cli.models.capsule import CapsuleEmotion, capsule_emotion
+from fer_cli.models.face_nets import DeepFace, OpenFace, VggFace
+from fer_cli.models.multiscale import LADDER, MultiScale
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    """Return batch normalisation with Keras's epsilon."""
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+def same_max_pool(x: Tensor) -> Tensor:
+    """Return the 3x3 stride-2 maxima with the padding of Keras's ``same``: an even side gets one line, at its end only."""
+    height, width = x.shape[2:]
+    return F.max_pool2d(F.pad(x, (width % 2, 1, height % 2, 1), value=float("-inf")), 3, 2)
+
+
+class XceptionModule(nn.Module):
+    """Two depthwise-separable 3x3 convolutions, pooling, shortcut: (B, cin, H, W) -> (B, cout, H/2, W/2), rounded up."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        self.shortcut = nn.Sequential(nn.Conv2d(cin, cout, 1, 2, bias=False), norm(cout))
+        layers: list[nn.Module] = []
+        for width in (cin, cout):
+            layers += [nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)]
+            layers += [nn.Conv2d(width, cout, 1, bias=False), norm(cout), nn.ReLU()]
+        self.body = nn.Sequential(*layers[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the module's output."""
+        return same_max_pool(self.body(x)) + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+class MiniXception(nn.Module):
+    """Mini-Xception (Arriaga 2017), layer for layer as in its public Keras code.
+
+    Keras counts 58,423 parameters for 1x64x64 and 7 classes: 56,951 that are trained, which are this network's parameters,
+    and 1,472 running means and variances, which are its batch norms' buffers here.
+    The original ends with a 3x3 convolution to one map per class and the mean of each map. Both are linear, so the mean is
+    taken first: ``features`` are the nine shifted means of each last map (9 x 128 numbers) and ``fc`` holds that
+    convolution's weights. Logits are the same; 16 times fewer multiply-adds are spent on them at 64 pixels. What differs:
+    PyTorch's momentum of the running statistics and initial weights; L2 decay is the optimiser's.
+    """
+
+    WIDTHS = (16, 32, 64, 128)
+    STEM = 8
+
+    def __init__(self, classes: int, channels: int = 1) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, self.STEM, 3, bias=False), norm(self.STEM), nn.ReLU(),
+            nn.Conv2d(self.STEM, self.STEM, 3, bias=False), norm(self.STEM), nn.ReLU(),
+        )  # fmt: skip
+        befores = (self.STEM, *self.WIDTHS[:-1])
+        self.body = nn.Sequential(*(XceptionModule(cin, cout) for cin, cout in zip(befores, self.WIDTHS, strict=True)))
+        self.feature_size = 9 * self.WIDTHS[-1]
+        self.fc = nn.Linear(self.feature_size, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the mean over places of what each of the nine taps of a padded 3x3 kernel sees: (B, 9 x 128)."""
+        last = self.body(self.stem(x))  # (B, 128, H, W)
+        return F.unfold(last, 3, padding=1).mean(2)  # channel by channel, its nine taps row by row
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes)."""
+        return self.fc(self.features(x))  # type: ignore[no-any-return]
+
+
+class PlainCNN(nn.Module):
+    """A stack of 3x3 convolutions, each with batch normalisation and ReLU, max-pooling in between, one hidden layer.
+
+    Aly 2023 compares with a three-layer (Subramanian 2021) and a six-layer network (Borgalli 2022) without giving a layer
+    of either; so "three" and "six" count convolutions here, and widths, poolings and the hidden layer are ours.
+    """
+
+    def __init__(self, classes: int, channels: int, image_size: int, widths: Sequence[int], pool_every: int) -> None:
+        """``pool_every``: convolutions between two poolings, which halve the map."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        befores = (channels, *widths[:-1])
+        for place, (cin, cout) in enumerate(zip(befores, widths, strict=True), start=1):
+            layers += [nn.Conv2d(cin, cout, 3, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU()]
+            if place % pool_every == 0:
+                layers.append(nn.MaxPool2d(2))
+        self.body = nn.Sequential(*layers)
+        side = image_size // 2 ** (len(widths) // pool_every)
+        self.feature_size = 128
+        self.hidden = nn.Sequential(
+            nn.Flatten(), nn.Linear(widths[-1] * side * side, self.feature_size), nn.ReLU(), nn.Dropout(0.5)
+        )
+        self.fc = nn.Linear(self.feature_size, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the hidden layer (B, 128)."""
+        return self.hidden(self.body(x))  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes)."""
+        return self.fc(self.features(x))  # type: ignore[no-any-return]
+
+
+VALENCES = ("negative", "neutral", "positive")
+VALENCE = {
+    "angry": "negative",
+    "disgust": "negative",
+    "fear": "negative",
+    "sad": "negative",
+    "contempt": "negative",
+    "neutral": "neutral",
+    "happy": "positive",
+    "surprise": "positive",
+    "focused": "neutral",
+    "distracted": "negative",
+    "curious": "positive",
+    "confused": "negative",
+    "tired": "negative",
+}
+"""Valence of an expression: a convention, He 2025's positive and negative groups extended to all class names."""
+VALENCE_WEIGHT = 0.5
+
+
+def valence_of(classes: Sequence[str]) -> Tensor:
+    """Return, for each class by its place, the place of its valence in ``VALENCES``: (K,) int64.
+
+    Raises StudyError for a class without a valence.
+    """
+    unknown = [name for name in classes if name not in VALENCE]
+    if unknown:
+        raise StudyError(f"mtl-fer: no valence is known for {', '.join(unknown)}; add it to VALENCE")
+    return torch.tensor([VALENCES.index(VALENCE[name]) for name in classes])
+
+
+def valence_loss(valence_logits: Tensor, labels: Tensor, valences: Tensor) -> Tensor:
+    """Return half the cross-entropy of the valence: the second task's term beside that of the class.
+
+    ``valences``: ``valence_of`` the classes; ``labels``: (B,) classes.
+    """
+    return VALENCE_WEIGHT * F.cross_entropy(valence_logits, valences[labels])
+
+
+class MtlFer(MultiScale):
+    """MTL-FER, light: the lightweight baseline's trunk with a head for the class and one for its valence.
+
+    A re-implementation of the idea only: He 2025 names "Multi-Task Facial Expression Recognition" without a reference.
+    The second task needs no further labels, valence follows from the class. ``fc`` is the class head; ``valence`` takes
+    the same features and takes part in training alone (``valence_loss``).
+    """
+
+    def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
+        super().__init__(classes, channels, image_size, LADDER["lightweight"])
+        self.valence = nn.Linear(self.feature_size, len(VALENCES))
+
+
+def mini_xception(classes: int, channels: int = 1, image_size: int = 48) -> MiniXception:
+    """Return Mini-Xception; it averages over places, so any ``image_size`` gives the same network."""
+    return MiniXception(classes, channels)
+
+
+def cnn3(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
+    """Return three convolutions of 32, 64 and 128 channels, each pooled."""
+    return PlainCNN(classes, channels, image_size, (32, 64, 128), pool_every=1)
+
+
+def cnn6(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
+    """Return six convolutions, two each of 32, 64 and 128 channels, each pair pooled."""
+    return PlainCNN(classes, channels, image_size, (32, 32, 64, 64, 128, 128), pool_every=2)
+
+
+def mtl_fer(classes: int, channels: int = 1, image_size: int = 48) -> MtlFer:
+    """Return the multi-task network."""
+    return MtlFer(classes, channels, image_size)
+
+
+def vgg_face(classes: int, channels: int = 1, image_size: int = 48) -> VggFace:
+    """Return the VGG-Face-style network."""
+    return VggFace(classes, channels, image_size)
+
+
+def deep_face(classes: int, channels: int = 1, image_size: int = 48) -> DeepFace:
+    """Return the DeepFace-style network."""
+    return DeepFace(classes, channels, image_size)
+
+
+def open_face(classes: int, channels: int = 1, image_size: int = 48) -> OpenFace:
+    """Return the OpenFace-style network; it averages over places, so any ``image_size`` gives the same network."""
+    return OpenFace(classes, channels)
+
+
+Comparator = MiniXception | PlainCNN | CapsuleEmotion | MtlFer | VggFace | DeepFace | OpenFace
+
+COMPARATORS: dict[str, Callable[[int, int, int], Comparator]] = {
+    "mini-xception": mini_xception,
+    "cnn3": cnn3,
+    "cnn6": cnn6,
+    "capsule-emotion": capsule_emotion,
+    "mtl-fer": mtl_fer,
+    "vgg-face": vgg_face,
+    "deepface": deep_face,
+    "openface": open_face,
+}
+"""Networks by name, made for (classes, channels, side of the image in pixels)."""

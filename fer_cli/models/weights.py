@@ -1,0 +1,184 @@
+"""Weights from a file, e.g. torchvision's of ImageNet: all that fits is loaded, and what was not is said.
+
+Files are read with ``torch.load(weights_only=True)``: tensors and plain containers, never code. A file that is damaged, or
+of another network, is one line of error and leaves the network as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fer_cli.errors import DataError
+
+CLASSIFIER = re.compile(r"(backbone\.)?fc\.\w+")
+"""Names of the tensors of a network's classifier, which is left out where the file's has other classes."""
+
+NAMED_BY_HASH = re.compile(r"-(?=\d*[a-f])(?=[a-f]*\d)([0-9a-f]{8,64})\.\w+$")
+"""How a file name ends that holds the beginning of the content's SHA-256, as torchvision's do; no date looks like that."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a file's tensors; ``str`` of it is one line for the log."""
+
+    loaded: int
+    """Tensors of the network that were taken from the file."""
+    total: int
+    """Tensors of the network."""
+    missing: tuple[str, ...]
+    """Tensors of the network that the file lacks; they keep the values they had."""
+    unexpected: tuple[str, ...]
+    """Entries of the file that the network lacks."""
+    mismatched: dict[str, str]
+    """Tensors that were left out though both have them -> why, e.g. ``1000x512 in the file, here 7x512``."""
+    summed: tuple[str, ...]
+    """Tensors whose three colours were added into one channel."""
+    sha256: str
+    """Of the file."""
+
+    def __str__(self) -> str:
+        """Return e.g. ``loaded 318/320 tensors, left out fc.bias (1000 in the file, here 7)``."""
+        notes = [f"loaded {self.loaded}/{self.total} tensors"]
+        if self.summed:
+            notes.append(f"colours of {some(self.summed)} added into one channel")
+        if self.missing:
+            notes.append(f"missing {some(self.missing)}")
+        if self.mismatched:
+            notes.append(f"left out {some(f'{name} ({why})' for name, why in self.mismatched.items())}")
+        if self.unexpected:
+            notes.append(f"not used {some(self.unexpected)}")
+        return ", ".join(notes)
+
+
+def load_weights_file(path: Path, network: nn.Module, threshold: float = 0.9) -> Loaded:
+    """Load the weights of ``path`` into ``network`` by name, and return what was and what was not loaded.
+
+    A ``{"state_dict": ...}`` around the weights and a ``module.`` before their names are taken off. A first convolution of
+    three colours is added up for one of one channel, which gives the same answer to a grey image. A classifier of other
+    classes is left out. Raises DataError where the file cannot be read, or where less than the share ``threshold`` of the
+    network's tensors, or of the file's, finds its place. Not counted: left-out classifiers, the blocks ``attention`` where
+    the file knows nothing of any, and the counters of batch norms, which old files lack.
+    """
+    content, sha256 = read(path)
+    given, own = state_of(path, content), network.state_dict()
+    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    first = next((name for name, value in own.items() if value.ndim == 4), "")
+    summed = [first] if first in tensors and colours_too_many(tensors[first], own[first]) else []
+    for name in summed:
+        tensors[name] = tensors[name].sum(1, keepdim=True)
+    mismatched = misfits(tensors, own)
+    fitting = {name: value for name, value in tensors.items() if name in own and name not in mismatched}
+    missing = tuple(name for name in own if name not in tensors)
+    unexpected = tuple(name for name in given if name not in own or name not in tensors)
+    loaded = Loaded(len(fitting), len(own), missing, unexpected, mismatched, tuple(summed), sha256)
+    check_share(path, loaded, threshold, own, given)
+    damaged = [name for name, value in fitting.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if damaged:
+        raise DataError(f"{path}: infinite or undefined numbers in {some(damaged)}; the file is damaged, fetch it anew")
+    network.load_state_dict(own | fitting)
+    return loaded
+
+
+def read(path: Path) -> tuple[Any, str]:
+    """Return what ``path`` holds, tensors and plain containers, and its SHA-256; raises DataError in one line."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: the file of weights cannot be read ({error.strerror}); give an existing .pt or .pth"
+        ) from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    named = NAMED_BY_HASH.search(path.name)
+    if named and not sha256.startswith(named[1]):
+        raise DataError(f"{path}: its name promises SHA-256 {named[1]}..., its content has {sha256[:8]}...: fetch it anew")
+    try:
+        if zipfile.is_zipfile(io.BytesIO(data)):  # torch itself does not look at the checksums
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                    raise DataError(f"{path}: is a TorchScript program; give its weights, torch.save(net.state_dict(), ...)")
+                if wrong := archive.testzip():
+                    raise zipfile.BadZipFile(f"checksum of {wrong}")
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), sha256
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file can fail anywhere in the reader
+        code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if code:
+            raise DataError(
+                f"{path}: holds the Python object {code[1]}, and only tensors are read, never code; "
+                "save it again as torch.save(net.state_dict(), ...)"
+            ) from None
+        lines = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()
+        why = f"{type(error).__name__}: {lines[0][:100]}" if lines else type(error).__name__
+        raise DataError(f"{path}: not a whole file of weights as torch.save writes it ({why}); fetch it anew") from None
+
+
+def state_of(path: Path, content: Any) -> dict[str, Any]:
+    """Return the weights by name, without a wrapper around them and ``module.`` before them."""
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise DataError(f"{path}: holds no weights by name; give what torch.save(net.state_dict(), ...) writes")
+    named = {str(name).removeprefix("module."): value for name, value in content.items()}
+    if len(named) < len(content):
+        raise DataError(f"{path}: holds some weights twice, with and without 'module.' before their names")
+    return named
+
+
+def colours_too_many(value: Tensor, own: Tensor) -> bool:
+    """Return whether ``value`` is a kernel of three colours where ``own`` has one channel, and else alike."""
+    return value.ndim == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
+
+
+def misfits(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the names that both have and of which one cannot stand for the other -> why."""
+    both = [name for name in tensors if name in own]
+    reasons = {name: why for name in both if (why := misfit(tensors[name], own[name]))}
+    classifier = [name for name in both if CLASSIFIER.fullmatch(name)]
+    if any(name in reasons for name in classifier):  # half of the old one and half of a new one would be neither
+        reasons |= {name: "of a classifier that does not fit" for name in classifier if name not in reasons}
+    return reasons
+
+
+def misfit(value: Tensor, own: Tensor) -> str:
+    """Return why ``value`` cannot stand for ``own``, or nothing."""
+    if value.shape != own.shape:
+        return f"{'x'.join(map(str, value.shape))} in the file, here {'x'.join(map(str, own.shape))}"
+    if value.layout != torch.strided or value.is_quantized or value.is_floating_point() != own.is_floating_point():
+        return f"{str(value.dtype).removeprefix('torch.')} in the file, here {str(own.dtype).removeprefix('torch.')}"
+    return ""
+
+
+def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str], given: Iterable[str]) -> None:
+    """Raise DataError where less than the share ``threshold`` of either side's tensors finds its place."""
+    exempt = {name for name in loaded.mismatched if CLASSIFIER.fullmatch(name)}
+    here, there = ([name for name in names if not name.endswith(".num_batches_tracked")] for names in (own, given))
+    if not any(".attention." in name for name in there):
+        exempt |= {name for name in here if ".attention." in name}
+    lost = {*loaded.missing, *loaded.mismatched, *loaded.unexpected} - exempt
+    for names, whose in ((here, "the network's"), (there, "the file's")):
+        counted = [name for name in names if name not in exempt]
+        fit = sum(name not in lost for name in counted)
+        if fit < threshold * len(counted) or not fit:
+            raise DataError(
+                f"{path}: of another network: only {fit} of {whose} {len(counted)} tensors fit, "
+                f"fewer than {threshold:.0%}; {str(loaded).partition(', ')[2]}"
+            )
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """Return up to ``most`` names, and how many more there are."""
+    listed = list(names)
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
