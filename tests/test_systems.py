@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +13,10 @@ from fer_cli.config import LearningConfig, Machine, ModelConfig, PartsConfig, Ru
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
-from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.losses import class_center_loss, classification, method_loss
 from fer_cli.learning.train import new_module, train_run
 from fer_cli.models.build import build_model
+from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.multiscale import LADDER
 from fer_cli.study import Choice, expand, load_study
 from tests.conftest import STUDY, Called
@@ -24,7 +24,6 @@ from tests.conftest import STUDY, Called
 POINTS = torch.tensor([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])
 CENTRES = torch.tensor([[1.0, 1.0], [2.0, 4.0]])
 LABELS = torch.tensor([0, 1, 0])
-LABELS4 = torch.arange(4)
 
 
 def centre_loss(**settings: Any) -> float:
@@ -113,24 +112,6 @@ def test_the_ladder_can_be_said_in_settings(rung: str) -> None:
     assert sum(p.numel() for p in built.parameters()) == sum(p.numel() for p in MultiScale(7, 3, 48, parts).parameters())
 
 
-NETWORKS = get_args(ModelConfig.model_fields["backbone"].annotation)
-
-
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in {"resnet18", "resnet50"}])
-def test_every_network_gives_logits_and_alpha_and_learns_in_all_its_parts(name: str) -> None:
-    net = build_model(ModelConfig(backbone=name), 7, attention=True)
-    images = torch.rand(4, 1, 48, 48, generator=torch.Generator().manual_seed(0))
-    scores = net(images)
-    assert scores.logits.shape == (4, 7)
-    assert scores.alpha is not None
-    assert scores.features is not None
-    assert scores.features.shape == (4, net.backbone.feature_size)
-    assert scores.features is not None
-    terms = network_terms(net.backbone, ["angry", "happy", "sad", "fear", "disgust", "surprise", "neutral"], scores, LABELS4)
-    (F.cross_entropy(scores.logits, LABELS4) + scores.alpha.sum() + sum(terms.values())).backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None] == []
-
-
 @pytest.mark.parametrize("attention", ["sge", "se", "cbam", "soft-threshold"])
 def test_arms_share_all_weights_but_the_blocks(attention: str) -> None:
     torch.manual_seed(3)
@@ -200,3 +181,23 @@ def test_weights_are_verified_from_the_command_line(fer: Callable[..., Called], 
     (tmp_path / "code.pth").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     refused = fer("weights", "verify", tmp_path / "code.pth", "--model", "resnet18-small")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
+
+
+def test_a_table_tells_what_each_arms_network_costs(fer: Callable[..., Called], data_root: Path, tmp_path: Path) -> None:
+    study = STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SE: {model.attention: se}").replace("epochs: 2", "epochs: 1")
+    (tmp_path / "tiny.yaml").write_text(
+        study.replace("grid: {data.label_noise: [0.0, 0.3]}\n", "").replace("columns: data.label_noise, ", "")
+    )
+    where = ["--study", tmp_path / "tiny.yaml", "--data-root", data_root, "--results", tmp_path / "results"]
+    assert fer("ablate", *where, "--no-track", "--seeds", "1", "--precision", "fp32").code == 0
+    text = fer("report", *where, "--seeds", "1").out
+    rows = {
+        row.split("|")[1].strip(): row.split("|")[2:4]
+        for row in text.split("What the networks cost")[1].splitlines()
+        if "|" in row
+    }
+    plain, se = (build_model(ModelConfig(attention=block), 7, attention=False) for block in ("none", "se"))  # type: ignore[arg-type]
+    for arm, net in (("CNN", plain), ("SE", se)):
+        assert rows[arm][0].strip() == f"{parameters(net):,}"
+        assert rows[arm][1].strip() == f"{multiply_adds(net, (1, 24, 24)):,}"
+    assert "SE: model.attention = se" in text

@@ -29,6 +29,7 @@ from fer_cli.learning.module import FerModule
 from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
+from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import load_weights_file
 from fer_cli.places import whole_file
@@ -99,7 +100,10 @@ def train_run(
         },
         "warnings": notes,
         "weights": module.weights_note,
-        "parameters": sum(p.numel() for p in module.model.parameters()),
+        "parameters": parameters(module.model),
+        "multiply_adds": multiply_adds(
+            module.model, (config.model.channels, config.data.image_size, config.data.image_size)
+        ),
         "machine": means.record(),
         "seconds": {"total": time.monotonic() - began, "training": sum(row["seconds"] for row in record.rows)},
     }

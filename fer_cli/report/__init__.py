@@ -14,7 +14,7 @@ from fer_cli.places import write_text
 from fer_cli.report.collect import Cell, Point, collect
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
-from fer_cli.report.tables import detected_tables, difference_table, health_table, score_table
+from fer_cli.report.tables import cost_table, detected_tables, difference_table, health_table, score_table
 from fer_cli.study import Choice, load_study
 
 
@@ -52,7 +52,7 @@ def make_report(
     tables = [score_table(plan, cells, metric) for metric in metrics]
     tables += [difference_table(plan, cells, metric) for metric in metrics]
     health = health_table(plan, cells)
-    tables += [health] if health else []
+    tables += [table for table in (health, cost_table(plan, cells)) if table]
     tables += detected_tables(plan, cells, metrics)
     head, foot = header(plan, cells, data_root), footer(plan, cells)
     text = markdown(plan.title, head, tables, foot)

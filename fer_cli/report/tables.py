@@ -188,6 +188,20 @@ def difference_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: s
     return Table(title, [heading(column, metric) for column in shape.columns], rows)
 
 
+def cost_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None:
+    """Return parameters and multiply-adds of each arm's network, or None where all are the same or a count is missing."""
+    costs: dict[str, set[tuple[int, int]]] = {}
+    for cell in cells.values():
+        for result in cell.results.values():
+            costs.setdefault(cell.arm, set()).add((result.get("parameters", 0), result.get("multiply_adds", 0)))
+    known = {arm: next(iter(cost)) for arm, cost in costs.items() if len(cost) == 1}
+    if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
+        return None
+    rows = [(arm, [Text(f"{count:,}") for count in known[arm]]) for arm in layout(plan).arms if arm in known]
+    notes = ["one image; multiplications of convolutions and linear layers, without norms, pooling and gates"]
+    return Table("What the networks cost", ["parameters", "multiply-adds"], rows, notes)
+
+
 def health_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None:
     """Return what the switched-on modules did, averaged over seeds, or None where no arm has any."""
     shape = layout(plan)
