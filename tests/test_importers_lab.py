@@ -168,7 +168,7 @@ def test_ckplus920_table(tmp_path: Path) -> None:
     for row, words in (
         (f"8,{PIXELS},Training", "line 2: class '8' is unknown"),
         (f"1,{PIXELS},Trainig", "line 2: Usage 'Trainig' is none of"),
-        ("1,1 2 3,Training", "line 2: 3 pixels make no square"),
+        ("1,1 2 3,Training", "line 2: 3 pixels, which make no square"),
         ("1,1 2 3 256,Training", "line 2: pixels are whole numbers"),
         (f"1,{PIXELS}", "line 2: has 2 cells"),
     ):

@@ -11,8 +11,9 @@ import pytest
 from fer_cli.data.build import build_set
 from fer_cli.data.cards import load_card
 from fer_cli.data.importers.expw import scan_expw
-from fer_cli.data.importers.fer2013 import face_pixels, scan_fer2013
+from fer_cli.data.importers.fer2013 import SIDE, scan_fer2013
 from fer_cli.data.importers.ferplus import VOTES, majority, scan_ferplus
+from fer_cli.data.importers.found import grey_pixels
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
 
@@ -186,7 +187,7 @@ def test_fer2013_guesses_no_class(tmp_path: Path, files: list[str], words: str) 
 
 def test_pixels_are_parsed_as_python_would() -> None:
     values = np.random.default_rng(1).integers(0, 256, 2304)
-    assert face_pixels("  " + " ".join(map(str, values)) + " ", "x") == bytes(values.tolist())
+    assert grey_pixels("  " + " ".join(map(str, values)) + " ", "x", SIDE) == bytes(values.tolist())
 
 
 # Columns: neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, NF.

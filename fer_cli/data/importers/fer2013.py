@@ -7,11 +7,8 @@ that renumber the files lose them; they are read, but only as images without a p
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from fer_cli.data.cards import Card
 from fer_cli.data.importers.found import (
@@ -20,6 +17,7 @@ from fer_cli.data.importers.found import (
     Scan,
     below,
     first_layout,
+    grey_pixels,
     nearest_to_root,
     part_above,
     read_rows,
@@ -54,22 +52,6 @@ def part_of(usage: str, where: str) -> str:
     return part
 
 
-def face_pixels(cell: str, where: str) -> bytes:
-    """Return the 48 x 48 grey values of a table cell; raises DataError where they are fewer, more or no such numbers."""
-    with warnings.catch_warnings():
-        # numpy only warns where a cell holds something that is no number, and stops there.
-        warnings.simplefilter("error", DeprecationWarning)
-        try:
-            values = np.fromstring(cell, dtype=np.int64, sep=" ")
-        except (DeprecationWarning, ValueError):
-            raise DataError(f"{where}: pixels are whole numbers with blanks between them") from None
-    if len(values) != SIDE * SIDE:
-        raise DataError(f"{where}: {len(values)} pixels, an image has {SIDE * SIDE}; is the file whole?")
-    if values.min() < 0 or values.max() > 255:
-        raise DataError(f"{where}: pixels are whole numbers from 0 to 255")
-    return values.astype(np.uint8).tobytes()
-
-
 def pixel_rows(table: Path, needs: tuple[str, ...]) -> Iterator[tuple[int, str, dict[str, str]]]:
     """Yield (row number from 1, where it stands, row) of a table of pixels."""
     for number, (line, row) in enumerate(read_rows(table, needs), 1):
@@ -82,7 +64,7 @@ def table_images(table: Path, card: Card, needs: tuple[str, ...]) -> Iterator[Fo
         label = card.label(row["emotion"], where)
         if label is not None:
             part = part_of(row.get("Usage", "Training"), where)
-            pixels = face_pixels(row["pixels"], where)
+            pixels = grey_pixels(row["pixels"], where, SIDE)
             yield Found(f"row{number:05d}", table, label, "", "", 0, part, pixels=pixels)
 
 

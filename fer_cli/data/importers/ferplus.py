@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.fer2013 import face_pixels, part_of, pixel_rows
+from fer_cli.data.importers.fer2013 import SIDE, part_of, pixel_rows
 from fer_cli.data.importers.found import (
     Box,
     Found,
@@ -22,6 +22,7 @@ from fer_cli.data.importers.found import (
     below,
     first_layout,
     folder_named,
+    grey_pixels,
     image_files,
     nearest_to_root,
     part_above,
@@ -110,7 +111,7 @@ def by_tables(source: Path, card: Card) -> Scan | None:
             continue
         label = sorter.label([row[column] for column in VOTES], name, where)
         if label is not None:
-            content = face_pixels(theirs[2]["pixels"], theirs[1])
+            content = grey_pixels(theirs[2]["pixels"], theirs[1], SIDE)
             part = part_of(row["Usage"], where)
             found.append(Found(Path(name).stem.lower(), pixels, label, "", "", 0, part, pixels=content))
     scan = Scan(f"votes of {votes.name} with the pixels of {pixels.name}", found, sorter.skipped)
