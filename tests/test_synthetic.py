@@ -328,8 +328,8 @@ MISTAKES = [
     (["synth-basic", "--seed", -1], "--seed"),
     (["synth-basic", "--from", "."], "drawn, not read from files"),
     (["ck48", "--images", 100], "read from files"),
-    (["ck48", "--from", ".", "--size", 64], "for embedded sets"),
-    (["synth-basic", "--allow-incomplete"], "always complete"),
+    (["ck48", "--from", ".", "--seed", 64], "for embedded sets"),
+    (["synth-basic", "--allow-incomplete"], "goes with --from"),
 ]
 
 
@@ -340,6 +340,11 @@ def test_bad_options_are_one_line(fer: Fer, tmp_path: Path, arguments: list[obje
     assert called.err.count("\n") == 1, called.err
     assert words in called.err
     assert not (tmp_path / "data").exists()
+
+
+def test_a_small_set_has_no_more_people_than_pictures(tmp_path: Path) -> None:
+    info = build_embedded("synth-basic", tmp_path, {"images": 8, "size": 16})
+    assert (info.kept, info.embedded and info.embedded["subjects"]) == (8, 8)
 
 
 def test_interrupted_build_leaves_nothing(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def build_embedded(
     card = load_card(name)
     if card.embedded is None:
         raise DataError(f"data set '{name}' is read from files: fer data build {name} --from FOLDER")
+    if isinstance(images := changes.get("images"), int):  # a small set has as many people as pictures at most
+        changes = {"subjects": max(1, min(card.embedded.subjects, images))} | changes
     try:
         options = Embedded.model_validate(card.embedded.model_dump() | changes)
     except ValidationError as error:
