@@ -18,6 +18,7 @@ from fer_cli.learning.train import new_module, train_run
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.multiscale import LADDER
+from fer_cli.models.weights import load_weights_file
 from fer_cli.study import Choice, expand, load_study
 from tests.conftest import STUDY, Called
 
@@ -155,6 +156,18 @@ def test_a_run_from_a_file_of_weights_says_what_it_took(
     torch.save({"conv1.weight": torch.zeros(16, 1, 3, 3)}, tmp_path / "faces.pth")
     with pytest.raises(DataError):
         new_module(config, RunData(load_set(machine.data_root, "ck48"), config))
+
+
+def test_a_runs_own_weights_start_another_on_the_same_classes_only(tmp_path: Path) -> None:
+    net = build_model(ModelConfig(), 3, attention=True)
+    content = {"state": net.state_dict(), "classes": ["happy", "sad", "neutral"], "config": "{}", "epoch": 1}
+    torch.save(content, tmp_path / "best.pt")
+    other = build_model(ModelConfig(), 3, attention=True).get_submodule("backbone")
+    loaded = load_weights_file(tmp_path / "best.pt", other, classes=["happy", "sad", "neutral"])
+    assert (loaded.loaded, loaded.missing, loaded.unexpected) == (loaded.total, (), ())
+    assert torch.equal(other.fc.weight, net.backbone.fc.weight)  # type: ignore[union-attr, arg-type]
+    with pytest.raises(DataError, match="trained on happy, sad, neutral; the run has sad, happy, neutral"):
+        load_weights_file(tmp_path / "best.pt", other, classes=["sad", "happy", "neutral"])
 
 
 def test_a_study_pins_the_file_it_starts_from(tmp_path: Path) -> None:

@@ -217,12 +217,12 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     return module
 
 
-def start_from_file(model: Recogniser, path: str, sha256: str | None) -> str:
+def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
     """Load the backbone's weights from a file and return what became of its tensors.
 
-    Raises DataError when the file is not the one the run was planned with, is damaged, or is of another network.
+    Raises DataError when the file is not the one the run was planned with, is damaged, of another network or other classes.
     """
-    loaded = load_weights_file(Path(path).expanduser(), model.get_submodule("backbone"))
+    loaded = load_weights_file(Path(path).expanduser(), model.get_submodule("backbone"), classes=classes)
     if loaded.sha256 != sha256:
         raise DataError(f"{path}: changed since the run was planned (SHA-256 is {loaded.sha256[:12]}); plan it again")
     log.info("%s: %s", path, loaded)

@@ -11,7 +11,7 @@ import io
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,12 @@ class Loaded:
         return ", ".join(notes)
 
 
-def load_weights_file(path: Path, network: nn.Module, threshold: float = 0.9) -> Loaded:
+def load_weights_file(
+    path: Path, network: nn.Module, threshold: float = 0.9, classes: Sequence[str] | None = None
+) -> Loaded:
     """Load the weights of ``path`` into ``network`` by name, and return what was and what was not loaded.
+
+    Of a run's ``best.pt`` the backbone is taken; where it was trained on other ``classes``, DataError names both lists.
 
     A ``{"state_dict": ...}`` around the weights and a ``module.`` before their names are taken off. A first convolution of
     three colours is added up for one of one channel, which gives the same answer to a grey image. A classifier of other
@@ -71,6 +75,7 @@ def load_weights_file(path: Path, network: nn.Module, threshold: float = 0.9) ->
     the file knows nothing of any, and the counters of batch norms, which old files lack.
     """
     content, sha256 = read(path)
+    check_classes(path, content, classes)
     given, own = state_of(path, content), network.state_dict()
     tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     first = next((name for name, value in own.items() if value.ndim == 4), "")
@@ -124,10 +129,28 @@ def read(path: Path) -> tuple[Any, str]:
         raise DataError(f"{path}: not a whole file of weights as torch.save writes it ({why}); fetch it anew") from None
 
 
+def is_of_a_run(content: Any) -> bool:
+    """Return whether a file's content is a run's ``best.pt``."""
+    return isinstance(content, Mapping) and isinstance(content.get("state"), Mapping) and "classes" in content
+
+
+def check_classes(path: Path, content: Any, classes: Sequence[str] | None) -> None:
+    """Raise DataError with both lists where a run's weights were trained on other classes, or on the same in other order."""
+    if classes is None or not is_of_a_run(content) or list(content["classes"]) == list(classes):
+        return
+    raise DataError(
+        f"{path}: trained on {', '.join(map(str, content['classes']))}; the run has {', '.join(classes)}; set data.classes "
+        "to the file's, or start from an embedded set by model.pretrain, which leaves the classifier out"
+    )
+
+
 def state_of(path: Path, content: Any) -> dict[str, Any]:
     """Return the weights by name, without a wrapper around them and ``module.`` before them."""
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
+    if is_of_a_run(content):
+        state = content["state"].items()
+        content = {name.removeprefix("backbone."): value for name, value in state if name.startswith("backbone.")}
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise DataError(f"{path}: holds no weights by name; give what torch.save(net.state_dict(), ...) writes")
     named = {str(name).removeprefix("module."): value for name, value in content.items()}
