@@ -206,9 +206,8 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     """Return a freshly initialised module; weights depend on the seed alone, alike for every arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
     model = build_model(config.model, len(data.classes), config.learning.parts.attention, config.data.image_size)
-    note = (
-        None if config.model.weights is None else start_from_file(model, config.model.weights, config.model.weights_sha256)
-    )
+    file, sha256 = config.model.weights, config.model.weights_sha256
+    note = None if file is None else start_from_file(model, file, sha256, data.classes)
     if config.model.normalise == "train":
         model.mean.fill_(data.mean)
         model.std.fill_(data.std)
