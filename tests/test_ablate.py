@@ -6,10 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from fer_cli.executors import STORAGE_ERRORS
 from fer_cli.runs import RunFolder
 from fer_cli.tracking import Mirror, RunTracker, new_client, open_mirror, store_uri
 from tests.conftest import Called
+from tests.processes import stopped_at_work, wait_for
 
 Fer = Callable[..., Called]
 FER = str(Path(sys.executable).with_name("fer"))
@@ -194,13 +193,6 @@ def test_kill_9_and_the_same_command_give_the_same_study(
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
 def test_sigterm_ends_the_run_as_killed(finished: tuple[Path, Path], data_root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     command = [FER, "ablate", "--study", str(finished[0]), *where(data_root, results)]
@@ -304,21 +296,6 @@ def test_a_failed_run_is_isolated_reported_and_retried(
     assert "2 done, 0 failed, 6 skipped" in third.err
     assert not list(results.glob("runs/*/error.txt"))
     assert {run.info.status for run in mlflow_runs(results)} == {"FINISHED"}
-
-
-def stopped_at_work(results: Path) -> Path:
-    """Halt a worker and return the claim it holds; one caught between two runs is let go and tried again."""
-    for _ in range(100):
-        for claim in results.glob("runs/*/claim.json"):
-            with suppress(OSError, ValueError):
-                worker = json.loads(claim.read_text())["pid"]
-                os.kill(worker, signal.SIGSTOP)
-                time.sleep(0.1)
-                if claim.is_file() and not claim.with_name("result.json").is_file():
-                    return claim
-                os.kill(worker, signal.SIGCONT)
-        time.sleep(0.1)
-    raise AssertionError("no worker was caught at work")
 
 
 def test_a_worker_that_dies_fails_its_run_and_no_other(study_file: Path, data_root: Path, tmp_path: Path) -> None:

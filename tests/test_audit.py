@@ -25,7 +25,7 @@ from fer_cli.data.audit import (
     write_audit,
 )
 from fer_cli.data.cards import Embedded, load_card
-from fer_cli.data.duplicates import candidates, compared, exact_groups, near_duplicates, take_prints
+from fer_cli.data.duplicates import compared, exact_groups, near_duplicates, take_prints
 from fer_cli.data.findings import KINDS, groups_of, in_several, known_codes, leaks_of, look
 from fer_cli.data.manifest import COLUMNS, FaceSet, SetInfo, fingerprint, load_set, write_set
 from fer_cli.errors import DataError
@@ -300,49 +300,6 @@ def test_same_source_file_is_a_copy_unless_it_holds_many_images(clean: FaceSet) 
     assert not groups_of(exact_groups(prints, manifest))
 
 
-def test_candidates_miss_nothing_that_comparing_all_pairs_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(4)
-    bases = rng.normal(0, 1, (40, 6, 6))
-    images = np.empty((400, 48, 48), np.uint8)
-    for i in range(400):
-        mixed = bases[i % 40] + rng.choice([0.0, 0.05, 0.15, 0.3]) * rng.normal(0, 1, (6, 6))
-        smooth = cv2.resize(mixed, (48, 48), interpolation=cv2.INTER_CUBIC)
-        images[i] = np.clip(128 + 35 * smooth + rng.normal(0, 3, smooth.shape), 0, 255)
-    prints = take_prints(images)
-    i, j = np.triu_indices(400, 1)
-    correlation, difference = compared(prints.thumbs[i], prints.thumbs[j])
-    same = (correlation >= duplicates.COPY) & (difference <= duplicates.CELL)
-    expected = np.stack([i[same], j[same]], axis=1)
-    assert 100 < len(expected) < 2000
-    monkeypatch.setattr(duplicates, "CHUNK", 32)
-    monkeypatch.setattr(duplicates, "COLUMNS", 48)
-    assert near_duplicates(prints, np.arange(400), np.full(400, -1))[0].tolist() == expected.tolist()
-
-
-def test_candidates_that_differ_in_the_sorted_coefficient_alone_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    angle = np.linspace(0.4, 2.6, 300)
-    rows = np.zeros((300, 64), np.float32)
-    rows[:, 9], rows[:, 0] = -np.cos(angle), np.sin(angle)
-    monkeypatch.setattr(duplicates, "CHUNK", 16)
-    monkeypatch.setattr(duplicates, "COLUMNS", 8)
-    found = np.concatenate(list(candidates(rows, lambda items, _: items)))
-    i, j = np.triu_indices(300, 1)
-    needed = angle[j] - angle[i] <= np.arccos(duplicates.COPY)
-    assert needed.sum() > 5000
-    assert set(map(tuple, np.stack([i, j], axis=1)[needed])) <= set(map(tuple, found))
-    assert len(found) < 1.1 * needed.sum()
-
-
-def test_correlation_and_cell_difference_agree_with_numpy() -> None:
-    a, b = np.random.default_rng(2).integers(0, 256, (2, 5, 16, 16)).astype(np.uint8)
-    correlation, difference = compared(a, b)
-    for k in range(5):
-        assert correlation[k] == pytest.approx(np.corrcoef(a[k].ravel(), b[k].ravel())[0, 1], abs=1e-5)
-        x, y = ((t[k] - t[k].mean()) / t[k].std() for t in (a, b))
-        cells = [abs((x - y)[r : r + 2, c : c + 2].mean()) for r in range(0, 16, 2) for c in range(0, 16, 2)]
-        assert difference[k] == pytest.approx(max(cells), abs=1e-5)
-
-
 def test_colour_images_give_the_same_findings(clean: FaceSet) -> None:
     images = clean.images
     images[100], images[101] = images[1], reencoded(images[2], 75)
@@ -350,22 +307,6 @@ def test_colour_images_give_the_same_findings(clean: FaceSet) -> None:
     colour = audit_set(face_set(clean.manifest, np.repeat(images[..., None], 3, axis=3)))
     assert grey.count("near") == grey.count("exact") == 1
     assert grey.findings == colour.findings
-
-
-def test_images_are_read_in_chunks() -> None:
-    class Reader:
-        largest = 0
-
-        def __len__(self) -> int:
-            return 2500
-
-        def __getitem__(self, part: slice) -> np.ndarray:
-            self.largest = max(self.largest, part.stop - part.start)
-            return np.zeros((min(part.stop, 2500) - part.start, 16, 16), np.uint8)
-
-    reader = Reader()
-    assert take_prints(reader).blank.all()  # type: ignore[arg-type]
-    assert reader.largest == 1024
 
 
 def test_keys_in_several_parts_by_hand() -> None:
