@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fer_cli.errors import StudyError
-from fer_cli.models.bsconv import BSD, BSConvS, BSConvU, Subspace, subspace_penalty
+from fer_cli.models.bsconv import BSD, BSConvS, BSConvU, Subspace, depthwise, subspace_penalty
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.resnet import resnet18
 
@@ -259,3 +259,19 @@ def test_each_switch_changes_the_layer() -> None:
         ]  # type: ignore[arg-type]
     ]
     assert all(one != other for one, other in itertools.combinations(shapes, 2))
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_weight_gradients_hold_under_reduced_precision(dilation: int) -> None:
+    """Some bf16 kernels for dilated depthwise convolutions read memory that nobody wrote; so it is filled with NaN here."""
+    torch.manual_seed(0)
+    part = depthwise(32, 3, dilation=dilation)
+    x = torch.randn(32, 32, 48, 48).contiguous(memory_format=torch.channels_last)
+    exact = torch.autograd.grad(part(x).square().mean(), part.weight)[0]
+    for turn in range(12):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = part(x.bfloat16()).float().square().mean()
+        found = torch.autograd.grad(loss, part.weight)[0]
+        assert torch.allclose(found, exact, rtol=0.05, atol=0.05 * float(exact.abs().max()))
+        del loss, found
+        torch.full((1000 * (turn % 7 + 1),), float("nan"), dtype=torch.bfloat16)

@@ -75,6 +75,10 @@ class Record(Checkpoint):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": epoch, **logged, "lr": rate, "seconds": time.monotonic() - self._began}
         self.rows.append(row)
+        if not math.isfinite(row["train/loss"]):
+            raise FloatingPointError(
+                f"the training loss was not finite in epoch {epoch}; lower train.lr or use --precision fp32"
+            )
         value = row[self.config.train.select_on]
         if self.is_better(value):
             self.best_epoch, self.best_value = epoch, value

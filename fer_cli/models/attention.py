@@ -106,7 +106,8 @@ class ChannelGate(Gate):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
-        mean, largest = (self.expand(F.relu(self.reduce(pooled))) for pooled in (x.mean((2, 3)), x.amax((2, 3))))
+        peak = F.adaptive_max_pool2d(x, 1).flatten(1)  # on the CPU ten times faster than amax in bf16
+        mean, largest = (self.expand(F.relu(self.reduce(pooled))) for pooled in (x.mean((2, 3)), peak))
         return torch.sigmoid(mean + largest)[:, :, None, None]
 
 

@@ -27,10 +27,25 @@ ORTHONORMAL_WEIGHT = 0.1
 """Weight of the subspace regulariser in the loss (public code of BSConv)."""
 
 
-def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+class Depthwise(nn.Conv2d):
+    """A convolution of each channel by itself, in float32 whatever the autocast precision.
+
+    PyTorch 2.13's bf16 kernel for dilated depthwise convolutions on the CPU now and then returns weight gradients that are
+    wrong beyond all bounds; float32 is also the faster of the two there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolved map, float32 under autocast."""
+        if x.is_meta:  # knows no autocast, and computes nothing
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype))
+
+
+def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> Depthwise:
     """Return one ``kernel`` x ``kernel`` filter per channel, padded so that stride 1 keeps the size of the map."""
     padding = dilation * (kernel // 2)
-    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+    return Depthwise(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
 
 class Subspace(nn.Module):
