@@ -28,6 +28,7 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""
 
 ALLOW = "pass --allow-incomplete to build without them"
+ANYWAY = "pass --allow-incomplete to build it as it is"
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def check_whole(card: Card, scan: Scan, source: Path, rows: list[Row], allowed: 
     left = {row[0] for row in rows} & {"no face", "duplicate"}
     differences = [] if left else differences_from_card(card, scan, kept)
     if differences and not allowed:
-        raise DataError(f"{source} differs from the card of {card.name}: {', '.join(differences)}; {ALLOW}")
+        raise DataError(f"{source} differs from the card of {card.name}: {', '.join(differences)}; is it whole? {ANYWAY}")
     if not kept:
         raise DataError(f"{source}: none of {len(scan.found)} images can be used ({counted(rows)})")
 
