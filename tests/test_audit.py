@@ -26,7 +26,7 @@ from fer_cli.data.audit import (
 )
 from fer_cli.data.cards import Embedded, load_card
 from fer_cli.data.duplicates import compared, exact_groups, near_duplicates, take_prints
-from fer_cli.data.findings import KINDS, groups_of, in_several, known_codes, leaks_of, look
+from fer_cli.data.findings import KINDS, groups_of, leaks_of, look
 from fer_cli.data.manifest import COLUMNS, FaceSet, SetInfo, fingerprint, load_set, write_set
 from fer_cli.errors import DataError
 from fer_cli.synthetic.sets import render_set
@@ -307,16 +307,6 @@ def test_colour_images_give_the_same_findings(clean: FaceSet) -> None:
     colour = audit_set(face_set(clean.manifest, np.repeat(images[..., None], 3, axis=3)))
     assert grey.count("near") == grey.count("exact") == 1
     assert grey.findings == colour.findings
-
-
-def test_keys_in_several_parts_by_hand() -> None:
-    keys = np.array([7, 7, 7, 2, 2, 5, 5, -1, -1, 4])
-    parts = np.array([0, 0, 1, 1, 1, 2, -1, 0, 1, 0])
-    assert in_several(keys, parts).tolist() == [7]
-    assert in_several(keys, np.where(parts < 0, 0, parts)).tolist() == [5, 7]
-    assert [group.tolist() for group in groups_of(np.array([3, 1, 3, 0, 1, 3]))] == [[0, 2, 5], [1, 4]]
-    assert groups_of(np.arange(4)) == []
-    assert known_codes(pd.Series(["b", "", "a", "None", "b"])).tolist() == [0, -1, 1, -1, 0]
 
 
 def test_numbers_with_two_meanings_are_named() -> None:

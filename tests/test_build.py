@@ -254,6 +254,18 @@ def test_a_changed_source_is_named_by_check(fer: Fer, faces_folder: Path, tmp_pa
     assert row.split("\t") == ["none", "happy", "24", "207", "differs"]
 
 
+def test_rows_of_a_table_that_were_left_out_are_not_new(tmp_path: Path) -> None:
+    """CK+ 920 as one csv, with one row whose pixels are too few to be a face."""
+    rows = [f"{code},{' '.join(['10', '200'] * 1152)},Training" for code in range(8)]
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "ckextended.csv").write_text("\n".join(["emotion,pixels,Usage", *rows, "3,1 2 3 4,Training"]) + "\n")
+    info = build_set("ckplus920", source, tmp_path / "data", allow_incomplete=True)
+    assert (info.kept, len(info.unreadable)) == (8, 1)
+    problems = check_set(tmp_path / "data", "ckplus920", source).problems
+    assert all(problem.startswith("differs from the card") for problem in problems), problems
+
+
 def test_touched_pixels_are_noticed_by_check(data_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(data_root, root)

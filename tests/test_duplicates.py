@@ -2,10 +2,12 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from fer_cli.data import duplicates
 from fer_cli.data.duplicates import candidates, compared, near_duplicates, take_prints
+from fer_cli.data.findings import groups_of, in_several, known_codes
 
 
 def test_candidates_miss_nothing_that_comparing_all_pairs_finds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +67,13 @@ def test_images_are_read_in_chunks() -> None:
     reader = Reader()
     assert take_prints(reader).blank.all()  # type: ignore[arg-type]
     assert reader.largest == 1024
+
+
+def test_keys_in_several_parts_by_hand() -> None:
+    keys = np.array([7, 7, 7, 2, 2, 5, 5, -1, -1, 4])
+    parts = np.array([0, 0, 1, 1, 1, 2, -1, 0, 1, 0])
+    assert in_several(keys, parts).tolist() == [7]
+    assert in_several(keys, np.where(parts < 0, 0, parts)).tolist() == [5, 7]
+    assert [group.tolist() for group in groups_of(np.array([3, 1, 3, 0, 1, 3]))] == [[0, 2, 5], [1, 4]]
+    assert groups_of(np.arange(4)) == []
+    assert known_codes(pd.Series(["b", "", "a", "None", "b"])).tolist() == [0, -1, 1, -1, 0]

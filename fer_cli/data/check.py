@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from fer_cli.data.build import scan_source
+from fer_cli.data.build import named, scan_source
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.manifest import FaceSet, SetInfo, fingerprint, load_set
 from fer_cli.errors import DataError
@@ -88,7 +88,10 @@ def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
 
 
 def compare_with_source(faces: FaceSet, card: Card, source: Path, progress: Progress) -> list[str]:
-    """Return what differs between a set and its source: files gone, changed, relabelled or new; the first of each named."""
+    """Return what differs between a set and its source: files gone, changed, relabelled or new; the first of each named.
+
+    Frames of videos are compared by name and label only.
+    """
     scan = {image.sample: image for image in scan_source(card, source).found}
     wrong: dict[str, list[str]] = {"missing": [], "changed": [], "labelled otherwise": []}
     for row in progress(faces.manifest.itertuples(), len(faces.manifest)):
@@ -102,8 +105,7 @@ def compare_with_source(faces: FaceSet, card: Card, source: Path, progress: Prog
             if hashlib.sha256(content).hexdigest() != row.sha256:
                 wrong["changed"].append(row.file)
     out = {*faces.info.unreadable, *faces.info.no_face, *faces.info.duplicates}
-    names = [image.file.relative_to(source).as_posix() for image in scan.values() if image.file != source]
-    wrong["new"] = [file for file in names if file not in out]
+    wrong["new"] = [name for name in (named(image, source) for image in scan.values()) if name not in out]
     return [f"{len(files)} {kind} in {source}, the first: {files[0]}" for kind, files in wrong.items() if files]
 
 
