@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
-from fer_cli.models.gates import Gate, squeezed
+from fer_cli.models.gates import Gate, channel_means, positions, squeezed
 from fer_cli.models.shrinkage import SoftThreshold
 
 Order = Literal["channel-spatial", "spatial-channel"]
@@ -41,9 +41,10 @@ class GroupGate(Gate):
         size, channels, height, width = x.shape
         if self.unbiased and height * width == 1:
             raise StudyError("unbiased: one position has no unbiased deviation; leave it out, or give larger images")
-        grouped = x.reshape(size, self.groups, channels // self.groups, height, width).float()
-        mean = grouped.mean((3, 4), keepdim=True)  # Eq 1
-        z = (grouped * mean).sum(2)  # (B, G, H, W), Eq 2
+        mean = channel_means(x)  # (B, C), Eq 1
+        member = torch.eye(self.groups, dtype=x.dtype, device=x.device).repeat_interleave(channels // self.groups, 0)
+        z = torch.bmm(positions(x), mean.unsqueeze(2) * member).float()  # (B, HW, G), Eq 2
+        z = z.transpose(1, 2).reshape(size, self.groups, height, width)
         deviation = z.std((2, 3), correction=int(self.unbiased), keepdim=True)  # Eq 4
         z = (z - z.mean((2, 3), keepdim=True)) / (deviation + SGE_EPSILON)  # Eq 5
         return torch.sigmoid(self.gamma[:, None, None] * z + self.beta[:, None, None]).to(x.dtype)  # Eq 6-7
@@ -80,7 +81,7 @@ class SqueezeGate(Gate):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
-        return torch.sigmoid(self.expand(F.relu(self.reduce(x.mean((2, 3))))))[:, :, None, None]
+        return torch.sigmoid(self.expand(F.relu(self.reduce(channel_means(x)))))[:, :, None, None]
 
 
 class SE(nn.Module):
@@ -107,7 +108,7 @@ class ChannelGate(Gate):
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
         peak = F.adaptive_max_pool2d(x, 1).flatten(1)  # on the CPU ten times faster than amax in bf16
-        mean, largest = (self.expand(F.relu(self.reduce(pooled))) for pooled in (x.mean((2, 3)), peak))
+        mean, largest = (self.expand(F.relu(self.reduce(pooled))) for pooled in (channel_means(x), peak))
         return torch.sigmoid(mean + largest)[:, :, None, None]
 
 
@@ -123,7 +124,9 @@ class SpatialGate(Gate):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
-        both = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)  # (B, 2, H, W)
+        places = positions(x)
+        both = torch.stack([places.max(2).values, places.mean(2)], 1)  # (B, 2, HW)
+        both = both.unflatten(2, x.shape[2:])
         return torch.sigmoid(self.bn(self.conv(both)))
 
 

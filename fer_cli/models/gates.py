@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
@@ -38,6 +39,21 @@ def watch_gates(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def positions(x: Tensor) -> Tensor:
+    """Return maps (B, C, H, W) as (B, HW, C), a view of channels-last ones."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def channel_means(x: Tensor) -> Tensor:
+    """Return the means (B, C) of maps (B, C, H, W) over positions.
+
+    As a matrix product, which on the CPU is several times faster than a mean in bf16 and has a cheap gradient.
+    """
+    places = positions(x)
+    share = places.new_full((len(x), 1, places.shape[1]), 1 / places.shape[1])
+    return torch.bmm(share, places).squeeze(1)
 
 
 def squeezed(channels: int, reduction: int) -> int:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fer_cli.models.gates import Gate, squeezed
+from fer_cli.models.gates import Gate, channel_means, squeezed
 
 
 def soft_threshold(x: Tensor, tau: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ class Threshold(Gate):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return tau."""
-        size = x.abs().mean((2, 3))  # (B, C)
+        size = channel_means(x.abs())  # (B, C)
         share = torch.sigmoid(self.expand(F.relu(self.bn(self.reduce(size)))))
         return (share * size)[:, :, None, None]
 
