@@ -20,19 +20,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import DataError, FerError
 from fer_cli.runs import RunFolder
+from fer_cli.signals import end_on_sigterm, ending
 from fer_cli.tracking import Mirror, RunTracker
 
 STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """No room, or no right to write: the whole study stops."""
-
-
-ending = threading.Event()
-"""Set in a worker process once it was told to end."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +198,7 @@ def left_behind(folder: RunFolder) -> bool:
 
 def start_worker(parent: int) -> None:
     """Prepare a worker process: end on SIGTERM as on Ctrl-C, and never outlive the parent."""
-    signal.signal(signal.SIGTERM, end_on_sigterm)
+    end_on_sigterm()
     threading.Thread(target=watch_parent, args=(parent,), daemon=True).start()
 
 
@@ -210,12 +207,6 @@ def watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
-
-
-def end_on_sigterm(signum: int, frame: Any) -> None:
-    """Turn SIGTERM into an orderly end, and begin nothing after it."""
-    ending.set()
-    raise SystemExit(128 + signum)
 
 
 EXECUTORS: dict[str, Callable[[list[Job], int, Callable[[Outcome], None]], None]] = {

@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from fer_cli.config import RunConfig
 from fer_cli.runs import RunFolder, process_started
+from fer_cli.signals import held_back
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,12 +67,16 @@ def new_client(uri: str) -> MlflowClient:
 
 
 def attempt(action: Callable[[], Any], lost: str) -> bool:
-    """Do ``action``; a store that fails costs a warning that says what is lost. Return whether it went well."""
+    """Do ``action`` whole, signals held back; a store that fails costs a warning that says what is lost.
+
+    Return whether it went well.
+    """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        action()
+        with held_back():
+            action()
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         log.warning("MLflow: %s: %s", lost, str(error).splitlines()[0])
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
@@ -56,6 +55,7 @@ def ablate(
     from fer_cli.ablate import check_runs, make_plan, run_plan
     from fer_cli.config import Machine
     from fer_cli.errors import StudyError
+    from fer_cli.signals import end_on_sigterm
     from fer_cli.study import DEFAULT_PROFILE, Choice
     from fer_cli.yamls import explain
 
@@ -82,7 +82,7 @@ def ablate(
         say(f"next: fer ablate {again}")
         return
     check_runs(planned, machine)
-    signal.signal(signal.SIGTERM, on_sigterm)
+    end_on_sigterm()
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
         summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
@@ -91,11 +91,6 @@ def ablate(
         say(f"next: fer ablate {again} --retry-failed")
         raise typer.Exit(1)
     say(f"next: fer report --study {study}{places(results, data_root)}")
-
-
-def on_sigterm(signum: int, frame: object) -> None:
-    """Turn SIGTERM into an orderly end: the run under way is marked as killed."""
-    raise SystemExit(128 + signum)
 
 
 def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:

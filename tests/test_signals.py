@@ -1,0 +1,65 @@
+"""Signals: held back while something must not be cut in two, and heard afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fer_cli.signals import end_on_sigterm, ending, held_back
+
+
+@pytest.fixture(autouse=True)
+def usual_handlers() -> Iterator[None]:
+    """Begin with the handlers of a program in the foreground; a shell lets its background jobs ignore Ctrl-C."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+    ending.clear()
+
+
+def test_a_signal_waits_for_the_end_of_the_work_and_is_heard_then() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        with held_back():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("work")
+        done.append("more")
+    assert done == ["work"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_ends_in_order_after_the_work() -> None:
+    done = []
+    end_on_sigterm()
+    with pytest.raises(SystemExit) as end, held_back(), held_back():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("work")
+    assert end.value.code == 128 + signal.SIGTERM
+    assert done == ["work"]
+    assert ending.is_set()
+
+
+def test_an_error_of_the_work_is_not_lost() -> None:
+    with pytest.raises(ValueError, match="mine"), held_back():
+        raise ValueError("mine")
+
+
+def test_other_threads_are_left_alone() -> None:
+    seen = []
+
+    def work() -> None:
+        with held_back():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.default_int_handler]
