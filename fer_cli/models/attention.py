@@ -38,16 +38,23 @@ class GroupGate(Gate):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
-        size, channels, height, width = x.shape
+        size, _, height, width = x.shape
         if self.unbiased and height * width == 1:
             raise StudyError("unbiased: one position has no unbiased deviation; leave it out, or give larger images")
         mean = channel_means(x)  # (B, C), Eq 1
-        member = torch.eye(self.groups, dtype=x.dtype, device=x.device).repeat_interleave(channels // self.groups, 0)
-        z = torch.bmm(positions(x), mean.unsqueeze(2) * member).float()  # (B, HW, G), Eq 2
+        z = torch.bmm(positions(x), mean.unsqueeze(2) * membership(x, self.groups)).float()  # (B, HW, G), Eq 2
         z = z.transpose(1, 2).reshape(size, self.groups, height, width)
         deviation = z.std((2, 3), correction=int(self.unbiased), keepdim=True)  # Eq 4
         z = (z - z.mean((2, 3), keepdim=True)) / (deviation + SGE_EPSILON)  # Eq 5
         return torch.sigmoid(self.gamma[:, None, None] * z + self.beta[:, None, None]).to(x.dtype)  # Eq 6-7
+
+
+def membership(x: Tensor, groups: int) -> Tensor:
+    """Return (C, G) of 0 and 1, which says to which of G groups each channel of maps (B, C, H, W) belongs.
+
+    Products with it sum over a group, or hand a group's value to its channels, faster than maps in five dimensions.
+    """
+    return torch.eye(groups, dtype=x.dtype, device=x.device).repeat_interleave(x.shape[1] // groups, 0)
 
 
 class SGE(nn.Module):
@@ -65,9 +72,9 @@ class SGE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x``, weighed (Eq 7)."""
-        gate = self.gate(x)
-        grouped = x.reshape(*gate.shape[:2], -1, *gate.shape[2:])  # (B, G, C/G, H, W)
-        return (grouped * gate.unsqueeze(2)).reshape(x.shape)  # type: ignore[no-any-return]
+        gate = self.gate(x)  # (B, G, H, W)
+        each = torch.matmul(positions(gate), membership(x, gate.shape[1]).T)  # (B, HW, C)
+        return x * each.transpose(1, 2).reshape(x.shape)
 
 
 class SqueezeGate(Gate):
@@ -126,7 +133,7 @@ class SpatialGate(Gate):
         """Return the gates."""
         places = positions(x)
         both = torch.stack([places.max(2).values, places.mean(2)], 1)  # (B, 2, HW)
-        both = both.unflatten(2, x.shape[2:])
+        both = both.reshape(len(x), 2, *x.shape[2:])
         return torch.sigmoid(self.bn(self.conv(both)))
 
 
