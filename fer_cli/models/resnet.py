@@ -2,7 +2,7 @@
 
 ``resnet18`` and ``resnet50`` are torchvision's networks, whose bottlenecks have the stride in the 3x3. The small ones keep
 their blocks at a quarter of the width and replace the 7x7 stride-2 stem and the max-pooling by one 3x3 convolution, for
-faces of 48 to 112 pixels. All take a block of ``ATTENTION``, which stands after the last batch norm of each residual branch
+faces of 48 to 112 pixels; that of the deep one, whose blocks cost more, has stride 2. All take a block of ``ATTENTION``, which stands after the last batch norm of each residual branch
 (Aly 2023, Fig 5; Sun 2024, Fig 7-8), and a way of halving the maps of ``DOWNSAMPLE`` (Aly 2023, Fig 4).
 
 With one seed, networks that differ in these two only begin with the same weights in all they share: attention blocks draw
@@ -12,7 +12,7 @@ theirs last, and down-sampling has none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -111,16 +111,17 @@ class ResNet(nn.Module):
         block: Block = BasicBlock,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (2, 2, 2, 2),
-        large_stem: bool = True,
+        stem: Literal["large", "small", "small-stride2"] = "large",
         attention: str = "none",
         downsample: str = "none",
         **options: Any,
     ) -> None:
         """``options``: settings of the attention block; StudyError and TypeError tell of those it cannot take."""
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False) if large_stem else conv3x3(channels, widths[0])
+        large, stride = stem == "large", 1 if stem == "small" else 2
+        self.conv1 = nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False) if large else conv3x3(channels, widths[0], stride)
         self.bn1 = nn.BatchNorm2d(widths[0])
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if large_stem else nn.Identity()
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
         inputs = (widths[0], *(block.expansion * width for width in widths))
         steps = [DOWNSAMPLE[downsample].steps(index, depth) for index, depth in enumerate(blocks)]
         self.layer1 = stage(block, inputs[0], widths[0], steps[0])
@@ -165,7 +166,7 @@ def resnet18_small(
 ) -> ResNet:
     """Return ResNet-18 at a quarter of the width with a 3x3 stem: 700,791 parameters for 1 channel and 7 classes."""
     widths = (16, 32, 64, 128)
-    return ResNet(classes, channels, widths=widths, large_stem=False, attention=attention, downsample=downsample, **options)
+    return ResNet(classes, channels, widths=widths, stem="small", attention=attention, downsample=downsample, **options)
 
 
 def resnet50(classes: int, channels: int = 3, attention: str = "none", downsample: str = "none", **options: Any) -> ResNet:
@@ -177,7 +178,7 @@ def resnet50(classes: int, channels: int = 3, attention: str = "none", downsampl
 def resnet50_small(
     classes: int, channels: int = 1, attention: str = "none", downsample: str = "none", **options: Any
 ) -> ResNet:
-    """Return ResNet-50 at a quarter of the width with a 3x3 stem: 1,482,359 parameters for 1 channel and 7 classes."""
+    """Return ResNet-50 at a quarter of the width with a 3x3 stem of stride 2: 1,482,359 parameters for 1 channel and 7 classes."""
     widths, depths = (16, 32, 64, 128), (3, 4, 6, 3)
     return ResNet(
         classes,
@@ -185,7 +186,7 @@ def resnet50_small(
         Bottleneck,
         widths,
         depths,
-        large_stem=False,
+        stem="small-stride2",
         attention=attention,
         downsample=downsample,
         **options,
