@@ -306,7 +306,7 @@ def test_dilation_fills_in_what_the_stride_skipped(depth: str, side: int) -> Non
     x = torch.randn(2, 1, side, side)
     with torch.no_grad():
         few, all_of_them = plain.maps(x)[3], dilated.maps(x)[3]
-    assert all_of_them.shape[-1] == side // 4
+    assert all_of_them.shape[-1] == side // (4 if depth == "18" else 8)
     assert torch.allclose(all_of_them[:, :, ::2, ::2], few, atol=1e-4)
 
 
