@@ -6,7 +6,8 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,25 @@ class Item:
     run: PlannedRun
     fingerprint: str
     folder: RunFolder
-    start: RunFolder | None = None
+    start: Item | None = None
     """The run whose weights this one starts from."""
+    trained: Item | None = None
+    """The run whose training is this one's too; this one only tests."""
 
     @property
     def run_id(self) -> str:
         """Return the run's identity."""
         return self.folder.run_id
+
+    @property
+    def prior(self) -> Item | None:
+        """Return the run that must be done before this one."""
+        return self.trained or self.start
+
+    @property
+    def depth(self) -> int:
+        """Return how many runs come before this one, one after the other."""
+        return 0 if self.prior is None else 1 + self.prior.depth
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,17 @@ class Plan:
     data: str
     items: list[Item]
     first: list[Item] = field(default_factory=list)
-    """Runs that others start from, trained before them; no part of any table."""
+    """Runs that others start from or share the training of, done before them; no part of any table."""
+
+    @property
+    def everything(self) -> list[Item]:
+        """Return all runs, each after the one it needs."""
+        return sorted([*self.first, *self.items], key=lambda item: item.depth)
+
+    @property
+    def waves(self) -> list[list[Item]]:
+        """Return all runs in groups, none of which needs another of its own group."""
+        return [list(group) for _, group in groupby(self.everything, key=lambda item: item.depth)]
 
     @property
     def title(self) -> str:
@@ -96,24 +119,24 @@ def make_plan(
         infos[data] = load_info(machine.data_root, data)
     check_classes(study, runs, infos)
 
-    def item_of(run: PlannedRun, start: Item | None = None) -> Item:
+    folders: dict[str, Item] = {}
+
+    def item_of(run: PlannedRun) -> Item:
         fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
+        start = trained = None
+        if (config := run.config.pretraining()) is not None:
+            start = item_of(PlannedRun(f"pre-training on {config.data.name}", (), config.seed, config, ()))
+        if (config := run.config.training()) is not None:
+            trained = item_of(replace(run, at=(), config=config))
         identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
         folder = RunFolder(machine.results, run.config.run_id(identity))
-        return Item(run, fingerprint, folder, None if start is None else start.folder)
+        return folders.setdefault(folder.run_id, Item(run, fingerprint, folder, start, trained))
 
-    first: dict[str, Item] = {}
-    items = []
-    for run in runs:
-        if only and run.arm not in only:
-            continue
-        start = None
-        if (config := run.config.pretraining()) is not None:
-            earlier = item_of(PlannedRun(f"pre-training on {config.data.name}", (), config.seed, config, ()))
-            start = first.setdefault(earlier.run_id, earlier)
-        items.append(item_of(run, start))
+    wanted = [item_of(run) for run in runs if not only or run.arm in only]
+    items = {item.run_id for item in wanted}
     names = sorted({data for run in runs for data in run.config.data.sets})
-    return Plan(study, choice, "+".join(names), items, list(first.values()))
+    first = [item for name, item in folders.items() if name not in items]
+    return Plan(study, choice, "+".join(names), wanted, first)
 
 
 def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo]) -> None:
@@ -132,12 +155,14 @@ def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo
 
 
 def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
-    """Return the median of seconds x threads per epoch of finished runs, by data set, image size, network and batch size."""
+    """Return the median of seconds x threads per epoch of runs trained here, by what their time mostly depends on."""
     measured: dict[tuple[Any, ...], list[float]] = {}
     for path in (results / "runs").glob("*/result.json"):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
+            continue
+        if result.get("trained_by"):
             continue
         config = result["config"]
         cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
@@ -146,7 +171,7 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
 
 
 def cost_key(config: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what a run's time mostly depends on."""
+    """Return data set, image size, network and batch size."""
     data, model, train = config["data"], config["model"], config["train"]
     return data["name"], data["image_size"], model["backbone"], train["batch_size"]
 
@@ -155,10 +180,11 @@ def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
     """Return expected seconds per run id that is not done; None where no like run has been timed here."""
     known = core_seconds_per_epoch(machine.results)
     times: dict[str, float | None] = {}
-    for item in [*plan.first, *plan.items]:
+    for item in plan.everything:
         if item.folder.status != "done":
             each = known.get(cost_key(item.run.config.model_dump()))
-            times[item.run_id] = None if each is None else each * item.run.config.train.epochs / machine.threads
+            epochs = item.run.config.train.epochs if item.trained is None else 1
+            times[item.run_id] = None if each is None else each * epochs / machine.threads
     return times
 
 
@@ -190,7 +216,7 @@ def check_runs(plan: Plan, machine: Machine) -> None:
 
     choose_means(machine)
     layouts: dict[str, DataConfig] = {}
-    for config in (item.run.config.data for item in [*plan.first, *plan.items]):
+    for config in (item.run.config.data for item in plan.everything):
         layouts[config.model_dump_json(exclude=NOT_OF_SPLITS)] = config
     sets: dict[tuple[str, ...], FaceSet] = {}
     for config in layouts.values():
@@ -214,17 +240,13 @@ def run_plan(
 
     remember(plan, machine.results)
     summary = Summary()
-    waves = [(items, todo_of(items, retry_failed, summary)) for items in (plan.first, plan.items)]
     mirror: Mirror | None = None
-    if machine.track and any(todo for _, todo in waves):
+    if machine.track and any(runnable(item.folder.status, retry_failed) for item in plan.everything):
         mirror = open_mirror(machine.results, plan.study.name, plan.title)
     end: End = "KILLED"
     try:
-        for items, todo in waves:
-            work_through(plan, todo, machine, mirror, jobs, summary, done)
-            if items is plan.first and any(item.folder.status != "done" for item in items):
-                summary.counts["waiting"] = len(plan.items)
-                break
+        for items in plan.waves:
+            work_through(plan, todo_of(items, retry_failed, summary), machine, mirror, jobs, summary, done)
         end = "FINISHED" if summary.ok else "FAILED"
     finally:
         if mirror is not None:
@@ -233,12 +255,15 @@ def run_plan(
 
 
 def todo_of(items: list[Item], retry_failed: bool, summary: Summary) -> list[Item]:
-    """Return the items to train now; the others are counted, failures of old among them reported."""
+    """Return the items to do now; the others are counted, failures of old among them reported."""
     todo = []
     for item in items:
         status = item.folder.status
         if runnable(status, retry_failed):
-            todo.append(item)
+            if item.prior is None or item.prior.folder.status == "done":
+                todo.append(item)
+            else:
+                summary.counts["waiting"] += 1
             continue
         summary.counts["skipped" if status == "done" else status] += 1
         if status == "failed":
@@ -279,7 +304,8 @@ def work_through(
             machine,
             mirror,
             (("arm", item.run.arm), ("study", plan.study.name), ("seed", str(item.run.seed))),
-            None if item.start is None else item.start.file("best.pt"),
+            None if item.start is None else item.start.folder.file("best.pt"),
+            None if item.trained is None else item.trained.folder.path,
         )
         for item in todo
     ]

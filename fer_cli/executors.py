@@ -45,6 +45,8 @@ class Job:
     tags: tuple[tuple[str, str], ...] = ()
     start: Path | None = None
     """Weights the run starts from."""
+    trained: Path | None = None
+    """Folder of the run whose training is this one's too."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,15 @@ def execute(job: Job) -> Outcome:
         with logged_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start)
+                content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start, job.trained)
                 if content["data"]["fingerprint"] != job.fingerprint:
                     raise DataError(f"data set '{job.config.data.name}' was built anew while the study ran; start it again")
-                started = None if job.start is None else job.start.parent.name
-                identity = {"run_id": job.run_id, "fingerprint": job.fingerprint, "pretrained_by": started}
+                identity = {
+                    "run_id": job.run_id,
+                    "fingerprint": job.fingerprint,
+                    "pretrained_by": None if job.start is None else job.start.parent.name,
+                    "trained_by": None if job.trained is None else job.trained.name,
+                }
                 result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
                 draw_run(folder.path, result)
                 test = result["metrics"]["test"]

@@ -99,7 +99,7 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
 
     times = estimate(plan, machine)
     rows = []
-    for item in [*plan.first, *plan.items]:
+    for item in plan.everything:
         state = item.folder.status
         left = duration(times[item.run_id]) if item.run_id in times else ""
         differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
@@ -135,7 +135,7 @@ class Watch:
         from fer_cli.ablate import estimate, runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
-        everything = [*plan.first, *plan.items]
+        everything = plan.everything
         self.todo = [item for item in everything if runnable(item.folder.status, retry_failed)]
         self.finished = 0
         self.began = time.monotonic()
@@ -190,5 +190,5 @@ def print_summary(summary: Summary, seconds: float) -> None:
     counts = summary.counts
     line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
     elsewhere = f", {counts['running']} running elsewhere" if counts["running"] else ""
-    elsewhere += f", {counts['waiting']} waiting for the run they start from" if counts["waiting"] else ""
+    elsewhere += f", {counts['waiting']} waiting for the run they build on" if counts["waiting"] else ""
     say(f"{line}{elsewhere}; {duration(seconds)}")

@@ -127,6 +127,15 @@ class RunConfig(Section):
         train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
         return RunConfig(data=data, model=model, augment=augment, train=train)
 
+    def training(self) -> RunConfig | None:
+        """Return the run with the same training, tested on images as they are, where only test images are corrupted here.
+
+        None where this run's training is its own.
+        """
+        if not self.corrupt.active or self.corrupt.parts != ["test"]:
+            return None
+        return self.model_copy(update={"corrupt": CorruptConfig()})
+
     def run_id(self, fingerprint: str) -> str:
         """Return the run's name: 12 hex digits over schema, non-default settings and the data's fingerprint.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 import warnings
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import load_weights_file
 from fer_cli.places import whole_file
+from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
 
 SEARCHED_MARGINS = (0.1, 0.2, 0.3)
@@ -55,15 +57,41 @@ def train_run(
     folder: Path,
     on_epoch: OnEpoch = lambda *_: None,
     start: Path | None = None,
+    trained: Path | None = None,
 ) -> dict[str, Any]:
     """Train, select, predict; return the result's content and leave ``predictions.parquet`` and weights in ``folder``.
 
-    ``start``: the pre-trained weights, where the config asks for them. An interrupted training found in ``folder`` is
-    continued after its last whole epoch.
+    ``start``: the pre-trained weights, where the config asks for them. ``trained``: folder of a finished run with the same
+    training, which is not repeated. An interrupted training found in ``folder`` is continued after its last whole epoch.
     """
     began = time.monotonic()
     means = prepare_torch(machine)
     data, fingerprint = load_data(config, machine)
+    if trained is None:
+        module, learned = learn(config, data, means, folder, on_epoch, start)
+    else:
+        module, learned = take_over(config, data, means, folder, trained)
+    predictions = predict(module, data, means)
+    with whole_file(folder / "predictions.parquet") as draft:
+        predictions.to_parquet(draft, index=False)
+    parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
+    return {
+        "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
+        "data": describe(data, fingerprint),
+        **learned,
+        "parameters": parameters(module.model),
+        "multiply_adds": multiply_adds(
+            module.model, (config.model.channels, config.data.image_size, config.data.image_size)
+        ),
+        "machine": means.record(),
+        "seconds": {"total": time.monotonic() - began, "training": learned["seconds"]["training"]},
+    }
+
+
+def learn(
+    config: RunConfig, data: RunData, means: Means, folder: Path, on_epoch: OnEpoch, start: Path | None
+) -> tuple[FerModule, dict[str, Any]]:
+    """Train and select; return the module with the selected weights, and what a result says of its training."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
     candidates = [fit(config, data, means, folder, on_epoch, start, margin) for margin in margins]
     lower = config.train.select_on == "val/loss"
@@ -71,25 +99,20 @@ def train_run(
     record, module = fitted.record, fitted.module
     labels = current_labels(module, data)
     load_weights(record.best_path, module)
-    predictions = predict(module, data, means)
-    with whole_file(folder / "predictions.parquet") as draft:
-        predictions.to_parquet(draft, index=False)
     if labels is not None:
         with whole_file(folder / "labels.parquet") as draft:
             labels.to_parquet(draft, index=False)
     notes = inert_warnings(record.rows, config.learning, config.train.epochs)
     for note in notes:
         log.warning(note)
-    parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
-    return {
-        "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
+    return module, {
         "selection": {
             "rule": config.train.select_on,
             "epoch": record.best_epoch,
             "value": record.best_value,
             "relabel_margin": module.config.learning.relabel_margin,
+            "weights": record.best_path.name,
         },
-        "data": describe(data, fingerprint),
         "relabelled": {
             name: int(sum(row[f"relabel/{name}"] for row in record.rows)) for name in ("count", "fixed", "broken")
         }
@@ -100,13 +123,28 @@ def train_run(
         },
         "warnings": notes,
         "weights": module.weights_note,
-        "parameters": parameters(module.model),
-        "multiply_adds": multiply_adds(
-            module.model, (config.model.channels, config.data.image_size, config.data.image_size)
-        ),
-        "machine": means.record(),
-        "seconds": {"total": time.monotonic() - began, "training": sum(row["seconds"] for row in record.rows)},
+        "seconds": {"training": sum(row["seconds"] for row in record.rows)},
     }
+
+
+TAKEN = ("selection", "relabelled", "health", "warnings", "weights", "seconds")
+"""What a run that shares another's training repeats of its result."""
+
+
+def take_over(
+    config: RunConfig, data: RunData, means: Means, folder: Path, trained: Path
+) -> tuple[FerModule, dict[str, Any]]:
+    """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
+    result = RunFolder(trained.parent.parent, trained.name).result()
+    for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
+        for file in trained.glob(pattern):
+            with whole_file(folder / file.name) as draft:
+                shutil.copyfile(file, draft)
+    module = new_module(config, data)
+    if means.channels_last:
+        module.to(memory_format=torch.channels_last)
+    load_weights(folder / result["selection"].get("weights", "best.pt"), module)
+    return module, {name: result[name] for name in TAKEN}
 
 
 def score_rows(rows: pd.DataFrame, classes: list[str]) -> dict[str, Any]:

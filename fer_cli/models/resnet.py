@@ -2,8 +2,9 @@
 
 ``resnet18`` and ``resnet50`` are torchvision's networks, whose bottlenecks have the stride in the 3x3. The small ones keep
 their blocks at a quarter of the width and replace the 7x7 stride-2 stem and the max-pooling by one 3x3 convolution, for
-faces of 48 to 112 pixels; that of the deep one, whose blocks cost more, has stride 2. All take a block of ``ATTENTION``, which stands after the last batch norm of each residual branch
-(Aly 2023, Fig 5; Sun 2024, Fig 7-8), and a way of halving the maps of ``DOWNSAMPLE`` (Aly 2023, Fig 4).
+faces of 48 to 112 pixels; that of the deep one, whose blocks cost more, has stride 2. All take a block of ``ATTENTION``,
+which stands after the last batch norm of each residual branch (Aly 2023, Fig 5; Sun 2024, Fig 7-8), and a way of halving
+the maps of ``DOWNSAMPLE`` (Aly 2023, Fig 4).
 
 With one seed, networks that differ in these two only begin with the same weights in all they share: attention blocks draw
 theirs last, and down-sampling has none.
@@ -178,7 +179,7 @@ def resnet50(classes: int, channels: int = 3, attention: str = "none", downsampl
 def resnet50_small(
     classes: int, channels: int = 1, attention: str = "none", downsample: str = "none", **options: Any
 ) -> ResNet:
-    """Return ResNet-50 at a quarter of the width with a 3x3 stem of stride 2: 1,482,359 parameters for 1 channel and 7 classes."""
+    """Return ResNet-50 at a quarter of the width, 3x3 stem of stride 2: 1,482,359 parameters for 1 channel and 7 classes."""
     widths, depths = (16, 32, 64, 128), (3, 4, 6, 3)
     return ResNet(
         classes,

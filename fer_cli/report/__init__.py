@@ -136,12 +136,19 @@ def started_from(plan: Plan) -> str:
     files = {item.run.config.model.weights: item.run.config.model.weights_sha256 for item in plan.items}
     if named := [f"{Path(path).name} (SHA-256 {str(sha)[:12]})" for path, sha in files.items() if path is not None]:
         return " and ".join([*named, *(["random initialisation"] if None in files else [])])
-    if not plan.first:
+    begun = {item.start.run_id: item.start for item in plan.items if item.start is not None}
+    if not begun:
         return "random initialisation"
-    earlier = plan.first[0]
-    config = earlier.run.config
-    origin = f"{config.data.name} (fingerprint {earlier.fingerprint}, run {earlier.run_id})"
-    return f"backbone pre-trained on {origin} for {config.train.epochs} epochs, the same for every arm; classifier at random"
+    arms = [arm for arm in plan.study.arms if any(item.run.arm == arm and item.start is not None for item in plan.items)]
+    shared = "the same for every arm" if len(arms) == len(plan.study.arms) else f"for {', '.join(arms)}"
+    texts = []
+    for earlier in begun.values():
+        config = earlier.run.config
+        origin = f"{config.data.name} (fingerprint {earlier.fingerprint}, run {earlier.run_id})"
+        texts.append(f"backbone pre-trained on {origin} for {config.train.epochs} epochs, {shared}; classifier at random")
+    if any(item.start is None for item in plan.items):
+        texts.append("random initialisation for the others")
+    return "; ".join(texts)
 
 
 def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:

@@ -1,0 +1,94 @@
+"""Runs that differ only in what is done to test images share one training."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fer_cli.ablate import estimate, make_plan, run_plan
+from fer_cli.config import CorruptConfig, Machine, RunConfig
+from fer_cli.learning.train import train_run
+from fer_cli.study import Choice
+from tests.conftest import STUDY
+
+NOISY = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.noise: [0.0, 0.1, 0.3]}").replace(
+    "columns: data.label_noise", "columns: corrupt.noise"
+)
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(NOISY)
+    return path
+
+
+@pytest.fixture
+def here(data_root: Path, tmp_path: Path) -> Machine:
+    results = tmp_path / "results"
+    return Machine(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
+
+
+def test_one_training_serves_every_level(noisy: Path, here: Machine, tmp_path: Path) -> None:
+    plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
+    assert (len(plan.items), len(plan.first), [len(wave) for wave in plan.waves]) == (3, 0, [1, 2])
+    assert run_plan(plan, here).counts == {"done": 3}
+    clean, *others = plan.items
+    for item in others:
+        result = item.folder.result()
+        assert result["trained_by"] == clean.run_id
+        assert result["selection"] == clean.folder.result()["selection"]
+        assert item.folder.file("history.csv").read_bytes() == clean.folder.file("history.csv").read_bytes()
+        alone = tmp_path / item.run_id
+        alone.mkdir()
+        own = train_run(item.run.config, here, alone)
+        assert own["metrics"] == result["metrics"]
+        predictions = [pd.read_parquet(folder / "predictions.parquet") for folder in (alone, item.folder.path)]
+        pd.testing.assert_frame_equal(*predictions)
+    scores = [pd.read_parquet(item.folder.file("predictions.parquet")) for item in plan.items]
+    valid = [frame[frame["part"] == "val"].reset_index(drop=True) for frame in scores]
+    pd.testing.assert_frame_equal(valid[0], valid[2])
+    assert not scores[0].equals(scores[2])
+
+
+def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Machine) -> None:
+    noisy.write_text(NOISY.replace("[0.0, 0.1, 0.3]", "[0.1, 0.3]"))
+    plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
+    assert (len(plan.items), len(plan.first)) == (2, 1)
+    assert run_plan(plan, here).counts == {"done": 3}
+    assert {item.folder.result()["trained_by"] for item in plan.items} == {plan.first[0].run_id}
+    bare = make_plan(str(noisy), Choice(seeds=(1,)), here, only=("CNN",))
+    trained, tested = estimate(bare, here)[bare.first[0].run_id], estimate(bare, here)[bare.items[0].run_id]
+    assert trained is not None
+    assert tested is not None
+    assert tested < trained
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "shared"),
+    [
+        (CorruptConfig(), False),
+        (CorruptConfig(noise=0.1), True),
+        (CorruptConfig(noise=0.1, parts=["train", "test"]), False),
+        (CorruptConfig(blur=1.0, parts=["train"]), False),
+    ],
+)
+def test_only_what_leaves_training_images_alone_is_shared(corrupt: CorruptConfig, shared: bool) -> None:
+    config = RunConfig(corrupt=corrupt, seed=3)
+    training = config.training()
+    assert training == (RunConfig(seed=3) if shared else None)
+    if training is not None:
+        assert training.training() is None
+
+
+def test_every_level_waits_for_a_training_that_failed(noisy: Path, here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fer_cli.learning.train as training
+
+    def fail(*_: object) -> None:
+        raise FloatingPointError("no luck")
+
+    monkeypatch.setattr(training, "fit", fail)
+    plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
+    summary = run_plan(plan, here)
+    assert (summary.counts["failed"], summary.counts["waiting"]) == (1, 2)
+    assert [item.folder.status for item in plan.items] == ["failed", "new", "new"]
