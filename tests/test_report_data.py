@@ -79,6 +79,20 @@ def test_scores_are_over_all_images_and_those_with_a_face_stand_apart(fer: Fer, 
     assert f"over the {seen.mean():.1%} of test images in which a face was detected" in text
 
 
+def test_a_planted_leak_is_told_and_never_best(fer: Fer, tmp_path: Path, root: Path) -> None:
+    arms = "arms: {CNN: {}, by heart: {data.leak: test}, choice by heart: {data.leak: val}}"
+    text = table(fer, tmp_path, root, STUDY.replace("arms: {CNN: {}}", arms))
+    told = [line for line in text.splitlines() if "split `subject`" in line]
+    assert len(told) == 3
+    assert "LEAKS" not in told[0]
+    assert "LEAKS: 3 stratified folds" in told[1]
+    assert "show memory and no recognition of anything new (100% of test subjects" in told[1]
+    assert "LEAKS: 3 stratified folds" in told[2]
+    assert "what chooses the checkpoint has been learned by heart" in told[2]
+    assert "by heart (leaky split)" in text
+    assert not any("**" in line for line in text.splitlines() if "by heart" in line and line.startswith("|"))
+
+
 def test_without_face_detection_there_is_one_score(fer: Fer, tmp_path: Path, root: Path) -> None:
     assert "face detected" not in table(fer, tmp_path, root)
 

@@ -193,6 +193,22 @@ def test_validation_is_carved_from_official_training_people_or_clips() -> None:
     assert is_partition(bare, make_split(bare, config))
 
 
+def test_a_planted_leak_trains_on_a_part_more_and_changes_no_other() -> None:
+    table = manifest()
+    honest = make_split(table, DataConfig(max_images=20))
+    for part in ("val", "test"):
+        leaky = make_split(table, DataConfig(max_images=20, leak=part))  # type: ignore[arg-type]
+        assert set(leaky.train) == set(honest.train) | set(getattr(honest, part))
+        assert (leaky.val == honest.val).all()
+        assert (leaky.test == honest.test).all()
+        assert leaky.hash != honest.hash
+        assert leaky.shared_subjects == (leaky.test_subjects if part == "test" else 0)
+        assert DataConfig(leak=part).ignores_people  # type: ignore[arg-type]
+    assert not DataConfig().ignores_people
+    with pytest.raises(ValidationError, match="the test images are another set's, 'ck48'"):
+        DataConfig(test="ck48", leak="test")
+
+
 def test_fer2013_chooses_on_public_and_tests_on_private_or_the_other_way_in_one_paper() -> None:
     table = published(manifest(), "train", "train", "public", "private")
     parts = make_split(table, DataConfig(split="official"))

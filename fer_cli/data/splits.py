@@ -9,6 +9,8 @@ each repeat from a split seed of its own; as blind as ``random``. ``official``: 
 test and perhaps val, or FER2013's train, public and private. ``list``: the parts a CSV gives. Where the latter two name no
 validation part, one is carved from the training part, people kept together where they are known, else clips.
 
+``leak`` puts the validation or the test part into the training part too, to show what figures obtained so are worth.
+
 Where a run is tested on another set, nothing is held out of the first but a validation part; ``official`` and ``list``
 still leave their own test images out.
 """
@@ -65,6 +67,7 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     if config.max_subjects is not None:
         _known(manifest, "subject", config, "data.max_subjects cannot count people")
     train = thinned(train, labels, manifest["subject"].to_numpy(), config)
+    train = np.concatenate([train, *([] if config.leak == "none" else [{"val": val, "test": test}[config.leak]])])
     train, val, test = np.sort(train), np.sort(val), np.sort(test)
     needed = {"train": train, "val": val} | ({"test": test} if config.test is None else {})
     if empty := [name for name, part in needed.items() if not len(part)]:

@@ -28,6 +28,14 @@ VALIDATION = {
 """How the validation part of a run is chosen that is tested on another set."""
 
 
+PLANTED = {
+    "none": "",
+    "val": "; the validation images are trained on too, so that what chooses the checkpoint has been learned by heart",
+    "test": "; the test images are trained on too, so that the figures show memory and no recognition of anything new",
+}
+"""What a leak that was asked for does."""
+
+
 def split_lines(plan: Plan, cells: Cells) -> list[str]:
     """Return a line per split of the plan: what it keeps apart, and what of the test part was also trained on.
 
@@ -38,14 +46,14 @@ def split_lines(plan: Plan, cells: Cells) -> list[str]:
     for config in ways.values():
         if config.test is None:
             word, share = leak(cells, config)
-            lines.append(f"split `{config.split}`{word}: {described(config)}{share}")
+            lines.append(f"split `{config.split}`{word}: {described(config)}{PLANTED[config.leak]}{share}")
     return lines
 
 
 def way(data: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells one way of splitting from another, of a DataConfig's content; older results lack later settings."""
     defaults = DataConfig().model_dump()
-    names = ("name", "test", "split", "folds", "test_fraction", "test_part", "split_file", "split_sha256")
+    names = ("name", "test", "split", "folds", "test_fraction", "test_part", "split_file", "split_sha256", "leak")
     return tuple(data.get(name, defaults[name]) for name in names)
 
 
@@ -89,6 +97,8 @@ def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
         for result in cell.results.values()
         if way(result["config"]["data"]) == way(config.model_dump())
     ]
+    if config.leak == "val":
+        return " LEAKS", ""
     shares = []
     for what in ("subjects", "sequences"):
         both, tested = (sum(data.get(f"{how}_{what}", 0) for data in found) for how in ("shared", "test"))
@@ -98,7 +108,7 @@ def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
         return " LEAKS", f" ({' and '.join(shares)} were trained on)"
     unknown = bool(found) and not any(data["test_subjects"] for data in found)
     told = " (whether people recur is not known: the set does not name them)" if unknown else ""
-    if config.split == "official" and config.test_part == "public":
+    if config.leak == "test" or (config.split == "official" and config.test_part == "public"):
         return " LEAKS", told
     if config.ignores_people and (unknown or not found):
         return " MAY LEAK", told
