@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,6 +106,24 @@ arms:
 grid: {data.label_noise: [0.0, 0.3]}
 report: {columns: data.label_noise, against: CNN}
 """
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Path, Path]:
+    """A tiny study trained without interruption in a process of its own: its YAML and its results."""
+    from tests.studies import FER, where
+
+    folder = tmp_path_factory.mktemp("finished")
+    study = folder / "tiny.yaml"
+    study.write_text(STUDY)
+    results = folder / "results"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [FER, "ablate", "--study", str(study), *where(data_root, results)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "12 done, 0 failed, 0 skipped" in done.stderr
+    assert done.stdout == ""
+    return study, results
 
 
 @pytest.fixture

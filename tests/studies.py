@@ -1,0 +1,29 @@
+"""What tests of whole studies share: the command, its options, and what a study left behind."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fer_cli.tracking import new_client, store_uri
+
+FER = str(Path(sys.executable).with_name("fer"))
+
+
+def where(data_root: Path, results: Path) -> list[str]:
+    return ["--data-root", str(data_root), "--results", str(results), "--precision", "fp32"]
+
+
+def outcome(results: Path) -> dict[str, Any]:
+    """Return what a study left behind, times and provenance apart."""
+    found = {}
+    for path in sorted((results / "runs").glob("*/result.json")):
+        result = json.loads(path.read_text())
+        found[path.parent.name] = {k: v for k, v in result.items() if k not in {"seconds", "provenance"}}
+    return found
+
+
+def mlflow_runs(results: Path) -> list[Any]:
+    client = new_client(store_uri(results))
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    return [run for run in client.search_runs(ids, max_results=1000) if run.data.tags.get("fer.kind") == "run"]
