@@ -85,6 +85,17 @@ def test_report_prints_and_writes_the_table(fer: Fer, finished: tuple[Path, Path
     assert called.out.strip() == (results / "tables" / "tiny-ck48-small.md").read_text().strip()
     assert re.search(r"\| CNN \| \*{0,2}\d+\.\d\d ± \d+\.\d\d \(3\)", called.out)
     assert "replaced" in called.out
+    assert not (results / "figures").exists()
+    drawn = fer("report", "--study", study, "--results", results, "--data-root", data_root, "--figures")
+    assert drawn.out == called.out
+    assert sorted(path.name for path in (results / "figures" / "tiny-ck48-small").iterdir()) == [
+        "confusion.png",
+        "curves-2.png",
+        "curves.csv",
+        "curves.png",
+    ]
+    assert "next: fer report" in called.err
+    assert "curves.png" in drawn.err
 
 
 def test_mirror_holds_parent_children_params_epochs_and_artifacts(finished: tuple[Path, Path]) -> None:

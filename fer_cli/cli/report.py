@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,6 +27,9 @@ def report(
     data: DataName = None,
     profile: Profile = None,
     seeds: Seeds = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Draw curves, confusion matrices and scores by level as PNG, too.")
+    ] = False,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -33,7 +37,7 @@ def report(
     from fer_cli.report import make_report
 
     root = data_root_or_default(data_root)
-    written = make_report(study, results, root, data, profile, parse_seeds(seeds))
+    written = make_report(study, results, root, data, profile, parse_seeds(seeds), figures)
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown
@@ -41,9 +45,11 @@ def report(
         Console().print(Markdown(written.markdown))
     else:
         typer.echo(written.markdown)
-    say("written: " + ", ".join(str(path) for path in written.files))
+    say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.missing:
         again = f"fer ablate --study {study}{places(results, data_root)}"
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
+    elif not figures:
+        say(f"next: fer report --study {study} --figures{places(results, data_root)}")
     else:
         say(f"next: mlflow ui --backend-store-uri sqlite:///{results}/mlflow.db")

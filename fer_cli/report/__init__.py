@@ -24,6 +24,7 @@ class Written:
 
     markdown: str
     files: list[Path]
+    figures: list[Path]
     planned: int
     missing: int
 
@@ -35,8 +36,9 @@ def make_report(
     data: str | None = None,
     profile: str | None = None,
     seeds: tuple[int, ...] | None = None,
+    figures: bool = False,
 ) -> Written:
-    """Write the tables of a study under ``results/tables`` and return them.
+    """Write the tables of a study under ``results/tables``, and its ``figures`` under ``results/figures``; return them.
 
     What is not given is as in the last ``fer ablate`` of that study. Raises ResultsError when no run of it is done.
     """
@@ -57,12 +59,17 @@ def make_report(
     head, foot = header(plan, cells, data_root), footer(plan, cells)
     text = markdown(plan.title, head, tables, foot)
     stem = results / "tables" / f"{plan.study.name}-{plan.data}-{choice.profile}"
+    drawn: list[Path] = []
+    if figures:
+        from fer_cli.report.figures import draw_study
+
+        drawn = draw_study(plan, cells, results / "figures" / stem.name)
     contents = {".md": text, ".csv": tidy_csv(plan, cells), ".tex": latex(head, tables, foot)}
     files = []
     for suffix, content in contents.items():
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
-    return Written(text, files, len(plan.items), len(plan.items) - finished)
+    return Written(text, files, drawn, len(plan.items), len(plan.items) - finished)
 
 
 def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) -> list[str]:

@@ -1,0 +1,164 @@
+"""Confusion matrices of a study, one panel per arm, summed over seeds; rows (truth) are scaled to 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer_cli.ablate import Plan
+from fer_cli.report.canvas import (
+    LINE,
+    Cells,
+    Words,
+    arm_label,
+    chunks,
+    common,
+    footer,
+    numbered,
+    page,
+    point_words,
+    save,
+    seeds_words,
+    text_width,
+    wrapped,
+)
+from fer_cli.report.collect import Cell, Point
+from fer_cli.report.tables import layout, percent
+
+MOST_PANELS = 6
+"""Matrices in one file."""
+MOST_LEVELS = 3
+"""Values of the column factor up to which every one gets its matrices; of more only the first does."""
+BARS = (0.8, 0.9)
+"""Recalls that papers count classes by."""
+TITLE = 8.5
+"""Font size above a panel."""
+
+
+def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
+    """Write the matrices of all arms with a result and return the files, none where no result has a matrix."""
+    pages: list[list[Cell]] = []
+    for level in shown(plan, cells):
+        for some in chunks(level, MOST_PANELS):
+            if pages and len(pages[-1]) + len(some) <= MOST_PANELS:
+                pages[-1] += some
+            else:
+                pages.append(some)
+    return [save(matrices(plan, some), numbered(folder, "confusion", number)) for number, some in enumerate(pages, start=1)]
+
+
+def shown(plan: Plan, cells: Cells) -> list[list[Cell]]:
+    """Return the cells to draw, level by level: further factors at their first value, arms without a matrix left out."""
+    shape = layout(plan)
+    columns = shape.columns if len(shape.columns) <= MOST_LEVELS else shape.columns[:1]
+    points = [shape.point(plan, column, shape.others[0]) for column in columns]
+    levels = [[cells[arm, at] for arm in shape.arms if (arm, at) in cells] for at in points]
+    return [[cell for cell in level if with_matrix(cell)] for level in levels]
+
+
+def with_matrix(cell: Cell) -> list[dict[str, Any]]:
+    """Return the results of a cell that hold a confusion matrix, in the order of seeds."""
+    results = [cell.results[seed] for seed in cell.seeds]
+    return [result for result in results if "confusion" in result["metrics"][cell.part]]
+
+
+def summed_confusion(cell: Cell) -> np.ndarray:
+    """Return the counts (K, K) of a cell, summed over its seeds; rows are the truth."""
+    counts: np.ndarray = np.sum([result["metrics"][cell.part]["confusion"] for result in with_matrix(cell)], axis=0)
+    return counts
+
+
+def row_shares(counts: np.ndarray) -> np.ndarray:
+    """Return the (K, K) shares of each row; not a number in rows of classes without images."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.full(counts.shape, np.nan)
+    np.divide(counts, totals, out=shares, where=totals > 0)
+    return shares
+
+
+def reached(counts: np.ndarray, bar: float) -> int:
+    """Return of how many classes at least the share ``bar`` of images is recognised."""
+    totals = counts.sum(axis=1)
+    hits = np.diag(counts)
+    return int(((totals > 0) & (hits >= bar * totals - 1e-9)).sum())
+
+
+def share_text(share: float) -> str:
+    """Return a share as whole percent; what is not all or nothing never reads as all or nothing."""
+    if math.isnan(share):
+        return "–"
+    if share == 0:
+        return ""
+    return "<1" if share < 0.005 else ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
+
+
+def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
+    """Return arm, grid point where panels differ in it, seeds, accuracy, and how many classes reach the bars."""
+    counts = summed_confusion(cell)
+    values = [result["metrics"][cell.part]["accuracy"] for result in with_matrix(cell)]
+    spread = f" ± {percent(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
+    classes = int((counts.sum(axis=1) > 0).sum())
+    tally = ", ".join(f"≥ {100 * bar:.0f} % in {reached(counts, bar)}" for bar in BARS)
+    own = point_words(tuple(pair for pair in cell.at if pair not in shared))
+    name = wrapped(arm_label(plan, cell.arm) + (f", {own}" if own else ""), width, TITLE)
+    told = [f"{seeds_words(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
+    return "\n".join([*name, *told, f"recall {tally} of {classes} classes"])
+
+
+def matrices(plan: Plan, cells: Sequence[Cell]) -> Figure:
+    """Return one panel per cell; inner panels go without class names where all have the same classes."""
+    named = [with_matrix(cell)[0]["data"]["classes"] for cell in cells]
+    alike = all(classes == named[0] for classes in named)
+    columns = 2 if len(cells) == 4 else min(3, len(cells))
+    rows = math.ceil(len(cells) / columns)
+    side = max(3.4 if len(cells) == 1 else 2.75, 0.36 * max(map(len, named)))
+    shared = common([cell.at for cell in cells])
+    titles = [panel_title(plan, cell, shared, side) for cell in cells]
+    # a row is labelled below if one of its panels ends its column
+    below = [not alike or (row + 2) * columns > len(cells) for row in range(rows)]
+    names = max(text_width(label, 8) for classes in named for label in classes)
+    height = rows * (side + 0.22 + max(title.count("\n") + 1 for title in titles) * TITLE * LINE / 72)
+    height += sum(below) * (0.75 * names + 0.4)
+    at = point_words(shared)
+    title = f"{plan.study.name}: confusion matrices{f', {at}' if at else ''}"
+    foot = footer(plan, cells, "test images; counts summed over seeds; ±: sample standard deviation over seeds")
+    words = Words(title, ["% of each true class"], [], foot)
+    left = columns if not alike else 1
+    figure = page(columns * (side + 0.32) + left * (names + 0.35), height, words)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(panels.flat):
+        if place >= len(cells):
+            axes.set_axis_off()
+            continue
+        beside = not alike or place % columns == 0
+        draw_matrix(axes, summed_confusion(cells[place]), named[place], beside, below[place // columns])
+        axes.set_title(titles[place], fontsize=TITLE)
+    return figure
+
+
+def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool, bottom: bool) -> None:
+    """Draw one matrix (K, K) of counts as shares; class names where ``left`` and ``bottom`` say so."""
+    shares = row_shares(counts)
+    # "auto": the page is sized for square cells; forcing them would let titles and labels of two rows overlap
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(len(classes)), classes if bottom else [""] * len(classes))
+    axes.set_yticks(range(len(classes)), classes if left else [""] * len(classes))
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")
+    for way in (axes.set_xticks, axes.set_yticks):
+        way(np.arange(len(classes) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="0.85", linewidth=0.5)
+    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("predicted" if bottom else "")
+    axes.set_ylabel("true" if left else "")
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.55 else "black"
+        axes.text(column, row, share_text(share), ha="center", va="center", fontsize=8, color=colour)

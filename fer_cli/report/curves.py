@@ -1,0 +1,287 @@
+"""Accuracy and loss by epoch, mean over seeds, from the runs' histories; and how steady validation is late in training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from fer_cli.ablate import Item, Plan
+from fer_cli.places import write_text
+from fer_cli.report.canvas import (
+    SD_BAND,
+    Cells,
+    Words,
+    arm_label,
+    arm_looks,
+    chunks,
+    common,
+    factor_name,
+    footer,
+    numbered,
+    page,
+    point_words,
+    save,
+    seeds_words,
+    wrapped,
+)
+from fer_cli.report.collect import Point
+
+MOST_TOGETHER = 4
+"""Arms that share one pair of panels; more get a pair each."""
+MOST_ARMS = 8
+"""Arms in one file."""
+MOST_TRAININGS = 6
+"""Grid points drawn; of a larger grid only the first is."""
+QUANTITIES = {"accuracy": 100.0, "loss": 1.0}
+"""What is drawn, and what its values are multiplied by: accuracy is shown in %."""
+GREY = "0.5"
+RULES = {
+    "val/macro_f1": "highest validation macro-F1",
+    "val/accuracy": "highest validation accuracy",
+    "val/loss": "lowest validation loss",
+}
+MEANING = (
+    "training: the arm's own loss, on augmented images and their labels as trained on, noise included; "
+    "validation: cross-entropy, on images as they are and the set's own labels, by the network that is kept"
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The trainings of one arm: a history per seed that has one, and the epochs that validation chose."""
+
+    arm: str
+    planned: int
+    histories: list[pd.DataFrame]
+    chosen: list[int]
+    rules: list[str]
+
+    @property
+    def n(self) -> int:
+        """Return how many seeds it rests on."""
+        return len(self.histories)
+
+    @property
+    def epochs(self) -> int:
+        """Return the epochs that every seed has."""
+        return min(len(history) for history in self.histories)
+
+    def values(self, column: str) -> list[np.ndarray]:
+        """Return a column of each seed's history, (epochs,) each."""
+        return [history[column].to_numpy(float) for history in self.histories]
+
+
+def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
+    """Write the curves and ``curves.csv``; return the files, none where no run has a history."""
+    groups = trainings(plan)
+    drawn = [(points, curves_at(plan, cells, points)) for points in groups]
+    drawn = [(points, curves) for points, curves in drawn if curves]
+    if not drawn:
+        return []
+    files: list[Path] = []
+    for points, curves in drawn if len(groups) <= MOST_TRAININGS else drawn[:1]:
+        used = [cell for (_, at), cell in cells.items() if at in points]
+        foot = footer(plan, used, SD_BAND, MEANING, *cut_words(curves))
+        arms = [curves] if len(curves) <= MOST_TOGETHER else chunks(curves, MOST_ARMS)
+        for some in arms:
+            figure = (together if len(curves) <= MOST_TOGETHER else side_by_side)(plan, points, some, foot)
+            files.append(save(figure, numbered(folder, "curves", len(files) + 1)))
+    table = folder / "curves.csv"
+    write_text(table, stability_csv(plan, drawn))
+    return [*files, table]
+
+
+def trainings(plan: Plan) -> list[list[Point]]:
+    """Return the grid points, those together at which every run has the same training (only test images differ)."""
+    signs: dict[Point, set[tuple[str, int, str]]] = {}
+    for item in plan.items:
+        run = item.run
+        signs.setdefault(run.at, set()).add((run.arm, run.seed, (item.trained or item).run_id))
+    groups: dict[frozenset[tuple[str, int, str]], list[Point]] = {}
+    for at, sign in signs.items():
+        groups.setdefault(frozenset(sign), []).append(at)
+    return list(groups.values())
+
+
+def history_file(item: Item, result: dict[str, Any]) -> Path:
+    """Return the history of the training that was chosen: where relabelling margins were searched, the chosen margin's."""
+    searched = item.run.config.learning.cs_threshold == "val_search"
+    return item.folder.file(f"history-margin-{result['selection']['relabel_margin']}.csv" if searched else "history.csv")
+
+
+def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
+    """Return a curve per arm with at least one history, of grid points that share their trainings."""
+    found: dict[str, dict[int, tuple[pd.DataFrame, dict[str, Any]]]] = {arm: {} for arm in plan.study.arms}
+    planned: dict[str, set[int]] = {arm: set() for arm in plan.study.arms}
+    for item in plan.items:
+        run = item.run
+        if run.at not in points:
+            continue
+        planned[run.arm].add(run.seed)
+        result = cells[run.arm, run.at].results.get(run.seed)
+        if result is not None and run.seed not in found[run.arm] and history_file(item, result).is_file():
+            found[run.arm][run.seed] = pd.read_csv(history_file(item, result)), result["selection"]
+    return [
+        Curve(
+            arm,
+            len(planned[arm]),
+            [seeds[seed][0] for seed in sorted(seeds)],
+            [seeds[seed][1]["epoch"] for seed in sorted(seeds)],
+            [seeds[seed][1]["rule"] for seed in sorted(seeds)],
+        )
+        for arm, seeds in found.items()
+        if seeds
+    ]
+
+
+def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return mean and sample deviation over seeds, (epochs,) each, of series cut to the shortest; None for one series."""
+    shortest = min(len(values) for values in series)
+    stack = np.stack([values[:shortest] for values in series])
+    return stack.mean(axis=0), stack.std(axis=0, ddof=1) if len(stack) > 1 else None
+
+
+def stability(series: Sequence[np.ndarray]) -> float | None:
+    """Return the sample deviation over the epochs after the first half, mean over seeds; None below two such epochs."""
+    late = [values[len(values) // 2 :] for values in series]
+    if min(len(values) for values in late) < 2:
+        return None
+    return float(np.mean([values.std(ddof=1) for values in late]))
+
+
+def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) -> str:
+    """Return a line per arm and training; a factor that the training does not depend on reads ``all``."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["arm", *plan.study.grid, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"])
+    for points, curves in drawn:
+        fixed = dict(common(points))
+        where = [fixed.get(factor, "all") for factor in plan.study.grid]
+        for curve in curves:
+            spread = stability([values[: curve.epochs] for values in curve.values("val/accuracy")])
+            told = "" if spread is None else f"{spread:.6f}"
+            writer.writerow([curve.arm, *where, curve.n, curve.planned, curve.epochs, curve.epochs // 2 + 1, told])
+    return out.getvalue()
+
+
+def cut_words(curves: Sequence[Curve]) -> list[str]:
+    """Return the arms whose seeds have histories of unequal length, and what was done about it."""
+    uneven = [curve.arm for curve in curves if len({len(history) for history in curve.histories}) > 1]
+    return [f"{', '.join(uneven)}: seeds of unequal length, cut to the shortest"] if uneven else []
+
+
+def heading(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]) -> tuple[str, list[str]]:
+    """Return title and notes of a page of curves."""
+    at = point_words(common(points))
+    title = f"{plan.study.name}: accuracy and loss by epoch{f', {at}' if at else ''}"
+    rules = sorted({rule for curve in curves for rule in curve.rules})
+    notes = [f"checkpoint chosen by {' or '.join(RULES[rule] for rule in rules)} (of equal epochs the last)"]
+    if shared := [factor for factor in plan.study.grid if factor not in dict(common(points))]:
+        notes.append(f"one training serves every level of {' and '.join(map(factor_name, shared))}: only test images differ")
+    elsewhere = trainings(plan)
+    if len(elsewhere) > MOST_TRAININGS:
+        notes.append(f"the first of {len(elsewhere)} grid points; curves.csv has all")
+    return title, notes
+
+
+def style_key(colour: str) -> list[Artist]:
+    """Return the legend entries that tell validation from training."""
+    return [
+        Line2D([], [], color=colour, lw=1.8, label="validation (solid)"),
+        Line2D([], [], color=GREY if colour == "black" else colour, lw=1.2, ls=(0, (4, 2)), label="training (dashed)"),
+        Patch(color=colour, alpha=0.18, lw=0, label="± one sd over seeds"),
+        Line2D([], [], color=colour, lw=1, ls=":", label="epoch chosen, mean over seeds"),
+    ]
+
+
+def together(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
+    """Return one panel of accuracy and one of loss with all arms in both."""
+    looks = arm_looks(plan)
+    arms = [
+        Line2D([], [], color=looks[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seeds_words(c.n, c.planned)}")
+        for c in curves
+    ]
+    title, notes = heading(plan, points, curves)
+    figure = page(10, 3.9, Words(title, notes, [arms, style_key("0.35")], foot))
+    panels = figure.subplots(1, 2)
+    for axes, quantity in zip(panels, QUANTITIES, strict=True):
+        for curve in curves:
+            draw_curve(axes, curve, quantity, looks[curve.arm][0], looks[curve.arm][0])
+        finish(axes, quantity, [curve.epochs for curve in curves])
+        axes.set_xlabel("epoch")
+    return figure
+
+
+def side_by_side(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
+    """Return a pair of panels per arm, accuracy above loss, all on the same scale."""
+    looks = arm_looks(plan)
+    columns = min(4, math.ceil(len(curves) / 2)) if len(curves) > MOST_TOGETHER else len(curves)
+    rows = math.ceil(len(curves) / columns)
+    title, notes = heading(plan, points, curves)
+    lengths = {curve.epochs for curve in curves}
+    if len(lengths) > 1:
+        notes.append("the arms train for different numbers of epochs: horizontal axes differ")
+    figure = page(2.6 * columns + 0.6, 3.9 * rows, Words(title, notes, [style_key("black")], foot))
+    panels = figure.subplots(2 * rows, columns, squeeze=False)
+    for quantity_row, quantity in enumerate(QUANTITIES):
+        shown: list[Axes] = []
+        for place, curve in enumerate(curves):
+            axes = panels[2 * (place // columns) + quantity_row, place % columns]
+            draw_curve(axes, curve, quantity, looks[curve.arm][0], GREY)
+            finish(axes, quantity, [curve.epochs])
+            if place % columns:
+                axes.set_ylabel("")
+                axes.tick_params(labelleft=False)
+            if quantity_row:
+                axes.set_xlabel("epoch")
+            else:
+                axes.set_title(
+                    "\n".join([*wrapped(arm_label(plan, curve.arm), 2.3, 9), seeds_words(curve.n, curve.planned)])
+                )
+            shown.append(axes)
+        low = min(axes.get_ylim()[0] for axes in shown)
+        high = max(axes.get_ylim()[1] for axes in shown)
+        for axes in shown:
+            axes.set_ylim(low, high)
+    for place in range(len(curves), rows * columns):
+        for row in range(2):
+            panels[2 * (place // columns) + row, place % columns].set_axis_off()
+    return figure
+
+
+def draw_curve(axes: Axes, curve: Curve, quantity: str, colour: str, pale: str) -> None:
+    """Draw one arm's training and validation into a panel, its mean chosen epoch as a dotted line."""
+    epochs, scale = np.arange(1, curve.epochs + 1), QUANTITIES[quantity]
+    for part, paint, line, width, strength, shade in (
+        ("train", pale, (0, (4, 2)), 1.2, 0.7, 0.08),
+        ("val", colour, "-", 1.8, 1.0, 0.18),
+    ):
+        mean, sd = band(curve.values(f"{part}/{quantity}"))
+        if sd is not None:
+            axes.fill_between(epochs, scale * (mean - sd), scale * (mean + sd), color=paint, alpha=shade, lw=0)
+        axes.plot(epochs, scale * mean, color=paint, lw=width, ls=line, alpha=strength)
+    axes.axvline(float(np.mean(curve.chosen)), color=colour, lw=1, ls=":", alpha=0.8)
+
+
+def finish(axes: Axes, quantity: str, epochs: Sequence[int]) -> None:
+    """Set a panel's limits, ticks and label; a band reaches beyond what can be (0, 100 %), the panel does not."""
+    axes.set_xlim(1, max(2, *epochs))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
+    if quantity == "accuracy":
+        axes.set_ylim(top=min(axes.get_ylim()[1], 101))
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))

@@ -1,0 +1,29 @@
+"""The figures of a study, drawn from its run folders: curves by epoch, confusion matrices, scores by level."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from matplotlib import rc_context
+
+from fer_cli.ablate import Plan
+from fer_cli.report.canvas import STYLE, Cells
+from fer_cli.report.confusion import draw_confusions
+from fer_cli.report.curves import draw_curves
+from fer_cli.report.levels import draw_levels
+
+OURS = re.compile(r"(curves|confusion)(-\d+)?\.png|levels\.png|curves\.csv")
+
+
+def draw_study(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
+    """Write a study's figures into its own ``folder`` and return the files in order; what has no data is left out.
+
+    Figures of an earlier call that are not drawn again are removed: they would show another state of the study.
+    """
+    with rc_context(STYLE):
+        files = [*draw_curves(plan, cells, folder), *draw_confusions(plan, cells, folder), *draw_levels(plan, cells, folder)]
+    for path in folder.iterdir() if folder.is_dir() else []:
+        if OURS.fullmatch(path.name) and path not in files:
+            path.unlink()
+    return files

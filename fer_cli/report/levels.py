@@ -1,0 +1,152 @@
+"""A metric against the level of a grid factor (label noise, occlusion, training images), one line per arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from fer_cli.ablate import Plan
+from fer_cli.report.canvas import (
+    FACTORS,
+    SD_BAND,
+    Cells,
+    Words,
+    arm_label,
+    arm_looks,
+    factor_name,
+    footer,
+    page,
+    point_words,
+    save,
+    seeds_words,
+)
+from fer_cli.report.collect import Point
+from fer_cli.report.tables import NAMES, layout
+from fer_cli.stats import sample_sd
+
+FEWEST_LEVELS = 3
+MOST_PANELS = 6
+"""Values of further factors up to which each gets a panel; of more only the first does."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One arm at one value of the factor: mean and sample deviation (share of 1) over n of the planned seeds."""
+
+    value: float
+    mean: float
+    sd: float | None
+    n: int
+    planned: int
+
+
+def numeric_levels(plan: Plan) -> list[float]:
+    """Return the numeric values of the column factor in ascending order."""
+    values = plan.study.grid.get(plan.study.report.columns or "", [])
+    return sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def level_points(plan: Plan, cells: Cells, arm: str, other: Point, metric: str) -> list[Level]:
+    """Return an arm's levels with at least one result, in ascending order; ``other``: the remaining grid values."""
+    shape, factor = layout(plan), str(plan.study.report.columns)
+    found = []
+    for value in numeric_levels(plan):
+        cell = cells.get((arm, shape.point(plan, (factor, value), other)))
+        if cell is not None and cell.results:
+            values = cell.values(metric)
+            mean = sum(values) / len(values)
+            found.append(Level(value, mean, sample_sd(values), len(values), len(cell.planned)))
+    return found
+
+
+def draw_levels(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
+    """Write ``levels.png`` where the columns are at least three numbers, and return it."""
+    if len(numeric_levels(plan)) < FEWEST_LEVELS:
+        return []
+    metric = plan.study.report.metrics[0]
+    others = layout(plan).others
+    panels = {
+        other: {arm: level_points(plan, cells, arm, other, metric) for arm in plan.study.arms}
+        for other in (others if len(others) <= MOST_PANELS else others[:1])
+    }
+    if not any(levels for arms in panels.values() for levels in arms.values()):
+        return []
+    return [save(levels_figure(plan, cells, panels), folder / "levels.png")]
+
+
+def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[Level]]]) -> Figure:
+    """Return a panel per remaining grid point, all on one scale."""
+    metric, factor = plan.study.report.metrics[0], str(plan.study.report.columns)
+    looks = arm_looks(plan)
+    arms = {arm: [level for levels in panels.values() for level in levels[arm]] for arm in plan.study.arms}
+    keys: list[Artist] = [
+        Line2D([], [], color=looks[arm][0], marker=looks[arm][1], ms=5.5, lw=1.6, label=key_words(plan, arm, levels))
+        for arm, levels in arms.items()
+        if levels
+    ]
+    notes = []
+    if any(level.n < level.planned for levels in arms.values() for level in levels):
+        notes.append("hollow: not all planned seeds are done")
+    skipped = [value for value in plan.study.grid[factor] if value not in numeric_levels(plan)]
+    notes += [f"not drawn: {', '.join(map(str, skipped))}"] if skipped else []
+    others = layout(plan).others
+    notes += [f"one of {len(others)} further grid points"] if len(panels) < len(others) else []
+    foot = footer(plan, [cell for cell in cells.values() if cell.results], SD_BAND, "test images")
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    title = f"{plan.study.name}: {NAMES[metric]} by {factor_name(factor)}"
+    figure = page(max(7.0, 3.6 * columns), 4.0 if rows == 1 else 3.2 * rows, Words(title, notes, [keys], foot))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for place, (axes, (other, levels)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
+        draw_panel(axes, levels, looks)
+        axes.set_title(point_words(other))
+        if place + columns >= len(panels):  # nothing stands below
+            axes.set_xlabel(FACTORS.get(factor, factor))
+            axes.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{NAMES[metric]} (%)")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    low, high = grid[0, 0].get_ylim()  # once all is drawn: the panels share it
+    grid[0, 0].set_ylim(max(low, 0), min(high, 101))
+    set_ticks(grid[0, 0], numeric_levels(plan))
+    return figure
+
+
+def key_words(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
+    """Return an arm's legend entry with the number of seeds, or their range where it varies over levels."""
+    counts, planned = sorted({level.n for level in levels}), levels[0].planned
+    told = seeds_words(counts[0], planned) if len(counts) == 1 else f"n = {counts[0]}–{counts[-1]} of {planned} seeds"
+    return f"{arm_label(plan, arm)}, {told}"
+
+
+def draw_panel(axes: Axes, arms: dict[str, list[Level]], looks: dict[str, tuple[str, str]]) -> None:
+    """Draw every arm's mean and band; markers are hollow where seeds are missing."""
+    for arm, levels in arms.items():
+        colour, marker = looks[arm]
+        x, mean = ([getattr(level, name) for level in levels] for name in ("value", "mean"))
+        sd = np.array([np.nan if level.sd is None else level.sd for level in levels])
+        axes.fill_between(x, 100 * (mean - sd), 100 * (mean + sd), color=colour, alpha=0.09, lw=0)
+        for edge in (mean - sd, mean + sd):
+            axes.plot(x, 100 * edge, color=colour, lw=0.7, alpha=0.35)
+        axes.plot(x, 100 * np.array(mean), color=colour, lw=1.6)
+        for level in levels:
+            face = colour if level.n == level.planned else "white"
+            axes.plot(level.value, 100 * level.mean, marker, ms=5.5, color=colour, mfc=face)
+
+
+def set_ticks(axes: Axes, levels: Sequence[Any]) -> None:
+    """Put the ticks at the levels; amounts that differ tenfold and more stand on a logarithmic axis."""
+    if levels[0] > 0 and levels[-1] / levels[0] >= 10:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(levels, [f"{level:,g}" for level in levels])
