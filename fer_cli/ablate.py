@@ -40,6 +40,11 @@ class Item:
         return self.folder.run_id
 
     @property
+    def epochs(self) -> int:
+        """Return about how many epochs' time the run takes: one where it only tests."""
+        return self.run.config.train.epochs if self.trained is None else 1
+
+    @property
     def prior(self) -> Item | None:
         """Return the run that must be done before this one."""
         return self.trained or self.start
@@ -183,8 +188,7 @@ def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
     for item in plan.everything:
         if item.folder.status != "done":
             each = known.get(cost_key(item.run.config.model_dump()))
-            epochs = item.run.config.train.epochs if item.trained is None else 1
-            times[item.run_id] = None if each is None else each * epochs / machine.threads
+            times[item.run_id] = None if each is None else each * item.epochs / machine.threads
     return times
 
 

@@ -137,8 +137,9 @@ class Watch:
         self.plan, self.plain = plan, not sys.stderr.isatty()
         everything = plan.everything
         self.todo = [item for item in everything if runnable(item.folder.status, retry_failed)]
-        self.finished = 0
+        self.finished = self.epochs = 0
         self.began = time.monotonic()
+        self.total = sum(item.epochs for item in self.todo)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
         times = estimate(plan, machine)
@@ -160,6 +161,7 @@ class Watch:
     def done(self, item: Item, status: str) -> None:
         """Note a finished run; on a plain stream, print a line with the time left."""
         self.finished += 1
+        self.epochs += item.epochs
         if not self.plain:
             return
         text = status
@@ -167,18 +169,18 @@ class Watch:
             result = item.folder.result()
             text = f"accuracy {result['metrics']['test']['accuracy']:.3f} in {duration(result['seconds']['total'])}"
         elapsed = time.monotonic() - self.began
-        left = elapsed / self.finished * max(0, len(self.todo) - self.finished)
+        left = elapsed / self.epochs * max(0, self.total - self.epochs)
         say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")
 
     def _show(self) -> None:
         with progress_bar() as bar:
             runs = bar.add_task(f"{self.plan.study.name}: runs", total=len(self.todo))
-            epochs = bar.add_task("epochs", total=sum(item.run.config.train.epochs for item in self.todo))
+            epochs = bar.add_task("epochs", total=self.total)
             while not self._over.wait(1.0):
                 if self.plain:
                     continue
                 bar.update(runs, completed=self.finished)
-                bar.update(epochs, completed=sum(item.folder.epochs_done() for item in self.todo))
+                bar.update(epochs, completed=sum(min(item.epochs, item.folder.epochs_done()) for item in self.todo))
 
 
 def print_summary(summary: Summary, seconds: float) -> None:
