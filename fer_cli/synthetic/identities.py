@@ -203,13 +203,16 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     cover = np.zeros(skin.SHAPE, np.float32)
     density = int(rng.uniform(120, 240))
     for side in (-1, 1):
-        for at in rng.uniform(0, 1, density):
-            centre = line[int(at * 59)]
-            width = thick * (1 - 0.75 * max(0.0, at - 0.45) / 0.55) * (0.55 + 0.45 * min(1.0, at * 5))
-            start = centre + (0, rng.uniform(-0.5, 0.5) * width)
-            lean = np.deg2rad(70 - 75 * at + rng.normal(0, 12))
-            end = start + np.array([np.cos(lean), np.sin(lean)]) * rng.uniform(2.5, 5)
-            a, b = (tuple(int(v) for v in np.round(skin.at_pixel(p * (side, 1)) * 16)) for p in (start, end))
+        at = rng.uniform(0, 1, density)
+        draws = [(rng.uniform(-0.5, 0.5), rng.normal(0, 12), rng.uniform(2.5, 5)) for _ in at]  # hair by hair
+        off, lean, length = np.array(draws).T
+        width = thick * (1 - 0.75 * np.maximum(0.0, at - 0.45) / 0.55) * (0.55 + 0.45 * np.minimum(1.0, at * 5))
+        start = line[(at * 59).astype(int)]
+        start = np.stack([start[:, 0], start[:, 1] + off * width], 1)
+        lean = np.deg2rad(70 - 75 * at + lean)
+        end = start + np.stack([np.cos(lean), np.sin(lean)], 1) * length[:, None]
+        ends = np.round(skin.at_pixel(np.stack([start, end], 1) * (side, 1)) * 16).astype(int)
+        for a, b in ends.tolist():
             cv2.line(cover, a, b, 1.0, 1, cv2.LINE_AA, 4)
     cover = cv2.GaussianBlur(cover, (0, 0), 1.0)
     return np.clip(cover * rng.uniform(0.75, 1.5) * (1 - 0.3 * age), 0, 0.95)
