@@ -19,6 +19,7 @@ ORDER = [
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},
     {"executors", "ablate"},
+    {"analysis"},
     {"report"},
     {"cli", "__main__"},
 ]

@@ -28,7 +28,7 @@ def report(
     profile: Profile = None,
     seeds: Seeds = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Draw curves, confusion matrices and scores by level as PNG, too.")
+        bool, typer.Option("--figures", help="Draw figures as PNG, too, and look into the trained networks.")
     ] = False,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
@@ -36,8 +36,11 @@ def report(
     """Print a study's table and write it as .md, .csv and .tex; without options, of what was trained last."""
     from fer_cli.report import make_report
 
+    def tell(what: str) -> None:
+        say(f"{what} …")
+
     root = data_root_or_default(data_root)
-    written = make_report(study, results, root, data, profile, parse_seeds(seeds), figures)
+    written = make_report(study, results, root, data, profile, parse_seeds(seeds), figures, tell)
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown

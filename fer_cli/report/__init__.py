@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_cli.ablate import Plan, last_choice, make_plan
 from fer_cli.config import Machine
@@ -14,8 +16,11 @@ from fer_cli.places import write_text
 from fer_cli.report.collect import Cell, Point, collect
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
-from fer_cli.report.tables import cost_table, detected_tables, difference_table, health_table, score_table
+from fer_cli.report.tables import Table, Text, cost_table, detected_tables, difference_table, health_table, score_table
 from fer_cli.study import Choice, load_study
+
+if TYPE_CHECKING:
+    from fer_cli.analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -37,39 +42,65 @@ def make_report(
     profile: str | None = None,
     seeds: tuple[int, ...] | None = None,
     figures: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Written:
-    """Write the tables of a study under ``results/tables``, and its ``figures`` under ``results/figures``; return them.
+    """Write the tables of a study under ``results/tables`` and return them.
 
-    What is not given is as in the last ``fer ablate`` of that study. Raises ResultsError when no run of it is done.
+    ``figures``: under ``results/figures``, too, with the tables of the analyses that the study names; ``tell`` hears of each
+    before it begins, as it may take a while the first time. What is not given is as in the last ``fer ablate`` of that
+    study. Raises ResultsError when no run of it is done.
     """
     last = last_choice(load_study(study).name, results)
     same = profile in {None, last.profile} and data in {None, last.data}
     choice = Choice(profile or last.profile, data or last.data, seeds or (last.seeds if same else None))
-    plan = make_plan(study, choice, Machine(data_root=data_root, results=results))
+    machine = Machine(data_root=data_root, results=results)
+    plan = make_plan(study, choice, machine)
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
     if not finished:
         raise ResultsError(f"no run of {plan.title} is done under {results}; train it with: fer ablate --study {study}")
     metrics = plan.study.report.metrics
     tables = [score_table(plan, cells, metric) for metric in metrics]
-    tables += [difference_table(plan, cells, metric) for metric in metrics]
+    if len(plan.study.arms) > 1:
+        tables += [difference_table(plan, cells, metric) for metric in metrics]
     health = health_table(plan, cells)
     tables += [table for table in (health, cost_table(plan, cells)) if table]
     tables += detected_tables(plan, cells, metrics)
     head, foot = header(plan, cells, data_root), footer(plan, cells)
-    text = markdown(plan.title, head, tables, foot)
     stem = results / "tables" / f"{plan.study.name}-{plan.data}-{choice.profile}"
     drawn: list[Path] = []
     if figures:
         from fer_cli.report.figures import draw_study
 
-        drawn = draw_study(plan, cells, results / "figures" / stem.name)
+        folder = results / "figures" / stem.name
+        tell("figures")
+        drawn = draw_study(plan, cells, folder)
+        for analysis in analysed(plan, machine, folder, tell):
+            tables += [
+                Table(t.title, t.columns, [(n, [Text(x) for x in row]) for n, row in t.rows], t.notes)
+                for t in analysis.tables
+            ]
+            drawn += analysis.figures
+            foot += analysis.notes
+    elif names := plan.study.report.analyses:
+        foot.append(f"not shown: {', '.join(names)}; with fer report --study {study} --figures")
+    text = markdown(plan.title, head, tables, foot)
     contents = {".md": text, ".csv": tidy_csv(plan, cells), ".tex": latex(head, tables, foot)}
     files = []
     for suffix, content in contents.items():
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
     return Written(text, files, drawn, len(plan.items), len(plan.items) - finished)
+
+
+def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], None]) -> Iterator[Analysis]:
+    """Yield what each analysis that the study names has found."""
+    if plan.study.report.analyses:
+        from fer_cli.analysis import ANALYSES
+
+        for name in plan.study.report.analyses:
+            tell(name)
+            yield ANALYSES[name](plan, machine, folder)
 
 
 def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) -> list[str]:

@@ -1,0 +1,85 @@
+"""What the attention blocks of a network say of a few faces, as columns of maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fer_cli.analysis.reopen import Reopened, stages_of, watch
+from fer_cli.models.attention import CBAM, SE, SGE
+from fer_cli.models.gates import Gate, watch_gates
+from fer_cli.models.shrinkage import SoftThreshold
+
+BLOCKS = (SGE, SE, CBAM, SoftThreshold)
+SPAN = 0.1
+"""Shortest scale of gates, which lie between 0 and 1."""
+WHEN = ("before", "after")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One map per face, on one scale."""
+
+    title: str
+    values: np.ndarray
+    """(N, h, w) float32."""
+    low: float
+    high: float
+    overlay: bool
+    """Whether the maps are gates, to be laid over the face."""
+
+
+def chosen_faces(labels: list[int], most: int) -> list[int]:
+    """Return positions of at most ``most`` images, in the order of classes: the first of each class, then the second."""
+    ranked = []
+    counts: dict[int, int] = {}
+    for place, label in enumerate(labels):
+        counts[label] = counts.get(label, 0) + 1
+        ranked.append((counts[label], label, place))
+    return [place for _, label, place in sorted(sorted(ranked)[:most], key=lambda one: (one[1], one[0]))]
+
+
+@torch.no_grad()
+def columns_of(run: Reopened, images: Tensor) -> list[Column]:
+    """Return what the last block of each stage makes of images (N, S, S) or (N, 3, S, S) uint8, N within one batch."""
+    blocks: list[tuple[int, nn.Module]] = []
+    for number, stage in enumerate(stages_of(run.network), start=1):
+        found = [module for module in stage.modules() if isinstance(module, BLOCKS)]
+        blocks += [(number, found[-1])] if found else []
+    names = {id(module): name for name, module in run.network.named_modules() if isinstance(module, Gate)}
+    with watch_gates(run.network) as gates, watch([block for _, block in blocks]) as passed:
+        run.network(next(run.batches(images)))
+    columns = []
+    for (number, block), (before, after) in zip(blocks, passed, strict=True):
+        said = [gates[names[id(module)]] for module in block.modules() if isinstance(module, Gate)]
+        placed = [gate for gate in said if gate.shape[2:] != (1, 1)]
+        if placed:
+            columns.append(gate_column(f"stage {number}", placed[-1]))
+        else:
+            columns += activity_columns(f"stage {number}", before, after)
+    return columns
+
+
+def gate_column(title: str, gate: Tensor) -> Column:
+    """Return the mean over groups of gates (N, G, h, w), on a scale from the smallest to the largest of all faces.
+
+    The scale is never shorter than 0.1, so that gates which hardly differ look alike; the title has the true ends.
+    """
+    values = gate.float().mean(1).cpu().numpy()
+    low, high = float(values.min()), float(values.max())
+    wider = max(0.0, SPAN - (high - low)) / 2
+    told = f"{title}\n{low:.3f} to {high:.3f}"
+    return Column(told, values, max(0.0, low - wider), min(1.0, high + wider), overlay=True)
+
+
+def activity_columns(title: str, before: Tensor, after: Tensor) -> list[Column]:
+    """Return mean |x| over channels of maps (N, C, h, w) before and after a block, both on the scale of the former.
+
+    The scale ends where 98 % of its values do, so that one bright spot does not darken all other faces.
+    """
+    maps = [each.float().abs().mean(1).cpu().numpy() for each in (before, after)]
+    high = max(float(np.quantile(maps[0], 0.98)), 1e-6)
+    return [Column(f"{title}\n{when}", each, 0.0, high, overlay=False) for when, each in zip(WHEN, maps, strict=True)]

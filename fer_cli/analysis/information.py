@@ -1,0 +1,174 @@
+"""What the cells of a feature map know of the class: a linear reading of all of them, and mutual information of each.
+
+Everything that is fitted (scaling, principal components, classifier, codes) is fitted on training images alone. Mutual
+information is estimated from counts in the test part, which overstates it when images are few: by about
+(codes - 1)(labels - 1) / (2 N ln 2) bits. ``by_chance`` says by how much, with the labels shuffled.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import mutual_info_score
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from fer_cli.analysis.outcome import GROUPS
+from fer_cli.analysis.points import drawn
+from fer_cli.analysis.reopen import Reopened, stages_of, watch
+
+SEED = 0
+SIDE = 14
+"""Side of the fused map."""
+COMPONENTS = 128
+CODES = 8
+STARTS = 4
+"""Beginnings of k-means, of which the best is kept."""
+SHUFFLES = 10
+
+
+def fused_map(maps: list[Tensor]) -> Tensor:
+    """Return maps (B, C, h, w) of different sizes as one, (B, sum of C, 14, 14), resized bilinearly and joined."""
+    return torch.cat([F.interpolate(each, (SIDE, SIDE), mode="bilinear", antialias=True) for each in maps], 1)
+
+
+def cells(fused: Tensor, n: int) -> Tensor:
+    """Return the means (B, n * n, C) of a map (B, C, h, w) over the cells of an n x n grid."""
+    return F.adaptive_avg_pool2d(fused, n).flatten(2).transpose(1, 2)
+
+
+@torch.no_grad()
+def cell_features(run: Reopened, images: Tensor, grids: tuple[int, ...]) -> dict[int, np.ndarray]:
+    """Return for each n of ``grids`` the cells (N, n * n, C) float32 of stages 2 to 4, fused, of unchanged images."""
+    stages = stages_of(run.network)[1:]
+    chunks: dict[int, list[Tensor]] = {n: [] for n in grids}
+    for pixels in run.batches(images):
+        with watch(stages) as passed:
+            run.network(pixels)
+        fused = fused_map([output.float() for _, output in passed])
+        for n in grids:
+            chunks[n].append(cells(fused, n).cpu())
+    return {n: torch.cat(each).numpy() for n, each in chunks.items()}
+
+
+class Reading:
+    """Classifier and codes of one grid, fitted on the cells (N, n * n, C) and labels (N,) of training images."""
+
+    def __init__(self, train: np.ndarray, labels: np.ndarray) -> None:
+        flat = train.reshape(len(train), -1)
+        self.scaler = StandardScaler().fit(flat)
+        scaled = self.scaler.transform(flat)
+        components = min(COMPONENTS, *scaled.shape)
+        self.pca = PCA(components, random_state=SEED).fit(scaled)
+        self.classifier = LogisticRegression(C=1.0, solver="newton-cg", max_iter=500)
+        self.classifier.fit(self.components(scaled), labels)
+        self.coders = [coder(scaled.reshape(train.shape)[:, cell]) for cell in range(train.shape[1])]
+
+    def components(self, scaled: np.ndarray) -> np.ndarray:
+        """Return principal components (N, at most 128) float64 of standardised cells (N, n * n * C)."""
+        return np.asarray(self.pca.transform(scaled), np.float64)
+
+    def predicted(self, test: np.ndarray) -> np.ndarray:
+        """Return the labels (N,) that the classifier reads from cells (N, n * n, C)."""
+        return np.asarray(self.classifier.predict(self.components(self.scaler.transform(test.reshape(len(test), -1)))))
+
+    def codes(self, test: np.ndarray) -> np.ndarray:
+        """Return the code (N, n * n), 0 to 7, of each cell."""
+        scaled = self.scaler.transform(test.reshape(len(test), -1)).reshape(test.shape)
+        return np.stack([one.predict(scaled[:, cell]) for cell, one in enumerate(self.coders)], 1)
+
+
+def coder(cell: np.ndarray) -> KMeans:
+    """Return k-means with 8 centres of one cell's standardised features (N, C); with fewer where the images are fewer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different features than centres: some stay unused
+        return KMeans(min(CODES, len(cell)), n_init=STARTS, random_state=SEED).fit(cell)
+
+
+def bits(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the mutual information of two codings (N,) of the same images, in bits."""
+    return float(mutual_info_score(one, other)) / math.log(2)
+
+
+def information(codes: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mutual information, in bits, of a cell's code and the label, averaged over cells: codes (N, cells)."""
+    return float(np.mean([bits(labels, each) for each in codes.T]))
+
+
+def by_chance(codes: np.ndarray, labels: np.ndarray) -> float:
+    """Return what ``information`` is on average when the labels are shuffled: what so few images feign."""
+    random = np.random.default_rng(SEED)
+    return float(np.mean([information(codes, random.permutation(labels)) for _ in range(SHUFFLES)]))
+
+
+def between_cells(codes: np.ndarray) -> float:
+    """Return the mutual information of two cells' codes, in bits, averaged over pairs; of one cell, its code's entropy."""
+    if codes.shape[1] == 1:
+        return bits(codes[:, 0], codes[:, 0])
+    return float(np.mean([bits(one, other) for one, other in combinations(codes.T, 2)]))
+
+
+def groups_in(classes: list[str]) -> dict[str, tuple[list[str], list[str]]]:
+    """Return for positive and negative expressions their classes among ``classes``, and these with neutral.
+
+    A group is left out where the set has none of its classes, or nothing to tell them from.
+    """
+    found = {}
+    for name, members in GROUPS.items():
+        own = [label for label in classes if label in members]
+        labels = [*own, *(["neutral"] if "neutral" in classes else [])]
+        if own and len(labels) > 1:
+            found[name] = (own, labels)
+    return found
+
+
+def block_numbers(run: Reopened, grids: tuple[int, ...], most: int) -> dict[str, Any]:
+    """Return recall, mutual information and its bounds per grid and group: what ``analysis-blocks.json`` holds.
+
+    ``most``: training images that are read; of more, as many are drawn at random.
+    """
+    classes, test = run.data.classes, run.data.test
+    some = torch.from_numpy(drawn(len(run.data.train), most))
+    train_cells = cell_features(run, run.data.train.images[some], grids)
+    test_cells = cell_features(run, test.images, grids)
+    given, truth = run.data.train.labels[some].numpy(), test.labels.numpy()
+    groups = groups_in(classes)
+    bounds = {name: math.log2(len(labels)) for name, (_, labels) in groups.items()}
+    values: dict[str, Any] = {"train": len(run.data.train), "labels": {n: labels for n, (_, labels) in groups.items()}}
+    values |= {"bound": bounds, "grids": {}}
+    for n in grids:
+        with threadpool_limits(1):  # k-means of so few images is slower in several threads
+            reading = Reading(train_cells.pop(n), given)
+            here = test_cells.pop(n)
+            predicted, codes = reading.predicted(here), reading.codes(here)
+        values["grids"][str(n)] = {}
+        for name, (own, labels) in groups.items():
+            inside = np.isin(truth, [classes.index(label) for label in own])
+            wider = np.isin(truth, [classes.index(label) for label in labels])
+            values["grids"][str(n)][name] = group_numbers(predicted, codes, truth, inside, wider)
+    return values
+
+
+def group_numbers(
+    predicted: np.ndarray, codes: np.ndarray, truth: np.ndarray, inside: np.ndarray, wider: np.ndarray
+) -> dict[str, float | None]:
+    """Return the numbers of one grid and group; ``inside``: images of the group, ``wider``: those and the neutral ones."""
+    if not inside.any():
+        return dict.fromkeys(("recall", "information", "chance", "between"))
+    return {
+        "recall": float((predicted == truth)[inside].mean()),
+        "information": information(codes[wider], truth[wider]),
+        "chance": by_chance(codes[wider], truth[wider]),
+        "between": between_cells(codes[wider]),
+    }

@@ -1,0 +1,91 @@
+"""Pictures of what attention blocks and thresholds do to a few test faces.
+
+The blocks are those of He 2025 (SGE, Eq 1-8), Aly 2023 (CBAM, Fig 1) and Sun 2024 (SE, Fig 6-7; soft thresholds, Fig 8);
+none of the articles shows what they do. A gate per position (SGE, the second of CBAM) is laid over the face. A gate or a
+threshold per channel (SE, soft thresholding) has no place in the image: there the mean absolute activation over channels is
+shown as it enters the block and as it leaves it. Of each stage, the last block.
+
+A picture shows faces, so it is made only from data sets whose card allows passing them on: those the suite draws itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from fer_cli.ablate import Item, Plan
+from fer_cli.analysis.outcome import Analysis, cached, figure_path, shown
+from fer_cli.config import RESNETS, Machine, ModelConfig
+from fer_cli.places import whole_file
+
+VERSION = 1
+FACES = 6
+PICTURE = "analysis-maps.png"
+
+
+def maps_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
+    """Return one figure per arm that has attention blocks, of one seed, and why the others have none."""
+    runs = shown(plan)
+    figures, notes = [], [] if runs else ["maps: no run is done"]
+    for group, item in runs:
+        block = block_of(item.run.config.model)
+        tested = item.run.config.data.sets[-1]
+        if block is None:
+            notes.append(f"maps: {group.label} has no attention block to look into")
+        elif not may_be_shown(machine.data_root, tested):
+            notes.append(f"maps: {group.label} is not drawn, since the images of {tested} may not be passed on")
+        else:
+            path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
+            with whole_file(path) as draft:
+                shutil.copyfile(picture_of(item, machine), draft)
+            figures.append(path)
+            notes.append(f"{path.name}: {group.label}, seed {item.run.seed}, {TOLD[block]}; last block of each stage")
+    return Analysis([], figures, list(dict.fromkeys(notes)))
+
+
+GATES = "gates over the face"
+ACTIVATION = "mean absolute activation before and after the block, on one scale"
+TOLD = {"sge": f"{GATES} (mean over groups)", "cbam": f"spatial {GATES}", "se": ACTIVATION, "soft-threshold": ACTIVATION}
+"""Attention block -> what its picture shows."""
+
+
+def block_of(model: ModelConfig) -> str | None:
+    """Return the name of a network's attention block, or None where it has none or no stages to find one in."""
+    if model.backbone == "multiscale":
+        return model.parts.attention if model.parts.attention != "none" else None
+    return model.attention if model.backbone in RESNETS and model.attention != "none" else None
+
+
+def may_be_shown(data_root: Path, name: str) -> bool:
+    """Return whether images of a built set may stand in a figure: its card, or those of all its parts, must allow it."""
+    from fer_cli.data.cards import card_names, load_card
+    from fer_cli.data.manifest import load_info
+
+    known = card_names()
+    return all(part in known and load_card(part).redistributable for part in load_info(data_root, name).parts or [name])
+
+
+def picture_of(item: Item, machine: Machine) -> Path:
+    """Return the picture of a finished run, which lies in its folder."""
+    picture = item.folder.file(PICTURE)
+
+    def compute() -> dict[str, Any]:
+        from fer_cli.analysis.activity import chosen_faces, columns_of
+        from fer_cli.analysis.figures import maps_figure, save
+        from fer_cli.analysis.reopen import reopen
+
+        run = reopen(item, machine)
+        test = run.data.test
+        places = chosen_faces(test.labels.tolist(), FACES)
+        images = test.images[places]
+        faces = images.numpy() if images.ndim == 3 else images.permute(0, 2, 3, 1).numpy()
+        labels = [run.data.classes[test.labels[place]] for place in places]
+        title = f"{item.run.config.model.backbone}, {block_of(item.run.config.model)}"
+        save(maps_figure(title, faces, labels, columns_of(run, images)), picture)
+        return {"samples": [str(run.data.samples["test"][place]) for place in places], "labels": labels}
+
+    if not picture.is_file():
+        item.folder.file("analysis-maps.json").unlink(missing_ok=True)
+    cached(item, "maps", VERSION, {"faces": FACES}, compute)
+    return picture

@@ -1,0 +1,121 @@
+"""What an analysis hands back, which runs it rests on, and the numbers it keeps in their folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fer_cli.ablate import Item, Plan
+from fer_cli.places import write_text
+from fer_cli.stats import sample_sd
+
+POSITIVE = ("happy", "surprise")
+NEGATIVE = ("angry", "disgust", "fear", "sad")
+GROUPS = {"positive": POSITIVE, "negative": NEGATIVE}
+"""Positive and negative expressions of He 2025, who does not list them; ours."""
+
+DASH, MINUS = "–", "−"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table as plain text: each row has a label and one text per column."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Tables, the figures that were written, and what a reader must know of both or why there is none."""
+
+    tables: list[Rows] = field(default_factory=list)
+    figures: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The planned runs of one arm at one grid point, and those of them that are done."""
+
+    arm: str
+    label: str
+    """The arm and its grid values, in words."""
+    planned: list[Item]
+    done: list[Item]
+
+    @property
+    def seeds(self) -> dict[int, Item]:
+        """Return the finished runs by seed."""
+        return {item.run.seed: item for item in self.done}
+
+
+def groups_of(plan: Plan) -> list[Group]:
+    """Return the plan's runs by arm and grid point, in the order of the study's arms and grid."""
+    found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[Item]] = {}
+    for arm in plan.study.arms:
+        for item in (item for item in plan.items if item.run.arm == arm):
+            found.setdefault((arm, item.run.at), []).append(item)
+    groups = []
+    for (arm, at), items in found.items():
+        leaky = " (leaky split)" if any(item.run.config.data.ignores_people for item in items) else ""
+        values = [f"{key.rsplit('.', 1)[-1].replace('_', ' ')} {value}" for key, value in at]
+        done = [item for item in items if item.folder.status == "done"]
+        groups.append(Group(arm, ", ".join([arm + leaky, *values]), items, done))
+    return groups
+
+
+def shown(plan: Plan) -> list[tuple[Group, Item]]:
+    """Return the runs that figures show: of each arm, at the first grid point, the one of the same seed.
+
+    The seed is the first of those that most arms have finished, so that the panels show the same test images.
+    """
+    first = {group.arm: group for group in reversed(groups_of(plan))}
+    groups = [first[arm] for arm in plan.study.arms if arm in first and first[arm].done]
+    counts = {seed: sum(seed in group.seeds for group in groups) for group in groups for seed in group.seeds}
+    if not counts:
+        return []
+    seed = min(counts, key=lambda one: (-counts[one], one))
+    return [(group, group.seeds[seed]) for group in groups if seed in group.seeds]
+
+
+def cached(item: Item, name: str, version: int, settings: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    """Return what ``compute`` says of a finished run, read back from ``analysis-<name>.json`` of its folder where possible.
+
+    What is stored counts only if version and settings of the analysis are the same and the run has the same result still.
+    """
+    path = item.folder.file(f"analysis-{name}.json")
+    result = hashlib.sha256(item.folder.file("result.json").read_bytes()).hexdigest()
+    mark = json.loads(json.dumps({"version": version, "settings": settings, "result_sha256": result}))
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if {key: kept[key] for key in mark} == mark:
+            return kept["values"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, or cut or written by hand: computed anew
+    values = json.loads(json.dumps(compute()))
+    write_text(path, json.dumps({**mark, "values": values}) + "\n")
+    return values
+
+
+def mean_text(values: Sequence[float | None], planned: int, digits: int = 3) -> str:
+    """Return ``0.312 ± 0.021 (5)``: mean, sample deviation, number of values; ``(3/5)`` where 5 were planned."""
+    known = [value for value in values if value is not None]
+    count = f"({len(known)})" if len(known) == planned else f"({len(known)}/{planned})"
+    if not known:
+        return f"{DASH} {count}"
+    spread = sample_sd(known)
+    deviation = "" if spread is None else f" ± {spread:.{digits}f}"
+    return f"{sum(known) / len(known):.{digits}f}{deviation} {count}".replace("-", MINUS)
+
+
+def figure_path(folder: Path, *names: str) -> Path:
+    """Return where a figure goes in the folder of its plan: the names, joined and in small letters, as a PNG."""
+    return folder / ("-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names) + ".png")
