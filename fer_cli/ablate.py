@@ -137,7 +137,10 @@ def make_plan(
         folder = RunFolder(machine.results, run.config.run_id(identity))
         return folders.setdefault(folder.run_id, Item(run, fingerprint, folder, start, trained))
 
-    wanted = [item_of(run) for run in runs if not only or run.arm in only]
+    chosen = [run for run in runs if not only or run.arm in only]
+    for run in sorted(chosen, key=lambda run: run.config.training() is not None):
+        item_of(run)  # runs of the study before the trainings that others of them share, which may be the same
+    wanted = [item_of(run) for run in chosen]
     items = {item.run_id for item in wanted}
     names = sorted({data for run in runs for data in run.config.data.sets})
     first = [item for name, item in folders.items() if name not in items]

@@ -33,12 +33,12 @@ def held_back() -> Iterator[None]:
         return
     came: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    for number in before:
-        signal.signal(number, lambda signum, frame: came.append(signum))
     try:
+        for number in before:
+            signal.signal(number, lambda signum, frame: came.append(signum))
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         if came:
-            signal.raise_signal(came[0])
+            signal.raise_signal(signal.SIGTERM if signal.SIGTERM in came else came[0])

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fer")
 End = Literal["FINISHED", "FAILED", "KILLED"]
+LOCK_S = 60.0
+"""How long a command waits for another one that opens the store; signals are held back meanwhile."""
 ARTIFACTS = (
     "config.json",
     "predictions.parquet",
@@ -93,7 +95,7 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
 
     def begin() -> None:
         results.mkdir(parents=True, exist_ok=True)
-        with FileLock(results / "mlflow.lock"):
+        with FileLock(results / "mlflow.lock", timeout=LOCK_S):
             opened.append(_open_mirror(results, study, title))
 
     attempt(begin, "this study is not mirrored")

@@ -1,5 +1,7 @@
 """Runs that differ only in what is done to test images share one training."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +64,29 @@ def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Machine) 
     assert trained is not None
     assert tested is not None
     assert tested < trained
+
+
+def test_the_clean_level_may_come_last(noisy: Path, here: Machine) -> None:
+    noisy.write_text(NOISY.replace("corrupt.noise: [0.0, 0.1, 0.3]", "corrupt.light: [0.3, 1.0]").replace("noise", "light"))
+    plan = make_plan(str(noisy), Choice(seeds=(0,)), here)
+    assert [(item.run.arm, item.run.at) for item in plan.items] == [
+        (arm, (("corrupt.light", level),)) for level in (0.3, 1.0) for arm in ("CNN", "SCN-CS")
+    ]
+    assert not plan.first
+    assert plan.items[0].trained is plan.items[2]
+
+
+def test_levels_can_be_added_to_older_results(noisy: Path, here: Machine) -> None:
+    plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
+    clean = plan.items[0]
+    assert run_plan(replace(plan, items=[clean]), here).ok
+    older = clean.folder.result()
+    del older["weights"], older["selection"]["weights"]
+    clean.folder.file("result.json").write_text(json.dumps(older))
+    assert run_plan(plan, here).counts == {"skipped": 1, "done": 2}
+    result = plan.items[1].folder.result()
+    assert result["weights"] is None
+    assert result["trained_on"] == {"machine": older["machine"], "provenance": older["provenance"]}
 
 
 @pytest.mark.parametrize(

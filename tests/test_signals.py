@@ -47,6 +47,14 @@ def test_sigterm_ends_in_order_after_the_work() -> None:
     assert ending.is_set()
 
 
+def test_sigterm_counts_where_both_have_come() -> None:
+    end_on_sigterm()
+    with pytest.raises(SystemExit), held_back():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert ending.is_set()
+
+
 def test_an_error_of_the_work_is_not_lost() -> None:
     with pytest.raises(ValueError, match="mine"), held_back():
         raise ValueError("mine")

@@ -195,18 +195,30 @@ def test_validation_is_carved_from_official_training_people_or_clips() -> None:
 
 def test_a_planted_leak_trains_on_a_part_more_and_changes_no_other() -> None:
     table = manifest()
-    honest = make_split(table, DataConfig(max_images=20))
+    honest = make_split(table, DataConfig())
     for part in ("val", "test"):
-        leaky = make_split(table, DataConfig(max_images=20, leak=part))  # type: ignore[arg-type]
+        leaky = make_split(table, DataConfig(leak=part))  # type: ignore[arg-type]
         assert set(leaky.train) == set(honest.train) | set(getattr(honest, part))
         assert (leaky.val == honest.val).all()
         assert (leaky.test == honest.test).all()
         assert leaky.hash != honest.hash
+        assert leaky.test_hash == honest.test_hash
         assert leaky.shared_subjects == (leaky.test_subjects if part == "test" else 0)
         assert DataConfig(leak=part).ignores_people  # type: ignore[arg-type]
+        with pytest.raises(ValidationError, match="leak: 'ck48' is tested on, so no part of synth-basic is"):
+            DataConfig(test="ck48", leak=part)  # type: ignore[arg-type]
     assert not DataConfig().ignores_people
-    with pytest.raises(ValidationError, match="the test images are another set's, 'ck48'"):
-        DataConfig(test="ck48", leak="test")
+    assert make_split(table, DataConfig(fold=1)).test_hash != honest.test_hash
+
+
+def test_leaked_images_take_the_place_of_others() -> None:
+    table = manifest()
+    leaked = len(make_split(table, DataConfig()).test)
+    few = make_split(table, DataConfig(leak="test", max_images=leaked + 6))
+    assert len(few.train) == leaked + 6
+    assert set(few.test) <= set(few.train)
+    with pytest.raises(DataError, match=f"data.max_images: {leaked} leaves no room beside {leaked} leaked ones"):
+        make_split(table, DataConfig(leak="test", max_images=leaked))
 
 
 def test_fer2013_chooses_on_public_and_tests_on_private_or_the_other_way_in_one_paper() -> None:

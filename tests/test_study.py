@@ -192,6 +192,14 @@ def digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
+def test_a_network_that_changed_under_its_name_has_new_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, deep = RunConfig(), RunConfig(model=ModelConfig(backbone="resnet50-small"))
+    before = plain.run_id("x"), deep.run_id("x")
+    monkeypatch.setattr("fer_cli.config.REVISIONS", {"resnet50-small": 2})
+    assert plain.run_id("x") == before[0]
+    assert deep.run_id("x") != before[1]
+
+
 def test_changed_defaults_raise_the_schema() -> None:
     """A run's identity leaves defaults out: whoever changes one must raise SCHEMA, or old results would pass for new."""
     size = sum(p.numel() for p in build_model(ModelConfig(), 7, attention=False).parameters())

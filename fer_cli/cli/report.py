@@ -18,6 +18,7 @@ from fer_cli.cli.options import (
     data_root_or_default,
     parse_seeds,
     places,
+    thread_count,
 )
 from fer_cli.cli.screen import say
 
@@ -40,7 +41,7 @@ def report(
         say(f"{what} …")
 
     root = data_root_or_default(data_root)
-    written = make_report(study, results, root, data, profile, parse_seeds(seeds), figures, tell)
+    written = make_report(study, results, root, data, profile, parse_seeds(seeds), figures, thread_count(), tell)
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown

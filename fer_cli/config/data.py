@@ -75,7 +75,8 @@ class DataConfig(Section):
     """SHA-256 of ``split_file``, which makes its content a part of the run's identity; a study adds it by itself."""
     leak: Literal["none", "val", "test"] = "none"
     """Part whose images are trained on as well, which shows what a score is worth then; never a way to train. ``val``: so
-    does who trains on the "training and validation sets" (Aly 2023 on FER2013) and still chooses by the latter."""
+    does who trains on the "training and validation sets" (Aly 2023 on FER2013) and still chooses by the latter. They count
+    in ``max_images``, so that all train on as many; not in ``max_subjects``."""
     label_noise: float = Field(0.0, ge=0, lt=1)
     """Share of training labels replaced by another class (validation and test stay as they are)."""
     noise_kind: Literal["symmetric", "asymmetric", "file"] = "symmetric"
@@ -100,8 +101,8 @@ class DataConfig(Section):
             raise ValueError(f"test: '{self.test}' is the training set itself; leave test out to test on its folds")
         if self.test is not None and self.split in {"loso", "holdout"}:
             raise ValueError(f"split: {self.split} holds images out to test on, but test names a set for that; use subject")
-        if self.leak == "test" and self.test is not None:
-            raise ValueError(f"leak: the test images are another set's, '{self.test}'; leave test out to train on them too")
+        if self.leak != "none" and self.test is not None:
+            raise ValueError(f"leak: '{self.test}' is tested on, so no part of {self.name} is; leave test out")
         if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
             raise ValueError("classes: at least two, none twice")
         if not self.noise_pairs or any(len(pair) != 2 or pair[0] == pair[1] for pair in self.noise_pairs):

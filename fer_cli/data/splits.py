@@ -48,6 +48,8 @@ class Split:
     val: np.ndarray
     test: np.ndarray
     hash: str
+    test_hash: str
+    """Of the test part alone: runs that agree in it are tested on the same images."""
     shared_subjects: int
     """People of the test part who also stand in the training part: 0 unless the split leaks; unknown people do not count."""
     test_subjects: int
@@ -66,8 +68,13 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     train, val, test = _named(manifest, config) if config.split in {"official", "list"} else _drawn(manifest, config)
     if config.max_subjects is not None:
         _known(manifest, "subject", config, "data.max_subjects cannot count people")
-    train = thinned(train, labels, manifest["subject"].to_numpy(), config)
-    train = np.concatenate([train, *([] if config.leak == "none" else [{"val": val, "test": test}[config.leak]])])
+    leaked = {"none": test[:0], "val": val, "test": test}[config.leak]
+    if config.max_images is not None and len(leaked) >= config.max_images:
+        raise DataError(
+            f"{config.name}: data.max_images: {config.max_images} leaves no room beside {len(leaked)} leaked ones"
+        )
+    train = thinned(train, labels, manifest["subject"].to_numpy(), config, len(leaked))
+    train = np.concatenate([train, leaked])
     train, val, test = np.sort(train), np.sort(val), np.sort(test)
     needed = {"train": train, "val": val} | ({"test": test} if config.test is None else {})
     if empty := [name for name, part in needed.items() if not len(part)]:
@@ -78,16 +85,21 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     people, clips = manifest["subject"].to_numpy(), sequences_of(manifest)
     trained, tested = ([set(names[part]) - {""} for names in (people, clips)] for part in (train, test))
     counts = [count for ours, theirs in zip(trained, tested, strict=True) for count in (len(ours & theirs), len(theirs))]
-    return Split(train, val, test, digest.hexdigest()[:12], *counts)
+    tested_on = hashlib.sha256("\x1f".join(manifest["sample"].iloc[test]).encode()).hexdigest()[:12]
+    return Split(train, val, test, digest.hexdigest()[:12], tested_on, *counts)
 
 
-def thinned(train: np.ndarray, labels: np.ndarray, subjects: np.ndarray, config: DataConfig) -> np.ndarray:
-    """Return at most ``max_subjects`` people's and ``max_images`` of the training positions, a class at a time in turn."""
+def thinned(train: np.ndarray, labels: np.ndarray, subjects: np.ndarray, config: DataConfig, taken: int = 0) -> np.ndarray:
+    """Return at most ``max_subjects`` people's and ``max_images`` of the training positions, a class at a time in turn.
+
+    ``taken``: how many of ``max_images`` others have.
+    """
     rng = np.random.default_rng(derive_seed(config.split_seed, "thinning", config.fold))
     people = rng.permutation(np.unique(subjects[train]))[: config.max_subjects]
     train = rng.permutation(train[np.isin(subjects[train], people)])
     turn = pd.Series(train).groupby(labels[train]).cumcount().to_numpy()
-    return np.asarray(train[np.argsort(turn, kind="stable")][: config.max_images])
+    most = None if config.max_images is None else config.max_images - taken
+    return np.asarray(train[np.argsort(turn, kind="stable")][:most])
 
 
 def sequences_of(manifest: pd.DataFrame) -> np.ndarray:

@@ -144,7 +144,8 @@ def take_over(
     if means.channels_last:
         module.to(memory_format=torch.channels_last)
     load_weights(folder / result["selection"].get("weights", "best.pt"), module)
-    return module, {name: result[name] for name in TAKEN}
+    taken = {name: result.get(name) for name in TAKEN}
+    return module, taken | {"trained_on": {name: result[name] for name in ("machine", "provenance")}}
 
 
 def score_rows(rows: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
@@ -178,6 +179,7 @@ def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
         "val": len(data.val),
         "test": len(data.test),
         "split_hash": data.split.hash,
+        "test_hash": data.split.test_hash,
         "shared_subjects": data.split.shared_subjects,
         "test_subjects": data.split.test_subjects,
         "shared_sequences": data.split.shared_sequences,

@@ -42,6 +42,7 @@ def make_report(
     profile: str | None = None,
     seeds: tuple[int, ...] | None = None,
     figures: bool = False,
+    threads: int = 1,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Written:
     """Write the tables of a study under ``results/tables`` and return them.
@@ -53,7 +54,7 @@ def make_report(
     last = last_choice(load_study(study).name, results)
     same = profile in {None, last.profile} and data in {None, last.data}
     choice = Choice(profile or last.profile, data or last.data, seeds or (last.seeds if same else None))
-    machine = Machine(data_root=data_root, results=results)
+    machine = Machine(data_root=data_root, results=results, threads=threads)
     plan = make_plan(study, choice, machine)
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
@@ -96,11 +97,14 @@ def make_report(
 def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], None]) -> Iterator[Analysis]:
     """Yield what each analysis that the study names has found."""
     if plan.study.report.analyses:
-        from fer_cli.analysis import ANALYSES
+        from fer_cli.analysis import ANALYSES, Analysis
 
         for name in plan.study.report.analyses:
             tell(name)
-            yield ANALYSES[name](plan, machine, folder)
+            try:
+                yield ANALYSES[name](plan, machine, folder)
+            except ResultsError as error:  # e.g. weights that were cleaned away: the scores are there still
+                yield Analysis(notes=[f"{name}: {error}"])
 
 
 def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) -> list[str]:
@@ -216,13 +220,14 @@ def differs(plan: Plan, arm: str) -> str:
 def footer(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
     """Return what the runs themselves have to say: machines, code versions, inert modules, what the paper left out."""
     results = [result for cell in cells.values() for result in cell.results.values()]
+    origins = [result.get("trained_on") or result for result in results]
     machines = Counter(
         f"{m['device']}, {m['precision']}, {m['threads']} thread{'s' if m['threads'] > 1 else ''}"
-        for m in (result["machine"] for result in results)
+        for m in (origin["machine"] for origin in origins)
     )
     commits = Counter(
         f"{p['commit'] or p['fer']}{' with uncommitted changes' if p['dirty'] else ''}"
-        for p in (result["provenance"] for result in results)
+        for p in (origin["provenance"] for origin in origins)
     )
     lines = [
         f"{what}: {', '.join(f'{name} ({n} runs)' for name, n in counts.most_common())}"

@@ -16,6 +16,10 @@ from fer_cli.stats import Difference, paired_difference, sample_sd, unpaired_dif
 Point = tuple[tuple[str, Any], ...]
 
 
+HASHES = ("test_hash", "split_hash")
+"""Of the test part, and of all parts, which is all that older results have."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """Everything known of one arm at one grid point: planned seeds, and the results that are there."""
@@ -52,11 +56,12 @@ class Cell:
         return sample_sd(self.values(metric))
 
     def against(self, other: Cell, metric: str) -> Difference | None:
-        """Return this cell minus ``other``: paired by seed where both used the same splits, else unpaired."""
+        """Return this cell minus ``other``: paired by seed where both were tested on the same images, else unpaired."""
         if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
             return None
-        mine, theirs = ([cell.results[s]["data"]["split_hash"] for s in cell.seeds] for cell in (self, other))
-        compare = paired_difference if mine == theirs else unpaired_difference
+        mine, theirs = ([cell.results[s]["data"] for s in cell.seeds] for cell in (self, other))
+        same = any([d.get(name) for d in mine] == [d.get(name) for d in theirs] != [None] * len(mine) for name in HASHES)
+        compare = paired_difference if same else unpaired_difference
         return compare(self.values(metric), other.values(metric))
 
 

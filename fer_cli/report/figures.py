@@ -13,13 +13,14 @@ from fer_cli.report.confusion import draw_confusions
 from fer_cli.report.curves import draw_curves
 from fer_cli.report.levels import draw_levels
 
-OURS = re.compile(r"(curves|confusion)(-\d+)?\.png|levels\.png|curves\.csv")
+OURS = re.compile(r"(curves|confusion)(-\d+)?\.png|levels\.png|curves\.csv|embedding\.png|maps-.*\.png")
 
 
 def draw_study(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     """Write a study's figures into its own ``folder`` and return the files in order; what has no data is left out.
 
-    Figures of an earlier call that are not drawn again are removed: they would show another state of the study.
+    Figures of an earlier call that are not drawn again are removed, those of the analyses, which come later, among them:
+    they would show another state of the study.
     """
     with rc_context(STYLE):
         files = [*draw_curves(plan, cells, folder), *draw_confusions(plan, cells, folder), *draw_levels(plan, cells, folder)]

@@ -97,8 +97,6 @@ def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
         for result in cell.results.values()
         if way(result["config"]["data"]) == way(config.model_dump())
     ]
-    if config.leak == "val":
-        return " LEAKS", ""
     shares = []
     for what in ("subjects", "sequences"):
         both, tested = (sum(data.get(f"{how}_{what}", 0) for data in found) for how in ("shared", "test"))
@@ -108,7 +106,7 @@ def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
         return " LEAKS", f" ({' and '.join(shares)} were trained on)"
     unknown = bool(found) and not any(data["test_subjects"] for data in found)
     told = " (whether people recur is not known: the set does not name them)" if unknown else ""
-    if config.leak == "test" or (config.split == "official" and config.test_part == "public"):
+    if config.leak != "none" or (config.split == "official" and config.test_part == "public"):
         return " LEAKS", told
     if config.ignores_people and (unknown or not found):
         return " MAY LEAK", told
