@@ -14,7 +14,7 @@ ROOT = PACKAGE.parent
 HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
 ORDER = [
     {"errors", "seeds", "places", "__init__"},
-    {"yamls", "config", "stats", "metrics"},
+    {"yamls", "config", "stats", "metrics", "drawing"},
     {"study", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},

@@ -15,6 +15,7 @@ import pytest
 from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
 from fer_cli.report import make_report
+from fer_cli.report.collect import Cell
 from fer_cli.report.render import latex_text
 from fer_cli.stats import paired_difference, sample_sd, unpaired_difference
 from fer_cli.study import Choice
@@ -206,3 +207,24 @@ def test_intervals_agree_with_scipy() -> None:
     assert unpaired_difference(ours, theirs).mean == pytest.approx(delta.mean)
     assert unpaired_difference([0.5, 0.5], [0.4, 0.4]).low is None
     assert sample_sd([0.5]) is None
+
+
+def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on() -> None:
+    def cell(arm: str, values: list[float], data: list[dict[str, str]]) -> Cell:
+        results = {
+            seed: {"metrics": {"test": {"accuracy": value}}, "data": own}
+            for seed, (value, own) in enumerate(zip(values, data, strict=True))
+        }
+        return Cell(arm, (), list(results), results)
+
+    plain = cell("A", [0.5, 0.6, 0.7], [{"split_hash": f"s{i}", "test_hash": f"t{i}"} for i in range(3)])
+    leaky = cell("B", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"t{i}"} for i in range(3)])
+    other = cell("C", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"u{i}"} for i in range(3)])
+    older = cell("D", [0.6, 0.7, 0.81], [{"split_hash": f"s{i}"} for i in range(3)])
+    for one in (leaky, older):
+        found = one.against(plain, "accuracy")
+        assert found is not None
+        assert found.paired
+    apart = other.against(plain, "accuracy")
+    assert apart is not None
+    assert not apart.paired

@@ -136,7 +136,8 @@ def draw(
         panels += panels_of(group, scatter, wanted)
     if not panels:
         return [], notes
-    from fer_cli.analysis.figures import save, scatter_figure
+    from fer_cli.analysis.figures import scatter_figure
+    from fer_cli.drawing import save
 
     path = figure_path(folder, "embedding")
     save(scatter_figure(panels, classes), path)

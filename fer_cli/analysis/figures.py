@@ -1,8 +1,7 @@
-"""The pictures of the analyses. Colours are those of Okabe and Ito (2008), told apart by colour-blind readers too."""
+"""The pictures of the analyses."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,25 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fer_cli.places import whole_file
+from fer_cli.drawing import MARKERS, PALETTE
 
 if TYPE_CHECKING:
     from fer_cli.analysis.activity import Column
     from fer_cli.analysis.embedding import Panel
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A900")
-"""The last is a darker yellow, which shows on white."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "#D9D9D9"
 WIDE = 4
 """Panels side by side."""
-DPI = 150
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG whole or not at all."""
-    with whole_file(path) as draft:
-        figure.savefig(draft, format="png", dpi=DPI)
 
 
 def scatter_figure(panels: list[Panel], classes: list[str]) -> Figure:
@@ -37,7 +26,7 @@ def scatter_figure(panels: list[Panel], classes: list[str]) -> Figure:
     rows = -(-len(panels) // columns)
     width = max(3.1 * columns, 5.0)
     figure = Figure(figsize=(width, 3.4 * rows + 0.5), layout="constrained")
-    styles = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(classes)}
+    styles = {label: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(classes)}
     handles = {}
     for position, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, position)

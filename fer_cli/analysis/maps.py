@@ -72,8 +72,9 @@ def picture_of(item: Item, machine: Machine) -> Path:
 
     def compute() -> dict[str, Any]:
         from fer_cli.analysis.activity import chosen_faces, columns_of
-        from fer_cli.analysis.figures import maps_figure, save
+        from fer_cli.analysis.figures import maps_figure
         from fer_cli.analysis.reopen import reopen
+        from fer_cli.drawing import save
 
         run = reopen(item, machine)
         test = run.data.test

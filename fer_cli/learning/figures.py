@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_cli.places import whole_file
+from fer_cli.drawing import save
 
 
 def draw_run(folder: Path, result: dict[str, Any]) -> None:
@@ -55,9 +55,3 @@ def curves_figure(histories: list[pd.DataFrame], best_epoch: int) -> Figure:
     unique = dict(zip(labels, handles, strict=True))
     axes.legend(list(unique.values()), list(unique), fontsize=8)
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG whole or not at all."""
-    with whole_file(path) as draft:
-        figure.savefig(draft, format="png", dpi=110)

@@ -1,8 +1,7 @@
-"""What all figures of a study share: the arms' colours, the page around the panels, and how a PNG is written.
+"""What all figures of a study share: the arms' colours and the page around the panels.
 
 A page is a heading, keys, panels and a grey footer that says what the numbers rest on. Heading and footer have their own
-height in inches, so that no panel grows into them. Colours are those of Okabe and Ito (2008), told apart by colour-blind
-readers, without their yellow, which is too pale for a line on white.
+height in inches, so that no panel grows into them.
 """
 
 from __future__ import annotations
@@ -21,16 +20,12 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fer_cli.ablate import Plan
-from fer_cli.places import whole_file
+from fer_cli.drawing import MARKERS, PALETTE
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.tables import row_label, short
 
 Cells = dict[tuple[str, Point], Cell]
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Fewer than colours: where colours come round again, the markers differ."""
-DPI = 130
 FACTORS = {
     "data.label_noise": "label noise (share of training labels)",
     "data.max_images": "training images (at most)",
@@ -182,13 +177,6 @@ def key_columns(labels: Sequence[str], room: float) -> int:
         if sum(max(column) for column in np.array_split(wide, columns)) <= room:
             return columns
     return 1
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG whole or not at all and return its path."""
-    with whole_file(path) as draft:
-        figure.savefig(draft, format="png", dpi=DPI)
-    return path
 
 
 def numbered(folder: Path, stem: str, number: int) -> Path:

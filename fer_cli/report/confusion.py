@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fer_cli.ablate import Plan
+from fer_cli.drawing import save
 from fer_cli.report.canvas import (
     LINE,
     Cells,
@@ -23,7 +24,6 @@ from fer_cli.report.canvas import (
     numbered,
     page,
     point_words,
-    save,
     seeds_words,
     text_width,
     wrapped,

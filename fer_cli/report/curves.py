@@ -20,6 +20,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from fer_cli.ablate import Item, Plan
+from fer_cli.drawing import save
 from fer_cli.places import write_text
 from fer_cli.report.canvas import (
     SD_BAND,
@@ -34,7 +35,6 @@ from fer_cli.report.canvas import (
     numbered,
     page,
     point_words,
-    save,
     seeds_words,
     wrapped,
 )

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from fer_cli.ablate import Plan
+from fer_cli.drawing import save
 from fer_cli.report.canvas import (
     FACTORS,
     SD_BAND,
@@ -26,7 +27,6 @@ from fer_cli.report.canvas import (
     footer,
     page,
     point_words,
-    save,
     seeds_words,
 )
 from fer_cli.report.collect import Point
