@@ -140,7 +140,9 @@ def draw(
     from fer_cli.drawing import save
 
     path = figure_path(folder, "embedding")
-    save(scatter_figure(panels, classes), path)
+    told = ", ".join(item.run_id for _, item, _ in runs)
+    fingerprint = runs[0][1].fingerprint
+    save(scatter_figure(panels, classes, f"{plan.title}; fingerprint {fingerprint}; runs {told}"), path)
     seed = runs[0][1].run.seed
     at = ", ".join(f"{key} {value}" for key, value in runs[0][1].run.at)
     notes.append(

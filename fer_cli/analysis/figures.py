@@ -20,8 +20,11 @@ WIDE = 4
 """Panels side by side."""
 
 
-def scatter_figure(panels: list[Panel], classes: list[str]) -> Figure:
-    """Return one scatter per panel and a legend of all classes below; a class has colour and marker by its place."""
+def scatter_figure(panels: list[Panel], classes: list[str], origin: str) -> Figure:
+    """Return one scatter per panel and a legend of all classes below; a class has colour and marker by its place.
+
+    ``origin``: what the features are of, in small print.
+    """
     columns = min(WIDE, len(panels))
     rows = -(-len(panels) // columns)
     width = max(3.1 * columns, 5.0)
@@ -45,6 +48,7 @@ def scatter_figure(panels: list[Panel], classes: list[str]) -> Figure:
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_color("#A0A0A0")
+    figure.suptitle(origin, fontsize=7, color="0.45", x=0.01, ha="left")
     order = [label for label in [*classes, "other classes"] if label in handles]
     figure.legend(
         [handles[label] for label in order],

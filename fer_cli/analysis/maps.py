@@ -76,13 +76,13 @@ def picture_of(item: Item, machine: Machine) -> Path:
         from fer_cli.analysis.reopen import reopen
         from fer_cli.drawing import save
 
-        run = reopen(item, machine)
+        run, tested = reopen(item, machine), item.run.config.data.sets[-1]
         test = run.data.test
         places = chosen_faces(test.labels.tolist(), FACES)
         images = test.images[places]
         faces = images.numpy() if images.ndim == 3 else images.permute(0, 2, 3, 1).numpy()
         labels = [run.data.classes[test.labels[place]] for place in places]
-        title = f"{item.run.config.model.backbone}, {block_of(item.run.config.model)}"
+        title = f"{item.run.config.model.backbone}, {block_of(item.run.config.model)}; {tested}, run {item.run_id}"
         save(maps_figure(title, faces, labels, columns_of(run, images)), picture)
         return {"samples": [str(run.data.samples["test"][place]) for place in places], "labels": labels}
 
