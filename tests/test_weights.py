@@ -25,7 +25,7 @@ def tiny(
 ) -> ResNet:
     """Return a bottleneck network of few parameters and trained-looking statistics."""
     torch.manual_seed(seed)
-    net = ResNet(classes, channels, Bottleneck, (4, 4, 8, 8), blocks, large_stem=False, **options)
+    net = ResNet(classes, channels, Bottleneck, (4, 4, 8, 8), blocks, stem="small", **options)
     for name, value in net.state_dict().items():
         if "running" in name:
             value.uniform_(0.5, 1.5)

@@ -70,6 +70,8 @@ class ModelConfig(Section):
         "vgg-face",
         "deepface",
         "openface",
+        "vgg16",
+        "vgg-small",
     ] = "resnet18-small"
     channels: Literal[1, 3] = 1
     """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""

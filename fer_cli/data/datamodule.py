@@ -96,12 +96,12 @@ class RunData(pl.LightningDataModule):
         self.noise_seed = config.seed if noise_seed is None else noise_seed
         self.true_labels = codes[self.split.train]
         given = training_labels(faces.manifest, codes, self.split.train, self.classes, config.data, self.noise_seed)
-        self.train = Part(self._ready("train", faces.images[self.split.train]), given)
-        self.val = Part(self._ready("val", faces.images[self.split.val]), codes[self.split.val])
+        self.train = Part(self.ready("train", faces.images[self.split.train]), given)
+        self.val = Part(self.ready("val", faces.images[self.split.val]), codes[self.split.val])
         self.dropped: dict[str, int] = {}
         """Images of the other set whose class is not among ours, by class."""
         if other is None:
-            self.test = Part(self._ready("test", faces.images[self.split.test]), codes[self.split.test])
+            self.test = Part(self.ready("test", faces.images[self.split.test]), codes[self.split.test])
         else:
             labels = other.manifest["label"]
             self.dropped = dict(Counter(labels[~labels.isin(self.classes)]))
@@ -113,7 +113,7 @@ class RunData(pl.LightningDataModule):
             places = np.array([self.classes.index(label) for label in other.info.classes])
             self.samples["test"] = other.manifest["sample"].to_numpy()
             faces = other
-            self.test = Part(self._ready("test", other.images), places[other.codes])
+            self.test = Part(self.ready("test", other.images), places[other.codes])
         self.test_faces: dict[str, bool] | None = None
         """Test sample -> whether a face was detected in it; None where none was looked for."""
         if "face" in faces.manifest:
@@ -122,13 +122,13 @@ class RunData(pl.LightningDataModule):
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 
-    def _ready(self, part: str, images: np.ndarray) -> Tensor:
+    def ready(self, part: str, images: np.ndarray) -> Tensor:
         """Return a part's images uint8 at the run's size, corrupted where the run corrupts that part.
 
         (n, S, S); (n, 3, S, S) where the set is in colour and the network takes it. Grey is 0.299 R + 0.587 G + 0.114 B.
         """
         if images.ndim == 4 and self.config.model.channels == 3:
-            return torch.stack([self._ready(part, images[..., colour]) for colour in range(3)], dim=1)
+            return torch.stack([self.ready(part, images[..., colour]) for colour in range(3)], dim=1)
         if images.ndim == 4:
             images = np.array([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]).reshape(images.shape[:3])
         small = resized(images, self.config.data.image_size)

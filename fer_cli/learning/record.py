@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from fer_cli.config import RunConfig
 from fer_cli.learning.module import FerModule
+from fer_cli.models.weights import CLASSIFIER
 from fer_cli.places import whole_file
 
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -122,7 +123,7 @@ def load_backbone(path: Path, module: FerModule) -> None:
     kept = {
         name.removeprefix("backbone."): value
         for name, value in torch.load(path, weights_only=True, map_location="cpu")["state"].items()
-        if name.startswith("backbone.") and not name.startswith("backbone.fc.")
+        if name.startswith("backbone.") and not CLASSIFIER.fullmatch(name)
     }
     for network in {id(one): one for one in (module.model, module.judged)}.values():
         backbone = network.get_submodule("backbone")

@@ -12,6 +12,7 @@ from fer_cli.models.comparators import COMPARATORS
 from fer_cli.models.multiscale import MultiScale
 from fer_cli.models.resnet import resnet18, resnet18_small, resnet50, resnet50_small
 from fer_cli.models.scn import Recogniser
+from fer_cli.models.vgg import vgg16, vgg_small
 
 Maker = Callable[[ModelConfig, int, int], Any]
 """Makes a backbone from settings, number of classes and side of the image in pixels."""
@@ -42,6 +43,8 @@ BACKBONES: dict[str, Maker] = {
     **dict(zip(RESNETS, map(of_resnet, (resnet18, resnet18_small, resnet50, resnet50_small)), strict=True)),
     "multiscale": of_parts,
     **{name: of_comparator(name) for name in COMPARATORS},
+    "vgg16": lambda config, classes, image_size: vgg16(classes, config.channels, image_size),
+    "vgg-small": lambda config, classes, image_size: vgg_small(classes, config.channels, image_size),
 }
 
 

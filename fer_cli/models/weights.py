@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fer_cli.errors import DataError
 
-CLASSIFIER = re.compile(r"(backbone\.)?fc\.\w+")
+CLASSIFIER = re.compile(r"(backbone\.)?(fc|classifier\.6)\.\w+")
 """Names of the tensors of a network's classifier, which is left out where the file's has other classes."""
 
 NAMED_BY_HASH = re.compile(r"-(?=\d*[a-f])(?=[a-f]*\d)([0-9a-f]{8,64})\.\w+$")
