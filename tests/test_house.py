@@ -20,7 +20,7 @@ ORDER = [
     {"learning"},
     {"executors", "ablate"},
     {"analysis"},
-    {"report"},
+    {"report", "extract"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from fer_cli import __version__
 from fer_cli.cli.ablate import ablate
 from fer_cli.cli.data import data_app
+from fer_cli.cli.features import extract_features, features_app
 from fer_cli.cli.report import report
 from fer_cli.cli.screen import say
 from fer_cli.cli.weights import weights_app
@@ -27,6 +28,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
+app.add_typer(features_app, name="features")
+app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 

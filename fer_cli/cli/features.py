@@ -1,0 +1,112 @@
+"""``fer extract-features``: CNN, HOG and SIFT features of a set, fused into one file; ``fer features``: what is in one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fer_cli.cli.ablate import Watch
+from fer_cli.cli.data import build_if_embedded
+from fer_cli.cli.options import (
+    DEFAULT_RESULTS,
+    DataName,
+    DataRoot,
+    Profile,
+    Results,
+    data_root_or_default,
+    thread_count,
+)
+from fer_cli.cli.screen import print_table, say, with_progress
+
+if TYPE_CHECKING:
+    from fer_cli.ablate import Item
+    from fer_cli.features.fuse import Features
+
+features_app = typer.Typer(help="What is in a file of features.", no_args_is_help=True)
+
+
+def extract_features(
+    fuse: Annotated[str, typer.Option("--fuse", help="Kinds of features: cnn, hog, sift, lbp.")] = "cnn,hog,sift",
+    data: DataName = None,
+    split: Annotated[str, typer.Option("--split", help="subject (people apart) or holdout (random 8:2).")] = "subject",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Which fold or draw of the split; also the network's.")] = 0,
+    scaling: Annotated[str, typer.Option("--scaling", help="min-max, per-vector, z-score or none.")] = "min-max",
+    run: Annotated[str | None, typer.Option("--run", help="Take cnn from this finished run instead of an own one.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, .parquet or .npz.")] = None,
+    profile: Profile = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: all cores]")] = None,
+    results: Results = DEFAULT_RESULTS,
+    data_root: DataRoot = None,
+) -> None:
+    """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
+    from fer_cli.config import Machine
+    from fer_cli.extract import CNN, block_names, fused, plan_features, scaling_method
+    from fer_cli.features.files import checked, write_features
+    from fer_cli.features.store import Store
+    from fer_cli.study import DEFAULT_PROFILE, Choice
+
+    names, method = block_names(fuse), scaling_method(scaling)
+    if out is not None:
+        checked(out)
+    machine = Machine(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
+    plan = plan_features(choice, split, machine, lambda name: build_if_embedded(name, machine.data_root))
+    source: Item | None = None
+    if CNN in names and run is not None:
+        from fer_cli.analysis.deep import finished
+
+        source = finished(run, machine)
+    elif CNN in names:
+        from fer_cli.ablate import check_runs, run_plan
+
+        check_runs(plan, machine)
+        with Watch(plan, machine, 1, retry_failed=True) as watch:
+            run_plan(plan, machine, retry_failed=True, done=watch.done)
+    store = Store(jobs=jobs or thread_count(), progress=with_progress)
+    features = fused(plan.items[0], names, machine, store, method, source)
+    path = out or results / "features" / f"{plan.data}-{split}-{seed}-{'+'.join(features.parts)}.parquet"
+    write_features(path, features)
+    print_table(*blocks(features))
+    say(f"written: {path} ({len(features.samples)} images, {features.dims} dimensions, {method} fitted on training images)")
+    say(f"next: fer features show {path}")
+
+
+def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Return head and rows of a table with a line per block."""
+    rows: list[Sequence[str]] = [
+        (name, str(part.shape[1]), str(features.empty.get(name, 0)), f"{part.nbytes / 2**20:.1f}")
+        for name, part in features.parts.items()
+    ]
+    return ("block", "dimensions", "images without any", "MiB"), rows
+
+
+@features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
+def show(path: Annotated[Path, typer.Argument(help="File written by fer extract-features.")]) -> None:
+    """Say what a file of features holds: blocks, ranges, missing values, where all of it came from."""
+    import numpy as np
+
+    from fer_cli.features.files import read_features
+
+    features = read_features(path)
+    rows = []
+    for name in features.parts:
+        values = features.block(name)
+        constant = int((values == values[:1]).all(0).sum())
+        low, high = (f"{value:.4g}" for value in (np.nanmin(values), np.nanmax(values)))
+        missing, empty = str(int(np.isnan(values).sum())), str(features.empty.get(name, 0))
+        rows.append((name, str(values.shape[1]), low, high, str(constant), missing, empty, f"{values.nbytes / 2**20:.1f}"))
+    head = ("block", "dimensions", "lowest", "highest", "constant dimensions", "missing", "images without any", "MiB")
+    print_table(head, rows)
+    say(f"{path}: {len(features.samples)} images, {features.dims} dimensions, scaling {features.scaling.method}")
+    for line in origin(features.provenance):
+        say(line)
+
+
+def origin(provenance: dict[str, Any]) -> Iterable[str]:
+    """Yield what a file's provenance says, a line per part."""
+    for part, content in provenance.items():
+        told = ", ".join(f"{key} {value}" for key, value in content.items()) if isinstance(content, dict) else content
+        yield f"{part}: {told}"

@@ -1,0 +1,83 @@
+"""Fused features of a set for one of its splits: which blocks, from which network, fitted on which images (Sun 2024, E2-E5).
+
+The split is that of study ``cnn-features``, so that the network that gives the block ``cnn`` is trained on its training part
+and never on what is tested; it is trained like any run of a study, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from fer_cli.ablate import Item, Plan, make_plan
+from fer_cli.config import Machine
+from fer_cli.data.manifest import load_set
+from fer_cli.data.splits import make_split
+from fer_cli.errors import ResultsError, StudyError, nearest
+from fer_cli.features import EXTRACTORS
+from fer_cli.features.extractor import Extractor
+from fer_cli.features.fuse import METHODS, Features, Method, extract
+from fer_cli.features.store import Store
+from fer_cli.study import Choice, load_study
+
+STUDY = "cnn-features"
+CNN = "cnn"
+BLOCKS = (CNN, *EXTRACTORS)
+"""Kinds of features, in the order of joining."""
+
+
+def block_names(text: str) -> list[str]:
+    """Return the blocks named in ``"cnn,hog,sift"``; raises StudyError for an unknown one, for one given twice, for none."""
+    names = [name.strip() for name in text.split(",")]
+    for place, name in enumerate(names):
+        if name not in BLOCKS:
+            raise StudyError(f"--fuse: no features '{name}'{nearest(name, BLOCKS)}")
+        if name in names[:place]:
+            raise StudyError(f"--fuse: '{name}' is given twice")
+    return names
+
+
+def scaling_method(text: str) -> Method:
+    """Return a known scaling; raises StudyError for another."""
+    for method in METHODS:
+        if method == text:
+            return method
+    raise StudyError(f"--scaling: no scaling '{text}'{nearest(text, METHODS)}")
+
+
+def plan_features(choice: Choice, split: str, machine: Machine, prepare: Callable[[str], None] = lambda _: None) -> Plan:
+    """Return the plan whose only run has the split and the network; raises StudyError for an unknown split."""
+    splits = load_study(STUDY).arms
+    if split not in splits:
+        raise StudyError(f"--split: no split '{split}'{nearest(split, splits)}")
+    return make_plan(STUDY, choice, machine, only=(split,), prepare=prepare)
+
+
+def fused(
+    item: Item, names: Sequence[str], machine: Machine, store: Store, method: Method, source: Item | None = None
+) -> Features:
+    """Return the features of all images of the item's set, learned and scaled on its training part alone.
+
+    ``source``: the run that gives ``cnn``; none: the item itself. Raises ResultsError where it is not done, DataError where
+    it has seen an image that this split tests on.
+    """
+    config = item.run.config.data
+    faces = load_set(machine.data_root, config.name)
+    faces = faces.of_classes(config.classes) if config.classes else faces
+    split = make_split(faces.manifest, config)
+    extractors: dict[str, Extractor] = {}
+    for name in names:
+        if name == CNN:
+            tested: Iterable[str] = faces.manifest["sample"].iloc[split.test]
+            extractors[name] = network(source or item, machine, tested)
+        else:
+            extractors[name] = EXTRACTORS[name]()
+    return extract(faces, split, extractors, store, method)
+
+
+def network(item: Item, machine: Machine, tested: Iterable[str]) -> Extractor:
+    """Return the extractor of a finished run's network."""
+    from fer_cli.analysis.cnn import Cnn
+
+    if item.folder.status != "done":
+        raise ResultsError(f"{item.folder.path}: the network is not trained; see its error.txt, then --retry-failed")
+    return Cnn.of(item, machine, tested)

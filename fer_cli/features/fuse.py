@@ -1,0 +1,194 @@
+"""Normalisation and fusion of features (Sun 2024, section 3.4, Eq 7-8).
+
+Eq 7 maps features to [0, 1] by their smallest and largest value, "and standardises to a normal distribution", which it does
+not. Ours: ``min-max`` per dimension, fitted on the training images; other images are clipped to [0, 1], and a dimension that
+is constant in training is 0. ``per-vector`` reads F_min and F_max as those of one image's block; ``z-score`` does what the
+sentence says; ``none`` joins values as they are. Eq 8 joins the blocks in the order CNN, HOG, SIFT; ours follow.
+
+Values are scaled when they are read, a few rows at a time, so that a large set need not fit into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from fer_cli import __version__
+from fer_cli.data.manifest import FaceSet
+from fer_cli.data.splits import Split
+from fer_cli.errors import DataError, StudyError, nearest
+from fer_cli.features.extractor import ROWS, Extractor, read_rows
+from fer_cli.features.store import Store, versions
+
+Method = Literal["min-max", "per-vector", "z-score", "none"]
+METHODS: tuple[Method, ...] = get_args(Method)
+ORDER = ("cnn", "hog", "sift", "lbp")
+"""In which blocks are joined (Eq 8, then ours); blocks of other names follow as given."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How values are brought to one scale, and what was fitted for it."""
+
+    method: Method
+    low: np.ndarray
+    """(D,) float64: smallest value (``min-max``) or mean (``z-score``) over the training images; else (0,)."""
+    span: np.ndarray
+    """(D,) float64: largest less smallest value, or standard deviation (population); 0 marks a constant dimension."""
+
+    def applied(self, values: np.ndarray, start: int = 0) -> np.ndarray:
+        """Return one block's rows (n, d), scaled, float32; the block's first dimension is ``start`` of all."""
+        if self.method == "none":
+            return np.asarray(values, np.float32)
+        if self.method == "per-vector":
+            low = values.min(1, keepdims=True).astype(np.float64)
+            span = values.max(1, keepdims=True) - low
+        else:
+            low, span = (fitted[start : start + values.shape[1]] for fitted in (self.low, self.span))
+        shifted = values - low
+        scaled = np.divide(shifted, span, out=np.zeros_like(shifted), where=np.broadcast_to(span > 0, shifted.shape))
+        return np.asarray(np.clip(scaled, 0, 1) if self.method == "min-max" else scaled, np.float32)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of every image of a set, in named blocks."""
+
+    samples: np.ndarray
+    """(N,) str: sample ids."""
+    parts: dict[str, np.ndarray]
+    """Block name -> (N, d) float32, in the order of joining; as extracted, or scaled where ``scaled`` says so."""
+    scaling: Scaling
+    provenance: dict[str, Any]
+    """Data, split, extractors and versions, as JSON."""
+    empty: dict[str, int] = field(default_factory=dict)
+    """Block name -> images whose values were all zeros before scaling: no key point, or no gradient."""
+    scaled: bool = False
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """Return which dimensions each block has."""
+        found, start = {}, 0
+        for name, part in self.parts.items():
+            found[name] = slice(start, start + part.shape[1])
+            start += part.shape[1]
+        return found
+
+    @property
+    def dims(self) -> int:
+        """Return D, the sum over all blocks."""
+        return sum(part.shape[1] for part in self.parts.values())
+
+    def block(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return rows ``start`` to ``stop`` of one block, (n, d) float32, scaled."""
+        rows = read_rows(self.parts[name], start, len(self.samples) if stop is None else stop)
+        return rows if self.scaled else self.scaling.applied(rows, self.slices[name].start)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Return rows ``start`` to ``stop`` of all blocks joined, (n, D) float32, scaled."""
+        return np.concatenate([self.block(name, start, stop) for name in self.parts], axis=1)
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return all rows, (N, D) float32, scaled, in memory."""
+        values = np.empty((len(self.samples), self.dims), np.float32)
+        for start in range(0, len(values), ROWS):
+            values[start : start + ROWS] = self.rows(start, start + ROWS)
+        return values
+
+
+def fuse(
+    samples: np.ndarray,
+    parts: dict[str, np.ndarray],
+    train: np.ndarray,
+    method: Method = "min-max",
+    provenance: dict[str, Any] | None = None,
+    empty: dict[str, int] | None = None,
+) -> Features:
+    """Return blocks (N, d) float32 joined in the paper's order and scaled by what their rows ``train`` (n,) say.
+
+    Raises StudyError for an unknown method, DataError where blocks differ in length or there is nothing to fit on.
+    """
+    if method not in METHODS:
+        raise StudyError(f"no scaling '{method}'{nearest(method, METHODS)}")
+    names = sorted(parts, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    ordered = {name: parts[name] for name in names}
+    if wrong := [name for name, part in ordered.items() if part.ndim != 2 or len(part) != len(samples)]:
+        raise DataError(f"block '{wrong[0]}' is {parts[wrong[0]].shape}, for {len(samples)} samples")
+    if not ordered:
+        raise DataError("there is no block to join")
+    scaling = fitted_scaling(list(ordered.values()), train, method)
+    return Features(np.asarray(samples, str), ordered, scaling, provenance or {}, empty or {})
+
+
+def fitted_scaling(parts: list[np.ndarray], train: np.ndarray, method: Method) -> Scaling:
+    """Return the scaling of blocks (N, d) joined, fitted on the rows at ``train`` (n,) alone.
+
+    Raises DataError where there is no training row, or one holds a value that is no number.
+    """
+    if method in {"per-vector", "none"}:
+        return Scaling(method, np.zeros(0), np.zeros(0))
+    if not len(train):
+        raise DataError(f"{method} scaling is fitted on training images, and there are none")
+    found = [fitted(part, train, method) for part in parts]
+    low, span = (np.concatenate(each) for each in zip(*found, strict=True))
+    if not (np.isfinite(low).all() and np.isfinite(span).all()):
+        raise DataError("features of a training image hold a value that is no number")
+    return Scaling(method, low, span)
+
+
+def fitted(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.ndarray, np.ndarray]:
+    """Return low and span of one block, each (d,) float64; see Scaling."""
+    chosen = np.zeros(len(part), bool)
+    chosen[train] = True
+
+    def rows() -> Iterator[np.ndarray]:
+        for start in range(0, len(part), ROWS):
+            here = read_rows(part, start, start + ROWS)[chosen[start : start + ROWS]]
+            if len(here):
+                yield here.astype(np.float64)
+
+    def over(gathered: Callable[..., np.ndarray], each: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        total: np.ndarray | None = None
+        for block in rows():
+            total = each(block) if total is None else gathered(total, each(block))
+        assert total is not None
+        return total
+
+    low, high = over(np.minimum, lambda block: block.min(0)), over(np.maximum, lambda block: block.max(0))
+    if method == "min-max":
+        return low, high - low
+    mean = over(np.add, lambda block: block.sum(0)) / chosen.sum()
+    variance = over(np.add, lambda block: ((block - mean) ** 2).sum(0)) / chosen.sum()
+    return mean, np.where(high > low, np.sqrt(variance), 0.0)
+
+
+def extract(
+    faces: FaceSet, split: Split, extractors: dict[str, Extractor], store: Store, method: Method = "min-max"
+) -> Features:
+    """Return the fused features of all images of a set; what is learned or fitted is so on the split's training images.
+
+    Raises DataError where the images cannot be described, StudyError for an unknown method.
+    """
+    made = {name: store.extracted(faces, extractor, split.train) for name, extractor in extractors.items()}
+    about = {name: made_by(extractor) | {"dims": made[name].values.shape[1]} for name, extractor in extractors.items()}
+    libraries = {library: text for extractor in extractors.values() for library, text in versions(extractor).items()}
+    provenance = {
+        "data": {"name": faces.info.name, "fingerprint": faces.info.fingerprint},
+        "split": {"hash": split.hash, "train": len(split.train), "val": len(split.val), "test": len(split.test)},
+        "extractors": about,
+        "scaling": method,
+        "libraries": dict(sorted(libraries.items())),
+        "fer": __version__,
+    }
+    empty = {name: found.empty for name, found in made.items()}
+    samples = faces.manifest["sample"].to_numpy(dtype=str)
+    return fuse(samples, {name: found.values for name, found in made.items()}, split.train, method, provenance, empty)
+
+
+def made_by(extractor: Extractor) -> dict[str, Any]:
+    """Return what a file says of an extractor: version, settings and, of a network, the checksum of its weights."""
+    return {"version": extractor.version, **extractor.model_dump(mode="json"), **extractor.described_by()}

@@ -1,0 +1,97 @@
+"""Histograms of oriented gradients (Sun 2024, section 3.2, Eq 1-6; Dalal and Triggs 2005), computed by scikit-image.
+
+The paper gives gamma 0.5, nine bins, cells of 8 x 8 pixels, blocks of 2 x 2 cells and 1764 values, which implies images of
+64 x 64 it never states. Its arguments carry scikit-image's names, so that library's L2-Hys is the default. Orientation is
+unsigned, by atan2 modulo 180 degrees, where Eq 5 would divide by zero.
+
+``norm: max`` is Eq 6, read per block: each value is divided by the largest of its block. scikit-image has no such norm and
+returns no raw blocks, but it need not: Eq 6 is the same for a block and any multiple of it, and its L1 norm is the raw
+block divided by one number. A block without gradient stays zero, where Eq 6 has no value.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from skimage.feature import hog
+
+from fer_cli.errors import DataError
+from fer_cli.features.extractor import Described, Extractor, grey, sized
+
+
+class Hog(Extractor):
+    """Settings of HOG; an image gives blocks x blocks x ``block``² x ``orientations`` float32 values, 1764 by default."""
+
+    name = "hog"
+    libraries = ("numpy", "opencv-contrib-python", "scikit-image")
+
+    size: int | None = Field(64, ge=2)
+    """Side the image is brought to, in pixels; None leaves it as it is."""
+    root: bool = True
+    """Gradients of the square root of the image: gamma 0.5 (Eq 1)."""
+    orientations: int = Field(9, ge=1)
+    cell: int = Field(8, ge=1)
+    """Side of a cell in pixels."""
+    block: int = Field(2, ge=1)
+    """Side of a block in cells; blocks overlap and move by a cell."""
+    norm: Literal["L2-Hys", "L2", "L1", "L1-sqrt", "max"] = "L2-Hys"
+
+    def values_of(self, height: int, width: int) -> int:
+        """Return how many values an image of that size gives, not counting ``size``; 0 or less where no block fits."""
+        down, across = (max(0, side // self.cell - self.block + 1) for side in (height, width))
+        return down * across * self.block**2 * self.orientations
+
+    @property
+    def dims(self) -> int:
+        """Return how many values an image gets; raises DataError where ``size`` is None, since images then decide."""
+        if self.size is None:
+            raise DataError("hog: with size None the number of values follows from the images")
+        return self.values_of(self.size, self.size)
+
+    def check(self, images: np.ndarray) -> None:
+        """Raise DataError where an image, or ``size``, is smaller than one block."""
+        super().check(images)
+        least = self.cell * self.block
+        height, width = images.shape[1:3]
+        for high, wide, what in ((height, width, "images"), (self.size or height, self.size or width, "size")):
+            if min(high, wide) < least:
+                raise DataError(f"hog: {what} of {wide} x {high} px: too small for one block of {least} x {least} px")
+
+    def describe(self, images: np.ndarray) -> Described:
+        """Return one row per image."""
+        shape = (self.size, self.size) if self.size else images.shape[1:3]
+        values = np.empty((len(images), self.values_of(*shape)), np.float32)
+        for row, image in zip(values, images, strict=True):
+            row[:] = hog_of(sized(grey(image), self.size), self)
+        return Described(values, np.ones(len(images), np.int64))
+
+    def transform(self, images: np.ndarray, state: dict[str, np.ndarray] | None = None) -> np.ndarray:
+        """Return (N, D) float32 of (N, H, W) or (N, H, W, 3) uint8 images."""
+        del state
+        self.check(images)
+        return self.describe(images).values
+
+
+def hog_of(image: np.ndarray, settings: Hog) -> np.ndarray:
+    """Return (D,) float64 of an (H, W) image without negative values, of the size it has.
+
+    Block rows, block columns, cell rows, cell columns and orientations follow in this order, as in scikit-image.
+    """
+    blocks = hog(
+        image,
+        orientations=settings.orientations,
+        pixels_per_cell=(settings.cell, settings.cell),
+        cells_per_block=(settings.block, settings.block),
+        block_norm="L1" if settings.norm == "max" else settings.norm,
+        transform_sqrt=settings.root,
+        feature_vector=False,
+    )
+    return (over_largest(blocks) if settings.norm == "max" else blocks).ravel()
+
+
+def over_largest(blocks: np.ndarray) -> np.ndarray:
+    """Return blocks (R, C, r, c, o), none negative, each divided by its largest value (Eq 6); zero blocks stay zero."""
+    largest = blocks.max((2, 3, 4), keepdims=True)
+    return np.asarray(blocks / np.where(largest > 0, largest, 1))

@@ -1,0 +1,147 @@
+"""Scale-invariant feature transform (Sun 2024, section 3.3; Lowe 2004), computed by OpenCV, as a vector of fixed length.
+
+The paper names the steps of SIFT but no vector length, without which features cannot be joined. Ours: a bag of visual words
+(Csurka 2004). scikit-learn's MiniBatchKMeans finds 128 words among the descriptors of training images; an image is the
+share of its key points that is nearest to each word. An image without key points is zeros. ``dense`` describes a fixed
+grid of 4 x 4 key points instead: 2048 values, and nothing is learned.
+
+OpenCV's descriptors are whole numbers from 0 to 255, kept as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from pydantic import Field, model_validator
+
+from fer_cli.errors import DataError
+from fer_cli.features.extractor import ROWS, Described, Extractor, State, grey, sized
+from fer_cli.seeds import derive_seed
+
+LENGTH = 128
+"""Values of a descriptor."""
+GRID = 4
+"""Key points along each side where they stand on a grid."""
+
+
+class Sift(Extractor):
+    """Settings of SIFT; an image gives ``words`` float32 values that sum to 1 or 0, or 2048 from 0 to 255 if ``dense``."""
+
+    name = "sift"
+    libraries = ("numpy", "opencv-contrib-python", "scikit-learn")
+
+    size: int = Field(64, ge=16)
+    """Side the image is brought to, in pixels; 128 finds more key points."""
+    words: int = Field(128, ge=1)
+    dense: bool = False
+    """A grid of 4 x 4 key points, each as wide as its share of the image (16 px of 64), upright."""
+    contrast: float = Field(0.04, ge=0)
+    """OpenCV's threshold against weak key points."""
+    edge: float = Field(10.0, gt=0)
+    """OpenCV's threshold against key points on edges; larger keeps more."""
+    sample: int = Field(200_000, ge=1)
+    """About the most descriptors to learn words from: those of training images in random order, until there are enough."""
+    seed: int = Field(0, ge=0)
+    """Of that order and of the clustering."""
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        """Refuse settings of key points and words where a grid needs neither."""
+        if self.dense and (idle := self.model_fields_set & {"words", "contrast", "edge", "sample", "seed"}):
+            raise ValueError(f"{min(idle)} has no effect where dense is true")
+        return self
+
+    @property
+    def dims(self) -> int:
+        """Return how many values an image gets."""
+        return GRID * GRID * LENGTH if self.dense else self.words
+
+    @property
+    def learns(self) -> bool:
+        """Return whether there is a codebook to learn."""
+        return not self.dense
+
+    def described_by(self) -> dict[str, Any]:
+        """Return the settings that decide an image's descriptors; words and seeds do not."""
+        return self.model_dump(mode="json", exclude={"words", "sample", "seed"})
+
+    def describe(self, images: np.ndarray) -> Described:
+        """Return the descriptors (M, 128) uint8 of the images' key points, or of a grid one row (n, 2048) float32 each."""
+        found = [descriptors(sized(grey(image), self.size), self) for image in images]
+        if self.dense:
+            rows = np.stack([each.ravel() for each in found]) if found else np.zeros((0, self.dims))
+            return Described(rows.astype(np.float32), np.ones(len(images), np.int64))
+        counts = np.array([len(each) for each in found], np.int64)
+        return Described(np.concatenate([np.zeros((0, LENGTH), np.uint8), *found]), counts)
+
+    def learn(self, described: Described, train: np.ndarray) -> State:
+        """Return the codebook, ``words`` (words, 128) float32; raises DataError where key points are fewer than words."""
+        if self.dense:
+            return {}
+        order = np.random.default_rng(derive_seed(self.seed, "sift", "sample")).permutation(np.sort(train))
+        counts = described.counts[order]
+        values = described.of(order[np.cumsum(counts) - counts < self.sample])
+        if len(values) < self.words:
+            raise DataError(
+                f"sift: {len(values)} key points in {len(train)} training images, for {self.words} words; "
+                "lower words or contrast, give a larger size, or use dense"
+            )
+        return {"words": codebook(values.astype(np.float32), self.words, derive_seed(self.seed, "sift", "words") % 2**32)}
+
+    def gather(self, described: Described, state: State) -> Iterator[np.ndarray]:
+        """Yield histograms of words in blocks (n, words) float32; each sums to 1, or is zeros without key points."""
+        if self.dense:
+            yield from super().gather(described, state)
+            return
+        words = state["words"].astype(np.float64)
+        rows = chain(described.each(), [None])
+        block: list[np.ndarray] = []
+        for each in rows:
+            if each is not None:
+                block.append(histogram(each, words))
+            if block and (each is None or len(block) == ROWS):
+                yield np.stack(block)
+                block = []
+
+
+def codebook(values: np.ndarray, words: int, seed: int) -> np.ndarray:
+    """Return (words, 128) float32 cluster centres of descriptors (M, 128) float32; one thread, so that sums are the same."""
+    from sklearn.cluster import MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return np.asarray(MiniBatchKMeans(words, n_init=3, random_state=seed).fit(values).cluster_centers_, np.float32)
+
+
+def histogram(values: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Return (W,) float32: the share of descriptors (k, 128) that is nearest to each word (W, 128) float64.
+
+    The product is over one image's descriptors alone: with other images beside them the last digit could differ.
+    """
+    if not len(values):
+        return np.zeros(len(words), np.float32)
+    distances = (words**2).sum(1) - 2 * (values.astype(np.float64) @ words.T)  # less each descriptor's own square
+    return (np.bincount(distances.argmin(1), minlength=len(words)) / len(values)).astype(np.float32)
+
+
+def descriptors(image: np.ndarray, settings: Sift) -> np.ndarray:
+    """Return the descriptors (k, 128) uint8 of an (S, S) uint8 image; k may be 0, and is 16 on a grid."""
+    if settings.dense:
+        step = image.shape[0] / GRID
+        places = [((column + 0.5) * step, (row + 0.5) * step) for row in range(GRID) for column in range(GRID)]
+        points = [cv2.KeyPoint(x, y, step, 0.0) for x, y in places]  # angle 0: the default, -1, would turn it by a degree
+        _, found = detector(settings.contrast, settings.edge).compute(image, points)
+    else:
+        _, found = detector(settings.contrast, settings.edge).detectAndCompute(image, None)
+    return np.zeros((0, LENGTH), np.uint8) if found is None else np.rint(found).astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def detector(contrast: float, edge: float) -> Any:
+    """Return OpenCV's SIFT, one per process and pair of thresholds."""
+    return cv2.SIFT.create(contrastThreshold=contrast, edgeThreshold=edge)

@@ -1,0 +1,103 @@
+"""``fer extract-features`` end to end, on drawn faces: the split's network, the blocks, the file, what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_cli.analysis.deep import finished, trained_on
+from fer_cli.config import Machine
+from fer_cli.features.files import read_features
+from tests.conftest import Called
+
+Fer = Callable[..., Called]
+
+
+@pytest.fixture
+def where(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    return ["--data", "ck48", "--profile", "smoke", "--results", tmp_path / "results", "--data-root", data_root, "-j", 1]
+
+
+def test_all_three_are_fused_and_nothing_is_done_twice(
+    fer: Fer, where: list[object], data_root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "all.npz"
+    first = fer("extract-features", "--fuse", "sift,cnn,hog", *where, "--out", out)
+    assert first.code == 0, first.err
+    assert [line.split("\t")[:2] for line in first.out.splitlines()[1:]] == [
+        ["cnn", "256"],
+        ["hog", "1764"],
+        ["sift", "128"],
+    ]
+    assert "2148 dimensions" in first.err
+    runs = list((tmp_path / "results" / "runs").glob("*/result.json"))
+    assert len(runs) == 1
+    written = (
+        runs[0].stat().st_mtime_ns,
+        {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")},
+    )
+    assert written[1]
+
+    again = fer("extract-features", "--fuse", "cnn,hog,sift", *where, "--out", tmp_path / "again.npz")
+    assert again.code == 0, again.err
+    assert (tmp_path / "again.npz").read_bytes() == out.read_bytes()
+    now = runs[0].stat().st_mtime_ns, {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
+    assert now == written
+
+    features = read_features(out)
+    assert features.values.shape == (168, 2148)
+    assert features.values.min() >= 0
+    assert features.values.max() <= 1
+    split = features.provenance["split"]
+    assert features.provenance["extractors"]["cnn"]["run"] == runs[0].parent.name
+    machine = Machine(data_root=data_root, results=tmp_path / "results")
+    trained = set(trained_on(finished(runs[0].parent.name, machine), machine))
+    assert len(trained) == split["train"]
+    rows = np.isin(features.samples, list(trained))
+    assert np.allclose(features.values[rows].max(0)[features.values.max(0) > 0], 1)  # scaled by training rows alone
+
+    told = fer("features", "show", out)
+    assert told.code == 0
+    assert "168 images, 2148 dimensions, scaling min-max" in told.err
+    assert runs[0].parent.name in told.err
+    assert [line.split("\t")[0] for line in told.out.splitlines()] == ["block", "cnn", "hog", "sift"]
+
+
+def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[object], tmp_path: Path) -> None:
+    trained = fer("ablate", "--study", "cnn-features", *where[:-2], "--only", "subject", "--seeds", "1", "--no-track")
+    assert trained.code == 0, trained.err
+    run = next((tmp_path / "results" / "runs").glob("*/result.json")).parent.name
+    other = fer("extract-features", "--fuse", "cnn", *where, "--run", run, "--seed", 1, "--out", tmp_path / "a.npz")
+    assert (other.code, other.err.count("\n")) == (2, 1)
+    assert "test samples were in its training part" in other.err
+    assert not (tmp_path / "a.npz").exists()
+    own = fer("extract-features", "--fuse", "cnn", *where, "--run", run, "--out", tmp_path / "a.npz")
+    assert own.code == 0, own.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fuse", "cnn,hgo"], "--fuse: no features 'hgo'; did you mean hog?"),
+        (["--fuse", "hog,hog"], "'hog' is given twice"),
+        (["--fuse", ""], "--fuse: no features ''"),
+        (["--fuse", "hog", "--scaling", "minmax"], "--scaling: no scaling 'minmax'; did you mean min-max?"),
+        (["--fuse", "hog", "--split", "subjects"], "--split: no split 'subjects'; did you mean subject?"),
+        (["--fuse", "hog", "--out", "a.csv"], "a.csv: a features file ends in .parquet or .npz"),
+        (["--fuse", "cnn", "--run", "0123456789ab"], "no finished run"),
+    ],
+)
+def test_bad_input_is_one_line(fer: Fer, where: list[object], arguments: list[str], words: str) -> None:
+    called = fer("extract-features", *where, *arguments)
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert words in called.err
+
+
+def test_show_refuses_what_is_no_features_file(fer: Fer, tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_bytes(b"PK")
+    for name, words in (("a.npz", "not a features file, or not whole"), ("b.npz", "no such features file")):
+        called = fer("features", "show", tmp_path / name)
+        assert (called.code, called.err.count("\n")) == (2, 1)
+        assert words in called.err
