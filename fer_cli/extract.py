@@ -76,8 +76,10 @@ def fused(
 
 def network(item: Item, machine: Machine, tested: Iterable[str]) -> Extractor:
     """Return the extractor of a finished run's network."""
-    from fer_cli.analysis.cnn import Cnn
+    from fer_cli.analysis.deep import check_unseen
+    from fer_cli.learning.deep import Cnn
 
     if item.folder.status != "done":
         raise ResultsError(f"{item.folder.path}: the network is not trained; see its error.txt, then --retry-failed")
-    return Cnn.of(item, machine, tested)
+    check_unseen(item, machine, tested)
+    return Cnn.of(item.run.config, item.folder, machine)

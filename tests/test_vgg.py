@@ -15,12 +15,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from fer_cli.ablate import Item, Plan, make_plan, run_plan
-from fer_cli.analysis import deep
-from fer_cli.analysis.deep import check_unseen, deep_features, features_of, finished, trained_on
+from fer_cli.analysis import deep as judged
+from fer_cli.analysis.deep import check_unseen, deep_features, finished, trained_on
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.config import Machine
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError, ResultsError, StudyError
+from fer_cli.learning import deep
+from fer_cli.learning.deep import features_of
 from fer_cli.models.comparators import COMPARATORS
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
@@ -349,7 +351,7 @@ def test_training_parts_are_told(plan: Plan, here: Machine, parts: dict[str, lis
 
 def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Machine, images: np.ndarray) -> None:
     plain, leaky = plan.items
-    parts = deep.parts_of(plain, here)
+    parts = judged.parts_of(plain, here)
     check_unseen(plain, here, parts["test"])
     wanted = [*parts["test"], *parts["train"][:3]]
     told = f"3 of {len(wanted)} test samples were in its training part and 0 in its validation part"

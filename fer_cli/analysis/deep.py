@@ -1,11 +1,7 @@
-"""Deep features: what the classifier of a finished run gets for any images (Sun 2024, section 3.1: fc7 of VGG-16).
+"""Features of finished runs for any images, and which images had a part in a run's weights.
 
-Sun 2024 does not say which images the extractor was trained on. Here features for a split come from a run on that split's
+Sun 2024 does not say which images its extractor was trained on. Here features for a split come from a run on that split's
 own training part, and ``check_unseen`` refuses any other.
-
-Images are computed in batches of one shape, the last filled up, so that the features of an image depend neither on how many
-others there are nor on which. Precision and memory layout are the machine's: bf16 and channels last where it is fast at
-them. An image is looked at once, as it is: not mirrored, and not corrupted where the run corrupted its own.
 """
 
 from __future__ import annotations
@@ -13,23 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from fer_cli.ablate import Item
-from fer_cli.analysis.reopen import Reopened, reopen
+from fer_cli.analysis.reopen import reopen
 from fer_cli.config import Machine, RunConfig
-from fer_cli.data.manifest import load_set, read_block
+from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
+from fer_cli.learning.deep import check_images, features_of
 from fer_cli.runs import RunFolder
 from fer_cli.study import PlannedRun
-
-MOST_IMAGES = 64
-"""Largest batch."""
-MOST_PIXELS = 2**20
-"""Largest batch in pixels: 64 channels of VGG-16's first maps are then 256 MiB."""
 
 
 def finished(run_id: str, machine: Machine) -> Item:
@@ -100,43 +90,3 @@ def deep_features(item: Item, machine: Machine, images: np.ndarray, unseen: Iter
     check_images(images)
     check_unseen(item, machine, unseen)
     return features_of(reopen(item, machine), images)
-
-
-def check_images(images: np.ndarray) -> None:
-    """Raise DataError for an array that is not one of square grey or RGB images."""
-    square = images.ndim in {3, 4} and images.shape[1] == images.shape[2] > 0
-    if images.dtype != np.uint8 or not square or (images.ndim == 4 and images.shape[3] != 3):
-        shape = " x ".join(map(str, images.shape))
-        raise DataError(f"images: (N, S, S) grey or (N, S, S, 3) RGB uint8 are needed, not {shape} {images.dtype}")
-
-
-def features_of(run: Reopened, images: np.ndarray) -> np.ndarray:
-    """Return the features (N, D) float32 of images as ``deep_features`` takes them; a memory-mapped array stays on disk."""
-    layout = torch.channels_last if run.means.channels_last else torch.contiguous_format
-    run.module.to(memory_format=layout)
-    batch = batch_size(run.data.config.data.image_size)
-    found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
-    with torch.inference_mode(), torch.autocast(run.means.device, torch.bfloat16, enabled=run.means.bf16):
-        for start in range(0, len(images), batch):
-            pixels = pixels_of(run, read_block(images, start, start + batch))
-            features = run.network(filled(pixels, batch).contiguous(memory_format=layout)).features
-            found[start : start + batch] = features[: len(pixels)].float().cpu().numpy()
-    return found
-
-
-def batch_size(side: int) -> int:
-    """Return how many images of ``side`` pixels are computed at once."""
-    return max(1, min(MOST_IMAGES, MOST_PIXELS // side**2))
-
-
-def pixels_of(run: Reopened, images: np.ndarray) -> Tensor:
-    """Return images as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
-    writable = np.require(images, requirements="W")  # torch warns of an array it may not write to, though it will not
-    small = run.data.ready("given", writable)  # not the name of a part that a run could corrupt
-    return run.module.pixels(small.to(run.means.device))
-
-
-def filled(pixels: Tensor, batch: int) -> Tensor:
-    """Return (``batch``, C, S, S): the given images, then the last of them again and again."""
-    missing = batch - len(pixels)
-    return torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]) if missing else pixels

@@ -1,0 +1,111 @@
+"""Deep features: what the classifier of a trained network gets for any images (Sun 2024, section 3.1: fc7 of VGG-16).
+
+Images are computed in batches of one shape, the last filled up, so that the features of an image depend neither on how many
+others there are nor on which. Precision and memory layout are the machine's: bf16 and channels last where it is fast at
+them. An image is looked at once, as it is: not mirrored, and not corrupted where the run corrupted its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import PrivateAttr
+from torch import Tensor
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.data.manifest import read_block
+from fer_cli.errors import DataError
+from fer_cli.features.extractor import Described, Extractor
+from fer_cli.learning.machine import choose_means
+from fer_cli.learning.reopen import Reopened, open_run, weights_of
+from fer_cli.runs import RunFolder
+
+MOST_IMAGES = 64
+"""Largest batch."""
+MOST_PIXELS = 2**20
+"""Largest batch in pixels: 64 channels of VGG-16's first maps are then 256 MiB."""
+
+
+class Cnn(Extractor):
+    """The block ``cnn`` of fused features, by one run's network; precision is a part of it, as it changes last digits."""
+
+    name: ClassVar[str] = "cnn"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "opencv-contrib-python")
+    processes: ClassVar[bool] = False
+
+    run: str
+    """Id of the run."""
+    weights: str
+    """SHA-256 of its weights."""
+    device: str
+    precision: str
+    _config: RunConfig = PrivateAttr()
+    _folder: RunFolder = PrivateAttr()
+    _machine: Machine = PrivateAttr()
+
+    @classmethod
+    def of(cls, config: RunConfig, folder: RunFolder, machine: Machine) -> Cnn:
+        """Return the features of a finished run, whose training part must be that of the split they are used with."""
+        means = choose_means(machine)
+        weights = hashlib.sha256(weights_of(folder).read_bytes()).hexdigest()
+        made = cls(run=folder.run_id, weights=weights, device=means.device, precision="bf16" if means.bf16 else "fp32")
+        made._config, made._folder, made._machine = config, folder, machine
+        return made
+
+    @cached_property
+    def opened(self) -> Reopened:
+        """Return the run's network, read when it is first needed."""
+        return open_run(self._config, self._folder, self._machine)
+
+    @property
+    def dims(self) -> int:
+        """Return how many values an image gets."""
+        return int(self.opened.network.backbone.feature_size)
+
+    def describe(self, images: np.ndarray) -> Described:
+        """Return the features of (n, S, S) or (n, S, S, 3) uint8 images, a row each."""
+        return Described(features_of(self.opened, images), np.ones(len(images), np.int64))
+
+
+def check_images(images: np.ndarray) -> None:
+    """Raise DataError for an array that is not one of square grey or RGB images."""
+    square = images.ndim in {3, 4} and images.shape[1] == images.shape[2] > 0
+    if images.dtype != np.uint8 or not square or (images.ndim == 4 and images.shape[3] != 3):
+        shape = " x ".join(map(str, images.shape))
+        raise DataError(f"images: (N, S, S) grey or (N, S, S, 3) RGB uint8 are needed, not {shape} {images.dtype}")
+
+
+def features_of(run: Reopened, images: np.ndarray) -> np.ndarray:
+    """Return the features (N, D) float32 of images as ``deep_features`` takes them; a memory-mapped array stays on disk."""
+    layout = torch.channels_last if run.means.channels_last else torch.contiguous_format
+    run.module.to(memory_format=layout)
+    batch = batch_size(run.data.config.data.image_size)
+    found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
+    with torch.inference_mode(), torch.autocast(run.means.device, torch.bfloat16, enabled=run.means.bf16):
+        for start in range(0, len(images), batch):
+            pixels = pixels_of(run, read_block(images, start, start + batch))
+            features = run.network(filled(pixels, batch).contiguous(memory_format=layout)).features
+            found[start : start + batch] = features[: len(pixels)].float().cpu().numpy()
+    return found
+
+
+def batch_size(side: int) -> int:
+    """Return how many images of ``side`` pixels are computed at once."""
+    return max(1, min(MOST_IMAGES, MOST_PIXELS // side**2))
+
+
+def pixels_of(run: Reopened, images: np.ndarray) -> Tensor:
+    """Return images as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
+    writable = np.require(images, requirements="W")  # torch warns of an array it may not write to, though it will not
+    small = run.data.ready("given", writable)  # not the name of a part that a run could corrupt
+    return run.module.pixels(small.to(run.means.device))
+
+
+def filled(pixels: Tensor, batch: int) -> Tensor:
+    """Return (``batch``, C, S, S): the given images, then the last of them again and again."""
+    missing = batch - len(pixels)
+    return torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]) if missing else pixels

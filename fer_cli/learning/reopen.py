@@ -1,0 +1,63 @@
+"""The network of a finished run, opened again: the weights that its test scores come from, and its data.
+
+A network looks at each image once, as it is; the scores of a run may average over the image and its mirror image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.data.datamodule import EVAL_BATCH, RunData
+from fer_cli.errors import ResultsError
+from fer_cli.learning.machine import Means
+from fer_cli.learning.module import FerModule
+from fer_cli.learning.record import load_weights
+from fer_cli.learning.train import load_data, new_module, prepare_torch
+from fer_cli.models.scn import Recogniser
+from fer_cli.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """A finished run's judged network in evaluation mode, its data, and the means of computation here."""
+
+    module: FerModule
+    data: RunData
+    means: Means
+
+    @property
+    def network(self) -> Recogniser:
+        """The network that the run's test scores are of."""
+        return self.module.judged
+
+    def batches(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield images (N, S, S) or (N, 3, S, S) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1]."""
+        for chunk in torch.split(images, EVAL_BATCH):
+            yield self.module.pixels(chunk.to(self.means.device)).contiguous()
+
+
+def open_run(config: RunConfig, folder: RunFolder, machine: Machine) -> Reopened:
+    """Return the network of a finished run; raises ResultsError when its weights are gone.
+
+    A file of weights that the training started from is not needed again.
+    """
+    means = prepare_torch(machine)
+    data, _ = load_data(config, machine)
+    bare = config.model.model_copy(update={"weights": None, "weights_sha256": None})
+    module = new_module(config.model_copy(update={"model": bare}), data)
+    path = weights_of(folder)
+    if not path.is_file():
+        raise ResultsError(f"{path}: gone, so the network cannot be looked at; remove {folder.path} and train it again")
+    load_weights(path, module)
+    return Reopened(module.to(means.device).eval(), data, means)
+
+
+def weights_of(folder: RunFolder) -> Path:
+    """Return the file with the weights of a finished run's test scores."""
+    return folder.file(folder.result()["selection"].get("weights", "best.pt"))
