@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_cli.config import DataConfig, Machine
+from fer_cli.config import DataConfig, Machine, RunConfig
 from fer_cli.errors import ResultsError, StudyError, nearest
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder, Status
@@ -42,7 +42,7 @@ class Item:
     @property
     def epochs(self) -> int:
         """Return about how many epochs' time the run takes: one where it only tests."""
-        return self.run.config.train.epochs if self.trained is None else 1
+        return 1 if self.trained is not None or self.run.config.features.blocks else self.run.config.train.epochs
 
     @property
     def prior(self) -> Item | None:
@@ -116,8 +116,8 @@ def make_plan(
     for arm in only:
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
-    begun = [run.config.pretraining() for run in runs]
-    configs = [config for config in [*(run.config for run in runs), *begun] if config is not None]
+    begun = [config for run in runs for config in chain_of(run.config)]
+    configs = [*(run.config for run in runs), *begun]
     infos: dict[str, SetInfo] = {}
     for data in sorted({data for config in configs for data in config.data.sets}):
         prepare(data)
@@ -129,8 +129,9 @@ def make_plan(
     def item_of(run: PlannedRun) -> Item:
         fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
         start = trained = None
-        if (config := run.config.pretraining()) is not None:
-            start = item_of(PlannedRun(f"pre-training on {config.data.name}", (), config.seed, config, ()))
+        if (config := run.config.before()) is not None:
+            title = "network of the features" if run.config.features.blocks else f"pre-training on {config.data.name}"
+            start = item_of(PlannedRun(title, (), config.seed, config, ()))
         if (config := run.config.training()) is not None:
             trained = item_of(replace(run, at=(), config=config))
         identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
@@ -145,6 +146,12 @@ def make_plan(
     names = sorted({data for run in runs for data in run.config.data.sets})
     first = [item for name, item in folders.items() if name not in items]
     return Plan(study, choice, "+".join(names), wanted, first)
+
+
+def chain_of(config: RunConfig) -> list[RunConfig]:
+    """Return the runs that must come before a run, the nearest first."""
+    before = config.before()
+    return [] if before is None else [before, *chain_of(before)]
 
 
 def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo]) -> None:
@@ -170,9 +177,9 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             continue
-        if result.get("trained_by"):
-            continue
         config = result["config"]
+        if result.get("trained_by") or config.get("features", {}).get("blocks"):
+            continue
         cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
         measured.setdefault(cost_key(config), []).append(cost)
     return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}

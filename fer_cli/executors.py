@@ -66,6 +66,7 @@ def execute(job: Job) -> Outcome:
     if ending.is_set():  # a pool hands a worker the job it had ready even after a signal
         raise SystemExit(128 + signal.SIGTERM)
     from fer_cli.learning.figures import draw_run
+    from fer_cli.learning.fit import fit_run
     from fer_cli.learning.train import train_run
     from fer_cli.metrics import HEADLINE
     from fer_cli.provenance import provenance
@@ -79,7 +80,10 @@ def execute(job: Job) -> Outcome:
         with logged_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start, job.trained)
+                if job.config.features.blocks:
+                    content = fit_run(job.config, job.machine, folder.path, job.start)
+                else:
+                    content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start, job.trained)
                 if content["data"]["fingerprint"] != job.fingerprint:
                     raise DataError(f"data set '{job.config.data.name}' was built anew while the study ran; start it again")
                 identity = {

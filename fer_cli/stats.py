@@ -39,6 +39,20 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differe
     return Difference(mean, mean - half, mean + half, paired=True)
 
 
+def signed_rank(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
+    """Return W and the two-sided p of Wilcoxon's signed-rank test, or None where fewer than six pairs differ.
+
+    With five pairs or fewer no outcome falls below 0.05.
+    """
+    from scipy.stats import wilcoxon
+
+    deltas = np.subtract(ours, theirs)
+    if np.count_nonzero(deltas) < 6:
+        return None
+    found = wilcoxon(deltas)
+    return float(found.statistic), float(found.pvalue)
+
+
 def unpaired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """Return mean(ours) - mean(theirs) with Welch's interval, for arms whose splits differ."""
     from scipy.stats import ttest_ind

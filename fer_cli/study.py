@@ -60,6 +60,8 @@ class Report(Section):
     )
     against: str
     """Arm that the others are compared with."""
+    per_seed: bool = False
+    """Whether tables by seed follow, with a rank test of each arm against the one that the others are compared with."""
     analyses: list[Literal["embedding", "blocks", "maps"]] = []
     """What is looked at inside the trained networks, beside their scores."""
 

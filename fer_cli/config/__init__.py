@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
+from fer_cli.config.features import FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
 from fer_cli.config.model import DEFAULT_REDUCTION, RESNETS, ModelConfig, PartsConfig
 from fer_cli.config.section import Section
@@ -30,6 +31,7 @@ __all__ = [
     "AugmentConfig",
     "CorruptConfig",
     "DataConfig",
+    "FeaturesConfig",
     "LearningConfig",
     "Machine",
     "Method",
@@ -100,6 +102,7 @@ class RunConfig(Section):
     train: TrainConfig = TrainConfig()
     learning: LearningConfig = LearningConfig()
     corrupt: CorruptConfig = CorruptConfig()
+    features: FeaturesConfig = FeaturesConfig()
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -109,17 +112,32 @@ class RunConfig(Section):
             "data": self.data.idle(),
             "corrupt": self.corrupt.idle(self.data.image_size),
             "model": self.model.idle(),
+            "features": self.features.idle(),
         }
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
         if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.learning.capsule_margin and self.model.backbone != "capsule-emotion":
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
+        if self.features.blocks and (self.corrupt.active or self.data.test is not None or self.learning != LearningConfig()):
+            raise ValueError("features.blocks: goes with no corruption, no other set to test on and no learning settings")
+        if len(set(self.features.blocks)) != len(self.features.blocks):
+            raise ValueError("features.blocks: none twice")
         if self.model.pretrain in self.data.sets:
             raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
         if idle:
             raise ValueError("; ".join(f"{name} has no effect: {why}" for name, why in idle.items()))
         return self
+
+    def before(self) -> RunConfig | None:
+        """Return the run whose weights this one needs: the network that gives its features, its pre-training, or None."""
+        return self.network() if self.features.blocks else self.pretraining()
+
+    def network(self) -> RunConfig | None:
+        """Return the run whose network gives the features ``cnn``, trained on the same parts; None where none is needed."""
+        if "cnn" not in self.features.blocks:
+            return None
+        return self.model_copy(update={"features": FeaturesConfig()})
 
     def pretraining(self) -> RunConfig | None:
         """Return the run whose weights this one starts from, or None; the same for every run on like images and network."""

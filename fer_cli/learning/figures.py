@@ -16,6 +16,8 @@ def draw_run(folder: Path, result: dict[str, Any]) -> None:
     """Write ``confusion.png`` and ``curves.png`` for a finished run."""
     save(confusion_figure(result["metrics"]["test"]["confusion"], result["data"]["classes"]), folder / "confusion.png")
     histories = sorted(folder.glob("history*.csv"))
+    if not histories:  # nothing was trained by epochs
+        return
     curves = curves_figure([pd.read_csv(path) for path in histories], result["selection"]["epoch"])
     save(curves, folder / "curves.png")
 

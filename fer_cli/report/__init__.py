@@ -14,9 +14,19 @@ from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cell, Point, collect
+from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
-from fer_cli.report.tables import Table, Text, cost_table, detected_tables, difference_table, health_table, score_table
+from fer_cli.report.tables import (
+    Table,
+    Text,
+    cost_table,
+    detected_tables,
+    difference_table,
+    health_table,
+    score_table,
+    seed_tables,
+)
 from fer_cli.study import Choice, load_study
 
 if TYPE_CHECKING:
@@ -64,6 +74,8 @@ def make_report(
     tables = [score_table(plan, cells, metric) for metric in metrics]
     if len(plan.study.arms) > 1:
         tables += [difference_table(plan, cells, metric) for metric in metrics]
+    if plan.study.report.per_seed:
+        tables += [table for metric in metrics for table in seed_tables(plan, cells, metric)]
     health = health_table(plan, cells)
     tables += [table for table in (health, cost_table(plan, cells)) if table]
     tables += detected_tables(plan, cells, metrics)
@@ -109,7 +121,6 @@ def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], N
 
 def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) -> list[str]:
     """Return what a reader must know before the first number."""
-    config = plan.items[0].run.config
     lines = [plan.study.question]
     for name in sorted({name for item in plan.items for name in item.run.config.data.sets}):
         info = load_info(data_root, name)
@@ -121,9 +132,7 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
         lines += prepared(info)
         lines += audits(data_root, name, plan)
     lines += transfers(plan, cells) + split_lines(plan, cells) + noise_lines(plan) + corrupt_lines(plan)
-    rules = sorted({item.run.config.train.select_on for item in plan.items})
-    rule = "lowest" if rules == ["val/loss"] else "best"
-    lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last); test predicted once, by that one")
+    lines += choice_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     drawn = any(d.label_noise and d.noise_seed is None for d in (item.run.config.data for item in plan.items))
     noise = "label noise, " if drawn else ""
@@ -131,13 +140,7 @@ def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) ->
         f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has {seed_line(plan)}, its own "
         f"{noise}initial weights and batch order, the same for every arm"
     )
-    balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
-    averaged = "; moving average of the weights" if config.train.weight_average else ""
-    mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average else ""
-    lines.append(
-        f"weights: {started_from(plan)}; network {networks(plan)}, {config.data.image_size} px, "
-        f"{config.train.epochs} epochs, profile {plan.choice.profile}{balanced}{averaged}{mirrored}"
-    )
+    lines += model_lines(plan)
     lines.append("arms: " + "; ".join(f"{arm}: {differs(plan, arm)}" for arm in plan.study.arms))
     return lines
 
@@ -166,31 +169,6 @@ def audits(data_root: Path, name: str, plan: Plan) -> list[str]:
 
     splits = sorted({d.split for d in (item.run.config.data for item in plan.items) if d.name == name and d.test is None})
     return [f"{name}: {verdict_line(data_root, name, split)}" for split in splits]
-
-
-def networks(plan: Plan) -> str:
-    """Return the plan's networks."""
-    return ", ".join(dict.fromkeys(item.run.config.model.backbone for item in plan.items))
-
-
-def started_from(plan: Plan) -> str:
-    """Return what the networks' weights are before training."""
-    files = {item.run.config.model.weights: item.run.config.model.weights_sha256 for item in plan.items}
-    if named := [f"{Path(path).name} (SHA-256 {str(sha)[:12]})" for path, sha in files.items() if path is not None]:
-        return " and ".join([*named, *(["random initialisation"] if None in files else [])])
-    begun = {item.start.run_id: item.start for item in plan.items if item.start is not None}
-    if not begun:
-        return "random initialisation"
-    arms = [arm for arm in plan.study.arms if any(item.run.arm == arm and item.start is not None for item in plan.items)]
-    shared = "the same for every arm" if len(arms) == len(plan.study.arms) else f"for {', '.join(arms)}"
-    texts = []
-    for earlier in begun.values():
-        config = earlier.run.config
-        origin = f"{config.data.name} (fingerprint {earlier.fingerprint}, run {earlier.run_id})"
-        texts.append(f"backbone pre-trained on {origin} for {config.train.epochs} epochs, {shared}; classifier at random")
-    if any(item.start is None for item in plan.items):
-        texts.append("random initialisation for the others")
-    return "; ".join(texts)
 
 
 def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:

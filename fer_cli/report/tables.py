@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fer_cli.ablate import Plan
+from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Point
+from fer_cli.stats import signed_rank
 from fer_cli.study import Published, in_words
 
 MINUS, DASH = "−", "–"
@@ -76,20 +77,29 @@ def short(factor: str) -> str:
     return factor.rsplit(".", 1)[-1].replace("_", " ")
 
 
-def heading(column: tuple[str, Any] | None, metric: str) -> str:
-    """Return a column's title."""
-    return NAMES[metric] if column is None else f"{short(column[0])} {column[1]}"
+def headings(plan: Plan, shape: Layout, metric: str) -> list[str]:
+    """Return the columns' titles, with a word of warning where the split of one column leaks and of another does not."""
+    if shape.columns == [None]:
+        return [NAMES[metric]]
+    leaky = {column: leaks([item for item in plan.items if column in item.run.at]) for column in shape.columns}
+    warned = {column: " (leaky split)" if leaky[column] and not all(leaky.values()) else "" for column in shape.columns}
+    return [f"{short(column[0])} {column[1]}{warned[column]}" for column in shape.columns if column is not None]
 
 
 def row_label(plan: Plan, arm: str, other: Point) -> str:
     """Return a row's title: the arm, a word of warning where its split leaks, and further grid values."""
-    label = f"{arm} (leaky split)" if is_leaky(plan, arm) else arm
+    label = f"{arm} (leaky split)" if leaks([item for item in plan.items if item.run.arm == arm]) else arm
     return ", ".join([label, *(f"{short(key)} {value}" for key, value in other)])
 
 
-def is_leaky(plan: Plan, arm: str) -> bool:
-    """Return whether an arm's split puts the same people on both sides."""
-    return any(item.run.arm == arm and item.run.config.data.ignores_people for item in plan.items)
+def leaks(items: Sequence[Item]) -> bool:
+    """Return whether the splits of all these runs put the same people on both sides."""
+    return bool(items) and all(item.run.config.data.ignores_people for item in items)
+
+
+def is_leaky(plan: Plan, arm: str, point: Point) -> bool:
+    """Return whether the split of one cell puts the same people on both sides."""
+    return leaks([item for item in plan.items if item.run.arm == arm and item.run.at == point])
 
 
 def percent(value: float, sign: bool = False) -> str:
@@ -108,15 +118,14 @@ def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -
     rows = []
     for arm in shape.arms:
         for other in shape.others:
+            points = {column: shape.point(plan, column, other) for column in shape.columns}
             texts = [
-                score_text(
-                    cells[arm, shape.point(plan, column, other)], metric, None if is_leaky(plan, arm) else best[column]
-                )
-                for column in shape.columns
+                score_text(cells[arm, point], metric, None if is_leaky(plan, arm, point) else best[column])
+                for column, point in points.items()
             ]
             texts += [Text(published_text(published, arm, data)) for data in sources]
             rows.append((row_label(plan, arm, other), texts))
-    columns = [heading(column, metric) for column in shape.columns] + [f"{cite}: {data}" for data in sources]
+    columns = headings(plan, shape, metric) + [f"{cite}: {data}" for data in sources]
     notes = [f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published]
     return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
 
@@ -141,8 +150,8 @@ def best_mean(
     plan: Plan, cells: dict[tuple[str, Point], Cell], shape: Layout, column: tuple[str, Any] | None, metric: str
 ) -> str | None:
     """Return the printed best mean of a column among arms that do not leak, or None where seeds are too few."""
-    honest = [arm for arm in shape.arms if not is_leaky(plan, arm)]
-    column_cells = [cells[arm, shape.point(plan, column, other)] for arm in honest for other in shape.others]
+    places = [(arm, shape.point(plan, column, other)) for arm in shape.arms for other in shape.others]
+    column_cells = [cells[place] for place in places if not is_leaky(plan, *place)]
     known = [mean for mean in (cell.mean(metric) for cell in column_cells) if mean is not None]
     if not 2 <= len(known) == len(column_cells) or min(len(cell.results) for cell in column_cells) < BOLD_FROM:
         return None
@@ -185,7 +194,36 @@ def difference_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: s
     how = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
     pairing = how.get(frozenset(paired), "paired by fold where the splits agree, else Welch")
     title = f"{NAMES[metric]}, difference to {base} in points [95 % interval], {pairing}"
-    return Table(title, [heading(column, metric) for column in shape.columns], rows)
+    return Table(title, headings(plan, shape, metric), rows)
+
+
+def seed_tables(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -> list[Table]:
+    """Return, for each grid point, the score of every arm at every seed and a rank test against the baseline arm."""
+    shape, base = layout(plan), plan.study.report.against
+    points = dict.fromkeys(shape.point(plan, column, other) for column in shape.columns for other in shape.others)
+    tables = []
+    for point in points:
+        here = {arm: cells[arm, point] for arm in shape.arms}
+        rows = []
+        for seed in here[base].planned:
+            scores = [cell.results.get(seed) for cell in here.values()]
+            texts = [Text(DASH if one is None else percent(one["metrics"]["test"][metric])) for one in scores]
+            rows.append((f"seed {seed}", texts))
+        means = [cell.mean(metric) for cell in here.values()]
+        rows.append(("mean", [Text(DASH if mean is None else percent(mean)) for mean in means]))
+        tests = [f"{arm}: {rank_text(cell, here[base], metric)}" for arm, cell in here.items() if arm != base]
+        where = "".join(f", {short(key)} {value}" for key, value in point)
+        title = f"{NAMES[metric]} in % by seed{where}"
+        tables.append(Table(title, shape.arms, rows, [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests)]))
+    return tables
+
+
+def rank_text(cell: Cell, base: Cell, metric: str) -> str:
+    """Return W and p of a cell against the baseline's, or why there are none."""
+    if not (cell.complete and base.complete) or cell.planned != base.planned:
+        return "seeds are missing"
+    found = signed_rank(cell.values(metric), base.values(metric))
+    return "fewer than six pairs differ" if found is None else f"W = {found[0]:g}, p = {found[1]:.4f}"
 
 
 def cost_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None:
@@ -215,7 +253,7 @@ def health_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | No
         return None
     title = "What the modules did (means over runs): spread and high-low gap of alpha in the last epoch; labels replaced"
     notes = ["fixed: a planted flip was put right; broken: a right label was replaced; a label can change more than once"]
-    return Table(title, [heading(column, "accuracy") for column in shape.columns], rows, notes)
+    return Table(title, headings(plan, shape, "accuracy"), rows, notes)
 
 
 def health_text(cell: Cell) -> str:

@@ -1,0 +1,121 @@
+"""``fit_run``: a classifier on fused features, in the place of a network on images (Sun 2024, section 3 and Table 3).
+
+Sun 2024 does not name its classifier; multinomial logistic regression with C = 1 is ours, others are options, all of
+scikit-learn with its defaults. Codebook, scaling and classifier are fitted on the training part alone, and nothing is
+chosen, so the validation part is only predicted. The network behind the features ``cnn`` is a run of its own on the same
+parts.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import FaceSet, load_set
+from fer_cli.features import EXTRACTORS
+from fer_cli.features.extractor import Extractor
+from fer_cli.features.fuse import Features, extract
+from fer_cli.features.store import Store
+from fer_cli.learning.deep import Cnn
+from fer_cli.learning.train import describe, load_data, prepare_torch, score_rows
+from fer_cli.places import whole_file
+from fer_cli.runs import RunFolder
+from fer_cli.seeds import derive_seed
+
+C = 1.0
+TREES = 500
+
+
+def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | None = None) -> dict[str, Any]:
+    """Extract, fit, predict; return the result's content and leave ``predictions.parquet`` in ``folder``.
+
+    ``start``: weights of the run that gives the features ``cnn``.
+    """
+    began = time.monotonic()
+    means = prepare_torch(machine)
+    data, fingerprint = load_data(config, machine)
+    features = features_of_run(config, machine, data, start)
+    train = data.split.train
+    values = features.values
+    with threadpool_limits(machine.threads):
+        classifier = new_classifier(config)
+        classifier.fit(values[train], data.train.labels.numpy())
+        predictions = predict(classifier, values, data)
+    with whole_file(folder / "predictions.parquet") as draft:
+        predictions.to_parquet(draft, index=False)
+    parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
+    return {
+        "metrics": {part: score_rows(rows, data.classes) for part, rows in parts.items()},
+        "data": describe(data, fingerprint),
+        "selection": {"rule": "nothing is chosen", "epoch": None, "value": None, "relabel_margin": None},
+        "relabelled": None,
+        "health": {},
+        "warnings": [],
+        "weights": None,
+        "features": {"dims": {name: part.shape[1] for name, part in features.parts.items()}, "empty": features.empty},
+        "machine": means.record(),
+        "seconds": {"total": time.monotonic() - began, "training": 0.0},
+    }
+
+
+def features_of_run(config: RunConfig, machine: Machine, data: RunData, start: Path | None) -> Features:
+    """Return the fused features of all images of a run's set, learned and scaled on its training part alone."""
+    faces: FaceSet = load_set(machine.data_root, config.data.name)
+    faces = faces.of_classes(config.data.classes) if config.data.classes else faces
+    extractors: dict[str, Extractor] = {}
+    for name in config.features.blocks:
+        if name != "cnn":
+            extractors[name] = EXTRACTORS[name]()
+            continue
+        network = config.network()
+        assert network is not None
+        assert start is not None
+        extractors[name] = Cnn.of(network, RunFolder(start.parent.parent.parent, start.parent.name), machine)
+    return extract(faces, data.split, extractors, Store(jobs=machine.threads), config.features.scaling)
+
+
+def new_classifier(config: RunConfig) -> ClassifierMixin:
+    """Return the classifier of a run, not yet fitted; what is random in it depends on the seed alone."""
+    random = derive_seed(config.seed, "classifier") % 2**32
+    made: dict[str, ClassifierMixin] = {
+        "logistic": LogisticRegression(C=C, max_iter=2000),
+        "linear-svm": SVC(kernel="linear", C=C),
+        "rbf-svm": SVC(kernel="rbf", C=C),
+        "forest": RandomForestClassifier(TREES, random_state=random),
+    }
+    return made[config.features.classifier]
+
+
+def predict(classifier: ClassifierMixin, values: np.ndarray, data: RunData) -> pd.DataFrame:
+    """Return one row per validation and test image: part, sample, label, predicted, a probability per class.
+
+    Support vector machines give no probability: 1 stands for what they choose.
+    """
+    frames = []
+    names = np.array(data.classes)
+    for part, positions, truth in (
+        ("val", data.split.val, data.val.labels.numpy()),
+        ("test", data.split.test, data.test.labels.numpy()),
+    ):
+        codes = np.asarray(classifier.predict(values[positions]), int)
+        probabilities = np.zeros((len(positions), len(names)), np.float32)
+        if hasattr(classifier, "predict_proba"):
+            probabilities[:, classifier.classes_] = classifier.predict_proba(values[positions])
+        else:
+            probabilities[np.arange(len(codes)), codes] = 1
+        frame = pd.DataFrame({"part": part, "sample": data.samples[part], "label": names[truth], "predicted": names[codes]})
+        for code, name in enumerate(data.classes):
+            frame[f"p_{name}"] = probabilities[:, code]
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,78 @@
+"""What recognises in a plan's runs, in words: networks and what their weights come from, or features and a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_cli.ablate import Item, Plan
+
+CLASSIFIERS = {
+    "logistic": "multinomial logistic regression (C = 1)",
+    "linear-svm": "linear support vector machine (C = 1)",
+    "rbf-svm": "support vector machine with RBF kernel (C = 1)",
+    "forest": "random forest of 500 trees",
+}
+
+
+def trained(plan: Plan) -> list[Item]:
+    """Return the runs whose networks the plan's scores come from: its own, or those behind its features."""
+    sources = [item.start if item.run.config.features.blocks else item for item in plan.items]
+    return list({item.run_id: item for item in sources if item is not None}.values())
+
+
+def choice_lines(plan: Plan) -> list[str]:
+    """Return what chose the networks that are tested, and what is fitted on features without a choice."""
+    lines = []
+    if items := trained(plan):
+        rules = sorted({item.run.config.train.select_on for item in items})
+        rule = "lowest" if rules == ["val/loss"] else "best"
+        tested = "" if len(items) < len(plan.items) else "; test predicted once, by that one"
+        lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last){tested}")
+    used = [item.run.config.features for item in plan.items if item.run.config.features.blocks]
+    for classifier, scaling in dict.fromkeys((config.classifier, config.scaling) for config in used):
+        lines.append(
+            f"classifier: {CLASSIFIERS[classifier]} on features, scaling {scaling}; it, scaling and visual words are fitted "
+            "on the training part alone, and nothing is chosen; test predicted once"
+        )
+    return lines
+
+
+def model_lines(plan: Plan) -> list[str]:
+    """Return a line on the networks, if there are any: start, kind, size of the images, length of the training."""
+    items = trained(plan)
+    if not items:
+        return []
+    config = items[0].run.config
+    names = ", ".join(dict.fromkeys(item.run.config.model.backbone for item in items))
+    use = (
+        ""
+        if items[0].run_id in {item.run_id for item in plan.items}
+        else ", for the features cnn only, trained on the training part of each split"
+    )
+    balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
+    averaged = "; moving average of the weights" if config.train.weight_average else ""
+    mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""
+    return [
+        f"weights: {started_from(plan, items)}; network {names}, {config.data.image_size} px, {config.train.epochs} epochs, "
+        f"profile {plan.choice.profile}{use}{balanced}{averaged}{mirrored}"
+    ]
+
+
+def started_from(plan: Plan, items: list[Item]) -> str:
+    """Return what the networks' weights are before training."""
+    files = {item.run.config.model.weights: item.run.config.model.weights_sha256 for item in items}
+    if named := [f"{Path(path).name} (SHA-256 {str(sha)[:12]})" for path, sha in files.items() if path is not None]:
+        return " and ".join([*named, *(["random initialisation"] if None in files else [])])
+    begun = {item.start.run_id: item.start for item in items if item.start is not None}
+    if not begun:
+        return "random initialisation"
+    arms = [arm for arm in plan.study.arms if any(item.run.arm == arm and item.start is not None for item in items)]
+    shared = f"for {', '.join(arms)}" if 0 < len(arms) < len(plan.study.arms) else "the same for every arm"
+    texts = []
+    for earlier in begun.values():
+        config = earlier.run.config
+        origin = f"{config.data.name} (fingerprint {earlier.fingerprint}, run {earlier.run_id})"
+        texts.append(f"backbone pre-trained on {origin} for {config.train.epochs} epochs, {shared}; classifier at random")
+    if any(item.start is None for item in items):
+        texts.append("random initialisation for the others")
+    return "; ".join(texts)

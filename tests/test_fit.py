@@ -1,0 +1,153 @@
+"""Classifiers on fused features as runs of a study: what they need first, what they are fitted on, how they are told."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from fer_cli.ablate import Plan, make_plan, run_plan
+from fer_cli.config import CorruptConfig, DataConfig, FeaturesConfig, LearningConfig, Machine, RunConfig
+from fer_cli.learning import fit
+from fer_cli.stats import paired_difference, signed_rank
+from fer_cli.study import Choice
+from tests.conftest import Called
+
+STUDY = """
+name: fused
+question: Are three better than one?
+base:
+  data: {name: ck48, image_size: 24, val_fraction: 0.25}
+  model: {backbone: vgg-small}
+  train: {epochs: 1, batch_size: 32}
+seeds: [0, 1]
+arms:
+  CNN: {features.blocks: [cnn]}
+  HOG: {features.blocks: [hog]}
+  all: {features.blocks: [cnn, hog, sift]}
+grid: {data.split: [subject, holdout]}
+report: {columns: data.split, metrics: [accuracy], against: CNN, per_seed: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Machine:
+    results = tmp_path_factory.mktemp("fused") / "results"
+    return Machine(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
+
+
+@pytest.fixture(scope="module")
+def plan(here: Machine, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The study, done."""
+    path = here.results.parent / "fused.yaml"
+    path.write_text(STUDY)
+    plan = make_plan(str(path), Choice(), here)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        assert run_plan(plan, here).counts == {"done": 16}
+    return plan
+
+
+def test_one_network_per_split_serves_all_arms_that_need_one(plan: Plan) -> None:
+    assert len(plan.items) == 12
+    assert len(plan.first) == 4
+    for item in plan.items:
+        result = item.folder.result()
+        needs = "cnn" in item.run.config.features.blocks
+        assert (item.start is not None) == needs
+        assert result["pretrained_by"] == (item.start.run_id if item.start is not None else None)
+        if item.start is not None:
+            network = item.start.folder.result()
+            assert network["data"]["split_hash"] == result["data"]["split_hash"]
+            assert network["config"]["features"]["blocks"] == []
+    dims = {item.run.arm: item.folder.result()["features"]["dims"] for item in plan.items}
+    assert dims == {"CNN": {"cnn": 256}, "HOG": {"hog": 1764}, "all": {"cnn": 256, "hog": 1764, "sift": 128}}
+
+
+def test_faces_of_new_people_are_recognised(plan: Plan) -> None:
+    scores = [item.folder.result()["metrics"]["test"]["accuracy"] for item in plan.items if item.run.arm == "HOG"]
+    assert min(scores) > 0.9  # the drawn faces are easy
+    predictions = pd.read_parquet(plan.items[0].folder.file("predictions.parquet"))
+    classes = plan.items[0].folder.result()["data"]["classes"]
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (np.array(classes)[probabilities.argmax(1)] == predictions["predicted"]).all()
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "linear-svm", "rbf-svm", "forest"])
+def test_only_training_rows_reach_the_classifier(
+    classifier: str, plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    config = next(item.run.config for item in plan.items if item.run.arm == "HOG")
+    config = config.model_copy(update={"features": FeaturesConfig(blocks=["hog"], classifier=classifier)})  # type: ignore[arg-type]
+    given: list[np.ndarray] = []
+    made = fit.new_classifier
+
+    def watched(config: RunConfig) -> Any:
+        classifier = made(config)
+        fitting = classifier.fit
+        monkeypatch.setattr(classifier, "fit", lambda x, y: given.append(x) or fitting(x, y))
+        return classifier
+
+    monkeypatch.setattr(fit, "new_classifier", watched)
+    one, other = (fit.fit_run(config, here, folder) for folder in (tmp_path, tmp_path))
+    assert one["metrics"] == other["metrics"]
+    assert one["metrics"]["test"]["accuracy"] > 0.8
+    assert given[0].shape == (one["data"]["train"], 1764)
+    assert given[0].max(0)[given[0].max(0) > 0].min() == pytest.approx(1)  # scaled by these rows
+
+
+def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: Machine, fer: Callable[..., Called]) -> None:
+    path = here.results.parent / "fused.yaml"
+    called = fer("report", "--study", path, "--results", here.results, "--data-root", here.data_root)
+    assert called.code == 0, called.err
+    assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in called.out
+    assert "for the features cnn only, trained on the training part of each split" in called.out
+    assert "|  | split subject | split holdout (leaky split) |" in called.out
+    assert "## accuracy in % by seed, split holdout" in called.out
+    assert "| seed 1 |" in called.out
+    assert "HOG: fewer than six pairs differ" in called.out
+    assert "HOG (leaky split)" not in called.out
+
+
+def test_a_second_command_does_nothing(plan: Plan, here: Machine) -> None:
+    assert run_plan(plan, here).counts == {"skipped": 16}
+    lost = replace(plan, items=plan.items[:1])
+    assert lost.everything[0].run_id == plan.first[0].run_id
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"corrupt": CorruptConfig(noise=0.1)}, "goes with no corruption"),
+        ({"learning": LearningConfig(method="scn")}, "goes with no corruption"),
+        ({"data": DataConfig(name="synth-basic", test="ck48")}, "goes with no corruption"),
+        ({"features": FeaturesConfig(blocks=["hog", "hog"])}, "none twice"),
+        ({"features": FeaturesConfig(classifier="forest")}, "features.classifier has no effect: features.blocks is empty"),
+    ],
+)
+def test_settings_that_do_not_go_with_features_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        RunConfig(**({"features": FeaturesConfig(blocks=["hog"])} | settings))
+
+
+def test_the_papers_ten_splits_give_its_means_and_a_rank_test() -> None:
+    """Sun 2024, Table 3: the harness on the printed columns."""
+    columns = {
+        "CNN": [76.78, 79.01, 81.98, 77.87, 75.64, 78.13, 79.46, 71.87, 77.78, 78.67],
+        "HOG": [74.87, 69.76, 77.39, 81.09, 74.89, 72.08, 68.09, 72.65, 59.97, 69.28],
+        "SIFT": [65.09, 64.89, 65.07, 62.01, 60.34, 67.80, 62.89, 60.26, 62.01, 60.87],
+        "fusion": [86.05, 82.08, 82.86, 85.23, 80.02, 79.98, 81.98, 77.78, 80.67, 82.29],
+    }
+    means = {name: round(float(np.mean(values)), 2) for name, values in columns.items()}
+    assert means == {"CNN": 77.72, "HOG": 72.01, "SIFT": 63.12, "fusion": 81.89}
+    found = signed_rank(columns["fusion"], columns["CNN"])
+    assert found is not None
+    assert found == (0.0, pytest.approx(0.001953, abs=1e-6))
+    assert paired_difference(columns["fusion"], columns["CNN"]).mean == pytest.approx(4.175)
+    assert signed_rank([1, 2, 3, 4, 5, 6, 7], [1, 2, 3, 4, 5, 6, 8]) is None
