@@ -7,12 +7,13 @@ and never on what is tested; it is trained like any run of a study, once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from fer_cli.ablate import Item, Plan, make_plan
 from fer_cli.config import Machine
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
-from fer_cli.errors import ResultsError, StudyError, nearest
+from fer_cli.errors import DataError, ResultsError, StudyError, nearest
 from fer_cli.features import EXTRACTORS
 from fer_cli.features.extractor import Extractor
 from fer_cli.features.fuse import METHODS, Features, Method, extract
@@ -83,3 +84,33 @@ def network(item: Item, machine: Machine, tested: Iterable[str]) -> Extractor:
         raise ResultsError(f"{item.folder.path}: the network is not trained; see its error.txt, then --retry-failed")
     check_unseen(item, machine, tested)
     return Cnn.of(item.run.config, item.folder, machine)
+
+
+def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
+    """Write a picture with a t-SNE scatter of each block, coloured by label, and its silhouette, as PNG.
+
+    Raises DataError where the set is not there or is not the one that the features are of.
+    """
+    from fer_cli.analysis.embedding import MOST_POINTS, Panel
+    from fer_cli.analysis.figures import scatter_figure
+    from fer_cli.analysis.points import drawn, plane, silhouette
+    from fer_cli.drawing import save
+
+    about = features.provenance["data"]
+    faces = load_set(data_root, about["name"])
+    if faces.info.fingerprint != about["fingerprint"]:
+        told = f"fingerprint {about['fingerprint']}, not {faces.info.fingerprint}"
+        raise DataError(f"{about['name']}: the features are of other data ({told}); extract them anew")
+    labels = faces.manifest.set_index("sample")["label"].loc[features.samples]
+    codes = labels.map({label: code for code, label in enumerate(faces.info.classes)}).to_numpy()
+    some = drawn(len(labels), MOST_POINTS)
+    panels = []
+    for name in features.parts:
+        values = features.block(name)
+        places, spread = plane(values[some]), silhouette(values, codes)
+        told = "" if spread is None else f"\nsilhouette {spread:.2f}".replace("-", "−")
+        if places is not None:
+            panels.append(Panel(name + told, places.tolist(), labels.iloc[some].tolist(), faces.info.classes))
+    if not panels:
+        raise DataError(f"{about['name']}: too few images, or all features the same: there is nothing to draw")
+    save(scatter_figure(panels, faces.info.classes, f"{about['name']}; fingerprint {about['fingerprint']}"), path)

@@ -1,8 +1,11 @@
 """``fer extract-features`` end to end, on drawn faces: the split's network, the blocks, the file, what is refused."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,6 +66,25 @@ def test_all_three_are_fused_and_nothing_is_done_twice(
     assert "168 images, 2148 dimensions, scaling min-max" in told.err
     assert runs[0].parent.name in told.err
     assert [line.split("\t")[0] for line in told.out.splitlines()] == ["block", "cnn", "hog", "sift"]
+
+
+def test_blocks_are_drawn_by_label_and_only_with_their_own_data(
+    fer: Fer, where: list[object], data_root: Path, tmp_path: Path
+) -> None:
+    out, picture = tmp_path / "hog.parquet", tmp_path / "hog.png"
+    assert fer("extract-features", "--fuse", "hog,lbp", *where, "--out", out).code == 0
+    drawn = fer("features", "show", out, "--picture", picture, "--data-root", data_root)
+    assert drawn.code == 0, drawn.err
+    assert cv2.imread(str(picture)).shape[1] > 500
+    other = tmp_path / "data"
+    shutil.copytree(data_root, other)
+    about = other / "ck48" / "set.json"
+    kept = json.loads(about.read_text())
+    about.write_text(json.dumps(kept | {"fingerprint": "0" * 16}))
+    refused = fer("features", "show", out, "--picture", tmp_path / "b.png", "--data-root", other)
+    assert refused.code == 2
+    assert "the features are of other data (fingerprint" in refused.err
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[object], tmp_path: Path) -> None:

@@ -84,7 +84,13 @@ def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 
 @features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
-def show(path: Annotated[Path, typer.Argument(help="File written by fer extract-features.")]) -> None:
+def show(
+    path: Annotated[Path, typer.Argument(help="File written by fer extract-features.")],
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw a t-SNE scatter of each block to this PNG, too.")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
     """Say what a file of features holds: blocks, ranges, missing values, where all of it came from."""
     import numpy as np
 
@@ -103,6 +109,12 @@ def show(path: Annotated[Path, typer.Argument(help="File written by fer extract-
     say(f"{path}: {len(features.samples)} images, {features.dims} dimensions, scaling {features.scaling.method}")
     for line in origin(features.provenance):
         say(line)
+    if picture is not None:
+        from fer_cli.extract import draw_blocks
+
+        say("t-SNE …")
+        draw_blocks(features, data_root_or_default(data_root), picture)
+        say(f"written: {picture}")
 
 
 def origin(provenance: dict[str, Any]) -> Iterable[str]:
