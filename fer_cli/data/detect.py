@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,14 +162,14 @@ def best_of(found: list[Candidates], shape: tuple[int, ...], min_score: float) -
     ]
 
 
-class _Network:
+class _Network(ABC):
     """A network that looks at every view of an image."""
 
     min_score: float
 
+    @abstractmethod
     def candidates(self, view: np.ndarray, place: int) -> Candidates:
         """Return what is found in view (h, w, 3) RGB, the ``place``-th of ``VIEWS``."""
-        raise NotImplementedError
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """Return the faces in an image, best first."""

@@ -13,7 +13,7 @@ from fer_cli.config import Machine
 from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
-from fer_cli.report.collect import Cell, Point, collect
+from fer_cli.report.collect import Cell, Cells, Point, collect
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
@@ -119,7 +119,7 @@ def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], N
                 yield Analysis(notes=[f"{name}: {error}"])
 
 
-def header(plan: Plan, cells: dict[tuple[str, Point], Cell], data_root: Path) -> list[str]:
+def header(plan: Plan, cells: Cells, data_root: Path) -> list[str]:
     """Return what a reader must know before the first number."""
     lines = [plan.study.question]
     for name in sorted({name for item in plan.items for name in item.run.config.data.sets}):
@@ -171,7 +171,7 @@ def audits(data_root: Path, name: str, plan: Plan) -> list[str]:
     return [f"{name}: {verdict_line(data_root, name, split)}" for split in splits]
 
 
-def transfers(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
+def transfers(plan: Plan, cells: Cells) -> list[str]:
     """Return what is tested on where that is another set than the one trained on, and which of its classes are left out."""
     lines = []
     for name in sorted({item.run.config.data.test for item in plan.items if item.run.config.data.test}):
@@ -195,7 +195,7 @@ def differs(plan: Plan, arm: str) -> str:
     return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
 
 
-def footer(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> list[str]:
+def footer(plan: Plan, cells: Cells) -> list[str]:
     """Return what the runs themselves have to say: machines, code versions, inert modules, what the paper left out."""
     results = [result for cell in cells.values() for result in cell.results.values()]
     origins = [result.get("trained_on") or result for result in results]

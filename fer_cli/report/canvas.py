@@ -24,8 +24,6 @@ from fer_cli.drawing import MARKERS, PALETTE
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.tables import row_label, short
 
-Cells = dict[tuple[str, Point], Cell]
-
 FACTORS = {
     "data.label_noise": "label noise (share of training labels)",
     "data.max_images": "training images (at most)",

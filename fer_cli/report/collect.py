@@ -65,7 +65,11 @@ class Cell:
         return compare(self.values(metric), other.values(metric))
 
 
-def collect(plan: Plan) -> dict[tuple[str, Point], Cell]:
+Cells = dict[tuple[str, Point], Cell]
+"""All cells of a plan, by arm and grid point."""
+
+
+def collect(plan: Plan) -> Cells:
     """Return the cells of a plan by arm and grid point, in the plan's order."""
     groups: dict[tuple[str, Point], list[Item]] = {}
     for item in plan.items:

@@ -15,7 +15,6 @@ from fer_cli.ablate import Plan
 from fer_cli.drawing import save
 from fer_cli.report.canvas import (
     LINE,
-    Cells,
     Words,
     arm_label,
     chunks,
@@ -28,7 +27,7 @@ from fer_cli.report.canvas import (
     text_width,
     wrapped,
 )
-from fer_cli.report.collect import Cell, Point
+from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout, percent
 
 MOST_PANELS = 6

@@ -24,7 +24,6 @@ from fer_cli.drawing import save
 from fer_cli.places import write_text
 from fer_cli.report.canvas import (
     SD_BAND,
-    Cells,
     Words,
     arm_label,
     arm_looks,
@@ -38,7 +37,7 @@ from fer_cli.report.canvas import (
     seeds_words,
     wrapped,
 )
-from fer_cli.report.collect import Point
+from fer_cli.report.collect import Cells, Point
 
 MOST_TOGETHER = 4
 """Arms that share one pair of panels; more get a pair each."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from matplotlib import rc_context
 
 from fer_cli.ablate import Plan
-from fer_cli.report.canvas import STYLE, Cells
+from fer_cli.report.canvas import STYLE
+from fer_cli.report.collect import Cells
 from fer_cli.report.confusion import draw_confusions
 from fer_cli.report.curves import draw_curves
 from fer_cli.report.levels import draw_levels

@@ -19,7 +19,6 @@ from fer_cli.drawing import save
 from fer_cli.report.canvas import (
     FACTORS,
     SD_BAND,
-    Cells,
     Words,
     arm_label,
     arm_looks,
@@ -29,7 +28,7 @@ from fer_cli.report.canvas import (
     point_words,
     seeds_words,
 )
-from fer_cli.report.collect import Point
+from fer_cli.report.collect import Cells, Point
 from fer_cli.report.tables import NAMES, layout
 from fer_cli.stats import sample_sd
 

@@ -6,9 +6,7 @@ from typing import Any
 
 from fer_cli.ablate import Plan
 from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig
-from fer_cli.report.collect import Cell, Point
-
-Cells = dict[tuple[str, Point], Cell]
+from fer_cli.report.collect import Cells
 
 OCCLUDERS = {
     "square": "a black square at a uniform place",

@@ -6,7 +6,7 @@ import csv
 import io
 
 from fer_cli.ablate import Plan
-from fer_cli.report.collect import Cell, Point
+from fer_cli.report.collect import Cells
 from fer_cli.report.tables import Table, Text
 
 LATEX = {
@@ -79,7 +79,7 @@ def latex(head: list[str], tables: list[Table], foot: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tidy_csv(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> str:
+def tidy_csv(plan: Plan, cells: Cells) -> str:
     """Return one line per run and metric: everything needed to recompute each cell, with the run it came from."""
     factors, settings = list(plan.study.grid), ["study", "profile", "data", "fingerprint", "split", "split_hash"]
     out = io.StringIO()

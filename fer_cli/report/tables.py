@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fer_cli.ablate import Item, Plan
-from fer_cli.report.collect import Cell, Point
+from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.stats import signed_rank
 from fer_cli.study import Published, in_words
 
@@ -108,7 +108,7 @@ def percent(value: float, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -> Table:
+def score_table(plan: Plan, cells: Cells, metric: str) -> Table:
     """Return mean ± sample deviation (n) per arm and column; the paper's figures stand in columns of their own."""
     shape = layout(plan)
     best = {column: best_mean(plan, cells, shape, column, metric) for column in shape.columns}
@@ -130,7 +130,7 @@ def score_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -
     return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
 
 
-def detected_tables(plan: Plan, cells: dict[tuple[str, Point], Cell], metrics: Sequence[str]) -> list[Table]:
+def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Table]:
     """Return the same scores over test images with a detected face, where faces were looked for; never the headline."""
     results = [result for cell in cells.values() for result in cell.results.values()]
     if not results or not all(DETECTED in result["metrics"] for result in results):
@@ -146,9 +146,7 @@ def detected_tables(plan: Plan, cells: dict[tuple[str, Point], Cell], metrics: S
     return tables
 
 
-def best_mean(
-    plan: Plan, cells: dict[tuple[str, Point], Cell], shape: Layout, column: tuple[str, Any] | None, metric: str
-) -> str | None:
+def best_mean(plan: Plan, cells: Cells, shape: Layout, column: tuple[str, Any] | None, metric: str) -> str | None:
     """Return the printed best mean of a column among arms that do not leak, or None where seeds are too few."""
     places = [(arm, shape.point(plan, column, other)) for arm in shape.arms for other in shape.others]
     column_cells = [cells[place] for place in places if not is_leaky(plan, *place)]
@@ -172,7 +170,7 @@ def published_text(published: list[Published], arm: str, data: str) -> str:
     return ", ".join(percent(item.value) for item in published if item.arm == arm and item.data == data)
 
 
-def difference_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -> Table:
+def difference_table(plan: Plan, cells: Cells, metric: str) -> Table:
     """Return each arm minus the baseline arm, in points, with its interval."""
     shape, base = layout(plan), plan.study.report.against
     rows, paired = [], set()
@@ -197,7 +195,7 @@ def difference_table(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: s
     return Table(title, headings(plan, shape, metric), rows)
 
 
-def seed_tables(plan: Plan, cells: dict[tuple[str, Point], Cell], metric: str) -> list[Table]:
+def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
     """Return, for each grid point, the score of every arm at every seed and a rank test against the baseline arm."""
     shape, base = layout(plan), plan.study.report.against
     points = dict.fromkeys(shape.point(plan, column, other) for column in shape.columns for other in shape.others)
@@ -226,7 +224,7 @@ def rank_text(cell: Cell, base: Cell, metric: str) -> str:
     return "fewer than six pairs differ" if found is None else f"W = {found[0]:g}, p = {found[1]:.4f}"
 
 
-def cost_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None:
+def cost_table(plan: Plan, cells: Cells) -> Table | None:
     """Return parameters and multiply-adds of each arm's network, or None where all are the same or a count is missing."""
     costs: dict[str, set[tuple[int, int]]] = {}
     for cell in cells.values():
@@ -240,7 +238,7 @@ def cost_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None
     return Table("What the networks cost", ["parameters", "multiply-adds"], rows, notes)
 
 
-def health_table(plan: Plan, cells: dict[tuple[str, Point], Cell]) -> Table | None:
+def health_table(plan: Plan, cells: Cells) -> Table | None:
     """Return what the switched-on modules did, averaged over seeds, or None where no arm has any."""
     shape = layout(plan)
     rows = []
