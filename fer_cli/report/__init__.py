@@ -13,7 +13,7 @@ from fer_cli.config import Machine
 from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
-from fer_cli.report.collect import Cell, Cells, Point, collect
+from fer_cli.report.collect import Cells, collect
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
