@@ -42,7 +42,7 @@ class Item:
     @property
     def epochs(self) -> int:
         """Return about how many epochs' time the run takes: one where it only tests."""
-        return 1 if self.trained is not None or self.run.config.features.blocks else self.run.config.train.epochs
+        return 1 if self.trained is not None or self.run.config.features.fitted else self.run.config.train.epochs
 
     @property
     def prior(self) -> Item | None:
@@ -130,7 +130,7 @@ def make_plan(
         fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
         start = trained = None
         if (config := run.config.before()) is not None:
-            title = "network of the features" if run.config.features.blocks else f"pre-training on {config.data.name}"
+            title = "network of the features" if run.config.features.fitted else f"pre-training on {config.data.name}"
             start = item_of(PlannedRun(title, (), config.seed, config, ()))
         if (config := run.config.training()) is not None:
             trained = item_of(replace(run, at=(), config=config))

@@ -80,7 +80,7 @@ def execute(job: Job) -> Outcome:
         with logged_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                if job.config.features.blocks:
+                if job.config.features.fitted:
                     content = fit_run(job.config, job.machine, folder.path, job.start)
                 else:
                     content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start, job.trained)

@@ -78,7 +78,7 @@ def test_faces_of_new_people_are_recognised(plan: Plan) -> None:
     assert (np.array(classes)[probabilities.argmax(1)] == predictions["predicted"]).all()
 
 
-@pytest.mark.parametrize("classifier", ["logistic", "linear-svm", "rbf-svm", "forest"])
+@pytest.mark.parametrize("classifier", ["logistic", "linear-svm", "rbf-svm", "forest", "mlp"])
 def test_only_training_rows_reach_the_classifier(
     classifier: str, plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_second_command_does_nothing(plan: Plan, here: Machine) -> None:
     ("settings", "words"),
     [
         ({"corrupt": CorruptConfig(noise=0.1)}, "goes with no corruption"),
-        ({"learning": LearningConfig(method="scn")}, "goes with no corruption"),
+        ({"learning": LearningConfig(method="scn")}, "goes with no learning settings"),
         ({"data": DataConfig(name="synth-basic", test="ck48")}, "goes with no corruption"),
         ({"features": FeaturesConfig(blocks=["hog", "hog"])}, "none twice"),
         ({"features": FeaturesConfig(classifier="forest")}, "features.classifier has no effect: features.blocks is empty"),

@@ -51,7 +51,7 @@ def columns_of(run: Reopened, images: Tensor) -> list[Column]:
         blocks += [(number, found[-1])] if found else []
     names = {id(module): name for name, module in run.network.named_modules() if isinstance(module, Gate)}
     with watch_gates(run.network) as gates, watch([block for _, block in blocks]) as passed:
-        run.network(next(run.batches(images)))
+        run.network.pooled(next(run.batches(images)))
     columns = []
     for (number, block), (before, after) in zip(blocks, passed, strict=True):
         said = [gates[names[id(module)]] for module in block.modules() if isinstance(module, Gate)]

@@ -55,7 +55,7 @@ def cell_features(run: Reopened, images: Tensor, grids: tuple[int, ...]) -> dict
     chunks: dict[int, list[Tensor]] = {n: [] for n in grids}
     for pixels in run.batches(images):
         with watch(stages) as passed:
-            run.network(pixels)
+            run.network.pooled(pixels)
         fused = fused_map([output.float() for _, output in passed])
         for n in grids:
             chunks[n].append(cells(fused, n).cpu())

@@ -27,13 +27,8 @@ def reopen(item: Item, machine: Machine) -> Reopened:
 
 @torch.no_grad()
 def pooled_features(run: Reopened, part: Part) -> np.ndarray:
-    """Return what the classifier of the network gets of each image of a part: (N, F) float32."""
-    chunks = []
-    for pixels in run.batches(part.images):
-        features = run.network(pixels).features
-        assert features is not None
-        chunks.append(features.float().cpu())
-    return torch.cat(chunks).numpy()
+    """Return what the backbone hands to the classifier of each image of a part: (N, F) float32."""
+    return torch.cat([run.network.pooled(pixels).float().cpu() for pixels in run.batches(part.images)]).numpy()
 
 
 def stages_of(network: Recogniser) -> list[nn.Module]:

@@ -119,19 +119,30 @@ class RunConfig(Section):
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.learning.capsule_margin and self.model.backbone != "capsule-emotion":
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
-        if self.features.blocks and (self.corrupt.active or self.data.test is not None or self.learning != LearningConfig()):
-            raise ValueError("features.blocks: goes with no corruption, no other set to test on and no learning settings")
-        if len(set(self.features.blocks)) != len(self.features.blocks):
-            raise ValueError("features.blocks: none twice")
+        self._features_fit()
         if self.model.pretrain in self.data.sets:
             raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
         if idle:
             raise ValueError("; ".join(f"{name} has no effect: {why}" for name, why in idle.items()))
         return self
 
+    def _features_fit(self) -> None:
+        """Raise ValueError where features do not go with the rest."""
+        features = self.features
+        if features.blocks and (self.corrupt.active or self.data.test is not None):
+            raise ValueError("features.blocks: goes with no corruption and no other set to test on")
+        if features.fitted and self.learning != LearningConfig():
+            raise ValueError(f"features.classifier: {features.classifier} goes with no learning settings; network does")
+        if features.joined and "cnn" in features.blocks:
+            raise ValueError("features.blocks: cnn are a network's own; what joins one is hog, sift or lbp")
+        if features.joined and self.model.backbone not in RESNETS:
+            raise ValueError(f"features.classifier: network joins features to {', '.join(RESNETS)} only")
+        if len(set(features.blocks)) != len(features.blocks):
+            raise ValueError("features.blocks: none twice")
+
     def before(self) -> RunConfig | None:
         """Return the run whose weights this one needs: the network that gives its features, its pre-training, or None."""
-        return self.network() if self.features.blocks else self.pretraining()
+        return self.network() if self.features.fitted else self.pretraining()
 
     def network(self) -> RunConfig | None:
         """Return the run whose network gives the features ``cnn``, trained on the same parts; None where none is needed."""

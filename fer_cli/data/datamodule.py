@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,10 +21,20 @@ from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Images (B, S, S) or (B, 3, S, S) uint8, labels (B,) int64, positions within the part (B,) int64."""
-
 EVAL_BATCH = 256
+
+
+class Batch(NamedTuple):
+    """Some images of a part."""
+
+    images: Tensor
+    """(B, S, S) or (B, 3, S, S) uint8."""
+    labels: Tensor
+    """(B,) int64."""
+    positions: Tensor
+    """(B,) int64: places within the part."""
+    joined: Tensor | None = None
+    """(B, D) float32: features that the network gets beside the images, where the run has any."""
 
 
 class Part(Dataset[Batch]):
@@ -32,6 +43,8 @@ class Part(Dataset[Batch]):
     def __init__(self, images: Tensor, labels: np.ndarray) -> None:
         self.images = images
         self.labels = torch.from_numpy(labels)
+        self.joined: Tensor | None = None
+        """(N, D) float32: see ``RunData.join``."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -40,7 +53,7 @@ class Part(Dataset[Batch]):
     def __getitem__(self, positions: list[int]) -> Batch:
         """Return the batch at ``positions``."""
         index = torch.as_tensor(positions)
-        return self.images[index], self.labels[index], index
+        return Batch(self.images[index], self.labels[index], index, None if self.joined is None else self.joined[index])
 
 
 class Batches(Sampler[list[int]]):
@@ -121,6 +134,19 @@ class RunData(pl.LightningDataModule):
             self.test_faces = found[self.samples["test"]].to_dict()
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
+
+    def join(self, features: np.ndarray) -> None:
+        """Give each image its row of (N, D) float32 ``features``, whose rows are the images of the run's own set in order.
+
+        They are of the image as it is, whatever augmentation or mirroring makes of it.
+        """
+        for part, positions in ((self.train, self.split.train), (self.val, self.split.val), (self.test, self.split.test)):
+            part.joined = torch.from_numpy(features[positions])
+
+    @property
+    def joined(self) -> int:
+        """Return how many features the network gets beside each image."""
+        return 0 if self.train.joined is None else self.train.joined.shape[1]
 
     def ready(self, part: str, images: np.ndarray) -> Tensor:
         """Return a part's images uint8 at the run's size, corrupted where the run corrupts that part.

@@ -88,7 +88,7 @@ def features_of(run: Reopened, images: np.ndarray) -> np.ndarray:
     with torch.inference_mode(), torch.autocast(run.means.device, torch.bfloat16, enabled=run.means.bf16):
         for start in range(0, len(images), batch):
             pixels = pixels_of(run, read_block(images, start, start + batch))
-            features = run.network(filled(pixels, batch).contiguous(memory_format=layout)).features
+            features = run.network.pooled(filled(pixels, batch).contiguous(memory_format=layout))
             found[start : start + batch] = features[: len(pixels)].float().cpu().numpy()
     return found
 

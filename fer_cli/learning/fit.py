@@ -1,9 +1,9 @@
 """``fit_run``: a classifier on fused features, in the place of a network on images (Sun 2024, section 3 and Table 3).
 
-Sun 2024 does not name its classifier; multinomial logistic regression with C = 1 is ours, others are options, all of
-scikit-learn with its defaults. Codebook, scaling and classifier are fitted on the training part alone, and nothing is
-chosen, so the validation part is only predicted. The network behind the features ``cnn`` is a run of its own on the same
-parts.
+Sun 2024 does not name its classifier; multinomial logistic regression with C = 1 is ours, others are options, of
+scikit-learn with its defaults but for the network of one hidden layer. Codebook, scaling and classifier are fitted on the
+training part alone, and nothing is chosen, so the validation part is only predicted. The network behind the features
+``cnn`` is a run of its own on the same parts.
 """
 
 from __future__ import annotations
@@ -22,12 +22,9 @@ from threadpoolctl import threadpool_limits
 
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
-from fer_cli.data.manifest import FaceSet, load_set
-from fer_cli.features import EXTRACTORS
-from fer_cli.features.extractor import Extractor
-from fer_cli.features.fuse import Features, extract
-from fer_cli.features.store import Store
 from fer_cli.learning.deep import Cnn
+from fer_cli.learning.handcrafted import extracted
+from fer_cli.learning.mlp import Mlp
 from fer_cli.learning.train import describe, load_data, prepare_torch, score_rows
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder
@@ -45,7 +42,11 @@ def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | Non
     began = time.monotonic()
     means = prepare_torch(machine)
     data, fingerprint = load_data(config, machine)
-    features = features_of_run(config, machine, data, start)
+    cnn: Cnn | None = None
+    if (network := config.network()) is not None:
+        assert start is not None
+        cnn = Cnn.of(network, RunFolder(start.parent.parent.parent, start.parent.name), machine)
+    features = extracted(config, machine, data, cnn)
     train = data.split.train
     values = features.values
     with threadpool_limits(machine.threads):
@@ -69,22 +70,6 @@ def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | Non
     }
 
 
-def features_of_run(config: RunConfig, machine: Machine, data: RunData, start: Path | None) -> Features:
-    """Return the fused features of all images of a run's set, learned and scaled on its training part alone."""
-    faces: FaceSet = load_set(machine.data_root, config.data.name)
-    faces = faces.of_classes(config.data.classes) if config.data.classes else faces
-    extractors: dict[str, Extractor] = {}
-    for name in config.features.blocks:
-        if name != "cnn":
-            extractors[name] = EXTRACTORS[name]()
-            continue
-        network = config.network()
-        assert network is not None
-        assert start is not None
-        extractors[name] = Cnn.of(network, RunFolder(start.parent.parent.parent, start.parent.name), machine)
-    return extract(faces, data.split, extractors, Store(jobs=machine.threads), config.features.scaling)
-
-
 def new_classifier(config: RunConfig) -> ClassifierMixin:
     """Return the classifier of a run, not yet fitted; what is random in it depends on the seed alone."""
     random = derive_seed(config.seed, "classifier") % 2**32
@@ -93,6 +78,7 @@ def new_classifier(config: RunConfig) -> ClassifierMixin:
         "linear-svm": SVC(kernel="linear", C=C),
         "rbf-svm": SVC(kernel="rbf", C=C),
         "forest": RandomForestClassifier(TREES, random_state=random),
+        "mlp": Mlp(random),
     }
     return made[config.features.classifier]
 

@@ -56,9 +56,9 @@ class FerModule(pl.LightningModule):
         scaled = (images.unsqueeze(1) if images.ndim == 3 else images).float().div_(255)
         return scaled.expand(-1, self.config.model.channels, -1, -1)
 
-    def forward(self, images: Tensor) -> Scores:
-        """Return the scores of (B, S, S) uint8 images by the network that is judged and kept."""
-        return self.judged(self.pixels(images).contiguous())  # type: ignore[no-any-return]
+    def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
+        """Return the scores of (B, S, S) uint8 images, and features joined, by the network that is judged and kept."""
+        return self.judged(self.pixels(images).contiguous(), joined)  # type: ignore[no-any-return]
 
     @property
     def judged(self) -> Recogniser:
@@ -74,18 +74,17 @@ class FerModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one augmented batch."""
-        images, _, index = batch
-        labels = self.label_current[index]
+        labels = self.label_current[batch.positions]
         seed = derive_seed(self.config.seed, "batch", self.current_epoch, batch_idx)
         torch.manual_seed(seed)
         with torch.autocast(self.device.type, enabled=False):  # bf16 coordinates would be off by a tenth of a pixel
-            changed = augment(self.pixels(images), self.config.augment, seed)
-        scores: Scores = self.model(changed)
+            changed = augment(self.pixels(batch.images), self.config.augment, seed)
+        scores: Scores = self.model(changed, batch.joined)
         losses = method_loss(scores.logits, scores.alpha, labels, self.config.learning)
         losses = self.with_terms(losses, scores, labels)
         correct = (scores.logits.argmax(1) == labels).float().mean()
-        self._log({f"loss/{name}": value for name, value in losses.items() if name != "loss"}, len(index))
-        self._log({"train/loss": losses["loss"].detach(), "train/accuracy": correct}, len(index))
+        self._log({f"loss/{name}": value for name, value in losses.items() if name != "loss"}, len(labels))
+        self._log({"train/loss": losses["loss"].detach(), "train/accuracy": correct}, len(labels))
         self._scores = Scores(scores.logits.detach(), None if scores.alpha is None else scores.alpha.detach())
         return losses["loss"]
 
@@ -111,7 +110,8 @@ class FerModule(pl.LightningModule):
         self._alphas.append(scores.alpha)
         if not learning.parts.relabels or self.current_epoch + 1 < learning.first_relabel_epoch(self.config.train.epochs):
             return
-        index, images = batch[2], torch.unique(batch[2])  # a balanced batch may hold an image twice; its last label stays
+        index = batch.positions
+        images = torch.unique(index)  # a balanced batch may hold an image twice; its last label stays
         before = self.label_current[images]
         self.label_current[index] = relabelled(scores.logits, scores.alpha, self.label_current[index], learning)
         for name, count in relabel_counts(before, self.label_current[images], self.label_true[images]).items():
@@ -134,7 +134,7 @@ class FerModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep what the network says of a validation batch."""
-        self._seen.append((self.judge(batch[0]).logits, batch[1]))
+        self._seen.append((self.judge(batch).logits, batch.labels))
 
     def on_validation_epoch_end(self) -> None:
         """Score the whole validation part at once."""
@@ -148,13 +148,16 @@ class FerModule(pl.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> tuple[Tensor, Tensor | None]:
         """Return class probabilities (B, K) and alpha (B,) of one batch."""
-        scores = self.judge(batch[0])
+        scores = self.judge(batch)
         return scores.logits.softmax(1), scores.alpha
 
-    def judge(self, images: Tensor) -> Scores:
-        """Return decision logits and alpha of (B, S, S) uint8 images, averaged with their mirror images if so set."""
-        views = [images, images.flip(-1)] if self.config.model.mirror_average else [images]
-        scores = [self(view) for view in views]
+    def judge(self, batch: Batch) -> Scores:
+        """Return decision logits and alpha of a batch, averaged with those of its mirror images if so set.
+
+        Features that are joined are those of the image as it is, as they are in training.
+        """
+        views = [batch.images, batch.images.flip(-1)] if self.config.model.mirror_average else [batch.images]
+        scores = [self(view, batch.joined) for view in views]
         logits = [decision_logits(one.logits, one.alpha, self.config.learning) for one in scores]
         alpha = None if scores[0].alpha is None else torch.stack([one.alpha for one in scores]).mean(0)
         return Scores(torch.stack(logits).mean(0), alpha)

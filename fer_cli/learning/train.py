@@ -24,6 +24,7 @@ from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
+from fer_cli.learning.handcrafted import extracted
 from fer_cli.learning.health import inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
@@ -80,9 +81,7 @@ def train_run(
         "data": describe(data, fingerprint),
         **learned,
         "parameters": parameters(module.model),
-        "multiply_adds": multiply_adds(
-            module.model, (config.model.channels, config.data.image_size, config.data.image_size)
-        ),
+        "multiply_adds": multiply_adds(module.model, *input_shapes(config, data)),
         "machine": means.record(),
         "seconds": {"total": time.monotonic() - began, "training": learned["seconds"]["training"]},
     }
@@ -148,6 +147,12 @@ def take_over(
     return module, taken | {"trained_on": {name: result[name] for name in ("machine", "provenance")}}
 
 
+def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
+    """Return the shapes of what a run's network gets of one image: the image, and features where they are joined."""
+    image = (config.model.channels, config.data.image_size, config.data.image_size)
+    return [image, (data.joined,)] if data.joined else [image]
+
+
 def score_rows(rows: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
     """Return every metric of predictions (columns label and predicted)."""
     return score(rows["label"].to_numpy(), rows["predicted"].to_numpy(), classes)
@@ -167,7 +172,10 @@ def scored(parts: dict[str, pd.DataFrame], data: RunData) -> dict[str, pd.DataFr
 def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
     """Return a run's data and the fingerprint of the sets it comes from."""
     sets = [load_set(machine.data_root, name) for name in config.data.sets]
-    return RunData(sets[0], config, *sets[1:]), "+".join(one.info.fingerprint for one in sets)
+    data = RunData(sets[0], config, *sets[1:])
+    if config.features.joined:
+        data.join(extracted(config, machine, data).values)
+    return data, "+".join(one.info.fingerprint for one in sets)
 
 
 def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
@@ -245,7 +253,8 @@ def fit(
 def new_module(config: RunConfig, data: RunData) -> FerModule:
     """Return a freshly initialised module; weights depend on the seed alone, alike for every arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
-    model = build_model(config.model, len(data.classes), config.learning.parts.attention, config.data.image_size)
+    alpha, size = config.learning.parts.attention, config.data.image_size
+    model = build_model(config.model, len(data.classes), alpha, size, data.joined)
     file, sha256 = config.model.weights, config.model.weights_sha256
     note = None if file is None else start_from_file(model, file, sha256, data.classes)
     if config.model.normalise == "train":

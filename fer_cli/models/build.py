@@ -48,10 +48,14 @@ BACKBONES: dict[str, Maker] = {
 }
 
 
-def build_model(config: ModelConfig, classes: int, attention: bool, image_size: int = 48) -> Recogniser:
+def build_model(config: ModelConfig, classes: int, attention: bool, image_size: int = 48, joined: int = 0) -> Recogniser:
     """Return the network of ``config`` for ``classes`` classes, with an importance head if ``attention``.
 
-    Raises StudyError where its parts do not fit together or the images are too small for it.
+    ``joined``: features of other kinds that its classifier gets beside the pooled ones (residual networks only). All else
+    begins with the weights it has without them. Raises StudyError where parts do not fit together or the images are too
+    small.
     """
     backbone = BACKBONES[config.backbone](config, classes, image_size)
+    if joined:
+        backbone.fc = nn.Linear(backbone.feature_size + joined, classes)
     return Recogniser(backbone, attention, config.dropout, config.normalise == "image")

@@ -24,8 +24,10 @@ def parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
-def multiply_adds(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """Return the multiply-adds of one input of ``input_shape``, its shape without the batch, e.g. ``(3, 224, 224)``.
+def multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int:
+    """Return the multiply-adds of one input, its shape given without the batch, e.g. ``(3, 224, 224)``.
+
+    A network of several inputs gets a shape for each.
 
     Nothing is computed and ``network`` is left alone: a copy without values, in eval mode, is run on PyTorch's meta device.
     """
@@ -40,7 +42,7 @@ def multiply_adds(network: nn.Module, input_shape: Sequence[int]) -> int:
         if isinstance(layer, (*CONVOLUTIONS, nn.Linear)) or hasattr(layer, "multiply_adds"):
             layer.register_forward_hook(count)
     with torch.no_grad():
-        shadow(torch.empty(1, *input_shape, device="meta"))
+        shadow(*(torch.empty(1, *shape, device="meta") for shape in input_shapes))
     return total
 
 

@@ -50,15 +50,23 @@ class Recogniser(nn.Module):
         self.register_buffer("mean", torch.tensor(0.5))
         self.register_buffer("std", torch.tensor(0.5))
 
-    def forward(self, images: Tensor) -> Scores:
-        """Return raw logits and, with attention, alpha; both float32 whatever the autocast precision."""
+    def pooled(self, images: Tensor) -> Tensor:
+        """Return the backbone's features (B, F), some of them dropped in training where ``dropout`` says so."""
         if self.own_contrast:
             middle = images.mean((1, 2, 3), keepdim=True)
             images = (images - middle) / (images.std((1, 2, 3), keepdim=True) + 0.01)
         else:
             images = (images - self.mean) / self.std
-        features = self.dropout(self.backbone.features(images))
-        logits = self.backbone.fc(features).float()
+        return self.dropout(self.backbone.features(images))  # type: ignore[no-any-return]
+
+    def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
+        """Return raw logits and, with attention, alpha; both float32 whatever the autocast precision.
+
+        ``joined``: features (B, D) that the classifier gets beside the backbone's, where it was made for D of them.
+        """
+        features = self.pooled(images)
+        known = features if joined is None else torch.cat([features, joined.to(features.dtype)], 1)
+        logits = self.backbone.fc(known).float()
         if self.alpha is None:
             return Scores(logits, None, features)
         return Scores(logits, torch.sigmoid(self.alpha(features).float()).squeeze(1), features)

@@ -11,12 +11,13 @@ CLASSIFIERS = {
     "linear-svm": "linear support vector machine (C = 1)",
     "rbf-svm": "support vector machine with RBF kernel (C = 1)",
     "forest": "random forest of 500 trees",
+    "mlp": "network of one hidden layer (256 units), 40 epochs,",
 }
 
 
 def trained(plan: Plan) -> list[Item]:
     """Return the runs whose networks the plan's scores come from: its own, or those behind its features."""
-    sources = [item.start if item.run.config.features.blocks else item for item in plan.items]
+    sources = [item.start if item.run.config.features.fitted else item for item in plan.items]
     return list({item.run_id: item for item in sources if item is not None}.values())
 
 
@@ -28,11 +29,17 @@ def choice_lines(plan: Plan) -> list[str]:
         rule = "lowest" if rules == ["val/loss"] else "best"
         tested = "" if len(items) < len(plan.items) else "; test predicted once, by that one"
         lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last){tested}")
-    used = [item.run.config.features for item in plan.items if item.run.config.features.blocks]
+    used = [item.run.config.features for item in plan.items if item.run.config.features.fitted]
     for classifier, scaling in dict.fromkeys((config.classifier, config.scaling) for config in used):
         lines.append(
             f"classifier: {CLASSIFIERS[classifier]} on features, scaling {scaling}; it, scaling and visual words are fitted "
             "on the training part alone, and nothing is chosen; test predicted once"
+        )
+    joined = [item.run.config.features for item in plan.items if item.run.config.features.joined]
+    for blocks, scaling in dict.fromkeys((tuple(config.blocks), config.scaling) for config in joined):
+        lines.append(
+            f"joined to the pooled features before the last layer, where an arm says so: {' + '.join(blocks)} of the image "
+            f"as it is, scaling {scaling}; it and visual words are fitted on the training part alone"
         )
     return lines
 

@@ -1,0 +1,26 @@
+"""Features of a run's images for its split: what learns in them has seen the training part alone (Sun 2024, E3 to E5).
+
+They are of the images of the set, before the run brings them to its size: HOG of a 64-pixel face keeps what 48 pixels lose.
+"""
+
+from __future__ import annotations
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import load_set
+from fer_cli.features import EXTRACTORS
+from fer_cli.features.extractor import Extractor
+from fer_cli.features.fuse import Features, extract
+from fer_cli.features.store import Store
+
+
+def extracted(config: RunConfig, machine: Machine, data: RunData, cnn: Extractor | None = None) -> Features:
+    """Return the fused features of all images of a run's set, learned and scaled on its training part alone.
+
+    ``cnn``: the extractor of that block, where the run asks for it.
+    """
+    faces = load_set(machine.data_root, config.data.name)
+    faces = faces.of_classes(config.data.classes) if config.data.classes else faces
+    made: dict[str, Extractor] = {} if cnn is None else {"cnn": cnn}
+    made |= {name: EXTRACTORS[name]() for name in config.features.blocks if name != "cnn"}
+    return extract(faces, data.split, made, Store(jobs=machine.threads), config.features.scaling)
