@@ -13,7 +13,7 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -60,6 +60,8 @@ class Report(Section):
     )
     against: str
     """Arm that the others are compared with."""
+    pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []
+    """Further comparisons that the question asks for: an arm, and the one it is compared with."""
     per_seed: bool = False
     """Whether tables by seed follow, with a rank test of each arm against the one that the others are compared with."""
     analyses: list[Literal["embedding", "blocks", "maps"]] = []
@@ -85,6 +87,11 @@ class Study(Section):
     def _names_agree(self) -> Study:
         if self.report.against not in self.arms:
             raise ValueError(f"report.against: no arm '{self.report.against}'{nearest(self.report.against, self.arms)}")
+        for pair in self.report.pairs:
+            if lost := [arm for arm in pair if arm not in self.arms]:
+                raise ValueError(f"report.pairs: no arm '{lost[0]}'{nearest(lost[0], self.arms)}")
+            if pair[0] == pair[1] or pair[1] == self.report.against or self.report.pairs.count(pair) > 1:
+                raise ValueError(f"report.pairs: {' and '.join(pair)} are one arm, or compared already")
         columns = self.report.columns
         if columns is not None and columns not in self.grid:
             raise ValueError(f"report.columns: '{columns}' is not in grid{nearest(columns, self.grid)}")

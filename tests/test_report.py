@@ -98,6 +98,25 @@ def test_paired_difference_by_hand(plan: Plan, machine: Machine, tmp_path: Path)
     assert table["SCN-CS"] == [expected, "+0.00 [+0.00, +0.00]"]
 
 
+def test_further_differences_are_those_asked_for(tmp_path: Path, machine: Machine) -> None:
+    """The same as the difference to the baseline, the other way round."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("against: CNN", "against: CNN, per_seed: true, pairs: [[CNN, SCN-CS]]"))
+    plan = make_plan(str(path), Choice(), machine)
+    fake_results(plan, SCORES)
+    markdown = report(plan, machine, tmp_path)
+    table = rows(markdown, "accuracy, further differences in points [95 % interval], paired by fold")
+    back = rows(markdown, "accuracy, difference to CNN")["SCN-CS"][0]
+    low, high = re.findall(r"[+−][0-9.]+", back)[1:]
+    assert table["CNN against SCN-CS"][0] == f"−3.00 [{turned(high)}, {turned(low)}]"
+    assert "SCN-CS: fewer than six pairs differ; CNN against SCN-CS: fewer than six pairs differ" in markdown
+
+
+def turned(number: str) -> str:
+    """Return a number as text with the other sign."""
+    return {"+": "−", "−": "+"}[number[0]] + number[1:]
+
+
 def test_csv_gives_back_every_cell(plan: Plan, machine: Machine, tmp_path: Path) -> None:
     report(plan, machine, tmp_path)
     path = machine.results / "tables" / "tiny-ck48-small.csv"

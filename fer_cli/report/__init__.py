@@ -22,7 +22,7 @@ from fer_cli.report.tables import (
     Text,
     cost_table,
     detected_tables,
-    difference_table,
+    difference_tables,
     health_table,
     score_table,
     seed_tables,
@@ -73,7 +73,7 @@ def make_report(
     metrics = plan.study.report.metrics
     tables = [score_table(plan, cells, metric) for metric in metrics]
     if len(plan.study.arms) > 1:
-        tables += [difference_table(plan, cells, metric) for metric in metrics]
+        tables += [table for metric in metrics for table in difference_tables(plan, cells, metric)]
     if plan.study.report.per_seed:
         tables += [table for metric in metrics for table in seed_tables(plan, cells, metric)]
     health = health_table(plan, cells)

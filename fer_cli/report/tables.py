@@ -11,7 +11,7 @@ from typing import Any
 
 from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
-from fer_cli.stats import signed_rank
+from fer_cli.stats import Difference, signed_rank
 from fer_cli.study import Published, in_words
 
 MINUS, DASH = "−", "–"
@@ -170,29 +170,40 @@ def published_text(published: list[Published], arm: str, data: str) -> str:
     return ", ".join(percent(item.value) for item in published if item.arm == arm and item.data == data)
 
 
-def difference_table(plan: Plan, cells: Cells, metric: str) -> Table:
-    """Return each arm minus the baseline arm, in points, with its interval."""
-    shape, base = layout(plan), plan.study.report.against
+def difference_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
+    """Return each arm minus the baseline arm, and the further differences that the study asks for."""
+    base = plan.study.report.against
+    others = {arm: (arm, base) for arm in layout(plan).arms if arm != base}
+    asked = {f"{arm} against {other}": (arm, other) for arm, other in plan.study.report.pairs}
+    wanted = {f"difference to {base}": others, "further differences": asked}
+    return [difference_table(plan, cells, metric, what, pairs) for what, pairs in wanted.items() if pairs]
+
+
+def difference_table(plan: Plan, cells: Cells, metric: str, what: str, pairs: dict[str, tuple[str, str]]) -> Table:
+    """Return, for each row's pair of arms, the first minus the second, in points, with its interval."""
+    shape = layout(plan)
     rows, paired = [], set()
-    for arm in (arm for arm in shape.arms if arm != base):
+    for label, (arm, base) in pairs.items():
         for other in shape.others:
             texts = []
             for column in shape.columns:
                 point = shape.point(plan, column, other)
                 delta = cells[arm, point].against(cells[base, point], metric)
-                if delta is None:
-                    texts.append(Text(DASH))
-                    continue
-                paired.add(delta.paired)
-                interval = ""
-                if delta.low is not None and delta.high is not None:
-                    interval = f" [{percent(delta.low, True)}, {percent(delta.high, True)}]"
-                texts.append(Text(percent(delta.mean, True) + interval))
-            rows.append((row_label(plan, arm, other), texts))
+                if delta is not None:
+                    paired.add(delta.paired)
+                texts.append(Text(DASH if delta is None else difference_text(delta)))
+            rows.append((row_label(plan, label, other), texts))
     how = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
     pairing = how.get(frozenset(paired), "paired by fold where the splits agree, else Welch")
-    title = f"{NAMES[metric]}, difference to {base} in points [95 % interval], {pairing}"
+    title = f"{NAMES[metric]}, {what} in points [95 % interval], {pairing}"
     return Table(title, headings(plan, shape, metric), rows)
+
+
+def difference_text(delta: Difference) -> str:
+    """Return ``+1.20 [−0.35, +2.75]``, without an interval where there is none."""
+    if delta.low is None or delta.high is None:
+        return percent(delta.mean, True)
+    return f"{percent(delta.mean, True)} [{percent(delta.low, True)}, {percent(delta.high, True)}]"
 
 
 def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
@@ -209,7 +220,9 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
             rows.append((f"seed {seed}", texts))
         means = [cell.mean(metric) for cell in here.values()]
         rows.append(("mean", [Text(DASH if mean is None else percent(mean)) for mean in means]))
-        tests = [f"{arm}: {rank_text(cell, here[base], metric)}" for arm, cell in here.items() if arm != base]
+        pairs = [(arm, arm, base) for arm in here if arm != base]
+        pairs += [(f"{arm} against {other}", arm, other) for arm, other in plan.study.report.pairs]
+        tests = [f"{told}: {rank_text(here[arm], here[other], metric)}" for told, arm, other in pairs]
         where = "".join(f", {short(key)} {value}" for key, value in point)
         title = f"{NAMES[metric]} in % by seed{where}"
         tables.append(Table(title, shape.arms, rows, [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests)]))
