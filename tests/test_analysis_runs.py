@@ -256,7 +256,7 @@ def test_maps_are_drawn_of_arms_with_blocks(plan: Plan, here: Machine, tmp_path:
     stem = "maps"
     assert [path.name for path in found.figures] == [f"{stem}-2-sge.png", f"{stem}-3-drsn.png"]
     assert all(path.stat().st_size > 20_000 for path in found.figures)
-    assert found.notes[0] == "maps: plain has no attention block to look into"
+    assert found.notes[-1] == "maps, without an attention block to look into: plain"
     kept = json.loads(item_of(plan, "sge").folder.file("analysis-maps.json").read_text())["values"]
     assert len(kept["samples"]) == len(set(kept["labels"])) == 6
 
@@ -280,7 +280,7 @@ def test_restricted_images_enter_no_picture(plan: Plan, here: Machine, tmp_path:
     restricted = make_plan(str(path), Choice(), here, only=("sge",))
     assert run_plan(restricted, here).ok
     found = ANALYSES["maps"](restricted, here, tmp_path / "figures")
-    assert found == Analysis([], [], ["maps: sge is not drawn, since the images of ck48 may not be passed on"])
+    assert found == Analysis([], [], ["maps, not drawn, since the images of ck48 may not be passed on: sge"])
     assert not (tmp_path / "figures").exists()
     assert not list(restricted.items[0].folder.path.glob("analysis-maps*"))
     assert may_be_shown(here.data_root, "synth-basic")

@@ -28,20 +28,22 @@ def maps_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
     """Return one figure per arm that has attention blocks, of one seed, and why the others have none."""
     runs = shown(plan)
     figures, notes = [], [] if runs else ["maps: no run is done"]
+    without: dict[str, list[str]] = {}
     for group, item in runs:
         block = block_of(item.run.config.model)
         tested = item.run.config.data.sets[-1]
         if block is None:
-            notes.append(f"maps: {group.label} has no attention block to look into")
+            without.setdefault("without an attention block to look into", []).append(group.label)
         elif not may_be_shown(machine.data_root, tested):
-            notes.append(f"maps: {group.label} is not drawn, since the images of {tested} may not be passed on")
+            without.setdefault(f"not drawn, since the images of {tested} may not be passed on", []).append(group.label)
         else:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
             with whole_file(path) as draft:
                 shutil.copyfile(picture_of(item, machine), draft)
             figures.append(path)
             notes.append(f"{path.name}: {group.label}, seed {item.run.seed}, {TOLD[block]}; last block of each stage")
-    return Analysis([], figures, list(dict.fromkeys(notes)))
+    told = [f"maps, {why}: {'; '.join(dict.fromkeys(labels))}" for why, labels in without.items()]
+    return Analysis([], figures, [*notes, *told])
 
 
 GATES = "gates over the face"
