@@ -6,6 +6,8 @@ the others. Label noise made of annotations is therefore real, known and recover
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 ERROR_RATES = (0.08, 0.15, 0.25)
@@ -40,10 +42,13 @@ def confusion(annotator: int, classes: list[str]) -> np.ndarray:
     return np.asarray((1 - rate) * np.eye(len(classes)) + rate * wrong)
 
 
+@lru_cache
+def confusions(classes: tuple[str, ...]) -> np.ndarray:
+    """Return (3, K, K): ``confusion`` of every annotator."""
+    return np.stack([confusion(annotator, list(classes)) for annotator in range(len(ERROR_RATES))])
+
+
 def annotate(label: str, classes: list[str], rng: np.random.Generator) -> dict[str, str]:
     """Return what each annotator calls a picture of ``label``: ``annotator_1`` to ``annotator_3``."""
-    row = classes.index(label)
-    return {
-        f"annotator_{i + 1}": classes[rng.choice(len(classes), p=confusion(i, classes)[row])]
-        for i in range(len(ERROR_RATES))
-    }
+    rows = confusions(tuple(classes))[:, classes.index(label)]
+    return {f"annotator_{i + 1}": classes[rng.choice(len(classes), p=row)] for i, row in enumerate(rows)}

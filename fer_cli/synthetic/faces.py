@@ -13,7 +13,7 @@ from fer_cli.synthetic.actions import UNITS, action_matrix, combined
 from fer_cli.synthetic.expressions import Expression
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.landmarks import landmark_ids
-from fer_cli.synthetic.mesh import head_mesh
+from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to_pixels
 
 OVERSAMPLE = 2
@@ -71,36 +71,43 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def unit_moves() -> np.ndarray:
-    """Return (2 x units, V x 3) float32: how each half unit moves the vertices."""
+    """Return (2 x units, V x 3) float32: how each half unit moves the vertices; eyeballs stay, the iris turns."""
     mesh = head_mesh()
-    return np.ascontiguousarray(action_matrix() @ mesh.actions.reshape(len(mesh.actions), -1))
+    moves = (action_matrix() @ mesh.actions.reshape(len(mesh.actions), -1)).reshape(-1, mesh.size, 3)
+    moves[:, mesh.region == REGIONS.index("eye")] = 0
+    return np.ascontiguousarray(moves.reshape(len(moves), -1))
+
+
+@lru_cache(maxsize=1)
+def lid_moves() -> np.ndarray:
+    """Return (4, V x 3) float32: how the left and right lids move the vertices as they close, then as they open wide."""
+    mesh = head_mesh()
+    moves = mesh.actions[[mesh.action(f"eye{way}{side}") for way in ("Blink", "Wide") for side in ("Left", "Right")]]
+    moves[:, mesh.region == REGIONS.index("eye")] = 0
+    return moves.reshape(len(moves), -1)
 
 
 def expressed(person: Identity, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
     """Return the person's head (V, 3) with the expression, and the intensities (2, units) as this face carries them."""
     shown = expression.units * person.habit * person.asymmetry
-    mesh = head_mesh()
-    moves = (combined(shown).reshape(-1) @ unit_moves()).reshape(-1, 3)
-    lids = np.zeros(len(mesh.actions), np.float32)
+    moves = combined(shown).reshape(-1) @ unit_moves()
     relative = expression.gaze[1] - expression.pitch
-    for side in ("Left", "Right"):
-        lids[mesh.action(f"eyeBlink{side}")] = np.clip(-relative * LID_FOLLOW * 0.45, 0, 0.5)
-        lids[mesh.action(f"eyeWide{side}")] = np.clip(relative * LID_FOLLOW * 0.5, 0, 0.5)
-    moves += np.tensordot(lids, mesh.actions, 1)
-    moves[mesh.region == 1] = 0  # eyeballs stay; the iris turns
-    return person.shape + moves, shown
+    close, widen = np.clip([-relative * LID_FOLLOW * 0.45, relative * LID_FOLLOW * 0.5], 0, 0.5)
+    moves += np.array([close, close, widen, widen], np.float32) @ lid_moves()
+    return person.shape + moves.reshape(-1, 3), shown
 
 
 def fold_texture(person: Identity, shown: np.ndarray) -> np.ndarray:
     """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units."""
-    names, heights = skin.fold_heights()
-    columns = [UNITS.index(name) for name in names]
-    weights = np.clip(np.concatenate([shown[0, columns], shown[1, columns]]) - 0.08, 0, None) * person.creases
+    area, heights = skin.fold_area()
+    weights = np.clip(shown[:, skin.fold_columns()].ravel() - 0.08, 0, None) * person.creases
     acting = np.flatnonzero(weights)
-    depth = person.lines + np.tensordot(weights[acting].astype(np.float32), heights[acting], 1)
+    depth = person.lines[area] + np.tensordot(weights[acting].astype(np.float32), heights.take(acting, 0), 1)
     across = cv2.Sobel(depth, cv2.CV_32F, 1, 0, scale=0.25)
     along = cv2.Sobel(depth, cv2.CV_32F, 0, 1, scale=0.25)
-    return np.dstack([across * -1.3, along * 1.3, depth])
+    texture = np.zeros((*person.lines.shape, 3), np.float32)
+    texture[area] = cv2.merge([across * -1.3, along * 1.3, depth])
+    return texture
 
 
 def gaze_vectors(expression: Expression, turn: np.ndarray) -> np.ndarray:
@@ -144,7 +151,7 @@ def make_face(
         draw_shoulders(image, pixels, rng, lighting.ambient)
     if person.long_hair:
         drape_hair(image, person, pixels, rng, lighting.ambient)
-    image[drawn.cover] = np.clip(drawn.image[drawn.cover], 0, 1)
+    cv2.copyTo(np.clip(drawn.image, 0, 1), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
     visible = seen(points, turn, view, drawn, pixels)

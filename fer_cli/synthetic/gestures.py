@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from fer_cli.synthetic import camera, skin
@@ -216,16 +217,15 @@ def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Ligh
     )
     (shape, where, colours), depth = rasterise(to_camera(points, view), mesh.faces, passes, view, size)
     pixels = np.flatnonzero((depth < FAR_MM - 1).ravel())
-    shape, where, colour = (part.reshape(-1, 3)[pixels] for part in (shape, where, colours))
-    normal = np.empty((len(pixels), 3), np.float32)
-    normal[:, :2] = shape[:, :2] * 2 - 1
-    normal[:, 2] = np.sqrt(np.clip(1 - normal[:, 0] ** 2 - normal[:, 1] ** 2, 0.02, 1))
-    face = np.flatnonzero(shape[:, 2] > 0.99)
-    painted = sample(person.albedo, skin.at_pixel(where[face, :2] * (220, 290) - (110, 160)))
-    colour = colour.copy()
-    colour[face] = painted
+    shape, where, colour = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (shape, where, colours))
+    normal = np.empty((3, len(pixels)), np.float32)
+    normal[:2] = shape[:2] * 2 - 1
+    normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
+    face = np.flatnonzero(shape[2] > 0.99)
+    colour[:, face] = sample(person.albedo, skin.at_pixel(where[:2, face].T * (220, 290) - (110, 160)))
     image = background.reshape(-1, 3).copy()
-    image[pixels] = np.clip(shade(colour, normal, np.full(len(pixels), lighting.gloss * 0.5, np.float32), lighting), 0, 1)
+    lit = shade(colour, normal, np.full(len(pixels), lighting.gloss * 0.5, np.float32), lighting)
+    image[pixels] = np.clip(lit, 0, 1).T
     return image.reshape(size, size, 3)
 
 

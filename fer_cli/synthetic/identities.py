@@ -145,32 +145,44 @@ def skin_tone(rng: np.random.Generator, ancestry: np.ndarray) -> np.ndarray:
 
 
 def paint_skin(rng: np.random.Generator, tone: np.ndarray, hair: np.ndarray, female: bool, age: float) -> np.ndarray:
-    """Return the texture (H, W, 3): mottled skin, cheeks, lids, freckles, brows, stubble or beard, hair line."""
+    """Return the texture (3, H, W): mottled skin, cheeks, lids, freckles, brows, stubble or beard, hair line."""
     height, width = skin.SHAPE
-    x, y = grid()
+    y = grid()[1]
     mottle = cv2.resize(rng.normal(0, 1, (24, 18)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     grain = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 1.2)
-    albedo = tone * (1 + 0.025 * mottle + 0.05 * grain)[..., None]
-    rosy = np.exp(-(((np.abs(x) - 40) / 18) ** 2 + ((y + 30) / 16) ** 2)) + 0.8 * np.exp(
-        -((x / 13) ** 2 + ((y + 38) / 10) ** 2)
-    )
-    albedo *= 1 - rosy[..., None] * rng.uniform(0, 0.16) * np.array([0.1, 1, 0.9])
-    lids = np.exp(-(((np.abs(x) - 31) / 15) ** 2 + ((y - 2) / 9) ** 2))
-    albedo *= 1 - lids[..., None] * rng.uniform(0.02, 0.28 if female else 0.16) * np.array([0.9, 1, 1])
+    albedo = planes(tone) * (1 + 0.025 * mottle + 0.05 * grain)
+    rosy, lids = rosy_and_lids()
+    albedo *= 1 - rosy * rng.uniform(0, 0.16) * planes(np.array([0.1, 1, 0.9]))
+    albedo *= 1 - lids * rng.uniform(0.02, 0.28 if female else 0.16) * planes(np.array([0.9, 1, 1]))
     if rng.random() < 0.2:
         spots = (rng.random((height, width)) < 0.004).astype(np.float32)
         spots = cv2.GaussianBlur(spots, (0, 0), 1.0) * 4
-        albedo *= 1 - (np.clip(spots, 0, 1) * np.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5))[..., None]
+        albedo *= 1 - np.clip(spots, 0, 1) * np.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5)
     cover = brows(rng, female, age)
-    albedo = albedo * (1 - cover[..., None]) + hair * 0.9 * cover[..., None]
+    albedo = albedo * (1 - cover) + planes(hair * 0.9) * cover
     if not female:
         cover = beard(rng)
-        albedo = albedo * (1 - cover[..., None]) + (hair * 0.8 + tone * 0.1) * cover[..., None]
+        albedo = albedo * (1 - cover) + planes(hair * 0.8 + tone * 0.1) * cover
     cover = hair_line(rng, female, age)
     streaks = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=6.0)
-    strands = hair * np.clip(1 + 1.2 * streaks, 0.4, 1.8)[..., None]
-    albedo = albedo * (1 - cover[..., None]) + strands * cover[..., None]
-    return np.ascontiguousarray(np.clip(albedo, 0.01, 1), np.float32)
+    strands = planes(hair) * np.clip(1 + 1.2 * streaks, 0.4, 1.8)
+    albedo = albedo * (1 - cover) + strands * cover
+    return np.asarray(np.clip(albedo, 0.01, 1), np.float32)
+
+
+def planes(colour: np.ndarray) -> np.ndarray:
+    """Return a colour (3,) as (3, 1, 1): textures are painted plane by plane, which is several times faster."""
+    return colour[:, None, None]
+
+
+@lru_cache(maxsize=1)
+def rosy_and_lids() -> tuple[np.ndarray, np.ndarray]:
+    """Return (H, W) how much a pixel belongs to cheeks and nose, and to the lids and what surrounds them."""
+    x, y = grid()
+    rosy = np.exp(-(((np.abs(x) - 40) / 18) ** 2 + ((y + 30) / 16) ** 2)) + 0.8 * np.exp(
+        -((x / 13) ** 2 + ((y + 38) / 10) ** 2)
+    )
+    return rosy, np.exp(-(((np.abs(x) - 31) / 15) ** 2 + ((y - 2) / 9) ** 2))
 
 
 def lip_tint(rng: np.random.Generator, female: bool) -> np.ndarray:
@@ -181,10 +193,10 @@ def lip_tint(rng: np.random.Generator, female: bool) -> np.ndarray:
 
 
 def add_lips_and_lashes(albedo: np.ndarray, lip: np.ndarray, lash: float) -> np.ndarray:
-    """Return the texture with lips in their colour and lid margins darkened by ``lash``."""
+    """Return ``albedo`` (3, H, W) as a texture (H, W, 3), lips in their colour and lid margins darkened by ``lash``."""
     lips, lashes = skin.lip_and_lash()
-    coloured = albedo * (1 - lips[..., None]) + np.clip(lip, 0, 1) * lips[..., None]
-    return np.ascontiguousarray(coloured * (1 - lash * lashes[..., None]), np.float32)
+    coloured = albedo * (1 - lips) + planes(np.clip(lip, 0, 1)) * lips
+    return np.asarray(cv2.merge([*(coloured * (1 - lash * lashes)).astype(np.float32)]))
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,8 @@
 """Draw a head: rasterise its attributes with OpenCV, then shade every pixel at once.
 
-Three passes of ``cv2.triangleRasterize`` interpolate, as colours, the camera-space normal and region, the place on the mean
-head, and lip, lash and hollow shares; shading is a few array operations on those (deferred). All images are float32, RGB.
+Two passes of ``cv2.triangleRasterize`` interpolate, as colours, the camera-space normal and region, then the place on the
+mean head (outside the mouth, hollowness for depth); shading is a few array operations on those (deferred). All images are
+float32, RGB. Lists of pixels and vertices are kept as planes (3, n) where they are worked on: rows of three are slow.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ BOX = np.array([[-110.0, -160.0, -110.0], [110.0, 130.0, 60.0]], np.float32)
 """Range of rest places; attributes travel through the rasteriser scaled to [0, 1]."""
 EYE_RADIUS_MM = 13.8
 IRIS_MM = 5.9
+FAINT = 0.05
+"""Cosine below which a highlight is too faint to change any sum; powers of smaller numbers are slow to take."""
+MOUTH, TONGUE, TEETH, GUM = np.array(
+    [[0.34, 0.10, 0.10], [0.62, 0.28, 0.28], [0.97, 0.94, 0.87], [0.62, 0.3, 0.3]], np.float32
+)
 
 
 @dataclass(frozen=True)
@@ -98,22 +104,37 @@ def surface_operators() -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
 
 
 @lru_cache(maxsize=1)
-def corners() -> tuple[np.ndarray, ...]:
-    """Return the first, second and third vertex of every triangle, (F,) each."""
-    return tuple(np.ascontiguousarray(column) for column in head_mesh().faces.T)
+def corners() -> np.ndarray:
+    """Return the first, second and third vertices of the triangles, (3, F): ready to be taken with."""
+    return np.ascontiguousarray(head_mesh().faces.T, np.intp)
+
+
+@lru_cache(maxsize=1)
+def hollow_operator() -> tuple[np.ndarray, sparse.csr_matrix]:
+    """Return the vertices (n,) whose hollowness shows, of skin and eye cavity, and their rows (n, V) of the umbrella."""
+    region = head_mesh().region
+    shown = np.flatnonzero((region == REGIONS.index("skin")) | (region == REGIONS.index("cavity")))
+    return shown, surface_operators()[1][shown]
 
 
 def vertex_normals(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return unit normals (V, 3) and hollowness (V,): how far a vertex lies below its neighbours, in edge lengths."""
-    around, umbrella = surface_operators()
-    a, b, c = corners()
+    """Return unit normals (3, V), and hollowness (n,): how far skin lies below its neighbours, in edge lengths."""
+    around, _ = surface_operators()
+    shown, umbrella = hollow_operator()
     planes = np.ascontiguousarray(points.T)
-    (ux, uy, uz), (vx, vy, vz) = ([plane[end] - plane[a] for plane in planes] for end in (b, c))
-    across = np.empty((len(a), 3), points.dtype)
-    across[:, 0], across[:, 1], across[:, 2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    normals = around @ across
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-    return normals, ((umbrella @ points) * normals).sum(1)
+    a, b, c = (planes.take(ends, 1) for ends in corners())
+    (ux, uy, uz), (vx, vy, vz) = np.subtract(b, a, out=b), np.subtract(c, a, out=c)
+    across = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    normals = np.stack([around @ plane for plane in across])
+    normals /= length(normals) + 1e-9
+    x, y, z = np.stack([umbrella @ plane for plane in planes]) * normals.take(shown, 1)
+    return normals, x + y + z
+
+
+def length(planes: np.ndarray) -> np.ndarray:
+    """Return the lengths (n,) of vectors (3, n)."""
+    x, y, z = planes * planes
+    return np.asarray(np.sqrt(x + y + z))
 
 
 def to_camera(points: np.ndarray, view: View) -> np.ndarray:
@@ -147,142 +168,178 @@ def draw_head(
     """
     mesh = head_mesh()
     turned = points @ rotation.T
-    normals, hollow = vertex_normals(turned)
     camera = to_camera(turned, view)
-    place, code, outside = rest_places()
-    place[outside, 2] = np.clip(hollow[outside] / 2 + 0.5, 0, 1)
-    passes = (np.concatenate([normals[:, :2] / 2 + 0.5, code[:, None]], 1), place)
-    (shape, place), depth = rasterise(camera, mesh.faces, passes, view, size)
+    (shape, place), depth = rasterise(camera, mesh.faces, head_passes(turned), view, size, mesh.region)
     cover = depth < FAR_MM - 1
-    pixels = np.flatnonzero(cover.ravel())
-    shape, place = shape.reshape(-1, 3).take(pixels, 0), place.reshape(-1, 3).take(pixels, 0)
-    xy = place[:, :2] * (BOX[1, :2] - BOX[0, :2]) + BOX[0, :2]
-    code = np.floor(shape[:, 2] * 8 + 0.25).astype(np.int8)
-    normal = np.empty((len(pixels), 3), np.float32)
-    normal[:, :2] = shape[:, :2] * 2 - 1
-    colour = skin_colour(xy, place[:, 2], skin_map, folds, normal, code == REGIONS.index("skin"))
-    normal[:, 2] = np.sqrt(np.clip(1 - normal[:, 0] ** 2 - normal[:, 1] ** 2, 0.02, 1))
+    pixels = np.flatnonzero(cover)
+    shape, place = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (shape, place))
+    xy = place[:2] * (BOX[1, :2] - BOX[0, :2])[:, None] + BOX[0, :2, None]
+    code = region_code(shape[2])
+    normal = np.empty_like(shape)
+    normal[:2] = shape[:2] * 2 - 1
+    colour = skin_colour(xy, place[2], skin_map, folds, normal, code == REGIONS.index("skin"))
+    normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
     gloss = np.full(len(pixels), lighting.gloss, np.float32)
     eye_pixels = np.flatnonzero(code == REGIONS.index("eye"))
-    is_left = xy[eye_pixels, 0] > 0
-    for left, gaze in enumerate(eyes.gaze):
-        some = eye_pixels[is_left == bool(left)]
-        colour[some] = eye_colour(xy[some], eyes, gaze, bool(left))
-        gloss[some] = 1.6
-    deep = place[:, 2] * (BOX[1, 2] - BOX[0, 2]) + BOX[0, 2]
+    colour[:, eye_pixels] = eye_colour(xy.take(eye_pixels, 1), eyes)
+    gloss[eye_pixels] = 1.6
+    deep = place[2] * (BOX[1, 2] - BOX[0, 2]) + BOX[0, 2]
     paint_mouth(colour, code, xy, deep, gloss)
-    image = np.zeros((size * size, 3), np.float32)
-    image[pixels] = shade(colour, normal, gloss, lighting)
-    return Drawn(image.reshape(size, size, 3), cover, depth)
+    return Drawn(scattered(shade(colour, normal, gloss, lighting), cover), cover, depth)
+
+
+def scattered(planes: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Return the picture (S, S, 3) whose pixels under ``cover`` (S, S) are ``planes`` (3, n), in rows; black elsewhere."""
+    image = np.zeros((*cover.shape, 3), np.float32)
+    whole = "V12"  # the three values of a pixel as one, which is many times faster
+    image.view(whole)[cover] = cv2.merge([*planes]).reshape(-1, 3).view(whole)
+    return image
 
 
 @lru_cache(maxsize=1)
-def rest_places() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return places on the mean head in [0, 1] (V, 3), region codes in [0, 1) (V,), and the vertices outside the mouth."""
+def rest_places() -> tuple[np.ndarray, np.ndarray]:
+    """Return places on the mean head in [0, 1] (V, 3) and region codes in [0, 1) (V,)."""
     mesh = head_mesh()
     scaled = (mesh.rest - BOX[0]) / (BOX[1] - BOX[0])
-    outside = np.flatnonzero(mesh.region <= REGIONS.index("cavity"))
-    return scaled.astype(np.float32), (mesh.region / 8).astype(np.float32), outside
+    return scaled.astype(np.float32), (mesh.region / 8).astype(np.float32)
+
+
+def region_code(drawn: np.ndarray) -> np.ndarray:
+    """Return the positions in REGIONS, int8, of region codes that went through the rasteriser."""
+    return (drawn * 8 + 0.25).astype(np.int8)
+
+
+def head_passes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what ``points`` (V, 3) in camera axes carry through the rasteriser, (V, 3) each.
+
+    First the normal in x and y and the region; then the place on the mean head, with the hollowness for its depth where
+    that shows. All in [0, 1].
+    """
+    normals, hollow = vertex_normals(points)
+    place, code = rest_places()
+    shape = cv2.merge([*(normals[:2] / 2 + 0.5), code]).reshape(-1, 3)
+    place = place.copy()
+    place[hollow_operator()[0], 2] = np.clip(hollow / 2 + 0.5, 0, 1)
+    return shape, place
 
 
 def rasterise(
-    camera: np.ndarray, faces: np.ndarray, passes: tuple[np.ndarray, ...], view: View, size: int
+    camera: np.ndarray,
+    faces: np.ndarray,
+    passes: tuple[np.ndarray, ...],
+    view: View,
+    size: int,
+    region: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return each pass's attributes, interpolated: (S, S, 3) float32, and the depth (S, S); FAR_MM where nothing is."""
+    """Return each pass's attributes, interpolated: (S, S, 3) float32, and the depth (S, S); FAR_MM where nothing is.
+
+    ``region``: of each vertex, carried as a code by the first pass; later passes leave out regions that no pixel shows.
+    """
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
     faces = facing(vertices, faces, view)
-    field = 2 * np.arctan(view.extent / 2 / view.distance)
-    identity = np.eye(4, dtype=np.float32)
-    buffers = []
-    depth = np.empty((size, size), np.float32)
-    for colours in passes:
-        buffer = np.zeros((size, size, 3), np.float32)
-        depth[:] = FAR_MM
-        packed = np.ascontiguousarray(colours, np.float32)
-        cv2.triangleRasterize(vertices, faces, packed, buffer, depth, identity, field, NEAR_MM, FAR_MM, settings)
-        buffers.append(buffer)
+    lens = (np.eye(4, dtype=np.float32), 2 * np.arctan(view.extent / 2 / view.distance), NEAR_MM, FAR_MM, settings)
+    buffers = [np.zeros((size, size, 3), np.float32) for _ in passes]
+    depth = np.full((size, size), FAR_MM, np.float32)
+    first, *others = (np.ascontiguousarray(colours, np.float32) for colours in passes)
+    cv2.triangleRasterize(vertices, faces, first, buffers[0], depth, *lens)
+    if region is not None:
+        drawn = np.ravel(region_code(buffers[0][..., 2]))
+        shown = np.array([bool((drawn == code).any()) for code in range(len(REGIONS))])
+        faces = faces.take(np.flatnonzero(shown[region[faces[:, 0]]]), 0)
+    for buffer, colours in zip(buffers[1:], others, strict=True):
+        cv2.triangleRasterizeColor(vertices, faces, colours, buffer, *lens)
     return buffers, depth
 
 
 def facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
     """Return the triangles that face the camera and reach into the picture; each pass would drop the others one by one."""
-    flat = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
-    a, b, c = corners() if faces is head_mesh().faces else tuple(faces.T)
-    ax, bx, cx = (flat[0][corner] for corner in (a, b, c))
-    ay, by, cy = (flat[1][corner] for corner in (a, b, c))
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    x, y = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
+    a, b, c = corners() if faces is head_mesh().faces else np.ascontiguousarray(faces.T, np.intp)
+    ax, ay = x.take(a), y.take(a)
+    area = (x.take(b) - ax) * (y.take(c) - ay) - (y.take(b) - ay) * (x.take(c) - ax)
     edge = view.extent / 2 / view.distance * 1.02  # with room for rounding
-    keep = area > 0
-    for one, two, three in ((ax, bx, cx), (ay, by, cy)):
-        keep &= (np.minimum(np.minimum(one, two), three) < edge) & (np.maximum(np.maximum(one, two), three) > -edge)
-    return np.ascontiguousarray(faces[keep])
+    # A triangle lies outside when all its corners lie beyond the same edge: a bit for each edge.
+    beyond = np.packbits([x >= edge, x <= -edge, y >= edge, y <= -edge], axis=0)[0]
+    keep = (area > 0) & ((beyond.take(a) & beyond.take(b) & beyond.take(c)) == 0)
+    return faces.take(np.flatnonzero(keep), 0)
 
 
 def skin_colour(
     xy: np.ndarray, hollow: np.ndarray, skin_map: np.ndarray, folds: np.ndarray, normal: np.ndarray, on_skin: np.ndarray
 ) -> np.ndarray:
-    """Return albedo (n, 3) of pixels and bend their normals (n, 3: x, y) where the skin folds."""
-    at = skin.at_pixel(xy)
-    colour, depth = sample(skin_map, at), sample(folds, at) * on_skin[:, None]
-    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.45 * depth[:, 2])
-    normal[:, :2] += depth[:, :2]
-    return colour * shadow[:, None]
+    """Return albedo (3, n) of pixels at ``xy`` (2, n) and bend their normals (3, n: x, y) where the skin folds."""
+    at = skin.at_pixel(xy.T)
+    colour, depth = sample(skin_map, at), sample(folds, at) * on_skin.astype(np.float32)
+    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.45 * depth[2])
+    normal[:2] += depth[:2]
+    colour *= shadow
+    return colour
 
 
 def sample(texture: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return (n, 3) bilinear values of a texture (H, W, 3) at places (n, 2: column, row)."""
+    """Return (3, n) bilinear values of a texture (H, W, 3) at places (n, 2: column, row)."""
     width = 1024  # OpenCV takes at most 32,767 columns
     rows = -(-len(at) // width)
     padded = np.zeros((rows * width, 2), np.float32)
     padded[: len(at)] = at
     values = cv2.remap(texture, padded.reshape(rows, width, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return values.reshape(-1, 3)[: len(at)]
+    return np.asarray(cv2.transpose(values.reshape(-1, 3)[: len(at)]))
 
 
-def eye_colour(xy: np.ndarray, eyes: Eyes, gaze: np.ndarray, left: bool) -> np.ndarray:
-    """Return albedo (n, 3) of eyeball pixels by their angle to the direction of gaze."""
-    flat = np.clip((xy - (30.8 if left else -30.8, 0)) / EYE_RADIUS_MM, -1, 1)
-    out = np.concatenate([flat, np.sqrt(np.clip(1 - (flat**2).sum(1, keepdims=True), 0, 1))], 1)
-    off = np.linalg.norm(np.cross(out, gaze), axis=1) * EYE_RADIUS_MM
-    front = out @ gaze > 0
+def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
+    """Return albedo (3, n) of eyeball pixels at ``xy`` (2, n) by their angle to the direction of gaze."""
+    left = xy[0] > 0
+    gx, gy, gz = eyes.gaze[left.astype(np.intp)].T
+    x = np.clip((xy[0] - np.where(left, 30.8, -30.8)) / EYE_RADIUS_MM, -1, 1)
+    y = np.clip(xy[1].astype(np.float64) / EYE_RADIUS_MM, -1, 1)
+    z = np.sqrt(np.clip(1 - (x**2 + y**2), 0, 1))
+    off = length(np.stack([y * gz - z * gy, z * gx - x * gz, x * gy - y * gx])) * EYE_RADIUS_MM
+    front = x * gx + y * gy + z * gz > 0
     iris = np.clip((IRIS_MM - off) / 0.7 + 0.5, 0, 1) * front
     pupil = np.clip((eyes.pupil - off) / 0.7 + 0.5, 0, 1) * front
     rim = 1 - 0.5 * np.clip((off - IRIS_MM + 1.5) / 1.5, 0, 1)
-    colour = eyes.sclera * (1 - iris[:, None]) + eyes.iris * (iris * rim)[:, None]
-    shadow = np.clip(1.0 - 0.055 * np.clip(xy[:, 1] + 1.0, 0, 9), 0.45, 1)  # of the upper lid and lashes
-    return np.asarray(colour * (1 - 0.95 * pupil[:, None]) * shadow[:, None])
+    colour = eyes.sclera[:, None] * (1 - iris) + eyes.iris[:, None] * (iris * rim)
+    shadow = np.clip(1.0 - 0.055 * np.clip(xy[1] + 1.0, 0, 9), 0.45, 1)  # of the upper lid and lashes
+    return np.asarray(colour * (1 - 0.95 * pupil) * shadow)
 
 
 def paint_mouth(colour: np.ndarray, code: np.ndarray, xy: np.ndarray, deep: np.ndarray, gloss: np.ndarray) -> None:
     """Colour the inside of the mouth: darker the deeper, tongue pink, teeth with gaps, darker to the sides."""
     inside = np.flatnonzero(code == REGIONS.index("mouth"))
-    light = np.clip((deep + 10) / 36, 0.0, 1)[:, None]
-    colour[inside] = np.array([0.34, 0.10, 0.10], np.float32) * (0.12 + 0.6 * light[inside] ** 2)
+    colour[:, inside] = MOUTH[:, None] * (0.12 + 0.6 * depth_light(deep[inside]) ** 2)
     gloss[inside] = 0
     tongue = np.flatnonzero(code == REGIONS.index("tongue"))
-    colour[tongue] = np.array([0.62, 0.28, 0.28], np.float32) * (0.25 + 0.65 * light[tongue])
+    colour[:, tongue] = TONGUE[:, None] * (0.25 + 0.65 * depth_light(deep[tongue]))
     teeth = np.flatnonzero(code == REGIONS.index("teeth"))
-    across, height = xy[teeth, 0], xy[teeth, 1]
+    across, height = xy[:, teeth]
     gap = 1 - 0.25 * np.exp(-((np.mod(across + 100, 7.2) - 3.6) ** 2 / 0.25))
     side = np.clip(1 - (np.abs(across) / 24) ** 2 * 0.6, 0.2, 1)
-    gum = np.clip((np.abs(height + 67) - 7.5) / 1.5, 0, 1)[:, None]
-    white = np.array([0.97, 0.94, 0.87], np.float32) * (gap * side)[:, None]
-    colour[teeth] = white * (1 - gum) + np.array([0.62, 0.3, 0.3], np.float32) * gum * side[:, None]
+    gum = np.clip((np.abs(height + 67) - 7.5) / 1.5, 0, 1)
+    colour[:, teeth] = TEETH[:, None] * (gap * side) * (1 - gum) + GUM[:, None] * gum * side
+
+
+def depth_light(deep: np.ndarray) -> np.ndarray:
+    """Return the share of light (n,) that reaches places inside the mouth; ``deep``: their z on the mean head in mm."""
+    return np.clip((deep + 10) / 36, 0.0, 1)
 
 
 def shade(colour: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lighting: Lighting) -> np.ndarray:
-    """Return lit RGB (n, 3): hemispheric ambient light, wrapped diffuse light and a soft highlight per light."""
-    normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
-    up = normal[:, 1:2] * 0.5 + 0.5
-    light = lighting.ambient * (lighting.ground + (1 - lighting.ground) * up)
-    shine = np.zeros((len(colour), 3), np.float32)
+    """Return lit RGB of pixels: hemispheric ambient light, wrapped diffuse light and a soft highlight per light.
+
+    ``colour``, ``normal`` and the result are planes (3, n).
+    """
+    normal = normal / length(normal)
+    rows = np.ascontiguousarray(normal.T)
+    up = normal[1] * 0.5 + 0.5
+    light = lighting.ambient[:, None] * (lighting.ground + (1 - lighting.ground) * up)
+    shine = np.zeros_like(light)
     wrap = 0.25
     for lamp in lighting.lights:
-        facing = normal @ lamp.towards
-        light = light + np.clip((facing + wrap) / (1 + wrap), 0, None)[:, None] * lamp.colour
+        facing = rows @ lamp.towards
+        light += np.clip((facing + wrap) / (1 + wrap), 0, None) * lamp.colour[:, None]
         half = lamp.towards + np.array([0, 0, 1], np.float32)
         half /= np.linalg.norm(half)
-        shine += (np.clip(normal @ half, 0, 1) ** 24)[:, None] * lamp.colour
-    return colour * light + shine * (gloss * 0.35)[:, None]
+        shine += np.clip(rows @ half, FAINT, 1) ** 24 * lamp.colour[:, None]
+    return colour * light + shine * (gloss * 0.35)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.mesh import head_mesh
 
 PX = 1.25
@@ -88,6 +89,25 @@ def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
         rights.append(np.maximum(ridge(mirrored(beside), width), middle * (1 - on_left)))
         lefts.append(np.maximum(ridge(beside, width), middle * on_left))
     return tuple(FOLDS), np.stack(rights + lefts)
+
+
+@lru_cache(maxsize=1)
+def fold_columns() -> list[int]:
+    """Return the places in UNITS of the fold units."""
+    return [UNITS.index(name) for name in fold_heights()[0]]
+
+
+@lru_cache(maxsize=1)
+def fold_area() -> tuple[tuple[slice, slice], np.ndarray]:
+    """Return the rows and columns of the texture that folds and resting lines reach, and ``fold_heights`` there.
+
+    Two fifths of the texture; a margin of two pixels holds the slopes of the outermost lines.
+    """
+    heights = fold_heights()[1]
+    reached = (heights != 0).any(0) | (resting_lines() != 0).any(0)
+    rows, columns = (np.flatnonzero(reached.any(axis)) for axis in (1, 0))
+    area = tuple(slice(max(int(ids[0]) - 2, 0), int(ids[-1]) + 3) for ids in (rows, columns))
+    return (area[0], area[1]), np.ascontiguousarray(heights[:, area[0], area[1]])
 
 
 @lru_cache(maxsize=1)
