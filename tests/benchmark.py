@@ -1,51 +1,22 @@
-"""``make benchmark``: images a second and peak memory of drawing faces and of packing a large tree of JPEGs.
+"""``make benchmark``: images a second and peak memory of drawing faces, packing a large tree of JPEGs, and of features.
 
-Each job is one call of ``fer`` in a process of its own, start-up included. Memory is the largest sum of resident memory
-over that process and its children, sampled five times a second; pages that processes share count once for each.
+Each job on faces is one call of ``fer`` in a process of its own, start-up included; ``timing`` says how memory is measured.
+What is asked of features, and how, is told by ``benchmark_features``.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-FER = str(Path(sys.executable).with_name("fer"))
-
-
-def resident(pid: int) -> int:
-    """Return the resident bytes of a process and all below it."""
-    total = 0
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                total += int(line.split()[1]) * 1024
-        children = [
-            int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-        ]
-    except (OSError, ValueError):
-        return total
-    return total + sum(resident(child) for child in children)
-
-
-def timed(arguments: list[str], images: int, title: str) -> None:
-    """Run ``fer`` and print a row: images, seconds, images a second, peak memory."""
-    began, peak = time.monotonic(), 0
-    running = subprocess.Popen([FER, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while running.poll() is None:
-        peak = max(peak, resident(running.pid))
-        time.sleep(0.2)
-    seconds = time.monotonic() - began
-    if running.returncode:
-        sys.exit(running.stderr.read() if running.stderr else "failed")
-    print(f"| {title} | {images:,} | {seconds:.0f} | {images / seconds:.0f} | {peak / 2**20:.0f} |", flush=True)
+from tests import benchmark_features
+from tests.timing import HEAD, timed
 
 
 def jpeg_tree(root: Path, images: int, side: int) -> None:
@@ -66,14 +37,9 @@ def jpeg_tree(root: Path, images: int, side: int) -> None:
         list(pool.map(write, range(images)))
 
 
-def main() -> None:
-    """Run both jobs and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faces", type=int, default=10_000)
-    parser.add_argument("--jpegs", type=int, default=50_000)
-    parser.add_argument("--side", type=int, default=224, help="of the JPEGs, in pixels")
-    asked = parser.parse_args()
-    print("| job | images | seconds | images a second | peak MiB |\n|---|---|---|---|---|", flush=True)
+def draw_and_pack(asked: argparse.Namespace) -> None:
+    """Run the jobs on faces and print a Markdown table."""
+    print(HEAD, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         data = ["--data-root", str(root / "data"), "--jobs", "2"]
@@ -81,22 +47,26 @@ def main() -> None:
         timed(draw, asked.faces, "draw faces, 64 px, two processes")
         jpeg_tree(root / "tree", asked.jpegs, asked.side)
         pattern = "(?P<subject>p[0-9]+)_"
-        read = [
-            "data",
-            "build",
-            "tree",
-            "--from",
-            str(root / "tree"),
-            "--layout",
-            "folder",
-            "--subject",
-            pattern,
-            "--size",
-            "64",
-        ]
-        timed([*read, *data], asked.jpegs, f"pack JPEGs of {asked.side} px to 64 px, two threads")
-        wide = [*read[:-1], str(asked.side), "--colour", "rgb", *data]
+        read = ["data", "build", "tree", "--from", str(root / "tree"), "--layout", "folder", "--subject", pattern, "--size"]
+        timed([*read, "64", *data], asked.jpegs, f"pack JPEGs of {asked.side} px to 64 px, two threads")
+        wide = [*read, str(asked.side), "--colour", "rgb", *data]
         timed(wide, asked.jpegs, f"pack JPEGs of {asked.side} px in colour, two threads")
+
+
+def main() -> None:
+    """Run all jobs, or those of ``--only``, and print Markdown tables; exit with 1 where features are not as required."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("faces", "features"))
+    parser.add_argument("--faces", type=int, default=10_000)
+    parser.add_argument("--jpegs", type=int, default=50_000)
+    parser.add_argument("--side", type=int, default=224, help="of the JPEGs, in pixels")
+    benchmark_features.add_options(parser)
+    asked = parser.parse_args()
+    if asked.only != "features":
+        draw_and_pack(asked)
+        print()
+    if asked.only != "faces" and not benchmark_features.measure(asked):
+        sys.exit("benchmark: features are not as required; see the rows that say NO")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""``fer extract-features``: CNN, HOG and SIFT features of a set, fused into one file; ``fer features``: what is in one."""
+"""``fer extract-features``: CNN, HOG and SIFT features of a set, fused into one file.
+
+``fer features``: what is in such a file, and the room that the store of computed features takes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from fer_cli.ablate import Item
     from fer_cli.features.fuse import Features
 
-features_app = typer.Typer(help="What is in a file of features.", no_args_is_help=True)
+features_app = typer.Typer(help="What is in a file of features; room that computed ones take.", no_args_is_help=True)
 
 
 def extract_features(
@@ -115,6 +118,30 @@ def show(
         say("t-SNE …")
         draw_blocks(features, data_root_or_default(data_root), picture)
         say(f"written: {picture}")
+
+
+@features_app.command(epilog="Examples: fer features clean --plan · fer features clean --older-than 30")
+def clean(
+    older_than: Annotated[
+        float | None,
+        typer.Option("--older-than", min=0, metavar="DAYS", help="Only what is that old or older; all, where not given."),
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be removed, and remove nothing.")] = False,
+) -> None:
+    """Remove features from the store, which computes nothing twice; files that were written from them stay."""
+    from fer_cli.features.clean import removed, stored
+    from fer_cli.features.store import Store
+
+    folder = Store().folder
+    entries = stored(folder, older_than)
+    gone = entries if plan else list(removed(entries))
+    kinds = sorted({entry.kind for entry in gone})
+    sizes = {kind: [entry.size for entry in gone if entry.kind == kind] for kind in kinds}
+    print_table(("features", "entries", "MiB"), [(kind, str(len(s)), f"{sum(s) / 2**20:.1f}") for kind, s in sizes.items()])
+    total = f"{len(gone)} entries, {sum(entry.size for entry in gone) / 2**20:.1f} MiB in {folder}"
+    say(f"would be removed: {total}" if plan else f"removed: {total}")
+    if kept := len(entries) - len(gone):
+        say(f"left: {kept} entries that another process is writing")
 
 
 def origin(provenance: dict[str, Any]) -> Iterable[str]:

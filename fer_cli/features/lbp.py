@@ -10,7 +10,6 @@ from typing import Self
 
 import numpy as np
 from pydantic import Field, model_validator
-from skimage.feature import local_binary_pattern
 
 from fer_cli.features.extractor import Described, Extractor, grey, sized
 
@@ -49,6 +48,8 @@ class Lbp(Extractor):
 
     def describe(self, images: np.ndarray) -> Described:
         """Return one row per image: cells row by row, bins in each."""
+        from skimage.feature import local_binary_pattern  # loads SciPy, which the processes of other features need not
+
         side = np.arange(self.size) * self.cells // self.size
         first = (side[:, None] * self.cells + side) * self.bins  # (S, S): where a pixel's cell begins in the row
         area = np.repeat(np.bincount(first.ravel() // self.bins), self.bins)
