@@ -1,7 +1,7 @@
 """Fused features of a set for one of its splits: which blocks, from which network, fitted on which images (Sun 2024, E2-E5).
 
-The split is that of study ``cnn-features``, so that the network that gives the block ``cnn`` is trained on its training part
-and never on what is tested; it is trained like any run of a study, once.
+Split and network are an arm of a study, ``cnn-features`` or one's own, so that the network that gives the block ``cnn`` is
+trained on the training part and never on what is tested; it is trained like any run of a study, once.
 """
 
 from __future__ import annotations
@@ -45,12 +45,19 @@ def scaling_method(text: str) -> Method:
     raise StudyError(f"--scaling: no scaling '{text}'{nearest(text, METHODS)}")
 
 
-def plan_features(choice: Choice, split: str, machine: Machine, prepare: Callable[[str], None] = lambda _: None) -> Plan:
-    """Return the plan whose only run has the split and the network; raises StudyError for an unknown split."""
-    splits = load_study(STUDY).arms
-    if split not in splits:
-        raise StudyError(f"--split: no split '{split}'{nearest(split, splits)}")
-    return make_plan(STUDY, choice, machine, only=(split,), prepare=prepare)
+def plan_features(
+    choice: Choice, split: str, machine: Machine, prepare: Callable[[str], None] = lambda _: None, study: str = STUDY
+) -> Plan:
+    """Return the plan whose only run has the split and the network.
+
+    Raises StudyError where the study has no such arm, or levels of a grid, of which one would have to be meant.
+    """
+    found = load_study(study)
+    if split not in found.arms:
+        raise StudyError(f"--split: no arm '{split}' in study {found.name}{nearest(split, found.arms)}")
+    if found.grid:
+        raise StudyError(f"--study {study}: its arms have levels ({', '.join(found.grid)}); one without grid is needed")
+    return make_plan(study, choice, machine, only=(split,), prepare=prepare)
 
 
 def fused(

@@ -12,6 +12,7 @@ import pytest
 from fer_cli.analysis.deep import finished, trained_on
 from fer_cli.config import Machine
 from fer_cli.features.files import read_features
+from fer_cli.places import PACKAGE
 from tests.conftest import Called
 
 Fer = Callable[..., Called]
@@ -99,6 +100,19 @@ def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[obj
     assert own.code == 0, own.err
 
 
+def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[object], tmp_path: Path) -> None:
+    shipped = (PACKAGE.parent / "experiments" / "cnn-features.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(shipped.replace("name: cnn-features", "name: mine").replace("vgg-small}", "resnet18-small}"))
+    out = tmp_path / "mine.npz"
+    called = fer("extract-features", "--fuse", "cnn", *where, "--study", path, "--split", "holdout", "--out", out)
+    assert called.code == 0, called.err
+    features = read_features(out)
+    assert features.values.shape == (168, 128)
+    config = json.loads(next((tmp_path / "results" / "runs").glob("*/config.json")).read_text())
+    assert (config["model"]["backbone"], config["data"]["split"]) == ("resnet18-small", "holdout")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -106,9 +120,14 @@ def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[obj
         (["--fuse", "hog,hog"], "'hog' is given twice"),
         (["--fuse", ""], "--fuse: no features ''"),
         (["--fuse", "hog", "--scaling", "minmax"], "--scaling: no scaling 'minmax'; did you mean min-max?"),
-        (["--fuse", "hog", "--split", "subjects"], "--split: no split 'subjects'; did you mean subject?"),
+        (
+            ["--fuse", "hog", "--split", "subjects"],
+            "no arm 'subjects' in study cnn-features; did you mean subject?",
+        ),
         (["--fuse", "hog", "--out", "a.csv"], "a.csv: a features file ends in .parquet or .npz"),
         (["--fuse", "cnn", "--run", "0123456789ab"], "no finished run"),
+        (["--fuse", "hog", "--study", "feature-fusion", "--split", "CNN"], "its arms have levels (data.split)"),
+        (["--fuse", "hog", "--study", "cnn-feature"], "no study named 'cnn-feature'; did you mean cnn-features"),
     ],
 )
 def test_bad_input_is_one_line(fer: Fer, where: list[object], arguments: list[str], words: str) -> None:

@@ -19,6 +19,7 @@ from fer_cli.cli.options import (
     DataRoot,
     Profile,
     Results,
+    StudyName,
     data_root_or_default,
     thread_count,
 )
@@ -34,7 +35,10 @@ features_app = typer.Typer(help="What is in a file of features; room that comput
 def extract_features(
     fuse: Annotated[str, typer.Option("--fuse", help="Kinds of features: cnn, hog, sift, lbp.")] = "cnn,hog,sift",
     data: DataName = None,
-    split: Annotated[str, typer.Option("--split", help="subject (people apart) or holdout (random 8:2).")] = "subject",
+    study: StudyName = "cnn-features",
+    split: Annotated[
+        str, typer.Option("--split", help="Arm of the study: subject (people apart) or holdout (random 8:2).")
+    ] = "subject",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which fold or draw of the split; also the network's.")] = 0,
     scaling: Annotated[str, typer.Option("--scaling", help="min-max, per-vector, z-score or none.")] = "min-max",
     run: Annotated[str | None, typer.Option("--run", help="Take cnn from this finished run instead of an own one.")] = None,
@@ -56,7 +60,7 @@ def extract_features(
         checked(out)
     machine = Machine(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
-    plan = plan_features(choice, split, machine, lambda name: build_if_embedded(name, machine.data_root))
+    plan = plan_features(choice, split, machine, lambda name: build_if_embedded(name, machine.data_root), study)
     source: Item | None = None
     if CNN in names and run is not None:
         from fer_cli.analysis.deep import finished
