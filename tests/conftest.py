@@ -19,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # set before torch starts its threads: tiny
 
 SLOWEST = (
     "interruptions",
+    "joined",
     "ablate",
     "analysis_runs",
     "train",

@@ -13,6 +13,7 @@ from sklearn.datasets import make_blobs
 
 from fer_cli.config import FeaturesConfig, LearningConfig, Machine, ModelConfig, RunConfig
 from fer_cli.data.datamodule import Batch
+from fer_cli.learning import smoke
 from fer_cli.learning.mlp import EPOCHS, Mlp, perceptron
 from fer_cli.learning.reopen import open_run
 from fer_cli.learning.train import load_data, new_module, train_run
@@ -150,3 +151,33 @@ def test_the_small_network_overfits_and_stands_a_constant_dimension() -> None:
 def test_the_small_network_has_one_hidden_layer() -> None:
     assert sum(p.numel() for p in perceptron(JOINED, 6).parameters()) == JOINED * 256 + 2 * 256 + 256 * 6 + 6
     assert EPOCHS == 40
+
+
+@pytest.mark.parametrize(
+    ("features", "trained"),
+    [
+        (FeaturesConfig(blocks=["hog"], classifier="mlp"), 0),
+        (FeaturesConfig(blocks=["cnn", "sift"]), 1),
+        (HANDCRAFTED, 1),
+    ],
+)
+def test_smoke_tries_what_the_run_would_do(
+    features: FeaturesConfig, trained: int, tiny: Tiny, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[tuple[int, ...]] = []
+    trainings: list[str] = []
+    made, module = smoke.new_classifier, smoke.new_trainer
+
+    def watched(config: RunConfig) -> Any:
+        classifier = made(config)
+        fitting = classifier.fit
+        monkeypatch.setattr(classifier, "fit", lambda x, y: fitted.append(x.shape) or fitting(x, y))
+        return classifier
+
+    monkeypatch.setattr(smoke, "new_classifier", watched)
+    monkeypatch.setattr(smoke, "new_trainer", lambda *a, **k: trainings.append("x") or module(*a, **k))
+    smoke.smoke_run(tiny().model_copy(update={"features": features}), machine, tmp_path)
+    assert len(trainings) == trained
+    assert len(fitted) == features.fitted
+    if fitted:
+        assert fitted[0][1] == {"hog": 1764, "cnn": 128 + 128}[features.blocks[0]]

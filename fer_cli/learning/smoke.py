@@ -4,15 +4,51 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from fer_cli.config import Machine, RunConfig
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import load_set
+from fer_cli.features import EXTRACTORS
+from fer_cli.features.fuse import fuse
+from fer_cli.learning.fit import new_classifier
 from fer_cli.learning.train import load_data, new_module, new_trainer, predict, prepare_torch
+
+SOME = 256
+"""Training images that features are learned from."""
 
 
 def smoke_run(config: RunConfig, machine: Machine, folder: Path) -> None:
-    """Train and validate one batch and predict validation and test once; raises whatever a real run would raise."""
+    """Train and validate one batch and predict validation and test once; raises whatever a real run would raise.
+
+    A classifier on features is fitted on those of a few images instead, as is the network that they come from.
+    """
     means = prepare_torch(machine)
     data, _ = load_data(config, machine)
-    module = new_module(config, data)
-    trainer = new_trainer(1, means, folder, [], limit_train_batches=1, limit_val_batches=1)
-    trainer.fit(module, datamodule=data)
-    predict(module, data, means)
+    if config.features.fitted:
+        smoke_fit(config, machine, data)
+    if not config.features.fitted or "cnn" in config.features.blocks:
+        module = new_module(config, data)
+        trainer = new_trainer(1, means, folder, [], limit_train_batches=1, limit_val_batches=1)
+        trainer.fit(module, datamodule=data)
+        predict(module, data, means)
+
+
+def smoke_fit(config: RunConfig, machine: Machine, data: RunData) -> None:
+    """Extract and join features of a few training images and fit the classifier on them; cnn by an untrained network."""
+    faces = load_set(machine.data_root, config.data.name)
+    faces = faces.of_classes(config.data.classes) if config.data.classes else faces
+    some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SOME])
+    images = np.asarray(faces.images[data.split.train[some]])
+    parts: dict[str, np.ndarray] = {}
+    for name in config.features.blocks:
+        if name == "cnn":
+            module = new_module(config, data).eval()
+            with torch.inference_mode():
+                parts[name] = module.judged.pooled(module.pixels(data.train.images[some])).float().numpy()
+        else:
+            extractor = EXTRACTORS[name]()
+            parts[name] = extractor.transform(images, extractor.fit(images))
+    features = fuse(data.samples["train"][some], parts, np.arange(len(some)), config.features.scaling)
+    new_classifier(config).fit(features.values, data.train.labels.numpy()[some])
