@@ -248,11 +248,16 @@ def run_plan(
     jobs: int = 1,
     retry_failed: bool = False,
     done: Callable[[Item, str], None] = lambda *_: None,
+    chosen: bool = True,
 ) -> Summary:
-    """Train what is missing, in ``jobs`` processes; failed runs are isolated and reported in the summary."""
+    """Train what is missing, in ``jobs`` processes; failed runs are isolated and reported in the summary.
+
+    ``chosen``: whether ``fer report`` is to take the plan's choice of data, profile and seeds from now on.
+    """
     from fer_cli.tracking import close_mirror, open_mirror
 
-    remember(plan, machine.results)
+    if chosen:
+        remember(plan, machine.results)
     summary = Summary()
     mirror: Mirror | None = None
     if machine.track and any(runnable(item.folder.status, retry_failed) for item in plan.everything):

@@ -3,6 +3,7 @@
     FerError                 one line for the user, exit code 2
     ├── StudyError           a study YAML, its names or its settings
     ├── DataError            a card, a source folder or a built data set
+    │   └── FeaturesError    features that one run's images do not give: that run fails, others go on
     └── ResultsError         the results folder: claims, run folders, tables
 
 Commands never catch these; ``fer_cli.cli.main`` prints ``error: <message>`` and exits with code 2.
@@ -24,6 +25,10 @@ class StudyError(FerError):
 
 class DataError(FerError):
     """A card, a source folder or a built data set is missing or wrong."""
+
+
+class FeaturesError(DataError):
+    """Features cannot be computed for one run's images or settings; other runs may still be possible."""
 
 
 class ResultsError(FerError):

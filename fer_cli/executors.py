@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from fer_cli.config import Machine, RunConfig
-from fer_cli.errors import DataError, FerError
+from fer_cli.errors import DataError, FeaturesError, FerError
 from fer_cli.runs import RunFolder
 from fer_cli.signals import end_on_sigterm, ending
 from fer_cli.tracking import Mirror, RunTracker
@@ -100,11 +100,8 @@ def execute(job: Job) -> Outcome:
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")
                 raise
-            except FerError:
-                tracker.end("FAILED")
-                raise
             except Exception as error:  # whatever a run dies of is its own affair, recorded and reported
-                if isinstance(error, OSError) and error.errno in STORAGE_ERRORS:
+                if of_all_runs(error):
                     tracker.end("FAILED")
                     raise
                 folder.write_error(traceback.format_exc())
@@ -112,6 +109,13 @@ def execute(job: Job) -> Outcome:
                 tracker.end("FAILED")
                 return Outcome(job.run_id, job.title, "failed", last_line(error))
     return Outcome(job.run_id, job.title, "done")
+
+
+def of_all_runs(error: Exception) -> bool:
+    """Return whether other runs would meet the same error: what the user must mend first, or no room to write to."""
+    if isinstance(error, OSError):
+        return error.errno in STORAGE_ERRORS
+    return isinstance(error, FerError) and not isinstance(error, FeaturesError)
 
 
 def last_line(error: BaseException) -> str:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from fer_cli.ablate import Item, Plan, make_plan
-from fer_cli.config import Machine
-from fer_cli.data.manifest import load_set
+from fer_cli.config import FeaturesConfig, Machine
+from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError, StudyError, nearest
-from fer_cli.features import EXTRACTORS
+from fer_cli.features import EXTRACTORS, handcrafted
 from fer_cli.features.extractor import Extractor
-from fer_cli.features.fuse import METHODS, Features, Method, extract
+from fer_cli.features.fuse import METHODS, Features, extract
 from fer_cli.features.store import Store
 from fer_cli.study import Choice, load_study
+from fer_cli.yamls import explain, parse_yaml
 
 STUDY = "cnn-features"
 CNN = "cnn"
@@ -26,23 +30,33 @@ BLOCKS = (CNN, *EXTRACTORS)
 """Kinds of features, in the order of joining."""
 
 
-def block_names(text: str) -> list[str]:
-    """Return the blocks named in ``"cnn,hog,sift"``; raises StudyError for an unknown one, for one given twice, for none."""
-    names = [name.strip() for name in text.split(",")]
+def chosen_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> FeaturesConfig:
+    """Return what is extracted: blocks as in ``"cnn,hog,sift"``, a scaling, and settings as in ``"hog.norm=max"``.
+
+    Raises StudyError for an unknown one, for one given twice or of the wrong kind, and for no block.
+    """
+    names = [name.strip() for name in fuse.split(",")]
     for place, name in enumerate(names):
         if name not in BLOCKS:
             raise StudyError(f"--fuse: no features '{name}'{nearest(name, BLOCKS)}")
         if name in names[:place]:
             raise StudyError(f"--fuse: '{name}' is given twice")
-    return names
-
-
-def scaling_method(text: str) -> Method:
-    """Return a known scaling; raises StudyError for another."""
-    for method in METHODS:
-        if method == text:
-            return method
-    raise StudyError(f"--scaling: no scaling '{text}'{nearest(text, METHODS)}")
+    if scaling not in METHODS:
+        raise StudyError(f"--scaling: no scaling '{scaling}'{nearest(scaling, METHODS)}")
+    tree: dict[str, Any] = {"blocks": names, "scaling": scaling}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        block, _, name = key.strip().partition(".")
+        if block not in EXTRACTORS or not name or not value:
+            raise StudyError(f"--set {setting}: give it as BLOCK.NAME=VALUE, of {', '.join(EXTRACTORS)}; e.g. hog.norm=max")
+        tree[block] = tree.get(block, {}) | parse_yaml(f"{name}: {value}", f"--set {setting}", StudyError)
+    try:
+        chosen = FeaturesConfig.model_validate(tree)
+    except ValidationError as error:
+        raise StudyError(f"--set: {explain(error, FeaturesConfig)}") from None
+    for name, why in chosen.idle().items():
+        raise StudyError(f"--set {name}: has no effect: {why.replace('features.blocks', '--fuse')}")
+    return chosen
 
 
 def plan_features(
@@ -60,9 +74,7 @@ def plan_features(
     return make_plan(study, choice, machine, only=(split,), prepare=prepare)
 
 
-def fused(
-    item: Item, names: Sequence[str], machine: Machine, store: Store, method: Method, source: Item | None = None
-) -> Features:
+def fused(item: Item, chosen: FeaturesConfig, machine: Machine, store: Store, source: Item | None = None) -> Features:
     """Return the features of all images of the item's set, learned and scaled on its training part alone.
 
     ``source``: the run that gives ``cnn``; none: the item itself. Raises ResultsError where it is not done, DataError where
@@ -73,22 +85,22 @@ def fused(
     faces = faces.of_classes(config.classes) if config.classes else faces
     split = make_split(faces.manifest, config)
     extractors: dict[str, Extractor] = {}
-    for name in names:
-        if name == CNN:
-            tested: Iterable[str] = faces.manifest["sample"].iloc[split.test]
-            extractors[name] = network(source or item, machine, tested)
-        else:
-            extractors[name] = EXTRACTORS[name]()
-    return extract(faces, split, extractors, store, method)
+    if CNN in chosen.blocks:
+        tested: Iterable[str] = faces.manifest["sample"].iloc[split.test]
+        extractors[CNN] = network(source or item, machine, faces.info, tested)
+    return extract(faces, split, extractors | handcrafted(chosen), store, chosen.scaling)
 
 
-def network(item: Item, machine: Machine, tested: Iterable[str]) -> Extractor:
-    """Return the extractor of a finished run's network."""
-    from fer_cli.analysis.deep import check_unseen
+def network(item: Item, machine: Machine, info: SetInfo, tested: Iterable[str]) -> Extractor:
+    """Return the extractor of a finished run's network, which has seen none of the samples ``tested`` of a set."""
+    from fer_cli.analysis.deep import check_sets, check_unseen
     from fer_cli.learning.deep import Cnn
 
+    if item.run.config.features.fitted:
+        raise ResultsError(f"run {item.run_id}: a classifier on features, which has no network of its own to take some from")
     if item.folder.status != "done":
-        raise ResultsError(f"{item.folder.path}: the network is not trained; see its error.txt, then --retry-failed")
+        raise ResultsError(f"{item.folder.path}: the network is not trained ({item.folder.status}); its log.txt says why")
+    check_sets(item, machine, info)
     check_unseen(item, machine, tested)
     return Cnn.of(item.run.config, item.folder, machine)
 

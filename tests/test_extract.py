@@ -38,6 +38,7 @@ def test_all_three_are_fused_and_nothing_is_done_twice(
     assert "2148 dimensions" in first.err
     runs = list((tmp_path / "results" / "runs").glob("*/result.json"))
     assert len(runs) == 1
+    assert not (tmp_path / "results" / "studies").exists()  # what fer report shows of the study is left alone
     written = (
         runs[0].stat().st_mtime_ns,
         {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")},
@@ -100,6 +101,37 @@ def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[obj
     assert own.code == 0, own.err
 
 
+def test_settings_give_other_values_and_another_file(fer: Fer, where: list[object], tmp_path: Path) -> None:
+    told = []
+    for settings in ([], ["--set", "hog.norm=max", "--scaling", "none"]):
+        called = fer("extract-features", "--fuse", "hog", *where, *settings)
+        assert called.code == 0, called.err
+        told.append(called.err)
+    files = sorted(path.name for path in (tmp_path / "results" / "features").iterdir())
+    assert files == ["ck48-subject-0-hog-smoke-none-hog.norm=max.parquet", "ck48-subject-0-hog-smoke.parquet"]
+    largest = read_features(tmp_path / "results" / "features" / files[0]).values.reshape(168, 49, 36).max(2)
+    assert set(np.unique(largest)) <= {0.0, 1.0}  # Eq 6: the largest value of a block is 1
+
+
+def test_weights_that_are_gone_and_runs_without_a_network_are_told(fer: Fer, where: list[object], tmp_path: Path) -> None:
+    first = fer("extract-features", "--fuse", "cnn", *where, "--out", tmp_path / "a.npz")
+    assert first.code == 0, first.err
+    path = tmp_path / "fitted.yaml"
+    shipped = (PACKAGE.parent / "experiments" / "cnn-features.yaml").read_text()
+    shipped = shipped.replace("name: cnn-features", "name: fitted").replace(
+        "  subject: {}", "  subject: {features.blocks: [hog]}"
+    )
+    path.write_text(shipped)
+    fitted = fer("extract-features", "--fuse", "cnn", *where, "--study", path, "--out", tmp_path / "b.npz")
+    assert (fitted.code, "has no network of its own" in fitted.err) == (2, True), fitted.err
+    run = next(path.parent for path in (tmp_path / "results" / "runs").glob("*/best.pt"))
+    (run / "best.pt").unlink()
+    shutil.rmtree(tmp_path / "cache")
+    gone = fer("extract-features", "--fuse", "cnn", *where, "--out", tmp_path / "b.npz")
+    assert (gone.code, gone.err.count("\n")) == (2, 1), gone.err
+    assert f"{run / 'best.pt'}: gone" in gone.err
+
+
 def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[object], tmp_path: Path) -> None:
     shipped = (PACKAGE.parent / "experiments" / "cnn-features.yaml").read_text()
     path = tmp_path / "mine.yaml"
@@ -124,6 +156,10 @@ def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[ob
             ["--fuse", "hog", "--split", "subjects"],
             "no arm 'subjects' in study cnn-features; did you mean subject?",
         ),
+        (["--fuse", "hog", "--set", "hog.nrm=max"], "--set: hog.nrm: unknown key; did you mean hog.norm"),
+        (["--fuse", "hog", "--set", "hog.cell=x"], "--set: hog.cell: Input should be a valid integer (given: 'x')"),
+        (["--fuse", "hog", "--set", "norm"], "--set norm: give it as BLOCK.NAME=VALUE"),
+        (["--fuse", "hog", "--set", "sift.dense=true"], "--set sift: has no effect: sift is not among --fuse"),
         (["--fuse", "hog", "--out", "a.csv"], "a.csv: a features file ends in .parquet or .npz"),
         (["--fuse", "cnn", "--run", "0123456789ab"], "no finished run"),
         (["--fuse", "hog", "--study", "feature-fusion", "--split", "CNN"], "its arms have levels (data.split)"),

@@ -17,6 +17,7 @@ from fer_cli.data.manifest import FaceSet, SetInfo
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError, FerError
 from fer_cli.features import store
+from fer_cli.features.clean import removed, stored
 from fer_cli.features.extractor import Described, Extractor, read_rows
 from fer_cli.features.files import read_features, write_features
 from fer_cli.features.fuse import Features, extract, fuse
@@ -232,6 +233,15 @@ def test_a_process_that_dies_is_told_in_one_line(kept: Store) -> None:
 def test_learning_needs_training_images(faces: FaceSet, kept: Store) -> None:
     with pytest.raises(DataError, match="sift: learns from training images, and none are given"):
         kept.extracted(faces, WORDS)
+
+
+def test_what_is_read_stays_readable_when_the_store_is_emptied(faces: FaceSet, split: Split, kept: Store) -> None:
+    found = kept.extracted(faces, Hog(), split.train)
+    expected = np.array(found.values)
+    assert list(removed(stored(kept.folder)))
+    assert not list(kept.folder.glob("*.npy"))
+    features = fuse(faces.manifest["sample"].to_numpy(dtype=str), {"hog": found.values}, split.train, "none")
+    np.testing.assert_array_equal(features.values, expected)
 
 
 def test_the_store_is_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

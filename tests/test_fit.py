@@ -11,7 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from fer_cli.ablate import Plan, make_plan, run_plan
-from fer_cli.config import CorruptConfig, DataConfig, FeaturesConfig, LearningConfig, Machine, RunConfig
+from fer_cli.config import EXTRACTOR_VERSIONS, CorruptConfig, DataConfig, FeaturesConfig, LearningConfig, Machine, RunConfig
+from fer_cli.config.features import SiftSettings
+from fer_cli.features import EXTRACTORS
 from fer_cli.learning import fit
 from fer_cli.stats import paired_difference, signed_rank
 from fer_cli.study import Choice
@@ -107,12 +109,76 @@ def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: M
     called = fer("report", "--study", path, "--results", here.results, "--data-root", here.data_root)
     assert called.code == 0, called.err
     assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in called.out
-    assert "for the features cnn only, trained on the training part of each split" in called.out
+    assert "for the features cnn, trained on the training part of each split" in called.out
     assert "|  | split subject | split holdout (leaky split) |" in called.out
     assert "## accuracy in % by seed, split holdout" in called.out
     assert "| seed 1 |" in called.out
     assert "HOG: fewer than six pairs differ" in called.out
     assert "HOG (leaky split)" not in called.out
+
+
+def test_a_run_whose_features_cannot_be_computed_fails_alone(here: Machine, tmp_path: Path) -> None:
+    """The faces have too few key points for 5,000 words; HOG needs none."""
+    path = tmp_path / "few.yaml"
+    text = STUDY.replace("name: fused", "name: few").replace("[0, 1]", "[0]").replace("against: CNN", "against: HOG")
+    text = text.replace("CNN: {features.blocks: [cnn]}", "SIFT: {features.blocks: [sift], features.sift.words: 5000}")
+    path.write_text(text.replace("  all: {features.blocks: [cnn, hog, sift]}\n", ""))
+    plan = make_plan(str(path), Choice(), replace_results(here, tmp_path))
+    summary = run_plan(plan, replace_results(here, tmp_path))
+    assert summary.counts == {"done": 2, "failed": 2}
+    failed = [item for item in plan.items if item.folder.status == "failed"]
+    assert {item.run.arm for item in failed} == {"SIFT"}
+    assert "training images, for 5000 words" in failed[0].folder.file("error.txt").read_text()
+
+
+def replace_results(machine: Machine, folder: Path) -> Machine:
+    """Return the machine with its results under ``folder``."""
+    return machine.model_copy(update={"results": folder / "results"})
+
+
+def test_a_faces_column_gives_scores_of_detected_faces_too(
+    plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    config = next(item.run.config for item in plan.items if item.run.arm == "HOG")
+    load = fit.load_data
+
+    def half(config: RunConfig, machine: Machine) -> Any:
+        data, fingerprint = load(config, machine)
+        data.test_faces = {sample: place % 2 == 0 for place, sample in enumerate(data.samples["test"])}
+        return data, fingerprint
+
+    monkeypatch.setattr(fit, "load_data", half)
+    metrics = fit.fit_run(config, here, tmp_path)["metrics"]
+    assert metrics["test, face detected"]["n"] == -(-metrics["test"]["n"] // 2)
+
+
+def test_settings_of_extractors_reach_a_run(
+    plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    plain = next(item.run.config for item in plan.items if item.run.arm == "HOG")
+    features = FeaturesConfig.model_validate({"blocks": ["sift", "hog"], "hog": {"norm": "max"}, "sift": {"dense": True}})
+    assert features.blocks == ["hog", "sift"]
+    config = plain.model_copy(update={"features": features})
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+    assert config.run_id("x") != plain.model_copy(update={"features": FeaturesConfig(blocks=["hog", "sift"])}).run_id("x")
+    result = fit.fit_run(config, here, tmp_path)
+    assert result["features"]["dims"] == {"hog": 1764, "sift": 2048}
+    told = result["features"]["provenance"]
+    assert told["extractors"]["hog"]["norm"] == "max"
+    assert {"scikit-image", "opencv-contrib-python"} <= told["libraries"].keys()
+
+
+def test_versions_of_extractors_are_part_of_a_runs_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {name: made.version for name, made in EXTRACTORS.items() if made.version != 1} == {
+        name: version for name, version in EXTRACTOR_VERSIONS.items() if name in EXTRACTORS
+    }
+    hog, sift = (RunConfig(features=FeaturesConfig(blocks=[name])) for name in ("hog", "sift"))  # type: ignore[list-item]
+    before = hog.run_id("x"), sift.run_id("x"), RunConfig().run_id("x")
+    monkeypatch.setattr("fer_cli.config.EXTRACTOR_VERSIONS", {"hog": 2})
+    assert hog.run_id("x") != before[0]
+    assert (sift.run_id("x"), RunConfig().run_id("x")) == before[1:]
 
 
 def test_a_second_command_does_nothing(plan: Plan, here: Machine) -> None:
@@ -128,6 +194,10 @@ def test_a_second_command_does_nothing(plan: Plan, here: Machine) -> None:
         ({"learning": LearningConfig(method="scn")}, "goes with no learning settings"),
         ({"data": DataConfig(name="synth-basic", test="ck48")}, "goes with no corruption"),
         ({"features": FeaturesConfig(blocks=["hog", "hog"])}, "none twice"),
+        (
+            {"features": FeaturesConfig(blocks=["hog"], sift=SiftSettings(words=64))},
+            "features.sift has no effect: sift is not",
+        ),
         ({"features": FeaturesConfig(classifier="forest")}, "features.classifier has no effect: features.blocks is empty"),
     ],
 )

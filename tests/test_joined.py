@@ -11,8 +11,9 @@ import torch
 from pydantic import ValidationError
 from sklearn.datasets import make_blobs
 
-from fer_cli.config import FeaturesConfig, LearningConfig, Machine, ModelConfig, RunConfig
+from fer_cli.config import DataConfig, FeaturesConfig, LearningConfig, Machine, ModelConfig, RunConfig
 from fer_cli.data.datamodule import Batch
+from fer_cli.features.hog import Hog
 from fer_cli.learning import smoke
 from fer_cli.learning.mlp import EPOCHS, Mlp, perceptron
 from fer_cli.learning.reopen import open_run
@@ -35,12 +36,13 @@ def joined(tiny: Tiny, **changes: Any) -> RunConfig:
     return tiny(**changes).model_copy(update={"features": HANDCRAFTED})
 
 
+@pytest.mark.parametrize("importance", [False, True])
 @pytest.mark.parametrize("attention", ["none", "se", "soft-threshold"])
-def test_all_but_the_classifier_begins_as_without_features(attention: Any) -> None:
+def test_all_but_the_classifier_begins_as_without_features(attention: Any, importance: bool) -> None:
     nets = {}
     for extra in (0, JOINED):
         torch.manual_seed(3)
-        nets[extra] = build_model(ModelConfig(attention=attention), 6, attention=False, joined=extra)
+        nets[extra] = build_model(ModelConfig(attention=attention), 6, importance, joined=extra)
     plain, wide = (net.state_dict() for net in nets.values())
     assert wide["backbone.fc.weight"].shape == (6, 128 + JOINED)
     assert all(torch.equal(plain[name], wide[name]) for name in plain if "backbone.fc" not in name)
@@ -77,6 +79,16 @@ def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machi
         other = opened.module.judge(batch._replace(joined=torch.zeros_like(batch.joined))).logits.softmax(1).numpy()  # type: ignore[arg-type]
     np.testing.assert_allclose(seen, kept[[f"p_{name}" for name in data.classes]], atol=1e-5)
     assert np.abs(other - seen).max() > 1e-3
+
+
+@pytest.mark.parametrize("classes", [[], ["surprise", "happy", "sad"]])
+def test_each_image_gets_its_own_features(classes: list[str], machine: Machine) -> None:
+    data_config = DataConfig(name="ck48", image_size=48, folds=3, val_fraction=0.25, classes=classes)
+    features = FeaturesConfig(blocks=["hog"], classifier="network", scaling="none")
+    data, _ = load_data(RunConfig(data=data_config, features=features), machine)
+    for part in (data.train, data.val, data.test):
+        np.testing.assert_allclose(part.joined, Hog().transform(part.images.numpy()), atol=1e-6)
+        assert len(part) > 10
 
 
 def test_gradient_reaches_the_weights_of_what_is_joined(tiny: Tiny, machine: Machine) -> None:

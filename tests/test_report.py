@@ -112,6 +112,26 @@ def test_further_differences_are_those_asked_for(tmp_path: Path, machine: Machin
     assert "SCN-CS: fewer than six pairs differ; CNN against SCN-CS: fewer than six pairs differ" in markdown
 
 
+def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, machine: Machine) -> None:
+    """A classifier on features tells none, and does not hide those of the others."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        STUDY.replace("  CNN: {}\n", "  CNN: {}\n  HOG: {features.blocks: [hog]}\n  SCN: {learning.method: scn}\n")
+    )
+    plan = make_plan(str(path), Choice(), machine)
+    fake_results(plan, SCORES | {(arm, noise): SCORES["CNN", noise] for arm in ("HOG", "SCN") for noise in (0.0, 0.3)})
+    costs = {"CNN": 1000, "SCN": 1100, "SCN-CS": 1100}
+    for item in plan.items:
+        if item.run.arm in costs:
+            content = item.folder.result() | {"parameters": costs[item.run.arm], "multiply_adds": 70}
+            item.folder.file("result.json").write_text(json.dumps(content))
+    markdown = report(plan, machine, tmp_path)
+    table = rows(markdown, "What the networks cost")
+    assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
+    assert "checkpoint: best val/macro_f1 (of equal epochs the last); test predicted once, by that one" in markdown
+    assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in markdown
+
+
 def turned(number: str) -> str:
     """Return a number as text with the other sign."""
     return {"+": "−", "−": "+"}[number[0]] + number[1:]

@@ -19,7 +19,7 @@ from fer_cli.analysis import deep as judged
 from fer_cli.analysis.deep import check_unseen, deep_features, finished, trained_on
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.config import Machine
-from fer_cli.data.manifest import load_set
+from fer_cli.data.manifest import load_info, load_set
 from fer_cli.errors import DataError, ResultsError, StudyError
 from fer_cli.learning import deep
 from fer_cli.learning.deep import features_of
@@ -362,6 +362,28 @@ def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Machine, image
     count = len(parts["test"])
     with pytest.raises(DataError, match=f"{count} of {count} test samples were in its training part"):
         check_unseen(leaky, here, parts["test"])
+
+
+@pytest.mark.parametrize(
+    ("name", "made_of", "common"),
+    [("ck48", [], None), ("other", [], None), ("synth-basic", [], "synth-basic"), ("mixed", ["x", "ck48"], "ck48")],
+)
+def test_sets_behind_the_weights_are_refused_as_test(
+    name: str, made_of: list[str], common: str | None, plain: Item, here: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is on ck48 and, as it is told here, pre-trained on synth-basic."""
+    config = plain.run.config
+    config = config.model_copy(update={"model": config.model.model_copy(update={"pretrain": "synth-basic"})})
+    item = replace(plain, run=replace(plain.run, config=config))
+    info = load_info(here.data_root, "ck48")
+    known = {"ck48": info, "synth-basic": info.model_copy(update={"name": "synth-basic"})}
+    monkeypatch.setattr(judged, "load_info", lambda _, name: known[name])
+    tested = info.model_copy(update={"name": name, "parts": dict.fromkeys(made_of, "0" * 16)})
+    if common is None:
+        judged.check_sets(item, here, tested)
+        return
+    with pytest.raises(DataError, match=f"{common} stands behind its weights, and {name} is tested here"):
+        judged.check_sets(item, here, tested)
 
 
 def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Machine, tmp_path: Path) -> None:

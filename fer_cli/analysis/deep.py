@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fer_cli.ablate import Item
 from fer_cli.analysis.reopen import reopen
 from fer_cli.config import Machine, RunConfig
-from fer_cli.data.manifest import load_set
+from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.learning.deep import check_images, features_of
@@ -63,6 +63,24 @@ def trained_on(item: Item, machine: Machine) -> list[str]:
     Images of ``model.pretrain`` and those behind a file of weights belong to other sets and are not among them.
     """
     return parts_of(item, machine)["train"]
+
+
+def check_sets(item: Item, machine: Machine, tested: SetInfo) -> None:
+    """Raise DataError if images of the set that is tested may be among those behind a run's weights, under another name.
+
+    They may where the run, or its pre-training, used the set, or one made of it, or one that it is made of; only images of
+    the run's own set are told apart by ``check_unseen``.
+    """
+    config = item.run.config
+    if config.data.name == tested.name:
+        return
+    used = [name for name in (*config.data.sets, config.model.pretrain) if name is not None]
+    behind = {part for name in used for part in (name, *load_info(machine.data_root, name).parts)}
+    if common := sorted(behind & {tested.name, *tested.parts}):
+        raise DataError(
+            f"run {item.run_id}: {common[0]} stands behind its weights, and {tested.name} is tested here: its test images "
+            "may have been seen; take features from a run on this split's own training part"
+        )
 
 
 def check_unseen(item: Item, machine: Machine, samples: Iterable[str]) -> None:

@@ -58,10 +58,10 @@ class Group:
 
 
 def groups_of(plan: Plan) -> list[Group]:
-    """Return the plan's runs by arm and grid point, in the order of the study's arms and grid."""
+    """Return the plan's networks by arm and grid point, in the order of the study's arms and grid."""
     found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[Item]] = {}
     for arm in plan.study.arms:
-        for item in (item for item in plan.items if item.run.arm == arm):
+        for item in (item for item in plan.items if item.run.arm == arm and not item.run.config.features.fitted):
             found.setdefault((arm, item.run.at), []).append(item)
     groups = []
     for (arm, at), items in found.items():

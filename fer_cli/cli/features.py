@@ -26,7 +26,8 @@ from fer_cli.cli.options import (
 from fer_cli.cli.screen import print_table, say, with_progress
 
 if TYPE_CHECKING:
-    from fer_cli.ablate import Item
+    from fer_cli.ablate import Item, Plan
+    from fer_cli.config import FeaturesConfig
     from fer_cli.features.fuse import Features
 
 features_app = typer.Typer(help="What is in a file of features; room that computed ones take.", no_args_is_help=True)
@@ -41,6 +42,10 @@ def extract_features(
     ] = "subject",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which fold or draw of the split; also the network's.")] = 0,
     scaling: Annotated[str, typer.Option("--scaling", help="min-max, per-vector, z-score or none.")] = "min-max",
+    settings: Annotated[
+        list[str],
+        typer.Option("--set", metavar="NAME=VALUE", help="Setting of a block: hog.norm=max, sift.dense=true."),
+    ] = [],  # noqa: B006
     run: Annotated[str | None, typer.Option("--run", help="Take cnn from this finished run instead of an own one.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, .parquet or .npz.")] = None,
     profile: Profile = None,
@@ -50,35 +55,46 @@ def extract_features(
 ) -> None:
     """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
     from fer_cli.config import Machine
-    from fer_cli.extract import CNN, block_names, fused, plan_features, scaling_method
+    from fer_cli.extract import CNN, chosen_features, fused, plan_features
     from fer_cli.features.files import checked, write_features
     from fer_cli.features.store import Store
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
-    names, method = block_names(fuse), scaling_method(scaling)
+    chosen = chosen_features(fuse, scaling, settings)
     if out is not None:
         checked(out)
     machine = Machine(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
     plan = plan_features(choice, split, machine, lambda name: build_if_embedded(name, machine.data_root), study)
     source: Item | None = None
-    if CNN in names and run is not None:
+    if CNN in chosen.blocks and run is not None:
         from fer_cli.analysis.deep import finished
 
         source = finished(run, machine)
-    elif CNN in names:
+    elif CNN in chosen.blocks:
         from fer_cli.ablate import check_runs, run_plan
 
         check_runs(plan, machine)
         with Watch(plan, machine, 1, retry_failed=True) as watch:
-            run_plan(plan, machine, retry_failed=True, done=watch.done)
+            run_plan(plan, machine, retry_failed=True, done=watch.done, chosen=False)
     store = Store(jobs=jobs or thread_count(), progress=with_progress)
-    features = fused(plan.items[0], names, machine, store, method, source)
-    path = out or results / "features" / f"{plan.data}-{split}-{seed}-{'+'.join(features.parts)}.parquet"
+    features = fused(plan.items[0], chosen, machine, store, source)
+    path = out or results / "features" / f"{file_stem(plan, split, chosen)}.parquet"
     write_features(path, features)
     print_table(*blocks(features))
-    say(f"written: {path} ({len(features.samples)} images, {features.dims} dimensions, {method} fitted on training images)")
+    size = f"{len(features.samples)} images, {features.dims} dimensions"
+    say(f"written: {path} ({size}, {chosen.scaling} fitted on training images)")
     say(f"next: fer features show {path}")
+
+
+def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
+    """Return the default name of a file: all that tells it from others, defaults left out."""
+    choice, settings = plan.choice, chosen.model_dump(mode="json", exclude_defaults=True)
+    named = [f"{block}.{name}={value}" for block in chosen.blocks for name, value in settings.get(block, {}).items()]
+    defaults = {plan.study.name: "cnn-features", choice.profile: "small", chosen.scaling: "min-max"}
+    others = [text for text, default in defaults.items() if text != default]
+    parts = [plan.data, split, str(plan.items[0].run.seed), "+".join(chosen.blocks), *others, *named]
+    return "-".join(part.replace("/", "_") for part in parts)
 
 
 def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:

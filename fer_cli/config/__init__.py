@@ -52,6 +52,10 @@ REVISIONS = {"resnet50-small": 1}
 """Networks that changed under their name since SCHEMA was raised last: their earlier results are those of another one."""
 
 
+EXTRACTOR_VERSIONS: dict[str, int] = {}
+"""Kinds of features whose values changed under the same settings, with the version of their extractor: see REVISIONS."""
+
+
 class AugmentConfig(Section):
     """Random changes of each training batch; shares of the image side, degrees, or probabilities."""
 
@@ -177,6 +181,8 @@ class RunConfig(Section):
         content = {"schema": SCHEMA, "config": self.model_dump(mode="json", exclude_defaults=True), "data": fingerprint}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision
+        if changed := {name: EXTRACTOR_VERSIONS[name] for name in self.features.blocks if name in EXTRACTOR_VERSIONS}:
+            content["features"] = changed
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -2,9 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from fer_cli.config.section import Section
+
+ORDER = ("cnn", "hog", "sift", "lbp")
+"""In which blocks are joined (Sun 2024, Eq 8, then ours)."""
+
+
+class HogSettings(Section):
+    """Of histograms of oriented gradients; a 64-pixel image gives 1,764 values as they stand (Sun 2024, Eq 1-6)."""
+
+    size: int | None = Field(64, ge=2)
+    """Side the image is brought to, in pixels; None leaves it as it is."""
+    root: bool = True
+    """Gradients of the square root of the image: gamma 0.5 (Eq 1)."""
+    orientations: int = Field(9, ge=1)
+    cell: int = Field(8, ge=1)
+    """Side of a cell in pixels."""
+    block: int = Field(2, ge=1)
+    """Side of a block in cells; blocks overlap and move by a cell."""
+    norm: Literal["L2-Hys", "L2", "L1", "L1-sqrt", "max"] = "L2-Hys"
+
+
+class SiftSettings(Section):
+    """Of SIFT; an image gives ``words`` shares that sum to 1 or 0, or 2,048 values if ``dense`` (Sun 2024, section 3.3)."""
+
+    size: int = Field(64, ge=16)
+    """Side the image is brought to, in pixels; 128 finds more key points."""
+    words: int = Field(128, ge=1)
+    dense: bool = False
+    """A grid of 4 x 4 key points, each as wide as its share of the image (16 px of 64), upright."""
+    contrast: float = Field(0.04, ge=0)
+    """OpenCV's threshold against weak key points."""
+    edge: float = Field(10.0, gt=0)
+    """OpenCV's threshold against key points on edges; larger keeps more."""
+    sample: int = Field(200_000, ge=1)
+    """About the most descriptors to learn words from: those of training images in random order, until there are enough."""
+    seed: int = Field(0, ge=0)
+    """Of that order and of the clustering."""
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        """Refuse settings of key points and words where a grid needs neither."""
+        changed = self.model_dump(exclude_defaults=True).keys() - {"dense", "size"}
+        if self.dense and changed:
+            raise ValueError(f"{min(changed)} has no effect where dense is true")
+        return self
+
+
+class LbpSettings(Section):
+    """Of local binary patterns in a grid of cells; 2,891 values as they stand."""
+
+    size: int = Field(64, ge=8)
+    """Side the image is brought to, in pixels."""
+    cells: int = Field(7, ge=1)
+    """Cells along each side; where they do not divide ``size`` evenly, some are a pixel wider."""
+    points: int = Field(8, ge=2, le=24)
+    """Neighbours on a circle around each pixel."""
+    radius: float = Field(1.0, gt=0)
+    """Of that circle, in pixels."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Refuse cells narrower than a pixel."""
+        if self.cells > self.size:
+            raise ValueError(f"cells: {self.cells} cells do not fit into {self.size} pixels")
+        return self
 
 
 class FeaturesConfig(Section):
@@ -19,6 +85,16 @@ class FeaturesConfig(Section):
     """Multinomial logistic regression, support vector machines (both with C = 1), a random forest of 500 trees, a network
     of one hidden layer; or the residual network of ``model``, whose last layer gets the features beside its own."""
 
+    hog: HogSettings = HogSettings()
+    sift: SiftSettings = SiftSettings()
+    lbp: LbpSettings = LbpSettings()
+
+    @field_validator("blocks")
+    @classmethod
+    def _in_order(cls, blocks: list[str]) -> list[str]:
+        """Put blocks into the order in which they are joined, so that any order is the same run."""
+        return sorted(blocks, key=ORDER.index)
+
     @property
     def fitted(self) -> bool:
         """Return whether a classifier is fitted on features in the place of a network on images."""
@@ -32,4 +108,6 @@ class FeaturesConfig(Section):
     def idle(self) -> dict[str, str]:
         """Return the settings that were given but change nothing, each with the reason."""
         given = self.model_dump(exclude_defaults=True)
-        return {} if self.blocks else dict.fromkeys(given, "features.blocks is empty")
+        if not self.blocks:
+            return dict.fromkeys(given, "features.blocks is empty")
+        return {name: f"{name} is not among features.blocks" for name in given if name in ORDER and name not in self.blocks}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -127,6 +127,7 @@ class RunData(pl.LightningDataModule):
             self.samples["test"] = other.manifest["sample"].to_numpy()
             faces = other
             self.test = Part(self.ready("test", other.images), places[other.codes])
+        self.about_joined: dict[str, Any] | None = None
         self.test_faces: dict[str, bool] | None = None
         """Test sample -> whether a face was detected in it; None where none was looked for."""
         if "face" in faces.manifest:
@@ -135,11 +136,12 @@ class RunData(pl.LightningDataModule):
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 
-    def join(self, features: np.ndarray) -> None:
+    def join(self, features: np.ndarray, about: dict[str, Any]) -> None:
         """Give each image its row of (N, D) float32 ``features``, whose rows are the images of the run's own set in order.
 
-        They are of the image as it is, whatever augmentation or mirroring makes of it.
+        They are of the image as it is, whatever augmentation or mirroring makes of it. ``about``: what a result tells.
         """
+        self.about_joined = about
         for part, positions in ((self.train, self.split.train), (self.val, self.split.val), (self.test, self.split.test)):
             part.joined = torch.from_numpy(features[positions])
 

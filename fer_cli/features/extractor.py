@@ -128,7 +128,10 @@ def read_rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
         return np.ascontiguousarray(array[start:stop])
     from fer_cli.data.manifest import read_block  # loads pandas, which workers need not
 
-    return read_block(array, start, stop)
+    try:
+        return read_block(array, start, stop)
+    except FileNotFoundError:  # the store was emptied meanwhile; what is mapped stays readable
+        return np.array(array[start:stop])
 
 
 def grey(image: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ from fer_cli.places import whole_file
 KEY = "fer"
 SUFFIXES = (".parquet", ".npz")
 TAKEN = ("sample", "samples", KEY)
+DAMAGED = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError),
+    *(RuntimeError, SyntaxError, TokenError, zipfile.BadZipFile),  # NotImplementedError is a RuntimeError
+)
+"""What a file that is not whole may raise where it is read."""
 
 
 def write_features(path: Path, features: Features) -> None:
@@ -49,7 +55,9 @@ def read_features(path: Path, fingerprint: str | None = None) -> Features:
         low, span = (np.array(about["scaling"][name], np.float64) for name in ("low", "span"))
         scaling = Scaling(about["scaling"]["method"], low, span)
         features = Features(samples, parts, scaling, about["provenance"], about["empty"], scaled=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        if {name: part.shape[1] for name, part in parts.items()} != about["blocks"]:
+            raise ValueError("blocks are missing")
+    except DAMAGED as error:
         raise DataError(f"{path}: not a features file, or not whole ({' '.join(str(error).split())[:120]})") from None
     theirs = features.provenance.get("data", {}).get("fingerprint")
     if fingerprint is not None and theirs != fingerprint:
@@ -67,7 +75,9 @@ def about(features: Features) -> str:
     """Return what is kept beside the values, as JSON; numbers keep every digit."""
     scaling = features.scaling
     fitted = {"method": scaling.method, "low": scaling.low.tolist(), "span": scaling.span.tolist()}
-    return json.dumps({"provenance": features.provenance, "empty": features.empty, "scaling": fitted}, sort_keys=True)
+    blocks = {name: part.shape[1] for name, part in features.parts.items()}
+    kept = {"provenance": features.provenance, "empty": features.empty, "scaling": fitted, "blocks": blocks}
+    return json.dumps(kept, sort_keys=True)
 
 
 def starts(features: Features) -> Iterator[int]:

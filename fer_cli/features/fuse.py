@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from fer_cli import __version__
+from fer_cli.config.features import ORDER
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split
 from fer_cli.errors import DataError, StudyError, nearest
@@ -25,8 +26,6 @@ from fer_cli.features.store import Store, versions
 
 Method = Literal["min-max", "per-vector", "z-score", "none"]
 METHODS: tuple[Method, ...] = get_args(Method)
-ORDER = ("cnn", "hog", "sift", "lbp")
-"""In which blocks are joined (Eq 8, then ours); blocks of other names follow as given."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,8 @@ def fuse(
     empty: dict[str, int] | None = None,
 ) -> Features:
     """Return blocks (N, d) float32 joined in the paper's order and scaled by what their rows ``train`` (n,) say.
+
+    Blocks of names that have no place in that order follow as given.
 
     Raises StudyError for an unknown method, DataError where blocks differ in length or there is nothing to fit on.
     """

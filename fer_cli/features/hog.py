@@ -11,32 +11,19 @@ block divided by one number. A block without gradient stays zero, where Eq 6 has
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from pydantic import Field
 from skimage.feature import hog
 
+from fer_cli.config.features import HogSettings
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import Described, Extractor, grey, sized
 
 
-class Hog(Extractor):
+class Hog(HogSettings, Extractor):
     """Settings of HOG; an image gives blocks x blocks x ``block``² x ``orientations`` float32 values, 1764 by default."""
 
     name = "hog"
     libraries = ("numpy", "opencv-contrib-python", "scikit-image")
-
-    size: int | None = Field(64, ge=2)
-    """Side the image is brought to, in pixels; None leaves it as it is."""
-    root: bool = True
-    """Gradients of the square root of the image: gamma 0.5 (Eq 1)."""
-    orientations: int = Field(9, ge=1)
-    cell: int = Field(8, ge=1)
-    """Side of a cell in pixels."""
-    block: int = Field(2, ge=1)
-    """Side of a block in cells; blocks overlap and move by a cell."""
-    norm: Literal["L2-Hys", "L2", "L1", "L1-sqrt", "max"] = "L2-Hys"
 
     def values_of(self, height: int, width: int) -> int:
         """Return how many values an image of that size gives, not counting ``size``; 0 or less where no block fits."""

@@ -6,35 +6,17 @@ start, have a bin each and all others one: 59 bins for eight neighbours. Outside
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
-from pydantic import Field, model_validator
 
+from fer_cli.config.features import LbpSettings
 from fer_cli.features.extractor import Described, Extractor, grey, sized
 
 
-class Lbp(Extractor):
+class Lbp(LbpSettings, Extractor):
     """Settings of LBP; an image gives ``cells``² histograms, each summing to 1: 49 x 59 = 2891 float32 values."""
 
     name = "lbp"
     libraries = ("numpy", "opencv-contrib-python", "scikit-image")
-
-    size: int = Field(64, ge=8)
-    """Side the image is brought to, in pixels."""
-    cells: int = Field(7, ge=1)
-    """Cells along each side; where they do not divide ``size`` evenly, some are a pixel wider."""
-    points: int = Field(8, ge=2, le=24)
-    """Neighbours on a circle around each pixel."""
-    radius: float = Field(1.0, gt=0)
-    """Of that circle, in pixels."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        """Refuse cells narrower than a pixel."""
-        if self.cells > self.size:
-            raise ValueError(f"cells: {self.cells} cells do not fit into {self.size} pixels")
-        return self
 
     @property
     def bins(self) -> int:

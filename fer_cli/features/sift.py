@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import Field, model_validator
 
+from fer_cli.config.features import SiftSettings
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import ROWS, Described, Extractor, State, grey, sized
 from fer_cli.seeds import derive_seed
@@ -29,32 +29,11 @@ GRID = 4
 """Key points along each side where they stand on a grid."""
 
 
-class Sift(Extractor):
+class Sift(SiftSettings, Extractor):
     """Settings of SIFT; an image gives ``words`` float32 values that sum to 1 or 0, or 2048 from 0 to 255 if ``dense``."""
 
     name = "sift"
     libraries = ("numpy", "opencv-contrib-python", "scikit-learn")
-
-    size: int = Field(64, ge=16)
-    """Side the image is brought to, in pixels; 128 finds more key points."""
-    words: int = Field(128, ge=1)
-    dense: bool = False
-    """A grid of 4 x 4 key points, each as wide as its share of the image (16 px of 64), upright."""
-    contrast: float = Field(0.04, ge=0)
-    """OpenCV's threshold against weak key points."""
-    edge: float = Field(10.0, gt=0)
-    """OpenCV's threshold against key points on edges; larger keeps more."""
-    sample: int = Field(200_000, ge=1)
-    """About the most descriptors to learn words from: those of training images in random order, until there are enough."""
-    seed: int = Field(0, ge=0)
-    """Of that order and of the clustering."""
-
-    @model_validator(mode="after")
-    def _effective(self) -> Self:
-        """Refuse settings of key points and words where a grid needs neither."""
-        if self.dense and (idle := self.model_fields_set & {"words", "contrast", "edge", "sample", "seed"}):
-            raise ValueError(f"{min(idle)} has no effect where dense is true")
-        return self
 
     @property
     def dims(self) -> int:
@@ -89,7 +68,7 @@ class Sift(Extractor):
         if len(values) < self.words:
             raise DataError(
                 f"sift: {len(values)} key points in {len(train)} training images, for {self.words} words; "
-                "lower words or contrast, give a larger size, or use dense"
+                "lower features.sift.words or contrast, give a larger size, or use dense"
             )
         return {"words": codebook(values.astype(np.float32), self.words, derive_seed(self.seed, "sift", "words") % 2**32)}
 

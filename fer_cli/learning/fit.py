@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.learning.deep import Cnn
-from fer_cli.learning.handcrafted import extracted
+from fer_cli.learning.handcrafted import about, extracted
 from fer_cli.learning.mlp import Mlp
-from fer_cli.learning.train import describe, load_data, prepare_torch, score_rows
+from fer_cli.learning.train import describe, load_data, prepare_torch, score_rows, scored
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
@@ -57,14 +57,14 @@ def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | Non
         predictions.to_parquet(draft, index=False)
     parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
     return {
-        "metrics": {part: score_rows(rows, data.classes) for part, rows in parts.items()},
+        "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
         "data": describe(data, fingerprint),
         "selection": {"rule": "nothing is chosen", "epoch": None, "value": None, "relabel_margin": None},
         "relabelled": None,
         "health": {},
         "warnings": [],
         "weights": None,
-        "features": {"dims": {name: part.shape[1] for name, part in features.parts.items()}, "empty": features.empty},
+        "features": about(features),
         "machine": means.record(),
         "seconds": {"total": time.monotonic() - began, "training": 0.0},
     }

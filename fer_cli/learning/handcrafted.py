@@ -5,10 +5,13 @@ They are of the images of the set, before the run brings them to its size: HOG o
 
 from __future__ import annotations
 
+from typing import Any
+
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
-from fer_cli.features import EXTRACTORS
+from fer_cli.errors import FeaturesError, FerError
+from fer_cli.features import handcrafted
 from fer_cli.features.extractor import Extractor
 from fer_cli.features.fuse import Features, extract
 from fer_cli.features.store import Store
@@ -17,10 +20,20 @@ from fer_cli.features.store import Store
 def extracted(config: RunConfig, machine: Machine, data: RunData, cnn: Extractor | None = None) -> Features:
     """Return the fused features of all images of a run's set, learned and scaled on its training part alone.
 
-    ``cnn``: the extractor of that block, where the run asks for it.
+    ``cnn``: the extractor of that block, where the run asks for it. Raises FeaturesError where these images or settings give
+    no features.
     """
     faces = load_set(machine.data_root, config.data.name)
     faces = faces.of_classes(config.data.classes) if config.data.classes else faces
     made: dict[str, Extractor] = {} if cnn is None else {"cnn": cnn}
-    made |= {name: EXTRACTORS[name]() for name in config.features.blocks if name != "cnn"}
-    return extract(faces, data.split, made, Store(jobs=machine.threads), config.features.scaling)
+    made |= handcrafted(config.features)
+    try:
+        return extract(faces, data.split, made, Store(jobs=machine.threads), config.features.scaling)
+    except FerError as error:
+        raise FeaturesError(str(error)) from error
+
+
+def about(features: Features) -> dict[str, Any]:
+    """Return what a result says of its features: size and empty images of each block, settings, versions, libraries."""
+    dims = {name: part.shape[1] for name, part in features.parts.items()}
+    return {"dims": dims, "empty": features.empty, "provenance": features.provenance}

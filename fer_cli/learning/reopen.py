@@ -51,13 +51,13 @@ def open_run(config: RunConfig, folder: RunFolder, machine: Machine) -> Reopened
     data, _ = load_data(config, machine)
     bare = config.model.model_copy(update={"weights": None, "weights_sha256": None})
     module = new_module(config.model_copy(update={"model": bare}), data)
-    path = weights_of(folder)
-    if not path.is_file():
-        raise ResultsError(f"{path}: gone, so the network cannot be looked at; remove {folder.path} and train it again")
-    load_weights(path, module)
+    load_weights(weights_of(folder), module)
     return Reopened(module.to(means.device).eval(), data, means)
 
 
 def weights_of(folder: RunFolder) -> Path:
-    """Return the file with the weights of a finished run's test scores."""
-    return folder.file(folder.result()["selection"].get("weights", "best.pt"))
+    """Return the file with the weights of a finished run's test scores; raises ResultsError where it is gone."""
+    path = folder.file(folder.result()["selection"].get("weights", "best.pt"))
+    if not path.is_file():
+        raise ResultsError(f"{path}: gone, so the network cannot be looked at; remove {folder.path} and train it again")
+    return path

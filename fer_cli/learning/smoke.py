@@ -10,13 +10,15 @@ import torch
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
-from fer_cli.features import EXTRACTORS
+from fer_cli.features import handcrafted
 from fer_cli.features.fuse import fuse
 from fer_cli.learning.fit import new_classifier
 from fer_cli.learning.train import load_data, new_module, new_trainer, predict, prepare_torch
 
 SOME = 256
 """Training images that features are learned from."""
+CHUNK = 16
+"""Of these, how many pass through a network at once."""
 
 
 def smoke_run(config: RunConfig, machine: Machine, folder: Path) -> None:
@@ -41,14 +43,12 @@ def smoke_fit(config: RunConfig, machine: Machine, data: RunData) -> None:
     faces = faces.of_classes(config.data.classes) if config.data.classes else faces
     some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SOME])
     images = np.asarray(faces.images[data.split.train[some]])
-    parts: dict[str, np.ndarray] = {}
-    for name in config.features.blocks:
-        if name == "cnn":
-            module = new_module(config, data).eval()
-            with torch.inference_mode():
-                parts[name] = module.judged.pooled(module.pixels(data.train.images[some])).float().numpy()
-        else:
-            extractor = EXTRACTORS[name]()
-            parts[name] = extractor.transform(images, extractor.fit(images))
+    made = handcrafted(config.features)
+    parts = {name: extractor.transform(images, extractor.fit(images)) for name, extractor in made.items()}
+    if "cnn" in config.features.blocks:
+        module = new_module(config, data).eval()
+        with torch.inference_mode():
+            chunks = torch.split(data.train.images[some], CHUNK)
+            parts["cnn"] = np.concatenate([module.judged.pooled(module.pixels(chunk)).numpy() for chunk in chunks])
     features = fuse(data.samples["train"][some], parts, np.arange(len(some)), config.features.scaling)
     new_classifier(config).fit(features.values, data.train.labels.numpy()[some])

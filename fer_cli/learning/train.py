@@ -24,7 +24,7 @@ from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
-from fer_cli.learning.handcrafted import extracted
+from fer_cli.learning.handcrafted import about, extracted
 from fer_cli.learning.health import inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
@@ -80,6 +80,7 @@ def train_run(
         "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
         "data": describe(data, fingerprint),
         **learned,
+        **({} if data.about_joined is None else {"features": data.about_joined}),
         "parameters": parameters(module.model),
         "multiply_adds": multiply_adds(module.model, *input_shapes(config, data)),
         "machine": means.record(),
@@ -174,7 +175,8 @@ def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
     sets = [load_set(machine.data_root, name) for name in config.data.sets]
     data = RunData(sets[0], config, *sets[1:])
     if config.features.joined:
-        data.join(extracted(config, machine, data).values)
+        features = extracted(config, machine, data)
+        data.join(features.values, about(features))
     return data, "+".join(one.info.fingerprint for one in sets)
 
 

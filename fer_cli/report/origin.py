@@ -15,19 +15,22 @@ CLASSIFIERS = {
 }
 
 
-def trained(plan: Plan) -> list[Item]:
-    """Return the runs whose networks the plan's scores come from: its own, or those behind its features."""
-    sources = [item.start if item.run.config.features.fitted else item for item in plan.items]
-    return list({item.run_id: item for item in sources if item is not None}.values())
+def networks(plan: Plan) -> dict[str, list[Item]]:
+    """Return the plan's networks: those that are tested under "", and those behind features under what they are for."""
+    tested = {item.run_id: item for item in plan.items if not item.run.config.features.fitted}
+    behind = {item.start.run_id: item.start for item in plan.items if item.start and item.run.config.features.fitted}
+    use = ", for the features cnn, trained on the training part of each split"
+    both = {"": list(tested.values()), use: [item for run_id, item in behind.items() if run_id not in tested]}
+    return {use: items for use, items in both.items() if items}
 
 
 def choice_lines(plan: Plan) -> list[str]:
-    """Return what chose the networks that are tested, and what is fitted on features without a choice."""
+    """Return what chose the networks, and what is fitted on features without a choice."""
     lines = []
-    if items := trained(plan):
+    for use, items in networks(plan).items():
         rules = sorted({item.run.config.train.select_on for item in items})
         rule = "lowest" if rules == ["val/loss"] else "best"
-        tested = "" if len(items) < len(plan.items) else "; test predicted once, by that one"
+        tested = " of the network behind features cnn" if use else "; test predicted once, by that one"
         lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last){tested}")
     used = [item.run.config.features for item in plan.items if item.run.config.features.fitted]
     for classifier, scaling in dict.fromkeys((config.classifier, config.scaling) for config in used):
@@ -45,24 +48,21 @@ def choice_lines(plan: Plan) -> list[str]:
 
 
 def model_lines(plan: Plan) -> list[str]:
-    """Return a line on the networks, if there are any: start, kind, size of the images, length of the training."""
-    items = trained(plan)
-    if not items:
-        return []
+    """Return a line on each kind of networks: start, kind, size of the images, length of the training."""
+    return [model_line(plan, items, use) for use, items in networks(plan).items()]
+
+
+def model_line(plan: Plan, items: list[Item], use: str) -> str:
+    """Return a line on networks of one use."""
     config = items[0].run.config
     names = ", ".join(dict.fromkeys(item.run.config.model.backbone for item in items))
-    use = (
-        ""
-        if items[0].run_id in {item.run_id for item in plan.items}
-        else ", for the features cnn only, trained on the training part of each split"
-    )
     balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
     averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""
-    return [
+    return (
         f"weights: {started_from(plan, items)}; network {names}, {config.data.image_size} px, {config.train.epochs} epochs, "
         f"profile {plan.choice.profile}{use}{balanced}{averaged}{mirrored}"
-    ]
+    )
 
 
 def started_from(plan: Plan, items: list[Item]) -> str:

@@ -242,7 +242,8 @@ def cost_table(plan: Plan, cells: Cells) -> Table | None:
     costs: dict[str, set[tuple[int, int]]] = {}
     for cell in cells.values():
         for result in cell.results.values():
-            costs.setdefault(cell.arm, set()).add((result.get("parameters", 0), result.get("multiply_adds", 0)))
+            if "parameters" in result:  # a classifier on features has none to tell
+                costs.setdefault(cell.arm, set()).add((result["parameters"], result.get("multiply_adds", 0)))
     known = {arm: next(iter(cost)) for arm, cost in costs.items() if len(cost) == 1}
     if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
         return None
