@@ -127,7 +127,7 @@ def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
     for name in features.parts:
         values = features.block(name)
         places, spread = plane(values[some]), silhouette(values, codes)
-        told = "" if spread is None else f"\nsilhouette {spread:.2f}".replace("-", "−")
+        told = "" if spread is None else f"\nsilhouette {round(spread, 2) + 0.0:.2f}".replace("-", "−")
         if places is not None:
             panels.append(Panel(name + told, places.tolist(), labels.iloc[some].tolist(), faces.info.classes))
     if not panels:

@@ -138,6 +138,8 @@ def show(
         say("t-SNE …")
         draw_blocks(features, data_root_or_default(data_root), picture)
         say(f"written: {picture}")
+    else:
+        say(f"next: fer features show {path} --picture features.png")
 
 
 @features_app.command(epilog="Examples: fer features clean --plan · fer features clean --older-than 30")
