@@ -32,6 +32,7 @@ SLOWEST = (
     "clips",
     "synthetic",
     "tracking",
+    "deep",
     "vgg",
     "features_store",
 )
