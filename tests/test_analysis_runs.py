@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from fer_cli.ablate import Plan, make_plan, run_plan
-from fer_cli.analysis import ANALYSES, Analysis, Rows
+from fer_cli.analysis import ANALYSES, Analysis
 from fer_cli.analysis import information as info
 from fer_cli.analysis.activity import columns_of
 from fer_cli.analysis.embedding import embedding_analysis
@@ -26,6 +26,7 @@ from fer_cli.config import Machine
 from fer_cli.errors import ResultsError
 from fer_cli.learning.train import predict
 from fer_cli.study import Choice
+from fer_cli.table import Table
 from tests.conftest import Called
 
 STUDY = """
@@ -78,8 +79,8 @@ def forbid(*_: object, **__: object) -> None:
     raise AssertionError("computed again")
 
 
-def texts(table: Rows) -> dict[str, list[str]]:
-    return dict(table.rows)
+def texts(table: Table) -> dict[str, list[str]]:
+    return {label: [cell.text for cell in cells] for label, cells in table.rows}
 
 
 # blocks

@@ -17,10 +17,10 @@ from fer_cli.ablate import Plan
 from fer_cli.analysis.blocks import block_analysis
 from fer_cli.analysis.embedding import embedding_analysis
 from fer_cli.analysis.maps import maps_analysis
-from fer_cli.analysis.outcome import Analysis, Rows
+from fer_cli.analysis.outcome import Analysis
 from fer_cli.config import Machine
 
-__all__ = ["ANALYSES", "Analysis", "Rows"]
+__all__ = ["ANALYSES", "Analysis"]
 
 ANALYSES: dict[str, Callable[[Plan, Machine, Path], Analysis]] = {
     "embedding": embedding_analysis,

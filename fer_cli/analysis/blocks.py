@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.ablate import Item, Plan
-from fer_cli.analysis.outcome import GROUPS, Analysis, Group, Rows, cached, groups_of, mean_text
+from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, groups_of, mean_text
 from fer_cli.config import RESNETS, Machine
+from fer_cli.table import Table
 
 VERSION = 1
 GRID = (1, 2, 5, 7)
@@ -94,7 +95,7 @@ KINDS = {
 """Number -> title and notes of its table."""
 
 
-def table_of(kind: str, groups: list[Group], names: list[str], numbers: dict[str, list[dict[str, Any]]]) -> Rows:
+def table_of(kind: str, groups: list[Group], names: list[str], numbers: dict[str, list[dict[str, Any]]]) -> Table:
     """Return the table of one number: a row per arm and group of classes, a column per grid."""
     title, notes = KINDS[kind]
     columns = [f"{n}×{n}" for n in GRID]
@@ -115,8 +116,10 @@ def table_of(kind: str, groups: list[Group], names: list[str], numbers: dict[str
             rows.append((f"{group.label}, {name}", texts))
     told = {name: labels for each in numbers.values() for values in each for name, labels in values["labels"].items()}
     if kind == "recall":
-        return Rows(title, columns, rows, notes)
-    return Rows(title, columns, rows, [*notes, *(f"{name}: {', '.join(told[name])}" for name in names if name in told)])
+        return Table.plain(title, columns, rows, notes)
+    return Table.plain(
+        title, columns, rows, [*notes, *(f"{name}: {', '.join(told[name])}" for name in names if name in told)]
+    )
 
 
 def cell(kind: str, values: list[dict[str, float | None]], planned: int) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from fer_cli.ablate import Item, Plan
-from fer_cli.analysis.outcome import GROUPS, Analysis, Group, Rows, cached, figure_path, groups_of, mean_text, shown
+from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, figure_path, groups_of, mean_text, shown
 from fer_cli.config import Machine
+from fer_cli.table import Table
 
 VERSION = 1
 MOST_POINTS = 2000
@@ -68,7 +69,7 @@ def embedding_analysis(plan: Plan, machine: Machine, folder: Path, by_group: boo
                 scatters[item.run_id] = scatter_of(features)
         names = ("silhouette", "distance_ratio")
         rows.append((group.label, [mean_text([each[name] for each in numbers], len(group.planned)) for name in names]))
-    table = Rows(
+    table = Table.plain(
         "How the features of the test images lie: mean ± sd (n)",
         ["silhouette (−1 to 1, higher is better)", "distance within classes / between their centres (lower is better)"],
         rows,

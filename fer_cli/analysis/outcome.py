@@ -13,6 +13,7 @@ from typing import Any
 from fer_cli.ablate import Item, Plan
 from fer_cli.places import write_text
 from fer_cli.stats import sample_sd
+from fer_cli.table import Table
 
 POSITIVE = ("happy", "surprise")
 NEGATIVE = ("angry", "disgust", "fear", "sad")
@@ -23,20 +24,10 @@ DASH, MINUS = "–", "−"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A table as plain text: each row has a label and one text per column."""
-
-    title: str
-    columns: list[str]
-    rows: list[tuple[str, list[str]]]
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class Analysis:
     """Tables, the figures that were written, and what a reader must know of both or why there is none."""
 
-    tables: list[Rows] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     figures: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

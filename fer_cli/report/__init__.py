@@ -18,8 +18,6 @@ from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
 from fer_cli.report.tables import (
-    Table,
-    Text,
     cost_table,
     detected_tables,
     difference_tables,
@@ -89,10 +87,7 @@ def make_report(
         tell("figures")
         drawn = draw_study(plan, cells, folder)
         for analysis in analysed(plan, machine, folder, tell):
-            tables += [
-                Table(t.title, t.columns, [(n, [Text(x) for x in row]) for n, row in t.rows], t.notes)
-                for t in analysis.tables
-            ]
+            tables += analysis.tables
             drawn += analysis.figures
             foot += analysis.notes
     elif names := plan.study.report.analyses:

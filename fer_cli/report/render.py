@@ -7,7 +7,7 @@ import io
 
 from fer_cli.ablate import Plan
 from fer_cli.report.collect import Cells
-from fer_cli.report.tables import Table, Text
+from fer_cli.table import Table, Text
 
 LATEX = {
     "\\": r"\textbackslash{}",

@@ -6,13 +6,14 @@ Numbers are percentages. A cell with seeds missing shows a dash and how many are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.stats import Difference, signed_rank
 from fer_cli.study import Published, in_words
+from fer_cli.table import Table, Text
 
 MINUS, DASH = "−", "–"
 NAMES = {
@@ -26,24 +27,6 @@ DETECTED = "test, face detected"
 """The part of a result that leaves out test images without a detected face."""
 BOLD_FROM = 3
 """The best mean is bold only where every cell of its column rests on at least this many seeds."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """A table cell."""
-
-    text: str
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table; ``rows`` hold the row's label and one text per column."""
-
-    title: str
-    columns: list[str]
-    rows: list[tuple[str, list[Text]]]
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
