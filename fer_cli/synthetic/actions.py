@@ -40,7 +40,7 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
 UNITS = tuple(ACTION_UNITS)
 BROW_LIFT = 0.6
 """Share of AU4's lowering that a full AU1 takes away: together they draw the brows up and inwards (FACS, 1+4)."""
-SIDES = ("Right", "Left")
+HALVES = ("Right", "Left")
 
 
 def combined(units: np.ndarray) -> np.ndarray:
@@ -58,7 +58,7 @@ def action_matrix() -> np.ndarray:
     matrix = np.zeros((2, len(UNITS), len(names)), np.float32)
     for row, parts in enumerate(ACTION_UNITS.values()):
         for action, share in parts.items():
-            for side, word in enumerate(SIDES):
+            for side, word in enumerate(HALVES):
                 if action.endswith("*"):
                     matrix[side, row, names.index(action[:-1] + word)] += share
                 else:
