@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_cli.config import DataConfig, Machine, RunConfig
+from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import ResultsError, StudyError, nearest
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder, Status
@@ -202,44 +202,9 @@ def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
     return times
 
 
-def check_results_folder(results: Path) -> None:
-    """Raise ResultsError, in one line, when the results folder cannot be written to."""
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=results) as probe:
-            probe.write(b"\0" * 4096)
-            probe.flush()
-    except OSError as error:
-        raise ResultsError(f"{results}: cannot write results there ({error.strerror}); use --results FOLDER") from None
-
-
 def runnable(status: Status, retry_failed: bool) -> bool:
     """Return whether a run in this state is trained by the next command."""
     return status in {"new", "stale"} or (status == "failed" and retry_failed)
-
-
-NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
-"""Settings of a run's data that do not change which image stands in which part."""
-
-
-def check_runs(plan: Plan, machine: Machine) -> None:
-    """Raise DataError or ResultsError for what would stop every run: bad splits, a missing GPU, unwritable results."""
-    from fer_cli.data.manifest import FaceSet, load_set
-    from fer_cli.data.splits import make_split
-    from fer_cli.learning.machine import choose_means
-
-    choose_means(machine)
-    layouts: dict[str, DataConfig] = {}
-    for config in (item.run.config.data for item in plan.everything):
-        layouts[config.model_dump_json(exclude=NOT_OF_SPLITS)] = config
-    sets: dict[tuple[str, ...], FaceSet] = {}
-    for config in layouts.values():
-        key = (config.name, *config.classes)
-        if key not in sets:
-            faces = load_set(machine.data_root, config.name)
-            sets[key] = faces.of_classes(config.classes) if config.classes else faces
-        make_split(sets[key].manifest, config)
-    check_results_folder(machine.results)
 
 
 def run_plan(

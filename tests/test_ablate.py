@@ -132,6 +132,30 @@ def test_no_track_and_two_processes_change_no_result(
     assert not (tmp_path / "results" / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        ("{model.backbone: deepface}", "deepface needs 26 pixels or more, not 24"),
+        ("{model.attention: sge, model.groups: 5}", "5 groups do not divide"),
+        ("{model.backbone: vgg16}", "32 pixels or more"),
+        ("{model.weights: other.pth}", "of another network"),
+        ("{data.leak: test, data.max_images: 8}", "leaves no room"),
+    ],
+)
+def test_what_cannot_be_trained_stops_the_study_before_its_first_run(
+    fer: Fer, study_file: Path, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arm: str, words: str
+) -> None:
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": torch.zeros(2)}, "other.pth")
+    study_file.write_text(study_file.read_text().replace("SCN-CS: {learning.method: scn-cs}", f"Impossible: {arm}"))
+    called = fer("ablate", "--study", study_file, *where(data_root, tmp_path / "results"))
+    assert (called.code, called.err.count("\n")) == (2, 1), called.err
+    assert words in called.err
+    assert not list((tmp_path / "results").glob("runs/*"))
+
+
 def test_wrong_options_are_one_line(fer: Fer) -> None:
     for arguments, words in [(["ablate"], "--study"), (["--nope"], "--nope"), (["ablate", "-s", "x", "-j", "a"], "--jobs")]:
         called = fer(*arguments)

@@ -14,11 +14,11 @@ ROOT = PACKAGE.parent
 HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
 ORDER = [
     {"errors", "seeds", "places", "__init__"},
-    {"yamls", "config", "stats", "metrics", "drawing"},
+    {"yamls", "config", "stats", "metrics", "drawing", "table"},
     {"study", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},
-    {"executors", "ablate"},
+    {"executors", "ablate", "checks"},
     {"analysis"},
     {"report", "extract"},
     {"cli", "__main__"},

@@ -52,7 +52,8 @@ def ablate(
     """Train every run of a study that is not done yet; the same command continues after any interruption."""
     from pydantic import ValidationError
 
-    from fer_cli.ablate import check_runs, make_plan, run_plan
+    from fer_cli.ablate import make_plan, run_plan
+    from fer_cli.checks import check_runs
     from fer_cli.config import Machine
     from fer_cli.errors import StudyError
     from fer_cli.signals import end_on_sigterm

@@ -72,7 +72,8 @@ def extract_features(
 
         source = finished(run, machine)
     elif CNN in chosen.blocks:
-        from fer_cli.ablate import check_runs, run_plan
+        from fer_cli.ablate import run_plan
+        from fer_cli.checks import check_runs
 
         check_runs(plan, machine)
         with Watch(plan, machine, 1, retry_failed=True) as watch:

@@ -28,11 +28,13 @@ def verify(
     from pydantic import ValidationError
 
     from fer_cli.config import ModelConfig
-    from fer_cli.errors import StudyError
-    from fer_cli.models.build import build_model
+    from fer_cli.errors import StudyError, nearest
+    from fer_cli.models.build import BACKBONES, build_model
     from fer_cli.models.weights import load_weights_file
     from fer_cli.yamls import explain
 
+    if model not in BACKBONES:
+        raise StudyError(f"--model {model}: no such network{nearest(model, BACKBONES)}")
     try:
         config = ModelConfig.model_validate({"backbone": model, "channels": channels})
     except ValidationError as error:
