@@ -1,5 +1,6 @@
 """The still-image systems in a run: networks by name, weights from a file, class-centre and the plain comparison losses."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,14 @@ def test_focal_loss_and_label_smoothing_against_their_definitions() -> None:
     p = logits.softmax(1)[torch.arange(8), labels]
     focal = classification(logits, labels, LearningConfig(focal_gamma=2.0), "mean")
     assert torch.allclose(focal, (-((1 - p) ** 2) * p.log()).mean(), atol=1e-6)
+    certain = torch.tensor([[40.0, 0, 0], [-40.0, 0, 0]], requires_grad=True)
+    for gamma in (0.5, 1.0, 2.0):  # where p is 1 or 0, loss and slope are numbers still
+        certain.grad = None
+        loss = classification(certain, torch.tensor([0, 0]), LearningConfig(focal_gamma=gamma), "mean")
+        loss.backward()
+        assert certain.grad is not None
+        assert certain.grad.isfinite().all()
+        assert loss.item() == pytest.approx((40 + math.log(2)) / 2, rel=1e-4)
     smooth = classification(logits, labels, LearningConfig(label_smoothing=0.1), "mean")
     target = F.one_hot(labels, 5) * 0.9 + 0.1 / 5
     assert torch.allclose(smooth, -(target * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
@@ -93,6 +102,8 @@ def test_focal_loss_and_label_smoothing_against_their_definitions() -> None:
         (lambda: ModelConfig(weights="a.pth"), "weights_sha256"),
         (lambda: PartsConfig(conv="dense"), "dense has one rate"),
         (lambda: PartsConfig(head="fc"), "needs head: gap"),
+        (lambda: PartsConfig(rates=[1, 400]), "from 1 to 8"),
+        (lambda: PartsConfig(conv="bsconv-s", pw_kernel=3), "belongs to bsconv-u"),
         (lambda: PartsConfig(attention="se", groups=4), "groups: has no effect"),
     ],
 )
@@ -187,7 +198,10 @@ def test_weights_are_verified_from_the_command_line(fer: Callable[..., Called], 
     assert called.code == 0, called.err
     assert called.out.startswith("loaded ")
     assert "SHA-256" in called.out
-    for model, words in (("resnet50-small", "tensors"), ("resnet", "backbone")):
+    for model, words in (
+        ("resnet50-small", "tensors"),
+        ("resnet51", "--model resnet51: no such network; did you mean resnet50"),
+    ):
         wrong = fer("weights", "verify", tmp_path / "w.pth", "--model", model, "--channels", 1)
         assert (wrong.code, wrong.err.count("\n")) == (2, 1), wrong.err
         assert words in wrong.err

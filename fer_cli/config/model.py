@@ -13,6 +13,9 @@ RESNETS = ("resnet18", "resnet18-small", "resnet50", "resnet50-small")
 DEFAULT_REDUCTION = {"se": 16, "cbam": 16, "soft-threshold": 4}
 """Attention block -> channels over the width of its hidden layer, where none is given."""
 
+MOST_DILATION = 8
+"""Largest rate: rates side by side are computed as one kernel of 2 x rate + 1 pixels a side."""
+
 Attention = Literal["none", "sge", "se", "cbam", "soft-threshold"]
 
 
@@ -40,10 +43,12 @@ class PartsConfig(Section):
 
     @model_validator(mode="after")
     def _can_be_built(self) -> PartsConfig:
-        if min(self.rates) < 1 or len(set(self.rates)) != len(self.rates):
-            raise ValueError("rates: whole numbers from 1, none twice")
+        if min(self.rates) < 1 or max(self.rates) > MOST_DILATION or len(set(self.rates)) != len(self.rates):
+            raise ValueError(f"rates: whole numbers from 1 to {MOST_DILATION}, none twice")
         if self.conv == "dense" and (len(self.rates) > 1 or self.pw_kernel != 1):
             raise ValueError("conv: dense has one rate and no pointwise stage; several rates need a blueprint convolution")
+        if self.conv == "bsconv-s" and self.pw_kernel != 1:
+            raise ValueError("pw_kernel: belongs to bsconv-u; the subspace of bsconv-s is 1x1")
         if len(self.rates) == 1 and self.merge != "sum":
             raise ValueError(f"merge: {self.merge} has no effect on a single rate")
         if self.attention != "sge" and self.groups != PartsConfig.model_fields["groups"].default:

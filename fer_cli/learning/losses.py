@@ -16,6 +16,8 @@ from torch import Tensor
 from fer_cli.config import LearningConfig
 from fer_cli.models.capsule import margin_loss
 
+LEAST_WRONG = 1e-12
+"""Least 1 - p of the focal loss: at 0, a power below 1 has no slope."""
 CENTRE_EPSILON = 1e-8
 """Added to the spread of the centres, which may coincide."""
 
@@ -72,7 +74,8 @@ def classification(logits: Tensor, labels: Tensor, config: LearningConfig, reduc
     if config.focal_gamma == 0:
         return F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=config.label_smoothing)
     each = F.cross_entropy(logits, labels, reduction="none")
-    each = (1 - torch.exp(-each)) ** config.focal_gamma * each  # p of the label is exp(-cross-entropy)
+    wrong = (-torch.expm1(-each)).clamp_min(LEAST_WRONG)  # 1 - p of the label, which is exp(-cross-entropy)
+    each = wrong**config.focal_gamma * each
     return each.mean() if reduction == "mean" else each
 
 

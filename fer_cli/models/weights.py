@@ -10,6 +10,7 @@ import hashlib
 import io
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,11 @@ def read(path: Path) -> tuple[Any, str]:
                     raise DataError(f"{path}: is a TorchScript program; give its weights, torch.save(net.state_dict(), ...)")
                 if wrong := archive.testzip():
                     raise zipfile.BadZipFile(f"checksum of {wrong}")
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), sha256
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # on a protocol that it cannot read it warns and fails; the failure is told below
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), sha256
     except DataError:
         raise
     except Exception as error:  # a damaged file can fail anywhere in the reader
@@ -122,6 +127,11 @@ def read(path: Path) -> tuple[Any, str]:
         if code:
             raise DataError(
                 f"{path}: holds the Python object {code[1]}, and only tensors are read, never code; "
+                "save it again as torch.save(net.state_dict(), ...)"
+            ) from None
+        if "Unsupported operand" in str(error) and data[:1] in (b"P", b"\x80"):  # an archive of torch, or a bare pickle
+            raise DataError(
+                f"{path}: pickled by a protocol that is never read, as what it holds is unknown and may be code; "
                 "save it again as torch.save(net.state_dict(), ...)"
             ) from None
         lines = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()

@@ -231,7 +231,10 @@ def cost_table(plan: Plan, cells: Cells) -> Table | None:
     if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
         return None
     rows = [(arm, [Text(f"{count:,}") for count in known[arm]]) for arm in layout(plan).arms if arm in known]
-    notes = ["one image; multiplications of convolutions and linear layers, without norms, pooling and gates"]
+    notes = [
+        "one image; multiplications of convolutions and linear layers, those of attention blocks among them, without norms, "
+        "pooling and the scaling of maps; parameters are the numbers that are trained"
+    ]
     return Table("What the networks cost", ["parameters", "multiply-adds"], rows, notes)
 
 
