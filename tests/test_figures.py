@@ -17,9 +17,9 @@ from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
 from fer_cli.drawing import PALETTE
 from fer_cli.report.canvas import STYLE, arm_looks, chunks, key_columns, listed, point_words, wrapped
-from fer_cli.report.collect import Cell, collect
+from fer_cli.report.collect import Cell, collect, history_file
 from fer_cli.report.confusion import matrices, reached, row_shares, share_text, shown, summed_confusion
-from fer_cli.report.curves import band, curves_at, draw_curves, history_file, stability, together, trainings
+from fer_cli.report.curves import band, curves_at, draw_curves, stability, together, trainings
 from fer_cli.report.figures import draw_study
 from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
 from fer_cli.study import Choice

@@ -35,6 +35,10 @@ SCORES = {
 }
 
 
+CONFUSION = [[20, 0, 0], [0, 15, 0], [0, 0, 15]]
+"""Rows are the truth; only how many images each class has is looked at."""
+
+
 def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split: str = "s") -> None:
     for item in plan.items:
         noise = dict(item.run.at).get("data.label_noise", 0.0)
@@ -45,7 +49,10 @@ def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split
                 "run_id": item.run_id,
                 "fingerprint": item.fingerprint,
                 "config": item.run.config.model_dump(mode="json"),
-                "metrics": {"test": {"accuracy": value, "macro_f1": value / 2, "n": 50}},
+                "metrics": {
+                    part: {"accuracy": score, "macro_f1": score / 2, "n": 50, "confusion": CONFUSION}
+                    for part, score in (("val", min(1.0, value + 0.1)), ("test", value))
+                },
                 "selection": {"rule": "val/macro_f1", "epoch": 2},
                 "data": {
                     "split_hash": f"{split}{item.run.seed}{leaky}",
@@ -88,6 +95,40 @@ def test_means_deviations_and_bold(plan: Plan, machine: Machine, tmp_path: Path)
     assert table["CNN"] == ["80.00 ± 10.00 (3)", "**60.00 ± 10.00 (3)**", ""]
     assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "**60.00 ± 10.00 (3)**", "95.80"]
     assert statistics.stdev(SCORES["SCN-CS", 0.0]) == pytest.approx(0.0529, abs=1e-4)
+
+
+def test_what_guessing_gives_is_told_and_never_bold(tmp_path: Path, machine: Machine) -> None:
+    """The commonest class of the faked test parts has 20 of 50 images."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY)
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, {key: [0.3, 0.4, 0.4] if key[1] else values for key, values in SCORES.items()})
+    markdown = report(made, machine, tmp_path)
+    table = rows(markdown, "accuracy in %")
+    assert table["CNN"] == ["80.00 ± 10.00 (3)", "36.67 ± 5.77 (3)"]
+    assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "36.67 ± 5.77 (3)"]
+    assert "- always answering the commonest class of the test part: 40.00\n" in markdown
+
+
+def test_trainings_that_hardly_learned_are_named(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    """Judged by images whose labels are right: 0.4 of all is more than half of them where 30 % are wrong."""
+    for item in plan.items:
+        share = {("CNN", 0): 0.2, ("CNN", 1): 0.3}.get((item.run.arm, item.run.seed), 0.4 if item.run.at[0][1] else 0.6)
+        item.folder.file("history.csv").write_text(f"epoch,train/accuracy\n1,0.9\n2,{share}\n")
+    text = report(plan, machine, tmp_path)
+    told = [line for line in text.splitlines() if "hardly learned" in line]
+    assert len(told) == 1
+    assert told[0].startswith("- CNN: hardly learned in 4 of 6 trainings, which in the last epoch told 30% of their own")
+
+
+def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path: Path, machine: Machine) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.leak: val}"))
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, SCORES)
+    table = rows(report(made, machine, tmp_path), "on validation images, accuracy in %")
+    assert [label.split(" (")[0] for label in table] == ["", "CNN", "SCN-CS"]
+    assert table["CNN"][0] == "90.00 ± 10.00 (3)"
 
 
 def test_paired_difference_by_hand(plan: Plan, machine: Machine, tmp_path: Path) -> None:

@@ -74,12 +74,11 @@ def ablate(
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
     planned = make_plan(study, choice, machine, tuple(only or ()), lambda name: build_if_embedded(name, machine.data_root))
     again = f"--study {study}{chosen(choice)}{places(results, data_root)}"
-    if plan:
-        print_plan(planned, machine, jobs)
-        say(f"next: fer ablate {again}")
-        return
-    if smoke:
-        run_smoke(planned, machine)
+    if plan or smoke:
+        if plan:
+            print_plan(planned, machine, jobs)
+        else:
+            run_smoke(planned, machine)
         say(f"next: fer ablate {again}")
         return
     check_runs(planned, machine)

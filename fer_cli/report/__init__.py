@@ -14,6 +14,7 @@ from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cells, collect
+from fer_cli.report.doubts import hardly_learned, interval_line
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
@@ -22,6 +23,7 @@ from fer_cli.report.tables import (
     detected_tables,
     difference_tables,
     health_table,
+    leaky_tables,
     score_table,
     seed_tables,
 )
@@ -69,7 +71,7 @@ def make_report(
     if not finished:
         raise ResultsError(f"no run of {plan.title} is done under {results}; train it with: fer ablate --study {study}")
     metrics = plan.study.report.metrics
-    tables = [score_table(plan, cells, metric) for metric in metrics]
+    tables = [score_table(plan, cells, metric) for metric in metrics] + leaky_tables(plan, cells)
     if len(plan.study.arms) > 1:
         tables += [table for metric in metrics for table in difference_tables(plan, cells, metric)]
     if plan.study.report.per_seed:
@@ -208,7 +210,8 @@ def footer(plan: Plan, cells: Cells) -> list[str]:
     ]
     lines += ["runs of different code versions are mixed in these tables"] if len(commits) > 1 else []
     lines += ["runs of different precision or device are mixed in these tables"] if len(machines) > 1 else []
-    lines.append("intervals are not corrected for the number of comparisons")
+    lines.append(interval_line(plan))
+    lines += hardly_learned(plan)
     for cell in cells.values():
         notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result["warnings"])
         place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -83,6 +84,12 @@ def collect(plan: Plan) -> Cells:
         )
         for (arm, at), items in groups.items()
     }
+
+
+def history_file(item: Item, result: dict[str, Any]) -> Path:
+    """Return the history of the training that was chosen: where relabelling margins were searched, the chosen margin's."""
+    searched = item.run.config.learning.cs_threshold == "val_search"
+    return item.folder.file(f"history-margin-{result['selection']['relabel_margin']}.csv" if searched else "history.csv")
 
 
 def checked_result(item: Item) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from fer_cli.ablate import Item, Plan
+from fer_cli.ablate import Plan
 from fer_cli.drawing import save
 from fer_cli.places import write_text
 from fer_cli.report.canvas import (
@@ -37,7 +37,7 @@ from fer_cli.report.canvas import (
     seeds_words,
     wrapped,
 )
-from fer_cli.report.collect import Cells, Point
+from fer_cli.report.collect import Cells, Point, history_file
 
 MOST_TOGETHER = 4
 """Arms that share one pair of panels; more get a pair each."""
@@ -114,12 +114,6 @@ def trainings(plan: Plan) -> list[list[Point]]:
     for at, sign in signs.items():
         groups.setdefault(frozenset(sign), []).append(at)
     return list(groups.values())
-
-
-def history_file(item: Item, result: dict[str, Any]) -> Path:
-    """Return the history of the training that was chosen: where relabelling margins were searched, the chosen margin's."""
-    searched = item.run.config.learning.cs_threshold == "val_search"
-    return item.folder.file(f"history-margin-{result['selection']['relabel_margin']}.csv" if searched else "history.csv")
 
 
 def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:

@@ -61,8 +61,21 @@ def model_line(plan: Plan, items: list[Item], use: str) -> str:
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""
     return (
         f"weights: {started_from(plan, items)}; network {names}, {config.data.image_size} px, {config.train.epochs} epochs, "
-        f"profile {plan.choice.profile}{use}{balanced}{averaged}{mirrored}"
+        f"profile {plan.choice.profile}{use}; {recipe(items)}{balanced}{averaged}{mirrored}"
     )
+
+
+def recipe(items: list[Item]) -> str:
+    """Return how networks are trained and their training images augmented, each setting that differs with all its values."""
+    ways = dict.fromkeys(
+        f"{t.optimizer} at {t.lr:g} ({t.schedule}), weight decay {t.weight_decay:g}, batches of {t.batch_size}"
+        for t in (item.run.config.train for item in items)
+    )
+    changes = dict.fromkeys(
+        ", ".join(f"{name} {value:g}" for name, value in item.run.config.augment.model_dump().items() if value) or "nothing"
+        for item in items
+    )
+    return f"{' or '.join(ways)}; augmented by {' or '.join(changes)}"
 
 
 def started_from(plan: Plan, items: list[Item]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
+from fer_cli.report.doubts import commonest
 from fer_cli.stats import Difference, signed_rank
 from fer_cli.study import Published, in_words
 from fer_cli.table import Table, Text
@@ -109,7 +110,11 @@ def score_table(plan: Plan, cells: Cells, metric: str) -> Table:
             texts += [Text(published_text(published, arm, data)) for data in sources]
             rows.append((row_label(plan, arm, other), texts))
     columns = headings(plan, shape, metric) + [f"{cite}: {data}" for data in sources]
-    notes = [f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published]
+    floor = commonest(cells.values(), metric)
+    notes = [] if floor is None else [f"always answering the commonest class of the test part: {percent(floor)}"]
+    notes += [
+        f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published
+    ]
     return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
 
 
@@ -129,11 +134,22 @@ def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Ta
     return tables
 
 
+def leaky_tables(plan: Plan, cells: Cells) -> list[Table]:
+    """Return the accuracy on validation images where arms were trained on images that are looked at, else nothing."""
+    if not any(item.run.config.data.leak != "none" for item in plan.items):
+        return []
+    table = score_table(plan, {key: replace(cell, part="val") for key, cell in cells.items()}, "accuracy")
+    note = "validation images chose the epoch of every arm; arms whose validation part leaks were trained on them too"
+    return [Table(f"on validation images, {table.title}", table.columns, table.rows, [*table.notes, note])]
+
+
 def best_mean(plan: Plan, cells: Cells, shape: Layout, column: tuple[str, Any] | None, metric: str) -> str | None:
     """Return the printed best mean of a column among arms that do not leak, or None where seeds are too few."""
     places = [(arm, shape.point(plan, column, other)) for arm in shape.arms for other in shape.others]
     column_cells = [cells[place] for place in places if not is_leaky(plan, *place)]
     known = [mean for mean in (cell.mean(metric) for cell in column_cells) if mean is not None]
+    if known and max(known) <= (commonest(column_cells, metric) or 0.0):
+        return None
     if not 2 <= len(known) == len(column_cells) or min(len(cell.results) for cell in column_cells) < BOLD_FROM:
         return None
     return percent(max(known))
