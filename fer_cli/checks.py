@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_cli.ablate import Plan
 from fer_cli.config import DataConfig, Machine
-from fer_cli.errors import ResultsError
+from fer_cli.errors import DataError, ResultsError
+
+if TYPE_CHECKING:
+    from fer_cli.data.splits import Split
 
 NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
 """Settings of a run's data that do not change which image stands in which part."""
@@ -36,11 +40,24 @@ def check_runs(plan: Plan, machine: Machine) -> None:
             sets[key] = faces.of_classes(config.classes) if config.classes else faces
         return sets[key]
 
-    for config in layouts.values():
-        make_split(faces_of(config).manifest, config)
+    splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
+    check_sizes(plan, splits)
     left = [item.run.config for item in plan.everything if item.folder.status != "done"]
     check_networks((config, faces_of(config.data).info.classes) for config in left)
     check_results_folder(machine.results)
+
+
+def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
+    """Raise DataError where two numbers of training images, which a table would compare, are the same images."""
+    seen: dict[tuple[str, str], DataConfig] = {}
+    for config in (item.run.config.data for item in plan.items):
+        split = splits[config.model_dump_json(exclude=NOT_OF_SPLITS)]
+        other = seen.setdefault((config.model_dump_json(exclude=NOT_OF_SPLITS | {"max_images"}), split.hash), config)
+        if other.max_images != config.max_images:
+            raise DataError(
+                f"{config.name}: data.max_images: {other.max_images} and {config.max_images} are the same "
+                f"{len(split.train)} training images, all there are; choose smaller numbers in a copy of the study"
+            )
 
 
 def check_results_folder(results: Path) -> None:

@@ -156,6 +156,16 @@ def test_what_cannot_be_trained_stops_the_study_before_its_first_run(
     assert not list((tmp_path / "results").glob("runs/*"))
 
 
+def test_sizes_beyond_the_set_are_refused(fer: Fer, study_file: Path, data_root: Path, tmp_path: Path) -> None:
+    study_file.write_text(
+        study_file.read_text().replace("data.label_noise: [0.0, 0.3]", "data.max_images: [20, 5000, 6000]")
+    )
+    study_file.write_text(study_file.read_text().replace("columns: data.label_noise", "columns: data.max_images"))
+    called = fer("ablate", "--study", study_file, *where(data_root, tmp_path / "results"))
+    assert (called.code, called.err.count("\n")) == (2, 1), called.err
+    assert "data.max_images: 5000 and 6000 are the same" in called.err
+
+
 def test_wrong_options_are_one_line(fer: Fer) -> None:
     for arguments, words in [(["ablate"], "--study"), (["--nope"], "--nope"), (["ablate", "-s", "x", "-j", "a"], "--jobs")]:
         called = fer(*arguments)

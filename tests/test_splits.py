@@ -15,6 +15,7 @@ from fer_cli.config import DataConfig
 from fer_cli.data.corrupt import plant_label_noise
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
+from fer_cli.study import Choice, expand, load_study
 
 
 def manifest(subjects: int = 30, classes: int = 4, frames: int = 3) -> pd.DataFrame:
@@ -191,6 +192,14 @@ def test_validation_is_carved_from_official_training_people_or_clips() -> None:
     assert len(parts.val) and not clips(numbered, parts.train) & clips(numbered, parts.val)
     bare = table.assign(subject="", sequence="")
     assert is_partition(bare, make_split(bare, config))
+
+
+@pytest.mark.parametrize("data", [None, "ck48"])
+def test_the_smoke_profile_of_public_private_has_room_for_its_leaks(data: str | None) -> None:
+    """On tables as large as the default set and CK+48."""
+    table = manifest(*{None: (600, 8, 5), "ck48": (118, 3, 3)}[data])
+    for run in expand(load_study("public-private"), Choice("smoke", data, (0,))):
+        assert len(make_split(table, run.config.data).train)
 
 
 def test_a_planted_leak_trains_on_a_part_more_and_changes_no_other() -> None:

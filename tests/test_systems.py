@@ -113,6 +113,11 @@ def test_settings_that_change_nothing_or_cannot_be_built_are_refused(section: Ca
         RunConfig(**{"learning" if isinstance(made, LearningConfig) else "model": made})
 
 
+def test_the_arms_of_sge_bsconv_are_the_rungs_of_the_ladder() -> None:
+    runs = {run.arm: run.config.model.parts for run in expand(load_study("sge-bsconv"), Choice(seeds=(0,)))}
+    assert list(runs.values()) == list(LADDER.values())
+
+
 @pytest.mark.parametrize("rung", LADDER)
 def test_the_ladder_can_be_said_in_settings(rung: str) -> None:
     """Each rung of He 2025's ablation is a choice of ``model.parts``, with the same number of parameters."""
