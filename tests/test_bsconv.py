@@ -139,8 +139,13 @@ def test_s_is_u_with_a_product_of_two_matrices() -> None:
 
 @pytest.mark.parametrize("dilation", [2, 5])
 def test_a_dilated_1x1_is_a_plain_1x1(dilation: int) -> None:
-    x, weight = sin(2, 4, 9, 9), cos(3, 4, 1, 1)
-    assert torch.equal(F.conv2d(x, weight, dilation=dilation), F.conv2d(x, weight))
+    """The article dilates the pointwise stage too, which changes nothing: the layer leaves that out."""
+    layer, x = BSD(4, 6, rates=(dilation,)), sin(2, 4, 15, 15)
+    (spatial,) = layer.scales.parameters()
+    pointwise = layer.pointwise.get_parameter("weight")
+    literal = F.conv2d(x, pointwise, dilation=dilation)
+    literal = F.conv2d(literal, spatial, padding=dilation, dilation=dilation, groups=6)
+    assert torch.allclose(layer(x), literal, atol=1e-5)
 
 
 @pytest.mark.parametrize(("rate", "side"), [(1, 3), (2, 5), (3, 7)])

@@ -179,7 +179,7 @@ def test_parts_without_effect_are_refused(wrong: dict[str, object]) -> None:
         replace(PartsConfig(), **wrong)
 
 
-@pytest.mark.parametrize("rung", ["lightweight", "multiscale"])
+@pytest.mark.parametrize("rung", LADDER)
 def test_one_batch_is_overfitted(rung: str) -> None:
     torch.manual_seed(0)
     net = MultiScale(4, 1, 48, LADDER[rung])

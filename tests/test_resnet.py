@@ -321,3 +321,19 @@ def test_down_samplings_are_different_functions() -> None:
 def test_v1_is_of_bottlenecks() -> None:
     with pytest.raises(StudyError, match="v1 is of bottlenecks"):
         resnet18_small(7, downsample="v1")
+
+
+@pytest.mark.parametrize("attention", list(ATTENTION))
+@pytest.mark.parametrize("downsample", ["none", "both"])
+def test_one_batch_is_overfitted(attention: Any, downsample: Any) -> None:
+    net = seeded(resnet18_small, 4, attention=attention, downsample=downsample)
+    images, labels = torch.rand(16, 1, 32, 32), torch.arange(16) % 4
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
+    for _ in range(80):
+        loss = F.cross_entropy(net(images), labels)
+        if loss.item() < 0.1:
+            break
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1

@@ -37,6 +37,7 @@ def test_class_centre_loss_by_hand() -> None:
     """Distances 1, 1 and 2; spread 2.5, unbiased 5, over elements 1.25."""
     assert centre_loss(center_reduction="sum") == pytest.approx(1.6, abs=1e-5)
     assert centre_loss() == pytest.approx(0.533333, abs=1e-5)
+    assert centre_loss() * 2.5 == pytest.approx(1.333333, abs=1e-5)  # plain centre loss: without the spread, 2.5 here
     assert centre_loss(center_spread="unbiased") == pytest.approx(4 / 3 / 5, abs=1e-5)
     assert centre_loss(center_spread="elementwise") == pytest.approx(4 / 3 / 1.25, abs=1e-5)
 

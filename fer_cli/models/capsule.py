@@ -88,7 +88,10 @@ class LogOdds(nn.Module):
 
 
 class CapsuleEmotion(nn.Module):
-    """Stem, primary capsules, class capsules: images (B, channels, S, S), S = ``image_size`` -> logits (B, classes)."""
+    """Stem, primary capsules, class capsules (Sabour 2017): images (B, channels, S, S) -> logits (B, classes).
+
+    S is ``image_size``.
+    """
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
         super().__init__()
