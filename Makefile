@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test benchmark format clean
+.PHONY: setup demo test slow benchmark format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,7 +25,10 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not slow"
+
+slow: setup
+	$(BIN)/pytest -m slow
 
 benchmark: setup
 	$(BIN)/python -m tests.benchmark

@@ -22,7 +22,7 @@ from tests.studies import FER, mlflow_runs, outcome, where
 Fer = Callable[..., Called]
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_kill_9_and_the_same_command_give_the_same_study(
     finished: tuple[Path, Path], data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: str
 ) -> None:
@@ -73,6 +73,7 @@ def test_ctrl_c_says_how_to_go_on(finished: tuple[Path, Path], data_root: Path, 
     assert not list(results.glob("runs/*/claim.json"))
 
 
+@pytest.mark.slow
 def test_sigterm_with_two_processes_begins_nothing_more(
     finished: tuple[Path, Path], data_root: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_failed_run_is_isolated_reported_and_retried(
     assert {run.info.status for run in mlflow_runs(results)} == {"FINISHED"}
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_fails_its_run_and_no_other(study_file: Path, data_root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     command = [FER, "ablate", "--study", str(study_file), "--jobs", "2", "--no-track", "--seeds", "2"]

@@ -14,6 +14,9 @@ from fer_cli.models.bsconv import BSD, subspace_penalty
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.multiscale import LADDER, MultiScale, lightweight, multiscale
 
+ENDS = ("lightweight", "multiscale")
+"""First and last rung of the ladder."""
+
 
 def replace(parts: PartsConfig, **changes: Any) -> PartsConfig:
     """Return parts with some changed; pydantic's own copy would not look at them."""
@@ -179,7 +182,9 @@ def test_parts_without_effect_are_refused(wrong: dict[str, object]) -> None:
         replace(PartsConfig(), **wrong)
 
 
-@pytest.mark.parametrize("rung", LADDER)
+@pytest.mark.parametrize(
+    "rung", [pytest.param(rung, marks=pytest.mark.slow) if rung not in ENDS else rung for rung in LADDER]
+)
 def test_one_batch_is_overfitted(rung: str) -> None:
     torch.manual_seed(0)
     net = MultiScale(4, 1, 48, LADDER[rung])

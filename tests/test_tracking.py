@@ -35,6 +35,7 @@ def log_one(place: tuple[Mirror, Path, int]) -> None:
     assert tracker.mirror is not None, "the tracker gave up"
 
 
+@pytest.mark.slow
 def test_eight_processes_log_to_a_fresh_store(tmp_path: Path) -> None:
     mirror = open_mirror(tmp_path, "study", "study on data")
     with ProcessPoolExecutor(8, mp_context=get_context("spawn")) as pool:
