@@ -101,6 +101,8 @@ def test_focal_loss_and_label_smoothing_against_their_definitions() -> None:
         (lambda: ModelConfig(backbone="multiscale", downsample="both"), "model.downsample has no effect"),
         (lambda: ModelConfig(downsample="v1"), "bottlenecks only"),
         (lambda: ModelConfig(weights="a.pth"), "weights_sha256"),
+        (lambda: ModelConfig(freeze=True), "random weights would stay random"),
+        (lambda: LearningConfig(center_lr=0.5), "learning.center_lr has no effect"),
         (lambda: PartsConfig(conv="dense"), "dense has one rate"),
         (lambda: PartsConfig(head="fc"), "needs head: gap"),
         (lambda: PartsConfig(rates=[1, 400]), "from 1 to 8"),
@@ -157,6 +159,22 @@ def test_centres_are_trained_and_the_loss_is_logged(
     assert torch.equal(bare.model.backbone.fc.weight, module.model.backbone.fc.weight)  # type: ignore[arg-type]
 
 
+def test_centres_may_have_steps_of_their_own(tiny: Callable[..., RunConfig], machine: Machine) -> None:
+    """The optimiser moves the weights alone; the centres go down the unweighted loss, whatever its weight is."""
+    config = tiny(learning=LearningConfig(center_weight=0.1, center_lr=0.5))
+    data = RunData(load_set(machine.data_root, "ck48"), config)
+    module = new_module(config, data)
+    assert module.centres is not None
+    points, labels = torch.randn(8, module.model.backbone.feature_size), torch.arange(8) % 7
+    before = module.centres.detach().clone().requires_grad_()
+    class_center_loss(points, before, labels, config.learning).backward()
+    assert before.grad is not None
+    (0.1 * class_center_loss(points, module.centres, labels, config.learning)).backward()
+    module.on_before_optimizer_step(torch.optim.SGD(module.model.parameters(), 1.0))
+    assert torch.allclose(module.centres, before - 0.5 * before.grad, atol=1e-5)
+    assert module.centres.grad is None
+
+
 def test_a_run_from_a_file_of_weights_says_what_it_took(
     tiny: Callable[..., RunConfig], machine: Machine, tmp_path: Path
 ) -> None:
@@ -195,6 +213,31 @@ def test_a_study_pins_the_file_it_starts_from(tmp_path: Path) -> None:
     runs = expand(load_study(str(path)), Choice())
     assert len({run.config.model.weights_sha256 for run in runs}) == 1
     assert len(str(runs[0].config.model.weights_sha256)) == 64
+
+
+def test_of_a_frozen_network_only_the_classifier_is_trained(
+    tiny: Callable[..., RunConfig], machine: Machine, tmp_path: Path
+) -> None:
+    import hashlib
+
+    file = tmp_path / "faces.pth"
+    torch.manual_seed(3)
+    given = build_model(ModelConfig(), 5, attention=False).backbone.state_dict()  # type: ignore[attr-defined]
+    torch.save(given, file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    frozen = ModelConfig(weights=str(file), weights_sha256=sha256, freeze=True)
+    config = tiny(model=frozen, learning=LearningConfig(method="scn"))
+    train_run(config, machine, tmp_path)
+    kept = torch.load(tmp_path / "best.pt", weights_only=True)["state"]
+    first = new_module(config, RunData(load_set(machine.data_root, "ck48"), config)).model.state_dict()
+    for name, value in given.items():  # running means of batch norms among them
+        assert torch.equal(kept[f"backbone.{name}"], value) is not name.startswith("fc."), name
+    assert not torch.equal(kept["backbone.fc.weight"], first["backbone.fc.weight"])
+    assert not torch.equal(kept["alpha.weight"], first["alpha.weight"])
+    torch.save({name: value for name, value in given.items() if name != "layer4.1.bn2.weight"}, file)
+    partial = frozen.model_copy(update={"weights_sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
+    with pytest.raises(DataError, match=r"nothing for layer4.1.bn2.weight, which would stay random"):
+        train_run(tiny(model=partial), machine, tmp_path / "other")
 
 
 def test_weights_are_verified_from_the_command_line(fer: Callable[..., Called], tmp_path: Path) -> None:

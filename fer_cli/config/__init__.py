@@ -159,7 +159,7 @@ class RunConfig(Section):
         if self.model.pretrain is None:
             return None
         data = DataConfig(name=self.model.pretrain, image_size=self.data.image_size, folds=10)
-        model = self.model.model_copy(update={"pretrain": None})
+        model = self.model.model_copy(update={"pretrain": None, "freeze": False})
         augment = AugmentConfig(rotate=25.0, translate=0.12, scale=0.25, brightness=0.35, contrast=0.6, erase=0.4)
         train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
         return RunConfig(data=data, model=model, augment=augment, train=train)

@@ -75,6 +75,10 @@ class LearningConfig(Section):
     """Over the batch."""
     center_detach: bool = False
     """Whether the spread only scales the loss: no gradient through it drives centres apart."""
+    center_lr: float | None = Field(None, gt=0)
+    """Step size of plain gradient descent on the unweighted loss for the centres (0.5 in public code of centre losses).
+
+    None: the optimiser of the weights moves them too."""
 
     @property
     def parts(self) -> Method:
@@ -111,7 +115,7 @@ class LearningConfig(Section):
             "label_smoothing": (self.focal_gamma == 0 and not self.capsule_margin, "the loss is no cross-entropy"),
             "focal_gamma": (not self.capsule_margin, "capsule_margin is on"),
         }
-        centre = ("center_on", "center_spread", "center_reduction", "center_detach")
+        centre = ("center_on", "center_spread", "center_reduction", "center_detach", "center_lr")
         needs |= dict.fromkeys(centre, (self.center_weight > 0, "center_weight is 0"))
         given = self.model_dump(exclude_defaults=True)
         return {name: why for name, (used, why) in needs.items() if name in given and not used}

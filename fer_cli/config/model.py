@@ -97,6 +97,8 @@ class ModelConfig(Section):
     """SHA-256 of ``weights``, which makes its content a part of the run's identity; a study adds it by itself."""
     pretrain: str | None = None
     """Embedded set on which the backbone is trained first; the classifier on top of it starts anew."""
+    freeze: bool = False
+    """Whether the backbone keeps the weights it starts from and only the classifier on top of it is trained (Sun 2024)."""
     normalise: Literal["train", "image"] = "train"
     """Pixels are standardised by the training part's mean and deviation, or each image by its own."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -110,6 +112,8 @@ class ModelConfig(Section):
             raise ValueError("weights: the run starts from model.pretrain already; give one of the two")
         if self.weights is not None and self.weights_sha256 is None:
             raise ValueError("weights: give weights_sha256 too, else another file would pass for this one")
+        if self.freeze and self.weights is None and self.pretrain is None:
+            raise ValueError("freeze: random weights would stay random; give model.weights or model.pretrain")
         if self.downsample == "v1" and not self.backbone.startswith("resnet50"):
             raise ValueError("downsample: v1 is of bottlenecks only (resnet50, resnet50-small)")
         return self

@@ -68,7 +68,8 @@ class FerModule(pl.LightningModule):
     # training
 
     def on_train_epoch_start(self) -> None:
-        """Begin the epoch's health record."""
+        """Begin the epoch's health record; of a frozen network, keep the batch norms as they are."""
+        self.model.train()
         self._alphas = []
         self._changes = {"relabel/count": 0, "relabel/fixed": 0, "relabel/broken": 0}
 
@@ -99,6 +100,15 @@ class FerModule(pl.LightningModule):
             return losses
         parts = {name: term.detach() for name, term in terms.items()}
         return losses | {"loss": torch.stack([losses["loss"], *terms.values()]).sum(), **parts}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Move the centres by a step of their own where the settings give its size."""
+        learning = self.config.learning
+        if learning.center_lr is None or self.centres is None or self.centres.grad is None:
+            return
+        with torch.no_grad():
+            self.centres.sub_(self.centres.grad, alpha=learning.center_lr / learning.center_weight)
+        self.centres.grad = None  # the optimiser, which does not know them, would leave it to grow
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Average the weights; relabel after the optimiser step, from the scores of the very same forward pass."""
@@ -171,9 +181,10 @@ class FerModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the per-step schedule of the settings; weight decay spares biases and norms."""
         train = self.config.train
-        decayed = [p for p in self.model.parameters() if p.ndim > 1]
-        spared = [p for p in self.model.parameters() if p.ndim <= 1]
-        spared += [] if self.centres is None else [self.centres]
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        spared = [p for p in trained if p.ndim <= 1]
+        spared += [] if self.centres is None or self.config.learning.center_lr is not None else [self.centres]
         groups = [{"params": decayed, "weight_decay": train.weight_decay}, {"params": spared, "weight_decay": 0.0}]
         optimizer: torch.optim.Optimizer
         if train.optimizer == "sgd":

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 
 from fer_cli.config import RunConfig
+from fer_cli.learning.train import start_from_file
 from fer_cli.models.build import build_model
-from fer_cli.models.weights import load_weights_file
 
 
 def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
@@ -29,4 +28,4 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
         with torch.device("cpu" if file else "meta"):
             network = build_model(config.model, len(classes), importance, size)
         if file:
-            load_weights_file(Path(file).expanduser(), network.get_submodule("backbone"), classes=classes)
+            start_from_file(network, file, config.model.weights_sha256, classes)

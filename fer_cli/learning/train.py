@@ -33,7 +33,7 @@ from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
-from fer_cli.models.weights import load_weights_file
+from fer_cli.models.weights import CLASSIFIER, load_weights_file, some
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
@@ -275,6 +275,10 @@ def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: l
     loaded = load_weights_file(Path(path).expanduser(), model.get_submodule("backbone"), classes=classes)
     if loaded.sha256 != sha256:
         raise DataError(f"{path}: changed since the run was planned (SHA-256 is {loaded.sha256[:12]}); plan it again")
+    absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
+    lost = [name for name in absent if not CLASSIFIER.fullmatch(name)]
+    if model.frozen and lost:
+        raise DataError(f"{path}: model.freeze: has nothing for {some(lost)}, which would stay random; leave freeze out")
     log.info("%s: %s", path, loaded)
     return str(loaded)
 

@@ -56,7 +56,7 @@ def build_model(config: ModelConfig, classes: int, attention: bool, image_size: 
     small.
     """
     backbone = BACKBONES[config.backbone](config, classes, image_size)
-    made = Recogniser(backbone, attention, config.dropout, config.normalise == "image")
+    made = Recogniser(backbone, attention, config.dropout, config.normalise == "image", config.freeze)
     if joined:  # last, so that all else begins as it does without
         backbone.fc = nn.Linear(backbone.feature_size + joined, classes)
     return made

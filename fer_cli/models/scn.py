@@ -6,7 +6,8 @@ learning method's choice; the network hands out raw logits and alpha.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,14 @@ class Backbone(Protocol):
 
     fc: nn.Module
     feature_size: int
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return all weights."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training or evaluation."""
+        ...
 
     def features(self, x: Tensor) -> Tensor:
         """Return features (B, ``feature_size``) of images (B, channels, H, W)."""
@@ -40,15 +49,35 @@ class Recogniser(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: Backbone, attention: bool, dropout: float = 0.0, own_contrast: bool = False) -> None:
-        """``own_contrast``: each image is standardised by its own mean and deviation instead."""
+    def __init__(
+        self, backbone: Backbone, attention: bool, dropout: float = 0.0, own_contrast: bool = False, frozen: bool = False
+    ) -> None:
+        """``own_contrast``: each image is standardised by its own mean and deviation instead.
+
+        ``frozen``: of the backbone only the classifier is trained; its batch norms stay as they are, too.
+        """
         super().__init__()
-        self.own_contrast = own_contrast
+        self.own_contrast, self.frozen = own_contrast, frozen
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.alpha = nn.Linear(backbone.feature_size, 1) if attention else None
         self.register_buffer("mean", torch.tensor(0.5))
         self.register_buffer("std", torch.tensor(0.5))
+        for weight in self.kept():
+            weight.requires_grad_(False)
+
+    def kept(self) -> list[nn.Parameter]:
+        """Return the parameters that training leaves as they are: those of a frozen backbone but for its classifier."""
+        own = {id(weight) for weight in self.backbone.fc.parameters()}
+        return [weight for weight in self.backbone.parameters() if id(weight) not in own] if self.frozen else []
+
+    def train(self, mode: bool = True) -> Recogniser:
+        """Switch to training or evaluation; a frozen backbone is always evaluated."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.train(False)
+            self.backbone.fc.train(mode)
+        return self
 
     def pooled(self, images: Tensor) -> Tensor:
         """Return the backbone's features (B, F), some of them dropped in training where ``dropout`` says so."""
@@ -57,7 +86,9 @@ class Recogniser(nn.Module):
             images = (images - middle) / (images.std((1, 2, 3), keepdim=True) + 0.01)
         else:
             images = (images - self.mean) / self.std
-        return self.dropout(self.backbone.features(images))  # type: ignore[no-any-return]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            features = self.backbone.features(images)
+        return self.dropout(features)  # type: ignore[no-any-return]
 
     def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
         """Return raw logits and, with attention, alpha; both float32 whatever the autocast precision.
