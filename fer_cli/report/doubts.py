@@ -60,6 +60,7 @@ def commonest(cells: Iterable[Cell], metric: str) -> float | None:
 
 def interval_line(plan: Plan) -> str:
     """Return what the intervals of differences leave out."""
-    folds = any(item.run.config.data.split in K_FOLD and item.run.config.data.test is None for item in plan.items)
+    several = len({item.run.seed for item in plan.items}) > 1
+    folds = several and any(d.split in K_FOLD and d.test is None for d in (item.run.config.data for item in plan.items))
     shared = "; folds share most of their training images, which intervals take as independent: they are too narrow"
     return "intervals are not corrected for the number of comparisons" + (shared if folds else "")
