@@ -24,6 +24,7 @@ from fer_cli.models.comparators import (
 )
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.face_nets import DeepFace, LocallyConnected, OpenFace, PoolBranch, VggFace
+from tests.overfit import LEARNED, loss_after
 
 SIZES = {  # parameters for one channel, seven classes, 48 pixels
     "mini-xception": 56_951,
@@ -91,16 +92,7 @@ def test_gradient_and_independence(name: str) -> None:
 def test_one_batch_is_overfitted(name: str) -> None:
     torch.manual_seed(0)
     net = COMPARATORS[name](4, 1, 48)
-    images, labels = torch.rand(16, 1, 48, 48), torch.arange(16) % 4
-    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-    for _ in range(80):
-        loss = total_loss(net, images, labels)
-        if loss.item() < 0.1:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.1
+    assert loss_after(net, 48, lambda images, labels: total_loss(net, images, labels), 2e-3, 80) < LEARNED
 
 
 @pytest.mark.parametrize("name", list(COMPARATORS))

@@ -15,6 +15,7 @@ from fer_cli.models.counts import multiply_adds
 from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, half
 from fer_cli.models.gates import watch_gates
 from fer_cli.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet18_small, resnet50, resnet50_small
+from tests.overfit import LEARNED, loss_after
 
 Network = Callable[..., ResNet]
 SMALL: dict[str, Network] = {"18": resnet18_small, "50": resnet50_small}
@@ -327,13 +328,4 @@ def test_v1_is_of_bottlenecks() -> None:
 @pytest.mark.parametrize("downsample", ["none", "both"])
 def test_one_batch_is_overfitted(attention: Any, downsample: Any) -> None:
     net = seeded(resnet18_small, 4, attention=attention, downsample=downsample)
-    images, labels = torch.rand(16, 1, 32, 32), torch.arange(16) % 4
-    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-    for _ in range(80):
-        loss = F.cross_entropy(net(images), labels)
-        if loss.item() < 0.1:
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.1
+    assert loss_after(net, 32, lambda images, labels: F.cross_entropy(net(images), labels), 2e-3, 80) < LEARNED
