@@ -15,6 +15,7 @@ from fer_cli.models.counts import multiply_adds
 from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, half
 from fer_cli.models.gates import watch_gates
 from fer_cli.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet18_small, resnet50, resnet50_small
+from fer_cli.models.vgg import vgg_small
 from tests.overfit import LEARNED, loss_after
 
 Network = Callable[..., ResNet]
@@ -329,3 +330,8 @@ def test_v1_is_of_bottlenecks() -> None:
 def test_one_batch_is_overfitted(attention: Any, downsample: Any) -> None:
     net = seeded(resnet18_small, 4, attention=attention, downsample=downsample)
     assert loss_after(net, 32, lambda images, labels: F.cross_entropy(net(images), labels), 2e-3, 80) < LEARNED
+
+
+def test_deep_networks_overfit_a_batch_too() -> None:
+    for net in (seeded(resnet50_small, 4), seeded(vgg_small, 4, 1, 32)):
+        assert loss_after(net, 32, lambda images, labels, net=net: F.cross_entropy(net(images), labels), 1e-3, 120) < LEARNED
