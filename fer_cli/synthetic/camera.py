@@ -8,6 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from fer_cli.synthetic import exact
 from fer_cli.synthetic.render import Light, Lighting
 
 OCCLUDERS = ("none", "hand", "mask", "strand", "square")
@@ -45,14 +46,14 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     small = max(8, size // 4)
     wall = rng.uniform(0.08, 0.95) * (1 + rng.normal(0, 0.08, 3))
     ends = np.clip(wall[None] * rng.uniform(0.75, 1.25, (4, 1)), 0, 1).reshape(2, 2, 3).astype(np.float32)
-    image = cv2.resize(ends, (small, small), interpolation=cv2.INTER_LINEAR)
+    image = exact.enlarge(ends, (small, small))
     if rng.random() < 0.5:
         for _ in range(rng.integers(1, 6)):
             a, b = (tuple(int(v) for v in rng.integers(-small // 4, small * 5 // 4, 2)) for _ in range(2))
             colour = tuple(float(v) for v in np.clip(rng.uniform(0, 1) + rng.normal(0, 0.1, 3), 0, 1))
             cv2.rectangle(image, a, b, colour, -1)
-        image = cv2.GaussianBlur(image, (0, 0), small * rng.uniform(0.01, 0.06))
-    return np.clip(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), 0, 1)
+        image = exact.blur(image, small * rng.uniform(0.01, 0.06))
+    return exact.enlarge(image, (size, size))
 
 
 def draw_occluder(
@@ -61,7 +62,7 @@ def draw_occluder(
     """Return the cover (S, S) of an occluder drawn into ``image``; ``points``: the 68 landmarks in pixels."""
     size = len(image)
     cover = np.zeros((size, size), np.float32)
-    width = float(np.linalg.norm(points[16] - points[0])) + 1.0
+    width = exact.distance(points[0], points[16]) + 1.0
     if kind == "square":
         side = rng.uniform(0.18, 0.38) * width
         centre = points[rng.integers(17, 68)] + rng.normal(0, 0.05 * width, 2)
@@ -90,7 +91,7 @@ def draw_occluder(
         paint = tone
     for polygon in polygons:
         cv2.fillPoly(cover, [np.round(polygon * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    edge = cv2.GaussianBlur(cover, (0, 0), max(0.02 * width, 0.5))
+    edge = exact.blur(cover, max(0.02 * width, 0.5))
     shaded = paint * (0.55 + 0.45 * edge[..., None]) * rng.uniform(0.75, 1.1) if kind in {"hand", "mask"} else paint
     image[:] = image * (1 - cover[..., None]) + np.clip(shaded, 0, 1) * cover[..., None]
     return cover
@@ -126,12 +127,12 @@ def expose(
     image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
 ) -> np.ndarray:
     """Return the camera's picture (size, size, 3) uint8: scaled down, blurred, exposed, noisy, compressed."""
-    picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    picture = exact.halve(image)
     if rng.random() < 0.35 + 0.3 * difficulty:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
-    luminance = max(float(picture.mean()), 1e-3)
+        picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
+    luminance = max(float(picture.mean(dtype=np.float64)), 1e-3)
     target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
-    picture = np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1) ** rng.uniform(0.8, 1.3)
+    picture = exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1), rng.uniform(0.8, 1.3))
     if rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
         picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)

@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fer_cli.synthetic import camera, skin
+from fer_cli.synthetic import camera, exact, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combined
 from fer_cli.synthetic.expressions import Expression
 from fer_cli.synthetic.identities import Identity
@@ -66,14 +66,14 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
     about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return (about_z @ about_y @ about_x).astype(np.float32)
+    return exact.matrix_product(exact.matrix_product(about_z, about_y), about_x).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def unit_moves() -> np.ndarray:
     """Return (2 x units, V x 3) float32: how each half unit moves the vertices; eyeballs stay, the iris turns."""
     mesh = head_mesh()
-    moves = (action_matrix() @ mesh.actions.reshape(len(mesh.actions), -1)).reshape(-1, mesh.size, 3)
+    moves = np.stack([exact.weighted_sum(shares, mesh.actions) for shares in action_matrix()])
     moves[:, mesh.region == REGIONS.index("eye")] = 0
     return np.ascontiguousarray(moves.reshape(len(moves), -1))
 
@@ -90,10 +90,10 @@ def lid_moves() -> np.ndarray:
 def expressed(person: Identity, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
     """Return the person's head (V, 3) with the expression, and the intensities (2, units) as this face carries them."""
     shown = expression.units * person.habit * person.asymmetry
-    moves = combined(shown).reshape(-1) @ unit_moves()
+    moves = exact.weighted_sum(combined(shown).ravel(), unit_moves())
     relative = expression.gaze[1] - expression.pitch
     close, widen = np.clip([-relative * LID_FOLLOW * 0.45, relative * LID_FOLLOW * 0.5], 0, 0.5)
-    moves += np.array([close, close, widen, widen], np.float32) @ lid_moves()
+    moves += exact.weighted_sum(np.array([close, close, widen, widen]), lid_moves())
     return person.shape + moves.reshape(-1, 3), shown
 
 
@@ -101,10 +101,8 @@ def fold_texture(person: Identity, shown: np.ndarray) -> np.ndarray:
     """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units."""
     area, heights = skin.fold_area()
     weights = np.clip(shown[:, skin.fold_columns()].ravel() - 0.08, 0, None) * person.creases
-    acting = np.flatnonzero(weights)
-    depth = person.lines[area] + np.tensordot(weights[acting].astype(np.float32), heights.take(acting, 0), 1)
-    across = cv2.Sobel(depth, cv2.CV_32F, 1, 0, scale=0.25)
-    along = cv2.Sobel(depth, cv2.CV_32F, 0, 1, scale=0.25)
+    depth = person.lines[area] + exact.weighted_sum(weights, heights)
+    across, along = exact.slopes(depth)
     texture = np.zeros((*person.lines.shape, 3), np.float32)
     texture[area] = cv2.merge([across * -1.3, along * 1.3, depth])
     return texture
@@ -114,10 +112,10 @@ def gaze_vectors(expression: Expression, turn: np.ndarray) -> np.ndarray:
     """Return the gaze (2, 3) in head axes, right and left eye, for a gaze given relative to the camera."""
     yaw, pitch = np.deg2rad(expression.gaze)
     world = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    own = turn.T @ world
+    own = exact.rotate(world, turn.T)
     limit = np.cos(np.deg2rad(38))
     if own[2] < limit:
-        own[:2] *= np.sqrt(1 - limit**2) / np.linalg.norm(own[:2])
+        own[:2] *= np.sqrt(1 - limit**2) / exact.length(own[:2])
         own[2] = limit
     return np.stack([own, own]).astype(np.float32)
 
@@ -139,13 +137,14 @@ def make_face(
         expression = speaking(expression, rng)
     points, shown = expressed(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
-    drawn_view = frame(points[landmark_ids()] @ turn.T, look, rng)
+    marks = exact.rotate(points[landmark_ids()], turn)
+    drawn_view = frame(marks, look, rng)
     view = view or drawn_view
     eyes = Eyes(person.iris, person.sclera, float(rng.uniform(1.6, 2.9)), gaze_vectors(expression, turn))
     lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
     large = size * OVERSAMPLE
     drawn = draw_head(points, turn, view, large, person.albedo, fold_texture(person, shown), eyes, lighting)
-    pixels = to_pixels(to_camera(points[landmark_ids()] @ turn.T, view), view, large)
+    pixels = to_pixels(to_camera(marks, view), view, large)
     image = camera.draw_background(rng, large)
     if look.bust:
         draw_shoulders(image, pixels, rng, lighting.ambient)
@@ -154,7 +153,7 @@ def make_face(
     cv2.copyTo(np.clip(drawn.image, 0, 1), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
-    visible = seen(points, turn, view, drawn, pixels)
+    visible = seen(marks, view, drawn, pixels)
     occluder = "none"
     if rng.random() < look.occluded:
         occluder = camera.OCCLUDERS[rng.integers(1, len(camera.OCCLUDERS))]
@@ -181,7 +180,8 @@ def first_view(person: Identity, expression: Expression, look: Look, rng: np.ran
     """Return the view that ``make_face`` would draw first from ``rng``: the one that a clip keeps."""
     rng.random()
     points, _ = expressed(person, expression)
-    return frame(points[landmark_ids()] @ rotation(expression.yaw, expression.pitch, expression.roll).T, look, rng)
+    turn = rotation(expression.yaw, expression.pitch, expression.roll)
+    return frame(exact.rotate(points[landmark_ids()], turn), look, rng)
 
 
 def speaking(expression: Expression, rng: np.random.Generator) -> Expression:
@@ -193,12 +193,12 @@ def speaking(expression: Expression, rng: np.random.Generator) -> Expression:
     return replace(expression, units=units)
 
 
-def seen(points: np.ndarray, turn: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.ndarray:
+def seen(marks: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.ndarray:
     """Return which landmarks (68,) lie in the picture and are not behind another part of the head."""
     size = len(drawn.depth)
     inside = ((pixels >= 0) & (pixels <= size - 1)).all(1)
     at = np.clip(np.round(pixels), 0, size - 1).astype(int)
-    own = -to_camera(points[landmark_ids()] @ turn.T, view)[:, 2]
+    own = -to_camera(marks, view)[:, 2]
     return inside & (own <= drawn.depth[at[:, 1], at[:, 0]] + 6.0)
 
 
@@ -206,7 +206,7 @@ def drape_hair(
     image: np.ndarray, person: Identity, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
 ) -> None:
     """Draw long hair behind the head: a dome over it and two falls that grow narrower beside the face."""
-    width = float(np.linalg.norm(pixels[16] - pixels[0]))
+    width = exact.distance(pixels[0], pixels[16])
     ears = (pixels[0] + pixels[16]) / 2
     half, high = rng.uniform(0.54, 0.66, 2) * (width, 1.25 * width)
     length = rng.uniform(0.5, 1.2) * width
@@ -220,7 +220,7 @@ def drape_hair(
 
 def draw_shoulders(image: np.ndarray, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray) -> None:
     """Draw shoulders and chest in a plain garment below the chin, with a collar."""
-    width = float(np.linalg.norm(pixels[16] - pixels[0]))
+    width = exact.distance(pixels[0], pixels[16])
     chin, middle = pixels[8], (pixels[0] + pixels[16]) / 2
     colour = np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.12, 3), 0, 1) * ambient * 1.6
     spread, drop = rng.uniform(1.15, 1.5) * width, rng.uniform(0.35, 0.5) * width
@@ -251,5 +251,5 @@ def draw_glasses(image: np.ndarray, person: Identity, points: np.ndarray, turn: 
     colour = tuple(float(v) for v in np.full(3, 1 - dark) * 0.5)
     thick = max(1, round(2.2 * len(image) / view.extent))
     for line in lines:
-        at = to_pixels(to_camera(line.astype(np.float32) @ turn.T, view), view, len(image))
+        at = to_pixels(to_camera(exact.rotate(line.astype(np.float32), turn), view), view, len(image))
         cv2.polylines(image, [np.round(at * 16).astype(np.int32)], False, colour, thick, cv2.LINE_AA, 4)

