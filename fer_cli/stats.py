@@ -1,4 +1,10 @@
-"""The statistics of a table: mean, sample deviation, and intervals of differences."""
+"""The statistics of a table: mean, sample deviation, intervals of differences, and a rank test.
+
+Scores of k folds and of repeated hold-out share most of their training images, so that they vary less than scores of
+independent training sets would. Their intervals use the corrected resampled t-test (Nadeau and Bengio 2003, Machine Learning
+52): the variance of a mean of n scores is s^2 x (1/n + n_test/n_train) in the place of s^2/n. ``overlap`` is that last term;
+it is 0 where the same published parts are used with every seed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +16,13 @@ import numpy as np
 
 LEVEL = 0.95
 """Confidence level of every interval."""
+FEWEST_PAIRS = 6
+"""Pairs that must differ for a rank test: with five or fewer no outcome falls below 0.05."""
+GRID = 2**30
+"""Differences that are not counts are rounded to 1/GRID, about 1e-9. A power of two, because a share like k/5120 lies
+half-way between two multiples of 1e-9, where equal differences would round to either side."""
+PERMUTED = 13
+"""Pairs up to which SciPy goes through all signs where ranks tie; above it uses the normal approximation."""
 
 
 @dataclass(frozen=True)
@@ -27,39 +40,62 @@ def sample_sd(values: Sequence[float]) -> float | None:
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """Return mean(ours - theirs) with Student's interval over the pairs."""
+def mean_variance(values: Sequence[float] | np.ndarray, overlap: float) -> float:
+    """Return the variance of the mean of n >= 2 scores whose training sets share images: s^2 x (1/n + ``overlap``)."""
+    return float(np.var(values, ddof=1)) * (1 / len(values) + overlap)
+
+
+def paired_difference(ours: Sequence[float], theirs: Sequence[float], overlap: float = 0.0) -> Difference:
+    """Return mean(ours - theirs) with Student's interval over the pairs; ``overlap``: n_test/n_train of resampled splits."""
     from scipy.stats import t
 
     deltas = np.subtract(ours, theirs)
     mean, n = float(deltas.mean()), len(deltas)
     if n < 2:
         return Difference(mean, None, None, paired=True)
-    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * float(deltas.std(ddof=1)) / math.sqrt(n)
+    half = float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(mean_variance(deltas, overlap))
     return Difference(mean, mean - half, mean + half, paired=True)
 
 
-def signed_rank(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float] | None:
-    """Return W and the two-sided p of Wilcoxon's signed-rank test, or None where fewer than six pairs differ.
+def unpaired_difference(
+    ours: Sequence[float], theirs: Sequence[float], overlaps: tuple[float, float] = (0.0, 0.0)
+) -> Difference:
+    """Return mean(ours) - mean(theirs) with Welch's interval, for arms whose splits differ; ``overlaps``: of either arm.
 
-    With five pairs or fewer no outcome falls below 0.05.
+    Each arm keeps its own variance. Without overlap it is SciPy's; with it, the degrees of freedom are Welch and
+    Satterthwaite's for the corrected variances.
     """
-    from scipy.stats import wilcoxon
-
-    deltas = np.subtract(ours, theirs)
-    if np.count_nonzero(deltas) < 6:
-        return None
-    found = wilcoxon(deltas)
-    return float(found.statistic), float(found.pvalue)
-
-
-def unpaired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
-    """Return mean(ours) - mean(theirs) with Welch's interval, for arms whose splits differ."""
-    from scipy.stats import ttest_ind
+    from scipy.stats import t
 
     mean = float(np.mean(ours) - np.mean(theirs))
-    spread = [sample_sd(ours), sample_sd(theirs)]
-    if None in spread or not any(spread):
+    if min(len(ours), len(theirs)) < 2:
         return Difference(mean, None, None, paired=False)
-    interval = ttest_ind(ours, theirs, equal_var=False).confidence_interval(LEVEL)
-    return Difference(mean, float(interval.low), float(interval.high), paired=False)
+    parts = [mean_variance(values, overlap) for values, overlap in zip((ours, theirs), overlaps, strict=True)]
+    if sum(parts) == 0:
+        return Difference(mean, None, None, paired=False)
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True))
+    half = float(t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(sum(parts))
+    return Difference(mean, mean - half, mean + half, paired=False)
+
+
+def signed_rank(ours: Sequence[float], theirs: Sequence[float], images: int | None = None) -> tuple[float, float] | None:
+    """Return W and the two-sided p of Wilcoxon's signed-rank test, or None where fewer than six pairs differ.
+
+    ``images``: where every score is an accuracy over that many images; ranked are then differences of counts, because equal
+    differences of accuracies need not be equal as floating-point numbers, and ties would be broken by rounding.
+    """
+    from scipy.stats import PermutationMethod, wilcoxon
+
+    if images is None:
+        deltas = np.rint(np.subtract(ours, theirs) * GRID)
+    else:
+        right = [np.rint(np.multiply(scores, images)) for scores in (ours, theirs)]
+        deltas = right[0] - right[1]
+    sizes = np.abs(deltas[deltas != 0])
+    if len(sizes) < FEWEST_PAIRS:
+        return None
+    tied = len(np.unique(sizes)) < len(deltas)
+    # as SciPy chooses by itself; releases before 1.15 took the distribution without ties for p
+    method = PermutationMethod(n_resamples=2**PERMUTED) if tied and len(deltas) <= PERMUTED else "auto"
+    found = wilcoxon(deltas, method=method)
+    return float(found.statistic), float(found.pvalue)
