@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,18 @@ def score(truth: Sequence[str] | np.ndarray, predicted: Sequence[str] | np.ndarr
         "confusion": matrix.tolist(),
         "n": len(truth),
     }
+
+
+def majority_baseline(confusion: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Return every metric of always answering the majority class of a test part, given any confusion matrix of it.
+
+    Only the sums of its rows matter, which are how many images each class has; of equal classes the first is answered.
+    """
+    return _constant_answer(tuple(sum(row) for row in confusion))
+
+
+@lru_cache
+def _constant_answer(counts: tuple[int, ...]) -> dict[str, Any]:
+    classes = [str(code) for code in range(len(counts))]
+    truth = np.repeat(classes, counts)
+    return score(truth, np.full(len(truth), classes[int(np.argmax(counts))]), classes)

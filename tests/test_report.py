@@ -14,10 +14,10 @@ import pytest
 
 from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
+from fer_cli.metrics import HEADLINE, score
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
 from fer_cli.report.render import latex_text
-from fer_cli.stats import paired_difference, sample_sd, unpaired_difference
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
 
@@ -39,6 +39,10 @@ CONFUSION = [[20, 0, 0], [0, 15, 0], [0, 0, 15]]
 """Rows are the truth; only how many images each class has is looked at."""
 
 
+SIZES = {"train": 80, "val": 20, "test": 50}
+"""Images of the parts: the test part is half as many as are trained on or choose the checkpoint, as of three folds."""
+
+
 def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split: str = "s") -> None:
     for item in plan.items:
         noise = dict(item.run.at).get("data.label_noise", 0.0)
@@ -55,9 +59,11 @@ def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split
                 },
                 "selection": {"rule": "val/macro_f1", "epoch": 2},
                 "data": {
+                    **SIZES,
                     "split_hash": f"{split}{item.run.seed}{leaky}",
                     "shared_subjects": 3 * leaky,
                     "test_subjects": 4,
+                    "dropped": {},
                 },
                 "health": {},
                 "relabelled": None,
@@ -97,8 +103,8 @@ def test_means_deviations_and_bold(plan: Plan, machine: Machine, tmp_path: Path)
     assert statistics.stdev(SCORES["SCN-CS", 0.0]) == pytest.approx(0.0529, abs=1e-4)
 
 
-def test_what_guessing_gives_is_told_and_never_bold(tmp_path: Path, machine: Machine) -> None:
-    """The commonest class of the faked test parts has 20 of 50 images."""
+def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine: Machine) -> None:
+    """The majority class of the faked test parts has 20 of 50 images."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
     made = make_plan(str(path), Choice(), machine)
@@ -107,18 +113,47 @@ def test_what_guessing_gives_is_told_and_never_bold(tmp_path: Path, machine: Mac
     table = rows(markdown, "accuracy in %")
     assert table["CNN"] == ["80.00 ± 10.00 (3)", "36.67 ± 5.77 (3)"]
     assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "36.67 ± 5.77 (3)"]
-    assert "- always answering the commonest class of the test part: 40.00\n" in markdown
+    assert "- majority-class baseline: 40.00; a mean at or below it is never bold\n" in markdown
+    assert "- majority-class baseline: 19.05; a mean at or below it is never bold\n" in markdown, "macro-F1: 2 x .4/1.4/3"
+    table = rows(markdown, "macro-F1 in %")
+    assert table["CNN"] == ["40.00 ± 5.00 (3)", "18.33 ± 2.89 (3)"]
+    assert table["SCN-CS"] == ["**41.50 ± 2.65 (3)**", "18.33 ± 2.89 (3)"]
 
 
-def test_trainings_that_hardly_learned_are_named(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("metric", HEADLINE)
+def test_no_constant_answer_is_bold_for_any_metric(metric: str, tmp_path: Path, machine: Machine) -> None:
+    """Both arms answer the first class, or another: neither beats the baseline, which is scored as any prediction is."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("against: CNN", f"against: CNN, metrics: [{metric}]"))
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, SCORES)
+    truth = ["a"] * 20 + ["b"] * 15 + ["c"] * 15
+    for item in made.items:
+        answer = "b" if item.run.at[0][1] else "a"
+        content = item.folder.result()
+        content["metrics"]["test"] = score(truth, [answer] * 50, ["a", "b", "c"])
+        item.folder.file("result.json").write_text(json.dumps(content))
+    markdown = report(made, machine, tmp_path)
+    assert "**" not in markdown
+    assert re.search(r"majority-class baseline: ([0-9.]+);", markdown).group(1) == (  # type: ignore[union-attr]
+        f"{100 * score(truth, ['a'] * 50, ['a', 'b', 'c'])[metric]:.2f}"
+    )
+
+
+def test_underfitted_arms_are_named_and_never_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
     """Judged by images whose labels are right: 0.4 of all is more than half of them where 30 % are wrong."""
     for item in plan.items:
-        share = {("CNN", 0): 0.2, ("CNN", 1): 0.3}.get((item.run.arm, item.run.seed), 0.4 if item.run.at[0][1] else 0.6)
+        share = {("SCN-CS", 0): 0.2, ("SCN-CS", 1): 0.3}.get(
+            (item.run.arm, item.run.seed), 0.4 if item.run.at[0][1] else 0.6
+        )
         item.folder.file("history.csv").write_text(f"epoch,train/accuracy\n1,0.9\n2,{share}\n")
     text = report(plan, machine, tmp_path)
-    told = [line for line in text.splitlines() if "hardly learned" in line]
-    assert len(told) == 1
-    assert told[0].startswith("- CNN: hardly learned in 4 of 6 trainings, which in the last epoch told 30% of their own")
+    named = [line for line in text.splitlines() if "underfitted in" in line]
+    assert named == ["- SCN-CS: underfitted in 4/6 runs (final training accuracy 30 %); not evidence about the method"]
+    table = rows(text, "accuracy in %")
+    assert table["SCN-CS"][:2] == ["83.00 ± 5.29 (3)", "60.00 ± 10.00 (3)"], "the best mean, and an equal one"
+    assert table["CNN"][:2] == ["**80.00 ± 10.00 (3)**", "**60.00 ± 10.00 (3)**"]
+    assert "- never bold because underfitted (see the notes): SCN-CS\n" in text
 
 
 def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path: Path, machine: Machine) -> None:
@@ -134,9 +169,45 @@ def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path
 def test_paired_difference_by_hand(plan: Plan, machine: Machine, tmp_path: Path) -> None:
     table = rows(report(plan, machine, tmp_path), "accuracy, difference to CNN in points [95 % interval], paired by fold")
     deltas = [0.05, 0.07, -0.03]
-    half = 4.302653 * statistics.stdev(deltas) / math.sqrt(3)
+    half = 4.302653 * statistics.stdev(deltas) * math.sqrt(1 / 3 + 50 / 100)
     expected = f"+3.00 [−{100 * (half - 0.03):.2f}, +{100 * (0.03 + half):.2f}]"
     assert table["SCN-CS"] == [expected, "+0.00 [+0.00, +0.00]"]
+
+
+CORRECTED = "corrected resampled t-test (Nadeau and Bengio 2003: variance times 1/n + n_test/n_train"
+TOO_SMALL = "the rank test takes pairs as independent and has no correction for it, so its p is too small"
+
+
+@pytest.mark.parametrize(
+    ("split", "resampled"),
+    [
+        ("folds: 3", True),
+        ("split: holdout", True),
+        ("split: loso", True),
+        ("split: random", True),
+        ("split: official", False),
+        ("test: other", False),
+    ],
+)
+def test_overlapping_training_parts_widen_intervals_and_are_named(
+    split: str, resampled: bool, tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folds and repeated hold-out share training images; published parts, and another set to test on, do not resample."""
+    if "other" in split:
+        shutil.copytree(machine.data_root / "ck48", tmp_path / "data" / "ck48")
+        shutil.copytree(machine.data_root / "ck48", tmp_path / "data" / "other")
+        machine = machine.model_copy(update={"data_root": tmp_path / "data"})
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("folds: 3", split).replace("against: CNN", "against: CNN, per_seed: true"))
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, SCORES)
+    markdown = report(made, machine, tmp_path)
+    half = 4.302653 * statistics.stdev([0.05, 0.07, -0.03]) * math.sqrt(1 / 3 + (50 / 100 if resampled else 0))
+    label, cells = list(rows(markdown, "accuracy, difference to CNN").items())[1]
+    assert label.startswith("SCN-CS")
+    assert cells[0].endswith(f"+{100 * (0.03 + half):.2f}]")
+    assert (CORRECTED in markdown) == resampled
+    assert markdown.count(TOO_SMALL) == (4 if resampled else 0), "under each table by seed"
 
 
 def test_further_differences_are_those_asked_for(tmp_path: Path, machine: Machine) -> None:
@@ -277,22 +348,14 @@ def test_report_remembers_what_was_run_last(machine: Machine, tmp_path: Path) ->
     assert (written.planned, written.missing) == (8, 0)
 
 
-def test_intervals_agree_with_scipy() -> None:
-    from scipy.stats import ttest_rel
-
-    ours, theirs = [0.91, 0.88, 0.95, 0.90, 0.86], [0.90, 0.85, 0.95, 0.86, 0.88]
-    interval = ttest_rel(ours, theirs).confidence_interval(0.95)
-    delta = paired_difference(ours, theirs)
-    assert (delta.low, delta.high) == pytest.approx((interval.low, interval.high))
-    assert unpaired_difference(ours, theirs).mean == pytest.approx(delta.mean)
-    assert unpaired_difference([0.5, 0.5], [0.4, 0.4]).low is None
-    assert sample_sd([0.5]) is None
-
-
 def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on() -> None:
     def cell(arm: str, values: list[float], data: list[dict[str, str]]) -> Cell:
         results = {
-            seed: {"metrics": {"test": {"accuracy": value}}, "data": own}
+            seed: {
+                "config": {"data": {"split": "subject"}},
+                "metrics": {"test": {"accuracy": value}},
+                "data": SIZES | own,
+            }
             for seed, (value, own) in enumerate(zip(values, data, strict=True))
         }
         return Cell(arm, (), list(results), results)

@@ -14,7 +14,7 @@ from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cells, collect
-from fer_cli.report.doubts import hardly_learned, interval_line
+from fer_cli.report.doubts import interval_line, underfitted_lines
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
@@ -211,7 +211,7 @@ def footer(plan: Plan, cells: Cells) -> list[str]:
     lines += ["runs of different code versions are mixed in these tables"] if len(commits) > 1 else []
     lines += ["runs of different precision or device are mixed in these tables"] if len(machines) > 1 else []
     lines.append(interval_line(plan))
-    lines += hardly_learned(plan)
+    lines += underfitted_lines(plan)
     for cell in cells.values():
         notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result["warnings"])
         place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])

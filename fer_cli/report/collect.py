@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from fer_cli.ablate import Item, Plan
-from fer_cli.config import RunConfig
+from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import ResultsError
-from fer_cli.stats import Difference, paired_difference, sample_sd, unpaired_difference
+from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
 
 Point = tuple[tuple[str, Any], ...]
 
 
 HASHES = ("test_hash", "split_hash")
 """Of the test part, and of all parts, which is all that older results have."""
+RESAMPLED = (*K_FOLD, "loso", "holdout")
+"""Splits that draw the test part of each seed from the same images, so that training parts of different seeds overlap."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +59,50 @@ class Cell:
         """Return the sample deviation over seeds."""
         return sample_sd(self.values(metric))
 
+    @property
+    def overlap(self) -> float:
+        """Return n_test/n_train of resampled splits, averaged over seeds; 0 where all seeds have the same test part.
+
+        Validation images count among those trained on: they choose the checkpoint, and are none of the test part.
+        """
+        shares = []
+        for result in self.results.values():
+            settings, sizes = result["config"]["data"], result["data"]
+            if is_resampled(settings):
+                validation = 0 if settings.get("leak") == "val" else sizes["val"]  # else it is trained on: counted already
+                shares.append(sizes["test"] / (sizes["train"] + validation))
+        return sum(shares) / len(shares) if shares else 0.0
+
     def against(self, other: Cell, metric: str) -> Difference | None:
-        """Return this cell minus ``other``: paired by seed where both were tested on the same images, else unpaired."""
+        """Return this cell minus ``other``: paired by seed where both were tested on the same images, else unpaired.
+
+        The interval is corrected for training parts that overlap from seed to seed (see ``stats``).
+        """
         if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
             return None
         mine, theirs = ([cell.results[s]["data"] for s in cell.seeds] for cell in (self, other))
         same = any([d.get(name) for d in mine] == [d.get(name) for d in theirs] != [None] * len(mine) for name in HASHES)
-        compare = paired_difference if same else unpaired_difference
-        return compare(self.values(metric), other.values(metric))
+        if same:
+            return paired_difference(self.values(metric), other.values(metric), max(self.overlap, other.overlap))
+        return unpaired_difference(self.values(metric), other.values(metric), (self.overlap, other.overlap))
+
+    def rank_test(self, other: Cell, metric: str) -> tuple[float, float] | None:
+        """Return W and p of the signed-rank test against ``other``, or None where too few pairs differ.
+
+        Accuracies are ranked by counts where all runs of both cells were tested on equally many images.
+        """
+        tested = {result["metrics"][cell.part]["n"] for cell in (self, other) for result in cell.results.values()}
+        images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
+        return signed_rank(self.values(metric), other.values(metric), images)
 
 
 Cells = dict[tuple[str, Point], Cell]
 """All cells of a plan, by arm and grid point."""
+
+
+def is_resampled(data: Mapping[str, Any]) -> bool:
+    """Return whether runs of these data settings differ in their test part from seed to seed."""
+    return data["split"] in RESAMPLED and data.get("test") is None  # older results know no other set
 
 
 def collect(plan: Plan) -> Cells:

@@ -1,4 +1,4 @@
-"""Why a figure may say less than it seems to: networks that hardly learned, and what guessing would give."""
+"""Why a score may mean less than it seems to: underfitted networks, the majority-class baseline, overlapping folds."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import csv
 from collections.abc import Iterable
 
 from fer_cli.ablate import Item, Plan
-from fer_cli.config import K_FOLD
-from fer_cli.report.collect import Cell, history_file
+from fer_cli.metrics import majority_baseline
+from fer_cli.report.collect import Cell, history_file, is_resampled
 
-HARDLY = 0.5
-"""Share of its rightly labelled training images that a network must tell in its last epoch, else it has hardly learned."""
+UNDERFITTED = 0.5
+"""Accuracy on its rightly labelled training images below which a network is underfitted in its last epoch."""
 
 
-def learned_share(item: Item) -> float | None:
-    """Return the share of the training images, augmented, that the network of a finished run told in its last epoch.
+def final_training_accuracy(item: Item) -> float | None:
+    """Return the accuracy of a finished run's network on its augmented training images in the last epoch.
 
-    It is a share of the rightly labelled ones, as planted label noise is not to be learned. None where a run has no history.
+    It is divided by the share of rightly labelled images, as planted label noise is not to be learned. None where a run has
+    no history.
     """
     trained = item.trained or item
     path = history_file(trained, item.folder.result())
@@ -29,38 +30,56 @@ def learned_share(item: Item) -> float | None:
     return float(rows[-1]["train/accuracy"]) / max(1e-9, 1 - trained.run.config.data.label_noise)
 
 
-def hardly_learned(plan: Plan) -> list[str]:
-    """Return a line for each arm some of whose trainings ended before they had learned their own training images."""
-    lines = []
+def underfitted(plan: Plan) -> dict[str, tuple[list[float], int]]:
+    """Return, for each arm with underfitted trainings, their final training accuracies and how many trainings it has."""
+    found = {}
     for arm in plan.study.arms:
         done = [item for item in plan.items if item.run.arm == arm and item.folder.status == "done"]
         trainings = {(item.trained or item).run_id: item for item in done}
-        shares = [share for item in trainings.values() if (share := learned_share(item)) is not None]
-        short = [share for share in shares if share < HARDLY]
-        if short:
-            lines.append(
-                f"{arm}: hardly learned in {len(short)} of {len(shares)} trainings, which in the last epoch told "
-                f"{sum(short) / len(short):.0%} of their own training images, augmented; such scores say how far training "
-                "came, and little of what the arm is worth"
-            )
-    return lines
+        shares = [share for item in trainings.values() if (share := final_training_accuracy(item)) is not None]
+        if short := [share for share in shares if share < UNDERFITTED]:
+            found[arm] = (short, len(shares))
+    return found
 
 
-def commonest(cells: Iterable[Cell], metric: str) -> float | None:
-    """Return what always answering the commonest class of each test part scores on average; None where not defined."""
-    values = []
-    for cell in cells:
-        for result in cell.results.values():
-            counts = [sum(row) for row in result["metrics"][cell.part]["confusion"]]  # row: truth
-            present = sum(count > 0 for count in counts)
-            values.append({"accuracy": max(counts) / sum(counts), "macro_recall": 1 / present}.get(metric))
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def underfitted_lines(plan: Plan) -> list[str]:
+    """Return a line for each arm some of whose trainings ended before they fitted their own training images."""
+    return [
+        f"{arm}: underfitted in {len(short)}/{runs} runs (final training accuracy {100 * sum(short) / len(short):.0f} %); "
+        "not evidence about the method"
+        for arm, (short, runs) in underfitted(plan).items()
+    ]
+
+
+def baseline(cells: Iterable[Cell], metric: str) -> float | None:
+    """Return what the majority-class baseline scores, averaged over the test parts of the results; None without any."""
+    confusions = [result["metrics"][cell.part]["confusion"] for cell in cells for result in cell.results.values()]
+    values = [majority_baseline(confusion)[metric] for confusion in confusions]
+    return sum(values) / len(values) if values else None
+
+
+OVERLAP = "the training sets of different folds or draws overlap"
+
+
+def resampled(plan: Plan) -> bool:
+    """Return whether several seeds of the plan draw their test parts from the same images."""
+    several = len({item.run.seed for item in plan.items}) > 1
+    return several and any(is_resampled(item.run.config.data.model_dump()) for item in plan.items)
 
 
 def interval_line(plan: Plan) -> str:
-    """Return what the intervals of differences leave out."""
-    several = len({item.run.seed for item in plan.items}) > 1
-    folds = several and any(d.split in K_FOLD and d.test is None for d in (item.run.config.data for item in plan.items))
-    shared = "; folds share most of their training images, which intervals take as independent: they are too narrow"
-    return "intervals are not corrected for the number of comparisons" + (shared if folds else "")
+    """Return how the intervals of differences were computed, and what they leave out."""
+    line = "intervals are not corrected for the number of comparisons"
+    if not resampled(plan):
+        return line
+    return (
+        f"{line}; {OVERLAP}, so that intervals over them are those of the corrected resampled t-test (Nadeau and Bengio "
+        "2003: variance times 1/n + n_test/n_train, validation images counted in n_train)"
+    )
+
+
+def rank_caveat(cells: Iterable[Cell]) -> list[str]:
+    """Return what weakens rank tests over these cells: nothing where each seed has the same test part."""
+    if not any(cell.overlap for cell in cells):
+        return []
+    return [f"{OVERLAP}: the rank test takes pairs as independent and has no correction for it, so its p is too small"]

@@ -5,14 +5,14 @@ Numbers are percentages. A cell with seeds missing shows a dash and how many are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
-from fer_cli.report.doubts import commonest
-from fer_cli.stats import Difference, signed_rank
+from fer_cli.report.doubts import baseline, rank_caveat, underfitted
+from fer_cli.stats import Difference
 from fer_cli.study import Published, in_words
 from fer_cli.table import Table, Text
 
@@ -26,6 +26,8 @@ NAMES = {
 }
 DETECTED = "test, face detected"
 """The part of a result that leaves out test images without a detected face."""
+ROUNDING = 1e-9
+"""Means closer than this are equal: they are sums of floating-point numbers."""
 BOLD_FROM = 3
 """The best mean is bold only where every cell of its column rests on at least this many seeds."""
 
@@ -93,9 +95,10 @@ def percent(value: float, sign: bool = False) -> str:
 
 
 def score_table(plan: Plan, cells: Cells, metric: str) -> Table:
-    """Return mean ± sample deviation (n) per arm and column; the paper's figures stand in columns of their own."""
+    """Return mean ± sample deviation (n) per arm and column; the paper's values have columns of their own."""
     shape = layout(plan)
-    best = {column: best_mean(plan, cells, shape, column, metric) for column in shape.columns}
+    weak = underfitted(plan)
+    best = {column: best_mean(plan, cells, shape, column, metric, weak) for column in shape.columns}
     published = [item for item in (plan.study.paper.published if plan.study.paper else []) if item.metric == metric]
     sources = list(dict.fromkeys(item.data for item in published))
     cite = plan.study.paper.cite if plan.study.paper else ""
@@ -103,19 +106,35 @@ def score_table(plan: Plan, cells: Cells, metric: str) -> Table:
     for arm in shape.arms:
         for other in shape.others:
             points = {column: shape.point(plan, column, other) for column in shape.columns}
-            texts = [
-                score_text(cells[arm, point], metric, None if is_leaky(plan, arm, point) else best[column])
-                for column, point in points.items()
-            ]
+            texts = []
+            for column, point in points.items():
+                cell = cells[arm, point]
+                may = may_be_bold(plan, cell, metric, weak)
+                texts.append(score_text(cell, metric, best[column] if may else None))
             texts += [Text(published_text(published, arm, data)) for data in sources]
             rows.append((row_label(plan, arm, other), texts))
     columns = headings(plan, shape, metric) + [f"{cite}: {data}" for data in sources]
-    floor = commonest(cells.values(), metric)
-    notes = [] if floor is None else [f"always answering the commonest class of the test part: {percent(floor)}"]
+    notes = baseline_notes(plan, cells, shape, metric)
+    if weak:
+        notes.append(f"never bold because underfitted (see the notes): {', '.join(weak)}")
     notes += [
         f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published
     ]
     return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
+
+
+def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list[str]:
+    """Return a line with the majority-class baseline: one value, or one per column where test parts differ."""
+    values = {}
+    for column, title in zip(shape.columns, headings(plan, shape, metric), strict=True):
+        here = [cells[arm, shape.point(plan, column, other)] for arm in shape.arms for other in shape.others]
+        if (value := baseline(here, metric)) is not None:
+            values[title] = percent(value)
+    if not values:
+        return []
+    same = len(set(values.values())) == 1
+    told = next(iter(values.values())) if same else ", ".join(f"{value} ({title})" for title, value in values.items())
+    return [f"majority-class baseline: {told}; a mean at or below it is never bold"]
 
 
 def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Table]:
@@ -129,7 +148,10 @@ def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Ta
     tables = []
     for metric in metrics:
         table = score_table(plan, only, metric)
-        note = f"over the {found / everything:.1%} of test images in which a face was detected; flatters whatever needs one"
+        note = (
+            f"over the {100 * found / everything:.1f} % of test images in which a face was detected; biased in favour of "
+            "methods that need a detected face"
+        )
         tables.append(Table(f"face detected only: {table.title}", table.columns, table.rows, [*table.notes, note]))
     return tables
 
@@ -143,16 +165,27 @@ def leaky_tables(plan: Plan, cells: Cells) -> list[Table]:
     return [Table(f"on validation images, {table.title}", table.columns, table.rows, [*table.notes, note])]
 
 
-def best_mean(plan: Plan, cells: Cells, shape: Layout, column: tuple[str, Any] | None, metric: str) -> str | None:
-    """Return the printed best mean of a column among arms that do not leak, or None where seeds are too few."""
+def may_be_bold(plan: Plan, cell: Cell, metric: str, weak: Container[str]) -> bool:
+    """Return whether a cell can be the best of its column.
+
+    It cannot where its split leaks, its arm has underfitted trainings (``weak``), or a constant answer scores as much.
+    """
+    mean, floor = cell.mean(metric), baseline([cell], metric)
+    if mean is None or floor is None or cell.arm in weak or is_leaky(plan, cell.arm, cell.at):
+        return False
+    return mean > floor + ROUNDING
+
+
+def best_mean(
+    plan: Plan, cells: Cells, shape: Layout, column: tuple[str, Any] | None, metric: str, weak: Container[str]
+) -> str | None:
+    """Return the printed best mean of a column among cells that may be bold, or None where seeds are too few."""
     places = [(arm, shape.point(plan, column, other)) for arm in shape.arms for other in shape.others]
-    column_cells = [cells[place] for place in places if not is_leaky(plan, *place)]
-    known = [mean for mean in (cell.mean(metric) for cell in column_cells) if mean is not None]
-    if known and max(known) <= (commonest(column_cells, metric) or 0.0):
+    compared = [cells[place] for place in places if not is_leaky(plan, *place)]
+    if len(compared) < 2 or any(not cell.complete or len(cell.results) < BOLD_FROM for cell in compared):
         return None
-    if not 2 <= len(known) == len(column_cells) or min(len(cell.results) for cell in column_cells) < BOLD_FROM:
-        return None
-    return percent(max(known))
+    means = [cell.mean(metric) or 0.0 for cell in compared if may_be_bold(plan, cell, metric, weak)]
+    return percent(max(means)) if means else None
 
 
 def score_text(cell: Cell, metric: str, best: str | None) -> Text:
@@ -224,7 +257,8 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         tests = [f"{told}: {rank_text(here[arm], here[other], metric)}" for told, arm, other in pairs]
         where = "".join(f", {short(key)} {value}" for key, value in point)
         title = f"{NAMES[metric]} in % by seed{where}"
-        tables.append(Table(title, shape.arms, rows, [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests)]))
+        notes = [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests), *rank_caveat(here.values())]
+        tables.append(Table(title, shape.arms, rows, notes))
     return tables
 
 
@@ -232,7 +266,7 @@ def rank_text(cell: Cell, base: Cell, metric: str) -> str:
     """Return W and p of a cell against the baseline's, or why there are none."""
     if not (cell.complete and base.complete) or cell.planned != base.planned:
         return "seeds are missing"
-    found = signed_rank(cell.values(metric), base.values(metric))
+    found = cell.rank_test(base, metric)
     return "fewer than six pairs differ" if found is None else f"W = {found[0]:g}, p = {found[1]:.4f}"
 
 
