@@ -238,10 +238,38 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, machine:
             content = item.folder.result() | {"parameters": costs[item.run.arm], "multiply_adds": 70}
             item.folder.file("result.json").write_text(json.dumps(content))
     markdown = report(plan, machine, tmp_path)
-    table = rows(markdown, "What the networks cost")
+    table = rows(markdown, "Model complexity")
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
     assert "checkpoint: best val/macro_f1 (of equal epochs the last); test predicted once, by that one" in markdown
     assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in markdown
+
+
+def test_label_correction_is_shown_by_what_is_left_and_older_results_by_their_count(
+    plan: Plan, machine: Machine, tmp_path: Path
+) -> None:
+    """Means over the runs in which a share is defined; results of earlier versions know how many labels changed."""
+    for item in plan.items:
+        if item.run.arm == "SCN-CS":
+            noise, seed = item.run.at[0][1], item.run.seed
+            content = item.folder.result()
+            content["relabelled"] = (
+                {"count": 40, "fixed": 30, "broken": 2}
+                if noise
+                else {
+                    "count": 10 + seed,
+                    "changed": 8,
+                    "wrong_start": 0.2,
+                    "wrong_end": 0.1 + 0.01 * seed,
+                    "precision": None if seed == 0 else 0.25 * seed,
+                    "recall": None,
+                }
+            )
+            item.folder.file("result.json").write_text(json.dumps(content))
+    markdown = report(plan, machine, tmp_path)
+    table = rows(markdown, "Module diagnostics")
+    assert table["SCN-CS"] == ["wrong 20.0 → 11.0 %, precision 37.5, recall –; 11 replaced", "40 replaced"]
+    assert "CNN" not in table
+    assert "fixed" not in markdown.split("Module diagnostics")[1]
 
 
 def turned(number: str) -> str:

@@ -269,7 +269,7 @@ def test_a_table_tells_what_each_arms_network_costs(fer: Callable[..., Called], 
     text = fer("report", *where, "--seeds", "1").out
     rows = {
         row.split("|")[1].strip(): row.split("|")[2:4]
-        for row in text.split("What the networks cost")[1].splitlines()
+        for row in text.split("Model complexity")[1].splitlines()
         if "|" in row
     }
     plain, se = (build_model(ModelConfig(attention=block), 7, attention=False) for block in ("none", "se"))  # type: ignore[arg-type]

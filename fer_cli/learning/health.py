@@ -24,13 +24,19 @@ def attention_health(alpha: Tensor, beta: float) -> dict[str, float]:
     return {"alpha/mean": float(alpha.mean()), "alpha/sd": float(alpha.std()), "alpha/gap": gap, **histogram}
 
 
-def relabel_counts(before: Tensor, after: Tensor, truth: Tensor) -> dict[str, int]:
-    """Return how many labels changed, and how many of those changes put a wrong label right or broke a right one."""
-    changed = before != after
+def correction_scores(truth: Tensor, given: Tensor, current: Tensor) -> dict[str, float | None]:
+    """Return what relabelling made of training labels (N,): shares of wrong ones before and after, precision and recall.
+
+    Precision: of the labels that differ from the given ones, the share that is now true; None where none differs. Recall:
+    of the planted flips, the share that is now right; None where none was planted.
+    """
+    changed, planted, right = current != given, given != truth, current == truth
     return {
-        "relabel/count": int(changed.sum()),
-        "relabel/fixed": int((changed & (after == truth)).sum()),
-        "relabel/broken": int((changed & (before == truth)).sum()),
+        "changed": int(changed.sum()),
+        "wrong_start": float(planted.double().mean()),
+        "wrong_end": float((~right).double().mean()),
+        "precision": float(right[changed].double().mean()) if bool(changed.any()) else None,
+        "recall": float(right[planted].double().mean()) if bool(planted.any()) else None,
     }
 
 

@@ -19,7 +19,7 @@ from fer_cli.config import RunConfig
 from fer_cli.data.augment import augment
 from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.learning.auxiliary import network_terms
-from fer_cli.learning.health import attention_health, relabel_counts
+from fer_cli.learning.health import attention_health
 from fer_cli.learning.losses import class_center_loss, decision_logits, method_loss
 from fer_cli.learning.relabel import relabelled
 from fer_cli.metrics import score
@@ -47,7 +47,7 @@ class FerModule(pl.LightningModule):
         self.register_buffer("label_true", torch.from_numpy(data.true_labels))
         self.centres = first_centres(model, config, len(data.classes))
         self._alphas: list[Tensor] = []
-        self._changes: dict[str, int] = {}
+        self._replaced = 0
         self._scores: Scores | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
 
@@ -71,7 +71,7 @@ class FerModule(pl.LightningModule):
         """Begin the epoch's health record; of a frozen network, keep the batch norms as they are."""
         self.model.train()
         self._alphas = []
-        self._changes = {"relabel/count": 0, "relabel/fixed": 0, "relabel/broken": 0}
+        self._replaced = 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one augmented batch."""
@@ -124,8 +124,7 @@ class FerModule(pl.LightningModule):
         images = torch.unique(index)  # a balanced batch may hold an image twice; its last label stays
         before = self.label_current[images]
         self.label_current[index] = relabelled(scores.logits, scores.alpha, self.label_current[index], learning)
-        for name, count in relabel_counts(before, self.label_current[images], self.label_true[images]).items():
-            self._changes[name] += count
+        self._replaced += int((before != self.label_current[images]).sum())
 
     def on_train_epoch_end(self) -> None:
         """Log the health of the parts that are switched on."""
@@ -134,8 +133,8 @@ class FerModule(pl.LightningModule):
         if learning.parts.attention:
             health |= attention_health(torch.cat(self._alphas), learning.beta)
         if learning.parts.relabels:
-            health |= self._changes
-        if self.config.data.plants_noise:
+            health["relabel/count"] = self._replaced
+        if learning.parts.relabels or self.config.data.plants_noise:
             wrong = (self.label_current != self.label_true).float().mean()
             health["labels/wrong_share"] = float(wrong)
         self._log(health, 1)

@@ -25,7 +25,7 @@ from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
 from fer_cli.learning.handcrafted import about, extracted
-from fer_cli.learning.health import inert_warnings
+from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights
@@ -114,7 +114,8 @@ def learn(
             "weights": record.best_path.name,
         },
         "relabelled": {
-            name: int(sum(row[f"relabel/{name}"] for row in record.rows)) for name in ("count", "fixed", "broken")
+            "count": int(sum(row["relabel/count"] for row in record.rows)),
+            **correction_scores(module.label_true, module.label_given, module.label_current),
         }
         if config.learning.parts.relabels
         else None,

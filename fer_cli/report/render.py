@@ -27,6 +27,7 @@ LATEX = {
     "×": r"$\times$",
     "≥": r"$\geq$",
     "·": r"$\cdot$",
+    "→": r"$\to$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
 }

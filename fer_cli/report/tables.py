@@ -275,7 +275,7 @@ def cost_table(plan: Plan, cells: Cells) -> Table | None:
     costs: dict[str, set[tuple[int, int]]] = {}
     for cell in cells.values():
         for result in cell.results.values():
-            if "parameters" in result:  # a classifier on features has none to tell
+            if "parameters" in result:  # a classifier on features has none
                 costs.setdefault(cell.arm, set()).add((result["parameters"], result.get("multiply_adds", 0)))
     known = {arm: next(iter(cost)) for arm, cost in costs.items() if len(cost) == 1}
     if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
@@ -283,9 +283,9 @@ def cost_table(plan: Plan, cells: Cells) -> Table | None:
     rows = [(arm, [Text(f"{count:,}") for count in known[arm]]) for arm in layout(plan).arms if arm in known]
     notes = [
         "one image; multiplications of convolutions and linear layers, those of attention blocks among them, without norms, "
-        "pooling and the scaling of maps; parameters are the numbers that are trained"
+        "pooling and the scaling of maps; parameters: trainable ones"
     ]
-    return Table("What the networks cost", ["parameters", "multiply-adds"], rows, notes)
+    return Table("Model complexity", ["parameters", "multiply-adds"], rows, notes)
 
 
 def health_table(plan: Plan, cells: Cells) -> Table | None:
@@ -299,13 +299,17 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
                 rows.append((row_label(plan, arm, other), texts))
     if not rows:
         return None
-    title = "What the modules did (means over runs): spread and high-low gap of alpha in the last epoch; labels replaced"
-    notes = ["fixed: a planted flip was put right; broken: a right label was replaced; a label can change more than once"]
-    return Table(title, headings(plan, shape, "accuracy"), rows, notes)
+    notes = [
+        "α: standard deviation and gap between the high and the low group in the last epoch",
+        "wrong: share of training labels that are wrong before and after training; precision: of the changed labels, the "
+        "share changed to the true one; recall: of the planted flips, the share put right; replaced: a label can be "
+        "replaced more than once",
+    ]
+    return Table("Module diagnostics: means over runs", headings(plan, shape, "accuracy"), rows, notes)
 
 
 def health_text(cell: Cell) -> str:
-    """Return one cell of the health table."""
+    """Return one cell of the health table; older results have counts of replaced labels only."""
     parts = []
     results = list(cell.results.values())
     spread = [result["health"]["alpha/sd"] for result in results if "alpha/sd" in result["health"]]
@@ -314,6 +318,16 @@ def health_text(cell: Cell) -> str:
         parts.append(f"α sd {sum(spread) / len(spread):.3f}, gap {sum(gap) / len(gap):.3f}")
     changes = [result["relabelled"] for result in results if result["relabelled"]]
     if changes:
-        count, fixed, broken = (sum(c[name] for c in changes) / len(changes) for name in ("count", "fixed", "broken"))
-        parts.append(f"{count:.0f} replaced, {fixed:.0f} fixed, {broken:.0f} broken")
+        start, end, precision, recall = (
+            average(changes, name) for name in ("wrong_start", "wrong_end", "precision", "recall")
+        )
+        if start != DASH:
+            parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}")
+        parts.append(f"{sum(change['count'] for change in changes) / len(changes):.0f} replaced")
     return "; ".join(parts) or DASH
+
+
+def average(changes: Sequence[dict[str, Any]], name: str) -> str:
+    """Return the mean in % over the runs in which a share is defined, or a dash."""
+    known = [change[name] for change in changes if change.get(name) is not None]
+    return f"{100 * sum(known) / len(known):.1f}" if known else DASH

@@ -1,0 +1,85 @@
+"""What is computed of alpha, labels and predictions, by hand."""
+
+import pytest
+import torch
+
+from fer_cli.config import LearningConfig
+from fer_cli.learning.health import attention_health, correction_scores, inert_warnings
+from fer_cli.metrics import HEADLINE, majority_baseline, score
+
+
+def test_attention_health_by_hand() -> None:
+    health = attention_health(torch.tensor([0.95, 0.85, 0.75, 0.05]), 0.7)
+    assert health["alpha/mean"] == pytest.approx(0.65)
+    assert health["alpha/gap"] == pytest.approx(0.9 - 0.4)
+    assert health["alpha/hist_0.9"] == health["alpha/hist_0.0"] == 1
+    assert sum(value for name, value in health.items() if "hist" in name) == 4
+
+
+def test_correction_scores_by_hand() -> None:
+    """Of ten labels three are flipped; of four changed one flip is put right, another stays wrong and two are broken."""
+    truth = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2, 0])
+    given = torch.tensor([1, 2, 0, 0, 1, 2, 0, 1, 2, 0])
+    current = torch.tensor([0, 0, 0, 2, 0, 2, 0, 1, 2, 0])
+    assert correction_scores(truth, given, current) == {
+        "changed": 4,
+        "wrong_start": pytest.approx(0.3),
+        "wrong_end": pytest.approx(0.4),
+        "precision": pytest.approx(1 / 4),
+        "recall": pytest.approx(1 / 3),
+    }
+
+
+def test_correction_scores_without_changes_or_noise_are_none_and_own_errors_show() -> None:
+    """At noise 0 a method's own errors are left over: they count as wrong labels, not as repaired ones."""
+    truth = torch.tensor([0, 1, 2, 0])
+    idle = correction_scores(truth, truth, truth)
+    assert idle == {"changed": 0, "wrong_start": 0.0, "wrong_end": 0.0, "precision": None, "recall": None}
+    broken = correction_scores(truth, truth, torch.tensor([1, 1, 2, 0]))
+    assert broken == {"changed": 1, "wrong_start": 0.0, "wrong_end": 0.25, "precision": 0.0, "recall": None}
+
+
+def test_inert_modules_warn_and_busy_ones_do_not() -> None:
+    config = LearningConfig(method="scn-cs")
+    busy = {"alpha/sd": 0.1, "alpha/mean": 0.6, "relabel/count": 3.0, "loss/calibration": 0.2, "loss/rank": 0.1}
+    idle = {"alpha/sd": 0.001, "alpha/mean": 0.99, "relabel/count": 0.0, "loss/calibration": 0.0, "loss/rank": 0.0}
+    assert inert_warnings([busy], config, 10) == []
+    assert len(inert_warnings([idle], config, 10)) == 3
+    ranked = LearningConfig(method="scn-cs", cs_loss="literal+rr")
+    assert len(inert_warnings([idle], ranked, 10)) == 4
+    late = LearningConfig(method="scn", relabel_start=20)
+    assert "starts in epoch 20 of 10" in " ".join(inert_warnings([busy], late, 10))
+
+
+def test_relabelling_starts_at_a_seventh_of_the_epochs() -> None:
+    assert [LearningConfig(method="scn").first_relabel_epoch(n) for n in (70, 30, 7, 1)] == [10, 5, 1, 1]
+
+
+def test_accuracy_equals_support_weighted_recall_and_scikit_learn() -> None:
+    from sklearn.metrics import f1_score, recall_score
+
+    truth, predicted = ["a", "a", "a", "b", "b", "c"], ["a", "a", "b", "b", "c", "c"]
+    scores = score(truth, predicted, ["c", "b", "a", "d"])
+    assert scores["accuracy"] == pytest.approx(recall_score(truth, predicted, average="weighted"))
+    assert scores["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert scores["recall"] == pytest.approx({"a": 2 / 3, "b": 0.5, "c": 1.0, "d": None})
+    assert scores["confusion"] == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]]
+
+
+def test_class_order_changes_nothing_per_name() -> None:
+    truth, predicted = ["a", "a", "b", "c"], ["a", "b", "b", "c"]
+    one, other = (score(truth, predicted, order) for order in (["a", "b", "c"], ["c", "a", "b"]))
+    assert one["recall"] == other["recall"]
+    assert one["macro_f1"] == other["macro_f1"]
+
+
+def test_majority_baseline_is_the_score_of_the_constant_answer() -> None:
+    """By hand for 6, 3 and 1 images and a class without any: precision .6 and recall 1 of one class among three."""
+    matrix = [[1, 5, 0, 0], [0, 3, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    f1 = 2 * 0.6 / 1.6
+    expected = {"accuracy": 0.6, "macro_f1": f1 / 3, "weighted_f1": 0.6 * f1, "macro_precision": 0.2, "macro_recall": 1 / 3}
+    found = majority_baseline(matrix)
+    assert {name: found[name] for name in HEADLINE} == pytest.approx(expected)
+    truth, constant = ["a"] * 6 + ["b"] * 3 + ["c"], ["a"] * 10
+    direct = score(truth, constant, ["a", "b", "c", "d"])
+    assert {name: found[name] for name in HEADLINE} == {name: direct[name] for name in HEADLINE}
