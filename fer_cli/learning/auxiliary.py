@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fer_cli.models.bsconv import Subspace, subspace_penalty
 from fer_cli.models.comparators import MtlFer, valence_loss, valence_of
+from fer_cli.models.precision import full_precision
 from fer_cli.models.scn import Scores
 
 
@@ -23,5 +24,6 @@ def network_terms(backbone: Any, classes: Sequence[str], scores: Scores, labels:
         terms["subspace"] = subspace_penalty(backbone)
     if isinstance(backbone, MtlFer) and scores.features is not None:
         valences = valence_of(classes).to(labels.device)
-        terms["valence"] = valence_loss(backbone.valence(scores.features).float(), labels, valences)
+        with full_precision(scores.features):
+            terms["valence"] = valence_loss(backbone.valence(scores.features.float()), labels, valences)
     return terms

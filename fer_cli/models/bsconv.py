@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
+from fer_cli.models.precision import full_precision
 
 Merge = Literal["sum", "concat"]
 Variant = Literal["u", "s"]
@@ -37,9 +38,7 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolved map, float32 under autocast."""
-        if x.is_meta:  # knows no autocast, and computes nothing
-            return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x):
             return super().forward(x.to(self.weight.dtype))
 
 
@@ -69,7 +68,7 @@ def by_channel(x: Tensor, kernels: Tensor) -> Tensor:
     ):
         own = torch.eye(BLOCK, device=x.device).repeat(channels // BLOCK, 1)[:, :, None, None]
         return F.conv2d(x, kernels * own, padding=padding, groups=channels // BLOCK)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         return F.conv2d(x.to(kernels.dtype), kernels, padding=padding, groups=channels)
 
 

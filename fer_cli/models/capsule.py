@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_cli.models.precision import full_precision
+
 PRIMARY = 8
 """Numbers of a primary capsule (Sabour 2017, section 4)."""
 CLASS = 16
@@ -69,8 +71,8 @@ class ClassCapsules(nn.Module):
 
     def forward(self, primary: Tensor) -> Tensor:
         """Return the class capsules."""
-        votes = torch.einsum("nkdp,bnp->bnkd", self.weight, primary)
-        return routed(votes.float())[0]  # lengths near 1 differ by less than autocast's bf16 can tell
+        with full_precision(primary):  # lengths near 1 differ by less than bf16 can represent
+            return routed(torch.einsum("nkdp,bnp->bnkd", self.weight, primary.float()))[0]
 
     def multiply_adds(self, output: Tensor) -> int:
         """Return the multiply-adds of the votes, the part that has weights."""

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from fer_cli.models.precision import full_precision
+
 
 class Backbone(Protocol):
     """A network in two steps: features, and the classifier on top of them."""
@@ -91,13 +93,15 @@ class Recogniser(nn.Module):
         return self.dropout(features)  # type: ignore[no-any-return]
 
     def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
-        """Return raw logits and, with attention, alpha; both float32 whatever the autocast precision.
+        """Return raw logits, features and, with attention, alpha, all of them float32.
+
+        Both heads are computed in float32 whatever the autocast precision: bf16 has so few numbers between 0 and 1 that 256
+        images had 75 distinct alphas, and their order within a batch decided which were relabelled.
 
         ``joined``: features (B, D) that the classifier gets beside the backbone's, where it was made for D of them.
         """
-        features = self.pooled(images)
-        known = features if joined is None else torch.cat([features, joined.to(features.dtype)], 1)
-        logits = self.backbone.fc(known).float()
-        if self.alpha is None:
-            return Scores(logits, None, features)
-        return Scores(logits, torch.sigmoid(self.alpha(features).float()).squeeze(1), features)
+        features = self.pooled(images).float()
+        with full_precision(features):
+            logits = self.backbone.fc(features if joined is None else torch.cat([features, joined.float()], 1))
+            alpha = None if self.alpha is None else torch.sigmoid(self.alpha(features)).squeeze(1)
+        return Scores(logits, alpha, features)

@@ -1,0 +1,53 @@
+"""Under bf16 autocast both heads of every network are computed in float32: what they decide is no matter of rounding."""
+
+import pytest
+import torch
+from torch import nn
+
+from fer_cli.config import ModelConfig
+from fer_cli.learning.auxiliary import network_terms
+from fer_cli.models.build import BACKBONES, build_model
+
+CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+
+
+@pytest.mark.parametrize("backbone", list(BACKBONES))
+def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: str) -> None:
+    torch.manual_seed(0)
+    net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)  # type: ignore[arg-type]
+    seen: dict[str, list[torch.dtype]] = {}
+    for name, head in {"classifier": net.backbone.fc, "alpha": net.alpha}.items():
+        assert isinstance(head, nn.Module)
+        head.register_forward_hook(
+            lambda _, given, made, name=name: seen.update({name: [given[0].dtype, made.dtype]})  # type: ignore[misc]
+        )
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = net(torch.rand(2, 1, 48, 48))
+        terms = network_terms(net.backbone, CLASSES, scores, torch.tensor([0, 1]))
+    assert seen == {"classifier": [torch.float32] * 2, "alpha": [torch.float32] * 2}
+    assert scores.logits.dtype == scores.alpha.dtype == scores.features.dtype == torch.float32
+    assert all(term.dtype == torch.float32 for term in terms.values())
+    alone = net.backbone.fc(scores.features)
+    assert torch.equal(scores.logits, alone), "not a matrix product of rounded numbers"
+
+
+@pytest.mark.parametrize("joined", [0, 5])
+def test_images_have_an_alpha_of_their_own(joined: int) -> None:
+    """A head in bf16 has 256 numbers between one half and 1: 256 images then share less than a third as many alphas."""
+    torch.manual_seed(0)
+    net = build_model(ModelConfig(backbone="resnet18-small"), 7, attention=True, joined=joined).eval()
+    images = torch.rand(256, 1, 48, 48)
+    extra = torch.rand(256, joined) if joined else None
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        scores = net(images, extra)
+        rounded = torch.sigmoid(net.alpha(scores.features)).squeeze(1)  # type: ignore[misc]
+    assert len(scores.alpha.unique()) >= 250
+    assert len(scores.logits.unique()) >= 0.9 * scores.logits.numel()
+    assert rounded.dtype == torch.bfloat16
+    assert len(rounded.unique()) < 128
+
+
+def test_full_precision_runs_where_nothing_is_computed() -> None:
+    """Multiply-adds are counted on the meta device, which has no autocast."""
+    net = build_model(ModelConfig(backbone="resnet18-small"), 7, attention=True).to("meta")
+    assert net(torch.empty(2, 1, 48, 48, device="meta")).logits.shape == (2, 7)
