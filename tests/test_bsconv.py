@@ -42,6 +42,9 @@ def cos(*shape: int) -> torch.Tensor:
     [
         (BSConvU(64, 128), 9_344),
         (BSConvS(64, 128), 4_224),
+        (BSConvS(16, 8), 168),
+        (BSConvS(16, 8, bn_mid=True), 192),
+        (BSConvU(16, 8, bn_mid=True), 216),
         (nn.Conv2d(64, 128, 3, bias=False), 73_728),
         (BSConvU(32, 64), 2_624),
         (BSConvU(128, 256), 35_072),
@@ -55,6 +58,20 @@ def cos(*shape: int) -> torch.Tensor:
 )
 def test_parameters(layer: nn.Module, count: int) -> None:
     assert parameters(layer) == count
+
+
+def test_subspace_form_is_normalised_after_each_of_its_1x1() -> None:
+    """The public code's order: 1x1, batch norm, 1x1, batch norm, depthwise."""
+    layer = BSConvS(16, 8, bn_mid=True).train()
+    made = {}
+    for name, part in layer.named_modules():
+        part.register_forward_hook(lambda *call, name=name: made.update({name: call[2]}))  # type: ignore[misc]
+    layer(3 * torch.randn(4, 16, 9, 9) + 1)
+    order = ["pointwise.inward", "pointwise.norm", "pointwise.outward", "pointwise", "middle", "depthwise", ""]
+    assert list(made) == order
+    for name in ("pointwise.norm", "middle"):
+        assert made[name].mean((0, 2, 3)).abs().max() < 1e-5
+        assert torch.allclose(made[name].var((0, 2, 3), unbiased=False), torch.ones(1), atol=1e-3)
 
 
 def test_dense_costs_eight_times_as_much() -> None:

@@ -107,15 +107,17 @@ class Scales(nn.ModuleList):
 class Subspace(nn.Module):
     """Two 1x1 convolutions through a subspace of ``middle`` channels: (B, Z, H, W) -> (B, V, H, W)."""
 
-    def __init__(self, cin: int, cout: int) -> None:
+    def __init__(self, cin: int, cout: int, bn: bool = False) -> None:
+        """``bn``: normalise after the first 1x1."""
         super().__init__()
         middle = min(cin, max(4, math.ceil(0.25 * cin)))
         self.inward = nn.Conv2d(cin, middle, 1, bias=False)
+        self.norm = nn.BatchNorm2d(middle) if bn else nn.Identity()
         self.outward = nn.Conv2d(middle, cout, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the mixed channels."""
-        return self.outward(self.inward(x))  # type: ignore[no-any-return]
+        return self.outward(self.norm(self.inward(x)))  # type: ignore[no-any-return]
 
     def regulariser(self) -> Tensor:
         """Return |W W^T - I|_F of the first 1x1, W: (middle, Z); 0 where its rows are orthonormal."""
@@ -147,9 +149,9 @@ class BSConvS(nn.Module):
     def __init__(
         self, cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bn_mid: bool = False
     ) -> None:
-        """``bn_mid``: normalise between the pointwise and the depthwise stage."""
+        """``bn_mid``: normalise after each of the two 1x1, as the public code does: two batch norms."""
         super().__init__()
-        self.pointwise = Subspace(cin, cout)
+        self.pointwise = Subspace(cin, cout, bn_mid)
         self.middle = nn.BatchNorm2d(cout) if bn_mid else nn.Identity()
         self.depthwise = depthwise(cout, kernel, stride, dilation)
 
