@@ -165,9 +165,14 @@ class RunData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""
-        train, balance = self.config.train, self.config.train.class_balance
+        size, balance = self.config.train.batch_size, self.config.train.class_balance
         weights = class_weights(self.train.labels, balance) if balance else None
-        return _loader(self.train, Batches(len(self.train), train.batch_size, self.config.seed, weights))
+        return _loader(self.train, Batches(len(self.train), size, self.config.seed, weights))
+
+    def drawn_noise(self) -> DrawnNoise:
+        """Return how much label noise training sees: classifiers on features see each image once, networks draw them."""
+        balance = 0.0 if self.config.features.fitted else self.config.train.class_balance
+        return drawn_noise(self.train.labels, torch.from_numpy(self.true_labels), balance, self.classes)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches in order, with true labels."""
@@ -185,6 +190,31 @@ def _loader(part: Part, batches: Batches) -> DataLoader[Batch]:
 def class_weights(labels: Tensor, balance: float) -> Tensor:
     """Return a weight (N,) per image: 1 / (images of its label) ** balance, on the labels as given."""
     return (1.0 / torch.bincount(labels).clamp(min=1).double() ** balance)[labels]
+
+
+class DrawnNoise(NamedTuple):
+    """Expected shares of wrong labels among the training images that are drawn."""
+
+    wrong: float
+    """Of all drawn images."""
+    rarest: str
+    """The class with the fewest images, of those that have any."""
+    wrong_in_rarest: float | None
+    """Of the drawn images labelled as the rarest class; None where noise left none."""
+
+
+def drawn_noise(labels: Tensor, truth: Tensor, balance: float, classes: list[str]) -> DrawnNoise:
+    """Return the noise that sampling by ``class_weights`` of the given ``labels`` (N,) draws.
+
+    Class-balanced sampling raises it: most labels of a rare class are then those of other classes' images, and an image that
+    is wrongly labelled as a rare class is drawn as often as those that are of it.
+    """
+    weights, wrong = class_weights(labels, balance), labels != truth
+    counts = torch.bincount(truth, minlength=len(classes))
+    rarest = int(torch.where(counts > 0, counts, len(truth) + 1).argmin())
+    among = wrong[labels == rarest]
+    share = float((weights * wrong).sum() / weights.sum())
+    return DrawnNoise(share, classes[rarest], float(among.double().mean()) if len(among) else None)
 
 
 def resized(images: np.ndarray, size: int) -> Tensor:

@@ -198,6 +198,7 @@ def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
         "noise_seed": data.noise_seed if data.config.data.label_noise else None,
         "dropped": data.dropped,
         "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
+        "drawn": data.drawn_noise()._asdict() if data.config.data.plants_noise else None,
     }
 
 

@@ -16,7 +16,7 @@ from fer_cli.places import write_text
 from fer_cli.report.collect import Cells, collect
 from fer_cli.report.doubts import interval_line, underfitted_lines
 from fer_cli.report.origin import choice_lines, model_lines
-from fer_cli.report.protocol import VALIDATION, corrupt_lines, noise_lines, seed_line, split_lines
+from fer_cli.report.protocol import VALIDATION, corrupt_lines, drawn_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
 from fer_cli.report.tables import (
     cost_table,
@@ -128,7 +128,7 @@ def header(plan: Plan, cells: Cells, data_root: Path) -> list[str]:
         )
         lines += prepared(info)
         lines += audits(data_root, name, plan)
-    lines += transfers(plan, cells) + split_lines(plan, cells) + noise_lines(plan) + corrupt_lines(plan)
+    lines += transfers(plan, cells) + split_lines(plan, cells) + noise_lines(plan) + drawn_lines(cells) + corrupt_lines(plan)
     lines += choice_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     drawn = any(d.label_noise and d.noise_seed is None for d in (item.run.config.data for item in plan.items))

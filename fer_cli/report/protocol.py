@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fer_cli.ablate import Plan
-from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig
+from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig, RunConfig
 from fer_cli.report.collect import Cells
 
 OCCLUDERS = {
@@ -148,6 +149,38 @@ def noise_lines(plan: Plan) -> list[str]:
         f"label noise `{kind}`, training labels only: " + ("" if kind == "file" else f"{listed(shares)} of them ") + told
         for (kind, told), shares in amounts.items()
     ]
+
+
+def drawn_lines(cells: Cells) -> list[str]:
+    """Return, for each amount of label noise, how much of it training saw; nothing of results that do not say.
+
+    Class-balanced sampling draws more wrong labels than were planted, most of all in the rarest class.
+    """
+    groups: dict[tuple[str, float, float], list[dict[str, Any]]] = {}
+    for result in (result for cell in cells.values() for result in cell.results.values()):
+        if drawn := result["data"].get("drawn"):
+            config = RunConfig.model_validate(result["config"])
+            balance = 0.0 if config.features.fitted else config.train.class_balance
+            groups.setdefault((config.data.noise_kind, config.data.label_noise, balance), []).append(drawn)
+    lines = []
+    for (kind, share, balance), found in groups.items():
+        amount = f"`{kind}`" if kind == "file" else f"`{kind}` {share:g}"
+        wrong, rarest = (
+            average([one[name] for one in found if one[name] is not None]) for name in ("wrong", "wrong_in_rarest")
+        )
+        names = " or ".join(sorted({one["rarest"] for one in found}))
+        balanced = f"class-balanced sampling by given labels (train.class_balance {balance:g})"
+        how = balanced if balance else "without class balance"
+        lines.append(
+            f"noise seen in training at {amount}, {how}: {wrong} of the drawn labels are wrong, {rarest} within "
+            f"the rarest class ({names})"
+        )
+    return lines
+
+
+def average(shares: Sequence[float]) -> str:
+    """Return the mean of shares as ``43.6 %``, or a dash of none."""
+    return f"{100 * sum(shares) / len(shares):.1f} %" if shares else "–"
 
 
 def corrupt_lines(plan: Plan) -> list[str]:
