@@ -113,11 +113,28 @@ def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine
     table = rows(markdown, "accuracy in %")
     assert table["CNN"] == ["80.00 ± 10.00 (3)", "36.67 ± 5.77 (3)"]
     assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "36.67 ± 5.77 (3)"]
-    assert "- majority-class baseline: 40.00; a mean at or below it is never bold\n" in markdown
-    assert "- majority-class baseline: 19.05; a mean at or below it is never bold\n" in markdown, "macro-F1: 2 x .4/1.4/3"
+    rule = "an arm at or below it, here or in accuracy, is never bold"
+    assert f"- majority-class baseline: 40.00; {rule}\n" in markdown
+    assert "- majority-class baseline: 19.05; an arm at or below it, here or in accuracy, is never bold\n" in markdown, (
+        "macro-F1: 2 x .4/1.4/3"
+    )
     table = rows(markdown, "macro-F1 in %")
     assert table["CNN"] == ["40.00 ± 5.00 (3)", "18.33 ± 2.89 (3)"]
     assert table["SCN-CS"] == ["**41.50 ± 2.65 (3)**", "18.33 ± 2.89 (3)"]
+
+
+def test_what_beats_a_constant_answer_by_macro_f1_alone_is_not_bold(tmp_path: Path, machine: Machine) -> None:
+    """35 % accuracy where the majority class has 40, with a macro-F1 of 35 % where answering it alone gives 19."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY)
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, {key: [0.35, 0.35, 0.35] if key[1] else values for key, values in SCORES.items()})
+    for item in made.items:
+        content = item.folder.result()
+        content["metrics"]["test"]["macro_f1"] = 0.35
+        item.folder.file("result.json").write_text(json.dumps(content))
+    table = rows(report(made, machine, tmp_path), "macro-F1 in %")
+    assert table["CNN"] == ["**35.00 ± 0.00 (3)**", "35.00 ± 0.00 (3)"]
 
 
 @pytest.mark.parametrize("metric", HEADLINE)

@@ -134,7 +134,7 @@ def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list
         return []
     same = len(set(values.values())) == 1
     told = next(iter(values.values())) if same else ", ".join(f"{value} ({title})" for title, value in values.items())
-    return [f"majority-class baseline: {told}; a mean at or below it is never bold"]
+    return [f"majority-class baseline: {told}; an arm at or below it, here or in accuracy, is never bold"]
 
 
 def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Table]:
@@ -168,12 +168,13 @@ def leaky_tables(plan: Plan, cells: Cells) -> list[Table]:
 def may_be_bold(plan: Plan, cell: Cell, metric: str, weak: Container[str]) -> bool:
     """Return whether a cell can be the best of its column.
 
-    It cannot where its split leaks, its arm has underfitted trainings (``weak``), or a constant answer scores as much.
+    It cannot where its split leaks, its arm has underfitted trainings (``weak``), or a constant answer scores as much, by
+    this metric or by accuracy: a constant answer has a macro-F1 below that of guessing, which a network easily exceeds.
     """
-    mean, floor = cell.mean(metric), baseline([cell], metric)
-    if mean is None or floor is None or cell.arm in weak or is_leaky(plan, cell.arm, cell.at):
+    if cell.arm in weak or is_leaky(plan, cell.arm, cell.at):
         return False
-    return mean > floor + ROUNDING
+    scores = [(cell.mean(name), baseline([cell], name)) for name in (metric, "accuracy")]
+    return all(mean is not None and floor is not None and mean > floor + ROUNDING for mean, floor in scores)
 
 
 def best_mean(
