@@ -1,0 +1,109 @@
+"""The tables under ``results/tables``, read back: Markdown to ``Table``s, CSV to the ``Cell``s that they were made from."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fer_cli.report.collect import Cell
+from fer_cli.report.tables import NAMES, short
+from fer_cli.table import Table, Text
+
+FOLDER = Path(__file__).parent.parent / "results" / "tables"
+COMMON = ["study", "profile", "data", "fingerprint", "split", "split_hash", "arm"]
+"""Columns of a CSV before those of the grid's factors, which end at ``seed``."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One tracked report; ``path`` without its suffix."""
+
+    path: Path
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of its Markdown."""
+        return self.path.with_suffix(".md").read_text().split("\n")
+
+    @cached_property
+    def head(self) -> list[str]:
+        """What is said above the first table."""
+        first = next(place for place, line in enumerate(self.lines) if line.startswith("## "))
+        return [line.removeprefix("- ") for line in self.lines[:first] if line.startswith("- ")]
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """All tables in order; the last one, ``Notes``, has notes alone."""
+        sections: list[list[str]] = []
+        for line in self.lines:
+            if line.startswith("## "):
+                sections.append([])
+            if sections:
+                sections[-1].append(line)
+        return [table_of(section) for section in sections]
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, str], Cell]:
+        """Arm and column title (the metric's name where there is one column) -> the cell, recomputed from the CSV."""
+        with self.path.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        factors = [name for name in list(rows[0])[len(COMMON) :] if name not in RUN]
+        assert len(factors) <= 1, "no tracked table has more"
+        results: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+        for row in rows:
+            place = (row["arm"], f"{short(factors[0])} {row[factors[0]]}" if factors else "")
+            result = results.setdefault(place, {}).setdefault(int(row["seed"]), self.result(row))
+            result["metrics"]["test"][row["metric"]] = float(row["value"])
+        return {place: Cell(place[0], (), sorted(found), found) for place, found in results.items()}
+
+    def result(self, row: dict[str, str]) -> dict[str, Any]:
+        """Return what a line tells of its run's result.
+
+        No CSV says how many images were trained on or validated by: together they are all of the set but those tested on.
+        """
+        n = int(row["n_test"])
+        other = any(line.startswith("tested on all of ") for line in self.head)
+        sizes = re.findall(r"fingerprint ([0-9a-f]+); (\d+) images,", "\n".join(self.head))
+        (total,) = (int(size) for fingerprint, size in sizes if row["fingerprint"].startswith(fingerprint))
+        return {
+            "config": {"data": {"split": row["split"], "test": "another" if other else None}},
+            "data": {"train": total - n, "val": 0, "test": n, "split_hash": row["split_hash"]},
+            "metrics": {"test": {"n": n}},
+        }
+
+    def cell(self, arm: str, column: str) -> Cell:
+        """Return the cell of a row's arm in a column of a table, whose titles may warn of a leaky split."""
+        column = column.removesuffix(" (leaky split)")
+        return self.cells[arm.removesuffix(" (leaky split)"), "" if column in NAMES.values() else column]
+
+
+RUN = ["seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]
+"""Columns of a CSV after those of the grid's factors."""
+REPORTS = [Report(path.with_suffix("")) for path in sorted(FOLDER.glob("*.csv"))]
+
+
+def table_of(section: list[str]) -> Table:
+    """Return the table of a section: its heading, rows of cells, notes."""
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in section if line.startswith("|")]
+    texts = [[Text(cell.strip("*").replace("\\|", "|"), cell.startswith("**")) for cell in row] for row in rows]
+    notes = [line.removeprefix("- ") for line in section if line.startswith("- ")]
+    if not texts:
+        return Table(section[0].removeprefix("## "), [], [], notes)
+    columns = [cell.text for cell in texts[0][1:]]
+    return Table(section[0].removeprefix("## "), columns, [(row[0].text, row[1:]) for row in texts[2:]], notes)
+
+
+def metric_of(title: str) -> str | None:
+    """Return the metric that a table's title begins with, or None."""
+    return next((metric for metric, name in NAMES.items() if re.match(rf"{re.escape(name)}[, ]", title)), None)
+
+
+def base_of(title: str) -> str | None:
+    """Return the arm that a table of differences compares with, "" where each row names its own, or None elsewhere."""
+    if found := re.search(r"difference to (.+) in points \[", title):
+        return found[1]
+    return "" if ", further differences in points [" in title else None
