@@ -1,12 +1,19 @@
 """Each random change of a training batch is there, as strong as its setting says, and nothing else changes."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from fer_cli.config import AugmentConfig
+from fer_cli.config import AugmentConfig, RunConfig
 from fer_cli.data.augment import augment
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import load_set
+from fer_cli.learning.train import new_module
+from fer_cli.seeds import derive_seed
 
 OFF = AugmentConfig(flip=0, rotate=0, translate=0, scale=0, brightness=0, contrast=0)
 N, SIDE = 400, 32
@@ -86,3 +93,22 @@ def test_flip_mirrors_as_many_images_as_its_probability() -> None:
     found = centres(augment(dots(0.25, 0.1), only(flip=0.5), 10))
     assert np.isclose((found[:, 0] < 0).float().mean().item(), 0.5, atol=0.08)
     assert torch.allclose(found[:, 1], torch.tensor(0.1), atol=0.01)
+
+
+def test_training_sees_changed_images_and_prediction_the_image_itself(
+    data_root: Path, tiny: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(augment=only(rotate=40.0, contrast=0.3, brightness=0.1))
+    data = RunData(load_set(data_root, "ck48"), config)
+    module = new_module(config, data)
+    monkeypatch.setattr(module, "_log", lambda *_: None)
+    seen = []
+    module.model.register_forward_hook(lambda _, given, __: seen.append(given[0].detach()))
+    batch = data.train[list(range(8))]
+    module.training_step(batch, 3)
+    pixels = module.pixels(batch.images)
+    assert torch.equal(seen[0], augment(pixels, config.augment, derive_seed(config.seed, "batch", 0, 3)))
+    assert not torch.allclose(seen[0], pixels, atol=0.05)
+    module.averaged = None
+    module.predict_step(batch, 0)
+    assert torch.equal(seen[1], pixels)
