@@ -13,7 +13,7 @@ from fer_cli.places import PACKAGE
 ROOT = PACKAGE.parent
 HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
 ORDER = [
-    {"errors", "seeds", "places", "__init__"},
+    {"errors", "escape", "seeds", "places", "__init__"},
     {"yamls", "config", "stats", "metrics", "drawing", "table"},
     {"study", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},

@@ -1,6 +1,7 @@
 """Tables recomputed by hand: means, deviations, intervals, missing cells, bold, LaTeX."""
 
 import csv
+import html
 import io
 import json
 import math
@@ -11,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
 from fer_cli.metrics import HEADLINE, score
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
-from fer_cli.report.render import latex_text
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
 
@@ -372,7 +373,35 @@ def test_latex_is_escaped_and_balanced(plan: Plan, machine: Machine, tmp_path: P
         columns = tabular.index("}") + 1
         lines = [line for line in tabular.splitlines() if line.endswith(r"\\")]
         assert all(len(re.findall(r"(?<!\\)&", line)) == columns - 1 for line in lines)
-    assert latex_text("50 % of A_B & {C}") == r"50 \% of A\_B \& \{C\}"
+
+
+AWKWARD = ["[1.5] | a", "*_x_*", "=1+1", "# $\\foo$ `x` 50 % & <b>", "a\\"]
+
+
+def test_awkward_names_stay_text_in_every_table(machine: Machine, tmp_path: Path) -> None:
+    arms = "".join(
+        f"  {json.dumps(name)}: {{train.momentum: 0.5, train.optimizer: sgd, train.weight_decay: 0.{i}}}\n"
+        for i, name in enumerate(AWKWARD, 1)
+    )
+    path = tmp_path / "tiny.yaml"
+    question = json.dumps("First line\nsecond | line \\input{x} of *all*?")
+    path.write_text(STUDY.replace("Does the tiny study run?", question).replace("  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
+    plan = make_plan(str(path), Choice(), machine)
+    scores = {(arm, noise): SCORES["CNN", noise] for arm in AWKWARD for noise in (0.0, 0.3)}
+    fake_results(plan, SCORES | scores)
+    markdown = make_report(str(path), machine.results, machine.data_root).markdown
+    assert "- First line second | line".replace("|", "\\|") in markdown
+    tables = MarkdownIt("commonmark").enable("table").render(markdown)
+    for name in AWKWARD:
+        assert f"<td>{html.escape(name).replace('`x`', '<code>x</code>')}</td>" in tables
+    assert "<em>" not in tables and "<b>" not in tables
+    assert len({row.count("<td") for row in tables.split("<table>")[1].split("<tr>")[2:]}) == 1
+    tex = (machine.results / "tables" / "tiny-ck48-small.tex").read_text()
+    assert all(line.startswith("%") for line in tex.split(r"\begin{table}")[0].splitlines() if line)
+    assert "\n{}[1.5] \\textbar{} a & " in tex and "\n{}*\\_x\\_* & " in tex
+    with (machine.results / "tables" / "tiny-ck48-small.csv").open(newline="") as stream:
+        found = {row["arm"] for row in csv.DictReader(stream)}
+    assert found == {"CNN", "SCN-CS", *(f"'{name}" if name.startswith("=") else name for name in AWKWARD)}
 
 
 def test_report_without_runs_says_what_to_type(fer: Callable[..., Called], machine: Machine, study_file: Path) -> None:

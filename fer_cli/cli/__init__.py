@@ -90,5 +90,5 @@ def interrupted() -> None:
 
 def fail(message: str) -> None:
     """Print one line to stderr and exit with code 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"error: {' '.join(message.split())}")
     sys.exit(2)

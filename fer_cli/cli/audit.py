@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fer_cli.cli.options import DataRoot, data_root_or_default
-from fer_cli.cli.screen import say, with_progress
+from fer_cli.cli.screen import say, show, with_progress
 
 
 def stored_audit(name: str, root: Path) -> str:
@@ -43,7 +43,7 @@ def audit(
     faces = load_set(root, name)
     found = audit_set(faces, config, lambda items, n: with_progress(f"auditing {name}", items, n))
     write_audit(root, name, found)
-    typer.echo(found.model_dump_json(indent=1) if as_json else audit_text(found), nl=as_json)
+    show(found.model_dump_json(indent=1) if as_json else audit_text(found).removesuffix("\n"))
     say(f"verdict: {found.verdict}; stored in {root / name / 'audit.json'}")
     place = f" --data-root {data_root}" if data_root else ""
     if found.verdict != "leaks":

@@ -20,7 +20,7 @@ from fer_cli.cli.options import (
     places,
     thread_count,
 )
-from fer_cli.cli.screen import say
+from fer_cli.cli.screen import say, show
 
 
 def report(
@@ -48,7 +48,7 @@ def report(
 
         Console().print(Markdown(written.markdown))
     else:
-        typer.echo(written.markdown)
+        show(written.markdown)
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.missing:
         again = f"fer ablate --study {study}{places(results, data_root)}"

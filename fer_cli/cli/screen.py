@@ -1,4 +1,7 @@
-"""What goes to the screen: data to stdout, talk to stderr, progress bars on a terminal and plain lines elsewhere."""
+"""What goes to the screen: data to stdout, talk to stderr, progress bars on a terminal and plain lines elsewhere.
+
+Nothing that is printed steers the terminal: names may come from files of other people.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
+
+from fer_cli.escape import one_line, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +22,12 @@ Item = TypeVar("Item")
 
 def say(text: str) -> None:
     """Print a line of talk to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(terminal(text, kept="\t"), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print data to stdout."""
+    print(terminal(text))
 
 
 def stderr_console() -> Console:
@@ -34,7 +44,7 @@ def progress_bar() -> Iterator[Progress]:
 
     console = stderr_console()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -50,7 +60,7 @@ def with_progress(title: str, items: Iterable[Item], total: int) -> Iterator[Ite
     plain = not sys.stderr.isatty()
     spoken = time.monotonic()
     with progress_bar() as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(terminal(title), total=total)
         for count, item in enumerate(items, start=1):
             yield item
             bar.advance(task)
@@ -71,14 +81,18 @@ def duration(seconds: float | None) -> str:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows to stdout: a table on a terminal, tab-separated lines elsewhere."""
+    clean = [[terminal(one_line(cell)) for cell in row] for row in [head, *rows]]
     if not sys.stdout.isatty():
-        for row in [head, *rows]:
+        for row in clean:
             print("\t".join(row))
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*row)
+    table = Table()
+    for cell in clean[0]:
+        table.add_column(Text(cell))
+    for row in clean[1:]:
+        table.add_row(*map(Text, row))
     Console().print(table)

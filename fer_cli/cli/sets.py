@@ -9,7 +9,7 @@ import typer
 
 from fer_cli.cli.audit import stored_audit
 from fer_cli.cli.options import DataRoot, data_root_or_default
-from fer_cli.cli.screen import print_table, say, with_progress
+from fer_cli.cli.screen import print_table, say, show, with_progress
 
 
 def list_sets(data_root: DataRoot = None) -> None:
@@ -69,7 +69,7 @@ def peek(
 
     path = out or Path(f"{name}.png")
     contact_sheet(data_root_or_default(data_root), name, path, columns)
-    typer.echo(str(path))
+    show(str(path))
     place = f" --data-root {data_root}" if data_root else ""
     say(f"next: fer ablate --study scn-cs --data {name}{place}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.screen import say
+from fer_cli.cli.screen import say, show
 
 weights_app = typer.Typer(help="Files of weights to start from.", no_args_is_help=True)
 
@@ -41,5 +41,5 @@ def verify(
         raise StudyError(f"--{explain(error, ModelConfig)}") from None
     network = build_model(config, 7, attention=False, image_size=size).get_submodule("backbone")
     loaded = load_weights_file(file.expanduser(), network)
-    typer.echo(f"{loaded}; SHA-256 {loaded.sha256}")
+    show(f"{loaded}; SHA-256 {loaded.sha256}")
     say(f"next: set model.backbone: {model}, model.channels: {channels} and model.weights: {file} in a study")

@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_cli.ablate import Plan
 from fer_cli.drawing import save
+from fer_cli.escape import csv_cell
 from fer_cli.places import write_text
 from fer_cli.report.canvas import (
     SD_BAND,
@@ -160,14 +161,16 @@ def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) 
     """Return a line per arm and training; a factor that the training does not depend on reads ``all``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["arm", *plan.study.grid, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"])
+    head = ["arm", *plan.study.grid, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"]
+    writer.writerow(map(csv_cell, head))
     for points, curves in drawn:
         fixed = dict(common(points))
         where = [fixed.get(factor, "all") for factor in plan.study.grid]
         for curve in curves:
             spread = stability([values[: curve.epochs] for values in curve.values("val/accuracy")])
             told = "" if spread is None else f"{spread:.6f}"
-            writer.writerow([curve.arm, *where, curve.n, curve.planned, curve.epochs, curve.epochs // 2 + 1, told])
+            row = [curve.arm, *where, curve.n, curve.planned, curve.epochs, curve.epochs // 2 + 1, told]
+            writer.writerow(map(csv_cell, row))
     return out.getvalue()
 
 

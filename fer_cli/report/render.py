@@ -4,78 +4,56 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 
+from fer_cli import escape
 from fer_cli.ablate import Plan
 from fer_cli.report.collect import Cells
 from fer_cli.table import Table, Text
 
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "–": "--",
-    "α": r"$\alpha$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "·": r"$\cdot$",
-    "→": r"$\to$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
-
 
 def markdown(title: str, head: list[str], tables: list[Table], foot: list[str]) -> str:
     """Return the whole report as Markdown."""
-    lines = [f"# {title}", "", *(f"- {line}" for line in head), ""]
+    lines = [f"# {escape.markdown(title)}", "", *items(head), ""]
     for table in tables:
-        lines += [f"## {table.title}", ""]
-        lines.append("| " + " | ".join(escape_pipes(text) for text in ["", *table.columns]) + " |")
+        lines += [f"## {escape.markdown(table.title)}", ""]
+        lines.append(markdown_row(["", *table.columns]))
         lines.append("|" + "---|" * (len(table.columns) + 1))
-        for label, texts in table.rows:
-            cells = [f"**{cell.text}**" if cell.bold else cell.text for cell in texts]
-            lines.append("| " + " | ".join(escape_pipes(text) for text in [label, *cells]) + " |")
-        lines += ["", *(f"- {note}" for note in table.notes), *([""] if table.notes else [])]
+        lines += [markdown_row([label, *texts]) for label, texts in table.rows]
+        lines += ["", *items(table.notes), *([""] if table.notes else [])]
     if foot:
-        lines += ["## Notes", "", *(f"- {line}" for line in foot), ""]
+        lines += ["## Notes", "", *items(foot), ""]
     return "\n".join(lines)
 
 
-def escape_pipes(text: str) -> str:
-    """Return text that cannot end a Markdown table cell."""
-    return text.replace("|", "\\|")
+def items(lines: list[str]) -> list[str]:
+    """Return the items of a Markdown list."""
+    return [f"- {escape.markdown(line)}" for line in lines]
 
 
-def latex_text(text: str) -> str:
-    """Return text safe in LaTeX."""
-    return "".join(LATEX.get(character, character) for character in text)
+def markdown_row(cells: Sequence[str | Text]) -> str:
+    """Return a row of a Markdown table."""
+    texts = [Text(cell) if isinstance(cell, str) else cell for cell in cells]
+    return "| " + " | ".join(f"**{escape.markdown(t.text)}**" if t.bold else escape.markdown(t.text) for t in texts) + " |"
 
 
 def latex_cell(cell: Text) -> str:
     """Return a table cell in LaTeX."""
-    return rf"\textbf{{{latex_text(cell.text)}}}" if cell.bold else latex_text(cell.text)
+    return rf"\textbf{{{escape.latex(cell.text)}}}" if cell.bold else escape.latex(cell.text)
 
 
 def latex(head: list[str], tables: list[Table], foot: list[str]) -> str:
     """Return every table as a ``table`` environment; provenance and notes stand in comments (needs booktabs)."""
-    lines = [r"% needs \usepackage{booktabs}", *(f"% {line}" for line in [*head, *foot])]
+    lines = [escape.latex_comment(line) for line in [r"needs \usepackage{booktabs}", *head, *foot]]
     for table in tables:
-        lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{latex_text(table.title)}}}"]
+        lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{escape.latex(table.title)}}}"]
         lines += [rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}", r"\toprule"]
-        lines.append(" & ".join(["", *(latex_text(column) for column in table.columns)]) + r" \\")
+        lines.append(escape.latex_row(["", *(escape.latex(column) for column in table.columns)]))
         lines.append(r"\midrule")
         for label, texts in table.rows:
-            lines.append(" & ".join([latex_text(label), *(latex_cell(cell) for cell in texts)]) + r" \\")
+            lines.append(escape.latex_row([escape.latex(label), *(latex_cell(cell) for cell in texts)]))
         lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [rf"\par\footnotesize {latex_text(note)}" for note in table.notes]
+        lines += [rf"\par\footnotesize {escape.latex(note)}" for note in table.notes]
         lines.append(r"\end{table}")
     return "\n".join(lines) + "\n"
 
@@ -85,9 +63,8 @@ def tidy_csv(plan: Plan, cells: Cells) -> str:
     factors, settings = list(plan.study.grid), ["study", "profile", "data", "fingerprint", "split", "split_hash"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [*settings, "arm", *factors, "seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]
-    )
+    measured = ["seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]
+    writer.writerow(map(escape.csv_cell, [*settings, "arm", *factors, *measured]))
     for (arm, at), cell in cells.items():
         for seed in cell.seeds:
             result = cell.results[seed]
@@ -99,5 +76,6 @@ def tidy_csv(plan: Plan, cells: Cells) -> str:
             for metric in plan.study.report.metrics:
                 value = result["metrics"]["test"][metric]
                 n = result["metrics"]["test"]["n"]
-                writer.writerow([*where, arm, *(v for _, v in at), seed, metric, repr(value), n, *choice, *made])
+                row = [*where, arm, *(v for _, v in at), seed, metric, value, n, *choice, *made]
+                writer.writerow(map(escape.csv_cell, row))
     return out.getvalue()
