@@ -13,7 +13,8 @@ from fer_cli.data.manifest import load_set
 from fer_cli.features import handcrafted
 from fer_cli.features.fuse import fuse
 from fer_cli.learning.fit import new_classifier
-from fer_cli.learning.train import load_data, new_module, new_trainer, predict, prepare_torch
+from fer_cli.learning.train import load_data, new_module, predict, prepare_torch
+from fer_cli.learning.trainer import new_trainer
 
 SOME = 256
 """Training images that features are learned from."""

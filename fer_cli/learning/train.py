@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 
 from fer_cli.config import Machine, RunConfig
@@ -29,6 +28,7 @@ from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights
+from fer_cli.learning.trainer import new_trainer
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import multiply_adds, parameters
@@ -283,25 +283,6 @@ def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: l
         raise DataError(f"{path}: model.freeze: has nothing for {some(lost)}, which would stay random; leave freeze out")
     log.info("%s: %s", path, loaded)
     return str(loaded)
-
-
-def new_trainer(epochs: int, means: Means, folder: Path, callbacks: list[pl.Callback], **limits: Any) -> pl.Trainer:
-    """Return a quiet, deterministic trainer; ``limits`` are Lightning's (e.g. ``limit_train_batches=1``)."""
-    return pl.Trainer(
-        accelerator="gpu" if means.device == "cuda" else "cpu",
-        devices=1,
-        precision=means.precision,  # type: ignore[arg-type]
-        max_epochs=epochs,
-        callbacks=callbacks,
-        default_root_dir=folder,
-        deterministic=True if means.device == "cpu" else "warn",
-        logger=False,
-        enable_checkpointing=any(isinstance(callback, Record) for callback in callbacks),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **limits,
-    )
 
 
 def readable(checkpoint: Path) -> bool:
