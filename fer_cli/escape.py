@@ -181,5 +181,5 @@ def sqlite_uri(path: Path) -> str:
 
 def hide_secrets(text: str) -> str:
     """Return text with no user and password in any address, and no password or token among its options."""
-    text = re.sub(r"(\w://)\S*@", r"\1***@", text)
+    text = re.sub(r"(\w://)(?!/)\S*@", r"\1***@", text)
     return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key)=)[^&\s]+", r"\1***", text)

@@ -1,18 +1,23 @@
 """MLflow as a mirror of the run folders: the only file that imports mlflow.
 
-One experiment per study, one parent run per study, data set and profile, one child run per training. The store (SQLite)
-and the experiment are made once, before workers start. No number is ever read back from MLflow, and a store that fails
-costs a warning, never a result.
+One experiment per study, one parent run per study, data set and profile, one child run per training. The store is
+``<results>/mlflow.db``, or what ``MLFLOW_TRACKING_URI`` names; it and the experiment are made once, before workers start.
+MLflow keeps artifacts' addresses absolute: those of the store in the results folder follow the folder when it is moved.
+No number is ever read back from MLflow, and a store that fails costs a warning, never a result.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import shlex
+import shutil
 import socket
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,16 +26,32 @@ import pandas as pd
 from filelock import FileLock
 
 from fer_cli.config import RunConfig
+from fer_cli.escape import hide_secrets, mlflow_pattern, one_line, sqlite_uri
+from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder, process_started
 from fer_cli.signals import held_back
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 log = logging.getLogger("fer")
 End = Literal["FINISHED", "FAILED", "KILLED"]
-LOCK_S = 60.0
+LOCK_S = 30.0
 """How long a command waits for another one that opens the store; signals are held back meanwhile."""
+BUSY_S = 10.0
+"""How long it waits for a store that another program has locked."""
+BOUNDS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+"""Waiting for a server that does not answer: half a minute, where MLflow's own settings are minutes; the user's count."""
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "CRITICAL"}
+LONGEST_WHY = 200
+"""Characters of a store's complaint that a warning repeats."""
+ATTEMPTS = 3
+"""At opening a database; MLflow's own ten take two minutes."""
 ARTIFACTS = (
     "config.json",
     "predictions.parquet",
@@ -40,6 +61,8 @@ ARTIFACTS = (
     "curves.png",
     "error.txt",
 )
+given_up: set[str] = set()
+"""Stores that failed in this process: they are left alone from then on, as each attempt may take a while."""
 
 
 @dataclass(frozen=True)
@@ -49,38 +72,85 @@ class Mirror:
     uri: str
     experiment: str
     parent: str
+    artifacts: str = ""
+    """Folder of the runs' artifacts, where the store lies in the results folder; else the store says where."""
 
 
 def store_uri(results: Path) -> str:
-    """Return the address of the store under a results folder."""
-    return f"sqlite:///{(results / 'mlflow.db').resolve()}"
+    """Return the address of the store in a results folder."""
+    return sqlite_uri(results.resolve() / "mlflow.db")
+
+
+def given_uri(results: Path) -> str:
+    """Return the address in ``MLFLOW_TRACKING_URI``, or "" where it names none or the store in the results folder."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    with suppress(OSError):  # no address is that of a path that is not UTF-8
+        return "" if uri and uri == store_uri(results) else uri
+    return uri
+
+
+def is_served(uri: str) -> bool:
+    """Return whether a server is asked, which decides where artifacts go."""
+    return uri.startswith(("http:", "https:", "databricks", "uc:"))
+
+
+def shown_store(results: Path) -> str:
+    """Return the store that runs are mirrored to as it may be printed: without user and password."""
+    return hide_secrets(given_uri(results)) or str(results / "mlflow.db")
+
+
+def viewer(results: Path) -> str:
+    """Return how to look at the store: the command, or the address to open; "" where there is none.
+
+    Artifacts are found where they are now, wherever the results folder was when they were made.
+    """
+    given = hide_secrets(given_uri(results))
+    if is_served(given):
+        return f"open {given}"
+    if given:
+        return f"mlflow ui --backend-store-uri {shlex.quote(given)}"
+    if not (results / "mlflow.db").is_file():
+        return ""
+    attempt("", lambda: move_addresses(results), "artifacts may not be found")
+    uri = sqlite_uri(results / "mlflow.db")
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri.replace(f'{Path.cwd()}/', ''))}"
+
+
+def artifacts_folder(uri: str, results: Path) -> Path:
+    """Return where artifacts of a store without a server lie: beside its file, else in the results folder."""
+    from sqlalchemy.engine import make_url
+
+    file = make_url(uri).database if uri.startswith("sqlite") else None
+    return (Path(file).resolve().parent if file else results.resolve()) / "mlartifacts"
 
 
 def new_client(uri: str) -> MlflowClient:
-    """Return a quiet MLflow client; its usage reporting is switched off."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    """Return a quiet MLflow client that waits for nothing for long; its usage reporting is switched off."""
+    for name, value in {**QUIET, **BOUNDS}.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic", "urllib3"):  # each attempt would be a line, each failure a traceback
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     from mlflow import MlflowClient
+    from mlflow.store.db import utils
 
+    utils.MAX_RETRY_COUNT = ATTEMPTS
     return MlflowClient(tracking_uri=uri)
 
 
-def attempt(action: Callable[[], Any], lost: str) -> bool:
-    """Do ``action`` whole, signals held back; a store that fails costs a warning that says what is lost.
+def attempt(uri: str, action: Callable[[], Any], lost: str) -> bool:
+    """Do ``action`` whole, signals held back; a store that fails costs one warning, which says what is ``lost``.
 
-    Return whether it went well.
+    Return whether it went well. After a failure nothing more is tried of that store in this process.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
+    if uri in given_up:
+        return False
     try:
         with held_back():
             action()
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        log.warning("MLflow: %s: %s", lost, str(error).splitlines()[0])
+    except Exception as error:  # of a store that may be a file, a database or a server anything can be raised
+        given_up.add(uri)
+        why = one_line(hide_secrets(str(error).strip().split("\n")[0])) or type(error).__name__
+        log.warning("MLflow: %s: %s", lost, why if len(why) < LONGEST_WHY else f"{why[:LONGEST_WHY]}…")
         return False
     return True
 
@@ -92,56 +162,127 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
     when the store fails.
     """
     opened: list[Mirror] = []
+    uri = given_uri(results)
 
     def begin() -> None:
         results.mkdir(parents=True, exist_ok=True)
+        if uri:
+            opened.append(_open_mirror(uri, results, study, title))
+            return
         with FileLock(results / "mlflow.lock", timeout=LOCK_S):
-            opened.append(_open_mirror(results, study, title))
+            check_store(results / "mlflow.db")
+            opened.append(_open_mirror(store_uri(results), results, study, title))
 
-    attempt(begin, "this study is not mirrored")
+    given_up.clear()
+    attempt(uri, begin, f"this study is not mirrored to {shown_store(results)}")
     return opened[0] if opened else None
 
 
-def _open_mirror(results: Path, study: str, title: str) -> Mirror:
-    uri = store_uri(results)
+def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     client = new_client(uri)
+    folder = artifacts_folder(uri, results) / (study if study.strip(".") else f"study {study}")
     experiment = client.get_experiment_by_name(study)
     if experiment is None:
-        location = (results / "mlartifacts" / study).resolve().as_uri()
-        identity = client.create_experiment(study, artifact_location=location)
+        identity = client.create_experiment(study, artifact_location=None if is_served(uri) else folder.as_uri())
     else:
         identity = experiment.experiment_id
-    with sqlite3.connect(results / "mlflow.db", timeout=60) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+    mine = place_tags(results)
+    if not mine:
+        move_addresses(results)
+        with closing(sqlite3.connect(results / "mlflow.db", timeout=BUSY_S)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
     reap(client, identity, results)
-    known = client.search_runs([identity], f"tags.`fer.title` = '{title}' and tags.`fer.kind` = 'study'", max_results=1)
-    mine = {"fer.pid": str(os.getpid()), "fer.host": socket.gethostname(), "fer.started": str(process_started(os.getpid()))}
-    if known:
-        parent = known[0].info.run_id
-        for key, value in mine.items():
+    pid = os.getpid()
+    process = {"fer.pid": str(pid), "fer.host": socket.gethostname(), "fer.started": str(process_started(pid))}
+    if known := find(client, identity, {"fer.title": title, "fer.kind": "study", **mine}):
+        parent = known.info.run_id
+        for key, value in process.items():
             client.set_tag(parent, key, value)
         client.update_run(parent, status="RUNNING")
     else:
-        run = client.create_run(identity, run_name=title, tags={"fer.kind": "study", "fer.title": title, **mine})
-        parent = run.info.run_id
-    return Mirror(uri, identity, parent)
+        tags = {"fer.kind": "study", "fer.title": title, **mine, **process}
+        parent = client.create_run(identity, run_name=title, tags=tags).info.run_id
+    return Mirror(uri, identity, parent, "" if mine else str(folder))
+
+
+def check_store(path: Path) -> None:
+    """Raise sqlite3.Error or OSError where the store cannot be written to now; a missing one is fine."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if not path.is_file():
+        raise OSError("no file; remove it")
+    with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.execute("ROLLBACK")
+
+
+def move_addresses(results: Path) -> None:
+    """Bring the artifacts' addresses in the store of a results folder in line with where that folder is now.
+
+    MLflow keeps them absolute. Without this, a folder that was moved would be made again where it was.
+    """
+    path = results / "mlflow.db"
+    if not path.is_file():
+        return
+    root, columns = (
+        (results.resolve() / "mlartifacts").as_uri(),
+        {"experiments": "artifact_location", "runs": "artifact_uri"},
+    )
+    with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
+        for table, column in columns.items():
+            query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 (names from above)
+            for row, address in connection.execute(query).fetchall():
+                _, ours, rest = str(address).rpartition("/mlartifacts/")
+                moved = f"{root}/{rest if ours else 'Default'}"
+                if moved != address and str(address).startswith(("file:", "/")) and (ours or table == "experiments"):
+                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (moved, row))  # noqa: S608
+
+
+def place_tags(results: Path) -> dict[str, str]:
+    """Return what tells the runs of this results folder from those of others, in a store that several share.
+
+    Of the store in the results folder it says nothing, as the folder may be moved.
+    """
+    if not given_uri(results):
+        return {}
+    place = f"{socket.gethostname()}:{results.resolve()}"
+    return {"fer.results": hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:12]}
+
+
+def find(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
+    """Return a run that has all these tags, or None."""
+    wanted = " and ".join(f"tags.`{key}` LIKE {mlflow_pattern(value)}" for key, value in tags.items())
+    token = None
+    while True:
+        page = client.search_runs([experiment], wanted, max_results=100, page_token=token)
+        for run in page:
+            if all(run.data.tags.get(key) == value for key, value in tags.items()):
+                return run
+        token = page.token
+        if not token:
+            return None
 
 
 def close_mirror(mirror: Mirror, end: End) -> None:
     """End the parent run."""
-    attempt(lambda: new_client(mirror.uri).set_terminated(mirror.parent, end), f"the study is not marked {end}")
+    if mirror.uri in given_up:
+        log.warning("MLflow: not every run of this study is mirrored; the run folders are complete")
+    attempt(mirror.uri, lambda: new_client(mirror.uri).set_terminated(mirror.parent, end), f"the study is not marked {end}")
 
 
 def reap(client: MlflowClient, experiment: str, results: Path) -> None:
-    """Mark runs that still read RUNNING, though nobody works on them, as KILLED."""
-    token = None
+    """Mark runs of this results folder that still read RUNNING, though nobody works on them, as KILLED."""
+    token, mine = None, place_tags(results)
     while True:
         page = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=500, page_token=token)
         for run in page:
             tags = run.data.tags
+            if any(tags.get(key) != value for key, value in mine.items()):
+                continue
             if tags.get("fer.kind") == "study":
-                here = tags.get("fer.host") == socket.gethostname()
-                alive = not here or process_started(int(tags["fer.pid"])) == tags["fer.started"]
+                here, pid = tags.get("fer.host") == socket.gethostname(), tags.get("fer.pid", "")
+                alive = not here or (pid.isdigit() and process_started(int(pid)) == tags.get("fer.started"))
             else:
                 alive = RunFolder(results, tags.get("fer.run_id", "unknown")).claimed
             if not alive:
@@ -167,14 +308,12 @@ class RunTracker:
 
         def start() -> None:
             self._client = client = new_client(mirror.uri)
-            wanted = f"tags.`fer.run_id` = '{self.folder.run_id}'"
-            known = client.search_runs([mirror.experiment], wanted, max_results=1)
-            if known:
-                run = known[0]
+            own = {"fer.kind": "run", "fer.run_id": self.folder.run_id, **place_tags(self.folder.path.parent.parent)}
+            if run := find(client, mirror.experiment, own):
                 client.update_run(run.info.run_id, status="RUNNING")
             else:
-                own = {"mlflow.parentRunId": mirror.parent, "fer.kind": "run", "fer.run_id": self.folder.run_id}
-                run = client.create_run(mirror.experiment, run_name=title, tags={**own, **tags})
+                tagged = {"mlflow.parentRunId": mirror.parent, **own, **tags}
+                run = client.create_run(mirror.experiment, run_name=title, tags=tagged)
             self.run_id = run.info.run_id
             if not run.data.params:
                 from mlflow.entities import Param
@@ -202,10 +341,19 @@ class RunTracker:
             self._log(metrics or {}, 0)
             for pattern in ARTIFACTS:
                 for file in sorted(self.folder.path.glob(pattern)):
-                    client.log_artifact(self.run_id, str(file))
+                    self._keep(file)
             client.set_terminated(self.run_id, status)
 
         self._try(finish)
+
+    def _keep(self, file: Path) -> None:
+        """Keep a copy of a file as an artifact; in the results folder itself, wherever the store believes that to be."""
+        assert self._client is not None and self.mirror is not None
+        if self.mirror.artifacts:
+            with whole_file(Path(self.mirror.artifacts, self.run_id, "artifacts", file.name)) as draft:
+                shutil.copyfile(file, draft)
+        else:
+            self._client.log_artifact(self.run_id, str(file))
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
@@ -216,8 +364,6 @@ class RunTracker:
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def _try(self, action: Callable[[], Any]) -> None:
-        """Do ``action``; a store that fails costs a warning and ends the mirroring of this run."""
-        if self.mirror is None:
-            return
-        if not attempt(action, "this run is not (fully) mirrored"):
+        """Do ``action``; a store that fails costs a warning and ends the mirroring."""
+        if self.mirror is not None and not attempt(self.mirror.uri, action, "runs are not (fully) mirrored from here on"):
             self.mirror = None

@@ -150,7 +150,8 @@ def test_secrets_in_addresses_are_hidden() -> None:
         "sqlite:///x.db?token=pass-word&a=1",
     ):
         assert "ss-word" not in escape.hide_secrets(text)
-    assert escape.hide_secrets("http://127.0.0.1:1/api refused") == "http://127.0.0.1:1/api refused"
+    for text in ("http://127.0.0.1:1/api refused", "sqlite:////home/x@y/mlflow.db"):
+        assert escape.hide_secrets(text) == text
 
 
 def test_names_and_values_in_messages() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import threading
 import time
@@ -73,7 +74,7 @@ def ablate(
         raise StudyError(f"--{explain(error, Machine)}") from None
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
     planned = make_plan(study, choice, machine, tuple(only or ()), lambda name: build_if_embedded(name, machine.data_root))
-    again = f"--study {study}{chosen(choice)}{places(results, data_root)}"
+    again = f"--study {shlex.quote(study)}{chosen(choice)}{places(results, data_root)}"
     if plan or smoke:
         if plan:
             print_plan(planned, machine, jobs)
@@ -83,6 +84,10 @@ def ablate(
         return
     check_runs(planned, machine)
     end_on_sigterm()
+    if machine.track:
+        from fer_cli.tracking import shown_store
+
+        say(f"MLflow store: {shown_store(results)}")
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
         summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
@@ -90,7 +95,7 @@ def ablate(
     if not summary.ok:
         say(f"next: fer ablate {again} --retry-failed")
         raise typer.Exit(1)
-    say(f"next: fer report --study {study}{places(results, data_root)}")
+    say(f"next: fer report --study {shlex.quote(study)}{places(results, data_root)}")
 
 
 def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:

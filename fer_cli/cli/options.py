@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -56,5 +57,7 @@ def thread_count() -> int:
 
 def places(results: Path, data_root: Path | None) -> str:
     """Return the options for folders that are not the default ones, to be repeated in a suggested command."""
-    text = f" --results {results}" if results != DEFAULT_RESULTS and "FER_RESULTS" not in os.environ else ""
-    return text + (f" --data-root {data_root}" if data_root is not None else "")
+    text = (
+        f" --results {shlex.quote(str(results))}" if results != DEFAULT_RESULTS and "FER_RESULTS" not in os.environ else ""
+    )
+    return text + (f" --data-root {shlex.quote(str(data_root))}" if data_root is not None else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -51,9 +52,12 @@ def report(
         show(written.markdown)
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.missing:
-        again = f"fer ablate --study {study}{places(results, data_root)}"
+        again = f"fer ablate --study {shlex.quote(study)}{places(results, data_root)}"
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     elif not figures:
-        say(f"next: fer report --study {study} --figures{places(results, data_root)}")
+        say(f"next: fer report --study {shlex.quote(study)} --figures{places(results, data_root)}")
     else:
-        say(f"next: mlflow ui --backend-store-uri sqlite:///{results}/mlflow.db")
+        from fer_cli.tracking import viewer
+
+        if command := viewer(results):
+            say(f"next: {command}")
