@@ -14,9 +14,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from fer_cli.escape import cut
+
+MOST_NAMES = 1000
+"""Names among which the nearest is looked for."""
+FEW_NAMES = 60
+"""Names that a message lists."""
+
 
 class FerError(Exception):
-    """A mistake the user can mend: the message says what, where, and how to fix it, in one line."""
+    """A mistake the user can fix: the message says what, where, and how to fix it, in one line."""
 
 
 class StudyError(FerError):
@@ -38,7 +45,8 @@ class ResultsError(FerError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean a, b?"`` for the known names closest to ``word``, or all of them when none is close."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(cut(word), names[:MOST_NAMES], n=3, cutoff=0.5)
     if close:
-        return f"; did you mean {', '.join(close)}?"
-    return f"; known: {', '.join(names)}" if names else ""
+        return f"; did you mean {', '.join(map(cut, close))}?"
+    more = f" and {len(names) - FEW_NAMES} more" if len(names) > FEW_NAMES else ""
+    return f"; known: {', '.join(map(cut, names[:FEW_NAMES]))}{more}" if names else ""

@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 ECHOED = 80
 """Characters of a value that a message repeats."""
+PATH = 300
+"""The same of a path, whose end says most."""
 LONGEST_NAME = 200
 BIDIRECTIONAL = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that make a terminal or an editor show text in another order than it has."""
@@ -69,13 +71,13 @@ def is_control(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in BIDIRECTIONAL
 
 
-def cut(value: object) -> str:
-    """Return a value as messages repeat it: its first characters, with an ellipsis where there are more."""
+def cut(value: object, most: int = ECHOED) -> str:
+    """Return a value as messages repeat it: its first ``most`` characters, with an ellipsis where there are more."""
     try:
         text = str(value)
     except ValueError:  # a whole number of more digits than Python prints
         text = "a very long number"
-    return text if len(text) <= ECHOED else f"{text[:ECHOED]}…"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def bad_name(name: object) -> str | None:
@@ -87,6 +89,12 @@ def bad_name(name: object) -> str | None:
     if found := next((character for character in name if is_control(character)), None):
         return f"a name cannot hold the control character U+{ord(found):04X}"
     return f"a name has at most {LONGEST_NAME} characters" if len(name) > LONGEST_NAME else None
+
+
+def bad_folder(name: str | None) -> str | None:
+    """Return what is wrong with a name of a data set, which names a folder in the data root, too; or None."""
+    leads_out = name is not None and (name in {".", ".."} or "/" in name or "\\" in name)
+    return "the name of a data set is a name, not a path" if leads_out else None
 
 
 def one_line(text: str) -> str:

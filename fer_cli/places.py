@@ -1,11 +1,14 @@
-"""Where shipped files (studies, cards) are, and how files are written whole or not at all."""
+"""Where shipped files (studies, cards) are; how files are opened without waiting, and written whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -14,6 +17,19 @@ def shipped(folder: str) -> Path:
     """Return ``experiments`` or ``data_cards``: inside an installed package, or beside it in a checkout."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Return a file opened for reading; raises OSError for what is no regular file, and never waits for a pipe's writer."""
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            folder = stat.S_ISDIR(os.fstat(number).st_mode)
+            raise OSError(errno.EINVAL, "a folder, not a file" if folder else "a pipe or a device, not a file", str(path))
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
 
 
 @contextmanager

@@ -9,23 +9,30 @@ noise and initial weights.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from fer_cli.config import COMPANIONS, K_FOLD, CorruptConfig, DataConfig, RunConfig, Section, flatten
+from fer_cli.config import COMPANIONS, K_FOLD, CorruptConfig, DataConfig, RunConfig, Section
 from fer_cli.errors import StudyError, nearest
-from fer_cli.places import shipped
-from fer_cli.yamls import explain, parse_yaml
+from fer_cli.escape import PATH, bad_name, cut
+from fer_cli.places import open_regular, shipped
+from fer_cli.yamls import explain, parse_yaml, read_text
 
 Settings = dict[str, Any]
 """Dotted setting -> value, e.g. ``{"learning.method": "scn"}``."""
 
 DEFAULT_PROFILE = "small"
+MOST_ARMS = 1_000
+MOST_RUNS = 100_000
+"""Of a plan: arms x grid points x seeds."""
 
 
 class Published(Section):
@@ -83,31 +90,57 @@ class Study(Section):
     profiles: dict[str, Settings] = {}
     report: Report
 
+    @field_validator("base", mode="after")
+    @classmethod
+    def _base_in_one_spelling(cls, base: dict[str, Any]) -> Settings:
+        return spread(base, "base")
+
+    @field_validator("arms", "with_data", "profiles", mode="after")
+    @classmethod
+    def _in_one_spelling(cls, named: dict[str, Settings], info: ValidationInfo) -> dict[str, Settings]:
+        return {name: spread(settings, f"{info.field_name}.{cut(name)}") for name, settings in named.items()}
+
     @model_validator(mode="after")
     def _names_agree(self) -> Study:
+        self._check_names()
         if self.report.against not in self.arms:
-            raise ValueError(f"report.against: no arm '{self.report.against}'{nearest(self.report.against, self.arms)}")
+            raise ValueError(f"report.against: no arm '{cut(self.report.against)}'{nearest(self.report.against, self.arms)}")
         for pair in self.report.pairs:
             if lost := [arm for arm in pair if arm not in self.arms]:
-                raise ValueError(f"report.pairs: no arm '{lost[0]}'{nearest(lost[0], self.arms)}")
+                raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
             if pair[0] == pair[1] or pair[1] == self.report.against or self.report.pairs.count(pair) > 1:
-                raise ValueError(f"report.pairs: {' and '.join(pair)} are one arm, or compared already")
+                raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are one arm, or compared already")
         columns = self.report.columns
         if columns is not None and columns not in self.grid:
-            raise ValueError(f"report.columns: '{columns}' is not in grid{nearest(columns, self.grid)}")
+            raise ValueError(f"report.columns: '{cut(columns)}' is not in grid{nearest(columns, self.grid)}")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError("seeds: each a whole number from 0, none twice")
+            raise ValueError("seeds: each a whole number from 0, without duplicates")
         for key, values in self.grid.items():
-            if not values or len({repr(value) for value in values}) != len(values):
-                raise ValueError(f"grid.{key}: at least one value, none twice")
+            if not values or len({identity(value) for value in values}) != len(values):
+                raise ValueError(f"grid.{cut(key)}: at least one value, without duplicates (0 and 0.0 are one value)")
         parts = {"arms": self.arms, "with_data": self.with_data, "profiles": self.profiles}
         for where, settings in [(f"{part}.{name}", s) for part, named in parts.items() for name, s in named.items()]:
             if taken := sorted(set(settings) & set(self.grid)):
-                raise ValueError(f"{where}: {taken[0]} is set by grid for every run; remove it from one of the two")
+                raise ValueError(f"{cut(where)}: {taken[0]} is set by grid for every run; remove it from one of the two")
         for item in self.paper.published if self.paper else []:
             if item.arm not in self.arms:
-                raise ValueError(f"paper.published: no arm '{item.arm}'{nearest(item.arm, self.arms)}")
+                raise ValueError(f"paper.published: no arm '{cut(item.arm)}'{nearest(item.arm, self.arms)}")
         return self
+
+    def _check_names(self) -> None:
+        """Raise ValueError for a name that no table could show, a grid value that is no value, and too many arms."""
+        if len(self.arms) > MOST_ARMS:
+            raise ValueError(f"arms: {len(self.arms):,}, where {MOST_ARMS:,} is the limit")
+        named = {"name": [self.name], "arms": self.arms, "with_data": self.with_data, "profiles": self.profiles}
+        named["grid"] = self.grid
+        for key, values in self.grid.items():
+            if any(isinstance(value, dict) for value in values):
+                raise ValueError(f"grid.{cut(key)}: each value a scalar or a list; give each setting its own line in grid")
+            named[f"grid.{cut(key)}"] = [leaf for value in values for leaf in leaves(value)]
+        for where, names in named.items():
+            for name in names:
+                if wrong := bad_name(name):
+                    raise ValueError(f"{where}: {cut(repr(name))}: {wrong}")
 
 
 @dataclass(frozen=True)
@@ -144,21 +177,19 @@ def study_names() -> list[str]:
 
 def load_study(name: str) -> Study:
     """Return a study by name, or by path to a YAML; raises StudyError naming what is wrong and where."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else shipped("experiments") / f"{name}.yaml"
-    if not path.is_file():
-        missing = f"{path}: no such file" if path.parent != shipped("experiments") else f"no study named '{name}'"
-        raise StudyError(f"{missing}{nearest(name, study_names())}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise StudyError(f"{path}: not a UTF-8 text file") from None
-    tree = parse_yaml(text, path.name, StudyError)
+    given = name.endswith((".yaml", ".yml"))
+    path = Path(name) if given else shipped("experiments") / f"{name}.yaml"
+    if not given and name not in study_names():
+        raise StudyError(f"no study named '{cut(name)}'{nearest(name, study_names())}")
+    if not os.path.lexists(path):
+        raise StudyError(f"{cut(path, PATH)}: no such file{nearest(name, study_names())}")
+    tree = parse_yaml(read_text(path, StudyError), path.name, StudyError)
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:
-        raise StudyError(f"{path.name}: {explain(error, Study)}") from None
+        raise StudyError(f"{cut(path.name)}: {explain(error, Study)}") from None
     if study.name != path.stem:
-        raise StudyError(f"{path.name}: name: '{study.name}' must be the file's name, '{path.stem}'")
+        raise StudyError(f"{cut(path.name)}: name: '{cut(study.name)}' must be the file's name, '{cut(path.stem)}'")
     return study
 
 
@@ -169,16 +200,21 @@ def expand(study: Study, choice: Choice) -> list[PlannedRun]:
     """
     if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
         known = {*study.profiles, DEFAULT_PROFILE}
-        raise StudyError(f"{study.name}: no profile '{choice.profile}'{nearest(choice.profile, known)}")
-    base, profile = flatten(study.base), study.profiles.get(choice.profile, {})
+        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, known)}")
+    seeds = choice.seeds or study.seeds
+    count = len(study.arms) * len(seeds) * math.prod(len(values) for values in study.grid.values())
+    if count > MOST_RUNS:
+        raise StudyError(f"{study.name}: {count:,} runs (arms x grid points x seeds), where {MOST_RUNS:,} is the limit")
+    base, profile = study.base, study.profiles.get(choice.profile, {})
     data = choice.data or profile.get("data.name") or base.get("data.name")
     ground = base | study.with_data.get(str(data), {}) | profile
     if choice.data is not None:
         ground["data.name"] = choice.data
     planned = []
+    pins: dict[str, str] = {}
     points = list(itertools.product(*([(key, value) for value in values] for key, values in study.grid.items())))
-    for seed, at in itertools.product(choice.seeds or study.seeds, points):
-        configs = {arm: _resolve(study, ground, dict(at), arm, seed) for arm in study.arms}
+    for seed, at in itertools.product(seeds, points):
+        configs = {arm: _resolve(study, ground, dict(at), arm, seed, pins) for arm in study.arms}
         _distinct(study, configs)
         reference = configs[study.report.against].flat()
         for arm, config in configs.items():
@@ -187,24 +223,55 @@ def expand(study: Study, choice: Choice) -> list[PlannedRun]:
     return planned
 
 
+def spread(tree: Settings, where: str) -> Settings:
+    """Return settings under dotted names, however they were nested; raises ValueError for one that is given twice."""
+    flat: Settings = {}
+    for key, value in tree.items():
+        inner = spread(value, where) if isinstance(value, dict) else None
+        for name, leaf in (
+            {key: value}.items() if inner is None else ((f"{key}.{name}", leaf) for name, leaf in inner.items())
+        ):
+            if name in flat:
+                raise ValueError(f"{where}: {cut(name)} is given twice, once as a group")
+            flat[name] = leaf
+    return flat
+
+
+def identity(value: Any) -> Any:
+    """Return what is equal for equal values of a grid: 0 and 0.0 are, 1 and true are not."""
+    if isinstance(value, list):
+        return ("list", *map(identity, value))
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return type(value).__name__, value
+    return "number", "nan" if value != value else value  # noqa: PLR0124 (so is nan told)
+
+
+def leaves(value: Any) -> list[Any]:
+    """Return the scalars in a grid value."""
+    return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
+
+
 def in_words(value: Any) -> Any:
     """Return a grid value as tables print it and as cells are told apart by: a list becomes its items in a row."""
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int) -> RunConfig:
-    """Return the RunConfig of one arm at one point of the grid and one seed; errors name the place in the YAML."""
+def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int, pins: dict[str, str]) -> RunConfig:
+    """Return the RunConfig of one arm at one point of the grid and one seed; errors name the place in the YAML.
+
+    ``pins``: SHA-256 of files hashed so far.
+    """
     settings = _clean_point(ground, at) | at | study.arms[arm]
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
     settings |= _place(settings, seed) | {"seed": seed}
     for setting, pin in PINNED.items():
-        settings |= _pinned(settings, setting, pin, study.name)
+        settings |= _pinned(settings, setting, pin, study.name, pins)
     try:
         return RunConfig.model_validate(nest(settings, study.name))
     except ValidationError as error:
-        raise StudyError(f"{study.name}.yaml: arm {arm}: {explain(error, RunConfig)}") from None
+        raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {explain(error, RunConfig)}") from None
 
 
 PINNED = {
@@ -229,7 +296,7 @@ def _clean_point(ground: Settings, at: Settings) -> Settings:
     A grid of amounts may so begin at nothing: ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base
     has the plain run as its first point. Arms are left as they are.
     """
-    off = {key for key in at if key in COMPANIONS and at[key] == _default(key)}
+    off = {key for key in at if key in COMPANIONS and at[key] == _defaults().get(key)}
     companions = {name for key in off for name in COMPANIONS[key]}
     matter = {"data.image_size", *COMPANIONS, *(name for names in COMPANIONS.values() for name in names)}
     tree = nest({key: value for key, value in (ground | at).items() if key in matter}, "study")
@@ -242,12 +309,13 @@ def _clean_point(ground: Settings, at: Settings) -> Settings:
     return {key: value for key, value in ground.items() if key not in companions & idle}
 
 
-def _default(key: str) -> Any:
-    """Return the default of a dotted setting."""
-    return RunConfig().flat()[key]
+@functools.cache
+def _defaults() -> Settings:
+    """Return the default of every dotted setting."""
+    return RunConfig().flat()
 
 
-def _pinned(settings: Settings, setting: str, key: str, study: str) -> Settings:
+def _pinned(settings: Settings, setting: str, key: str, study: str, pins: dict[str, str]) -> Settings:
     """Return the SHA-256 of the file that ``setting`` names, under ``key``: its content is part of the run.
 
     Raises StudyError when it cannot be read, or is no longer the one the study gives a SHA-256 of.
@@ -255,23 +323,28 @@ def _pinned(settings: Settings, setting: str, key: str, study: str) -> Settings:
     path = settings.get(setting)
     if not isinstance(path, str):
         return {}
-    try:
-        with Path(path).expanduser().open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        problem = f"{path}: cannot be read from {Path.cwd()} ({error.strerror})"
-        raise StudyError(f"{study}.yaml: {setting}: {problem}") from None
+    if path not in pins:
+        try:
+            with open_regular(Path(os.path.expanduser(path))) as stream:  # noqa: PTH111 (which raises for an unknown user)
+                pins[path] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            problem = f"{cut(path, PATH)}: cannot be read from {Path.cwd()} ({why})"
+            raise StudyError(f"{study}.yaml: {setting}: {problem}") from None
+    found = pins[path]
     if settings.get(key, found) != found:
-        raise StudyError(f"{study}.yaml: {key}: {path} has another content, of SHA-256 {found}")
+        raise StudyError(f"{study}.yaml: {key}: {cut(path, PATH)} has another content, of SHA-256 {found}")
     return {key: found}
 
 
 def _distinct(study: Study, configs: dict[str, RunConfig]) -> None:
     """Raise StudyError when two arms are the same run."""
-    for one, other in itertools.combinations(configs, 2):
-        if configs[one] == configs[other]:
-            same = f"arm '{other}' changes nothing: it is the same run as arm '{one}'"
-            raise StudyError(f"{study.name}.yaml: arms.{other}: {same}; change a setting or remove the arm")
+    seen: dict[str, str] = {}
+    for arm, config in configs.items():
+        first = seen.setdefault(config.model_dump_json(), arm)
+        if first != arm:
+            same = f"arm '{cut(arm)}' changes nothing: it is the same run as arm '{cut(first)}'"
+            raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; change a setting or remove the arm")
 
 
 def nest(settings: Settings, where: str) -> dict[str, Any]:
@@ -283,6 +356,8 @@ def nest(settings: Settings, where: str) -> dict[str, Any]:
         for parent in parents:
             branch = branch.setdefault(parent, {})
             if not isinstance(branch, dict):
-                raise StudyError(f"{where}.yaml: {dotted}: '{parent}' is a value, not a group of settings")
+                raise StudyError(f"{where}.yaml: {cut(dotted)}: '{cut(parent)}' is a value, not a group of settings")
+        if isinstance(branch.get(leaf), dict):
+            raise StudyError(f"{where}.yaml: {cut(dotted)}: is a group of settings, not a value")
         branch[leaf] = value
     return tree

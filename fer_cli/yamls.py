@@ -1,50 +1,181 @@
 """Reading YAML strictly, and turning pydantic's complaints into one line.
 
-Differs from plain PyYAML: a key given twice is an error, and ``1e-3`` is a number (YAML 1.2), not a string.
+Scalars are those of YAML 1.2's core schema (section 10.3), where PyYAML has YAML 1.1: ``010`` is ten, ``1e-3`` a number, and
+``no``, ``1:04`` and ``2024-01-01`` are text. Keys are text, none given twice; ``<<`` merges mappings. Files, depth and the
+number of nodes have limits, so that a file of a few lines cannot fill the memory.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import unicodedata
+from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from fer_cli.errors import FerError, nearest
+from fer_cli.escape import PATH, cut
+from fer_cli.places import open_regular
+
+MOST_BYTES = 1_000_000
+MOST_NODES = 10_000
+"""Scalars, lists and mappings, those that aliases and merges repeat counted each time."""
+MOST_DEPTH = 50
+BITS = 63
+"""Of a whole number."""
+
+TAG = "tag:yaml.org,2002:"
+SCALARS = {
+    "null": (re.compile(r"(?:~|null|Null|NULL|)\Z"), "~nN"),
+    "bool": (re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), "tTfF"),
+    "int": (re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"), "-+0123456789"),
+    "float": (
+        re.compile(
+            r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+        ),
+        "-+.0123456789",
+    ),
+    "merge": (re.compile(r"<<\Z"), "<"),
+}
+"""Kind of a plain scalar -> what it looks like, and its first characters; whatever looks like none of them is text."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader with YAML 1.2 floats and no silent duplicate keys."""
+    """PyYAML's safe loader with the core schema, limits, and no silent duplicate keys."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_constructors: dict[str | None, Any] = {}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.nodes = 0
+        self.measured: dict[int, tuple[int, int]] = {}
+        """Nodes and depth below each node composed so far, its aliases' among them."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node, counted; raises ConstructorError past a limit, before anything is made of it."""
+        mark, before = self.peek_event().start_mark, self.nodes
+        self.depth += 1
+        self._limit(self.depth, 0, mark)
+        alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if node is None:
+            return None
+        if alias and id(node) not in self.measured:
+            raise ConstructorError(None, None, "an alias that contains itself", mark)
+        if alias:
+            inside, height = self.measured[id(node)]
+            self.nodes += inside
+            self._limit(self.depth + height, self.nodes, mark)
+        else:
+            self.nodes += 1
+            self._limit(self.depth, self.nodes, mark)
+            parts = node.value if isinstance(node, yaml.CollectionNode) else []
+            flat = [part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,))]
+            height = 1 + max((self.measured[id(part)][1] for part in flat), default=-1)
+            self.measured[id(node)] = (self.nodes - before, height)
+        self.depth -= 1
+        return node
+
+    def _limit(self, depth: int, nodes: int, mark: yaml.Mark) -> None:
+        if depth > MOST_DEPTH:
+            raise ConstructorError(None, None, f"nested deeper than {MOST_DEPTH} levels, which is the limit", mark)
+        if nodes > MOST_NODES:
+            raise ConstructorError(None, None, f"more than {MOST_NODES:,} values, aliases among them: the limit", mark)
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """Return a mapping; raises ConstructorError for a key that is no text, or given twice."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            scalar = isinstance(key, yaml.ScalarNode)
+            if not scalar or key.tag not in {f"{TAG}str", f"{TAG}merge"}:
+                shown = cut(key.value) if scalar else "a list or mapping"
+                raise ConstructorError(None, None, f"key {shown} is not a name; put it in quotes", key.start_mark)
+            if key.value in seen:
+                hint = "; merge several by <<: [*a, *b]" if key.tag == f"{TAG}merge" else ""
+                raise ConstructorError(None, None, f"duplicate key '{cut(key.value)}'{hint}", key.start_mark)
+            seen.add(key.value)
+        return node
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+def _scalar(loader: _Loader, node: yaml.Node) -> Any:
+    """Return a scalar's value by its tag, resolved or given; raises ConstructorError where its text is none of that kind."""
+    kind, text = node.tag.removeprefix(TAG), node.value
+    if not isinstance(text, str):
+        raise ConstructorError(None, None, f"expected a {kind}, found a list or mapping", node.start_mark)
+    if wrong := next((c for c in text if unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t"), None):
+        raise ConstructorError(None, None, f"the character U+{ord(wrong):04X} is not allowed", node.start_mark)
+    if kind in SCALARS and not SCALARS[kind][0].match(text):
+        raise ConstructorError(None, None, f"'{cut(text)}' is no {kind}", node.start_mark)
+    if kind == "int":
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        number = int(text, base) if len(text) < BITS else 1 << BITS
+        if abs(number) >> BITS:
+            raise ConstructorError(None, None, f"{cut(text)} has more than {BITS} bits; quote what is text", node.start_mark)
+        return number
+    if kind == "float":
+        word = text.lower().lstrip("+-")
+        named = {".inf": math.inf, ".nan": math.nan}.get(word)
+        return float(text) if named is None else math.copysign(named, -1.0 if text.startswith("-") else 1.0)
+    return {"null": None, "bool": text.lower() == "true"}.get(kind, text)
+
+
+def _refuse(loader: _Loader, node: yaml.Node) -> Any:
+    raise ConstructorError(None, None, f"tag {cut(node.tag.replace(TAG, '!!'))} is not supported", node.start_mark)
+
+
+for _kind, (_pattern, _first) in SCALARS.items():
+    for _character in [*_first, *([""] if _kind == "null" else [])]:
+        _Loader.yaml_implicit_resolvers.setdefault(_character, []).append((f"{TAG}{_kind}", _pattern))
+for _kind in ("null", "bool", "int", "float", "str", "merge"):
+    _Loader.add_constructor(f"{TAG}{_kind}", _scalar)
+_Loader.add_constructor(f"{TAG}seq", yaml.SafeLoader.construct_yaml_seq)
+_Loader.add_constructor(f"{TAG}map", yaml.SafeLoader.construct_yaml_map)
+_Loader.add_constructor(None, _refuse)
+
+
+def read_text(path: Path, error: type[FerError]) -> str:
+    """Return the text of a regular UTF-8 file of at most a megabyte; raises ``error`` for any other."""
+    try:
+        with open_regular(path) as stream:
+            content = stream.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as problem:
+        raise error(f"{cut(path, PATH)}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
+    if len(content) > MOST_BYTES:
+        raise error(f"{cut(path, PATH)}: more than {MOST_BYTES // 1_000_000} MB, which is the limit")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = content[: problem.start].count(b"\n") + 1
+        raise error(f"{cut(path, PATH)}, line {line}: not UTF-8; save it as a UTF-8 text file") from None
 
 
 def parse_yaml(text: str, where: str, error: type[FerError]) -> dict[str, Any]:
     """Return the mapping in ``text``; raises ``error`` naming ``where`` and the line when it is not one."""
     try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise error(f"{where}{line}: not valid YAML: {getattr(problem, 'problem', problem)}") from None
+    except Exception as problem:  # the loader raises whatever odd text leads it to, RecursionError among others
+        raise error(f"{cut(where)}{_complaint(problem, text)}") from None
     if not isinstance(tree, dict):
-        raise error(f"{where}: expected a mapping of settings, found {type(tree).__name__}")
+        raise error(f"{cut(where)}: expected a mapping of settings, found {type(tree).__name__}")
     return tree
+
+
+def _complaint(problem: Exception, text: str) -> str:
+    """Return line and reason of what the loader raised."""
+    if isinstance(problem, yaml.reader.ReaderError):
+        line = text[: int(problem.position)].count("\n") + 1
+        return f", line {line}: not valid YAML: the character U+{ord(problem.character):04X} is not allowed"
+    mark = getattr(problem, "problem_mark", None) or getattr(problem, "context_mark", None)
+    line = "" if mark is None else f", line {mark.line + 1}"
+    reason = getattr(problem, "problem", None) or f"{type(problem).__name__}: {cut(problem)}"
+    return f"{line}: not valid YAML: {reason}"
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
@@ -52,9 +183,9 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
     An unknown key comes before a missing one: a misspelt key is both.
     """
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
-    dotted = ".".join([prefix, *path] if prefix else path)
+    dotted = cut(".".join([prefix, *path] if prefix else path))
     if first["type"] == "extra_forbidden":
         parent, known = ".".join(path[:-1]), known_keys(model, path[:-1])
         full = [f"{parent}.{key}" if parent else key for key in known]
@@ -62,7 +193,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == "missing":
         return f"{dotted}: missing"
     message = first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] == "value_error" else f" (given: {first['input']!r})"
+    given = "" if first["type"] == "value_error" else f" (given: {cut(repr(first['input']))})"
     return f"{dotted}: {message}{given}" if dotted else f"{message}{given}"
 
 

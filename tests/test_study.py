@@ -84,7 +84,7 @@ MISTAKES = [
     ("columns: data.label_noise", "columns: data.noise", ["report.columns", "not in grid"]),
     ("[0.0, 0.3]", "[0.0, 1.0]", ["data.label_noise", "less than 1"]),
     ("[0.0, 0.3]", "[0.0, -0.1]", ["data.label_noise", "greater than or equal to 0"]),
-    ("[0.0, 0.3]", "[0.3, 0.3]", ["grid.data.label_noise", "none twice"]),
+    ("[0.0, 0.3]", "[0.3, 0.3]", ["grid.data.label_noise", "without duplicates"]),
     ("{learning.method: scn-cs}", "{}", ["arm 'SCN-CS' changes nothing", "arm 'CNN'"]),
     ("{learning.method: scn-cs}", "{learning.method: ce}", ["arm 'SCN-CS' changes nothing"]),
     ("{learning.method: scn-cs}", "{learning.beta: 0.5}", ["learning.beta has no effect"]),
@@ -92,8 +92,8 @@ MISTAKES = [
     ("{learning.method: scn-cs}", "{data.label_noise: 0.2}", ["data.label_noise", "set by grid"]),
     ("{learning.method: scn-cs}", "{seed: 3}", ["seed: follows from seeds"]),
     ("{learning.method: scn-cs}", "{learning: 3}", ["learning"]),
-    ("name: ck48,", "name: ck48, name: x,", ["'name' stands twice", "line 5"]),
-    ("seeds: [0, 1, 2]", "seeds: [0, 0]", ["none twice"]),
+    ("name: ck48,", "name: ck48, name: x,", ["duplicate key 'name'", "line 5"]),
+    ("seeds: [0, 1, 2]", "seeds: [0, 0]", ["without duplicates"]),
     ("seeds: [0, 1, 2]", "seeds: []", ["seeds", "at least 1"]),
     ("folds: 3", "folds: 13", ["12 subjects cannot fill 13 subject folds"]),
     ("CNN: {}", "CNN: {}\n  1: {}", ["key 1 is not a name"]),
@@ -230,7 +230,7 @@ def test_files_are_pinned_by_their_content(tmp_path: Path) -> None:
     table.write_text("sample,part\nx,test\n")
     after = expand(load_study(str(path)), Choice())
     assert not {run.config.run_id("data") for run in before} & {run.config.run_id("data") for run in after}
-    path = changed(tmp_path, "folds: 3", f"split: list, split_file: {table}, split_sha256: {'0' * 64}")
+    path = changed(tmp_path, "folds: 3", f"split: list, split_file: {table}, split_sha256: '{'0' * 64}'")
     with pytest.raises(StudyError, match="has another content, of SHA-256"):
         expand(load_study(str(path)), Choice())
     table.unlink()

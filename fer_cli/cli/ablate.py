@@ -84,10 +84,6 @@ def ablate(
         return
     check_runs(planned, machine)
     end_on_sigterm()
-    if machine.track:
-        from fer_cli.tracking import shown_store
-
-        say(f"MLflow store: {shown_store(results)}")
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
         summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
@@ -152,6 +148,10 @@ class Watch:
         if self.todo:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
             say(f"{plan.title}: {len(self.todo)} of {len(everything)} runs to train; expected time {duration(total)}")
+            if machine.track:
+                from fer_cli.tracking import shown_store
+
+                say(f"MLflow store: {shown_store(machine.results)}")
 
     def __enter__(self) -> Watch:
         """Start looking."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from fer_cli.errors import StudyError
+from fer_cli.escape import cut
 
 DataRoot = Annotated[
     Path | None,
@@ -30,13 +32,16 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     """Return seeds from ``"5"`` (0-4) or ``"0,2,4"``; raises StudyError on anything else."""
     if text is None:
         return None
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise StudyError(f"--seeds {text}: give a number of seeds (5) or a list (0,2,4)") from None
+    from fer_cli.study import MOST_RUNS
+
+    if not re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", text, re.ASCII):
+        raise StudyError(f"--seeds {cut(text)}: give a number of seeds (5) or a list (0,2,4)")
+    numbers = [int(part) for part in text.split(",")]
+    if max(len(numbers), 0 if "," in text else numbers[0]) > MOST_RUNS:
+        raise StudyError(f"--seeds {cut(text)}: more than {MOST_RUNS:,} runs, which is the limit of a plan")
     seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise StudyError(f"--seeds {text}: at least one seed, none negative, none twice")
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise StudyError(f"--seeds {cut(text)}: at least one seed, without duplicates")
     return seeds
 
 

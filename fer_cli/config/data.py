@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fer_cli.config.section import Section
+from fer_cli.escape import bad_folder, bad_name, cut
 
 CONFUSABLE = [
     ["fear", "surprise"],
@@ -93,6 +94,9 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> DataConfig:
+        for where, name in [("name", self.name), ("test", self.test), *(("classes", name) for name in self.classes)]:
+            if wrong := bad_name(name) or (where != "classes" and bad_folder(name)):
+                raise ValueError(f"{where}: {cut(repr(name))}: {wrong}")
         if self.split in K_FOLD and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} does not exist: folds are 0 to {self.folds - 1}")
         if self.split not in {*K_FOLD, "loso"} and self.fold:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fer_cli.config.section import Section
+from fer_cli.escape import bad_folder, bad_name, cut
 
 RESNETS = ("resnet18", "resnet18-small", "resnet50", "resnet50-small")
 """Networks that take an attention block and a way of down-sampling."""
@@ -108,6 +109,8 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> ModelConfig:
+        if wrong := bad_name(self.pretrain) or bad_folder(self.pretrain):
+            raise ValueError(f"pretrain: {cut(repr(self.pretrain))}: {wrong}")
         if self.weights is not None and self.pretrain is not None:
             raise ValueError("weights: the run starts from model.pretrain already; give one of the two")
         if self.weights is not None and self.weights_sha256 is None:

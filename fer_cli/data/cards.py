@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from fer_cli.config import Section
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import shipped
-from fer_cli.yamls import explain, parse_yaml
+from fer_cli.yamls import explain, parse_yaml, read_text
 
 CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 """The basic expressions in our order; a card lists those it has in this order, then its own."""
@@ -149,10 +149,10 @@ def load_card(name: str) -> Card:
 
 def read_card(path: Path) -> Card:
     """Return the card in a file; raises DataError when its front matter is missing or wrong."""
-    parts = path.read_text(encoding="utf-8").split("---\n", 2)
+    parts = read_text(path, DataError).split("---\n", 2)
     if len(parts) != 3 or parts[0].strip():
         raise DataError(f"{path.name}: a card starts with YAML front matter between two '---' lines")
     try:
-        return Card.model_validate(parse_yaml(parts[1], path.name, DataError))
+        return Card.model_validate(parse_yaml(f"\n{parts[1]}", path.name, DataError))
     except ValidationError as error:
         raise DataError(f"{path.name}: {explain(error, Card)}") from None

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from fer_cli.data.cards import CANONICAL, Card
 from fer_cli.errors import DataError
+from fer_cli.escape import bad_name, cut
 
 SPELLINGS = {
     "angry": "angry",
@@ -63,6 +64,8 @@ def own_card(name: str, words: Iterable[str], what: str, ignored: dict[str, str]
     """
     folders = {}
     for word in sorted({word.strip().lower() for word in words}):
+        if wrong := bad_name(word):
+            raise DataError(f"{what} {cut(repr(word))}: {wrong}; rename it")
         if NUMBERED.fullmatch(word):
             raise DataError(f"{what} '{word}': a number does not say which expression it is; give names, or a code table")
         folders[word] = SPELLINGS.get(word, word)
