@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -48,8 +48,8 @@ SCALARS = {
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the core schema, limits, and no silent duplicate keys."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-    yaml_constructors: dict[str | None, Any] = {}
+    yaml_implicit_resolvers: Any = {}
+    yaml_constructors: ClassVar[Any] = {}
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -59,7 +59,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Return the next node, counted; raises ConstructorError past a limit, before anything is made of it."""
-        mark, before = self.peek_event().start_mark, self.nodes
+        mark, before = self.peek_event().start_mark, self.nodes  # type: ignore[no-untyped-call]
         self.depth += 1
         self._limit(self.depth, 0, mark)
         alias = self.check_event(yaml.AliasEvent)
@@ -88,14 +88,14 @@ class _Loader(yaml.SafeLoader):
         if nodes > MOST_NODES:
             raise ConstructorError(None, None, f"more than {MOST_NODES:,} values, aliases among them: the limit", mark)
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Return a mapping; raises ConstructorError for a key that is no text, or given twice."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             scalar = isinstance(key, yaml.ScalarNode)
             if not scalar or key.tag not in {f"{TAG}str", f"{TAG}merge"}:
-                shown = cut(key.value) if scalar else "a list or mapping"
+                shown = cut(key.value or "(none)") if scalar else "a list or mapping"
                 raise ConstructorError(None, None, f"key {shown} is not a name; put it in quotes", key.start_mark)
             if key.value in seen:
                 hint = "; merge several by <<: [*a, *b]" if key.tag == f"{TAG}merge" else ""
@@ -134,10 +134,10 @@ for _kind, (_pattern, _first) in SCALARS.items():
     for _character in [*_first, *([""] if _kind == "null" else [])]:
         _Loader.yaml_implicit_resolvers.setdefault(_character, []).append((f"{TAG}{_kind}", _pattern))
 for _kind in ("null", "bool", "int", "float", "str", "merge"):
-    _Loader.add_constructor(f"{TAG}{_kind}", _scalar)
-_Loader.add_constructor(f"{TAG}seq", yaml.SafeLoader.construct_yaml_seq)
-_Loader.add_constructor(f"{TAG}map", yaml.SafeLoader.construct_yaml_map)
-_Loader.add_constructor(None, _refuse)
+    _Loader.yaml_constructors[f"{TAG}{_kind}"] = _scalar
+_Loader.yaml_constructors[f"{TAG}seq"] = yaml.SafeLoader.construct_yaml_seq
+_Loader.yaml_constructors[f"{TAG}map"] = yaml.SafeLoader.construct_yaml_map
+_Loader.yaml_constructors[None] = _refuse
 
 
 def read_text(path: Path, error: type[FerError]) -> str:
@@ -170,8 +170,8 @@ def parse_yaml(text: str, where: str, error: type[FerError]) -> dict[str, Any]:
 def _complaint(problem: Exception, text: str) -> str:
     """Return line and reason of what the loader raised."""
     if isinstance(problem, yaml.reader.ReaderError):
-        line = text[: int(problem.position)].count("\n") + 1
-        return f", line {line}: not valid YAML: the character U+{ord(problem.character):04X} is not allowed"
+        number = text[: problem.position].count("\n") + 1
+        return f", line {number}: not valid YAML: the character U+{problem.character:04X} is not allowed"
     mark = getattr(problem, "problem_mark", None) or getattr(problem, "context_mark", None)
     line = "" if mark is None else f", line {mark.line + 1}"
     reason = getattr(problem, "problem", None) or f"{type(problem).__name__}: {cut(problem)}"
