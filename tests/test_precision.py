@@ -7,6 +7,7 @@ from torch import nn
 from fer_cli.config import ModelConfig
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.models.build import BACKBONES, build_model
+from fer_cli.models.comparators import MtlFer
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -16,7 +17,10 @@ def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: st
     torch.manual_seed(0)
     net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)  # type: ignore[arg-type]
     seen: dict[str, list[torch.dtype]] = {}
-    for name, head in {"classifier": net.backbone.fc, "alpha": net.alpha}.items():
+    heads = {"classifier": net.backbone.fc, "alpha": net.alpha}
+    if isinstance(net.backbone, MtlFer):
+        heads["valence"] = net.backbone.valence
+    for name, head in heads.items():
         assert isinstance(head, nn.Module)
         head.register_forward_hook(
             lambda _, given, made, name=name: seen.update({name: [given[0].dtype, made.dtype]})  # type: ignore[misc]
@@ -24,7 +28,7 @@ def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: st
     with torch.autocast("cpu", torch.bfloat16):
         scores = net(torch.rand(2, 1, 48, 48))
         terms = network_terms(net.backbone, CLASSES, scores, torch.tensor([0, 1]))
-    assert seen == {"classifier": [torch.float32] * 2, "alpha": [torch.float32] * 2}
+    assert seen == dict.fromkeys(heads, [torch.float32] * 2)
     assert scores.logits.dtype == scores.alpha.dtype == scores.features.dtype == torch.float32
     assert all(term.dtype == torch.float32 for term in terms.values())
     alone = net.backbone.fc(scores.features)
