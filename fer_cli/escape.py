@@ -72,11 +72,12 @@ def is_control(character: str) -> bool:
 
 
 def cut(value: object, most: int = ECHOED) -> str:
-    """Return a value as messages repeat it: its first ``most`` characters, with an ellipsis where there are more."""
+    """Return a value as messages repeat it, in one line: its first ``most`` characters, with an ellipsis for more."""
     try:
         text = str(value)
     except ValueError:  # a whole number of more digits than Python prints
         text = "a very long number"
+    text = terminal(text[: most + 1], kept="")
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -168,6 +168,7 @@ def test_names_and_values_in_messages() -> None:
     assert escape.cut("x" * 80) == "x" * 80
     assert escape.cut("x" * 1000) == "x" * 80 + "…"
     assert len(escape.cut(10**5000)) < 81
+    assert escape.cut("a\nb\t\x1b") == "a\\nb\\t\\x1b"
 
 
 def test_tables_and_talk_print_names_as_they_are(
