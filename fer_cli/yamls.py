@@ -175,7 +175,7 @@ def _complaint(problem: Exception, text: str) -> str:
     mark = getattr(problem, "problem_mark", None) or getattr(problem, "context_mark", None)
     line = "" if mark is None else f", line {mark.line + 1}"
     reason = getattr(problem, "problem", None) or f"{type(problem).__name__}: {cut(problem)}"
-    return f"{line}: not valid YAML: {reason}"
+    return f"{line}: not valid YAML: {cut(reason, PATH)}"
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:

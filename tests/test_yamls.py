@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fer_cli.data.cards import read_card
+from fer_cli.data.listed import read_listed
 from fer_cli.errors import DataError, FerError, StudyError
 from fer_cli.study import Choice, expand, load_study
 from fer_cli.yamls import parse_yaml, read_text
@@ -329,7 +330,13 @@ def test_broken_cards_are_one_line_with_its_number(tmp_path: Path, content: byte
     assert words in str(caught.value)
 
 
-def test_reading_never_waits_for_a_pipe(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
+def test_reading_never_waits_for_a_pipe(fer: Fer, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     with within(5), pytest.raises(StudyError, match="a pipe or a device"):
-        read_text(tmp_path / "pipe", StudyError)
+        read_text(pipe, StudyError)
+    with within(5), pytest.raises(DataError, match="a pipe or a device"):
+        read_listed(str(pipe), "0" * 64, "label")
+    with within(30):
+        called = fer("weights", "verify", pipe, "--model", "resnet18", "--channels", "1", "--size", "32")
+    assert (called.code, called.err.count("\n")) == (2, 1) and "a pipe or a device" in called.err

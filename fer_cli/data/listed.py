@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from fer_cli.errors import DataError
+from fer_cli.places import open_regular
 
 
 def read_listed(path: str, sha256: str, column: str) -> pd.Series:
@@ -17,7 +19,8 @@ def read_listed(path: str, sha256: str, column: str) -> pd.Series:
     ``sha256``: of the file when the run was planned; another content would be another run.
     """
     try:
-        content = Path(path).expanduser().read_bytes()
+        with open_regular(Path(os.path.expanduser(path))) as stream:  # noqa: PTH111 (which raises for an unknown user)
+            content = stream.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read from {Path.cwd()} ({error.strerror})") from None
     found = hashlib.sha256(content).hexdigest()

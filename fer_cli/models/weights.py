@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_cli.errors import DataError
+from fer_cli.places import open_regular
 
 CLASSIFIER = re.compile(r"(backbone\.)?(fc|classifier\.6)\.\w+")
 """Names of the tensors of a network's classifier, which is left out where the file's has other classes."""
@@ -99,7 +100,8 @@ def load_weights_file(
 def read(path: Path) -> tuple[Any, str]:
     """Return what ``path`` holds, tensors and plain containers, and its SHA-256; raises DataError in one line."""
     try:
-        data = path.read_bytes()
+        with open_regular(path) as stream:
+            data = stream.read()
     except OSError as error:
         raise DataError(
             f"{path}: the file of weights cannot be read ({error.strerror}); give an existing .pt or .pth"
