@@ -50,3 +50,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def cache_folder() -> Path:
+    """Return where what can be made again is kept: ``FER_CACHE``, else ``~/.cache/fer``."""
+    return Path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer").expanduser()

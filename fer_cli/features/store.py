@@ -27,8 +27,7 @@ from fer_cli.data.manifest import FaceSet
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import ROWS, Described, Extractor, State, read_rows
 from fer_cli.features.parallel import CHUNK, described
-from fer_cli.places import whole_file, write_text
-from fer_cli.synthetic.mesh import cache_folder
+from fer_cli.places import cache_folder, whole_file, write_text
 
 Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 """Title, items, how many: the same items, shown as they pass."""
@@ -118,8 +117,8 @@ class Store:
             for part in self.progress(extractor.name, parts, total):
                 if part.values.dtype.kind == "f" and not (good := np.isfinite(part.values).all(1)).all():
                     row = int(np.repeat(np.arange(len(part.counts)), part.counts)[~good][0])
-                    sample = faces.manifest["sample"].iloc[before + row]
-                    raise DataError(f"{extractor.name}: image '{sample}' gives a value that is no number")
+                    name = faces.manifest["name"].iloc[before + row]
+                    raise DataError(f"{extractor.name}: image '{name}' gives a value that is no number")
                 drafts.add("values", part.values)
                 drafts.add("counts", part.counts)
                 before += len(part.counts)

@@ -58,7 +58,7 @@ class BodyMesh:
 
 def cached_body() -> Path:
     """Return where the body's arrays are kept."""
-    return heads.cache_folder() / f"body-{heads.VERSION}.npz"
+    return heads.cached_head().with_name(f"body-{heads.VERSION}.npz")
 
 
 @lru_cache(maxsize=1)

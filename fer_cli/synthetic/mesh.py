@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from fer_cli.errors import DataError
-from fer_cli.places import whole_file
+from fer_cli.places import cache_folder, whole_file
 
 VERSION = 4
 """Raised when the content of the cached file changes."""
@@ -100,11 +100,6 @@ class HeadMesh:
     def action(self, name: str) -> int:
         """Return the row of a facial action."""
         return int(np.flatnonzero(self.action_names == name)[0])
-
-
-def cache_folder() -> Path:
-    """Return where derived model data is kept: ``FER_CACHE``, else ``~/.cache/fer``."""
-    return Path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer").expanduser()
 
 
 def cached_head() -> Path:
