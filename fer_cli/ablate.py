@@ -109,7 +109,7 @@ def make_plan(
 
     ``prepare`` is told each data set that is needed before it is looked for; it may build it.
     """
-    from fer_cli.data.manifest import load_info
+    from fer_cli.data.manifest import verified_info
 
     study = load_study(name)
     runs = expand(study, choice)
@@ -121,7 +121,7 @@ def make_plan(
     infos: dict[str, SetInfo] = {}
     for data in sorted({data for config in configs for data in config.data.sets}):
         prepare(data)
-        infos[data] = load_info(machine.data_root, data)
+        infos[data] = verified_info(machine.data_root, data)
     check_classes(study, runs, infos)
 
     folders: dict[str, Item] = {}
@@ -323,3 +323,23 @@ def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lamb
         for item in plan.items:
             smoke_run(item.run.config, machine, Path(folder))
             done(item)
+
+
+def on_other_builds(plan: Plan, results: Path) -> str:
+    """Return a phrase on the runs under ``results`` whose sets were built otherwise than the plan's; "" without any.
+
+    They are part of no table: another build has another fingerprint, and so have its runs another identity.
+    """
+    built = {tuple(item.run.config.data.sets): item.fingerprint for item in plan.everything}
+    others: Counter[str] = Counter()
+    for path in (results / "runs").glob("*/result.json"):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            data = result["config"]["data"]
+            sets = tuple(name for name in (data["name"], data.get("test")) if name is not None)
+            if sets in built and result["fingerprint"] != built[sets]:
+                others["+".join(sets)] += 1
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: whoever needs it says so
+            continue
+    counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))
+    return f"runs under {results} on other builds of these sets, which are not used: {counts}" if counts else ""

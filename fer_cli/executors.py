@@ -85,7 +85,7 @@ def execute(job: Job) -> Outcome:
                 else:
                     content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start, job.trained)
                 if content["data"]["fingerprint"] != job.fingerprint:
-                    raise DataError(f"data set '{job.config.data.name}' was built anew while the study ran; start it again")
+                    raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; start it again")
                 identity = {
                     "run_id": job.run_id,
                     "fingerprint": job.fingerprint,

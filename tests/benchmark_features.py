@@ -74,7 +74,8 @@ def repeated(faces: FaceSet, count: int, side: int, root: Path) -> FaceSet:
     import cv2
     import pandas as pd
 
-    from fer_cli.data.manifest import fingerprint, load_set, write_info
+    from fer_cli.data.identity import fingerprint, image_hash
+    from fer_cli.data.manifest import IMAGES, load_set, write_info
 
     folder = root / NAME
     folder.mkdir(parents=True)
@@ -88,9 +89,10 @@ def repeated(faces: FaceSet, count: int, side: int, root: Path) -> FaceSet:
         manifests.append(part.assign(sample=part["sample"] + f"-{round_}"))
     written.flush()
     manifest = pd.concat(manifests, ignore_index=True)
-    print_ = fingerprint(manifest, written, [])
-    info = faces.info.model_copy(update={"kept": count, "found": count, "image_size": side, "fingerprint": print_})
-    write_info(folder, info, manifest)
+    pixels = image_hash(written)
+    identity = {"fingerprint": fingerprint(manifest, pixels, [], faces.info.classes), "files": {IMAGES: pixels}}
+    about = {"kept": count, "found": count, "image_size": side, "embedded": None}
+    write_info(folder, faces.info.model_copy(update=about | identity), manifest)
     return load_set(root, NAME)
 
 

@@ -28,6 +28,7 @@ from fer_cli.learning.train import predict
 from fer_cli.study import Choice
 from fer_cli.table import Table
 from tests.conftest import Called
+from tests.sets import rewrite
 
 STUDY = """
 name: looked-into
@@ -50,8 +51,7 @@ def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Machine:
     root = tmp_path_factory.mktemp("looked-into")
     for name in ("ck48", "synth-basic"):
         shutil.copytree(data_root / "ck48", root / "data" / name)
-        path = root / "data" / name / "set.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"name": name}))
+        rewrite(root / "data" / name, name=name)
     return Machine(data_root=root / "data", results=root / "results", device="cpu", precision="fp32", threads=1, track=False)
 
 
@@ -286,9 +286,7 @@ def test_restricted_images_enter_no_picture(plan: Plan, here: Machine, tmp_path:
     assert not list(restricted.items[0].folder.path.glob("analysis-maps*"))
     assert may_be_shown(here.data_root, "synth-basic")
     shutil.copytree(here.data_root / "ck48", tmp_path / "mine")
-    info_path = tmp_path / "mine" / "set.json"
-    parts = {"synth-basic": "0", "ck48": "1"}
-    info_path.write_text(json.dumps(json.loads(info_path.read_text()) | {"name": "mine", "parts": parts}))
+    rewrite(tmp_path / "mine", name="mine", parts={"synth-basic": "0", "ck48": "1"})
     assert not may_be_shown(tmp_path, "mine")  # one part of two is restricted
 
 

@@ -27,7 +27,8 @@ from fer_cli.data.audit import (
 from fer_cli.data.cards import Embedded, load_card
 from fer_cli.data.duplicates import compared, exact_groups, near_duplicates, take_prints
 from fer_cli.data.findings import KINDS, groups_of, leaks_of, look
-from fer_cli.data.manifest import COLUMNS, FaceSet, SetInfo, fingerprint, load_set, write_set
+from fer_cli.data.identity import fingerprint, image_hash
+from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_set
 from fer_cli.errors import DataError
 from fer_cli.synthetic.sets import render_set
 from tests.conftest import draw_face
@@ -50,10 +51,11 @@ def face_set(manifest: pd.DataFrame, images: np.ndarray) -> FaceSet:
         preprocessing=[],
         found=len(images),
         kept=len(images),
-        unreadable=[],
+        unreadable={},
         differences=[],
-        fingerprint=fingerprint(manifest, images, []),
+        fingerprint=fingerprint(manifest, image_hash(images), [], sorted(counts)),
         fer_version="0",
+        files={IMAGES: image_hash(images)},
     )
     return FaceSet(info, manifest, images)
 
@@ -282,7 +284,7 @@ def test_sequence_frames_are_kept_apart_from_duplicates() -> None:
     third = np.clip(first.astype(int) + np.random.default_rng(1).normal(0, 6, first.shape), 0, 255).astype(np.uint8)
     images = np.stack([first, first, third, third, draw_face("surprise", 5, 1)])
     frames = [("a1", "A", 1), ("a2", "A", 2), ("a3", "A", 3), ("b1", "B", 1), ("b2", "B", 2)]
-    cells = [(s, f"{s}.png", "happy", "p", clip, frame, "none", s) for s, clip, frame in frames]
+    cells = [(s, s, f"{s}.png", "happy", "p", clip, frame, "none", s) for s, clip, frame in frames]
     manifest = pd.DataFrame(cells, columns=list(COLUMNS))
     audit = audit_set(face_set(manifest, images))
     assert sets_of(audit, "repeated") == [{"a1", "a2"}]
@@ -375,7 +377,7 @@ def test_stored_audits_belong_to_one_build(clean: FaceSet, tmp_path: Path) -> No
     clean.images[0, 0, 0] ^= 1
     stored(face_set(clean.manifest, clean.images), tmp_path)
     assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
-    with pytest.raises(DataError, match="built anew since it was audited"):
+    with pytest.raises(DataError, match="built again since it was audited"):
         write_audit(root, "faces", first)
     (root / "faces" / "audit.json").write_text("{")
     assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"

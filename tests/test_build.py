@@ -16,7 +16,18 @@ from PIL import Image
 from fer_cli.data.build import Choices, build_own, build_set
 from fer_cli.data.check import check_set, left_out_table
 from fer_cli.data.combine import LABEL_MAPS
-from fer_cli.data.decode import MAX_PIXELS, Preparation, boxed, decode_all, open_image, prepared, recorded_steps, table_image
+from fer_cli.data.decode import (
+    MAX_PIXELS,
+    Preparation,
+    UnreadableError,
+    boxed,
+    decode_all,
+    open_image,
+    prepared,
+    recorded_steps,
+    table_image,
+    why,
+)
 from fer_cli.data.importers.found import Found, files_below, inside
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
@@ -38,14 +49,12 @@ def ramp(mode: str = "L") -> Image.Image:
 def test_palette_deep_and_turned_images_are_read_as_they_look() -> None:
     plain = np.array(ramp())
     palette = open_image(encoded(ramp("P"), format="TIFF"), "grey")
-    assert palette is not None
     assert np.abs(palette.astype(int) - plain).max() <= 1
     deep = open_image(encoded(Image.fromarray(plain.astype(np.uint16) * 257), format="PNG"), "grey")
     assert np.array_equal(deep, plain)
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn a quarter to the right to see it upright"
     turned = open_image(encoded(ramp(), format="PNG", exif=exif.tobytes()), "grey")
-    assert turned is not None
     assert np.array_equal(turned, np.rot90(plain, -1))
 
 
@@ -61,7 +70,6 @@ def test_pictures_on_their_side_are_turned_clockwise(tmp_path: Path) -> None:
 def test_colours_come_in_rgb_order() -> None:
     red = Image.new("RGB", (16, 16), (250, 10, 30))
     image = open_image(encoded(red, format="PNG"), "rgb")
-    assert image is not None
     assert image.shape == (16, 16, 3)
     assert tuple(image[0, 0]) == (250, 10, 30)
 
@@ -70,27 +78,31 @@ def test_colours_come_in_rgb_order() -> None:
 def test_a_file_cut_short_is_unreadable_not_half_grey(format: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
     content = encoded(noise, format=format)
-    assert open_image(content, "grey") is not None
-    assert open_image(content[: len(content) * 2 // 3], "grey") is None
+    assert open_image(content, "grey").shape == (64, 64)
+    with pytest.raises(OSError, match=r"truncated|broken data stream|decoder error"):
+        open_image(content[: len(content) * 2 // 3], "grey")
 
 
 def test_bombs_and_absurd_sizes_are_refused_unopened() -> None:
     side = int(MAX_PIXELS**0.5) + 10
     bomb = encoded(Image.new("1", (side, side)), format="PNG")
     assert len(bomb) < 100_000
-    assert open_image(bomb, "grey") is None
     header = b"P5 60000 60000 255\n"
-    assert open_image(header, "grey") is None
-    assert open_image(b"", "grey") is None
-    assert prepared(np.zeros((4, 400), np.uint8), "", None, Preparation(size=24)).status == "unreadable"
+    large = "more than 64 million pixels"
+    for content, reason in ((bomb, large), (header, large), (b"", "empty file")):
+        with pytest.raises((UnreadableError, Image.DecompressionBombError)) as raised:
+            open_image(content, "grey")
+        assert why(raised.value) == reason
+    with pytest.raises(UnreadableError, match="400 x 4 pixels; at least 8 x 8"):
+        prepared(np.zeros((4, 400), np.uint8), "", None, Preparation(size=24))
 
 
 def test_table_pixels_are_a_square_or_nothing() -> None:
     image = table_image(bytes(range(16)))
-    assert image is not None
     assert image.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
-    assert table_image(bytes(15)) is None
-    assert table_image(b"") is None
+    for pixels in (bytes(15), b""):
+        with pytest.raises(UnreadableError, match="make no square"):
+            table_image(pixels)
 
 
 def test_the_data_sets_box_is_cut_square_and_may_leave_the_image() -> None:
@@ -147,7 +159,13 @@ def test_in_is_the_sum_of_what_became_of_it(fer: Fer, tmp_path: Path) -> None:
     info = faces.info
     assert (info.found, info.kept, len(faces.images), len(faces.manifest)) == (100, 96, 96, 96)
     gone = pd.read_csv(root / "mine" / "left_out.csv")
-    assert sorted(gone["reason"]) == ["duplicate", "unreadable", "unreadable", "unreadable"]
+    assert sorted(zip(gone["file"], gone["status"], gone["reason"], strict=True)) == [
+        ("happy/p001_1.png", "unreadable", "empty file"),
+        ("happy/p011_1.png", "duplicate", "another file has the same content"),
+        ("sad/p002_1.png", "unreadable", "no image of a known format"),
+        ("sad/p003_1.png", "unreadable", gone.loc[gone["file"] == "sad/p003_1.png", "reason"].iloc[0]),
+    ]
+    assert gone["reason"].str.startswith("cannot be decoded: ").sum() == 1
     assert int(left_out_table(info).iloc[-1]["in"]) == 100
     assert sum(info.counts.values()) == 96
     assert info.licence == "unknown"
@@ -272,7 +290,8 @@ def test_touched_pixels_are_noticed_by_check(data_root: Path, tmp_path: Path) ->
     images = np.load(root / "ck48" / "images.npy")
     images[3, 4, 5] ^= 1
     np.save(root / "ck48" / "images.npy", images)
-    assert any("changed after the set was built" in problem for problem in check_set(root, "ck48").problems)
+    with pytest.raises(DataError, match=r"images\.npy: changed since .* fer data build ck48 --from FOLDER"):
+        check_set(root, "ck48")
 
 
 def test_sets_are_combined_by_name_and_what_has_no_place_is_counted(fer: Fer, data_root: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Deep features of finished runs: which images, which numbers, no leak."""
 
 import copy
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from fer_cli.learning.deep import features_of
 from fer_cli.models.comparators import COMPARATORS
 from fer_cli.models.vgg import vgg_small
 from fer_cli.study import Choice
+from tests.sets import rewrite
 from tests.test_vgg import narrow
 
 STUDY = """
@@ -202,9 +202,8 @@ def test_sets_behind_the_weights_are_refused_as_test(
 
 def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Machine, tmp_path: Path) -> None:
     shutil.copytree(here.data_root / "ck48", tmp_path / "data" / "ck48")
-    info = tmp_path / "data" / "ck48" / "set.json"
-    info.write_text(json.dumps(json.loads(info.read_text()) | {"fingerprint": "0123456789abcdef"}))
-    with pytest.raises(DataError, match="which is 0123456789abcdef now"):
+    rewrite(tmp_path / "data" / "ck48", fingerprint="0123456789abcdef")
+    with pytest.raises(DataError, match="which is 0123456789abcdef now; train it again"):
         trained_on(plain, here.model_copy(update={"data_root": tmp_path / "data"}))
     changed = plain.run.config.data.model_copy(update={"split_seed": 5})
     config = plain.run.config.model_copy(update={"data": changed})

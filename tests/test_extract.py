@@ -14,6 +14,7 @@ from fer_cli.config import Machine
 from fer_cli.features.files import read_features
 from fer_cli.places import PACKAGE
 from tests.conftest import Called
+from tests.sets import rewrite
 
 Fer = Callable[..., Called]
 
@@ -80,9 +81,7 @@ def test_blocks_are_drawn_by_label_and_only_with_their_own_data(
     assert cv2.imread(str(picture)).shape[1] > 500
     other = tmp_path / "data"
     shutil.copytree(data_root, other)
-    about = other / "ck48" / "set.json"
-    kept = json.loads(about.read_text())
-    about.write_text(json.dumps(kept | {"fingerprint": "0" * 16}))
+    rewrite(other / "ck48", fingerprint="0" * 16)
     refused = fer("features", "show", out, "--picture", tmp_path / "b.png", "--data-root", other)
     assert refused.code == 2
     assert "the features are of other data (fingerprint" in refused.err

@@ -33,11 +33,13 @@ from tests.test_features import SUBJECTS, WORDS, drawn_faces
 def faces_of(images: np.ndarray, labels: list[str]) -> FaceSet:
     n = len(images)
     table = {"sample": [f"s{i:04d}" for i in range(n)], "label": labels, "subject": [f"p{i % SUBJECTS}" for i in range(n)]}
+    table["name"] = table["sample"]
     manifest = pd.DataFrame({**table, "sequence": "", "split": "none"})
     print_ = hashlib.sha256(images.tobytes()).hexdigest()[:16]
     info = {"name": "drawn", "title": "Drawn", "licence": "none", "classes": list(FOLDERS), "fingerprint": print_}
     numbers = {"card_version": 1, "subjects": SUBJECTS, "image_size": images.shape[1], "found": n, "kept": n}
-    rest = {"counts": {}, "preprocessing": [], "unreadable": [], "differences": [], "fer_version": "0"}
+    rest = {"counts": {}, "preprocessing": [], "unreadable": {}, "differences": []}
+    rest |= {"fer_version": "0", "files": {}}
     return FaceSet(SetInfo(**info, **numbers, **rest), manifest, images)
 
 

@@ -61,13 +61,13 @@ def test_imfdb_rows_are_read_by_what_stands_in_them(tmp_path: Path, nested: str)
     imfdb_tree(tmp_path / nested)
     scan = scan_imfdb(tmp_path, load_card("imfdb"))
     found = by_sample(scan)
-    film = "AamirKhan/Lagaan"
+    film, clip = "AamirKhan/Lagaan", "AamirKhan_Lagaan"
     assert {sample: (i.label, i.subject, i.sequence, i.frame, i.split) for sample, i in found.items()} == {
-        f"{film}/Aamir_1.jpg": ("angry", "AamirKhan", film, 1, "none"),
-        f"{film}/Aamir_2.jpg": ("happy", "AamirKhan", film, 2, "none"),
-        f"{film}/Aamir_3.JPG": ("neutral", "AamirKhan", film, 3, "none"),
-        f"{film}/my face_6.jpg": ("disgust", "AamirKhan", film, 6, "none"),
-        "Rekha/Umrao Jaan/Rekha_1.jpg": ("sad", "Rekha", "Rekha/Umrao Jaan", 1, "none"),
+        f"{film}/Aamir_1.jpg": ("angry", "AamirKhan", clip, 1, "none"),
+        f"{film}/Aamir_2.jpg": ("happy", "AamirKhan", clip, 2, "none"),
+        f"{film}/Aamir_3.JPG": ("neutral", "AamirKhan", clip, 3, "none"),
+        f"{film}/my face_6.jpg": ("disgust", "AamirKhan", clip, 6, "none"),
+        "Rekha/Umrao Jaan/Rekha_1.jpg": ("sad", "Rekha", "Rekha_Umrao Jaan", 1, "none"),
     }
     assert {reason: len(files) for reason, files in scan.skipped.items()} == {
         "row that names no image": 1,

@@ -15,6 +15,7 @@ from fer_cli.data.build import Choices, build_own
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import FaceSet, load_set
 from tests.conftest import Called, draw_face
+from tests.sets import rewrite
 
 Fer = Callable[..., Called]
 
@@ -60,9 +61,7 @@ def test_a_table_tells_the_audits_verdict_and_that_it_is_missing(fer: Fer, tmp_p
 def test_scores_are_over_all_images_and_those_with_a_face_stand_apart(fer: Fer, tmp_path: Path, root: Path) -> None:
     manifest = pd.read_parquet(root / "ck48" / "manifest.parquet")
     manifest["face"] = np.arange(len(manifest)) % 3 != 0
-    manifest.to_parquet(root / "ck48" / "manifest.parquet", index=False)
-    info = json.loads((root / "ck48" / "set.json").read_text())
-    (root / "ck48" / "set.json").write_text(json.dumps(info | {"undetected": int((~manifest["face"]).sum())}))
+    rewrite(root / "ck48", manifest, undetected=int((~manifest["face"]).sum()))
     text = table(fer, tmp_path, root)
     run = next((tmp_path / "results" / "runs").iterdir())
     told = json.loads((run / "result.json").read_text())["metrics"]
@@ -113,9 +112,7 @@ def test_results_on_other_classes_never_share_a_column(fer: Fer, tmp_path: Path,
 
 
 def test_a_table_names_what_the_build_left_out(fer: Fer, tmp_path: Path, root: Path) -> None:
-    info = json.loads((root / "ck48" / "set.json").read_text())
-    info |= {"left_out": {"unreadable": {"happy": 2, "sad": 1}}, "found": info["kept"] + 3}
-    (root / "ck48" / "set.json").write_text(json.dumps(info))
+    rewrite(root / "ck48", left_out={"unreadable": {"happy": 2, "sad": 1}}, found=168 + 3)
     assert "ck48: 3 of 171 images were left out when built: unreadable" in table(fer, tmp_path, root)
 
 

@@ -26,7 +26,8 @@ def manifest(subjects: int = 30, classes: int = 4, frames: int = 3) -> pd.DataFr
         for f in range(frames)
         if (s + c) % 3
     ]
-    return pd.DataFrame(rows, columns=["sample", "label", "subject", "sequence", "split"])
+    table = pd.DataFrame(rows, columns=["sample", "label", "subject", "sequence", "split"])
+    return table.assign(name="face " + table["sample"])
 
 
 @pytest.mark.parametrize("split", ["subject", "random"])
@@ -287,6 +288,8 @@ def test_listed_parts(tmp_path: Path) -> None:
     assert len(elsewhere.test) == 0 and np.array_equal(elsewhere.train, parts.train)
     some = table[table["label"] != "class0"].reset_index(drop=True)
     assert len(make_split(some, listed(tmp_path, given, classes=["class1", "class2", "class3"])).train)
+    named = make_split(table, listed(tmp_path, {f"face {k}": v for k, v in given.items()}))  # as the source calls them
+    assert (named.hash, named.test_hash) == (parts.hash, parts.test_hash)
     carved = make_split(table, listed(tmp_path, {k: v.replace("val", "train") for k, v in given.items()}))
     assert len(carved.val) and not people(table, carved.train) & people(table, carved.val)
 
@@ -296,9 +299,10 @@ def test_lists_that_are_wrong(tmp_path: Path) -> None:
     given = dict(zip(table["sample"], table["split"], strict=True))
     first = table["sample"].iloc[0]
     for wrong, words in (
-        (given | {first: "dev"}, f"sample '{first}': part 'dev' is none of train, val, test and none"),
-        ({k: v for k, v in given.items() if k != first}, f"sample '{first}' is not in it"),
+        (given | {first: "dev"}, f"sample 'face {first}': part 'dev' is none of train, val, test and none"),
+        ({k: v for k, v in given.items() if k != first}, f"sample 'face {first}' is not in it"),
         (given | {"S999": "test"}, "the data set has no sample 'S999'"),
+        (given | {f"face {first}": "test"}, f"sample '{first}' stands twice, the other time as 'face {first}'"),
         (dict.fromkeys(given, "test"), "gives no image to the train part"),
     ):
         with pytest.raises(DataError, match=words):

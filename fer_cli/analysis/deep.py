@@ -47,12 +47,14 @@ def parts_of(item: Item, machine: Machine) -> dict[str, list[str]]:
     faces = load_set(machine.data_root, config.name)
     built = faces.info.fingerprint
     if built != item.fingerprint.split("+")[0]:
-        raise DataError(f"run {item.run_id}: trained on {config.name} {item.fingerprint}, which is {built} now: train anew")
+        raise DataError(
+            f"run {item.run_id}: trained on {config.name} {item.fingerprint}, which is {built} now; train it again"
+        )
     faces = faces.of_classes(config.classes) if config.classes else faces
     split = make_split(faces.manifest, config)
     recorded = item.folder.result()["data"]["split_hash"]
     if split.hash != recorded:
-        raise DataError(f"run {item.run_id}: its parts were {recorded}, its settings give {split.hash} now: train anew")
+        raise DataError(f"run {item.run_id}: its parts were {recorded}, its settings give {split.hash} now; train it again")
     samples = faces.manifest["sample"].to_numpy()
     return {part: samples[getattr(split, part)].tolist() for part in ("train", "val", "test")}
 

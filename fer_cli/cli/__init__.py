@@ -43,6 +43,9 @@ STORAGE = {
     errno.EPERM: "not permitted",
     errno.EEXIST: "a file stands where a folder is needed",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.ENAMETOOLONG: "the path is too long",
+    errno.ELOOP: "a link that leads back to itself",
 }
 
 

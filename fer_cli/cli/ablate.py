@@ -96,7 +96,7 @@ def ablate(
 
 def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     """Print one line per run to stdout and the totals to stderr."""
-    from fer_cli.ablate import estimate
+    from fer_cli.ablate import estimate, on_other_builds
 
     times = estimate(plan, machine)
     rows = []
@@ -110,6 +110,8 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
     count = len(plan.first) + len(plan.items)
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
+    if others := on_other_builds(plan, machine.results):
+        say(others)
 
 
 def chosen(choice: Choice) -> str:

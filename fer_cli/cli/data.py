@@ -121,7 +121,8 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
         say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")
     for reason, files in info.skipped.items():
         say(f"  skipped, {reason}: {len(files)}, e.g. {files[0]}" if files else f"  skipped, {reason}: 0")
-    for reason, gone in (("unreadable", info.unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
+    unreadable = [f"{file} ({why})" for file, why in info.unreadable.items()]
+    for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:
             say(f"  left out, {reason}: {file}")
         if len(gone) > 20:

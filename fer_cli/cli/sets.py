@@ -15,20 +15,22 @@ from fer_cli.cli.screen import print_table, say, show, with_progress
 def list_sets(data_root: DataRoot = None) -> None:
     """List every data set there is a card for, and every set built under the data root."""
     from fer_cli.data.cards import card_names, load_card
-    from fer_cli.data.manifest import built_names, load_info
+    from fer_cli.data.manifest import built_sets
 
     root = data_root_or_default(data_root)
-    built = built_names(root)
+    built, unusable = built_sets(root)
     rows = []
-    for name in [*card_names(), *(name for name in built if name not in card_names())]:
-        info = load_info(root, name) if name in built else None
+    for name in sorted({*card_names(), *built, *unusable}, key=lambda name: (name not in card_names(), name)):
+        info = built.get(name)
         card = load_card(name) if name in card_names() else None
-        images = f"{info.kept} images, {info.fingerprint}" if info else "not built"
+        images = f"{info.kept} images, {info.fingerprint}" if info else "unusable" if name in unusable else "not built"
         title = card.title if card else info.title if info else ""
         licence = card.licence if card else info.licence if info else "unknown"
         kind = "embedded" if card and card.embedded else "real" if card else "own"
         rows.append([name, kind, images, title, licence])
     print_table(["name", "kind", "built", "what it is", "licence"], rows)
+    for problem in unusable.values():
+        say(f"unusable: {problem}")
     say(f"data root: {root}")
     say("next: fer data build NAME (embedded) · fer data build NAME --from FOLDER (real)")
 
@@ -53,7 +55,7 @@ def check(
     for problem in checked.problems:
         say(f"  {problem}")
     if checked.problems or not all(c.agrees for c in checked.counts):
-        say(f"next: mend the source, then fer data build {name} --from FOLDER")
+        say(f"next: correct the source, then fer data build {name} --from FOLDER")
         raise typer.Exit(1)
     say(f"everything agrees; next: fer data audit {name}")
 

@@ -19,12 +19,15 @@ from fer_cli import __version__
 from fer_cli.config import DataConfig, Section
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.duplicates import Progress
+from fer_cli.data.files import why_unreadable
 from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, known_codes, leaks_of, look
 from fer_cli.data.manifest import FaceSet, load_info
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import write_text
 
+MOST = 512 * 2**20
+"""Bytes of the largest ``audit.json`` that is read."""
 SHOWN = 10
 """Groups of a kind that a person is shown."""
 FEW = 4
@@ -232,7 +235,7 @@ def write_audit(data_root: Path, name: str, audit: Audit) -> None:
     Raises DataError when the set is not built, or is another build than the one audited.
     """
     if load_info(data_root, name).fingerprint != audit.fingerprint:
-        raise DataError(f"{data_root / name}: was built anew since it was audited; run fer data audit {name} again")
+        raise DataError(f"{data_root / name}: was built again since it was audited; run fer data audit {name} again")
     audits = stored_audits(data_root, name) | {audit.split: audit}
     file = AuditFile(fingerprint=audit.fingerprint, audits=audits)
     write_text(data_root / name / "audit.json", file.model_dump_json(indent=1) + "\n")
@@ -240,8 +243,11 @@ def write_audit(data_root: Path, name: str, audit: Audit) -> None:
 
 def stored_audits(data_root: Path, name: str) -> dict[str, Audit]:
     """Return the audits of a set as it is built now, by split; none where there is no set, no file or another build's."""
+    path = data_root / name / "audit.json"
+    if why_unreadable(path, MOST) is not None:
+        return {}
     try:
-        content = (data_root / name / "audit.json").read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8")
         file = AuditFile.model_validate_json(content)
         return file.audits if file.fingerprint == load_info(data_root, name).fingerprint else {}
     except (OSError, UnicodeDecodeError, ValidationError, DataError):

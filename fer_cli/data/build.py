@@ -17,9 +17,11 @@ from pydantic import ValidationError
 from fer_cli import __version__
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
+from fer_cli.data.files import readable, shown
+from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.importers.found import Found, Scan
-from fer_cli.data.manifest import COLUMNS, SetInfo, fingerprint, write_info, write_set
+from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, write_info, write_set
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
 from fer_cli.yamls import explain
@@ -109,7 +111,7 @@ def build_scan(
     how = preparation_of(card, choices)
     tail = (how.size, how.size) if how.colour == "grey" else (how.size, how.size, 3)
     about = {"name": card.name, "card": card.version, "fer": __version__, "how": how.model_dump()}
-    about |= {"duplicates": choices.drop_duplicates}
+    about |= {"duplicates": choices.drop_duplicates, "scheme": SCHEME}
     with draft_folder(data_root, card.name) as draft:
         pack = Pack(draft, tail, job_digest(scan.found, source, about))
         rest = scan.found[len(pack.rows) :]
@@ -117,13 +119,13 @@ def build_scan(
         for _ in progress(pack.add(decoded, choices.drop_duplicates), len(rest)):
             pass
         check_whole(card, scan, source, pack.rows, allow_incomplete)
-        images = pack.finish()
-        manifest = manifest_of(scan.found, pack.rows, source, how.crop is not None)
-        steps = recorded_steps(how, {cut for status, _, _, cut in pack.rows if status == "kept"})
+        manifest, order = manifest_of(scan.found, pack.rows, source, how.crop is not None)
+        images = pack.finish(order)
+        steps = recorded_steps(how, {row[3] for row in pack.rows if row[0] == "kept"})
         gone = left_out(scan, pack.rows, source)
-        info = described(card, scan, manifest, images, steps, gone)
+        info = described(card, scan, pack.rows, manifest, images, steps, gone)
         gone.to_csv(draft / "left_out.csv", index=False)
-        write_info(draft, info, manifest)
+        info = write_info(draft, info, manifest)
         move_into_place(draft, data_root / card.name)
     return info
 
@@ -181,21 +183,17 @@ def preparation_of(card: Card, choices: Choices) -> Preparation:
 def check_whole(card: Card, scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:
     """Raise DataError where images are unreadable or differ from the card, unless that is allowed, or none is left."""
     kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
-    unreadable = [named(image, source) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"]
+    unreadable = [(named(image, source), row) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"]
     if unreadable and not allowed:
-        first = ", ".join(unreadable[:5]) + (", ..." if len(unreadable) > 5 else "")
+        first = ", ".join([*(f"{shown(name)} ({row[4]})" for name, row in unreadable[:5]), *["..."][: len(unreadable) - 5]])
         raise DataError(f"{len(unreadable)} of {len(scan.found)} images in {source} cannot be read: {first}; {ALLOW}")
     left = {row[0] for row in rows} & {"no face", "duplicate"}
     differences = [] if left else differences_from_card(card, scan, kept)
     if differences and not allowed:
         raise DataError(f"{source} differs from the card of {card.name}: {', '.join(differences)}; is it whole? {ANYWAY}")
     if not kept:
-        raise DataError(f"{source}: none of {len(scan.found)} images can be used ({counted(rows)})")
-
-
-def counted(rows: list[Row]) -> str:
-    """Return how many images became what, in words."""
-    return ", ".join(f"{n} {status}" for status, n in Counter(row[0] for row in rows).items())
+        reasons = "; ".join(f"{n} {why}" for why, n in Counter(row[4] for row in rows).most_common(3))
+        raise DataError(f"{source}: none of {len(scan.found)} images can be used ({reasons})")
 
 
 def named(image: Found, source: Path) -> str:
@@ -206,43 +204,55 @@ def named(image: Found, source: Path) -> str:
 
 def path_below(image: Found, source: Path) -> str:
     """Return the path of an image's file below the source; the file's own name where the source is that file."""
-    return image.file.name if image.file == source else image.file.relative_to(source).as_posix()
+    return readable(image.file.name if image.file == source else image.file.relative_to(source).as_posix())
 
 
-def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) -> pd.DataFrame:
-    """Return the manifest of kept images; with ``faces`` it says of each whether a face was detected in it."""
-    kept = [(f, row) for f, row in zip(found, rows, strict=True) if row[0] == "kept"]
-    cells = [
-        (f.sample, named(f, source).split(" [")[0], f.label, f.subject, f.sequence, f.frame, f.split, row[1])
-        for f, row in kept
-    ]
+def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) -> tuple[pd.DataFrame, list[int]]:
+    """Return the manifest of kept images, in the order of their samples, and that order: a place in the array for each row.
+
+    With ``faces`` the manifest says of each image whether a face was detected in it.
+    """
+    kept = [(image, row) for image, row in zip(found, rows, strict=True) if row[0] == "kept"]
+    ids = sample_ids([image for image, _ in kept], [row[1] for _, row in kept])
+    order = sorted(range(len(kept)), key=ids.__getitem__)
+    cells = []
+    for place in order:
+        image, row = kept[place]
+        what = (image.label, image.subject, image.sequence, image.frame, image.split, row[1])
+        cells.append((ids[place], image.sample, path_below(image, source), *what))
     manifest = pd.DataFrame(cells, columns=list(COLUMNS))
-    return manifest.assign(face=[bool(row[2]) for _, row in kept]) if faces else manifest
+    return manifest.assign(face=[bool(kept[place][1][2]) for place in order]) if faces else manifest, order
 
 
 def left_out(scan: Scan, rows: list[Row], source: Path) -> pd.DataFrame:
-    """Return every image that was found and not kept: file, label, reason."""
-    gone = [(named(f, source), f.label, row[0]) for f, row in zip(scan.found, rows, strict=True) if row[0] != "kept"]
-    return pd.DataFrame(gone, columns=["file", "label", "reason"])
+    """Return every image that was found and not kept: file, label, what it is (unreadable, ...) and why."""
+    gone = [(named(f, source), f.label, row[0], row[4]) for f, row in zip(scan.found, rows, strict=True) if row[0] != "kept"]
+    return pd.DataFrame(gone, columns=["file", "label", "status", "reason"])
 
 
 def described(
-    card: Card, scan: Scan, manifest: pd.DataFrame, images: np.ndarray, steps: list[dict[str, Any]], gone: pd.DataFrame
+    card: Card,
+    scan: Scan,
+    rows: list[Row],
+    manifest: pd.DataFrame,
+    images: np.ndarray,
+    steps: list[dict[str, Any]],
+    gone: pd.DataFrame,
 ) -> SetInfo:
     """Return what ``set.json`` says of a set built from files."""
-    files = {reason: rows["file"].tolist() for reason, rows in gone.groupby("reason")}
-    kept = set(manifest["sample"])
+    files = {status: dict(zip(part["file"], part["reason"], strict=True)) for status, part in gone.groupby("status")}
+    kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
     info = describe_set(card, manifest, images, steps)
     return info.model_copy(
         update={
             "layout": scan.layout,
             "found": len(manifest) + len(gone),
-            "unreadable": files.get("unreadable", []),
-            "no_face": files.get("no face", []),
-            "duplicates": files.get("duplicate", []),
+            "unreadable": files.get("unreadable", {}),
+            "no_face": list(files.get("no face", [])),
+            "duplicates": list(files.get("duplicate", [])),
             "skipped": scan.skipped,
-            "differences": differences_from_card(card, scan, [image for image in scan.found if image.sample in kept]),
-            "left_out": {reason: rows["label"].value_counts().to_dict() for reason, rows in gone.groupby("reason")},
+            "differences": differences_from_card(card, scan, kept),
+            "left_out": {status: part["label"].value_counts().to_dict() for status, part in gone.groupby("status")},
             "undetected": int((~manifest["face"]).sum()) if "face" in manifest else None,
         }
     )
@@ -253,10 +263,14 @@ def describe_set(
     manifest: pd.DataFrame,
     images: np.ndarray,
     steps: list[dict[str, Any]],
+    identity: str | None = None,
     embedded: dict[str, Any] | None = None,
 ) -> SetInfo:
-    """Return what ``set.json`` says of images (N, S, S[, 3]) and their manifest, all of which were kept."""
-    counts = Counter(manifest["label"])
+    """Return what ``set.json`` says of images (N, S, S[, 3]) and their manifest, all of which were kept.
+
+    ``identity``: the fingerprint of an embedded set; that of others is made from their content.
+    """
+    counts, images_sha256 = Counter(manifest["label"]), image_hash(images)
     return SetInfo(
         name=card.name,
         title=card.title,
@@ -269,26 +283,28 @@ def describe_set(
         preprocessing=steps,
         found=len(manifest),
         kept=len(manifest),
-        unreadable=[],
+        unreadable={},
         differences=[],
-        fingerprint=fingerprint(manifest, images, steps),
+        fingerprint=identity or fingerprint(manifest, images_sha256, steps, card.classes),
         fer_version=__version__,
+        files={IMAGES: images_sha256},
         embedded=embedded,
     )
 
 
 def place_set(
     data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray, truth: pd.DataFrame | None = None
-) -> None:
-    """Write a set that is whole in memory under a temporary name and move it into place.
+) -> SetInfo:
+    """Write a set that is whole in memory under a temporary name, move it into place, and return what was built.
 
     ``truth``: what is known of every drawn image, kept beside the set as ``truth.parquet``.
     """
     with draft_folder(data_root, info.name) as draft:
-        write_set(draft, info, manifest, images)
         if truth is not None:
-            truth.to_parquet(draft / "truth.parquet", index=False)
+            truth.to_parquet(draft / TRUTH, index=False)
+        info = write_set(draft, info, manifest, images)
         move_into_place(draft, data_root / info.name)
+    return info
 
 
 def move_into_place(draft: Path, final: Path) -> None:

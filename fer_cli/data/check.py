@@ -13,7 +13,9 @@ import pandas as pd
 
 from fer_cli.data.build import named, scan_source
 from fer_cli.data.cards import Card, card_names, load_card
-from fer_cli.data.manifest import FaceSet, SetInfo, fingerprint, load_set
+from fer_cli.data.decode import UnreadableError, read_source, why
+from fer_cli.data.files import shown
+from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.errors import DataError
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -53,13 +55,12 @@ def check_set(
     """Return the counts of a built set beside its card's, and everything that is wrong with it.
 
     ``source``: the folder it was built from; every kept image is then compared with its file by content. Raises DataError
-    where the set is not built or cannot be read.
+    where the set is not built or is not what was built: every file is hashed for this, whatever is remembered of it.
     """
+    info = load_info(data_root, name)
+    verify_files(data_root / name, info, tuple(info.files), remembered=False)
     faces = load_set(data_root, name)
-    info, manifest = faces.info, faces.manifest
     problems = []
-    if fingerprint(manifest, faces.images, info.preprocessing) != info.fingerprint:
-        problems.append("images or manifest were changed after the set was built; build it again")
     card = load_card(name) if name in card_names() else None
     counts = count_table(faces, card)
     problems += [f"differs from the card: {difference}" for difference in info.differences]
@@ -90,23 +91,27 @@ def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
 def compare_with_source(faces: FaceSet, card: Card, source: Path, progress: Progress) -> list[str]:
     """Return what differs between a set and its source: files gone, changed, relabelled or new; the first of each named.
 
-    Frames of videos are compared by name and label only.
+    Images are found again by what the source calls them. Frames of videos are compared by name and label only.
     """
     scan = {image.sample: image for image in scan_source(card, source).found}
-    wrong: dict[str, list[str]] = {"missing": [], "changed": [], "labelled otherwise": []}
+    wrong: dict[str, list[str]] = {"missing": [], "unreadable": [], "changed": [], "labelled otherwise": []}
     for row in progress(faces.manifest.itertuples(), len(faces.manifest)):
-        image = scan.pop(row.sample, None)
+        image = scan.pop(row.name, None)
         if image is None:
             wrong["missing"].append(row.file)
         elif image.label != row.label:
             wrong["labelled otherwise"].append(f"{row.file} ({image.label}, built as {row.label})")
         elif image.moment is None:
-            content = image.file.read_bytes() if image.pixels is None else image.pixels
+            try:
+                content = read_source(image.file) if image.pixels is None else image.pixels
+            except (UnreadableError, OSError) as error:
+                wrong["unreadable"].append(f"{row.file} ({why(error)})")
+                continue
             if hashlib.sha256(content).hexdigest() != row.sha256:
                 wrong["changed"].append(row.file)
     out = {*faces.info.unreadable, *faces.info.no_face, *faces.info.duplicates}
     wrong["new"] = [name for name in (named(image, source) for image in scan.values()) if name not in out]
-    return [f"{len(files)} {kind} in {source}, the first: {files[0]}" for kind, files in wrong.items() if files]
+    return [f"{len(files)} {kind} in {source}, the first: {shown(files[0])}" for kind, files in wrong.items() if files]
 
 
 def left_out_table(info: SetInfo) -> pd.DataFrame:

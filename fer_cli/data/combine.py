@@ -13,8 +13,9 @@ import pandas as pd
 from fer_cli import __version__
 from fer_cli.data.build import move_into_place
 from fer_cli.data.cards import CANONICAL, card_names
-from fer_cli.data.manifest import COLUMNS, FaceSet, SetInfo, fingerprint, load_set, write_info
-from fer_cli.data.pack import HEADER, draft_folder, header
+from fer_cli.data.identity import fingerprint, header, image_hash
+from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_info
+from fer_cli.data.pack import draft_folder
 from fer_cli.errors import DataError, nearest
 
 LEARNING = ("focused", "distracted", "curious", "confused", "tired", "happy")
@@ -36,9 +37,9 @@ CHUNK = 1024
 def combine_sets(name: str, parts: list[str], label_map: str, data_root: Path, size: int | None = None) -> SetInfo:
     """Build data set ``name`` from built sets ``parts`` and return what was built.
 
-    Samples, subjects and sequences carry their set's name, so nobody is mixed up; images are grey, ``size`` pixels (default:
-    the smallest set's). Raises DataError for an unknown map, a name that a card has, fewer than two sets, or a map none of
-    whose classes occur.
+    Samples, subjects and sequences carry their set's name, so nobody is mixed up; rows stand in the order of the samples,
+    whatever that of ``parts``; images are grey, ``size`` pixels (default: the smallest set's). Raises DataError for an
+    unknown map, a name that a card has, fewer than two sets, or a map none of whose classes occur.
     """
     if label_map not in LABEL_MAPS:
         raise DataError(f"--map {label_map}: no such map{nearest(label_map, LABEL_MAPS)}")
@@ -48,6 +49,7 @@ def combine_sets(name: str, parts: list[str], label_map: str, data_root: Path, s
         raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
     if len(parts) < 2 or len(set(parts)) != len(parts):
         raise DataError(f"--of {','.join(parts)}: at least two different sets, separated by commas")
+    parts = sorted(parts, key=lambda part: f"{part}/")
     sets = [load_set(data_root, part) for part in parts]
     common = LABEL_MAPS[label_map]
     manifests: list[pd.DataFrame] = []
@@ -65,7 +67,7 @@ def combine_sets(name: str, parts: list[str], label_map: str, data_root: Path, s
     steps: list[dict[str, Any]] = [{"step": "combine", "of": parts, "map": label_map}]
     steps.append({"step": "resize", "size": side, "interpolation": "area"})
     with draft_folder(data_root, name) as draft:
-        images = packed(draft / "images.npy", sets, manifests, side)
+        images_sha256 = image_hash(packed(draft / IMAGES, sets, manifests, side))
         counts = Counter(manifest["label"])
         info = SetInfo(
             name=name,
@@ -79,15 +81,16 @@ def combine_sets(name: str, parts: list[str], label_map: str, data_root: Path, s
             preprocessing=steps,
             found=len(manifest),
             kept=len(manifest),
-            unreadable=[],
+            unreadable={},
             differences=[],
-            fingerprint=fingerprint(manifest, images, steps),
+            fingerprint=fingerprint(manifest, images_sha256, steps, present),
             fer_version=__version__,
+            files={IMAGES: images_sha256},
             layout="built sets",
             parts={part: faces.info.fingerprint for part, faces in zip(parts, sets, strict=True)},
             dropped=dropped,
         )
-        write_info(draft, info, manifest)
+        info = write_info(draft, info, manifest)
         move_into_place(draft, data_root / name)
     return info
 
@@ -96,7 +99,7 @@ def renamed(part: str, faces: FaceSet, labels: pd.Series) -> pd.DataFrame:
     """Return the rows of a set that have a common label, with ids that carry the set's name; the index is kept."""
     rows = faces.manifest.assign(label=labels)[labels.notna()]
     prefix = f"{part}/"
-    named = {column: prefix + rows[column] for column in ("sample", "file")}
+    named = {column: prefix + rows[column] for column in ("sample", "name", "file")}
     named |= {column: rows[column].where(rows[column] == "", prefix + rows[column]) for column in ("subject", "sequence")}
     return rows.assign(**named)[list(COLUMNS)]
 
@@ -105,7 +108,6 @@ def packed(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side:
     """Write the chosen images of all sets, grey and resized, and return them (N, side, side) uint8, memory-mapped."""
     with path.open("wb") as stream:
         stream.write(header((sum(map(len, manifests)), side, side)))
-        assert stream.tell() == HEADER
         for faces, rows in zip(sets, manifests, strict=True):
             for start in range(0, len(rows), CHUNK):
                 for image in faces.images[rows.index[start : start + CHUNK].to_numpy()]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fer_cli.config import CONFUSABLE, CorruptConfig, DataConfig
 from fer_cli.data.draws import normals
-from fer_cli.data.listed import known_only, read_listed
+from fer_cli.data.listed import known_only, name_of, read_listed
 from fer_cli.data.occlude import occluded
 from fer_cli.errors import DataError, nearest
 from fer_cli.seeds import derive_seed
@@ -79,10 +79,10 @@ def listed_labels(manifest: pd.DataFrame, classes: list[str], config: DataConfig
     """
     path, sha256 = config.noise_file, config.noise_sha256
     assert path is not None and sha256 is not None
-    listed = known_only(read_listed(path, sha256, "label"), manifest["sample"], path, not config.classes)
+    listed = known_only(read_listed(path, sha256, "label"), manifest, path, not config.classes)
     unknown = listed[~listed.isin(classes)]
     if len(unknown):
-        sample, label = str(unknown.index[0]), str(unknown.iloc[0])
+        sample, label = name_of(unknown.index[0], manifest), str(unknown.iloc[0])
         raise DataError(f"{path}: sample '{sample}': no class '{label}'{nearest(label, classes)}")
     labels = manifest["sample"].map(listed).fillna(manifest["label"])
     if (labels == manifest["label"]).all():

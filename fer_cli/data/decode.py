@@ -1,7 +1,7 @@
 """From what an importer found to a square uint8 image: decode, find the face, cut, resize.
 
 Files are decoded with Pillow, which tells a truncated file from a whole one and reads palettes; nothing larger than
-``MAX_PIXELS`` or ``MAX_BYTES`` is opened, whatever its header promises.
+``MAX_PIXELS`` or ``MAX_BYTES`` is opened, whatever its header promises. What cannot be decoded is listed with the reason.
 """
 
 from __future__ import annotations
@@ -10,24 +10,31 @@ import hashlib
 import io
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from fer_cli.config import Section
 from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, steps
+from fer_cli.data.files import SHOWN, problem, why_unreadable
 from fer_cli.data.importers.found import Box, Found
+from fer_cli.data.metadata import read_tags, turned, upright, without_tags
 from fer_cli.data.video import read_frames
+from fer_cli.errors import FerError
 
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused as unreadable; the largest camera picture of any known set has a tenth of it."""
 MAX_BYTES = 256 * 2**20
+TOO_LARGE = f"more than {MAX_PIXELS // 10**6} million pixels"
+LEAST = 8
+"""Pixels of the shorter side of an image, at least."""
 CHUNK = 512
 """Images decoded at a time; bounds memory."""
 
@@ -36,6 +43,7 @@ INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv
 Status = Literal["kept", "unreadable", "no face", "duplicate"]
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that are damaged; of pixels it raises
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
@@ -67,6 +75,12 @@ class Decoded:
     """Whether a face was detected; None where none was looked for."""
     cut: Literal["whole", "centre", "box", "face"] = "whole"
     """What was cut from the source: nothing, its central square, the data set's box, the detected face."""
+    reason: str = ""
+    """Why it is left out, in words."""
+
+
+class UnreadableError(Exception):
+    """A source image cannot be used; the message says why."""
 
 
 def recorded_steps(preparation: Preparation, cuts: set[str]) -> list[dict[str, Any]]:
@@ -110,69 +124,127 @@ def _chunk(pool: ThreadPoolExecutor, chunk: list[Found], preparation: Preparatio
 
 def decode_group(group: list[Found], preparation: Preparation) -> list[Decoded]:
     """Return the images of one source: a file's or table row's only one, or the wanted frames of a video."""
-    first = group[0]
-    if first.moment is None:
-        content = first.pixels
-        if content is None:
-            try:
-                content = b"" if first.file.stat().st_size > MAX_BYTES else first.file.read_bytes()
-            except OSError:
-                content = b""
-        pixels = table_image(content) if first.pixels is not None else open_image(content, preparation.colour)
-        if pixels is not None and first.turn:
-            pixels = np.ascontiguousarray(np.rot90(pixels, -first.turn))
-        return [prepared(pixels, hashlib.sha256(content).hexdigest(), first.box, preparation)]
-    moments = [image.moment or 0 for image in group]
-    with first.file.open("rb") as stream:
+    try:
+        if group[0].moment is None:
+            return [decode_image(group[0], preparation)]
+        return decode_video(group, preparation)
+    except FerError:  # what all images share, e.g. a detector that is missing
+        raise
+    except Exception as error:  # a decoder raises whatever it stumbles over; no file may end the build of all others
+        return [Decoded(None, "unreadable", "", reason=why(error)) for _ in group]
+
+
+def decode_image(image: Found, how: Preparation) -> Decoded:
+    """Return the image of a file or a table row; raises UnreadableError and whatever a decoder does."""
+    content = image.pixels if image.pixels is not None else read_source(image.file)
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        pixels = table_image(content) if image.pixels is not None else open_image(content, how.colour)
+        return prepared(rotated(pixels, image.turn), digest, image.box, how)
+    except FerError:
+        raise
+    except Exception as error:  # as in decode_group; here the content is known
+        return Decoded(None, "unreadable", digest, reason=why(error))
+
+
+def decode_video(group: list[Found], how: Preparation) -> list[Decoded]:
+    """Return the wanted frames of one video; raises UnreadableError where none can be read."""
+    file, moments = group[0].file, [image.moment or 0 for image in group]
+    if (reason := why_unreadable(file)) is not None:
+        raise UnreadableError(reason)
+    with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    frames = read_frames(first.file, moments)
+    frames = read_frames(file, moments)
     results = []
     for image, moment in zip(group, moments, strict=True):
-        frame = frames.get(moment)
-        if frame is not None and image.turn:
-            frame = np.ascontiguousarray(np.rot90(frame, -image.turn))
-        if frame is not None and preparation.colour == "grey":
-            frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         name = hashlib.sha256(f"{digest} {moment}".encode()).hexdigest()
-        results.append(prepared(frame, name, image.box, preparation))
+        if moment not in frames:
+            results.append(Decoded(None, "unreadable", name, reason="no frame of the video can be decoded"))
+            continue
+        frame = rotated(frames[moment], image.turn)
+        if how.colour == "grey":
+            frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        try:
+            results.append(prepared(frame, name, image.box, how))
+        except UnreadableError as error:
+            results.append(Decoded(None, "unreadable", name, reason=why(error)))
     return results
 
 
-def table_image(pixels: bytes) -> np.ndarray | None:
-    """Return (S, S) uint8 of the S x S grey values of a table row, or None where they make no square."""
+def read_source(file: Path) -> bytes:
+    """Return the content of a source file; raises UnreadableError for what is none, and for one that is absurdly large."""
+    if (reason := why_unreadable(file, MAX_BYTES)) is not None:
+        raise UnreadableError(reason)
+    return file.read_bytes()
+
+
+def why(error: Exception) -> str:
+    """Return in a few words why an image cannot be used."""
+    if isinstance(error, UnreadableError):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "no image of a known format"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return TOO_LARGE
+    if isinstance(error, MemoryError):
+        return "does not fit into memory"
+    if isinstance(error, OSError) and error.errno is not None:
+        return problem(error)
+    return f"cannot be decoded: {' '.join(str(error).split())[:SHOWN] or type(error).__name__}"
+
+
+def rotated(image: np.ndarray, turns: int) -> np.ndarray:
+    """Return an image (H, W[, 3]) after so many quarter turns clockwise."""
+    return np.ascontiguousarray(np.rot90(image, -turns)) if turns else image
+
+
+def table_image(pixels: bytes) -> np.ndarray:
+    """Return (S, S) uint8 of the S x S grey values of a table row; raises UnreadableError where they make no square."""
     side = round(len(pixels) ** 0.5)
-    return np.frombuffer(pixels, np.uint8).reshape(side, side) if side * side == len(pixels) and side else None
+    if not side or side * side != len(pixels):
+        raise UnreadableError(f"{len(pixels)} pixels, which make no square")
+    return np.frombuffer(pixels, np.uint8).reshape(side, side)
 
 
-def open_image(content: bytes, colour: str) -> np.ndarray | None:
-    """Return (H, W) or (H, W, 3) uint8 RGB, upright, or None where the file is broken, cut short, absurd or no image."""
+def open_image(content: bytes, colour: str) -> np.ndarray:
+    """Return (H, W) or (H, W, 3) uint8 RGB, upright.
+
+    Raises UnreadableError for an empty file and an absurd size, and whatever Pillow does where it is broken, cut short or
+    no image. Tags that cannot be read lose no picture.
+    """
+    if not content:
+        raise UnreadableError("empty file")
     try:
         with Image.open(io.BytesIO(content)) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                return None
-            if opened.mode.startswith(("I", "F")):
-                return deep_image(np.asarray(opened), colour)
-            if colour == "grey" and opened.mode in {"RGB", "YCbCr"} and opened.format == "JPEG":
-                opened.draft("L", opened.size)
-            upright = ImageOps.exif_transpose(opened)
-            return np.array(upright.convert("L" if colour == "grey" else "RGB"))
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        MemoryError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ):
-        return None
+            read_tags(opened)
+            return pixels_of(opened, upright, colour)
+    except Exception:  # whatever it is, it may lie in what is no part of the picture
+        parts = without_tags(content)
+        if parts is None:
+            raise
+    bare, exif = parts
+    with Image.open(io.BytesIO(bare)) as opened:
+        return pixels_of(opened, lambda picture: turned(picture, exif), colour)
+
+
+def pixels_of(opened: Image.Image, turn: Callable[[Image.Image], Image.Image], colour: str) -> np.ndarray:
+    """Return (H, W) or (H, W, 3) uint8 RGB of an opened picture; raises as ``open_image`` does."""
+    if opened.width * opened.height > MAX_PIXELS:
+        raise UnreadableError(TOO_LARGE)
+    if colour == "grey" and opened.mode in {"RGB", "YCbCr"} and opened.format == "JPEG":
+        opened.draft("L", opened.size)
+    picture = turn(opened)
+    if picture.mode.startswith(("I", "F")):
+        return deep_image(np.asarray(picture), colour)
+    return np.array(picture.convert("L" if colour == "grey" else "RGB"))
 
 
 def deep_image(values: np.ndarray, colour: str) -> np.ndarray:
     """Return uint8 of an image with more than 8 bits a pixel: full scale is 65,535, or 1 for floating point."""
+    values = np.nan_to_num(values, nan=0.0)
     full = 1.0 if values.dtype.kind == "f" else 65535.0 if values.max(initial=0) > 255 else 255.0
-    grey = np.clip(values / full * 255, 0, 255).round().astype(np.uint8)
+    grey = np.clip(values / full, 0, 1) * 255
+    grey = grey.round().astype(np.uint8)
     return grey if colour == "grey" else np.repeat(grey[..., None], 3, axis=2)
 
 
@@ -180,10 +252,10 @@ _own = threading.local()
 """A detector for each thread: OpenCV's networks must not be shared."""
 
 
-def prepared(image: np.ndarray | None, sha256: str, box: Box | None, how: Preparation) -> Decoded:
-    """Return a decoded source image as it goes into the array."""
-    if image is None or min(image.shape[:2]) < 8:
-        return Decoded(None, "unreadable", sha256)
+def prepared(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) -> Decoded:
+    """Return a decoded source image as it goes into the array; raises UnreadableError where nothing of it can be used."""
+    if min(image.shape[:2]) < LEAST:
+        raise UnreadableError(f"{image.shape[1]} x {image.shape[0]} pixels; at least {LEAST} x {LEAST} are needed")
     face = None
     if how.crop is not None:
         if getattr(_own, "crop", None) != how.crop:
@@ -192,14 +264,14 @@ def prepared(image: np.ndarray | None, sha256: str, box: Box | None, how: Prepar
         if chosen is not None:
             return Decoded(cut_face(image, chosen, how.crop), "kept", sha256, True, "face")
         if how.no_face == "drop":
-            return Decoded(None, "no face", sha256, False)
+            return Decoded(None, "no face", sha256, False, reason="no face detected")
         face = False
     height, width = image.shape[:2]
     cut: Literal["whole", "centre", "box"] = "whole"
     if box is not None:
         image, cut = boxed(image, box, how.box_margin), "box"
         if image.size == 0:
-            return Decoded(None, "unreadable", sha256)
+            raise UnreadableError("the face that the data set gives lies outside the image")
     elif height != width:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2

@@ -24,7 +24,7 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fer_cli.data.manifest import read_block
+from fer_cli.data.identity import read_block
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""

@@ -1,4 +1,7 @@
-"""Small CSV tables a run names by path and SHA-256: given labels, given parts. Paths are taken from the working folder."""
+"""Small CSV tables a run names by path and SHA-256: given labels, given parts. Paths are taken from the working folder.
+
+Their column ``sample`` holds ids of samples, or what the source calls the images (the manifest's column ``name``).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import pandas as pd
 
 from fer_cli.errors import DataError
 from fer_cli.places import open_regular
-
 
 def read_listed(path: str, sha256: str, column: str) -> pd.Series:
     """Return ``column`` as names by sample; raises DataError when the file is missing, changed, or no such table.
@@ -40,13 +42,25 @@ def read_listed(path: str, sha256: str, column: str) -> pd.Series:
     return table.set_index("sample")[column].str.strip()
 
 
-def known_only(listed: pd.Series, samples: pd.Series, path: str, complete: bool) -> pd.Series:
-    """Return the rows of samples the data set has; unless it is a choice of its classes (``complete`` False), all must be.
+def known_only(listed: pd.Series, manifest: pd.DataFrame, path: str, complete: bool) -> pd.Series:
+    """Return the rows of images the data set has, by sample; where it is a choice of its classes, ``complete`` is False.
 
-    Raises DataError naming the first sample the set lacks, and where none of them is in it.
+    Raises DataError naming the first image the set lacks (unless it is not ``complete`` and has others), and where one is
+    listed by its sample and by its name.
     """
-    unknown = listed.index[~listed.index.isin(samples)]
+    samples = manifest["sample"]
+    names = dict(zip(manifest["name"], samples, strict=True)) | dict(zip(samples, samples, strict=True))
+    unknown = listed.index[~listed.index.isin(list(names))]
     if len(unknown) and (complete or len(unknown) == len(listed)):
-        like = "" if samples.empty else f"; its names are like '{samples.iloc[0]}'"
+        like = "" if samples.empty else f"; its names are like '{manifest['name'].iloc[0]}'"
         raise DataError(f"{path}: the data set has no sample '{unknown[0]}' ({len(unknown)} such){like}")
-    return listed[listed.index.isin(samples)]
+    known = listed[listed.index.isin(list(names))]
+    known.index = pd.Index([names[name] for name in known.index], name="sample")
+    if (twice := known.index[known.index.duplicated()]).size:
+        raise DataError(f"{path}: sample '{twice[0]}' stands twice, the other time as '{name_of(twice[0], manifest)}'")
+    return known
+
+
+def name_of(sample: object, manifest: pd.DataFrame) -> str:
+    """Return what the source calls a sample."""
+    return str(manifest.loc[manifest["sample"] == sample, "name"].iloc[0])

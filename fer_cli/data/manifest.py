@@ -1,35 +1,43 @@
 """A built data set on disk: ``manifest.parquet``, ``images.npy`` and ``set.json`` in ``<data root>/<name>/``.
 
-The manifest has one row per image, in the order of the packed array: sample, file, label (a name), subject, sequence,
-frame, split (official part or "none"), sha256 of the source file; where faces were looked for, a last column says whether
-one was found. The fingerprint covers the first eight, every pixel and the preprocessing.
+The manifest has one row per image, in the order of the packed array, which is that of the samples: sample (an id that no
+path has a part in), name (what the source calls it), file, label (a name), subject, sequence, frame, split (official part
+or "none"), sha256 of the source file; where faces were looked for, a last column says whether one was found. What the
+fingerprint covers, and how the files are verified: see ``fer_cli.data.identity``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
-from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli.config import Section
-from fer_cli.data.cards import card_names, load_card
+from fer_cli.data.cards import Embedded, card_names, load_card
+from fer_cli.data.files import why_unreadable
+from fer_cli.data.identity import BLOCK, SCHEME, changed_files, file_hash, header, read_block, seal
 from fer_cli.errors import DataError, nearest
+from fer_cli.places import write_text
+from fer_cli.yamls import explain
 
-BLOCK = 1024
-"""Images read at a time."""
-COLUMNS = ("sample", "file", "label", "subject", "sequence", "frame", "split", "sha256")
+IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
+COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
+MOST = 512 * 2**20
+"""Bytes of the largest ``set.json`` that is read."""
 
 
 class SetInfo(Section):
     """What ``set.json`` says of a built set."""
 
+    scheme: Literal[2] = 2
+    """How fingerprints are made; see ``fer_cli.data.identity``."""
     name: str
     title: str
     card_version: int
@@ -43,12 +51,14 @@ class SetInfo(Section):
     """Steps from source file to packed array, in order."""
     found: int
     kept: int
-    unreadable: list[str]
-    """Source files that could not be decoded and were left out by explicit choice."""
+    unreadable: dict[str, str]
+    """Source files that could not be decoded and were left out by explicit choice -> why."""
     differences: list[str]
     """How the counts differ from the card's."""
     fingerprint: str
     fer_version: str
+    files: dict[str, str]
+    """Name of each file beside ``set.json`` -> its SHA-256."""
     embedded: dict[str, Any] | None = None
     """Options of a set the suite drew itself."""
     layout: str = ""
@@ -93,76 +103,129 @@ class FaceSet:
         return self.manifest["label"].map(order).to_numpy(dtype=np.int64)
 
 
-def fingerprint(manifest: pd.DataFrame, images: np.ndarray, preprocessing: list[dict[str, Any]]) -> str:
-    """Return 16 hex digits over every manifest cell, every pixel and the preprocessing; independent of file formats."""
-    digest = hashlib.sha256()
-    digest.update(json.dumps(preprocessing, sort_keys=True).encode())
-    for column in COLUMNS:
-        digest.update("\x1f".join([column, *manifest[column].astype(str)]).encode() + b"\x1e")
-    digest.update(f"{images.shape}{images.dtype}".encode())
-    for start in range(0, len(images), BLOCK):
-        digest.update(read_block(images, start, start + BLOCK).data)
-    return digest.hexdigest()[:16]
+def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> SetInfo:
+    """Write the three files into an existing, empty folder; returns as ``write_info`` does."""
+    with (folder / IMAGES).open("wb") as stream:
+        stream.write(header(images.shape))
+        for start in range(0, len(images), BLOCK):
+            stream.write(read_block(images, start, start + BLOCK).data)
+    return write_info(folder, info, manifest)
 
 
-def read_block(images: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return images ``start`` to ``stop`` (n, S, S[, 3]) uint8, contiguous.
-
-    A memory-mapped array is read from its file instead: pages once mapped would count as this process's memory, and a
-    large set has more of them than there may be room for.
-    """
-    whole_file: Any = images if isinstance(images, np.memmap) else None
-    if whole_file is None or not images.flags.c_contiguous or not isinstance(whole_file.base, mmap):
-        return np.ascontiguousarray(images[start:stop])
-    shape = (max(0, min(stop, len(images)) - start), *images.shape[1:])
-    with Path(str(whole_file.filename)).open("rb") as stream:
-        stream.seek(whole_file.offset + start * int(np.prod(shape[1:])) * images.itemsize)
-        return np.fromfile(stream, images.dtype, int(np.prod(shape))).reshape(shape)
+def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> SetInfo:
+    """Write manifest and ``set.json`` beside the files that are already there; returns it with the hash of every file."""
+    manifest.to_parquet(folder / MANIFEST, index=False)
+    there = [name for name in (MANIFEST, TRUTH) if (folder / name).is_file()]
+    files = info.files | {name: file_hash(folder / name, remembered=False) for name in there}
+    whole = info.model_copy(update={"files": files})
+    content = whole.model_dump(mode="json")
+    write_text(folder / INFO, json.dumps({"seal": seal(content), **content}, indent=1) + "\n")
+    return whole
 
 
-def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> None:
-    """Write the three files into an existing, empty folder."""
-    np.save(folder / "images.npy", images, allow_pickle=False)
-    write_info(folder, info, manifest)
-
-
-def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> None:
-    """Write manifest and ``set.json`` beside an array that is already there."""
-    manifest.to_parquet(folder / "manifest.parquet", index=False)
-    (folder / "set.json").write_text(json.dumps(info.model_dump(), indent=1) + "\n", encoding="utf-8")
-
-
-def built_names(data_root: Path) -> list[str]:
-    """Return the names of all sets built under ``data_root``."""
-    return sorted(path.parent.name for path in data_root.glob("*/set.json") if not path.parent.name.startswith("."))
-
-
-def how_to_build(name: str) -> str:
-    """Return the sentence that tells a user how to get a missing set."""
-    drawn = name in card_names() and load_card(name).embedded is not None
-    return f"build it with: fer data build {name}{'' if drawn else ' --from FOLDER'}"
+def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
+    """Return the command that builds a set; ``known``: what is left of its ``set.json``, of which nothing is trusted."""
+    steps = known.get("preprocessing")
+    first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
+    if first.get("step") == "combine" and isinstance(first.get("of"), list):
+        command = ["fer", "data", "combine", name, "--of", ",".join(map(str, first["of"])), "--map", str(first.get("map"))]
+        size = known.get("image_size")
+        return shlex.join([*command, *(["--size", str(size)] if isinstance(size, int) else [])])
+    command = ["fer", "data", "build", name]
+    card = load_card(name) if name in card_names() else None
+    if card is not None and card.embedded is not None:
+        drawn = known.get("embedded")
+        for option in ("images", "subjects", "size", "difficulty", "seed"):
+            usual = getattr(card.embedded, option)
+            value = drawn.get(option, usual) if isinstance(drawn, dict) else usual
+            command += [f"--{option}", str(value)[:20]] if value != usual else []
+        return shlex.join(command)
+    layout = ["--layout", "csv" if str(known.get("layout")).startswith("table") else "folder"]
+    return shlex.join([*command, "--from", "FOLDER", *(layout if card is None else [])])
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:
-    """Return what is known of a built set; raises DataError when it is not built or its files are not whole."""
-    folder = data_root / name
-    if not (folder / "set.json").is_file():
-        raise DataError(f"data set '{name}' is not built under {data_root}; {how_to_build(name)}")
+    """Return what is known of a built set.
+
+    Raises DataError, with the command that builds the set, where it is not built, was built by an earlier version (its
+    fingerprint would mean something else), or its ``set.json`` is damaged or edited.
+    """
+    path = data_root / name / INFO
+    reason = why_unreadable(path, MOST)
+    if reason == "no such file":
+        raise DataError(f"data set '{name}' is not built under {data_root}; build it with: {build_command(name)}")
+    content: Any = None
+    if reason is None:
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            reason = f"not JSON ({error})" if path.stat().st_size else "empty file"
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: {reason or 'no table of settings'}; build the set again with: {build_command(name)}")
+    again = f"build the set again with: {build_command(name, content)}"
+    if content.get("scheme") != SCHEME:
+        raise DataError(
+            f"{path}: built by another version of fer, whose fingerprints mean something else, as do results on it; {again}"
+        )
+    sealed = content.pop("seal", None)
+    if sealed != seal(content):
+        raise DataError(f"{path}: edited since the set was built; {again}")
     try:
-        return SetInfo.model_validate_json((folder / "set.json").read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError):
-        raise DataError(f"{folder / 'set.json'}: not written by this version; {how_to_build(name)}") from None
+        info = SetInfo.model_validate(content)
+    except ValidationError as error:
+        raise DataError(f"{path}: {explain(error, SetInfo)}; {again}") from None
+    if info.embedded is not None and info.fingerprint != expected_fingerprint(info):
+        raise DataError(f"{path}: drawn by another version of fer, whose pictures differ from today's; {again}")
+    return info
+
+
+def built_sets(data_root: Path) -> tuple[dict[str, SetInfo], dict[str, str]]:
+    """Return what is known of all sets built under ``data_root``, by name, and why each of the others cannot be used."""
+    built: dict[str, SetInfo] = {}
+    unusable: dict[str, str] = {}
+    for path in sorted(data_root.glob("*/set.json")):
+        name = path.parent.name
+        if not name.startswith("."):
+            try:
+                built[name] = load_info(data_root, name)
+            except DataError as error:
+                unusable[name] = str(error)
+    return built, unusable
+
+
+def expected_fingerprint(info: SetInfo) -> str | None:
+    """Return the fingerprint that an embedded set of these options has today; None where there are no such options."""
+    from fer_cli.synthetic.recipe import recipe_fingerprint
+
+    try:
+        return recipe_fingerprint(Embedded.model_validate(info.embedded), info.classes)
+    except ValidationError:
+        return None
+
+
+def verify_files(folder: Path, info: SetInfo, names: tuple[str, ...] = (IMAGES, MANIFEST), remembered: bool = True) -> None:
+    """Raise DataError unless the files of a set, which lies in ``folder``, are those that were built.
+
+    What was hashed before is not hashed again until it changes, unless ``remembered`` is False.
+    """
+    for problem in changed_files(folder, info.files, names, remembered):
+        raise DataError(f"{problem}; build the set again with: {build_command(folder.name, info.model_dump(mode='json'))}")
+
+
+def verified_info(data_root: Path, name: str) -> SetInfo:
+    """Return what is known of a built set; raises DataError as ``load_info`` does, and where its files were changed."""
+    info = load_info(data_root, name)
+    verify_files(data_root / name, info)
+    return info
 
 
 def load_set(data_root: Path, name: str) -> FaceSet:
-    """Return a built set with its images memory-mapped; raises DataError when it is missing or its parts disagree."""
-    info = load_info(data_root, name)
-    folder = data_root / name
+    """Return a built set with its images memory-mapped; raises DataError when it is not whole and as it was built."""
+    info, folder = verified_info(data_root, name), data_root / name
     try:
-        manifest = pd.read_parquet(folder / "manifest.parquet")
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: cannot be read ({error}); {how_to_build(name)}") from None
-    if len(manifest) != len(images) or len(images) != info.kept or images.dtype != np.uint8:
-        raise DataError(f"{folder}: manifest, images and set.json disagree; {how_to_build(name)}")
+        manifest = pd.read_parquet(folder / MANIFEST)
+        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # the bytes are those that were written, so that this is the disk's or a library's fault
+        again = f"build the set again with: {build_command(name, info.model_dump(mode='json'))}"
+        raise DataError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {again}") from None
     return FaceSet(info, manifest, images)

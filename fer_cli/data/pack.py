@@ -19,20 +19,13 @@ from typing import Any
 import numpy as np
 
 from fer_cli.data.decode import CHUNK, Decoded
+from fer_cli.data.identity import HEADER, header
 from fer_cli.data.importers.found import Found
 from fer_cli.errors import DataError
 
-HEADER = 128
-"""Bytes kept free for the array's header (format 1.0 of numpy)."""
-
-Row = tuple[str, str, bool | None, str]
-"""Status, sha256, face found, cut: of each image looked at."""
-
-
-def header(shape: tuple[int, ...]) -> bytes:
-    """Return the ``HEADER`` bytes of a C-ordered uint8 ``.npy`` file of this shape."""
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
-    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11).encode() + b"\n"
+Row = tuple[str, str, bool | None, str, str]
+"""Status, sha256, face found, cut, reason: of each image looked at."""
+COPY = "another file has the same content"
 
 
 def job_digest(found: list[Found], source: Path, about: dict[str, Any]) -> str:
@@ -41,8 +34,11 @@ def job_digest(found: list[Found], source: Path, about: dict[str, Any]) -> str:
     stats: dict[Path, str] = {}
     for image in found:
         if image.file not in stats:
-            stat = image.file.stat()
-            stats[image.file] = f"{stat.st_size} {stat.st_mtime_ns}"
+            try:
+                stat = image.file.stat()
+                stats[image.file] = f"{stat.st_size} {stat.st_mtime_ns}"
+            except (OSError, ValueError):  # a dangling link, say; whoever reads it says what is wrong
+                stats[image.file] = "gone"
         words = (image.sample, image.label, image.subject, image.sequence, image.split, image.box, stats[image.file])
         digest.update(repr(words).encode())
     return digest.hexdigest()
@@ -56,12 +52,12 @@ class Pack:
         self.folder, self.tail = folder, tail
         self.rows: list[Row] = []
         self.kept = 0
-        self._array, self._done = folder / "images.npy", folder / "done.jsonl"
+        self._array, self._done, self._sorted = folder / "images.npy", folder / "done.jsonl", folder / "sorted.npy"
         note = folder / "job.json"
-        if note.is_file() and note.read_text(encoding="utf-8") == job and self._array.is_file():
+        if self._array.is_file() and note.is_file() and note.read_bytes() == job.encode():
             self._take_up()
         else:
-            for old in (self._array, self._done):
+            for old in (self._array, self._done, self._sorted):
                 old.unlink(missing_ok=True)
             self._array.write_bytes(bytes(HEADER))
             note.write_text(job, encoding="utf-8")
@@ -70,21 +66,22 @@ class Pack:
         """Read the whole chunks of an interrupted build and cut off what came after the last of them."""
         one = int(np.prod(self.tail))
         size = self._array.stat().st_size
-        lines = self._done.read_text(encoding="utf-8").splitlines() if self._done.is_file() else []
+        lines = self._done.read_bytes().splitlines() if self._done.is_file() else []
         whole = 0
         for line in lines:
             try:
                 chunk = json.loads(line)
-            except ValueError:
+                kept, rows = int(chunk["kept"]), [(str(s), str(h), f, str(c), str(why)) for s, h, f, c, why in chunk["rows"]]
+            except (ValueError, TypeError, KeyError):  # cut short by the interruption, or damaged since
                 break
-            if HEADER + chunk["kept"] * one > size:
+            if HEADER + kept * one > size:
                 break
-            self.rows += [tuple(row) for row in chunk["rows"]]
-            self.kept = chunk["kept"]
+            self.rows += rows
+            self.kept = kept
             whole += 1
         with self._array.open("r+b") as stream:
             stream.truncate(HEADER + self.kept * one)
-        self._done.write_text("".join(f"{line}\n" for line in lines[:whole]), encoding="utf-8")
+        self._done.write_bytes(b"".join(line + b"\n" for line in lines[:whole]))
 
     def add(self, decoded: Iterable[tuple[Found, Decoded]], drop_duplicates: bool) -> Iterator[None]:
         """Append images as they come, a chunk at a time, yielding once per image."""
@@ -103,13 +100,14 @@ class Pack:
                 done.flush()
 
             for _, result in decoded:
-                status = result.status
+                status, reason = result.status, result.reason
                 if status == "kept" and drop_duplicates:
-                    status = "duplicate" if result.sha256 in known else status
+                    if result.sha256 in known:
+                        status, reason = "duplicate", COPY
                     known.add(result.sha256)
                 if status == "kept" and result.image is not None:
                     images.append(result.image)
-                rows.append((status, result.sha256, result.face, result.cut))
+                rows.append((status, result.sha256, result.face, result.cut, reason))
                 if len(rows) == CHUNK:
                     write()
                     images, rows = [], []
@@ -117,17 +115,34 @@ class Pack:
             if rows:
                 write()
 
-    def finish(self) -> np.ndarray:
-        """Write the header and return the images (N, S, S[, 3]) uint8, memory-mapped; only the array stays behind."""
-        with self._array.open("r+b") as stream:
+    def finish(self, order: list[int]) -> np.ndarray:
+        """Return the images (N, S, S[, 3]) uint8 in ``order``, memory-mapped; only their array stays behind.
+
+        ``order``: for each place, which of the images as they were added. Another order is written to a second file, for
+        which there must be room, an image at a time.
+        """
+        whole = self._array
+        if order != sorted(order):
+            whole = self._sorted
+            self._write_in(order)
+        with whole.open("r+b") as stream:
             stream.write(header((self.kept, *self.tail)))
             stream.flush()
             os.fsync(stream.fileno())
-        for name in ("done.jsonl", "job.json"):
+        for name in ("done.jsonl", "job.json"):  # before the array is another one: a draft without them is thrown away
             (self.folder / name).unlink()
+        whole.replace(self._array)
         images = np.load(self._array, mmap_mode="r", allow_pickle=False)
         assert isinstance(images, np.ndarray)
         return images
+
+    def _write_in(self, order: list[int]) -> None:
+        """Copy the images into a second file, in another order."""
+        one = int(np.prod(self.tail))
+        with self._array.open("rb") as source, self._sorted.open("wb") as target:
+            target.write(bytes(HEADER))
+            for place in order:
+                target.write(os.pread(source.fileno(), one, HEADER + place * one))
 
 
 @contextmanager

@@ -26,7 +26,8 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from fer_cli.config import DataConfig
-from fer_cli.data.listed import known_only, read_listed
+from fer_cli.data.identity import clip_codes
+from fer_cli.data.listed import known_only, name_of, read_listed
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
@@ -161,14 +162,15 @@ def listed_parts(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray:
     """Return (N,) "train", "val", "test" or "none" from ``config.split_file``, which must name every image."""
     path, sha256 = config.split_file, config.split_sha256
     assert path is not None and sha256 is not None
-    listed = known_only(read_listed(path, sha256, "part"), manifest["sample"], path, not config.classes)
+    listed = known_only(read_listed(path, sha256, "part"), manifest, path, not config.classes)
     wrong = listed[~listed.isin([*PARTS, UNUSED])]
     if len(wrong):
-        raise DataError(f"{path}: sample '{wrong.index[0]}': part '{wrong.iloc[0]}' is none of train, val, test and none")
+        sample = name_of(wrong.index[0], manifest)
+        raise DataError(f"{path}: sample '{sample}': part '{wrong.iloc[0]}' is none of train, val, test and none")
     missing = manifest["sample"][~manifest["sample"].isin(listed.index)]
     if len(missing):
         hint = f"{len(missing)} such; a part of none leaves an image out"
-        raise DataError(f"{path}: sample '{missing.iloc[0]}' is not in it ({hint})")
+        raise DataError(f"{path}: sample '{name_of(missing.iloc[0], manifest)}' is not in it ({hint})")
     return manifest["sample"].map(listed).to_numpy()
 
 
@@ -184,9 +186,10 @@ def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
         return manifest["subject"].to_numpy()
     if config.split == "sequence":
         _known(manifest, "sequence", config, "data.split: sequence cannot keep clips apart")
-        return sequences_of(manifest)
-    people, clips = manifest["subject"].astype(str), pd.Series(sequences_of(manifest), manifest.index)
-    groups = ("subject " + people).where(people != "", ("clip " + clips).where(clips != "", "image " + manifest["sample"]))
+        return clip_codes(manifest)
+    people, codes = manifest["subject"].astype(str), clip_codes(manifest)
+    clips = pd.Series([f"clip {code:09d}" for code in codes], manifest.index)
+    groups = ("subject " + people).where(people != "", clips.where(codes >= 0, "image " + manifest["sample"]))
     return groups.to_numpy()
 
 

@@ -126,7 +126,7 @@ def read_rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
     """Return rows ``start`` to ``stop`` in memory; of a memory-mapped array without mapping its pages."""
     if not isinstance(array, np.memmap):
         return np.ascontiguousarray(array[start:stop])
-    from fer_cli.data.manifest import read_block  # loads pandas, which workers need not
+    from fer_cli.data.identity import read_block
 
     try:
         return read_block(array, start, stop)

@@ -17,7 +17,7 @@ from pydantic import PrivateAttr
 from torch import Tensor
 
 from fer_cli.config import Machine, RunConfig
-from fer_cli.data.manifest import read_block
+from fer_cli.data.identity import read_block
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import Described, Extractor
 from fer_cli.learning.machine import choose_means

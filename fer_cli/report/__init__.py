@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.ablate import Plan, last_choice, make_plan
+from fer_cli.ablate import Plan, last_choice, make_plan, on_other_builds
 from fer_cli.config import Machine
 from fer_cli.data.manifest import SetInfo, load_info
 from fer_cli.errors import ResultsError
@@ -69,7 +69,10 @@ def make_report(
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
     if not finished:
-        raise ResultsError(f"no run of {plan.title} is done under {results}; train it with: fer ablate --study {study}")
+        others = f"; {told}" if (told := on_other_builds(plan, results)) else ""
+        raise ResultsError(
+            f"no run of {plan.title} is done under {results}{others}; train it with: fer ablate --study {study}"
+        )
     metrics = plan.study.report.metrics
     tables = [score_table(plan, cells, metric) for metric in metrics] + leaky_tables(plan, cells)
     if len(plan.study.arms) > 1:

@@ -11,7 +11,7 @@ from fer_cli.data.build import describe_set, place_set
 from fer_cli.data.cards import Embedded, load_card
 from fer_cli.data.manifest import SetInfo
 from fer_cli.errors import DataError
-from fer_cli.synthetic import sets
+from fer_cli.synthetic import recipe, sets
 from fer_cli.yamls import explain
 
 
@@ -35,7 +35,7 @@ def build_embedded(
     sets.check_options(name, options, card.classes)
     data_root.mkdir(parents=True, exist_ok=True)
     manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
-    steps = [{"step": "render", "version": sets.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
-    info = describe_set(card, manifest, images, steps, embedded=options.model_dump())
-    place_set(data_root, info, manifest, images, truth)
-    return info
+    steps = [{"step": "render", "version": recipe.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
+    identity = recipe.recipe_fingerprint(options, card.classes)
+    info = describe_set(card, manifest, images, steps, identity, embedded=options.model_dump())
+    return place_set(data_root, info, manifest, images, truth)

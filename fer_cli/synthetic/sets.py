@@ -33,8 +33,6 @@ from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.mesh import head_mesh
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-VERSION = 2
-"""Raised when the same options would give other pictures."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +175,7 @@ def render_set(
     manifest = pd.DataFrame(
         {
             "sample": truth["sample"],
+            "name": truth["sample"],
             "file": "",
             "label": truth["label"],
             "subject": truth["subject"],

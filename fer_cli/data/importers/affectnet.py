@@ -1,6 +1,6 @@
 """AffectNet: faces from the internet with eight expressions; the official validation part serves as the test part.
 
-The folder is walked once and shared by all layouts, and no file's kind or size is asked for: there are 290,000 images, and
+The folder is walked once and shared by all layouts, and no picture's kind or size is asked for: there are 290,000, and
 in the newer release four times as many annotation files beside them.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import why_unreadable
 from fer_cli.data.importers.found import (
     IMAGE_SUFFIXES,
     Box,
@@ -135,11 +136,11 @@ def annotated(home: Path, images: list[Path], part: str, labels: Labels) -> Iter
 
 def read_code(file: str, image: Path) -> str:
     """Return the class number in an array of one string; raises DataError where there is none."""
+    if (reason := why_unreadable(Path(file))) is not None:
+        raise DataError(f"{image}: has no annotation {file} ({reason}); is the copy whole?")
     try:
         return str(int(np.load(file, allow_pickle=False).item()))
-    except FileNotFoundError:
-        raise DataError(f"{image}: has no annotation {file}; is the copy whole?") from None
-    except (ValueError, EOFError, OSError):
+    except Exception:  # NumPy raises whatever a damaged header makes it stumble over
         raise DataError(f"{file}: expected an array with one class number in it") from None
 
 
@@ -253,7 +254,7 @@ def repacked(file: Path, source: Path, label: str, parts: dict[str, str]) -> Fou
     """Return an image of a re-pack; it is named by part, folder and file, as files of one name lie in many folders."""
     home = part_above(file.parent, source, parts)
     sample = "-".join(word for word in (home, file.parent.name.lower(), file.stem) if word)
-    return Found(sample, file, label, "", "", 0, home or "none")
+    return Found(sample, file, label, "", "", 0, home or "none", own=False)
 
 
 def by_folder(source: Path, card: Card, images: list[Path]) -> Scan | None:

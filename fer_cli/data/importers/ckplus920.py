@@ -91,5 +91,5 @@ def images_in(source: Path, folders: dict[Path, str] | None, layout: str) -> Sca
         for file in image_files(folder):
             if NAME.fullmatch(file.stem):
                 raise DataError(f"{file}: a name of CK+ or CK+48, which keep subjects; build ckplus or ck48 from it")
-            found.append(Found(f"{label}_{file.stem}", file, label, "", "", 0))
+            found.append(Found(f"{label}_{file.stem}", file, label, "", "", 0, own=False))
     return with_leftovers(source, Scan(layout, found), OUTSIDE)

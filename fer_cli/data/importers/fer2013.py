@@ -138,7 +138,7 @@ def by_folder(source: Path, card: Card) -> Scan | None:
         home = part or part_above(file.parent, source, RESPLIT)
         if label is not None:
             sample = "-".join(word for word in (home, label, file.stem) if word)
-            found.append(Found(sample, file, label, "", "", 0, (official and part) or "none"))
+            found.append(Found(sample, file, label, "", "", 0, (official and part) or "none", own=False))
     layout = (
         "class folders in Training, PublicTest, PrivateTest" if official else "class folders; the official split is lost"
     )

@@ -191,6 +191,6 @@ def by_folder(source: Path, card: Card) -> Scan | None:
             continue
         own = NAME.fullmatch(file.stem) is not None
         sample = file.stem.lower() if own else "-".join(word for word in (home, label, file.stem) if word)
-        found.append(Found(sample, file, label, "", "", 0, (whole and home) or "none"))
+        found.append(Found(sample, file, label, "", "", 0, (whole and home) or "none", own=own))
     layout = "class folders, labelled by a rule that is not known"
     return Scan(layout, found, {"no expression by its folder": skipped} if skipped else {}, {})

@@ -64,7 +64,7 @@ def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) 
                 skipped.setdefault(why_ignored(card, folder.name), []).append(relative)
                 continue
             subject, sequence, frame = told(pattern, relative, file)
-            found.append(Found(relative, file, label, subject, sequence, frame, split))
+            found.append(Found(relative, file, label, subject, sequence, frame, split, own=False))
     outside = [below(source, file) for file in files_below(source) if file not in seen]
     if outside:
         skipped["image outside the class folders"] = outside

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import problem, readable, shown, why_unreadable
 from fer_cli.errors import DataError, nearest
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".mpg", ".mpeg"}
+SHOWING = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 GREYS = {str(value): value for value in range(256)}
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 JUNK = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
@@ -31,7 +33,7 @@ class Found:
     """One image: where it is, and what its name, folder or table row say of it."""
 
     sample: str
-    """Unique id within the data set."""
+    """Name of its own within the data set."""
     file: Path
     """Absolute path of the image, the video, or the table whose row holds the pixels."""
     label: str
@@ -50,6 +52,8 @@ class Found:
     """Frame number to take from a video file, from 0."""
     turn: int = 0
     """Quarter turns clockwise that bring the picture upright."""
+    own: bool = True
+    """Whether ``sample`` is made of the data set's own numbers; if not (a path), the set names the image by its content."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,29 @@ def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
 
 
 def unique(scan: Scan) -> Scan:
-    """Return the scan in sample order; raises DataError where two files claim to be the same sample."""
+    """Return the scan in an order that no path decides, and every name of it as text (``readable``).
+
+    Raises DataError where two files claim to be the same sample.
+    """
     seen: dict[str, Found] = {}
     for image in scan.found:
         if image.sample in seen:
             raise DataError(f"{image.file}: the same image also stands at {seen[image.sample].file}; keep one of the two")
-        seen[image.sample] = image
-    return Scan(scan.layout, [seen[sample] for sample in sorted(seen)], scan.skipped, scan.counts)
+        sample, subject, sequence = map(readable, (image.sample, image.subject, image.sequence))
+        seen[image.sample] = replace(image, sample=sample, subject=subject, sequence=sequence)
+    skipped = {reason: [readable(name) for name in names] for reason, names in scan.skipped.items()}
+    return Scan(scan.layout, sorted(seen.values(), key=place_of), skipped, scan.counts)
+
+
+def place_of(image: Found) -> tuple[object, ...]:
+    """Return what images are put in order by: their own numbers, else all that is known of them but where they lie.
+
+    Only images that nothing else tells apart are in the order of their paths.
+    """
+    if image.own:
+        return (0, image.sample)
+    told = (image.label, image.split, image.subject, image.sequence, image.frame, image.box or ())
+    return (1, *told, image.sample)
 
 
 def is_junk(name: str) -> bool:
@@ -104,25 +124,40 @@ def visible_folders(root: Path) -> list[Path]:
 
 def image_files(folder: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
     """Return the image files directly in ``folder`` in name order, AppleDouble and other hidden files left out."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_junk(path.name) and path.is_file()
-    )
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_junk(path.name))
 
 
 def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> Iterator[Path]:
-    """Yield files of these suffixes anywhere under ``root``, in order; links out of it and loops are not followed."""
-    home = root.resolve()
+    """Yield files of these suffixes anywhere under ``root``, in order; links out of it and loops are not followed.
+
+    A pipe, a dangling link, an empty folder: where one is named like a picture or a film it is yielded, and told apart
+    when it is read; tables are files. Raises DataError for a folder that cannot be listed.
+    """
+    home = real(root)
     seen: set[Path] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = Path(folder).resolve()
-        if real in seen or not real.is_relative_to(home):
+    for folder, folders, files in os.walk(root, onerror=cannot_list, followlinks=True):
+        here = real(Path(folder))
+        if here in seen or not here.is_relative_to(home):
             folders.clear()
             continue
-        seen.add(real)
+        seen.add(here)
+        named = sorted(name for name in files if Path(name).suffix.lower() in suffixes and not is_junk(name))
+        if not (folders or named) and Path(folder) != root and Path(folder).suffix.lower() in suffixes & SHOWING:
+            yield Path(folder)
         folders[:] = sorted(name for name in folders if not is_junk(name))
-        for name in sorted(files):
-            if Path(name).suffix.lower() in suffixes and not is_junk(name):
-                yield Path(folder) / name
+        for path in (Path(folder) / name for name in named):
+            if path.suffix.lower() in SHOWING or why_unreadable(path) is None:
+                yield path
+
+
+def cannot_list(error: OSError) -> None:
+    """Raise DataError naming a folder that cannot be listed: what lies in it would be left out without a word."""
+    raise DataError(f"{error.filename}: cannot be listed ({problem(error)}); make it readable, or move it away") from None
+
+
+def real(path: Path) -> Path:
+    """Return where a path leads once links are followed; of a link that leads back to itself, the path."""
+    return Path(os.path.realpath(path))  # Path.resolve fails for such a link
 
 
 def folder_named(root: Path, *names: str, depth: int = 2) -> Path | None:
@@ -185,8 +220,8 @@ def inside(root: Path, relative: str, where: str) -> Path:
     """Return ``root / relative``; raises DataError naming ``where`` it stands if that path leaves ``root``."""
     text = relative.strip().replace("\\", "/")
     path = root / text
-    if not text or "\0" in text or Path(text).is_absolute() or not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{where}: path '{relative}' leads out of {root}; only files below it are read")
+    if not text or "\0" in text or Path(text).is_absolute() or not real(path).is_relative_to(real(root)):
+        raise DataError(f"{where}: path '{shown(relative)}' leads out of {root}; only files below it are read")
     return path
 
 

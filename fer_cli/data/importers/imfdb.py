@@ -163,7 +163,8 @@ def film_images(
         if given is not None and len(given) == 1:
             number = NUMBER.search(file.stem)
             frame = int(number[1]) if number else 0
-            yield Found(f"{actor}/{film.name}/{file.name}", file, min(given), actor, f"{actor}/{film.name}", frame)
+            sample, sequence = f"{actor}/{film.name}/{file.name}", f"{actor}_{film.name}"
+            yield Found(sample, file, min(given), actor, sequence, frame, own=False)
         else:
             reason = UNLISTED if given is None else CONFLICT if given else NO_WORD
             skipped.setdefault(reason, []).append(below(source, file))

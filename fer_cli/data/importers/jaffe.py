@@ -63,7 +63,7 @@ def by_class(source: Path, card: Card) -> Scan | None:
     if folders is None:
         return None
     found = [
-        Found(f"{label}_{file.stem}", file, label, "", "", 0)
+        Found(f"{label}_{file.stem}", file, label, "", "", 0, own=False)
         for folder, label in folders.items()
         for file in image_files(folder)
     ]

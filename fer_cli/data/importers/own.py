@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from fer_cli.data.cards import CANONICAL, Card
+from fer_cli.data.files import readable
 from fer_cli.errors import DataError
 from fer_cli.escape import bad_name, cut
 
@@ -68,7 +69,7 @@ def own_card(name: str, words: Iterable[str], what: str, ignored: dict[str, str]
             raise DataError(f"{what} {cut(repr(word))}: {wrong}; rename it")
         if NUMBERED.fullmatch(word):
             raise DataError(f"{what} '{word}': a number does not say which expression it is; give names, or a code table")
-        folders[word] = SPELLINGS.get(word, word)
+        folders[word] = SPELLINGS.get(word, readable(word))
     labels = set(folders.values())
     if len(labels) < 2:
         raise DataError(f"{what}: {', '.join(labels) or 'nothing'} found, at least two classes are needed")

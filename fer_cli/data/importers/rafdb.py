@@ -210,4 +210,4 @@ def resplit(file: Path, source: Path, label: str) -> Found:
         return Found(f"{match['part']}_{match['number']}".lower(), file, label, "", "", 0, match["part"].lower())
     home = part_above(file.parent, source, RESPLIT)
     sample = "-".join(word for word in (home, label, file.stem) if word)
-    return Found(sample, file, label, "", "", 0, home or "none")
+    return Found(sample, file, label, "", "", 0, home or "none", own=False)

@@ -21,6 +21,7 @@ from fer_cli.data.importers.found import (
     inside,
     is_junk,
     read_rows,
+    real,
 )
 from fer_cli.data.importers.own import PARTS, own_card, why_ignored
 from fer_cli.errors import DataError, nearest
@@ -36,7 +37,7 @@ Rows = list[tuple[int, dict[str, str]]]
 def scan_table(source: Path, card: Card) -> Scan:
     """Return every row of the table ``source``, or of the only csv in that folder.
 
-    Raises DataError naming the line of a missing file, an unknown class, a path that leads out of the folder, a box
+    Raises DataError naming the line of an unknown class, a path that leads out of the folder, a box
     without area, a row given twice, and a sequence that two subjects share.
     """
     return first_layout(source, card, {f"a csv with columns {','.join(NEEDS)}": by_table})
@@ -66,9 +67,9 @@ def by_table(source: Path, card: Card) -> Scan | None:
                 f"{where}: sequence '{image.sequence}' belongs to subjects {both}; give each sequence its own name"
             )
         found[image.sample], lines[image.sample] = image, line
-    listed = {inside(table.parent, row["file"], str(table)).resolve() for _, row in rows}
-    listed |= {inside(table.parent, file, str(table)).resolve() for file in skipped.get("row without a label", [])}
-    unlisted = [f.relative_to(table.parent).as_posix() for f in files_below(table.parent) if f.resolve() not in listed]
+    listed = {real(inside(table.parent, row["file"], str(table))) for _, row in rows}
+    listed |= {real(inside(table.parent, file, str(table))) for file in skipped.get("row without a label", [])}
+    unlisted = [f.relative_to(table.parent).as_posix() for f in files_below(table.parent) if real(f) not in listed]
     if unlisted:
         skipped["image not in the table"] = unlisted
     return Scan(f"table {table.name}", list(found.values()), skipped)
@@ -117,8 +118,6 @@ def check_columns(table: Path, header: list[str]) -> None:
 def row_image(root: Path, row: dict[str, str], label: str, where: str) -> Found:
     """Return the image that a labelled row lists; raises DataError naming ``where`` a cell is wrong."""
     file = Path(os.path.normpath(inside(root, row["file"], where)))
-    if not file.is_file():
-        raise DataError(f"{where}: no such file {file}; paths are relative to the table's folder")
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         raise DataError(f"{where}: {file.name} is no image; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
     split = row.get("split", "").lower()
@@ -131,7 +130,7 @@ def row_image(root: Path, row: dict[str, str], label: str, where: str) -> Found:
     # Several faces of one picture are several samples; what tells them apart is where they are.
     sample = file.relative_to(root).as_posix() + (f"@{','.join(f'{edge:g}' for edge in box)}" if box else "")
     subject, sequence = row.get("subject", ""), row.get("sequence", "")
-    return Found(sample, file, label, subject, sequence, int(frame or 0), PARTS.get(split, "none"), box)
+    return Found(sample, file, label, subject, sequence, int(frame or 0), PARTS.get(split, "none"), box, own=False)
 
 
 def row_box(row: dict[str, str], where: str) -> Box | None:
