@@ -244,6 +244,18 @@ def test_a_set_that_an_earlier_version_drew_is_refused(
     assert called.err.endswith("with: fer data build synth-basic --images 8 --subjects 2 --size 24 --seed 3\n")
 
 
+def test_a_damaged_embedded_set_is_not_drawn_over(fer: Fer, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawn, tmp_path / "data")
+    path = tmp_path / "data" / "synth-basic" / INFO
+    path.unlink()
+    path.symlink_to("gone.json")
+    called = fer("ablate", "--study", "scn-cs", "--plan", "--data-root", tmp_path / "data", "--results", tmp_path / "r")
+    assert (called.code, called.err) == (
+        2,
+        f"error: {path}: dangling link; build the set again with: fer data build synth-basic\n",
+    )
+
+
 # --- verified files ----------------------------------------------------------------------------------------------
 
 

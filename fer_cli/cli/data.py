@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,10 +156,10 @@ def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> Se
 
 
 def build_if_embedded(name: str, root: Path) -> None:
-    """Draw data set ``name`` with its card's options if the suite can and it is not there."""
+    """Draw data set ``name`` with its card's options if the suite can and there is none; a damaged one is left as it is."""
     from fer_cli.data.cards import card_names, load_card
 
-    if (root / name / "set.json").is_file() or name not in card_names() or load_card(name).embedded is None:
+    if os.path.lexists(root / name / "set.json") or name not in card_names() or load_card(name).embedded is None:
         return
     say(f"data set {name} is not built under {root}; drawing it")
     draw(name, root, {}, None)
