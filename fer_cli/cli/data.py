@@ -111,6 +111,7 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print what was built: counts per class to stdout, the rest to stderr."""
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.check import left_out_table
+    from fer_cli.data.files import shown
 
     table = left_out_table(info)
     print_table(list(table.columns), [[str(cell) for cell in row] for row in table.itertuples(index=False)])
@@ -121,8 +122,8 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     if info.undetected:
         say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")
     for reason, files in info.skipped.items():
-        say(f"  skipped, {reason}: {len(files)}, e.g. {files[0]}" if files else f"  skipped, {reason}: 0")
-    unreadable = [f"{file} ({why})" for file, why in info.unreadable.items()]
+        say(f"  skipped, {reason}: {len(files)}, e.g. {shown(files[0])}" if files else f"  skipped, {reason}: 0")
+    unreadable = [f"{shown(file)} ({why})" for file, why in info.unreadable.items()]
     for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:
             say(f"  left out, {reason}: {file}")
