@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from fer_cli.data.cards import load_card
+from fer_cli.data.cards import Embedded, load_card
 from fer_cli.seeds import derive_seed
 from fer_cli.synthetic import faces, sets
 from fer_cli.synthetic.actions import UNITS
@@ -24,19 +24,24 @@ KINDS = {
     "synth-basic": {"images": 16, "subjects": 4},
     "synth-learning": {"images": 12, "subjects": 3, "size": 64},
     "synth-student": {"images": 8, "subjects": 2},
-    "synth-lecture": {"images": 7, "subjects": 2, "frames": (3, 3)},
-    "synth-gesture": {"images": 7, "subjects": 2, "frames": (3, 3), "size": 64},
+    "synth-lecture": {"images": 7, "subjects": 2, "frames": [3, 3]},
+    "synth-gesture": {"images": 7, "subjects": 2, "frames": [3, 3], "size": 64},
 }
 """Card -> options that make a small set of it."""
 
 
-def set_hash(name: str) -> str:
-    """Return 16 hex digits over the pixels and the truth of a small set."""
+def small_set(name: str) -> tuple[Embedded, list[str]]:
+    """Return options and classes of a small set."""
     card = load_card(name)
     assert card.embedded is not None
-    options = card.embedded.model_copy(update=KINDS[name])
+    return card.embedded.model_copy(update=KINDS[name]), card.classes
+
+
+def set_hash(name: str) -> str:
+    """Return 16 hex digits over the pixels and the truth of a small set."""
+    options, classes = small_set(name)
     total = hashlib.sha256()
-    for task in sets.share_out(options, card.classes):
+    for task in sets.share_out(options, classes):
         images, rows = sets.render_person(task)
         total.update(images.tobytes() + repr(rows).encode())
     return total.hexdigest()[:16]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from fer_cli.errors import DataError
-from fer_cli.synthetic import body, exact, mesh
-from tests.drawn import KINDS, float_hash, set_hash
+from fer_cli.synthetic import body, exact, mesh, recipe
+from tests.drawn import KINDS, float_hash, set_hash, small_set
 
 HASHES = {
     "synth-basic": "97b2f4bda52e47ef",
@@ -25,7 +25,15 @@ HASHES = {
     "synth-gesture": "999a79255b8e206b",
     "floats": "0282bd5a4ce4eec3",
 }
-"""Whoever changes a pixel raises ``sets.VERSION`` and these with it."""
+"""Of the pixels and truth of small sets. Whoever changes a pixel raises ``recipe.VERSION`` and replaces these."""
+FINGERPRINTS = {
+    "synth-basic": "ba1ce428de06f0ec",
+    "synth-learning": "12f5e62e6f6b8350",
+    "synth-student": "6632f6bb8bdb9e7e",
+    "synth-lecture": "e0173b6628dabe5f",
+    "synth-gesture": "dd71411389dc673d",
+}
+"""Of the same sets, by their recipes: they stand for the pixels above, so both change together or not at all."""
 
 FEATURES = ",".join(name for name in __cpu_dispatch__ if __cpu_features__[name])
 SWITCHES = {
@@ -43,6 +51,7 @@ SWITCHES = {
 @pytest.mark.parametrize("name", KINDS)
 def test_a_small_set_of_each_kind_has_the_bytes_it_always_had(name: str) -> None:
     assert set_hash(name) == HASHES[name]
+    assert recipe.recipe_fingerprint(*small_set(name)) == FINGERPRINTS[name]
 
 
 def test_what_pixels_are_made_of_has_the_bytes_it_always_had() -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 from fer_cli.errors import DataError
 from fer_cli.places import open_regular
 
+
 def read_listed(path: str, sha256: str, column: str) -> pd.Series:
     """Return ``column`` as names by sample; raises DataError when the file is missing, changed, or no such table.
 
