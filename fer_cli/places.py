@@ -1,12 +1,13 @@
-"""Where shipped files (studies, cards) are; how files are opened without waiting, and written whole or not at all."""
+"""Where shipped files (studies, cards) are, how the path a user gives is read, how files are opened and written."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,18 +33,51 @@ def open_regular(path: Path) -> BinaryIO:
         raise
 
 
+def user_path(path: str | Path) -> Path:
+    """Return a path as a user means it: ``~`` and ``~name`` stand for home folders (those that are known)."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for a user that is not known)
+
+
+MOST_TEXT = 64 * 2**20
+"""Bytes of the largest text file that is read whole."""
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a regular UTF-8 file; raises OSError for anything else in its place, UnicodeDecodeError else."""
+    with open_regular(path) as stream:
+        content = stream.read(MOST_TEXT + 1)
+    if len(content) > MOST_TEXT:
+        raise OSError(errno.EFBIG, f"larger than {MOST_TEXT // 2**20} MiB", str(path))
+    return content.decode("utf-8")
+
+
+not_made_again: set[Path] = set()
+"""Folders that ``whole_file`` does not make: those of runs under way, which are to stay away once they are removed."""
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write to; move it into place at the end, remove it on any error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Give a temporary name beside ``path`` to write to; move it into place at the end, remove it on any error.
+
+    An OSError names ``path``, also where the system does not (a full disk is met while writing, not while opening).
+    """
+    if path.parent not in not_made_again:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.parent.is_dir():  # checked here since what writes the draft may make the folder
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield draft
         with draft.open("rb") as written:
             os.fsync(written.fileno())  # else a power cut may leave an empty file under the final name
         draft.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename in {None, str(draft)}:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from fer_cli.config import COMPANIONS, K_FOLD, CorruptConfig, DataConfig, RunConfig, Section
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
-from fer_cli.places import open_regular, shipped
+from fer_cli.places import open_regular, shipped, user_path
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 Settings = dict[str, Any]
@@ -178,7 +178,7 @@ def study_names() -> list[str]:
 def load_study(name: str) -> Study:
     """Return a study by name, or by path to a YAML; raises StudyError naming what is wrong and where."""
     given = name.endswith((".yaml", ".yml"))
-    path = Path(name) if given else shipped("experiments") / f"{name}.yaml"
+    path = user_path(name) if given else shipped("experiments") / f"{name}.yaml"
     if not given and name not in study_names():
         raise StudyError(f"no study named '{cut(name)}'{nearest(name, study_names())}")
     if not os.path.lexists(path):
@@ -325,7 +325,7 @@ def _pinned(settings: Settings, setting: str, key: str, study: str, pins: dict[s
         return {}
     if path not in pins:
         try:
-            with open_regular(Path(os.path.expanduser(path))) as stream:  # noqa: PTH111 (which raises for an unknown user)
+            with open_regular(user_path(path)) as stream:
                 pins[path] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error

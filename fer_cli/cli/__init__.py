@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +16,7 @@ from fer_cli.cli.ablate import ablate
 from fer_cli.cli.data import data_app
 from fer_cli.cli.features import extract_features, features_app
 from fer_cli.cli.report import report
-from fer_cli.cli.screen import say
+from fer_cli.cli.screen import closed, drop, printing, say, show
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
 
@@ -33,26 +35,30 @@ app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data syn
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 
-INTERRUPTED = 130
-STORAGE = {
-    errno.ENOSPC: "no space left on the disk",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file would exceed the allowed size",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "not permitted",
-    errno.EEXIST: "a file stands where a folder is needed",
-    errno.ENOTDIR: "a part of the path is a file, not a folder",
-    errno.EISDIR: "a folder stands where a file is needed",
-    errno.ENAMETOOLONG: "the path is too long",
-    errno.ELOOP: "a link that leads back to itself",
+INTERRUPTED, OUTPUT_CLOSED = 130, 141
+FULL = "free some space there"
+PERMIT = "give yourself permission, or choose another place by --results, --data-root or --out"
+PLACES = "remove or rename it, or choose another place by --results, --data-root or --out"
+FAULTS = {
+    errno.ENOSPC: ("no space left on the disk", FULL),
+    errno.EDQUOT: ("the disk quota is used up", FULL),
+    errno.EFBIG: ("the file would exceed the allowed size", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("the file system is read-only", PERMIT),
+    errno.EACCES: ("permission denied", PERMIT),
+    errno.EPERM: ("not permitted", PERMIT),
+    errno.EEXIST: ("a file is where a folder is needed", PLACES),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", PLACES),
+    errno.EISDIR: ("a folder is where a file is needed", PLACES),
+    errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
+    errno.ELOOP: ("a link that leads back to itself", PLACES),
 }
+"""Error number -> what happened and its remedy."""
 
 
 def show_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        typer.echo(f"fer {__version__}")
+        show(f"fer {__version__}")
         raise typer.Exit
 
 
@@ -66,32 +72,70 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; exit 2 with one line on a user's error, 1 when runs failed, 130 when interrupted."""
+    """Run the command line.
+
+    Exit with 0 when everything asked for is done, 1 when runs failed, 2 with one line on a user's error, 3 when runs were
+    left to another process, 130 when interrupted, 141 when the reader of stdout went away.
+    """
+    try:
+        code = called()
+    except SystemExit:
+        flushed(0)
+        raise
+    sys.exit(flushed(code))
+
+
+def flushed(code: int) -> int:
+    """Write out what stdout still holds and return the exit code, one that says so if nobody or nothing takes it."""
+    try:
+        with printing(sys.stdout):
+            pass
+    except OSError as error:
+        return fail(fault_line(error))
+    return code or (OUTPUT_CLOSED if sys.stdout in closed else 0)
+
+
+def called() -> int:
+    """Return the exit code of the command that was typed."""
     try:
         code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # how Typer passes on Ctrl-C
-            interrupted()
-        sys.exit(code)
     except FerError as error:
-        fail(str(error))
+        return fail(str(error))
     except TyperException as error:  # a wrong option or argument; the message is empty where help was printed
         if error.format_message():
             fail(f"{error.format_message()} (fer --help lists commands, fer COMMAND --help options)")
-        sys.exit(2)
+        return 2
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # how Typer and rich end when the reader of their help is gone
+            drop(sys.__stdout__ or sys.stdout)
+            return OUTPUT_CLOSED
+        raise
     except OSError as error:
-        if error.errno not in STORAGE:
+        if error.errno not in FAULTS and not error.filename:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{STORAGE[error.errno]}; nothing was half-written, free it up and run the same command again")
+        return fail(fault_line(error))
+    if code == INTERRUPTED:  # how Typer passes on Ctrl-C
+        say("interrupted; the same command goes on from here")
+    return code if isinstance(code, int) else 0
 
 
-def interrupted() -> None:
-    """Say how to go on and exit with code 130."""
-    say("interrupted; the same command goes on from here")
-    sys.exit(INTERRUPTED)
+def fault_line(error: OSError) -> str:
+    """Return what the system refused, where, and the remedy; of a full disk also which disk that is."""
+    what, remedy = FAULTS.get(error.errno or 0, (str(error.strerror), "put that right"))
+    path = error.filename2 or error.filename
+    where = f"{os.fsdecode(path)}: " if isinstance(path, str | bytes) else ""
+    if remedy == FULL and where:
+        what += f" (file system of {mount_point(Path(os.fsdecode(path)))})"
+    return f"{where}{what}; no partial file was written; {remedy} and run the same command again"
 
 
-def fail(message: str) -> None:
-    """Print one line to stderr and exit with code 2."""
+def mount_point(path: Path) -> Path:
+    """Return where the file system that holds a path is mounted."""
+    here = path.absolute()
+    return next((place for place in (here, *here.parents) if place.is_mount()), Path(here.anchor))
+
+
+def fail(message: str) -> int:
+    """Print one line to stderr and return the exit code of a user's error."""
     say(f"error: {' '.join(message.split())}")
-    sys.exit(2)
+    return 2

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.options import expanded
+
 OWN = "Your own data"
 FACES = "Finding faces"
 EMBEDDED = "Embedded sets"
 
 Source = Annotated[
-    Path | None, typer.Option("--from", help="Folder (or table) that holds the data set; embedded sets need none.")
+    Path | None,
+    typer.Option("--from", callback=expanded, help="Folder (or table) that holds the data set; embedded sets need none."),
 ]
 AllowIncomplete = Annotated[
     bool, typer.Option("--allow-incomplete", help="Build although images are missing, surplus or unreadable.")
@@ -40,7 +43,8 @@ Detect = Annotated[
     str | None, typer.Option("--detect", help="centerface, lbp or yunet: find the face, cut it.", rich_help_panel=FACES)
 ]
 DetectorModel = Annotated[
-    Path | None, typer.Option("--detector-model", help="ONNX file of the yunet detector.", rich_help_panel=FACES)
+    Path | None,
+    typer.Option("--detector-model", callback=expanded, help="ONNX file of the yunet detector.", rich_help_panel=FACES),
 ]
 Margin = Annotated[float | None, typer.Option("--margin", help="Room around the face, in its sides.", rich_help_panel=FACES)]
 Align = Annotated[

@@ -21,6 +21,7 @@ from fer_cli.cli.options import (
     Results,
     StudyName,
     data_root_or_default,
+    expanded,
     thread_count,
 )
 from fer_cli.cli.screen import print_table, say, with_progress
@@ -47,7 +48,9 @@ def extract_features(
         typer.Option("--set", metavar="NAME=VALUE", help="Setting of a block: hog.norm=max, sift.dense=true."),
     ] = [],  # noqa: B006
     run: Annotated[str | None, typer.Option("--run", help="Take cnn from this finished run instead of an own one.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, .parquet or .npz.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", callback=expanded, help="File to write, .parquet or .npz.")
+    ] = None,
     profile: Profile = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: all cores]")] = None,
     results: Results = DEFAULT_RESULTS,
@@ -113,9 +116,10 @@ def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 @features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
 def show(
-    path: Annotated[Path, typer.Argument(help="File written by fer extract-features.")],
+    path: Annotated[Path, typer.Argument(callback=expanded, help="File written by fer extract-features.")],
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Draw a t-SNE scatter of each block to this PNG, too.")
+        Path | None,
+        typer.Option("--picture", callback=expanded, help="Draw a t-SNE scatter of each block to this PNG, too."),
     ] = None,
     data_root: DataRoot = None,
 ) -> None:

@@ -12,13 +12,30 @@ import typer
 
 from fer_cli.errors import StudyError
 from fer_cli.escape import cut
+from fer_cli.places import user_path
+
+
+def expanded(path: Path | None) -> Path | None:
+    """Return a path that a user gave with ``~`` expanded; raises StudyError for the home of a user who is not known.
+
+    The shell leaves it in ``--results=~/x`` and in environment variables. Every option that takes a path goes through here.
+    """
+    if path is None:
+        return None
+    if (found := user_path(path)).parts[:1] and found.parts[0].startswith("~"):
+        raise StudyError(f"{path}: no user {found.parts[0]!r} on this machine; write ./{path} for a folder of that name")
+    return found
+
 
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", help="Where built data sets live. [default: $FER_DATA or ~/.local/share/fer]"),
+    typer.Option(
+        "--data-root", callback=expanded, help="Where built data sets live. [default: $FER_DATA or ~/.local/share/fer]"
+    ),
 ]
 Results = Annotated[
-    Path, typer.Option("--results", envvar="FER_RESULTS", help="Results folder: runs, tables, MLflow store.")
+    Path,
+    typer.Option("--results", envvar="FER_RESULTS", callback=expanded, help="Results folder: runs, tables, MLflow store."),
 ]
 StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
 DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]
@@ -49,7 +66,7 @@ def data_root_or_default(given: Path | None) -> Path:
     """Return the data root."""
     from fer_cli.config import default_data_root
 
-    return given.expanduser() if given is not None else default_data_root()
+    return given if given is not None else default_data_root()
 
 
 def thread_count() -> int:

@@ -5,11 +5,13 @@ Nothing that is printed steers the terminal: names may come from files of other 
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from fer_cli.escape import one_line, terminal
 
@@ -20,14 +22,43 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+closed: list[TextIO] = []
+"""The streams whose reader has gone, as ``head`` does; what is printed there from then on is dropped."""
+
+
+@contextmanager
+def printing(stream: TextIO | None) -> Iterator[None]:
+    """Flush a stream after the body; note that its reader has gone, and raise OSError, naming it, for any other fault."""
+    try:
+        yield
+        if stream is not None:  # it is None where the shell closed it (>&-)
+            stream.flush()
+    except OSError as error:
+        assert stream is not None
+        drop(stream)
+        if error.errno != errno.EPIPE:
+            raise OSError(error.errno, error.strerror, "standard output") from None
+        closed.append(stream)
+
+
+def drop(stream: TextIO) -> None:
+    """Send what is left in a stream, and all that follows, nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
 def say(text: str) -> None:
-    """Print a line of talk to stderr."""
-    print(terminal(text, kept="\t"), file=sys.stderr, flush=True)
+    """Print a line of talk to stderr; a command never ends because nobody listens to it."""
+    with suppress(OSError), printing(sys.stderr):
+        print(terminal(text, kept="\t"), file=sys.stderr)
 
 
 def show(text: str) -> None:
     """Print data to stdout."""
-    print(terminal(text))
+    with printing(sys.stdout):
+        print(terminal(text))
 
 
 def stderr_console() -> Console:
@@ -82,9 +113,9 @@ def duration(seconds: float | None) -> str:
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows to stdout: a table on a terminal, tab-separated lines elsewhere."""
     clean = [[terminal(one_line(cell)) for cell in row] for row in [head, *rows]]
-    if not sys.stdout.isatty():
-        for row in clean:
-            print("\t".join(row))
+    if sys.stdout is None or not sys.stdout.isatty():
+        with printing(sys.stdout):
+            print("\n".join("\t".join(row) for row in clean))
         return
     from rich.console import Console
     from rich.table import Table

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fer_cli.cli.audit import stored_audit
-from fer_cli.cli.options import DataRoot, data_root_or_default
+from fer_cli.cli.options import DataRoot, data_root_or_default, expanded
 from fer_cli.cli.screen import print_table, say, show, with_progress
 
 
@@ -37,7 +37,9 @@ def list_sets(data_root: DataRoot = None) -> None:
 
 def check(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
-    source: Annotated[Path | None, typer.Option("--from", help="Compare with this source folder too, file by file.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", callback=expanded, help="Compare with this source folder too, file by file.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Compare a built set with its card, with what was built, and with its source; exit 1 if anything differs."""
@@ -62,7 +64,7 @@ def check(
 
 def peek(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
-    out: Annotated[Path | None, typer.Option("--out", help="PNG to write. [default: NAME.png]")] = None,
+    out: Annotated[Path | None, typer.Option("--out", callback=expanded, help="PNG to write. [default: NAME.png]")] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
     data_root: DataRoot = None,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.options import expanded
 from fer_cli.cli.screen import say, show
 
 weights_app = typer.Typer(help="Files of weights to start from.", no_args_is_help=True)
@@ -19,7 +20,9 @@ def group() -> None:
 
 @weights_app.command(epilog="Example: fer weights verify resnet50-0676ba61.pth --model resnet50")
 def verify(
-    file: Annotated[Path, typer.Argument(help="File written by torch.save, e.g. torchvision's of ImageNet.")],
+    file: Annotated[
+        Path, typer.Argument(callback=expanded, help="File written by torch.save, e.g. torchvision's of ImageNet.")
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="Name of a backbone, e.g. resnet50.")],
     channels: Annotated[int, typer.Option("--channels", help="Input channels: 1 or 3.")] = 3,
     size: Annotated[int, typer.Option("--size", min=16, max=512, help="Side of the images in pixels.")] = 224,
@@ -40,6 +43,6 @@ def verify(
     except ValidationError as error:
         raise StudyError(f"--{explain(error, ModelConfig)}") from None
     network = build_model(config, 7, attention=False, image_size=size).get_submodule("backbone")
-    loaded = load_weights_file(file.expanduser(), network)
+    loaded = load_weights_file(file, network)
     show(f"{loaded}; SHA-256 {loaded.sha256}")
     say(f"next: set model.backbone: {model}, model.channels: {channels} and model.weights: {file} in a study")

@@ -19,6 +19,7 @@ from fer_cli.config.features import FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
 from fer_cli.config.model import DEFAULT_REDUCTION, RESNETS, ModelConfig, PartsConfig
 from fer_cli.config.section import Section
+from fer_cli.places import user_path
 
 __all__ = [
     "COMPANIONS",
@@ -222,4 +223,4 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def default_data_root() -> Path:
     """Return where built data sets live: ``FER_DATA``, else ``~/.local/share/fer``."""
-    return Path(os.environ.get("FER_DATA") or Path.home() / ".local" / "share" / "fer").expanduser()
+    return user_path(os.environ.get("FER_DATA") or Path.home() / ".local" / "share" / "fer")

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 DAY_S = 24 * 60 * 60
 OWN = re.compile(
     r"(?P<draft>\.)?(?P<key>(?P<kind>[a-z][a-z0-9_-]*)-[0-9a-f]{32})"
-    r"(\.json|\.lock|\.[a-z][a-z0-9_-]*\.npy)(?(draft)\.[0-9]+\.tmp)"
+    r"(\.json|\.lock|\.[a-z][a-z0-9_-]*\.npy)(?(draft)\.[0-9]+(-[0-9a-f]{8})?\.tmp)"
 )
 """Names that the store gives: an entry's record, lock and arrays, and drafts of these, which a killed process leaves."""
 

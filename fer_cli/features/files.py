@@ -30,6 +30,7 @@ DAMAGED = (
     *(RuntimeError, SyntaxError, TokenError, zipfile.BadZipFile),  # NotImplementedError is a RuntimeError
 )
 """What a file that is not whole may raise where it is read."""
+AGAIN = "write it again with fer extract-features"
 
 
 def write_features(path: Path, features: Features) -> None:
@@ -58,7 +59,9 @@ def read_features(path: Path, fingerprint: str | None = None) -> Features:
         if {name: part.shape[1] for name, part in parts.items()} != about["blocks"]:
             raise ValueError("blocks are missing")
     except DAMAGED as error:
-        raise DataError(f"{path}: not a features file, or not whole ({' '.join(str(error).split())[:120]})") from None
+        raise DataError(
+            f"{path}: not a features file, or not whole ({' '.join(str(error).split())[:120]}); {AGAIN}"
+        ) from None
     theirs = features.provenance.get("data", {}).get("fingerprint")
     if fingerprint is not None and theirs != fingerprint:
         raise DataError(f"{path}: features of other data (fingerprint {theirs}, not {fingerprint})")
