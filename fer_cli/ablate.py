@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fer_cli.config import Machine, RunConfig
+from pydantic import Field, ValidationError
+
+from fer_cli.config import Machine, RunConfig, Section
 from fer_cli.errors import ResultsError, StudyError, nearest
-from fer_cli.places import write_text
+from fer_cli.places import read_text, write_text
+from fer_cli.results import RESULT, find_damage, read_result
 from fer_cli.runs import RunFolder, Status
-from fer_cli.study import Choice, PlannedRun, Study, expand, load_study
+from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, expand, load_study
+from fer_cli.yamls import explain
 
 if TYPE_CHECKING:
     from fer_cli.data.manifest import SetInfo
@@ -90,12 +96,19 @@ class Summary:
     failures: list[tuple[str, str, Path]] = field(default_factory=list)
     """Title, last line of the traceback, traceback file."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
-    """Title and warning of runs trained now (inert modules)."""
+    """Title and warning of runs trained now: inert modules, a run that another process took over."""
+    damaged: list[tuple[str, str]] = field(default_factory=list)
+    """Title of each damaged run that is left so, and what is wrong with which of its files."""
 
     @property
     def ok(self) -> bool:
-        """Return whether nothing is left failed."""
-        return not self.failures
+        """Return whether no run is left failed, damaged or without the run that it builds on."""
+        return not (self.failures or self.damaged or self.counts["blocked"])
+
+    @property
+    def complete(self) -> bool:
+        """Return whether every run of the plan is done."""
+        return self.ok and not self.counts["running"]
 
 
 def make_plan(
@@ -172,16 +185,16 @@ def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo
 def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
     """Return the median of seconds x threads per epoch of runs trained here, by what their time mostly depends on."""
     measured: dict[tuple[Any, ...], list[float]] = {}
-    for path in (results / "runs").glob("*/result.json"):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+    for path in (results / "runs").glob(f"*/{RESULT}"):
+        if find_damage(path.parent) is not None:
             continue
+        result = read_result(path)
         config = result["config"]
         if result.get("trained_by") or config.get("features", {}).get("blocks"):
             continue
-        cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
-        measured.setdefault(cost_key(config), []).append(cost)
+        with suppress(KeyError):  # settings that an older version left out
+            cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
+            measured.setdefault(cost_key(config), []).append(cost)
     return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
 
 
@@ -204,7 +217,7 @@ def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
 
 def runnable(status: Status, retry_failed: bool) -> bool:
     """Return whether a run in this state is trained by the next command."""
-    return status in {"new", "stale"} or (status == "failed" and retry_failed)
+    return status in {"new", "stale"} or (status in {"failed", "damaged"} and retry_failed)
 
 
 def run_plan(
@@ -214,10 +227,13 @@ def run_plan(
     retry_failed: bool = False,
     done: Callable[[Item, str], None] = lambda *_: None,
     chosen: bool = True,
+    wait: bool = True,
+    waiting: Callable[[list[Item]], None] = lambda _: None,
 ) -> Summary:
     """Train what is missing, in ``jobs`` processes; failed runs are isolated and reported in the summary.
 
-    ``chosen``: whether ``fer report`` is to take the plan's choice of data, profile and seeds from now on.
+    ``chosen``: whether ``fer report`` is to take the plan's choice of data, profile and seeds from now on. ``wait``: whether
+    to wait for runs that other processes train; one whose process dies is taken over. ``waiting`` is called with them first.
     """
     from fer_cli.tracking import close_mirror, open_mirror
 
@@ -225,35 +241,56 @@ def run_plan(
         remember(plan, machine.results)
     summary = Summary()
     mirror: Mirror | None = None
-    if machine.track and any(runnable(item.folder.status, retry_failed) for item in plan.everything):
-        mirror = open_mirror(machine.results, plan.study.name, plan.title)
+    opened = not machine.track
     end: End = "KILLED"
     try:
-        for items in plan.waves:
-            work_through(plan, todo_of(items, retry_failed, summary), machine, mirror, jobs, summary, done)
+        for left in plan.waves:
+            while left:
+                todo, held = sort_out(left, retry_failed, summary)
+                if todo and not opened:
+                    mirror, opened = open_mirror(machine.results, plan.study.name, plan.title), True
+                held += work_through(plan, todo, machine, mirror, jobs, summary, done)
+                if held and not wait:
+                    summary.counts["running"] += len(held)
+                    break
+                if left := held:
+                    waiting(held)
+                    wait_for_change(held)
         end = "FINISHED" if summary.ok else "FAILED"
     finally:
-        if mirror is not None:
+        if mirror is not None and machine.results.is_dir():  # a folder that was removed stays away
             close_mirror(mirror, end)
     return summary
 
 
-def todo_of(items: list[Item], retry_failed: bool, summary: Summary) -> list[Item]:
-    """Return the items to do now; the others are counted, failures of old among them reported."""
-    todo = []
+POLL_S = 2.0
+"""How often a command looks for a change in the runs that it waits for."""
+
+
+def wait_for_change(items: list[Item]) -> None:
+    """Return once at least one run is no longer worked on: it is done, it failed, or its process is gone."""
+    while all(item.folder.status == "running" for item in items):
+        time.sleep(POLL_S)
+
+
+def sort_out(items: list[Item], retry_failed: bool, summary: Summary) -> tuple[list[Item], list[Item]]:
+    """Return the items to train now and those that other processes train; count the rest, with the reasons of failures."""
+    todo, held = [], []
     for item in items:
         status = item.folder.status
-        if runnable(status, retry_failed):
-            if item.prior is None or item.prior.folder.status == "done":
-                todo.append(item)
-            else:
-                summary.counts["waiting"] += 1
-            continue
-        summary.counts["skipped" if status == "done" else status] += 1
-        if status == "failed":
-            trace = item.folder.file("error.txt")
-            summary.failures.append((item.run.title, trace.read_text(encoding="utf-8").strip().splitlines()[-1], trace))
-    return todo
+        if status == "running":
+            held.append(item)
+        elif not runnable(status, retry_failed):
+            summary.counts["skipped" if status == "done" else status] += 1
+            if status == "failed":
+                summary.failures.append((item.run.title, item.folder.error_line(), item.folder.file("error.txt")))
+            elif status == "damaged":
+                summary.damaged.append((item.run.title, str(item.folder.damage)))
+        elif item.prior is None or item.prior.folder.status == "done":
+            todo.append(item)
+        else:
+            summary.counts["blocked"] += 1
+    return todo, held
 
 
 def work_through(
@@ -264,15 +301,20 @@ def work_through(
     jobs: int,
     summary: Summary,
     done: Callable[[Item, str], None],
-) -> None:
-    """Train ``todo`` in ``jobs`` processes and enter every outcome in the summary."""
+) -> list[Item]:
+    """Train ``todo`` in ``jobs`` processes, enter every outcome in the summary and return what other processes took."""
     from fer_cli.executors import EXECUTORS, Job, Outcome
 
     by_id = {item.run_id: item for item in todo}
+    held: list[Item] = []
 
     def report(outcome: Outcome) -> None:
         item = by_id[outcome.run_id]
-        summary.counts["running" if outcome.status == "elsewhere" else outcome.status] += 1
+        if outcome.status == "elsewhere":
+            held.append(item)
+            summary.warnings += [(outcome.title, outcome.message)] if outcome.message else []
+            return
+        summary.counts[outcome.status] += 1
         if outcome.status == "failed":
             summary.failures.append((outcome.title, outcome.message, item.folder.file("error.txt")))
         elif outcome.status == "done":
@@ -294,6 +336,7 @@ def work_through(
         for item in todo
     ]
     EXECUTORS["serial" if min(jobs, len(todo)) <= 1 else "processes"](work, jobs, report)
+    return held
 
 
 def remember(plan: Plan, results: Path) -> None:
@@ -302,17 +345,30 @@ def remember(plan: Plan, results: Path) -> None:
     write_text(results / "studies" / f"{plan.study.name}.json", json.dumps(choice) + "\n")
 
 
-def last_choice(study: str, results: Path) -> Choice:
-    """Return the choice that was run last, or the default one."""
-    path = results / "studies" / f"{study}.json"
-    if not path.is_file():
-        return Choice()
+class Kept(Section):
+    """The content of ``studies/<name>.json``: the choice that was run last."""
+
+    profile: str
+    data: str | None
+    seeds: list[Annotated[int, Field(ge=0)]] | None
+
+
+def last_choice(study: Study, results: Path) -> Choice:
+    """Return the choice that was run last, or the default one; raises ResultsError when it cannot be read."""
+    path = results / "studies" / f"{study.name}.json"
+    remedy = "remove it; without it, fer report shows the study's own data, profile and seeds"
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        seeds = None if kept["seeds"] is None else tuple(kept["seeds"])
-        return Choice(kept["profile"], kept["data"], seeds)
-    except (ValueError, KeyError, TypeError):
-        raise ResultsError(f"{path}: cannot be read; remove it or pass --data and --profile") from None
+        kept = Kept.model_validate_json(read_text(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return Choice()
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}; {remedy}") from None
+    except ValueError as error:
+        what = explain(error, Kept)[:200] if isinstance(error, ValidationError) else "not UTF-8"
+        raise ResultsError(f"{path}: {what}; {remedy}") from None
+    if kept.profile not in {*study.profiles, DEFAULT_PROFILE}:
+        raise ResultsError(f"{path}: profile: {study.name} has no profile '{kept.profile[:80]}'; {remedy}")
+    return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds))
 
 
 def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lambda _: None) -> None:

@@ -5,6 +5,8 @@
     ├── DataError            a card, a source folder or a built data set
     │   └── FeaturesError    features that one run's images do not give: that run fails, others go on
     └── ResultsError         the results folder: claims, run folders, tables
+        ├── DamagedError     one run's file that cannot be read: that run is trained again, others go on
+        └── ClaimLostError        a run that another process has taken over: left to it, others go on
 
 Commands never catch these; ``fer_cli.cli.main`` prints ``error: <message>`` and exits with code 2.
 """
@@ -40,6 +42,14 @@ class FeaturesError(DataError):
 
 class ResultsError(FerError):
     """The results folder cannot be used, or does not hold what was asked for."""
+
+
+class DamagedError(ResultsError):
+    """A file of one run is cut short, of the wrong type or out of range; other runs may still be used."""
+
+
+class ClaimLostError(ResultsError):
+    """Another process works on a run that this one had claimed; what this one made of it is dropped."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """EXECUTORS: ways to work through a list of runs. All keep one contract.
 
 Every job gets an outcome; a run that fails is recorded and stops nothing; a run that another process works on is left to
-it; an interruption (Ctrl-C, SIGTERM) ends the run under way as killed and passes on. A full or read-only disk stops all,
-since no later run could be kept either.
+it; an interruption (Ctrl-C, SIGTERM) ends the run under way as killed and passes on. A full or read-only disk stops all, as
+does a results folder that is gone: no later run could be kept either.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from fer_cli.config import Machine, RunConfig
-from fer_cli.errors import DataError, FeaturesError, FerError
+from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
 from fer_cli.runs import RunFolder
 from fer_cli.signals import end_on_sigterm, ending
 from fer_cli.tracking import Mirror, RunTracker
@@ -56,9 +56,9 @@ class Outcome:
     run_id: str
     title: str
     status: Literal["done", "failed", "elsewhere"]
-    """``elsewhere``: another process has claimed it."""
+    """``elsewhere``: another process works on it."""
     message: str = ""
-    """Of a failed run, the last line of its traceback."""
+    """Of a failed run, the last line of its traceback; of one that another process took over, that it did."""
 
 
 def execute(job: Job) -> Outcome:
@@ -95,12 +95,17 @@ def execute(job: Job) -> Outcome:
                 result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
                 draw_run(folder.path, result)
                 test = result["metrics"]["test"]
+                folder.check_claim()
                 tracker.end("FINISHED", {f"test/{name}": test[name] for name in HEADLINE})
                 folder.write_result(result)  # last: a run is done when everything about it is
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")
                 raise
             except Exception as error:  # whatever a run dies of is its own affair, recorded and reported
+                try:
+                    folder.check_claim()  # whatever went wrong: a folder that is gone, or another's now, is why
+                except ClaimLostError as lost:
+                    return Outcome(job.run_id, job.title, "elsewhere", str(lost))
                 if of_all_runs(error):
                     tracker.end("FAILED")
                     raise
@@ -112,10 +117,10 @@ def execute(job: Job) -> Outcome:
 
 
 def of_all_runs(error: Exception) -> bool:
-    """Return whether other runs would meet the same error: what the user must mend first, or no room to write to."""
+    """Return whether other runs would meet the same error: what the user must fix first, or no room to write to."""
     if isinstance(error, OSError):
         return error.errno in STORAGE_ERRORS
-    return isinstance(error, FerError) and not isinstance(error, FeaturesError)
+    return isinstance(error, FerError) and not isinstance(error, FeaturesError | DamagedError)
 
 
 def last_line(error: BaseException) -> str:
@@ -197,11 +202,14 @@ def without_the_dead(lost: list[Job], done: Callable[[Outcome], None]) -> list[J
         died = [job for job in lost if left_behind(RunFolder(job.machine.results, job.run_id))]
         for job in died or lost[:1]:
             folder = RunFolder(job.machine.results, job.run_id)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            folder.write_error("The worker process died while this run was training (killed, or out of memory?).\n")
-            folder.file("claim.json").unlink(missing_ok=True)
             again.remove(job)
-            done(Outcome(job.run_id, job.title, "failed", "the worker process died (killed, or out of memory?)"))
+            with folder.claim() as mine:  # takes over what the dead one left, unless another process already did
+                if mine:
+                    folder.write_error("The worker process died while this run was training (killed, or out of memory?).\n")
+            if mine:
+                done(Outcome(job.run_id, job.title, "failed", "the worker process died (killed, or out of memory?)"))
+            else:
+                done(Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere"))
     return again
 
 

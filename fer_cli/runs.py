@@ -2,32 +2,38 @@
 
 ``config.json``, ``claim.json`` (who works on it), ``log.txt``, ``history.csv``, ``best.pt``, ``last.ckpt``,
 ``predictions.parquet``, then ``result.json`` or ``error.txt``. Files are written under a temporary name and moved into
-place, so each is whole or absent. A folder's state follows from which files are there; nothing else remembers it.
+place, so each is whole or absent. A folder's state follows from which files are there and whether they can be read; nothing
+else remembers it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
+import secrets
+import shutil
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from fer_cli.claims import HEARTBEAT_S, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
-from fer_cli.errors import ResultsError
-from fer_cli.places import write_text
+from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
+from fer_cli.places import not_made_again, write_text
+from fer_cli.results import HISTORIES, PARQUETS, RESULT, damaged, find_damage, read_result
 
-Status = Literal["new", "running", "stale", "failed", "done"]
-"""``stale``: begun and interrupted; the next command continues it."""
+__all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
 
-HEARTBEAT_S = 20.0
-"""A claim's file is touched this often while its process lives."""
-SILENT_S = 300.0
-"""A claim of another machine counts as dead after this long without a heartbeat."""
+Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
+"""``stale``: begun and interrupted; the next command continues it. ``damaged``: a file of it cannot be read."""
+
+OUTPUTS = (RESULT, HISTORIES, *PARQUETS, "best*.pt", "last*.ckpt", "confusion.png", "curves.png", "analysis-*")
+"""What is removed of a damaged run when it is trained again."""
+
+_tokens: dict[Path, str] = {}
+"""Folder -> token of the claims that this process holds."""
 
 
 class RunFolder:
@@ -37,6 +43,11 @@ class RunFolder:
         self.run_id = run_id
         self.path = results / "runs" / run_id
 
+    @classmethod
+    def at(cls, path: Path) -> RunFolder:
+        """Return the run whose folder is ``path``."""
+        return cls(path.parent.parent, path.name)
+
     def file(self, name: str) -> Path:
         """Return the path of a file in the folder."""
         return self.path / name
@@ -44,47 +55,74 @@ class RunFolder:
     @property
     def status(self) -> Status:
         """Return the run's state, from the files alone."""
-        if self.file("result.json").is_file():
-            return "done"
+        if os.path.lexists(self.file(RESULT)):
+            return "done" if self.damage is None else "damaged"
         if self.claimed:
             return "running"
         if self.file("error.txt").is_file():
             return "failed"
-        begun = self.file("claim.json").is_file() or any(self.path.glob("last*.ckpt"))
+        if self.damage is not None:
+            return "damaged"
+        begun = os.path.lexists(self.file("claim.json")) or any(self.path.glob("last*.ckpt"))
         return "stale" if begun else "new"
+
+    @property
+    def damage(self) -> DamagedError | None:
+        """Return why the run counts as damaged (a file of a finished one, the claim of another), or None if it does not."""
+        if os.path.lexists(self.file(RESULT)):
+            return find_damage(self.path)
+        try:
+            self.owner()
+        except DamagedError as error:
+            return error
+        return None
+
+    def owner(self) -> Owner | None:
+        """Return who has claimed the run, or None; raises DamagedError when the claim cannot be read."""
+        try:
+            return read_owner(self.file("claim.json"))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise damaged(self.file("claim.json"), str(error.strerror)) from None
+        except ValueError as error:
+            raise damaged(self.file("claim.json"), str(error) or "empty") from None
 
     @property
     def claimed(self) -> bool:
         """Return whether a living process works on the run."""
-        claim = self.file("claim.json")
         try:
-            owner = json.loads(claim.read_text(encoding="utf-8"))
-            silence = time.time() - claim.stat().st_mtime
-        except (OSError, ValueError):
+            owner = self.owner()
+            return owner is not None and is_alive(owner, self.file("claim.json"))
+        except (DamagedError, OSError):
             return False
-        if owner.get("host") == socket.gethostname():
-            return process_started(int(owner["pid"])) == str(owner["started"])
-        return silence < SILENT_S
 
     @contextmanager
     def claim(self) -> Iterator[bool]:
         """Give True to the one process that may work on the run, False to all others.
 
         The claim is kept alive by a heartbeat and removed at the end; of a killed process it stays behind and is taken
-        over. The check and the taking happen under a file lock, so two processes never both get True.
+        over. The check and the taking happen under a file lock, so two processes never both get True. What a dead process
+        left half-written is removed, of a damaged run all that it left. Raises ResultsError when the results folder is gone.
         """
-        from filelock import FileLock
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.file(".lock")):
-            mine = not self.claimed and not self.file("result.json").is_file()
+        try:
+            self.path.parent.mkdir(exist_ok=True)  # not its parents: a results folder that was removed stays away
+        except FileNotFoundError:
+            raise ResultsError(
+                f"{self.path.parent.parent}: the results folder is gone; run the same command again"
+            ) from None
+        self.path.mkdir(exist_ok=True)
+        with self._locked():
+            mine = self.status not in {"running", "done"}
             if mine:
-                owner = {"pid": os.getpid(), "host": socket.gethostname(), "started": process_started(os.getpid())}
-                write_text(self.file("claim.json"), json.dumps(owner) + "\n")
-                self.file("error.txt").unlink(missing_ok=True)
+                self._clear()
+                owner = this_process(secrets.token_hex(16))
+                write_text(self.file("claim.json"), owner.model_dump_json() + "\n")
+                _tokens[self.path] = owner.token
         if not mine:
             yield False
             return
+        not_made_again.add(self.path)
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
         beat.start()
@@ -93,19 +131,73 @@ class RunFolder:
         finally:
             over.set()
             beat.join()
-            self.file("claim.json").unlink(missing_ok=True)
+            with suppress(OSError, DamagedError):  # the folder may be gone, and with it the claim
+                self._drop()
+            del _tokens[self.path]
+            not_made_again.discard(self.path)
+
+    def check_claim(self) -> None:
+        """Raise ClaimLostError when another process has taken the run over, ResultsError when its folder is gone.
+
+        Do nothing where this process holds no claim on the run.
+        """
+        token = _tokens.get(self.path)
+        if token is None:
+            return
+        if not self.path.is_dir():
+            raise ResultsError(f"{self.path}: removed or moved while the run was training; run the same command again")
+        try:
+            owner = self.owner()
+        except DamagedError as error:
+            raise ClaimLostError(f"{error}") from None
+        if owner is None or owner.token != token:
+            by = "its claim.json was removed" if owner is None else f"{owner} has taken it over"
+            raise ClaimLostError(f"{self.path}: {by} while it was training here; this process leaves the run")
 
     def _beat(self, over: threading.Event) -> None:
+        """Touch the claim until ``over``; end quietly once it is gone or another's."""
         while not over.wait(HEARTBEAT_S):
-            self.file("claim.json").touch()
+            try:
+                self.check_claim()
+            except ResultsError:
+                return
+            with suppress(OSError):  # never Path.touch, which would make a claim that was removed
+                os.utime(self.file("claim.json"))
+
+    def _locked(self) -> Any:
+        from filelock import FileLock
+
+        return FileLock(self.file(".lock"))
+
+    def _drop(self) -> None:
+        """Remove the claim of this process, if it still is its own."""
+        if self.path.is_dir():
+            with self._locked():
+                owner = self.owner() if self.file("claim.json").is_file() else None
+                if owner is not None and owner.token == _tokens[self.path]:
+                    self.file("claim.json").unlink()
+
+    def _clear(self) -> None:
+        """Remove what a new training must not find: drafts of killed processes, an old error, all of a damaged run."""
+        gone = [*self.path.glob(".*.tmp"), self.file("error.txt")]
+        if self.damage is not None:
+            gone += [path for pattern in (*OUTPUTS, "claim.json") for path in self.path.glob(pattern)]
+        for path in gone:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def write_config(self, config: RunConfig) -> None:
         """Write the resolved configuration: every setting, defaults included."""
         write_text(self.file("config.json"), config.model_dump_json(indent=1) + "\n")
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write the result, then drop what only an unfinished run needs."""
-        write_text(self.file("result.json"), json.dumps(result, indent=1) + "\n")
+        """Write the result, then drop what only an unfinished run needs; raises ClaimLostError as ``check_claim`` does."""
+        self.check_claim()
+        with self._locked() if self.path in _tokens else nullcontext():  # nobody takes the claim between check and writing
+            self.check_claim()
+            write_text(self.file(RESULT), json.dumps(result, indent=1) + "\n")
         for checkpoint in self.path.glob("last*.ckpt"):
             checkpoint.unlink()
 
@@ -113,25 +205,22 @@ class RunFolder:
         """Write the traceback of a failed run."""
         write_text(self.file("error.txt"), trace)
 
-    def result(self) -> dict[str, Any]:
-        """Return the result; raises ResultsError when it is missing or not JSON."""
+    def error_line(self) -> str:
+        """Return the last line of a failed run's traceback."""
         try:
-            return json.loads(self.file("result.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-        except (OSError, ValueError) as error:
-            raise ResultsError(f"{self.file('result.json')}: no readable result ({error})") from None
+            lines = self.file("error.txt").read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError as error:
+            return str(error.strerror)
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no reason is given")
+
+    def result(self) -> dict[str, Any]:
+        """Return the result; raises DamagedError when it is missing, not JSON or not of the schema."""
+        return read_result(self.file(RESULT))
 
     def epochs_done(self) -> int:
         """Return how many epochs the history holds, over all its stages."""
-        return sum(max(0, len(path.read_bytes().splitlines()) - 1) for path in self.path.glob("history*.csv"))
-
-
-def process_started(pid: int) -> str | None:
-    """Return when process ``pid`` of this machine started (an opaque text), or None when there is none.
-
-    Together with the pid it names a process even after the number is used again.
-    """
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return None
-    return None if fields[0] == "Z" else fields[19]
+        done = 0
+        for path in self.path.glob(HISTORIES):
+            with suppress(OSError):
+                done += max(0, len(path.read_bytes().splitlines()) - 1) if path.is_file() else 0
+        return done

@@ -147,7 +147,7 @@ def test_lost_weights_are_one_clear_error(plan: Plan, here: Machine, tmp_path: P
     shutil.copytree(item.folder.path, tmp_path / "runs" / item.run_id)
     copy = replace(item, folder=type(item.folder)(tmp_path, item.run_id))
     copy.folder.file("best.pt").unlink()
-    with pytest.raises(ResultsError, match=r"best\.pt: gone"):
+    with pytest.raises(ResultsError, match=r"best\.pt: missing"):
         reopen(copy, here)
 
 

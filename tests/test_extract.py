@@ -128,7 +128,7 @@ def test_weights_that_are_gone_and_runs_without_a_network_are_told(fer: Fer, whe
     shutil.rmtree(tmp_path / "cache")
     gone = fer("extract-features", "--fuse", "cnn", *where, "--out", tmp_path / "b.npz")
     assert (gone.code, gone.err.count("\n")) == (2, 1), gone.err
-    assert f"{run / 'best.pt'}: gone" in gone.err
+    assert f"{run / 'best.pt'}: missing" in gone.err
 
 
 def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[object], tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from fer_cli.report.figures import draw_study
 from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
 from fer_cli.study import Choice
 from tests.conftest import STUDY
+from tests.fakes import filled
 
 CLASSES = ["angry", "happy", "contempt"]
 FLAT = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}\n", "").replace("{columns: data.label_noise, ", "{")
@@ -47,7 +48,7 @@ def fake_runs(plan: Plan, value: Values = steady, lost: tuple[int, ...] = (), ep
         for step, margin in enumerate((0.1, 0.2, 0.3) if searched else (None,)):
             name = "history.csv" if margin is None else f"history-margin-{margin}.csv"
             write_history(item.folder.file(name), score - step, epochs)
-        item.folder.write_result(
+        made = filled(
             {
                 "run_id": item.run_id,
                 "trained_by": item.trained and item.trained.run_id,
@@ -64,6 +65,7 @@ def fake_runs(plan: Plan, value: Values = steady, lost: tuple[int, ...] = (), ep
                 "data": {"classes": CLASSES},
             }
         )
+        item.folder.write_result(made)
 
 
 def write_history(path: Path, score: float, epochs: int) -> None:

@@ -15,7 +15,7 @@ HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "sc
 ORDER = [
     {"errors", "escape", "seeds", "places", "__init__"},
     {"yamls", "config", "stats", "metrics", "drawing", "table"},
-    {"study", "runs", "provenance"},
+    {"study", "claims", "results", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},
     {"executors", "ablate", "checks"},

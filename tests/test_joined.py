@@ -21,6 +21,7 @@ from fer_cli.learning.train import load_data, new_module, train_run
 from fer_cli.models.build import build_model
 from fer_cli.report.origin import CLASSIFIERS
 from fer_cli.runs import RunFolder
+from tests.fakes import filled
 
 Tiny = Callable[..., RunConfig]
 JOINED = 1764 + 128
@@ -70,7 +71,7 @@ def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machi
     assert features is not None
     assert features.amin() == 0
     assert features.amax() == 1  # scaled by these rows
-    folder.write_result(result)
+    folder.write_result(filled({"run_id": folder.run_id, "config": config.model_dump(mode="json")} | result))
     opened = open_run(config, folder, machine)
     part = opened.data.test
     batch = part[list(range(len(part)))]

@@ -21,6 +21,7 @@ from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
+from tests.fakes import filled
 
 PAPER = """
 paper:
@@ -49,7 +50,7 @@ def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split
         noise = dict(item.run.at).get("data.label_noise", 0.0)
         value = scores[item.run.arm, noise][item.run.seed]
         leaky = item.run.config.data.split == "random"
-        item.folder.write_result(
+        made = filled(
             {
                 "run_id": item.run_id,
                 "fingerprint": item.fingerprint,
@@ -74,6 +75,7 @@ def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split
                 "seconds": {"total": 4.0},
             }
         )
+        item.folder.write_result(made)
 
 
 @pytest.fixture

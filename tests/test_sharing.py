@@ -115,5 +115,5 @@ def test_every_level_waits_for_a_training_that_failed(noisy: Path, here: Machine
     monkeypatch.setattr(training, "fit", fail)
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
     summary = run_plan(plan, here)
-    assert (summary.counts["failed"], summary.counts["waiting"]) == (1, 2)
+    assert (summary.counts["failed"], summary.counts["blocked"]) == (1, 2)
     assert [item.folder.status for item in plan.items] == ["failed", "new", "new"]

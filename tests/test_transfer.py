@@ -158,7 +158,7 @@ def test_a_failed_pre_training_keeps_its_followers_waiting(
     plan = make_plan(str(path), Choice(seeds=(0,)), both)
     summary = run_plan(plan, both.model_copy(update={"track": False}))
     assert not summary.ok
-    assert (summary.counts["failed"], summary.counts["waiting"]) == (1, 4)
+    assert (summary.counts["failed"], summary.counts["blocked"]) == (1, 4)
     assert all(item.folder.status == "new" for item in plan.items)
 
 

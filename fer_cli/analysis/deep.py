@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import ValidationError
 
 from fer_cli.ablate import Item
 from fer_cli.analysis.reopen import reopen
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Machine
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.learning.deep import check_images, features_of
+from fer_cli.results import read_config
 from fer_cli.runs import RunFolder
 from fer_cli.study import PlannedRun
 
@@ -25,14 +25,12 @@ from fer_cli.study import PlannedRun
 def finished(run_id: str, machine: Machine) -> Item:
     """Return a finished run by its id; raises ResultsError where there is none or it is not what its id says today."""
     folder = RunFolder(machine.results, run_id)
+    if folder.damage is not None:
+        raise folder.damage
     if folder.status != "done":
         raise ResultsError(f"{folder.path}: no finished run (it is {folder.status}); see fer ablate")
-    result = folder.result()
-    try:
-        config = RunConfig.model_validate_json(folder.file("config.json").read_text(encoding="utf-8"))
-        fingerprint, start = result["fingerprint"], result["pretrained_by"]
-    except (OSError, ValidationError, KeyError):
-        raise ResultsError(f"{folder.path}: not written by this version; train it again") from None
+    result, config = folder.result(), read_config(folder.file("config.json"))
+    fingerprint, start = result["fingerprint"], result.get("pretrained_by")
     if config.run_id(fingerprint if start is None else f"{fingerprint}<{start}") != run_id:
         raise ResultsError(f"{folder.path}: of an earlier version, whose networks or training differed; train it again")
     return Item(PlannedRun(config.model.backbone, (), config.seed, config, ()), fingerprint, folder)

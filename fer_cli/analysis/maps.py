@@ -88,7 +88,15 @@ def picture_of(item: Item, machine: Machine) -> Path:
         save(maps_figure(title, faces, labels, columns_of(run, images)), picture)
         return {"samples": [str(run.data.samples["test"][place]) for place in places], "labels": labels}
 
-    if not picture.is_file():
+    if not is_whole(picture):
         item.folder.file("analysis-maps.json").unlink(missing_ok=True)
     cached(item, "maps", VERSION, {"faces": FACES}, compute)
     return picture
+
+
+def is_whole(picture: Path) -> bool:
+    """Return whether a file is a PNG from its first bytes to its last."""
+    if not picture.is_file():
+        return False
+    content = picture.read_bytes()
+    return content.startswith(b"\x89PNG\r\n\x1a\n") and content.endswith(b"IEND\xaeB`\x82")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.ablate import Item, Plan
-from fer_cli.places import write_text
+from fer_cli.places import read_text, write_text
 from fer_cli.stats import sample_sd
 from fer_cli.table import Table
 
@@ -80,20 +80,27 @@ def shown(plan: Plan) -> list[tuple[Group, Item]]:
 def cached(item: Item, name: str, version: int, settings: dict[str, Any], compute: Callable[[], Any]) -> Any:
     """Return what ``compute`` says of a finished run, read back from ``analysis-<name>.json`` of its folder where possible.
 
-    What is stored counts only if version and settings of the analysis are the same and the run has the same result still.
+    What is stored counts only if version and settings of the analysis are the same, the run has the same result still, and
+    the values are those that were written.
     """
     path = item.folder.file(f"analysis-{name}.json")
     result = hashlib.sha256(item.folder.file("result.json").read_bytes()).hexdigest()
     mark = json.loads(json.dumps({"version": version, "settings": settings, "result_sha256": result}))
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if {key: kept[key] for key in mark} == mark:
-            return kept["values"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not there, or cut or written by hand: computed anew
+        kept = json.loads(read_text(path))
+        values = kept["values"]
+        if {key: kept[key] for key in mark} == mark and kept.get("values_sha256", sha256_of(values)) == sha256_of(values):
+            return values
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass  # not there, cut short or edited: computed again
     values = json.loads(json.dumps(compute()))
-    write_text(path, json.dumps({**mark, "values": values}) + "\n")
+    write_text(path, json.dumps({**mark, "values": values, "values_sha256": sha256_of(values)}) + "\n")
     return values
+
+
+def sha256_of(values: Any) -> str:
+    """Return the SHA-256 of what an analysis keeps."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def mean_text(values: Sequence[float | None], planned: int, digits: int = 3) -> str:

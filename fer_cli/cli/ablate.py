@@ -6,7 +6,9 @@ import shlex
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Annotated
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,11 +27,16 @@ from fer_cli.cli.options import (
     thread_count,
 )
 from fer_cli.cli.screen import duration, print_table, progress_bar, say
+from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
     from fer_cli.ablate import Item, Plan, Summary
     from fer_cli.config import Machine
     from fer_cli.study import Choice
+
+
+LEFT = 3
+"""Exit code where all is well but runs were left to another process."""
 
 
 def ablate(
@@ -43,35 +50,29 @@ def ablate(
     ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run, keep nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs trained at once; threads are divided.")] = 1,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed runs again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed and damaged runs again.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave runs that another process trains to it: exit 3 instead of waiting.")
+    ] = False,
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="auto (bf16 where it is fast), fp32 or bf16.")] = "auto",
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
-    """Train every run of a study that is not done yet; the same command continues after any interruption."""
-    from pydantic import ValidationError
+    """Train every run of a study that is not done yet; the same command continues after any interruption.
 
+    Run states: new, running, stale (interrupted, continued by the next command), damaged (a file is bad), failed, done.
+
+    Exit codes: 0 all runs done; 1 runs failed, damaged or blocked; 2 bad input; 3 runs left to another process (--no-wait);
+    130 interrupted; 143 ended by SIGTERM.
+    """
     from fer_cli.ablate import make_plan, run_plan
     from fer_cli.checks import check_runs
-    from fer_cli.config import Machine
-    from fer_cli.errors import StudyError
     from fer_cli.signals import end_on_sigterm
     from fer_cli.study import DEFAULT_PROFILE, Choice
-    from fer_cli.yamls import explain
 
-    try:
-        machine = Machine(
-            data_root=data_root_or_default(data_root),
-            results=results,
-            device=device,  # type: ignore[arg-type]
-            precision=precision,  # type: ignore[arg-type]
-            threads=max(1, thread_count() // jobs),
-            track=not no_track,
-        )
-    except ValidationError as error:
-        raise StudyError(f"--{explain(error, Machine)}") from None
+    machine = machine_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
     planned = make_plan(study, choice, machine, tuple(only or ()), lambda name: build_if_embedded(name, machine.data_root))
     again = f"--study {shlex.quote(study)}{chosen(choice)}{places(results, data_root)}"
@@ -86,12 +87,34 @@ def ablate(
     end_on_sigterm()
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
-        summary = run_plan(planned, machine, jobs, retry_failed, watch.done)
+        summary = run_plan(planned, machine, jobs, retry_failed, watch.done, wait=not no_wait, waiting=watch.waiting)
     print_summary(summary, time.monotonic() - began)
+    end(summary, f"fer ablate {again}", f"fer report --study {shlex.quote(study)}{places(results, data_root)}")
+
+
+def machine_here(results: Path, data_root: Path | None, jobs: int, **means: Any) -> Machine:
+    """Return the machine of a command that trains ``jobs`` runs at once; raises StudyError for an unknown device."""
+    from pydantic import ValidationError
+
+    from fer_cli.config import Machine
+    from fer_cli.yamls import explain
+
+    threads = max(1, thread_count() // jobs)
+    try:
+        return Machine(data_root=data_root_or_default(data_root), results=results, threads=threads, **means)
+    except ValidationError as error:
+        raise StudyError(f"--{explain(error, Machine)}") from None
+
+
+def end(summary: Summary, again: str, report: str) -> None:
+    """Say what to type next and end the command with the exit code that says how much is done."""
     if not summary.ok:
-        say(f"next: fer ablate {again} --retry-failed")
+        say(f"next: {again} --retry-failed")
         raise typer.Exit(1)
-    say(f"next: fer report --study {shlex.quote(study)}{places(results, data_root)}")
+    if not summary.complete:
+        say(f"next: {again}, which waits for them")
+        raise typer.Exit(LEFT)
+    say(f"next: {report}")
 
 
 def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
@@ -112,6 +135,9 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
     if others := on_other_builds(plan, machine.results):
         say(others)
+    for item in plan.everything:
+        if item.folder.status == "damaged":
+            say(f"damaged: {item.run.title}: {item.folder.damage}")
 
 
 def chosen(choice: Choice) -> str:
@@ -169,6 +195,9 @@ class Watch:
         """Note a finished run; on a plain stream, print a line with the time left."""
         self.finished += 1
         self.epochs += item.epochs
+        if all(item.run_id != known.run_id for known in self.todo):  # taken over from another process
+            self.todo = [*self.todo, item]
+            self.total += item.epochs
         if not self.plain:
             return
         text = status
@@ -178,6 +207,13 @@ class Watch:
         elapsed = time.monotonic() - self.began
         left = elapsed / self.epochs * max(0, self.total - self.epochs)
         say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")
+
+    def waiting(self, items: list[Item]) -> None:
+        """Say which runs are waited for, and which process trains the first."""
+        with suppress(FerError):  # it may just have ended
+            owner = items[0].folder.owner()
+            more = f" and {len(items) - 1} more" if len(items) > 1 else ""
+            say(f"waiting for {items[0].run.title}{more}: {owner or 'another process'} trains it; --no-wait leaves it")
 
     def _show(self) -> None:
         with progress_bar() as bar:
@@ -196,8 +232,14 @@ def print_summary(summary: Summary, seconds: float) -> None:
         say(f"warning: {title}: {text}")
     for title, message, trace in summary.failures:
         say(f"failed: {title}: {message} (traceback: {trace})")
+    for title, text in summary.damaged:
+        say(f"damaged: {title}: {text}")
     counts = summary.counts
     line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
-    elsewhere = f", {counts['running']} running elsewhere" if counts["running"] else ""
-    elsewhere += f", {counts['waiting']} waiting for the run they build on" if counts["waiting"] else ""
-    say(f"{line}{elsewhere}; {duration(seconds)}")
+    others = {
+        "damaged": "damaged",
+        "blocked": "blocked: the run they build on is not done",
+        "running": "left to another process",
+    }
+    line += "".join(f", {counts[state]} {words}" for state, words in others.items() if counts[state])
+    say(f"{line}; {duration(seconds)}")

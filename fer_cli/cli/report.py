@@ -51,8 +51,11 @@ def report(
     else:
         show(written.markdown)
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
+    if written.damaged:
+        say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
     if written.missing:
-        again = f"fer ablate --study {shlex.quote(study)}{places(results, data_root)}"
+        retry = " --retry-failed" if written.damaged else ""
+        again = f"fer ablate --study {shlex.quote(study)}{places(results, data_root)}{retry}"
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     elif not figures:
         say(f"next: fer report --study {shlex.quote(study)} --figures{places(results, data_root)}")

@@ -45,7 +45,7 @@ def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | Non
     cnn: Cnn | None = None
     if (network := config.network()) is not None:
         assert start is not None
-        cnn = Cnn.of(network, RunFolder(start.parent.parent.parent, start.parent.name), machine)
+        cnn = Cnn.of(network, RunFolder.at(start.parent), machine)
     features = extracted(config, machine, data, cnn)
     train = data.split.train
     values = features.values

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import time
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,12 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from fer_cli.config import RunConfig
+from fer_cli.errors import ResultsError
 from fer_cli.learning.module import FerModule
 from fer_cli.models.weights import CLASSIFIER
 from fer_cli.places import whole_file
+from fer_cli.results import damaged
+from fer_cli.runs import RunFolder
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Called after each epoch with its number, from 1, and its row of the history."""
@@ -75,6 +80,7 @@ class Record(Checkpoint):
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": epoch, **logged, "lr": rate, "seconds": time.monotonic() - self._began}
+        RunFolder.at(self.folder).check_claim()  # never write into a folder that is gone, or another process's now
         self.rows.append(row)
         if not math.isfinite(row["train/loss"]):
             raise FloatingPointError(
@@ -111,20 +117,59 @@ def save_weights(path: Path, module: FerModule, epoch: int) -> None:
 
 
 def load_weights(path: Path, module: FerModule) -> None:
-    """Load ``best.pt`` into ``module``; raises ValueError, naming both lists, when the class names differ."""
-    content = torch.load(path, weights_only=True, map_location="cpu")
+    """Load ``best.pt`` into ``module``.
+
+    Raises DamagedError when the file is not what ``save_weights`` writes for such a network, ValueError, naming both lists,
+    when the class names differ.
+    """
+    content = read_weights(path)
     if content["classes"] != module.classes:
         raise ValueError(f"{path}: trained on classes {content['classes']}, the data set has {module.classes}")
-    module.judged.load_state_dict(content["state"])
+    try:
+        module.judged.load_state_dict(content["state"])
+    except (RuntimeError, TypeError, AttributeError) as error:  # names or shapes of another network
+        raise damaged(path, str(error)) from None
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """Return what ``save_weights`` wrote; raises DamagedError when a bit of it is wrong, ResultsError when it is gone."""
+    if not path.is_file():
+        raise ResultsError(f"{path}: missing, and the network is needed; remove {path.parent} and train it again")
+    content = read_tensors(path)
+    if not isinstance(content, dict) or not isinstance(content.get("state"), dict) or "classes" not in content:
+        raise damaged(path, "does not hold a network's weights")
+    return content
+
+
+def read_tensors(path: Path) -> Any:
+    """Return what ``torch.save`` wrote, tensors and plain containers, never code; raises DamagedError when it is not whole.
+
+    ``torch.load`` does not compare the checksums that the file holds, so a wrong bit could pass for a weight.
+    """
+    if not path.is_file():
+        raise damaged(path, "not a file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+        if wrong is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on a protocol that it cannot read, torch warns before it fails
+                return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # a damaged file raises whatever its wrong bytes lead to
+        raise damaged(path, f"not a whole file of tensors ({type(error).__name__})") from None
+    raise damaged(path, f"{wrong} in it has another checksum")
 
 
 def load_backbone(path: Path, module: FerModule) -> None:
     """Load the backbone of ``path``, all but its classifier, into a new module and into its average."""
     kept = {
         name.removeprefix("backbone."): value
-        for name, value in torch.load(path, weights_only=True, map_location="cpu")["state"].items()
+        for name, value in read_weights(path)["state"].items()
         if name.startswith("backbone.") and not CLASSIFIER.fullmatch(name)
     }
     for network in {id(one): one for one in (module.model, module.judged)}.values():
         backbone = network.get_submodule("backbone")
-        backbone.load_state_dict(backbone.state_dict() | kept)
+        try:
+            backbone.load_state_dict(backbone.state_dict() | kept)
+        except (RuntimeError, TypeError, AttributeError) as error:  # shapes of another network
+            raise damaged(path, str(error)) from None

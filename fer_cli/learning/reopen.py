@@ -59,5 +59,5 @@ def weights_of(folder: RunFolder) -> Path:
     """Return the file with the weights of a finished run's test scores; raises ResultsError where it is gone."""
     path = folder.file(folder.result()["selection"].get("weights", "best.pt"))
     if not path.is_file():
-        raise ResultsError(f"{path}: gone, so the network cannot be looked at; remove {folder.path} and train it again")
+        raise ResultsError(f"{path}: missing, and the network is needed; remove {folder.path} and train it again")
     return path

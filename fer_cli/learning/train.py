@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import time
 import warnings
@@ -22,19 +23,20 @@ import torch
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
-from fer_cli.errors import DataError
+from fer_cli.errors import DamagedError, DataError
 from fer_cli.learning.handcrafted import about, extracted
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
-from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights
+from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import CLASSIFIER, load_weights_file, some
-from fer_cli.places import whole_file
+from fer_cli.places import user_path, whole_file
+from fer_cli.results import damaged
 from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
 
@@ -136,7 +138,7 @@ def take_over(
     config: RunConfig, data: RunData, means: Means, folder: Path, trained: Path
 ) -> tuple[FerModule, dict[str, Any]]:
     """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
-    result = RunFolder(trained.parent.parent, trained.name).result()
+    result = RunFolder.at(trained).result()
     for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
         for file in trained.glob(pattern):
             with whole_file(folder / file.name) as draft:
@@ -233,10 +235,7 @@ def fit(
         learning = config.learning.model_copy(update={"relabel_margin": margin})
         config = config.model_copy(update={"learning": learning})
     record = Record(folder, config, on_epoch, stage)
-    checkpoint = record.last_path if record.last_path.is_file() else None
-    if checkpoint is not None and not readable(checkpoint):
-        log.warning("%s is not whole; training starts over", checkpoint.name)
-        checkpoint = None
+    checkpoint = whole_checkpoint(record.last_path)
     module = new_module(config, data)
     if start is not None:
         load_backbone(start, module)
@@ -274,7 +273,7 @@ def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: l
 
     Raises DataError when the file is not the one the run was planned with, is damaged, of another network or other classes.
     """
-    loaded = load_weights_file(Path(path).expanduser(), model.get_submodule("backbone"), classes=classes)
+    loaded = load_weights_file(user_path(path), model.get_submodule("backbone"), classes=classes)
     if loaded.sha256 != sha256:
         raise DataError(f"{path}: changed since the run was planned (SHA-256 is {loaded.sha256[:12]}); plan it again")
     absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
@@ -285,13 +284,18 @@ def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: l
     return str(loaded)
 
 
-def readable(checkpoint: Path) -> bool:
-    """Return whether a checkpoint file is whole."""
+def whole_checkpoint(path: Path) -> Path | None:
+    """Return a checkpoint's path, or None where there is none to continue from: it is missing or damaged."""
+    if not os.path.lexists(path):
+        return None
     try:
-        torch.load(checkpoint, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError):
-        return False
-    return True
+        content = read_tensors(path)
+        if not isinstance(content, dict) or not {"state_dict", "epoch", "callbacks", "optimizer_states"} <= set(content):
+            raise damaged(path, "does not hold a training")
+    except DamagedError as error:
+        log.warning("%s; training starts over", error)
+        return None
+    return path
 
 
 def predict(module: FerModule, data: RunData, means: Means) -> pd.DataFrame:

@@ -42,6 +42,8 @@ class Written:
     figures: list[Path]
     planned: int
     missing: int
+    damaged: list[str]
+    """Of the missing runs, what is wrong with which file of those that are damaged."""
 
 
 def make_report(
@@ -61,18 +63,19 @@ def make_report(
     before it begins, as it may take a while the first time. What is not given is as in the last ``fer ablate`` of that
     study. Raises ResultsError when no run of it is done.
     """
-    last = last_choice(load_study(study).name, results)
+    last = last_choice(load_study(study), results)
     same = profile in {None, last.profile} and data in {None, last.data}
     choice = Choice(profile or last.profile, data or last.data, seeds or (last.seeds if same else None))
     machine = Machine(data_root=data_root, results=results, threads=threads)
     plan = make_plan(study, choice, machine)
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
+    broken = [str(item.folder.damage) for item in plan.items if item.folder.status == "damaged"]
     if not finished:
-        others = f"; {told}" if (told := on_other_builds(plan, results)) else ""
-        raise ResultsError(
-            f"no run of {plan.title} is done under {results}{others}; train it with: fer ablate --study {study}"
-        )
+        also = f" ({len(broken)} are damaged, e.g. {broken[0]})" if broken else ""
+        others = f"; {found}" if (found := on_other_builds(plan, results)) else ""
+        missing = f"no run of {plan.title} is done under {results}{also}{others}"
+        raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     metrics = plan.study.report.metrics
     tables = [score_table(plan, cells, metric) for metric in metrics] + leaky_tables(plan, cells)
     if len(plan.study.arms) > 1:
@@ -88,10 +91,9 @@ def make_report(
     if figures:
         from fer_cli.report.figures import draw_study
 
-        folder = results / "figures" / stem.name
         tell("figures")
-        drawn = draw_study(plan, cells, folder)
-        for analysis in analysed(plan, machine, folder, tell):
+        drawn = draw_study(plan, cells, results / "figures" / stem.name)
+        for analysis in analysed(plan, machine, results / "figures" / stem.name, tell):
             tables += analysis.tables
             drawn += analysis.figures
             foot += analysis.notes
@@ -103,7 +105,7 @@ def make_report(
     for suffix, content in contents.items():
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
-    return Written(text, files, drawn, len(plan.items), len(plan.items) - finished)
+    return Written(text, files, drawn, len(plan.items), len(plan.items) - finished, broken)
 
 
 def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], None]) -> Iterator[Analysis]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from fer_cli.ablate import Item, Plan
 from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import ResultsError
@@ -128,16 +126,13 @@ def history_file(item: Item, result: dict[str, Any]) -> Path:
 
 
 def checked_result(item: Item) -> dict[str, Any]:
-    """Return a run's result; raises ResultsError when it was made with other settings than the plan's.
+    """Return a run's result; raises DamagedError when it cannot be read, ResultsError when it has other settings.
 
     A run's identity leaves default values out: this is what notices a default that was changed without a new SCHEMA.
     """
     result = item.folder.result()
     path = item.folder.file("result.json")
-    try:
-        used = RunConfig.model_validate_json(json.dumps(result["config"]))
-    except (KeyError, ValidationError):
-        raise ResultsError(f"{path}: written by another version of fer; remove {item.folder.path}") from None
+    used = RunConfig.model_validate_json(json.dumps(result["config"]))  # valid, as the reader of results checks
     if used != item.run.config:
         flat, wanted = used.flat(), item.run.config.flat()
         changed = ", ".join(key for key in wanted if flat.get(key) != wanted[key])

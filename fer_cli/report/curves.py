@@ -39,6 +39,7 @@ from fer_cli.report.canvas import (
     wrapped,
 )
 from fer_cli.report.collect import Cells, Point, history_file
+from fer_cli.results import damaged, read_history
 
 MOST_TOGETHER = 4
 """Arms that share one pair of panels; more get a pair each."""
@@ -128,7 +129,7 @@ def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
         planned[run.arm].add(run.seed)
         result = cells[run.arm, run.at].results.get(run.seed)
         if result is not None and run.seed not in found[run.arm] and history_file(item, result).is_file():
-            found[run.arm][run.seed] = pd.read_csv(history_file(item, result)), result["selection"]
+            found[run.arm][run.seed] = history_frame(history_file(item, result)), result["selection"]
     return [
         Curve(
             arm,
@@ -140,6 +141,14 @@ def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
         for arm, seeds in found.items()
         if seeds
     ]
+
+
+def history_frame(path: Path) -> pd.DataFrame:
+    """Return a history with the columns that are drawn; raises DamagedError when one is missing."""
+    frame = pd.DataFrame(read_history(path))
+    if lost := [name for part in ("train", "val") for quantity in QUANTITIES if (name := f"{part}/{quantity}") not in frame]:
+        raise damaged(path, f"no column {lost[0]}")
+    return frame
 
 
 def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Iterable
 
 from fer_cli.ablate import Item, Plan
+from fer_cli.errors import DamagedError
 from fer_cli.metrics import majority_baseline
 from fer_cli.report.collect import Cell, history_file, is_resampled
+from fer_cli.results import read_history
 
 UNDERFITTED = 0.5
 """Accuracy on its rightly labelled training images below which a network is underfitted in its last epoch."""
@@ -23,11 +25,11 @@ def final_training_accuracy(item: Item) -> float | None:
     path = history_file(trained, item.folder.result())
     if item.run.config.features.fitted or not path.is_file():
         return None
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or not rows[-1].get("train/accuracy"):
+    try:
+        share = read_history(path)[-1].get("train/accuracy", math.nan)
+    except DamagedError:  # of the run that trained, where this one only tests
         return None
-    return float(rows[-1]["train/accuracy"]) / max(1e-9, 1 - trained.run.config.data.label_noise)
+    return None if math.isnan(share) else share / max(1e-9, 1 - trained.run.config.data.label_noise)
 
 
 def underfitted(plan: Plan) -> dict[str, tuple[list[float], int]]:
