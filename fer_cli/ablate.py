@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +17,6 @@ from pydantic import Field, ValidationError
 from fer_cli.config import Machine, RunConfig, Section
 from fer_cli.errors import ResultsError, StudyError, nearest
 from fer_cli.places import read_text, write_text
-from fer_cli.results import RESULT, find_damage, read_result
 from fer_cli.runs import RunFolder, Status
 from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, expand, load_study
 from fer_cli.yamls import explain
@@ -180,39 +178,6 @@ def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo
                 f"{study.name}: '{arm}' is tested on {len(other)} classes ({', '.join(other)}), '{run.title}' on "
                 f"{len(tested)} ({', '.join(tested)}); they cannot share a column: set data.classes, or make it the columns"
             )
-
-
-def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
-    """Return the median of seconds x threads per epoch of runs trained here, by what their time mostly depends on."""
-    measured: dict[tuple[Any, ...], list[float]] = {}
-    for path in (results / "runs").glob(f"*/{RESULT}"):
-        if find_damage(path.parent) is not None:
-            continue
-        result = read_result(path)
-        config = result["config"]
-        if result.get("trained_by") or config.get("features", {}).get("blocks"):
-            continue
-        with suppress(KeyError):  # settings that an older version left out
-            cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
-            measured.setdefault(cost_key(config), []).append(cost)
-    return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
-
-
-def cost_key(config: dict[str, Any]) -> tuple[Any, ...]:
-    """Return data set, image size, network and batch size."""
-    data, model, train = config["data"], config["model"], config["train"]
-    return data["name"], data["image_size"], model["backbone"], train["batch_size"]
-
-
-def estimate(plan: Plan, machine: Machine) -> dict[str, float | None]:
-    """Return expected seconds per run id that is not done; None where no like run has been timed here."""
-    known = core_seconds_per_epoch(machine.results)
-    times: dict[str, float | None] = {}
-    for item in plan.everything:
-        if item.folder.status != "done":
-            each = known.get(cost_key(item.run.config.model_dump()))
-            times[item.run_id] = None if each is None else each * item.epochs / machine.threads
-    return times
 
 
 def runnable(status: Status, retry_failed: bool) -> bool:
@@ -379,23 +344,3 @@ def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lamb
         for item in plan.items:
             smoke_run(item.run.config, machine, Path(folder))
             done(item)
-
-
-def on_other_builds(plan: Plan, results: Path) -> str:
-    """Return a phrase on the runs under ``results`` whose sets were built otherwise than the plan's; "" without any.
-
-    They are part of no table: another build has another fingerprint, and so have its runs another identity.
-    """
-    built = {tuple(item.run.config.data.sets): item.fingerprint for item in plan.everything}
-    others: Counter[str] = Counter()
-    for path in (results / "runs").glob("*/result.json"):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            data = result["config"]["data"]
-            sets = tuple(name for name in (data["name"], data.get("test")) if name is not None)
-            if sets in built and result["fingerprint"] != built[sets]:
-                others["+".join(sets)] += 1
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: whoever needs it says so
-            continue
-    counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))
-    return f"runs under {results} on other builds of these sets, which are not used: {counts}" if counts else ""

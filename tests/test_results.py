@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fer_cli.ablate import core_seconds_per_epoch, last_choice
+from fer_cli.ablate import last_choice
+from fer_cli.earlier_runs import core_seconds_per_epoch
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.results import find_damage, read_config, read_history, read_result
 from fer_cli.runs import RunFolder

@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_cli.ablate import estimate, make_plan, run_plan
+from fer_cli.ablate import make_plan, run_plan
 from fer_cli.config import CorruptConfig, Machine, RunConfig
+from fer_cli.earlier_runs import estimate
 from fer_cli.learning.train import train_run
 from fer_cli.study import Choice
 from tests.conftest import STUDY

@@ -119,7 +119,7 @@ def end(summary: Summary, again: str, report: str) -> None:
 
 def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     """Print one line per run to stdout and the totals to stderr."""
-    from fer_cli.ablate import estimate, on_other_builds
+    from fer_cli.earlier_runs import estimate, on_other_builds
 
     times = estimate(plan, machine)
     rows = []
@@ -161,7 +161,8 @@ class Watch:
     """Shows progress by looking at run folders, whatever executor works on them."""
 
     def __init__(self, plan: Plan, machine: Machine, jobs: int, retry_failed: bool) -> None:
-        from fer_cli.ablate import estimate, runnable
+        from fer_cli.ablate import runnable
+        from fer_cli.earlier_runs import estimate
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
         everything = plan.everything

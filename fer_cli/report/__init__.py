@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.ablate import Plan, last_choice, make_plan, on_other_builds
+from fer_cli.ablate import Plan, last_choice, make_plan
 from fer_cli.config import Machine
 from fer_cli.data.manifest import SetInfo, load_info
+from fer_cli.earlier_runs import on_other_builds
 from fer_cli.errors import ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cells, collect
