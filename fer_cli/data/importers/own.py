@@ -66,7 +66,7 @@ def own_card(name: str, words: Iterable[str], what: str, ignored: dict[str, str]
     folders = {}
     for word in sorted({word.strip().lower() for word in words}):
         if wrong := bad_name(word.encode("utf-8", "replace").decode()):  # bytes that are not UTF-8 are escaped below
-            raise DataError(f"{what} {cut(repr(word))}: {wrong}; rename it")
+            raise DataError(f"{what} '{cut(readable(word))}': {wrong}; rename it")
         if NUMBERED.fullmatch(word):
             raise DataError(f"{what} '{word}': a number does not say which expression it is; give names, or a code table")
         folders[word] = SPELLINGS.get(word, readable(word))
