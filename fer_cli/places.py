@@ -88,4 +88,4 @@ def write_text(path: Path, text: str) -> None:
 
 def cache_folder() -> Path:
     """Return where what can be made again is kept: ``FER_CACHE``, else ``~/.cache/fer``."""
-    return Path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer").expanduser()
+    return user_path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer")

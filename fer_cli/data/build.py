@@ -24,6 +24,7 @@ from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, write_info, write_set
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
+from fer_cli.places import user_path
 from fer_cli.yamls import explain
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -94,7 +95,7 @@ def build_set(
     interrupted build goes on where it stood.
     """
     card = load_card(name)
-    source = source.expanduser().resolve()
+    source = user_path(source).resolve()
     return build_scan(card, source, scan_source(card, source), data_root, allow_incomplete, choices, progress)
 
 
@@ -151,7 +152,7 @@ def build_own(
         raise DataError(f"{name}: has a card; build it without --layout, or choose another name")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
-    source = source.expanduser().resolve()
+    source = user_path(source).resolve()
     if layout == "folder":
         card = card_from_folder(name, source)
         scan = scan_folder(source, card, subject)

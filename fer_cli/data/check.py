@@ -17,6 +17,7 @@ from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shown
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.errors import DataError
+from fer_cli.places import user_path
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -67,7 +68,7 @@ def check_set(
     if source is not None:
         if card is None or card.embedded is not None:
             raise DataError(f"{name}: --from compares sets that were read from files with a card's layout; this one was not")
-        problems += compare_with_source(faces, card, source.expanduser().resolve(), progress)
+        problems += compare_with_source(faces, card, user_path(source).resolve(), progress)
     has_counts = card is not None and bool(card.counts or card.split_counts)
     return Checked(info, counts, problems, "the card" if has_counts else "nothing: the card gives no counts")
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from fer_cli.errors import DataError
-from fer_cli.places import open_regular
+from fer_cli.places import open_regular, user_path
 
 
 def read_listed(path: str, sha256: str, column: str) -> pd.Series:
@@ -22,7 +21,7 @@ def read_listed(path: str, sha256: str, column: str) -> pd.Series:
     ``sha256``: of the file when the run was planned; another content would be another run.
     """
     try:
-        with open_regular(Path(os.path.expanduser(path))) as stream:  # noqa: PTH111 (which raises for an unknown user)
+        with open_regular(user_path(path)) as stream:
             content = stream.read()
     except OSError as error:
         raise DataError(f"{path}: cannot be read from {Path.cwd()} ({error.strerror})") from None
