@@ -18,7 +18,7 @@ ORDER = [
     {"study", "claims", "results", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},
-    {"executors", "ablate", "checks"},
+    {"executors", "ablate", "earlier_runs", "checks"},
     {"analysis"},
     {"report", "extract"},
     {"cli", "__main__"},
