@@ -1,10 +1,11 @@
-"""Hashes of small embedded sets, one of each kind: ``python -m tests.drawn [THREADS]`` prints them as JSON.
+"""Hashes of pixels that fingerprints stand for: ``python -m tests.drawn [THREADS]`` prints them as JSON.
 
-Beside the pixels and their truth, ``floats`` covers what they are made from before it is rounded to 256 levels: a last digit
+Of small embedded sets, one of each kind, and of a photograph as it is resized for a real set. Beside pixels and truth, ``floats`` covers what they are made from before it is rounded to 256 levels: a last digit
 that depends on the processor shows there first.
 """
 
 import hashlib
+import itertools
 import json
 import sys
 
@@ -13,6 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fer_cli.data.cards import Embedded, load_card
+from fer_cli.data.decode import INTERPOLATION, Preparation, prepared
 from fer_cli.seeds import derive_seed
 from fer_cli.synthetic import faces, sets
 from fer_cli.synthetic.actions import UNITS
@@ -65,11 +67,22 @@ def float_hash() -> str:
     return total.hexdigest()[:16]
 
 
+def resized_hash() -> str:
+    """Return 16 hex digits over a photograph, grey and RGB, brought to 48 pixels in every way."""
+    total = hashlib.sha256()
+    photo = np.random.default_rng(3).integers(0, 256, (40, 70, 3), dtype=np.uint8).repeat(3, 0).repeat(2, 1)
+    for name, picture in itertools.product(INTERPOLATION, (photo, np.ascontiguousarray(photo[..., 1]))):
+        made = prepared(picture, "", None, Preparation(size=48, interpolation=name))  # type: ignore[arg-type]
+        assert made.image is not None
+        total.update(np.ascontiguousarray(made.image).tobytes())
+    return total.hexdigest()[:16]
+
+
 def all_hashes(threads: int = 1) -> dict[str, str]:
     """Return every hash, computed with so many threads."""
     cv2.setNumThreads(threads)
     with threadpool_limits(threads):
-        return {**{name: set_hash(name) for name in KINDS}, "floats": float_hash()}
+        return {**{name: set_hash(name) for name in KINDS}, "floats": float_hash(), "resized": resized_hash()}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from fer_cli.errors import DataError
 from fer_cli.synthetic import body, exact, mesh, recipe
-from tests.drawn import KINDS, float_hash, set_hash, small_set
+from tests.drawn import KINDS, float_hash, resized_hash, set_hash, small_set
 
 HASHES = {
     "synth-basic": "97b2f4bda52e47ef",
@@ -25,8 +25,9 @@ HASHES = {
     "synth-lecture": "ecfcab3d26bd7c44",
     "synth-gesture": "999a79255b8e206b",
     "floats": "0282bd5a4ce4eec3",
+    "resized": "ec755feaa81bfb71",
 }
-"""Of the pixels and truth of small sets. Whoever changes a pixel raises ``recipe.VERSION`` and replaces these."""
+"""Of the pixels and truth of small sets, and of a resized photograph. Whoever changes a pixel raises ``recipe.VERSION`` and replaces these."""
 FINGERPRINTS = {
     "synth-basic": "ba1ce428de06f0ec",
     "synth-learning": "12f5e62e6f6b8350",
@@ -55,8 +56,9 @@ def test_a_small_set_of_each_kind_has_the_bytes_it_always_had(name: str) -> None
     assert recipe.recipe_fingerprint(*small_set(name)) == FINGERPRINTS[name]
 
 
-def test_what_pixels_are_made_of_has_the_bytes_it_always_had() -> None:
+def test_what_pixels_are_made_of_and_resized_photographs_have_the_bytes_they_always_had() -> None:
     assert float_hash() == HASHES["floats"]
+    assert resized_hash() == HASHES["resized"]
 
 
 @pytest.mark.parametrize("switch", SWITCHES)

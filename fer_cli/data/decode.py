@@ -256,6 +256,7 @@ def prepared(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) 
     """Return a decoded source image as it goes into the array; raises UnreadableError where nothing of it can be used."""
     if min(image.shape[:2]) < LEAST:
         raise UnreadableError(f"{image.shape[1]} x {image.shape[0]} pixels; at least {LEAST} x {LEAST} are needed")
+    cv2.ipp.setUseIPP(False)  # in this thread: Intel's cubic resizing gives other pixels on other processors
     face = None
     if how.crop is not None:
         if getattr(_own, "crop", None) != how.crop:
