@@ -27,7 +27,10 @@ HASHES = {
     "floats": "0282bd5a4ce4eec3",
     "resized": "ec755feaa81bfb71",
 }
-"""Of the pixels and truth of small sets, and of a resized photograph. Whoever changes a pixel raises ``recipe.VERSION`` and replaces these."""
+"""Of the pixels and truth of small sets, and of a resized photograph.
+
+Whoever changes a pixel of a set raises ``recipe.VERSION`` and replaces these.
+"""
 FINGERPRINTS = {
     "synth-basic": "ba1ce428de06f0ec",
     "synth-learning": "12f5e62e6f6b8350",
