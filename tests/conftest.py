@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -188,3 +189,20 @@ def fer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Called(code, out, err)
 
     return call
+
+
+@pytest.fixture
+def root(data_root: Path, tmp_path: Path) -> Path:
+    """A data root of its own with the drawn faces."""
+    shutil.copytree(data_root / "ck48", tmp_path / "data" / "ck48")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with a few embedded faces."""
+    from fer_cli.synthetic.build import build_embedded
+
+    root = tmp_path_factory.mktemp("drawn")
+    build_embedded("synth-basic", root, {"images": 8, "subjects": 2, "size": 24, "seed": 3})
+    return root

@@ -1,8 +1,8 @@
 """Hashes of pixels that fingerprints stand for: ``python -m tests.drawn [THREADS]`` prints them as JSON.
 
 Of small embedded sets, one of each kind, and of a photograph as it is resized for a real set. Beside pixels and truth,
-``floats`` covers what they are made from before it is rounded to 256 levels: a last digit that depends on the processor shows
-there first.
+``floats`` covers what they are made from before it is rounded to 256 levels. A last digit that depends on the processor
+shows there first.
 """
 
 import hashlib

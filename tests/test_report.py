@@ -16,66 +16,11 @@ from markdown_it import MarkdownIt
 
 from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
-from fer_cli.metrics import HEADLINE, score
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
-from tests.fakes import filled
-
-PAPER = """
-paper:
-  cite: someone-2025
-  published:
-    - {arm: SCN-CS, data: MMI, metric: accuracy, value: 0.958, where: Table 1 & text, note: "50 % of it"}
-"""
-SCORES = {
-    ("CNN", 0.0): [0.80, 0.70, 0.90],
-    ("SCN-CS", 0.0): [0.85, 0.77, 0.87],
-    ("CNN", 0.3): [0.50, 0.60, 0.70],
-    ("SCN-CS", 0.3): [0.50, 0.60, 0.70],
-}
-
-
-CONFUSION = [[20, 0, 0], [0, 15, 0], [0, 0, 15]]
-"""Rows are the truth; only how many images each class has is looked at."""
-
-
-SIZES = {"train": 80, "val": 20, "test": 50}
-"""Images of the parts: the test part is half as many as are trained on or choose the checkpoint, as of three folds."""
-
-
-def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split: str = "s") -> None:
-    for item in plan.items:
-        noise = dict(item.run.at).get("data.label_noise", 0.0)
-        value = scores[item.run.arm, noise][item.run.seed]
-        leaky = item.run.config.data.split == "random"
-        made = filled(
-            {
-                "run_id": item.run_id,
-                "fingerprint": item.fingerprint,
-                "config": item.run.config.model_dump(mode="json"),
-                "metrics": {
-                    part: {"accuracy": score, "macro_f1": score / 2, "n": 50, "confusion": CONFUSION}
-                    for part, score in (("val", min(1.0, value + 0.1)), ("test", value))
-                },
-                "selection": {"rule": "val/macro_f1", "epoch": 2},
-                "data": {
-                    **SIZES,
-                    "split_hash": f"{split}{item.run.seed}{leaky}",
-                    "shared_subjects": 3 * leaky,
-                    "test_subjects": 4,
-                    "dropped": {},
-                },
-                "health": {},
-                "relabelled": None,
-                "warnings": ["relabelling is inert: no label was replaced"] if item.run.arm == "SCN-CS" else [],
-                "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
-                "provenance": {"commit": "abc", "dirty": False, "fer": "0.1.0"},
-                "seconds": {"total": 4.0},
-            }
-        )
-        item.folder.write_result(made)
+from tests.reports import PAPER, SCORES, SIZES, fake_results, report, rows
 
 
 @pytest.fixture
@@ -87,98 +32,12 @@ def plan(tmp_path: Path, machine: Machine) -> Plan:
     return made
 
 
-def report(plan: Plan, machine: Machine, tmp_path: Path) -> str:
-    return make_report(str(tmp_path / "tiny.yaml"), machine.results, machine.data_root).markdown
-
-
-def rows(markdown: str, title: str) -> dict[str, list[str]]:
-    section = markdown.split(f"## {title}")[1].split("##", maxsplit=1)[0]
-    table = [line for line in section.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"}}
-
-
 def test_means_deviations_and_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
     table = rows(report(plan, machine, tmp_path), "accuracy in %")
     assert table[""] == ["label noise 0.0", "label noise 0.3", "someone-2025: MMI"]
     assert table["CNN"] == ["80.00 ± 10.00 (3)", "**60.00 ± 10.00 (3)**", ""]
     assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "**60.00 ± 10.00 (3)**", "95.80"]
     assert statistics.stdev(SCORES["SCN-CS", 0.0]) == pytest.approx(0.0529, abs=1e-4)
-
-
-def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine: Machine) -> None:
-    """The majority class of the faked test parts has 20 of 50 images."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY)
-    made = make_plan(str(path), Choice(), machine)
-    fake_results(made, {key: [0.3, 0.4, 0.4] if key[1] else values for key, values in SCORES.items()})
-    markdown = report(made, machine, tmp_path)
-    table = rows(markdown, "accuracy in %")
-    assert table["CNN"] == ["80.00 ± 10.00 (3)", "36.67 ± 5.77 (3)"]
-    assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "36.67 ± 5.77 (3)"]
-    rule = "an arm at or below it, here or in accuracy, is never bold"
-    assert f"- majority-class baseline: 40.00; {rule}\n" in markdown
-    assert "- majority-class baseline: 19.05; an arm at or below it, here or in accuracy, is never bold\n" in markdown, (
-        "macro-F1: 2 x .4/1.4/3"
-    )
-    table = rows(markdown, "macro-F1 in %")
-    assert table["CNN"] == ["40.00 ± 5.00 (3)", "18.33 ± 2.89 (3)"]
-    assert table["SCN-CS"] == ["**41.50 ± 2.65 (3)**", "18.33 ± 2.89 (3)"]
-
-
-def test_what_beats_a_constant_answer_by_one_metric_alone_is_not_bold(tmp_path: Path, machine: Machine) -> None:
-    """35 % accuracy where the majority class has 40, with a macro-F1 of 35 % where answering it alone gives 19."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY)
-    made = make_plan(str(path), Choice(), machine)
-    fake_results(made, {key: [0.35, 0.35, 0.35] if key[1] else values for key, values in SCORES.items()})
-    for item in made.items:
-        content = item.folder.result()
-        content["metrics"]["test"]["macro_f1"] = 0.35 if item.run.arm == "CNN" else 0.19
-        item.folder.file("result.json").write_text(json.dumps(content))
-    table = rows(report(made, machine, tmp_path), "macro-F1 in %")
-    assert table["CNN"] == ["**35.00 ± 0.00 (3)**", "35.00 ± 0.00 (3)"]
-    for item in made.items:
-        content = item.folder.result()
-        content["metrics"]["test"]["macro_f1"] = 0.19
-        item.folder.file("result.json").write_text(json.dumps(content))
-    assert "**" not in report(made, machine, tmp_path).split("## macro-F1 in %")[1].split("##")[0], "80 % accuracy"
-
-
-@pytest.mark.parametrize("metric", HEADLINE)
-def test_no_constant_answer_is_bold_for_any_metric(metric: str, tmp_path: Path, machine: Machine) -> None:
-    """Both arms answer the first class, or another: neither beats the baseline, which is scored as any prediction is."""
-    path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY.replace("against: CNN", f"against: CNN, metrics: [{metric}]"))
-    made = make_plan(str(path), Choice(), machine)
-    fake_results(made, SCORES)
-    truth = ["a"] * 20 + ["b"] * 15 + ["c"] * 15
-    for item in made.items:
-        answer = "b" if item.run.at[0][1] else "a"
-        content = item.folder.result()
-        content["metrics"]["test"] = score(truth, [answer] * 50, ["a", "b", "c"])
-        item.folder.file("result.json").write_text(json.dumps(content))
-    markdown = report(made, machine, tmp_path)
-    assert "**" not in markdown
-    assert re.search(r"majority-class baseline: ([0-9.]+);", markdown).group(1) == (  # type: ignore[union-attr]
-        f"{100 * score(truth, ['a'] * 50, ['a', 'b', 'c'])[metric]:.2f}"
-    )
-
-
-def test_underfitted_arms_are_named_and_never_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
-    """Judged by images whose labels are right: 0.4 of all is more than half of them where 30 % are wrong."""
-    for item in plan.items:
-        share = {("SCN-CS", 0): 0.2, ("SCN-CS", 1): 0.3}.get(
-            (item.run.arm, item.run.seed), 0.4 if item.run.at[0][1] else 0.6
-        )
-        item.folder.file("history.csv").write_text(f"epoch,train/accuracy\n1,0.9\n2,{share}\n")
-    text = report(plan, machine, tmp_path)
-    named = [line for line in text.splitlines() if "underfitted in" in line]
-    assert named == ["- SCN-CS: underfitted in 4/6 runs (final training accuracy 30 %); not evidence about the method"]
-    table = rows(text, "accuracy in %")
-    assert table["SCN-CS"][:2] == ["83.00 ± 5.29 (3)", "60.00 ± 10.00 (3)"], "the best mean, and an equal one"
-    assert table["CNN"][:2] == ["**80.00 ± 10.00 (3)**", "**60.00 ± 10.00 (3)**"]
-    assert "- never bold because underfitted (see the notes): SCN-CS\n" in text
 
 
 def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path: Path, machine: Machine) -> None:
@@ -324,19 +183,6 @@ def test_missing_cells_show_and_are_not_averaged(plan: Plan, machine: Machine, t
     assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "– (2/3)"
     assert rows(markdown, "accuracy in %")["CNN"][1] == "60.00 ± 10.00 (3)"
     assert rows(markdown, "accuracy, difference")["SCN-CS"][1] == "–"
-
-
-def test_nothing_is_bold_below_three_seeds(machine: Machine, tmp_path: Path) -> None:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY)
-    plan = make_plan(str(path), Choice(seeds=(0, 1)), machine)
-    fake_results(plan, SCORES)
-    markdown = make_report(str(path), machine.results, machine.data_root, seeds=(0, 1)).markdown
-    assert "**" not in markdown
-    assert rows(markdown, "accuracy in %")["CNN"][0] == "75.00 ± 7.07 (2)"
-    single = make_report(str(path), machine.results, machine.data_root, seeds=(0,)).markdown
-    assert rows(single, "accuracy in %")["CNN"][0] == "80.00 (1)"
-    assert rows(single, "accuracy, difference")["SCN-CS"][0] == "+5.00"
 
 
 def test_header_says_what_a_reader_must_know(plan: Plan, machine: Machine, tmp_path: Path) -> None:
