@@ -29,7 +29,8 @@ class Means:
     def record(self) -> dict[str, Any]:
         """Return what a result says of the machine."""
         name = torch.cuda.get_device_name() if self.device == "cuda" else platform.processor() or platform.machine()
-        return {**asdict(self), "precision": "bf16" if self.bf16 else "fp32", "processor": name}
+        known = {"precision": "bf16" if self.bf16 else "fp32", "processor": name}
+        return {**asdict(self), **known, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def has_fast_bf16(device: str) -> bool:
