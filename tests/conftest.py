@@ -194,7 +194,7 @@ def fer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture
 def root(data_root: Path, tmp_path: Path) -> Path:
     """A data root of its own with the drawn faces."""
-    shutil.copytree(data_root / "ck48", tmp_path / "data" / "ck48")
+    shutil.copytree(data_root / "ck48", tmp_path / "data" / "ck48", ignore=shutil.ignore_patterns(".verified.json"))
     return tmp_path / "data"
 
 

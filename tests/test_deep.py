@@ -1,6 +1,7 @@
 """Deep features of finished runs: which images, which numbers, no leak."""
 
 import copy
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -225,9 +226,14 @@ def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Machine, tmp_p
     with pytest.raises(ResultsError, match="no finished run"):
         finished("0123456789ab", here)
     there = here.model_copy(update={"results": tmp_path})
-    shutil.copytree(plain.folder.path, tmp_path / "runs" / "0123456789ab")
+    copy = tmp_path / "runs" / "0123456789ab"
+    shutil.copytree(plain.folder.path, copy)
+    with pytest.raises(ResultsError, match="the result of another run"):
+        finished("0123456789ab", there)
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(result | {"run_id": "0123456789ab"}))
     with pytest.raises(ResultsError, match="of an earlier version"):
         finished("0123456789ab", there)
-    (tmp_path / "runs" / "0123456789ab" / "config.json").write_text("{")
-    with pytest.raises(ResultsError, match="not written by this version"):
+    (copy / "config.json").write_text("{")
+    with pytest.raises(ResultsError, match=r"config\.json: .*Invalid JSON"):
         finished("0123456789ab", there)

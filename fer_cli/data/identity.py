@@ -157,16 +157,20 @@ def places_of_notes(folder: Path) -> list[Path]:
 
 
 def notes_of(folder: Path) -> dict[str, Any]:
-    """Return file name -> [mark, SHA-256] of what was hashed in a folder; nothing where no note can be read."""
+    """Return file name -> [mark, SHA-256] of what was hashed in a folder; nothing where no note can be read.
+
+    Of notes in both places the younger one counts: a folder that was writable once need not be so now.
+    """
     if folder in _notes:
         return _notes[folder]
+    found: list[tuple[int, dict[str, Any]]] = []
     for path in places_of_notes(folder):
         if why_unreadable(path, 2**20) is None:
             with suppress(OSError, ValueError, RecursionError):
                 content = json.loads(path.read_text(encoding="utf-8"))
                 if isinstance(content, dict) and all(isinstance(one, list) and len(one) == 2 for one in content.values()):
-                    return content
-    return {}
+                    found.append((path.stat().st_mtime_ns, content))
+    return {name: one for _, content in sorted(found, key=lambda pair: pair[0]) for name, one in content.items()}
 
 
 def note(folder: Path, notes: dict[str, Any]) -> None:
