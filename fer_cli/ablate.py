@@ -114,13 +114,14 @@ def make_plan(
     choice: Choice,
     machine: Machine,
     only: tuple[str, ...] = (),
-    prepare: Callable[[str], None] = lambda _: None,
+    prepare: Callable[[str], None] | None = None,
 ) -> Plan:
     """Return the plan of study ``name``; every config is validated and every data set found before this returns.
 
-    ``prepare`` is told each data set that is needed before it is looked for; it may build it.
+    ``prepare`` is called with each data set that is needed before it is looked for; it may build it. Without it, embedded
+    sets that are not built are planned as they will be drawn.
     """
-    from fer_cli.data.manifest import verified_info
+    from fer_cli.data.manifest import expected_info, verified_info
 
     study = load_study(name)
     runs = expand(study, choice)
@@ -131,8 +132,11 @@ def make_plan(
     configs = [*(run.config for run in runs), *begun]
     infos: dict[str, SetInfo] = {}
     for data in sorted({data for config in configs for data in config.data.sets}):
-        prepare(data)
-        infos[data] = verified_info(machine.data_root, data)
+        if prepare is None:
+            infos[data] = expected_info(machine.data_root, data)
+        else:
+            prepare(data)
+            infos[data] = verified_info(machine.data_root, data)
     check_classes(study, runs, infos)
 
     folders: dict[str, Item] = {}

@@ -19,11 +19,14 @@ from fer_cli.config import (
     RunConfig,
     TrainConfig,
 )
+from fer_cli.data.cards import load_card
+from fer_cli.data.manifest import expected_info
 from fer_cli.errors import StudyError
 from fer_cli.models.build import BACKBONES, build_model
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.protocol import corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.study import Choice, expand, load_study, study_names
+from fer_cli.synthetic.recipe import recipe_fingerprint
 from tests.conftest import STUDY, Called
 
 
@@ -341,3 +344,18 @@ def test_header_names_noise_of_pairs_and_of_a_file(tmp_path: Path, machine: Mach
     )
     (line,) = noise_lines(make_plan(str(path), Choice(), machine))
     assert str(table) in line and hashlib.sha256(table.read_bytes()).hexdigest()[:12] in line
+
+
+def test_a_plan_draws_nothing_and_names_the_runs_that_drawing_then_gives(fer: Callable[..., Called], tmp_path: Path) -> None:
+    card = load_card("synth-basic")
+    assert card.embedded is not None
+    places = ["--data-root", tmp_path / "data", "--results", tmp_path / "results"]
+    planned = fer("ablate", "--study", "demo", "--plan", *places)
+    assert planned.code == 0
+    assert f"synth-basic is not built under {tmp_path / 'data'}: {card.embedded.images:,} images are drawn" in planned.err
+    assert not (tmp_path / "data").exists()
+    first = expected_info(tmp_path / "data", "synth-basic")
+    assert first.fingerprint == recipe_fingerprint(card.embedded, card.classes)
+    study, choice = load_study("demo"), Choice()
+    ids = {run.config.run_id(first.fingerprint) for run in expand(study, choice)}
+    assert ids == {line.split("\t")[0] for line in planned.out.splitlines()[1:]}

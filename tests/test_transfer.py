@@ -178,7 +178,9 @@ def test_embedded_data_is_drawn_on_first_use(
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("ck48", "synth-basic"))
     arguments = ["--study", path, "--data-root", tmp_path / "data", "--results", tmp_path / "results"]
-    called = fer("ablate", *arguments, "--plan")
+    assert fer("ablate", *arguments, "--plan").code == 0
+    assert drawn == []
+    called = fer("ablate", *arguments, "--smoke", "--only", "CNN", "--seeds", "1")
     assert called.code == 0
     assert drawn == ["synth-basic"]
     assert "drawing it" in called.err

@@ -74,7 +74,8 @@ def ablate(
 
     machine = machine_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
-    planned = make_plan(study, choice, machine, tuple(only or ()), lambda name: build_if_embedded(name, machine.data_root))
+    prepare = None if plan else lambda name: build_if_embedded(name, machine.data_root)
+    planned = make_plan(study, choice, machine, tuple(only or ()), prepare)
     again = f"--study {shlex.quote(study)}{chosen(choice)}{places(results, data_root)}"
     if plan or smoke:
         if plan:
@@ -133,11 +134,22 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
     count = len(plan.first) + len(plan.items)
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
+    for name, images in undrawn(plan, machine).items():
+        say(f"{name} is not built under {machine.data_root}: {images:,} images are drawn before the first run")
     if others := on_other_builds(plan, machine.results):
         say(others)
     for item in plan.everything:
         if item.folder.status == "damaged":
             say(f"damaged: {item.run.title}: {item.folder.damage}")
+
+
+def undrawn(plan: Plan, machine: Machine) -> dict[str, int]:
+    """Return embedded set -> images, for those that the plan needs and that are not built yet."""
+    from fer_cli.data.manifest import expected_info
+
+    names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
+    infos = {name: expected_info(machine.data_root, name) for name in names}
+    return {name: info.kept for name, info in infos.items() if not info.files}
 
 
 def chosen(choice: Choice) -> str:

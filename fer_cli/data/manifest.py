@@ -9,6 +9,7 @@ fingerprint covers, and how the files are verified: see ``fer_cli.data.identity`
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from fer_cli import __version__
 from fer_cli.config import Section
 from fer_cli.data.cards import Embedded, card_names, load_card
 from fer_cli.data.files import why_unreadable
@@ -217,6 +219,38 @@ def verified_info(data_root: Path, name: str) -> SetInfo:
     info = load_info(data_root, name)
     verify_files(data_root / name, info)
     return info
+
+
+def expected_info(data_root: Path, name: str) -> SetInfo:
+    """Return what is known of a set, built or not: an embedded one's card says all but the files, before it is drawn.
+
+    Raises DataError as ``verified_info`` does.
+    """
+    from fer_cli.synthetic.recipe import recipe_fingerprint
+
+    card = load_card(name) if name in card_names() else None
+    if card is None or card.embedded is None or os.path.lexists(data_root / name / INFO):
+        return verified_info(data_root, name)
+    options = card.embedded
+    return SetInfo(
+        name=name,
+        title=card.title,
+        card_version=card.version,
+        licence=card.licence,
+        classes=card.classes,
+        counts={},
+        subjects=options.subjects,
+        image_size=options.size,
+        preprocessing=[],
+        found=options.images,
+        kept=options.images,
+        unreadable={},
+        differences=[],
+        fingerprint=recipe_fingerprint(options, card.classes),
+        fer_version=__version__,
+        files={},
+        embedded=options.model_dump(),
+    )
 
 
 def load_set(data_root: Path, name: str) -> FaceSet:
