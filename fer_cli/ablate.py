@@ -97,6 +97,8 @@ class Summary:
     """Title and warning of runs trained now: inert modules, a run that another process took over."""
     damaged: list[tuple[str, str]] = field(default_factory=list)
     """Title of each damaged run that is left so, and what is wrong with which of its files."""
+    mirrored: bool = True
+    """Whether MLflow has every run that was trained now, as far as it was to have it."""
 
     @property
     def ok(self) -> bool:
@@ -228,7 +230,7 @@ def run_plan(
         end = "FINISHED" if summary.ok else "FAILED"
     finally:
         if mirror is not None and machine.results.is_dir():  # a folder that was removed stays away
-            close_mirror(mirror, end)
+            close_mirror(mirror, end, summary.mirrored)
     return summary
 
 
@@ -284,6 +286,7 @@ def work_through(
             summary.warnings += [(outcome.title, outcome.message)] if outcome.message else []
             return
         summary.counts[outcome.status] += 1
+        summary.mirrored &= outcome.mirrored
         if outcome.status == "failed":
             summary.failures.append((outcome.title, outcome.message, item.folder.file("error.txt")))
         elif outcome.status == "done":

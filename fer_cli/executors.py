@@ -59,6 +59,8 @@ class Outcome:
     """``elsewhere``: another process works on it."""
     message: str = ""
     """Of a failed run, the last line of its traceback; of one that another process took over, that it did."""
+    mirrored: bool = True
+    """False where MLflow's store failed while the run was trained."""
 
 
 def execute(job: Job) -> Outcome:
@@ -113,7 +115,7 @@ def execute(job: Job) -> Outcome:
                 logging.getLogger("fer").error("failed: %s", error)
                 tracker.end("FAILED")
                 return Outcome(job.run_id, job.title, "failed", last_line(error))
-    return Outcome(job.run_id, job.title, "done")
+    return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
 
 
 def of_all_runs(error: Exception) -> bool:

@@ -264,9 +264,9 @@ def find(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run 
             return None
 
 
-def close_mirror(mirror: Mirror, end: End) -> None:
-    """End the parent run."""
-    if mirror.uri in given_up:
+def close_mirror(mirror: Mirror, end: End, complete: bool = True) -> None:
+    """End the parent run; ``complete``: whether all runs were mirrored, as far as the processes that trained them know."""
+    if mirror.uri in given_up or not complete:
         log.warning("MLflow: not every run of this study is mirrored; the run folders are complete")
     attempt(mirror.uri, lambda: new_client(mirror.uri).set_terminated(mirror.parent, end), f"the study is not marked {end}")
 

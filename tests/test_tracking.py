@@ -240,6 +240,21 @@ def test_a_server_that_goes_away_stops_mirroring_once(tmp_path: Path, caplog: py
     ]
 
 
+def test_a_store_that_fails_in_a_worker_process_is_one_line_of_the_command(
+    fer: Fer, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Mirror(f"sqlite:///{tmp_path}/file/mlflow.db", "1", "2")
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(tracking, "open_mirror", lambda *_: broken)
+    study = tmp_path / "pair.yaml"
+    study.write_text(ONE.format(name="pair"))
+    with caplog.at_level("WARNING", logger="fer"):
+        called = fer("ablate", "--study", study, "--seeds", "2", "--jobs", "2", *where(data_root, tmp_path / "results"))
+    assert called.code == 0, called.err
+    assert "2 done, 0 failed" in called.err
+    assert caplog.text.count("not every run of this study is mirrored; the run folders are complete") == 1
+
+
 def test_a_study_whose_name_holds_a_quote_is_mirrored(fer: Fer, data_root: Path, tmp_path: Path) -> None:
     study = tmp_path / "it's.yaml"
     study.write_text(ONE.format(name="it's"))
