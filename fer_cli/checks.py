@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_cli.ablate import Plan
-from fer_cli.config import DataConfig, Machine
+from fer_cli.config import DataConfig, Machine, RunConfig
 from fer_cli.errors import DataError, ResultsError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from fer_cli.data.manifest import FaceSet
     from fer_cli.data.splits import Split
 
 NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
 """Settings of a run's data that do not change which image stands in which part."""
 
+CHUNK = 64
+"""Training images that are looked at together."""
+
 
 def check_runs(plan: Plan, machine: Machine) -> None:
     """Raise a FerError for what would stop a run that is not done yet.
 
-    That is a missing GPU, a split that cannot be made, a network that cannot be built, or results that cannot be written.
+    That is a missing GPU, a split that cannot be made, training images without contrast, a network that cannot be built, or
+    results that cannot be written.
     """
-    from fer_cli.data.manifest import FaceSet, load_set
+    from fer_cli.data.manifest import load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.machine import choose_means
     from fer_cli.learning.networks import check_networks
@@ -30,7 +39,7 @@ def check_runs(plan: Plan, machine: Machine) -> None:
     choose_means(machine)
     layouts: dict[str, DataConfig] = {}
     for config in (item.run.config.data for item in plan.everything):
-        layouts[config.model_dump_json(exclude=NOT_OF_SPLITS)] = config
+        layouts[layout_of(config)] = config
     sets: dict[tuple[str, ...], FaceSet] = {}
 
     def faces_of(config: DataConfig) -> FaceSet:
@@ -43,15 +52,40 @@ def check_runs(plan: Plan, machine: Machine) -> None:
     splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
     check_sizes(plan, splits)
     left = [item.run.config for item in plan.everything if item.folder.status != "done"]
+    check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in left)
     check_networks((config, faces_of(config.data).info.classes) for config in left)
     check_results_folder(machine.results)
+
+
+def layout_of(config: DataConfig) -> str:
+    """Return what decides which image is in which part."""
+    return config.model_dump_json(exclude=NOT_OF_SPLITS)
+
+
+def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> None:
+    """Raise DataError for the first run whose training images have no contrast, as that run prepares them."""
+    from fer_cli.data.datamodule import check_contrast, prepared
+
+    def chunks(config: RunConfig, faces: FaceSet, positions: np.ndarray) -> Iterator[Tensor]:
+        samples = faces.manifest["sample"].to_numpy()
+        for start in range(0, len(positions), CHUNK):
+            chosen = positions[start : start + CHUNK]
+            yield prepared(faces.images[chosen], samples[chosen], config, "train")
+
+    seen = set()
+    for config, faces, split in runs:
+        model, corrupt = config.model, config.corrupt.model_dump_json()
+        key = (split.hash, config.data.name, config.data.image_size, model.normalise, model.channels, corrupt)
+        if key not in seen:
+            seen.add(key)
+            check_contrast(config, chunks(config, faces, split.train))
 
 
 def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
     """Raise DataError where two numbers of training images, which a table would compare, are the same images."""
     seen: dict[tuple[str, str], DataConfig] = {}
     for config in (item.run.config.data for item in plan.items):
-        split = splits[config.model_dump_json(exclude=NOT_OF_SPLITS)]
+        split = splits[layout_of(config)]
         other = seen.setdefault((config.model_dump_json(exclude=NOT_OF_SPLITS | {"max_images"}), split.hash), config)
         if other.max_images != config.max_images:
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -133,6 +133,7 @@ class RunData(pl.LightningDataModule):
         if "face" in faces.manifest:
             found = faces.manifest.set_index("sample")["face"]
             self.test_faces = found[self.samples["test"]].to_dict()
+        check_contrast(config, self.train.images.split(EVAL_BATCH))
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 
@@ -151,17 +152,8 @@ class RunData(pl.LightningDataModule):
         return 0 if self.train.joined is None else self.train.joined.shape[1]
 
     def ready(self, part: str, images: np.ndarray) -> Tensor:
-        """Return a part's images uint8 at the run's size, corrupted where the run corrupts that part.
-
-        (n, S, S); (n, 3, S, S) where the set is in colour and the network takes it. Grey is 0.299 R + 0.587 G + 0.114 B.
-        """
-        if images.ndim == 4 and self.config.model.channels == 3:
-            return torch.stack([self.ready(part, images[..., colour]) for colour in range(3)], dim=1)
-        if images.ndim == 4:
-            images = np.array([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]).reshape(images.shape[:3])
-        small = resized(images, self.config.data.image_size)
-        corrupt = self.config.corrupt
-        return corrupted(small, self.samples[part], corrupt) if part in corrupt.parts else small
+        """Return a part's images as the run sees them; see ``prepared``."""
+        return prepared(images, self.samples[part], self.config, part)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""
@@ -181,6 +173,45 @@ class RunData(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch]:
         """Return test batches in order, with true labels."""
         return _loader(self.test, Batches(len(self.test), EVAL_BATCH, None))
+
+
+def prepared(images: np.ndarray, samples: np.ndarray, config: RunConfig, part: str) -> Tensor:
+    """Return images of a part uint8 at the run's size, corrupted where the run corrupts that part.
+
+    (n, S, S); (n, 3, S, S) where the set is in colour and the network takes it. Grey is 0.299 R + 0.587 G + 0.114 B.
+    """
+    if images.ndim == 4 and config.model.channels == 3:
+        return torch.stack([prepared(images[..., colour], samples, config, part) for colour in range(3)], dim=1)
+    if images.ndim == 4:
+        images = np.array([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]).reshape(images.shape[:3])
+    small = resized(images, config.data.image_size)
+    return corrupted(small, samples, config.corrupt) if part in config.corrupt.parts else small
+
+
+def check_contrast(config: RunConfig, chunks: Iterable[Tensor]) -> None:
+    """Raise DataError where pixels of the training images, given in chunks, do not differ: standardised, they are 0 / 0.
+
+    With ``normalise: image`` that is so where no image has two different pixels, whatever the next one looks like. Chunks
+    are read only up to the first that has contrast, the first of all as a rule.
+    """
+    values: set[int] = set()
+    within = False
+    for chunk in chunks:
+        flat = chunk.flatten(1)
+        low, high = flat.amin(1), flat.amax(1)
+        within = bool((low < high).any())
+        values |= {int(low.min()), int(high.max())}
+        if within or (config.model.normalise == "train" and len(values) > 1):
+            return
+    blurred = ", or change corrupt, which may have removed it" if "train" in config.corrupt.parts else ""
+    look = f"look at them with fer data peek {config.data.name}, and build the set again from the right images{blurred}"
+    if len(values) > 1:
+        raise DataError(
+            f"{config.data.name}: no training image has contrast (deviation 0 within each), so model.normalise: image "
+            f"leaves nothing of them; use model.normalise: train, or {look}"
+        )
+    grey = "".join(f": each pixel is {value}" for value in values)
+    raise DataError(f"{config.data.name}: the training images have no contrast (deviation 0{grey}); {look}")
 
 
 def _loader(part: Part, batches: Batches) -> DataLoader[Batch]:
