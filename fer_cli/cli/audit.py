@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.options import DataRoot, data_root_or_default
+from fer_cli.cli.options import DataRoot, data_place, data_root_or_default
 from fer_cli.cli.screen import say, show, with_progress
 
 
@@ -45,7 +45,7 @@ def audit(
     write_audit(root, name, found)
     show(found.model_dump_json(indent=1) if as_json else audit_text(found).removesuffix("\n"))
     say(f"verdict: {found.verdict}; stored in {root / name / 'audit.json'}")
-    place = f" --data-root {data_root}" if data_root else ""
+    place = data_place(data_root)
     if found.verdict != "leaks":
         say(f"next: fer ablate --study scn-cs --data {name}{place}")
         return

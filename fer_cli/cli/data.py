@@ -10,7 +10,7 @@ import typer
 
 from fer_cli.cli import build_options as o
 from fer_cli.cli.audit import audit, stored_audit
-from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
+from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.sets import check, combine, list_sets, peek
 
@@ -140,17 +140,18 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
         )
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")
     verdict = stored_audit(info.name, root)
-    place = f" --data-root {data_root}" if data_root else ""
+    place = data_place(data_root)
     wrong = f"fer data audit {info.name}{place} · " if verdict != "clean" else ""
     say(f"next: {wrong}fer data peek {info.name}{place} · fer ablate --study scn-cs --data {info.name}{place}")
 
 
 def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> SetInfo:
     """Draw an embedded set under a progress bar and return what was built."""
-    from fer_cli.synthetic.build import build_embedded
+    from fer_cli.synthetic.build import build_embedded, options_of
     from fer_cli.synthetic.mesh import cached_head
 
     workers = jobs or thread_count()
+    options_of(name, changes)  # what cannot be drawn is refused before anything is said to begin
     if not cached_head().is_file():  # the body's arrays come with a set of gestures, and take as long
         say("preparing the human model; once on this machine, about a minute")
     return build_embedded(name, root, changes, workers, lambda items, n: with_progress(f"drawing {name}: people", items, n))

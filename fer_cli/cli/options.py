@@ -82,4 +82,9 @@ def places(results: Path, data_root: Path | None) -> str:
     text = (
         f" --results {shlex.quote(str(results))}" if results != DEFAULT_RESULTS and "FER_RESULTS" not in os.environ else ""
     )
-    return text + (f" --data-root {shlex.quote(str(data_root))}" if data_root is not None else "")
+    return text + data_place(data_root)
+
+
+def data_place(data_root: Path | None) -> str:
+    """Return the option for a data root that was given, to be repeated in a suggested command."""
+    return "" if data_root is None else f" --data-root {shlex.quote(str(data_root))}"

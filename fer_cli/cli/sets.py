@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fer_cli.cli.audit import stored_audit
-from fer_cli.cli.options import DataRoot, data_root_or_default, expanded
+from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, expanded
 from fer_cli.cli.screen import print_table, say, show, with_progress
 
 
@@ -56,10 +56,11 @@ def check(
     say(f"{checked.info.title}; fingerprint {checked.info.fingerprint}; counts compared with {checked.against}")
     for problem in checked.problems:
         say(f"  {problem}")
+    place = data_place(data_root)
     if checked.problems or not all(c.agrees for c in checked.counts):
-        say(f"next: correct the source, then fer data build {name} --from FOLDER")
+        say(f"next: correct the source, then fer data build {name} --from FOLDER{place}")
         raise typer.Exit(1)
-    say(f"everything agrees; next: fer data audit {name}")
+    say(f"everything agrees; next: fer data audit {name}{place}")
 
 
 def peek(
@@ -74,7 +75,7 @@ def peek(
     path = out or Path(f"{name}.png")
     contact_sheet(data_root_or_default(data_root), name, path, columns)
     show(str(path))
-    place = f" --data-root {data_root}" if data_root else ""
+    place = data_place(data_root)
     say(f"next: fer ablate --study scn-cs --data {name}{place}")
 
 
@@ -99,5 +100,5 @@ def combine(
         say(f"  left out, not in {label_map}: {label} {count}")
     say(f"built {root / name}, {info.subjects} subjects, fingerprint {info.fingerprint}")
     stored_audit(name, root)
-    place = f" --data-root {data_root}" if data_root else ""
+    place = data_place(data_root)
     say(f"next: fer data peek {name}{place} · fer ablate --study scn-cs --data {name}{place}")

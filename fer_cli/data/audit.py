@@ -137,7 +137,12 @@ def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, s
             raise DataError(f"{name}: was published without parts; audit it under --split subject or random")
         return "official", f"official parts {', '.join(parts)}", [(parts, codes)]
     if config.split == "loso":  # a fold per person: what any two people share is shared by both parts of a fold
+        unknown = int((facts.subjects < 0).sum())
         people = list(dict.fromkeys(facts.manifest["subject"].astype(str)))
+        if unknown or len(people) < 2:
+            some = f"{unknown} of {len(codes)} images without a subject"
+            known = "one subject" if not unknown else "no subjects" if unknown == len(codes) else some
+            raise DataError(f"{name}: has {known}, so no person can be left out; audit it under --split sequence or random")
         return "loso", f"loso, {len(people)} people", [(people, facts.subjects)]
     folds = list(drawn_folds(facts.manifest, config))
     many = f", {len(folds)} folds" if len(folds) > 1 else ""

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fer_cli.data.build import describe_set, place_set
-from fer_cli.data.cards import Embedded, load_card
+from fer_cli.data.cards import Card, Embedded, load_card
 from fer_cli.data.manifest import SetInfo
 from fer_cli.errors import DataError
 from fer_cli.synthetic import recipe, sets
@@ -23,6 +23,17 @@ def build_embedded(
     ``changes``: options that differ from the card's. Raises DataError for an unknown set, a set that has to be read from
     files, or options that cannot make a set; nothing is left behind then.
     """
+    card, options = options_of(name, changes)
+    data_root.mkdir(parents=True, exist_ok=True)
+    manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
+    steps = [{"step": "render", "version": recipe.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
+    identity = recipe.recipe_fingerprint(options, card.classes)
+    info = describe_set(card, manifest, images, steps, identity, embedded=options.model_dump())
+    return place_set(data_root, info, manifest, images, truth)
+
+
+def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
+    """Return the card of an embedded set and its options with ``changes``; raises DataError as ``build_embedded`` does."""
     card = load_card(name)
     if card.embedded is None:
         raise DataError(f"data set '{name}' is read from files: fer data build {name} --from FOLDER")
@@ -33,9 +44,4 @@ def build_embedded(
     except ValidationError as error:
         raise DataError(f"{name}: --{explain(error, Embedded)}") from None
     sets.check_options(name, options, card.classes)
-    data_root.mkdir(parents=True, exist_ok=True)
-    manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
-    steps = [{"step": "render", "version": recipe.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
-    identity = recipe.recipe_fingerprint(options, card.classes)
-    info = describe_set(card, manifest, images, steps, identity, embedded=options.model_dump())
-    return place_set(data_root, info, manifest, images, truth)
+    return card, options
