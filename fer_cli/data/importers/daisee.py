@@ -18,6 +18,7 @@ from fer_cli.data.importers.found import (
     Scan,
     below,
     file_named,
+    file_twice,
     files_below,
     first_layout,
     image_files,
@@ -76,7 +77,7 @@ def by_clip(source: Path, card: Card) -> Scan | None:
                 skipped.setdefault(OTHER_NAME, []).append(below(source, file))
                 continue
             if file.stem in clips:
-                raise DataError(f"{file}: the same clip also stands at {clips[file.stem]}; keep one of the two")
+                raise file_twice(file, clips[file.stem], what="clip")
             clips[file.stem] = file
             if file.stem in levels:
                 wanted.append((file, PARTS[part], levels[file.stem][0]))

@@ -15,6 +15,7 @@ from fer_cli.data.importers.found import (
     Found,
     Scan,
     below,
+    file_twice,
     first_layout,
     inside,
     nearest_to_root,
@@ -57,7 +58,7 @@ def by_list(source: Path, card: Card) -> Scan | None:
     for photograph in tree(source):
         twin = photographs.setdefault(photograph.name, photograph)
         if twin is not photograph:
-            raise DataError(f"{photograph}: the same photograph also stands at {twin}; keep one of the two")
+            raise file_twice(photograph, twin, what="photograph")
     found: dict[str, Found] = {}
     skipped: dict[str, list[str]] = {}
     seen: set[Path] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
@@ -18,9 +19,11 @@ from fer_cli.data.importers.found import (
     below,
     first_layout,
     grey_pixels,
+    named_twice,
     nearest_to_root,
     part_above,
     read_rows,
+    same_content,
     tree,
     with_leftovers,
 )
@@ -118,8 +121,28 @@ def by_file_name(source: Path, card: Card) -> Scan | None:
             part = part_of(match["part"], str(file))
             if label is not None:
                 found.append(Found(f"{part}-{match['number']}", file, label, "", "", 0, part))
-    scan = Scan("class folders, part read from the file name", found)
+    scan = Scan("class folders, part read from the file name", told_apart(found))
     return with_leftovers(source, scan, "not an official file name (augmented copy?)")
+
+
+def told_apart(found: list[Found]) -> list[Found]:
+    """Return the images; where two classes hold different faces of one name, each is named by its class as well.
+
+    The usual re-pack has two such names, Training_52789098 and Training_8475486: the number of a name is no identity.
+    Raises DataError where the content is the same, or one class holds the name twice.
+    """
+    groups: dict[str, list[Found]] = {}
+    for image in found:
+        groups.setdefault(image.sample, []).append(image)
+    whole = []
+    for group in groups.values():
+        for place, image in enumerate(group):
+            for other in group[:place]:
+                if image.label == other.label or same_content(image, other):
+                    raise named_twice(image, other)
+        alone = len(group) == 1
+        whole += group if alone else [replace(one, sample=f"{one.sample}-{one.label}") for one in group]
+    return whole
 
 
 def by_folder(source: Path, card: Card) -> Scan | None:

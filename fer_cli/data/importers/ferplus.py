@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -39,6 +41,7 @@ RESPLIT = {"train": "train", "val": "public", "valid": "public", "validation": "
 NAME = re.compile(r"fer\d+", re.IGNORECASE)
 WHOLE = (0.0, 0.0, 48.0, 48.0)
 NO_MAJORITY, NO_NAME = "no majority", "no image name (face unusable)"
+OVERWRITTEN = "a later row has the same image name, and the file holds the picture of that row"
 
 
 def scan_ferplus(source: Path, card: Card) -> Scan:
@@ -82,7 +85,10 @@ class Sorter:
 
 
 def by_tables(source: Path, card: Card) -> Scan | None:
-    """Return the rows of ``fer2013new.csv`` with the pixels of the same rows of ``fer2013.csv``."""
+    """Return the rows of ``fer2013new.csv`` with the pixels of the same rows of ``fer2013.csv``.
+
+    A row is an image: the official table gives four image names to two rows each, and those are named by their row as well.
+    """
     tables = tree(source, {".csv"})
     votes = nearest_to_root(tables, TABLE)
     if votes is None:
@@ -93,14 +99,15 @@ def by_tables(source: Path, card: Card) -> Scan | None:
             return None
         raise DataError(f"{votes}: holds votes but no pixels; put fer2013.csv beside it and give --from their folder")
     sorter = Sorter(card)
-    found = []
+    found: dict[int, Found] = {}
+    names = Counter[str]()
     for ours, theirs in zip_longest(
         pixel_rows(votes, ("Usage", "Image name", *VOTES)), pixel_rows(pixels, ("pixels", "Usage"))
     ):
         if ours is None or theirs is None:
             longer = (theirs or ours)[1]
             raise DataError(f"{longer}: has no partner; {votes.name} and {pixels.name} must have the same rows")
-        _, where, row = ours
+        number, where, row = ours
         if part_of(row["Usage"], where) != part_of(theirs[2]["Usage"], theirs[1]):
             raise DataError(
                 f"{where}: Usage is {row['Usage']}, but {theirs[2]['Usage']} at {theirs[1]}; rows must be in order"
@@ -109,12 +116,17 @@ def by_tables(source: Path, card: Card) -> Scan | None:
         if not name:
             sorter.skip(NO_NAME, f"{below(source, votes)}, {where.rsplit(', ', 1)[1]}")
             continue
+        names[Path(name).stem.lower()] += 1
         label = sorter.label([row[column] for column in VOTES], name, where)
         if label is not None:
             content = grey_pixels(theirs[2]["pixels"], theirs[1], SIDE)
             part = part_of(row["Usage"], where)
-            found.append(Found(Path(name).stem.lower(), pixels, label, "", "", 0, part, pixels=content))
-    scan = Scan(f"votes of {votes.name} with the pixels of {pixels.name}", found, sorter.skipped)
+            found[number] = Found(Path(name).stem.lower(), pixels, label, "", "", 0, part, pixels=content)
+    rows = [
+        image if names[image.sample] == 1 else replace(image, sample=f"{image.sample}-row{number:05d}")
+        for number, image in found.items()
+    ]
+    scan = Scan(f"votes of {votes.name} with the pixels of {pixels.name}", rows, sorter.skipped)
     return with_leftovers(source, scan, "image beside the tables")
 
 
@@ -157,8 +169,14 @@ def by_lists(source: Path, card: Card) -> Scan | None:
             continue
         any_list = True
         images = {file.name.lower(): file for file in image_files(home)}
-        for where, name, box, cells in listed(home / LIST):
+        rows = list(listed(home / LIST))
+        # The authors' script wrote one picture after the other: of two rows with one name the last one's is on the disk.
+        last = {name.lower(): where for where, name, _, _ in rows}
+        for where, name, box, cells in rows:
             file = images.get(name.lower())
+            if last[name.lower()] != where:
+                sorter.skip(OVERWRITTEN, f"{below(source, home / LIST)}, {where.rsplit(', ', 1)[1]}")
+                continue
             label = sorter.label(cells, below(source, file or home / name), where)
             if label is None:
                 continue

@@ -7,6 +7,7 @@ follows no link that leads out of it or back to a folder it has seen.
 from __future__ import annotations
 
 import csv
+import filecmp
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -89,16 +90,43 @@ def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
 def unique(scan: Scan) -> Scan:
     """Return the scan in an order that no path decides, and every name of it as text (``readable``).
 
-    Raises DataError where two files claim to be the same sample.
+    Raises DataError where two images have one name.
     """
     seen: dict[str, Found] = {}
     for image in scan.found:
         if image.sample in seen:
-            raise DataError(f"{image.file}: the same image also stands at {seen[image.sample].file}; keep one of the two")
+            raise named_twice(image, seen[image.sample])
         sample, subject, sequence = map(readable, (image.sample, image.subject, image.sequence))
         seen[image.sample] = replace(image, sample=sample, subject=subject, sequence=sequence)
     skipped = {reason: [readable(name) for name in names] for reason, names in scan.skipped.items()}
     return Scan(scan.layout, sorted(seen.values(), key=place_of), skipped, scan.counts)
+
+
+def named_twice(image: Found, other: Found) -> DataError:
+    """Return the error for two images of one name; it says that they are the same only where their content is."""
+    return file_twice(image.file, other.file, same_content(image, other))
+
+
+def file_twice(file: Path, other: Path, same: bool | None = None, what: str = "image") -> DataError:
+    """Return the error for two files that claim to be one image; ``same``: whether they are (None: their bytes are)."""
+    if same_bytes(file, other) if same is None else same:
+        return DataError(f"{file}: the same {what} also stands at {other}; keep one of the two")
+    return DataError(f"{file}: names the same {what} as {other}, but has other content; keep the right one of the two")
+
+
+def same_content(image: Found, other: Found) -> bool:
+    """Return whether two images hold the same bytes: the same file, pixels or frame; what cannot be read is not the same."""
+    if image.pixels is not None or other.pixels is not None:
+        return image.pixels == other.pixels
+    return (image.moment, image.box) == (other.moment, other.box) and same_bytes(image.file, other.file)
+
+
+def same_bytes(file: Path, other: Path) -> bool:
+    """Return whether two files hold the same; what cannot be read is not known to be the same."""
+    try:
+        return file == other or filecmp.cmp(file, other, shallow=False)
+    except OSError:
+        return False
 
 
 def place_of(image: Found) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ from fer_cli.data.importers.found import (
     Layout,
     Scan,
     below,
+    file_twice,
     first_layout,
     part_above,
     read_lines,
@@ -127,7 +128,7 @@ def pictures(base: Path) -> tuple[dict[str, Path], dict[str, Path]]:
         kind = aligned if match["aligned"] or "aligned" in folders else originals
         stem = f"{match['part']}_{match['number']}".lower()
         if stem in kind:
-            raise DataError(f"{file}: the same image also stands at {kind[stem]}; keep one of the two")
+            raise file_twice(file, kind[stem])
         kind[stem] = file
     return aligned, originals
 
