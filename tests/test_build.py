@@ -151,10 +151,10 @@ def test_in_is_the_sum_of_what_became_of_it(fer: Fer, tmp_path: Path) -> None:
     called = fer(*own, "--allow-incomplete", "--drop-duplicates")
     assert called.code == 0, called.err
     rows = [line.split("\t") for line in called.out.splitlines()]
-    assert rows[0] == ["class", "in", "kept", "no face", "unreadable", "duplicate"]
-    assert rows[-1] == ["all", "100", "96", "0", "3", "1"]
+    assert rows[0] == ["class", "in", "kept", "no face", "unreadable", "duplicate", "left out"]
+    assert rows[-1] == ["all", "100", "96", "0", "3", "1", "0"]
     assert all(int(row[1]) == sum(map(int, row[2:])) for row in rows[1:])
-    assert "in 100, kept 96, no face 0, unreadable 3, duplicate 1" in called.err
+    assert "in 100, kept 96, no face 0, unreadable 3, duplicate 1, left out 0" in called.err
     faces = load_set(root, "mine")
     info = faces.info
     assert (info.found, info.kept, len(faces.images), len(faces.manifest)) == (100, 96, 96, 96)

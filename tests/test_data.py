@@ -119,8 +119,8 @@ def test_unreadable_images_left_out_by_choice_are_counted_and_listed(fer: Fer, t
     root = tmp_path / "data"
     called = fer("data", "build", "ck48", "--from", tmp_path / "src", "--data-root", root, "--allow-incomplete")
     assert called.code == 0
-    assert "in 56, kept 53, no face 0, unreadable 3, duplicate 0" in called.err
-    assert called.out.splitlines()[-1].split("\t") == ["all", "56", "53", "0", "3", "0"]
+    assert "in 56, kept 53, no face 0, unreadable 3, duplicate 0, left out 0" in called.err
+    assert called.out.splitlines()[-1].split("\t") == ["all", "56", "53", "0", "3", "0", "0"]
     assert all(f"left out, unreadable: {name}" in called.err for name in BROKEN)
     info = json.loads((root / "ck48" / "set.json").read_text())
     assert info["found"] == info["kept"] + len(info["unreadable"]) == 56

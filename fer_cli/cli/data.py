@@ -122,7 +122,9 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     if info.undetected:
         say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")
     for reason, files in info.skipped.items():
-        say(f"  skipped, {reason}: {len(files)}, e.g. {shown(files[0])}" if files else f"  skipped, {reason}: 0")
+        say(f"  left out, {reason}: {len(files)}, e.g. {shown(files[0])}" if files else f"  left out, {reason}: 0")
+    if info.others:
+        say("  neither picture nor film, counted alone: " + ", ".join(f"{n} {kind}" for kind, n in info.others.items()))
     unreadable = [f"{shown(file)} ({why})" for file, why in info.unreadable.items()]
     for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:

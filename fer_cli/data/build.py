@@ -20,6 +20,7 @@ from fer_cli.data.decode import Preparation, decode_all, recorded_steps
 from fer_cli.data.files import readable, shown
 from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
 from fer_cli.data.importers import IMPORTERS
+from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, write_info, write_set
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
@@ -30,6 +31,8 @@ from fer_cli.yamls import explain
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""
 
+LEFT_OUT = "left out"
+"""Status of files that no image of the set is made from, each with its reason."""
 ALLOW = "pass --allow-incomplete to build without them"
 ANYWAY = "pass --allow-incomplete to build it as it is"
 
@@ -54,7 +57,7 @@ def scan_source(card: Card, source: Path) -> Scan:
         raise DataError(f"data set '{card.name}' is drawn, not read from files; build it without --from")
     if card.name not in IMPORTERS:
         raise DataError(f"data set '{card.name}' has a card but no importer{nearest(card.name, IMPORTERS)}")
-    scan = IMPORTERS[card.name](source, card)
+    scan = accounts(source, IMPORTERS[card.name](source, card))
     if not scan.found:
         gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
         raise DataError(f"{source}: no images in it; expected {scan.layout} with image files{gone}")
@@ -155,13 +158,14 @@ def build_own(
     source = user_path(source).resolve()
     if layout == "folder":
         card = card_from_folder(name, source)
-        scan = scan_folder(source, card, subject)
+        scan = accounts(source, scan_folder(source, card, subject))
     elif layout == "csv":
         if subject is not None:
             raise DataError("--subject goes with --layout folder; a table has a column 'subject'")
         card = card_from_table(name, source)
         scan = scan_table(source, card)
         source = source.parent if source.is_file() else source
+        scan = accounts(source, scan)
     else:
         raise DataError(f"--layout {layout}: no such layout{nearest(layout, ('folder', 'csv'))}")
     if not scan.found:
@@ -226,8 +230,9 @@ def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) 
 
 
 def left_out(scan: Scan, rows: list[Row], source: Path) -> pd.DataFrame:
-    """Return every image that was found and not kept: file, label, what it is (unreadable, ...) and why."""
+    """Return every image that was not kept: file, label (empty: none), what it is (unreadable, ..., left out) and why."""
     gone = [(named(f, source), f.label, row[0], row[4]) for f, row in zip(scan.found, rows, strict=True) if row[0] != "kept"]
+    gone += [(name, "", LEFT_OUT, reason) for reason, names in scan.skipped.items() for name in names]
     return pd.DataFrame(gone, columns=["file", "label", "status", "reason"])
 
 
@@ -241,6 +246,7 @@ def described(
     gone: pd.DataFrame,
 ) -> SetInfo:
     """Return what ``set.json`` says of a set built from files."""
+    gone = gone[gone["status"] != LEFT_OUT]  # ``skipped`` says it of those
     files = {status: dict(zip(part["file"], part["reason"], strict=True)) for status, part in gone.groupby("status")}
     kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
     info = describe_set(card, manifest, images, steps)
@@ -252,6 +258,7 @@ def described(
             "no_face": list(files.get("no face", [])),
             "duplicates": list(files.get("duplicate", [])),
             "skipped": scan.skipped,
+            "others": scan.others,
             "differences": differences_from_card(card, scan, kept),
             "left_out": {status: part["label"].value_counts().to_dict() for status, part in gone.groupby("status")},
             "undetected": int((~manifest["face"]).sum()) if "face" in manifest else None,

@@ -116,12 +116,17 @@ def compare_with_source(faces: FaceSet, card: Card, source: Path, progress: Prog
 
 
 def left_out_table(info: SetInfo) -> pd.DataFrame:
-    """Return per class and in all: in, kept, no face, unreadable, duplicate; the last four sum to the first."""
+    """Return per class and in all: in, kept, no face, unreadable, duplicate, left out; the last five sum to the first.
+
+    Files that are left out for what they are have no class; they have a row of their own, where there are any.
+    """
     reasons = ("no face", "unreadable", "duplicate")
     rows = []
     for label in info.classes:
         gone = [info.left_out.get(reason, {}).get(label, 0) for reason in reasons]
-        rows.append([label, info.counts[label] + sum(gone), info.counts[label], *gone])
-    table = pd.DataFrame(rows, columns=["class", "in", "kept", *reasons])
+        rows.append([label, info.counts[label] + sum(gone), info.counts[label], *gone, 0])
+    if others := sum(map(len, info.skipped.values())):
+        rows.append(["without a class", others, 0, 0, 0, 0, others])
+    table = pd.DataFrame(rows, columns=["class", "in", "kept", *reasons, "left out"])
     table.loc[len(table)] = ["all", *table.drop(columns="class").sum().tolist()]
     return table

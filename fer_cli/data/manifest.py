@@ -72,7 +72,9 @@ class SetInfo(Section):
     left_out: dict[str, dict[str, int]] = {}
     """Reason -> label -> images of that label that were found and not kept."""
     skipped: dict[str, list[str]] = {}
-    """Reason -> files that belong to the data set but are no labelled image."""
+    """Reason -> pictures, films and rows below the source that no image of the set was made from."""
+    others: dict[str, int] = {}
+    """Suffix -> files below the source that are neither picture nor film; they are counted alone."""
     undetected: int | None = None
     """Images kept although no face was detected in them; None where none was looked for."""
     parts: dict[str, str] = {}

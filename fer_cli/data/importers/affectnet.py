@@ -16,8 +16,8 @@ import numpy as np
 
 from fer_cli.data.cards import Card
 from fer_cli.data.files import why_unreadable
+from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.found import (
-    IMAGE_SUFFIXES,
     Box,
     Found,
     Layout,

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.formats import VIDEO_SUFFIXES
 from fer_cli.data.importers.found import (
-    VIDEO_SUFFIXES,
     Found,
     Layout,
     Scan,

@@ -57,15 +57,15 @@ def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) 
     found, skipped, seen = [], dict[str, list[str]](), set()
     for folder, split in class_folders_in(home, known):
         label = card.label(folder.name, str(folder))
-        for file in files_below(folder):
+        for file in files_below(folder, within=source):
             seen.add(file)
             relative = file.relative_to(home).as_posix()
             if label is None:
-                skipped.setdefault(why_ignored(card, folder.name), []).append(relative)
+                skipped.setdefault(why_ignored(card, folder.name), []).append(below(source, file))
                 continue
             subject, sequence, frame = told(pattern, relative, file)
             found.append(Found(relative, file, label, subject, sequence, frame, split, own=False))
-    outside = [below(source, file) for file in files_below(source) if file not in seen]
+    outside = [below(source, file) for file in files_below(source, within=source) if file not in seen]
     if outside:
         skipped["image outside the class folders"] = outside
     parts = sorted({image.split for image in found} - {"none"}, key=list(PARTS.values()).index)
@@ -110,11 +110,11 @@ def told(pattern: re.Pattern[str] | None, relative: str, file: Path) -> tuple[st
 
 def card_from_folder(name: str, source: Path) -> Card:
     """Return a card for class folders as they lie on the disk; raises DataError where none lie there or one is a number."""
-    home, folders = source, with_images(source)
+    home, folders = source, with_images(source, source)
     for _ in range(DEPTH):
         if len(folders) != 1 or parts_in(folders) or folders[0].name.lower() in SPELLINGS:
             break
-        inner = with_images(folders[0])
+        inner = with_images(folders[0], source)
         if image_files(folders[0]) and len(inner) < 2:  # a class, with something beside its images
             break
         home, folders = folders[0], inner
@@ -123,7 +123,7 @@ def card_from_folder(name: str, source: Path) -> Card:
     if all(not image_files(folder) and holds_expressions(folder) for folder in folders) and not parts_in(folders):
         raise DataError(f"{home}: class folders lie below {folders[0].name}, ...; put the class on top, or use --layout csv")
     classes = [folder for folder, _ in class_folders_in(home, set())]
-    used = {folder.name.lower() for folder in classes if any(files_below(folder))}
+    used = {folder.name.lower() for folder in classes if any(files_below(folder, within=source))}
     empty = {folder.name.lower() for folder in classes} - used
     if parts_in(folders) and not used:
         raise DataError(
@@ -132,9 +132,9 @@ def card_from_folder(name: str, source: Path) -> Card:
     return own_card(name, used, f"{home}: class folder", dict.fromkeys(empty, "no image in it"))
 
 
-def with_images(home: Path) -> list[Path]:
-    """Return the sub-folders below which there is any image."""
-    return [folder for folder in visible_folders(home) if any(files_below(folder))] if home.is_dir() else []
+def with_images(home: Path, source: Path) -> list[Path]:
+    """Return the sub-folders below which there is any image, no link out of ``source`` followed."""
+    return [folder for folder in visible_folders(home) if any(files_below(folder, within=source))] if home.is_dir() else []
 
 
 def parts_in(folders: list[Path]) -> list[Path]:

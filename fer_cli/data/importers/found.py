@@ -15,10 +15,9 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.files import problem, readable, shown, why_unreadable
+from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.errors import DataError, nearest
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".mpg", ".mpeg"}
 SHOWING = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 GREYS = {str(value): value for value in range(256)}
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
@@ -68,6 +67,8 @@ class Scan:
     """Reason -> files that belong to the data set but are no labelled image (averages, unlabelled sequences, ...)."""
     counts: dict[str, int] | None = None
     """Images per label in this layout, where it differs from the card's; empty: not known."""
+    others: dict[str, int] = field(default_factory=dict)
+    """Suffix -> files of it that are neither picture nor film (tables, texts, archives); see ``accounts``."""
 
 
 Layout = Callable[[Path, Card], Scan | None]
@@ -84,7 +85,15 @@ def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
         scan = layout(source, card)
         if scan is not None:
             return unique(scan)
-    raise DataError(f"{source}: no {card.name} in it; looked for {'; '.join(layouts)}")
+    raise DataError(f"{source}: no {card.name} in it; looked for {'; '.join(layouts)}{link_hint(source)}")
+
+
+def link_hint(source: Path) -> str:
+    """Return a hint at the first link in ``source`` that leads out of it; empty without one."""
+    for path in sorted(source.iterdir()) if source.is_dir() else ():
+        if leads_out(path, real(source)):
+            return f"; {shown(path.name)} is a link that leads out of the folder, which is not followed"
+    return ""
 
 
 def unique(scan: Scan) -> Scan:
@@ -155,13 +164,14 @@ def image_files(folder: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_junk(path.name))
 
 
-def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> Iterator[Path]:
+def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | None = None) -> Iterator[Path]:
     """Yield files of these suffixes anywhere under ``root``, in order; links out of it and loops are not followed.
 
     A pipe, a dangling link, an empty folder: where one is named like a picture or a film it is yielded, and told apart
-    when it is read; tables are files. Raises DataError for a folder that cannot be listed.
+    when it is read; tables are files. ``within``: the folder that links may lead to any place in, ``root`` by default; a
+    picture that leads out of it is then not yielded either. Raises DataError for a folder that cannot be listed.
     """
-    home = real(root)
+    home = real(within or root)
     seen: set[Path] = set()
     for folder, folders, files in os.walk(root, onerror=cannot_list, followlinks=True):
         here = real(Path(folder))
@@ -174,7 +184,9 @@ def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> Iterator[Pat
             yield Path(folder)
         folders[:] = sorted(name for name in folders if not is_junk(name))
         for path in (Path(folder) / name for name in named):
-            if path.suffix.lower() in SHOWING or why_unreadable(path) is None:
+            shows = path.suffix.lower() in SHOWING
+            away = (within is not None or not shows) and leads_out(path, home) and why_unreadable(path) is None
+            if not away and (shows or why_unreadable(path) is None):
                 yield path
 
 
@@ -186,6 +198,11 @@ def cannot_list(error: OSError) -> None:
 def real(path: Path) -> Path:
     """Return where a path leads once links are followed; of a link that leads back to itself, the path."""
     return Path(os.path.realpath(path))  # Path.resolve fails for such a link
+
+
+def leads_out(path: Path, home: Path) -> bool:
+    """Return whether a path is a link to a place that is not below ``home``, itself without links."""
+    return os.path.islink(path) and not real(path).is_relative_to(home)  # noqa: PTH114 (is_symlink fails for long names)
 
 
 def folder_named(root: Path, *names: str, depth: int = 2) -> Path | None:
@@ -212,11 +229,17 @@ def file_named(root: Path, *names: str, depth: int = 2) -> Path | None:
         return root if root.name.lower() in wanted else None
     level = [root]
     for _ in range(depth + 1):
-        fits = sorted(p for folder in level for p in folder.iterdir() if p.is_file() and p.name.lower() in wanted)
+        fits = sorted(p for folder in level for p in tables_in(folder, root) if p.name.lower() in wanted)
         if fits:
             return fits[0]
         level = [below for folder in level for below in visible_folders(folder)]
     return None
+
+
+def tables_in(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield the files directly in ``folder``; not those that are links which lead out of ``root``."""
+    home = real(root)
+    return (path for path in folder.iterdir() if path.is_file() and not leads_out(path, home))
 
 
 def class_folders(source: Path, card: Card, names: dict[str, str] | None = None, depth: int = 1) -> dict[Path, str] | None:
@@ -336,7 +359,7 @@ def table_with(source: Path, columns: tuple[str, ...], depth: int = 1) -> Path |
     level = [source] if source.is_dir() else []
     tables = [] if level else [source]
     for _ in range(depth + 1):
-        tables += [p for folder in level for p in sorted(folder.iterdir()) if p.is_file() and not is_junk(p.name)]
+        tables += [p for folder in level for p in sorted(tables_in(folder, source)) if not is_junk(p.name)]
         level = [inner for folder in level for inner in visible_folders(folder)]
     fits = []
     for table in tables:

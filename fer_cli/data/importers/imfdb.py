@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.found import (
-    IMAGE_SUFFIXES,
     Found,
     Scan,
     below,

@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.data.importers.found import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
     Found,
     Scan,
     below,

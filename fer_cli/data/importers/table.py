@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.formats import IMAGE_SUFFIXES, NOT_READ, UNREAD
 from fer_cli.data.importers.found import (
-    IMAGE_SUFFIXES,
     Box,
     Found,
     Scan,
@@ -22,6 +22,7 @@ from fer_cli.data.importers.found import (
     is_junk,
     read_rows,
     real,
+    tables_in,
 )
 from fer_cli.data.importers.own import PARTS, own_card, why_ignored
 from fer_cli.errors import DataError, nearest
@@ -58,6 +59,10 @@ def by_table(source: Path, card: Card) -> Scan | None:
         if label is None:
             skipped.setdefault(why_ignored(card, row["label"]), []).append(row["file"])
             continue
+        if (name := UNREAD.get(Path(row["file"]).suffix.lower())) is not None:
+            inside(table.parent, row["file"], where)
+            skipped.setdefault(f"{name}, {NOT_READ}", []).append(row["file"])
+            continue
         image = row_image(table.parent, row, label, where)
         if image.sample in found:
             raise DataError(f"{where}: the same image as line {lines[image.sample]}; keep one of the two rows")
@@ -69,7 +74,11 @@ def by_table(source: Path, card: Card) -> Scan | None:
         found[image.sample], lines[image.sample] = image, line
     listed = {real(inside(table.parent, row["file"], str(table))) for _, row in rows}
     listed |= {real(inside(table.parent, file, str(table))) for file in skipped.get("row without a label", [])}
-    unlisted = [f.relative_to(table.parent).as_posix() for f in files_below(table.parent) if real(f) not in listed]
+    unlisted = [
+        f.relative_to(table.parent).as_posix()
+        for f in files_below(table.parent, within=table.parent)
+        if real(f) not in listed
+    ]
     if unlisted:
         skipped["image not in the table"] = unlisted
     return Scan(f"table {table.name}", list(found.values()), skipped)
@@ -81,7 +90,7 @@ def table_in(source: Path) -> Path | None:
         return source if source.suffix.lower() == ".csv" else None
     if not source.is_dir():
         return None
-    tables = sorted(p for p in source.iterdir() if p.suffix.lower() == ".csv" and p.is_file() and not is_junk(p.name))
+    tables = sorted(p for p in tables_in(source, source) if p.suffix.lower() == ".csv" and not is_junk(p.name))
     if len(tables) > 1:
         raise DataError(
             f"{source}: holds both {tables[0].name} and {tables[1].name}; give --from one of them, with all rows"
