@@ -125,7 +125,8 @@ def build_scan(
         check_whole(card, scan, source, pack.rows, allow_incomplete)
         manifest, order = manifest_of(scan.found, pack.rows, source, how.crop is not None)
         images = pack.finish(order)
-        steps = recorded_steps(how, {row[3] for row in pack.rows if row[0] == "kept"})
+        used = [row for row in pack.rows if row[0] == "kept"]
+        steps = recorded_steps(how, {row[3] for row in used}, any(row[5] for row in used))
         gone = left_out(scan, pack.rows, source)
         info = described(card, scan, pack.rows, manifest, images, steps, gone)
         gone.to_csv(draft / "left_out.csv", index=False)

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from pydantic import Field
 from fer_cli.config import Section
 from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, steps
 from fer_cli.data.files import SHOWN, problem, why_unreadable
+from fer_cli.data.formats import NOT_READ, unread_kind
 from fer_cli.data.importers.found import Box, Found
 from fer_cli.data.metadata import read_tags, turned, upright, without_tags
 from fer_cli.data.video import read_frames
@@ -35,6 +36,11 @@ MAX_BYTES = 256 * 2**20
 TOO_LARGE = f"more than {MAX_PIXELS // 10**6} million pixels"
 LEAST = 8
 """Pixels of the shorter side of an image, at least."""
+GROUND = 0
+"""Grey value (black) that see-through pixels are laid over."""
+BITS, PHOTOMETRIC = 258, 262
+"""Tags of TIFF: bits a sample, and what 0 stands for."""
+NO_SCALE = "whose full scale is not known; save it with 8 or 16 bits without a sign, or as values from 0 to 1"
 CHUNK = 512
 """Images decoded at a time; bounds memory."""
 
@@ -77,16 +83,23 @@ class Decoded:
     """What was cut from the source: nothing, its central square, the data set's box, the detected face."""
     reason: str = ""
     """Why it is left out, in words."""
+    clear: bool = False
+    """Whether any pixel of the source was see-through."""
 
 
 class UnreadableError(Exception):
     """A source image cannot be used; the message says why."""
 
 
-def recorded_steps(preparation: Preparation, cuts: set[str]) -> list[dict[str, Any]]:
-    """Return the steps from source to array, in order, as ``set.json`` records them; ``cuts`` that occurred."""
+def recorded_steps(preparation: Preparation, cuts: set[str], clear: bool = False) -> list[dict[str, Any]]:
+    """Return the steps from source to array, in order, as ``set.json`` records them.
+
+    ``cuts`` that occurred; ``clear``: whether an image with see-through pixels did.
+    """
     how = preparation
     found: list[dict[str, Any]] = [{"step": "decode", "colour": how.colour}]
+    if clear:
+        found.append({"step": "alpha", "over": GROUND, "when": "a pixel is see-through"})
     if "box" in cuts:
         found.append({"step": "box", "from": "the data set", "margin": how.box_margin, "beyond the image": "edge repeated"})
     if how.crop is not None:
@@ -139,8 +152,8 @@ def decode_image(image: Found, how: Preparation) -> Decoded:
     content = image.pixels if image.pixels is not None else read_source(image.file)
     digest = hashlib.sha256(content).hexdigest()
     try:
-        pixels = table_image(content) if image.pixels is not None else open_image(content, how.colour)
-        return prepared(rotated(pixels, image.turn), digest, image.box, how)
+        pixels, clear = (table_image(content), False) if image.pixels is not None else read_picture(content, how.colour)
+        return replace(prepared(rotated(pixels, image.turn), digest, image.box, how), clear=clear)
     except FerError:
         raise
     except Exception as error:  # as in decode_group; here the content is known
@@ -207,10 +220,15 @@ def table_image(pixels: bytes) -> np.ndarray:
 
 
 def open_image(content: bytes, colour: str) -> np.ndarray:
-    """Return (H, W) or (H, W, 3) uint8 RGB, upright.
+    """Return (H, W) or (H, W, 3) uint8 RGB, upright; what ``read_picture`` reads without saying what was see-through."""
+    return read_picture(content, colour)[0]
 
-    Raises UnreadableError for an empty file and an absurd size, and whatever Pillow does where it is broken, cut short or
-    no image. Tags that cannot be read lose no picture.
+
+def read_picture(content: bytes, colour: str) -> tuple[np.ndarray, bool]:
+    """Return (H, W) or (H, W, 3) uint8 RGB, upright, and whether any of it was see-through; of several pictures the first.
+
+    Raises UnreadableError for an empty file, an absurd size, values of an unknown scale and a format that is not read, and
+    whatever Pillow does where it is broken, cut short or no image. Tags that cannot be read lose no picture.
     """
     if not content:
         raise UnreadableError("empty file")
@@ -218,7 +236,11 @@ def open_image(content: bytes, colour: str) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as opened:
             read_tags(opened)
             return pixels_of(opened, upright, colour)
-    except Exception:  # whatever it is, it may lie in what is no part of the picture
+    except UnreadableError:
+        raise
+    except Exception as error:  # whatever it is, it may lie in what is no part of the picture
+        if isinstance(error, UnidentifiedImageError) and (kind := unread_kind(content)) is not None:
+            raise UnreadableError(f"{kind}, {NOT_READ}") from None
         parts = without_tags(content)
         if parts is None:
             raise
@@ -227,24 +249,58 @@ def open_image(content: bytes, colour: str) -> np.ndarray:
         return pixels_of(opened, lambda picture: turned(picture, exif), colour)
 
 
-def pixels_of(opened: Image.Image, turn: Callable[[Image.Image], Image.Image], colour: str) -> np.ndarray:
-    """Return (H, W) or (H, W, 3) uint8 RGB of an opened picture; raises as ``open_image`` does."""
+def pixels_of(opened: Image.Image, turn: Callable[[Image.Image], Image.Image], colour: str) -> tuple[np.ndarray, bool]:
+    """Return the pixels of an opened picture and whether any was see-through; returns and raises as ``read_picture``."""
     if opened.width * opened.height > MAX_PIXELS:
         raise UnreadableError(TOO_LARGE)
     if colour == "grey" and opened.mode in {"RGB", "YCbCr"} and opened.format == "JPEG":
         opened.draft("L", opened.size)
+    full, inverted = scale_of(opened)
     picture = turn(opened)
+    clear = False
     if picture.mode.startswith(("I", "F")):
-        return deep_image(np.asarray(picture), colour)
-    return np.array(picture.convert("L" if colour == "grey" else "RGB"))
+        return deep_image(np.asarray(picture), colour, full, inverted), clear
+    if picture.has_transparency_data:
+        picture, clear = over_ground(picture)
+    return np.array(picture.convert("L" if colour == "grey" else "RGB")), clear
 
 
-def deep_image(values: np.ndarray, colour: str) -> np.ndarray:
-    """Return uint8 of an image with more than 8 bits a pixel: full scale is 65,535, or 1 for floating point."""
-    values = np.nan_to_num(values, nan=0.0)
-    full = 1.0 if values.dtype.kind == "f" else 65535.0 if values.max(initial=0) > 255 else 255.0
-    grey = np.clip(values / full, 0, 1) * 255
-    grey = grey.round().astype(np.uint8)
+def over_ground(picture: Image.Image) -> tuple[Image.Image, bool]:
+    """Return a picture laid over ``GROUND`` and whether any pixel of it is see-through; as it is where none is."""
+    layers = picture.convert("RGBA")
+    if np.asarray(layers.getchannel("A")).min(initial=255) == 255:
+        return picture, False
+    return Image.alpha_composite(Image.new("RGBA", layers.size, (GROUND, GROUND, GROUND, 255)), layers), True
+
+
+def scale_of(opened: Image.Image) -> tuple[float | None, bool]:
+    """Return the value that is white in a picture with more than 8 bits, and whether 0 is white instead of black.
+
+    None where floating-point values must tell it. Raises UnreadableError for whole numbers whose full scale is not known.
+    """
+    tags = getattr(opened, "tag_v2", {})  # of a TIFF
+    bits = tags.get(BITS, (16,))[0]
+    if opened.mode.startswith("I;16"):
+        return float(2**bits - 1), tags.get(PHOTOMETRIC) == 0
+    if opened.mode == "I" and opened.format != "PPM":  # Pillow brings every PGM to 65,535
+        raise UnreadableError(f"{bits if tags else 32}-bit whole numbers with a sign, {NO_SCALE}")
+    return (65535.0 if opened.mode == "I" else None), False
+
+
+def deep_image(values: np.ndarray, colour: str, full: float | None, inverted: bool = False) -> np.ndarray:
+    """Return uint8 of a grey image (H, W) with more than 8 bits a pixel; ``full``: the value that is white.
+
+    Floating-point values (``full`` None) reach from 0 to 1 or from 0 to 255; raises UnreadableError for others. Values that
+    are no number are dark.
+    """
+    if full is None:
+        known = values[np.isfinite(values)]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        if low < 0 or 1 < high < 2 or high > 255:
+            raise UnreadableError(f"floating-point values from {low:.4g} to {high:.4g}, {NO_SCALE}")
+        full = 1.0 if high <= 1 else 255.0
+    grey = np.clip(np.nan_to_num(values, nan=0.0) / full, 0, 1) * 255
+    grey = (255 - grey if inverted else grey).round().astype(np.uint8)
     return grey if colour == "grey" else np.repeat(grey[..., None], 3, axis=2)
 
 

@@ -23,8 +23,8 @@ from fer_cli.data.identity import HEADER, header
 from fer_cli.data.importers.found import Found
 from fer_cli.errors import DataError
 
-Row = tuple[str, str, bool | None, str, str]
-"""Status, sha256, face found, cut, reason: of each image looked at."""
+Row = tuple[str, str, bool | None, str, str, bool]
+"""Status, sha256, face found, cut, reason, whether it was see-through anywhere: of each image looked at."""
 COPY = "another file has the same content"
 
 
@@ -71,7 +71,8 @@ class Pack:
         for line in lines:
             try:
                 chunk = json.loads(line)
-                kept, rows = int(chunk["kept"]), [(str(s), str(h), f, str(c), str(why)) for s, h, f, c, why in chunk["rows"]]
+                kept = int(chunk["kept"])
+                rows = [(str(s), str(h), f, str(cut), str(why), bool(a)) for s, h, f, cut, why, a in chunk["rows"]]
             except (ValueError, TypeError, KeyError):  # cut short by the interruption, or damaged since
                 break
             if HEADER + kept * one > size:
@@ -107,7 +108,7 @@ class Pack:
                     known.add(result.sha256)
                 if status == "kept" and result.image is not None:
                     images.append(result.image)
-                rows.append((status, result.sha256, result.face, result.cut, reason))
+                rows.append((status, result.sha256, result.face, result.cut, reason, result.clear))
                 if len(rows) == CHUNK:
                     write()
                     images, rows = [], []
