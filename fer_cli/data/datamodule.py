@@ -133,7 +133,7 @@ class RunData(pl.LightningDataModule):
         if "face" in faces.manifest:
             found = faces.manifest.set_index("sample")["face"]
             self.test_faces = found[self.samples["test"]].to_dict()
-        check_contrast(config, self.train.images.split(EVAL_BATCH))
+        check_contrast(config, torch.split(self.train.images, EVAL_BATCH))
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 
