@@ -106,7 +106,7 @@ BROKEN = ["happy/S001_004_00000001.png", "anger/S002_001_00000002.png", "fear/S0
 
 def test_unreadable_images_stop_the_build_and_are_named(fer: Fer, tmp_path: Path) -> None:
     corrupt(draw_set(tmp_path / "src", 4), BROKEN)
-    called = fer("data", "build", "ck48", "--from", tmp_path / "src", "--data-root", tmp_path / "data")
+    called = fer("data", "build", "mine", "--from", tmp_path / "src", "--layout", "folder", "--data-root", tmp_path / "data")
     assert called.code == 2
     assert called.err.count("\n") == 1
     assert "3 of 56 images" in called.err

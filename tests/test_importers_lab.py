@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_cli.data.build import build_set, differences_from_card
+from fer_cli.data.build import build_set
 from fer_cli.data.cards import load_card
+from fer_cli.data.compare import differences
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.importers.found import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.errors import DataError
@@ -82,7 +83,7 @@ def whole_ckplus() -> dict[str, str | None]:
 def test_whole_ckplus_agrees_with_its_card(tmp_path: Path) -> None:
     root = draw_ckplus(tmp_path, whole_ckplus(), frames=4)
     result = scan("ckplus", root)
-    assert differences_from_card(load_card("ckplus"), result, result.found) == []
+    assert differences(load_card("ckplus"), result.counts, result.found) == []
     assert len(result.found) == 981
     assert len({name.rsplit("/", 1)[0] for name in result.skipped["no emotion label"]}) == 266
     assert Counter(f.label for f in result.found) == {NAMES[code]: 3 * number for code, number in SEVEN.items()}
@@ -189,11 +190,11 @@ def draw_920(root: Path, codes: dict[str, str]) -> Path:
 def test_ckplus920_folders_and_folders_numbered_otherwise(tmp_path: Path) -> None:
     card = load_card("ckplus920")
     result = scan("ckplus920", draw_920(tmp_path / "outer" / "CK+", card.codes).parent)
-    assert differences_from_card(card, result, result.found) == []
+    assert differences(card, result.counts, result.found) == []
     assert {f.subject for f in result.found} == {""}
     in_ck_order = draw_920(tmp_path / "ck", {"0": "neutral"} | NAMES)
     other = scan("ckplus920", in_ck_order)
-    assert len(differences_from_card(card, other, other.found)) == 8
+    assert len(differences(card, other.counts, other.found)) == 8
     with pytest.raises(DataError, match="differs from the card"):
         build_set("ckplus920", in_ck_order, tmp_path / "data")
     from_one = draw_920(tmp_path / "one", {str(int(code) + 1): label for code, label in card.codes.items()})

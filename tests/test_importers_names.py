@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli.data.build import build_set, differences_from_card
+from fer_cli.data.build import build_set
 from fer_cli.data.cards import Card, load_card
+from fer_cli.data.compare import differences
 from fer_cli.data.identity import sample_ids
 from fer_cli.data.importers import ferplus
 from fer_cli.data.importers.fer2013 import scan_fer2013
@@ -60,9 +61,7 @@ def write_ferplus(root: Path, rows: list[tuple[str, str, str]], pixels: str = DA
     return root
 
 
-def test_the_official_table_of_ferplus_gives_the_cards_31412_images(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_official_table_of_ferplus_gives_the_cards_31412_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = ferplus_rows()
     names = Counter(name for _, name, _ in rows if name)
     assert len(rows) == 35_887
@@ -70,7 +69,7 @@ def test_the_official_table_of_ferplus_gives_the_cards_31412_images(
     monkeypatch.setattr(ferplus, "grey_pixels", lambda cell, where, side: b"\7")  # the scan, not the pixels, is tested
     scan = scan_ferplus(write_ferplus(tmp_path / "FERPlus", rows, "7"), PLUS)
     assert len(scan.found) == 31_412
-    assert differences_from_card(PLUS, scan, scan.found) == []
+    assert differences(PLUS, scan.counts, scan.found) == []
     assert sum(map(len, scan.skipped.values())) == 35_887 - 31_412
     assert len(set(sample_ids(scan.found, ["0" * 64] * len(scan.found)))) == 31_412
     doubled = [image.sample for image in scan.found if "-row" in image.sample]
@@ -120,7 +119,7 @@ def test_the_usual_repack_of_fer2013_gives_35887_images_and_its_counts_agree(tmp
     scan = scan_fer2013(source, FER)
     assert time.perf_counter() - start < 5
     assert len(scan.found) == 35_887
-    assert differences_from_card(FER, scan, scan.found) == []
+    assert differences(FER, scan.counts, scan.found) == []
     assert {(image.sample, image.label) for image in scan.found if image.sample.count("-") == 2} == {
         (f"train-{name.partition('_')[2]}-{label}", label) for name, labels in TWICE.items() for label in labels
     }

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_cli.data.build import build_set, differences_from_card
+from fer_cli.data.build import build_set
 from fer_cli.data.cards import load_card
+from fer_cli.data.compare import differences
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.importers.found import IMAGE_SUFFIXES, Scan, below, files_below
 from fer_cli.errors import DataError
@@ -53,7 +54,7 @@ def test_fei_agrees_with_its_card(tmp_path: Path, nested: bool) -> None:
     put(root, "originalimages_part1/1-01.jpg", "originalimages_part1/1-11.jpg", "originalimages_part1/1-12.jpg", "mean.jpg")
     (root / "frontalimages_manuallyaligned_part1" / "._1a.jpg").write_bytes(b"AppleDouble")
     result = scan("fei", root)
-    assert differences_from_card(load_card("fei"), result, result.found) == []
+    assert differences(load_card("fei"), result.counts, result.found) == []
     assert {f.sample: (f.label, f.subject) for f in result.found if f.subject == "007"} == {
         "007a": ("neutral", "007"),
         "007b": ("happy", "007"),
@@ -116,7 +117,7 @@ def test_whole_kdef_agrees_with_its_card(tmp_path: Path) -> None:
     (tmp_path / "KDEF_and_AKDEF/KDEF/AF01/._AF01ANS.JPG").write_bytes(b"AppleDouble")
     result = scan("kdef", tmp_path)
     assert result.counts is None
-    assert differences_from_card(load_card("kdef"), result, result.found) == []
+    assert differences(load_card("kdef"), result.counts, result.found) == []
     assert len(result.skipped["average face (AKDEF)"]) == 2
     assert accounted(tmp_path, result)
     by_name = {f.sample: f for f in result.found}
@@ -150,7 +151,7 @@ def test_kdef_cut_names_are_skipped_and_missed_where_they_belong(tmp_path: Path)
     result = scan("kdef", tmp_path)
     assert result.skipped == {"name cut short": ["AF31/AF31V.JPG", "AM31/AM31H.JPG"]}
     assert result.counts == dict.fromkeys(load_card("kdef").classes, 700) | {"happy": 698}
-    assert differences_from_card(load_card("kdef"), result, result.found) == []
+    assert differences(load_card("kdef"), result.counts, result.found) == []
     (tmp_path / "AF31" / "AF31ANS.JPG").unlink()
     assert scan("kdef", tmp_path).counts == {}
 
@@ -191,7 +192,7 @@ def test_whole_jaffe_agrees_with_its_card(tmp_path: Path) -> None:
     (root / "._KA.AN1.1.tiff").write_bytes(b"AppleDouble")
     (root / "README").write_text("# HAP SAD SUR ANG DIS FEA PIC")
     result = scan("jaffe", tmp_path)
-    assert differences_from_card(load_card("jaffe"), result, result.found) == []
+    assert differences(load_card("jaffe"), result.counts, result.found) == []
     first = result.found[0]
     assert (first.sample, first.label, first.subject, first.sequence, first.frame) == ("KA.AN1.1", "angry", "KA", "", 1)
     assert accounted(tmp_path, result)

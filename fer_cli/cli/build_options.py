@@ -18,9 +18,10 @@ Source = Annotated[
     typer.Option("--from", callback=expanded, help="Folder (or table) that holds the data set; embedded sets need none."),
 ]
 AllowIncomplete = Annotated[
-    bool, typer.Option("--allow-incomplete", help="Build although images are missing, surplus or unreadable.")
+    bool, typer.Option("--allow-incomplete", help="Build although images are missing or unreadable.")
 ]
 DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep the first of files with identical content.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Let the new set take the place of a larger one.")]
 Size = Annotated[int | None, typer.Option("--size", help="Side of the packed images in pixels. [default: the card's]")]
 Colour = Annotated[str | None, typer.Option("--colour", help="grey or rgb. [default: grey]")]
 Interpolation = Annotated[

@@ -35,6 +35,7 @@ def build(
     subject: o.SubjectPattern = None,
     allow_incomplete: o.AllowIncomplete = False,
     drop_duplicates: o.DropDuplicates = False,
+    replace: o.Replace = False,
     size: o.Size = None,
     colour: o.Colour = None,
     interpolation: o.Interpolation = None,
@@ -50,7 +51,7 @@ def build(
     jobs: o.Jobs = None,
 ) -> None:
     """Draw an embedded set, or check a source folder against its card and pack it for training."""
-    from fer_cli.data.build import Choices
+    from fer_cli.data.build import Choices, there_before
     from fer_cli.errors import DataError
 
     root = data_root_or_default(data_root)
@@ -58,7 +59,10 @@ def build(
     read = given(colour=colour, interpolation=interpolation, no_face=no_face)
     faces = given(detect=detect, detector_model=detector_model, margin=margin, align=align)
     own = given(layout=layout, subject=subject)
-    flags = given(allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None)
+    flags = given(
+        allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None, replace=replace or None
+    )
+    before = there_before(root, name)
     if source is None:
         for option in {**flags, **own, **read, **faces}:
             raise DataError(f"--{option.replace('_', '-')} goes with --from; an embedded set is whole and needs none of it")
@@ -66,8 +70,10 @@ def build(
     else:
         for option in drawn:
             raise DataError(f"--{option} is for embedded sets; it does not go with --from")
-        choices = Choices(preparation(read | given(size=size), faces), drop_duplicates, jobs or thread_count())
+        choices = Choices(preparation(read | given(size=size), faces), drop_duplicates, replace, jobs or thread_count())
         info = pack(name, source, root, own, allow_incomplete, choices)
+    if before is not None:
+        say(f"replaced a set of {before.kept} images, fingerprint {before.fingerprint}")
     tell(info, root, data_root)
 
 
@@ -111,6 +117,7 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print what was built: counts per class to stdout, the rest to stderr."""
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.check import left_out_table
+    from fer_cli.data.compare import verdict
     from fer_cli.data.files import shown
 
     table = left_out_table(info)
@@ -134,16 +141,11 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     for difference in info.differences:
         say(f"  differs from the card: {difference}")
     if info.layout and not info.differences and info.name in card_names():
-        known = load_card(info.name)
-        say(
-            "counts agree with the card"
-            if known.counts or known.split_counts
-            else "the card gives no counts to compare with"
-        )
+        say(verdict(load_card(info.name), info.expected))
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")
-    verdict = stored_audit(info.name, root)
+    audited = stored_audit(info.name, root)
     place = data_place(data_root)
-    wrong = f"fer data audit {info.name}{place} · " if verdict != "clean" else ""
+    wrong = f"fer data audit {info.name}{place} · " if audited != "clean" else ""
     say(f"next: {wrong}fer data peek {info.name}{place} · fer ablate --study scn-cs --data {info.name}{place}")
 
 

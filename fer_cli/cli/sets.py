@@ -53,14 +53,14 @@ def check(
         for c in checked.counts
     ]
     print_table(["split", "class", "images", "card", ""], rows)
-    say(f"{checked.info.title}; fingerprint {checked.info.fingerprint}; counts compared with {checked.against}")
+    say(f"{checked.info.title}; fingerprint {checked.info.fingerprint}")
     for problem in checked.problems:
         say(f"  {problem}")
     place = data_place(data_root)
     if checked.problems or not all(c.agrees for c in checked.counts):
         say(f"next: correct the source, then fer data build {name} --from FOLDER{place}")
         raise typer.Exit(1)
-    say(f"everything agrees; next: fer data audit {name}{place}")
+    say(f"{checked.against}; every file is as it was built; next: fer data audit {name}{place}")
 
 
 def peek(

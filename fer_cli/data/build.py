@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from fer_cli import __version__
 from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
 from fer_cli.data.files import readable, shown
 from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
-from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, write_info, write_set
+from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, load_info, write_info, write_set
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import user_path
@@ -34,7 +35,6 @@ Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 LEFT_OUT = "left out"
 """Status of files that no image of the set is made from, each with its reason."""
 ALLOW = "pass --allow-incomplete to build without them"
-ANYWAY = "pass --allow-incomplete to build it as it is"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Choices:
     """Settings of ``Preparation``; what is not given is the card's size, grey, whole images."""
     drop_duplicates: bool = False
     """Keep the first of files with identical content."""
+    replace: bool = False
+    """Let a set take the place of a larger one."""
     threads: int | None = None
 
 
@@ -62,25 +64,6 @@ def scan_source(card: Card, source: Path) -> Scan:
         gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
         raise DataError(f"{source}: no images in it; expected {scan.layout} with image files{gone}")
     return scan
-
-
-def differences_from_card(card: Card, scan: Scan, kept: list[Found]) -> list[str]:
-    """Return how the kept images differ from what the card expects, a phrase each; empty when nothing differs."""
-    counts = Counter(image.label for image in kept)
-    expected = card.counts if scan.counts is None else scan.counts
-    differences = [f"{label} {counts[label]} (card: {n})" for label, n in expected.items() if counts[label] != n]
-    if scan.counts is not None:
-        return differences
-    for part, table in card.split_counts.items():
-        own = Counter(image.label for image in kept if image.split == part)
-        differences += [f"{part} {label} {own[label]} (card: {n})" for label, n in table.items() if own[label] != n]
-    subjects = len({image.subject for image in kept})
-    if card.counts and card.subjects is not None and subjects != card.subjects:
-        differences.append(f"subjects {subjects} (card: {card.subjects})")
-    sequences = len({image.sequence for image in kept})
-    if card.counts and card.sequences is not None and sequences != card.sequences:
-        differences.append(f"sequences {sequences} (card: {card.sequences})")
-    return differences
 
 
 def build_set(
@@ -113,6 +96,8 @@ def build_scan(
 ) -> SetInfo:
     """Pack what was found in ``source`` as data set ``card.name``; see ``build_set``."""
     how = preparation_of(card, choices)
+    check_scan(card, scan, source, allow_incomplete)
+    check_size(data_root, card.name, len(scan.found), choices.replace)
     tail = (how.size, how.size) if how.colour == "grey" else (how.size, how.size, 3)
     about = {"name": card.name, "card": card.version, "fer": __version__, "how": how.model_dump()}
     about |= {"duplicates": choices.drop_duplicates, "scheme": SCHEME}
@@ -122,7 +107,8 @@ def build_scan(
         decoded = decode_all(rest, how, choices.threads or os.cpu_count() or 1)
         for _ in progress(pack.add(decoded, choices.drop_duplicates), len(rest)):
             pass
-        check_whole(card, scan, source, pack.rows, allow_incomplete)
+        check_whole(scan, source, pack.rows, allow_incomplete)
+        check_size(data_root, card.name, sum(row[0] == "kept" for row in pack.rows), choices.replace)
         manifest, order = manifest_of(scan.found, pack.rows, source, how.crop is not None)
         images = pack.finish(order)
         used = [row for row in pack.rows if row[0] == "kept"]
@@ -186,17 +172,29 @@ def preparation_of(card: Card, choices: Choices) -> Preparation:
         raise DataError(f"--{explain(error, Preparation).removeprefix('crop.').removeprefix('crop: ')}") from None
 
 
-def check_whole(card: Card, scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:
-    """Raise DataError where images are unreadable or differ from the card, unless that is allowed, or none is left."""
+def there_before(data_root: Path, name: str) -> SetInfo | None:
+    """Return what is known of the set that a build would replace, None where there is none that can be used."""
+    try:
+        return load_info(data_root, name)
+    except DataError:
+        return None
+
+
+def check_size(data_root: Path, name: str, images: int, replace: bool) -> None:
+    """Raise DataError where a set of so many images would replace a larger one, unless that is asked for."""
+    old = there_before(data_root, name)
+    if old is not None and images < old.kept and not replace:
+        what = f"holds {old.kept} images (fingerprint {old.fingerprint}), this build only {images}"
+        raise DataError(f"{data_root / name}: {what}; pass --replace to put it in their place, or give another --data-root")
+
+
+def check_whole(scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:
+    """Raise DataError where images are unreadable, unless that is allowed, or none is left."""
     kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
     unreadable = [(named(image, source), row) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"]
     if unreadable and not allowed:
         first = ", ".join([*(f"{shown(name)} ({row[4]})" for name, row in unreadable[:5]), *["..."][: len(unreadable) - 5]])
         raise DataError(f"{len(unreadable)} of {len(scan.found)} images in {source} cannot be read: {first}; {ALLOW}")
-    left = {row[0] for row in rows} & {"no face", "duplicate"}
-    differences = [] if left else differences_from_card(card, scan, kept)
-    if differences and not allowed:
-        raise DataError(f"{source} differs from the card of {card.name}: {', '.join(differences)}; is it whole? {ANYWAY}")
     if not kept:
         reasons = "; ".join(f"{n} {why}" for why, n in Counter(row[4] for row in rows).most_common(3))
         raise DataError(f"{source}: none of {len(scan.found)} images can be used ({reasons})")
@@ -260,7 +258,8 @@ def described(
             "duplicates": list(files.get("duplicate", [])),
             "skipped": scan.skipped,
             "others": scan.others,
-            "differences": differences_from_card(card, scan, kept),
+            "differences": differences(card, scan.counts, kept),
+            "expected": scan.counts,
             "left_out": {status: part["label"].value_counts().to_dict() for status, part in gone.groupby("status")},
             "undetected": int((~manifest["face"]).sum()) if "face" in manifest else None,
         }

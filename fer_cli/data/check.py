@@ -13,6 +13,7 @@ import pandas as pd
 
 from fer_cli.data.build import named, scan_source
 from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.compare import differences, verdict
 from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shown
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
@@ -47,7 +48,7 @@ class Checked:
     problems: list[str]
     """What is wrong, a sentence each; the first wrong file is named."""
     against: str
-    """What the counts were compared with."""
+    """What the comparison of counts says where nothing differs."""
 
 
 def check_set(
@@ -64,27 +65,30 @@ def check_set(
     problems = []
     card = load_card(name) if name in card_names() else None
     counts = count_table(faces, card)
-    problems += [f"differs from the card: {difference}" for difference in info.differences]
+    if card is not None and card.embedded is None:
+        rows: list[Any] = list(faces.manifest.itertuples())
+        problems += [f"differs from the card: {one}" for one in differences(card, info.expected, rows)]
     if source is not None:
         if card is None or card.embedded is not None:
             raise DataError(f"{name}: --from compares sets that were read from files with a card's layout; this one was not")
         problems += compare_with_source(faces, card, user_path(source).resolve(), progress)
-    has_counts = card is not None and bool(card.counts or card.split_counts)
-    return Checked(info, counts, problems, "the card" if has_counts else "nothing: the card gives no counts")
+    return Checked(info, counts, problems, verdict(card, info.expected) if card else "not compared: no card of this name")
 
 
 def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
     """Return images per official part and class, the card's number beside them."""
     found = Counter(zip(faces.manifest["split"], faces.manifest["label"], strict=True))
-    parts = list(dict.fromkeys([*(card.split_counts if card else {}), *sorted(faces.manifest["split"].unique())]))
+    known = card.split_counts if card and faces.info.expected is None else {}
+    parts = list(dict.fromkeys([*known, *sorted(faces.manifest["split"].unique())]))
     rows = []
     for part in parts:
         for label in faces.info.classes:
             expected = None
-            if card is not None and card.split_counts:
+            if card is not None and faces.info.expected is None and card.split_counts:
                 expected = card.split_counts.get(part, {}).get(label, 0)
-            elif card is not None and card.counts and len(parts) == 1:
-                expected = card.counts[label]
+            elif len(parts) == 1 and card is not None:
+                own = card.counts if faces.info.expected is None else faces.info.expected
+                expected = own[label] if own else None
             rows.append(Count(part, label, found[part, label], expected))
     return rows
 

@@ -57,6 +57,8 @@ class SetInfo(Section):
     """Source files that could not be decoded and were left out by explicit choice -> why."""
     differences: list[str]
     """How the counts differ from the card's."""
+    expected: dict[str, int] | None = None
+    """Counts of the source's layout where they are not the card's; empty where none are known."""
     fingerprint: str
     fer_version: str
     files: dict[str, str]

@@ -40,6 +40,8 @@ PARTS = {"fer2013train": "train", "fer2013valid": "public", "fer2013test": "priv
 RESPLIT = {"train": "train", "val": "public", "valid": "public", "validation": "public", "test": "private"}
 NAME = re.compile(r"fer\d+", re.IGNORECASE)
 WHOLE = (0.0, 0.0, 48.0, 48.0)
+NAMED = 35_714
+"""Images that have a name; rules that ask for no majority keep up to all of them."""
 NO_MAJORITY, NO_NAME = "no majority", "no image name (face unusable)"
 OVERWRITTEN = "a later row has the same image name, and the file holds the picture of that row"
 
@@ -211,4 +213,4 @@ def by_folder(source: Path, card: Card) -> Scan | None:
         sample = file.stem.lower() if own else "-".join(word for word in (home, label, file.stem) if word)
         found.append(Found(sample, file, label, "", "", 0, (whole and home) or "none", own=own))
     layout = "class folders, labelled by a rule that is not known"
-    return Scan(layout, found, {"no expression by its folder": skipped} if skipped else {}, {})
+    return Scan(layout, found, {"no expression by its folder": skipped} if skipped else {}, {}, NAMED)

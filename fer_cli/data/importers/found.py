@@ -69,6 +69,8 @@ class Scan:
     """Images per label in this layout, where it differs from the card's; empty: not known."""
     others: dict[str, int] = field(default_factory=dict)
     """Suffix -> files of it that are neither picture nor film (tables, texts, archives); see ``accounts``."""
+    most: int | None = None
+    """How many images this layout can have at most, where that is not the card's total."""
 
 
 Layout = Callable[[Path, Card], Scan | None]
@@ -108,7 +110,7 @@ def unique(scan: Scan) -> Scan:
         sample, subject, sequence = map(readable, (image.sample, image.subject, image.sequence))
         seen[image.sample] = replace(image, sample=sample, subject=subject, sequence=sequence)
     skipped = {reason: [readable(name) for name in names] for reason, names in scan.skipped.items()}
-    return Scan(scan.layout, sorted(seen.values(), key=place_of), skipped, scan.counts)
+    return replace(scan, found=sorted(seen.values(), key=place_of), skipped=skipped)
 
 
 def named_twice(image: Found, other: Found) -> DataError:
