@@ -187,7 +187,9 @@ def by_lists(source: Path, card: Card) -> Scan | None:
             found.append(Found(file.stem.lower(), file, label, "", "", 0, part, box))
     if not any_list:
         return None
-    return with_leftovers(source, Scan(f"part folders with {LIST}", found, sorter.skipped), f"not in {LIST}")
+    # The authors' lists are another count of votes than their table, so the card's numbers are not theirs.
+    scan = Scan(f"part folders with {LIST}", found, sorter.skipped, {}, NAMED)
+    return with_leftovers(source, scan, f"not in {LIST}")
 
 
 def by_folder(source: Path, card: Card) -> Scan | None:
