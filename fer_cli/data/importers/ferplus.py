@@ -188,7 +188,7 @@ def by_lists(source: Path, card: Card) -> Scan | None:
     if not any_list:
         return None
     # The authors' lists are another count of votes than their table, so the card's numbers are not theirs.
-    scan = Scan(f"part folders with {LIST}", found, sorter.skipped, {}, NAMED)
+    scan = Scan(f"part folders with {LIST}", found, sorter.skipped, {}, most=NAMED)
     return with_leftovers(source, scan, f"not in {LIST}")
 
 
@@ -215,4 +215,4 @@ def by_folder(source: Path, card: Card) -> Scan | None:
         sample = file.stem.lower() if own else "-".join(word for word in (home, label, file.stem) if word)
         found.append(Found(sample, file, label, "", "", 0, (whole and home) or "none", own=own))
     layout = "class folders, labelled by a rule that is not known"
-    return Scan(layout, found, {"no expression by its folder": skipped} if skipped else {}, {}, NAMED)
+    return Scan(layout, found, {"no expression by its folder": skipped} if skipped else {}, {}, most=NAMED)
