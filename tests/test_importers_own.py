@@ -182,7 +182,7 @@ def test_wrong_rows_are_named(tmp_path: Path, lines: list[str], words: list[str]
 
 def test_no_table_and_two_tables(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
-    with pytest.raises(DataError, match="no csv; --layout csv takes a table"):
+    with pytest.raises(DataError, match="no csv in it; --layout csv takes a table"):
         card_from_table("mine", tmp_path)
     for name in ("train.csv", "test.csv"):
         write(tmp_path / name, "file,label", "a.jpg,happy")

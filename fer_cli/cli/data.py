@@ -119,6 +119,7 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     from fer_cli.data.check import left_out_table
     from fer_cli.data.compare import verdict
     from fer_cli.data.files import shown
+    from fer_cli.data.importers.hints import few
 
     table = left_out_table(info)
     print_table(list(table.columns), [[str(cell) for cell in row] for row in table.itertuples(index=False)])
@@ -138,8 +139,8 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
             say(f"  left out, {reason}: {file}")
         if len(gone) > 20:
             say(f"  left out, {reason}: and {len(gone) - 20} more, all in {root / info.name / 'left_out.csv'}")
-    for difference in info.differences:
-        say(f"  differs from the card: {difference}")
+    if info.differences:
+        say(f"  differs from the card: {few(info.differences, 10)}")
     if info.layout and not info.differences and info.name in card_names():
         say(verdict(load_card(info.name), info.expected))
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")

@@ -23,6 +23,7 @@ from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
+from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, load_info, write_info, write_set
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
@@ -62,7 +63,8 @@ def scan_source(card: Card, source: Path) -> Scan:
     scan = accounts(source, IMPORTERS[card.name](source, card))
     if not scan.found:
         gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
-        raise DataError(f"{source}: no images in it; expected {scan.layout} with image files{gone}")
+        pointer = where_to_point(source, card.folders)
+        raise DataError(f"{source}: no images in it; expected {scan.layout} with image files{gone}{pointer}")
     return scan
 
 
@@ -156,7 +158,7 @@ def build_own(
     else:
         raise DataError(f"--layout {layout}: no such layout{nearest(layout, ('folder', 'csv'))}")
     if not scan.found:
-        raise DataError(f"{source}: no images in it")
+        raise DataError(f"{source}: no images in it{where_to_point(source)}")
     return build_scan(card, source, scan, data_root, allow_incomplete, choices, progress)
 
 

@@ -5,6 +5,7 @@ The card is the only place that maps a data set's own class names to ours, and t
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -131,7 +132,14 @@ class Card(Section):
             return own[key]
         if key in {name.lower() for name in self.ignored}:
             return None
-        raise DataError(f"{where}: class '{word}' is unknown to the card of {self.name}{nearest(key, own)}")
+        hint = self.words_on(word) or nearest(key, own)
+        raise DataError(f"{where}: class '{word}' is unknown to the card of {self.name}{hint}")
+
+    def words_on(self, word: str) -> str:
+        """Return what a message about an unknown class adds where the card speaks of it, else an empty text."""
+        key = word.strip().lower()
+        told = [text for text in self.defects if key.isalpha() and key in re.findall(r"[^\W\d_]+", text.lower())]
+        return f"; its card says: {'; '.join(told)}" if told else ""
 
 
 def card_names() -> list[str]:

@@ -15,6 +15,7 @@ from fer_cli.data.cards import Card, load_card
 from fer_cli.data.files import shown
 from fer_cli.data.importers import IMPORTERS, ckplus, fer2013, jaffe, kdef, rafdb
 from fer_cli.data.importers.found import Scan
+from fer_cli.data.importers.hints import few, where_to_point
 from fer_cli.errors import DataError
 
 ANYWAY = "pass --allow-incomplete to build it as it is"
@@ -29,8 +30,6 @@ NAMES: list[tuple[re.Pattern[str], frozenset[str]]] = [
     (re.compile(r"fer2013|icml_face_data", re.IGNORECASE), frozenset({"fer2013", "ferplus"})),
     (re.compile(r"jaffe_pixels", re.IGNORECASE), frozenset({"jaffe"})),
 ]
-SEVERAL = 5
-"""Classes from which on equal counts are no accident."""
 """File names, without suffix, that only some sets have -> the cards of those sets."""
 SEVERAL = 5
 """Classes from which on equal counts are no accident."""
@@ -99,7 +98,8 @@ def check_scan(card: Card, scan: Scan, source: Path, allowed: bool) -> None:
         what = f"{len(scan.found)} images, more than the {most} that {card.name} has; another set, or copies beside it?"
         raise DataError(f"{source}: {what} Give --from the set's own folder, or build it under another name with --layout")
     if not allowed and (wrong := differences(card, scan.counts, scan.found)):
-        raise DataError(f"{source} differs from the card of {card.name}: {', '.join(wrong)}; is it whole? {ANYWAY}")
+        what = f"{few(wrong)}{where_to_point(source, card.folders)}"
+        raise DataError(f"{source} differs from the card of {card.name}: {what}; is it whole? {ANYWAY}")
 
 
 def most_images(card: Card, scan: Scan) -> int | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.importers.found import Found, Scan, below, files_below, first_layout, image_files, visible_folders
+from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, SPELLINGS, own_card, why_ignored
 from fer_cli.errors import DataError, nearest
 
@@ -110,6 +111,9 @@ def told(pattern: re.Pattern[str] | None, relative: str, file: Path) -> tuple[st
 
 def card_from_folder(name: str, source: Path) -> Card:
     """Return a card for class folders as they lie on the disk; raises DataError where none lie there or one is a number."""
+    if not source.is_dir():
+        what = "a file, not a folder" if source.exists() else "no such folder"
+        raise DataError(f"{source}: {what}; --layout folder takes the folder that holds the class folders")
     home, folders = source, with_images(source, source)
     for _ in range(DEPTH):
         if len(folders) != 1 or parts_in(folders) or folders[0].name.lower() in SPELLINGS:
@@ -119,7 +123,8 @@ def card_from_folder(name: str, source: Path) -> Card:
             break
         home, folders = folders[0], inner
     if not folders:
-        raise DataError(f"{source}: no class folders in it; --layout folder takes <class>/<image> or train/<class>/<image>")
+        takes = "--layout folder takes <class>/<image> or train/<class>/<image>"
+        raise DataError(f"{source}: no class folders in it; {takes}{where_to_point(source)}")
     if all(not image_files(folder) and holds_expressions(folder) for folder in folders) and not parts_in(folders):
         raise DataError(f"{home}: class folders lie below {folders[0].name}, ...; put the class on top, or use --layout csv")
     classes = [folder for folder, _ in class_folders_in(home, set())]

@@ -16,6 +16,7 @@ from pathlib import Path
 from fer_cli.data.cards import Card
 from fer_cli.data.files import problem, readable, shown, why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from fer_cli.data.importers.hints import where_to_point
 from fer_cli.errors import DataError, nearest
 
 SHOWING = IMAGE_SUFFIXES | VIDEO_SUFFIXES
@@ -87,7 +88,10 @@ def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
         scan = layout(source, card)
         if scan is not None:
             return unique(scan)
-    raise DataError(f"{source}: no {card.name} in it; looked for {'; '.join(layouts)}{link_hint(source)}")
+    if source.is_file():
+        raise DataError(f"{source}: a file, not a folder; --from takes {card.name} as {' or '.join(layouts)}")
+    pointer = where_to_point(source, card.folders) + link_hint(source)
+    raise DataError(f"{source}: no {card.name} in it; looked for {'; '.join(layouts)}{pointer}")
 
 
 def link_hint(source: Path) -> str:
@@ -248,10 +252,10 @@ def class_folders(source: Path, card: Card, names: dict[str, str] | None = None,
     """Return class folders in ``source``, or up to ``depth`` below it, with their labels; None where there are none.
 
     ``names``: folder name (any case) -> label; the card's folders by default. Raises DataError for a sibling folder that
-    no label is known for, and for two sets of class folders at the same depth.
+    no label is known for, unless nothing but leavings of archives is in it, and for two homes of class folders.
     """
     if not source.is_dir():
-        raise DataError(f"{source}: no such folder; --from takes the folder that holds {', '.join(names or card.folders)}")
+        return None
     known = {folder.lower(): label for folder, label in (names or card.folders).items()}
     level = [source]
     for _ in range(depth + 1):
@@ -259,14 +263,24 @@ def class_folders(source: Path, card: Card, names: dict[str, str] | None = None,
         if len(homes) > 1:
             raise DataError(f"{source}: class folders in both {homes[0]} and {homes[1]}; give --from one of them")
         if homes:
-            folders = visible_folders(homes[0])
+            folders = [f for f in visible_folders(homes[0]) if f.name.lower() in known or holds_data(f)]
             for folder in folders:
                 if folder.name.lower() not in known:
-                    hint = nearest(folder.name.lower(), known)
-                    raise DataError(f"{folder}: class folder unknown to the card of {card.name}{hint}")
+                    hint = card.words_on(folder.name) or nearest(folder.name.lower(), known)
+                    away = f"; if it is no class, move it out of {homes[0]}"
+                    raise DataError(f"{folder}: class folder unknown to the card of {card.name}{hint}{away}")
             return {folder: known[folder.name.lower()] for folder in folders}
         level = [below for root in level for below in visible_folders(root)]
     return None
+
+
+def holds_data(folder: Path) -> bool:
+    """Return whether any file lies below a folder, hidden ones and archives' leavings apart."""
+    for _, folders, files in os.walk(folder, onerror=cannot_list):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        if not all(map(is_junk, files)):
+            return True
+    return False
 
 
 def inside(root: Path, relative: str, where: str) -> Path:
@@ -379,10 +393,10 @@ def table_with(source: Path, columns: tuple[str, ...], depth: int = 1) -> Path |
 
 
 def tree(source: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Return the files of these suffixes below ``source``, or ``source`` itself where it is such a file."""
+    """Return the files of these suffixes below ``source``, or ``source`` itself where it is one; none of nothing."""
     if source.is_file():
         return [source] if source.suffix.lower() in suffixes else []
-    return list(files_below(source, suffixes))
+    return list(files_below(source, suffixes)) if source.exists() else []
 
 
 def nearest_to_root(files: Iterable[Path], *names: str) -> Path | None:

@@ -160,6 +160,7 @@ def card_from_table(name: str, source: Path) -> Card:
     """Return a card for the labels that stand in a table; raises DataError without a table or where a label is a number."""
     table = table_in(source)
     if table is None:
-        raise DataError(f"{source}: no csv; --layout csv takes a table with columns {','.join(NEEDS)}, or its folder")
+        what = "no such file or folder" if not source.exists() else "no csv in it" if source.is_dir() else "no csv"
+        raise DataError(f"{source}: {what}; --layout csv takes a table with columns {','.join(NEEDS)}, or its folder")
     rows, _ = read_table(table)
     return own_card(name, (row["label"] for _, row in rows), f"{table}: label")

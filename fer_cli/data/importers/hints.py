@@ -1,0 +1,48 @@
+"""What a message adds where ``--from`` names the wrong place: which folder to point at, and what the card knows of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fer_cli.data.importers.own import PARTS, SPELLINGS
+
+TABLES = {".csv", ".txt", ".tsv", ".xls", ".xlsx"}
+LABELS = re.compile(r"label|legend|annotation|emotion|partition|^(train|test|val|valid|validation|training)$", re.IGNORECASE)
+"""Names, without suffix, of tables that hold labels."""
+FOLDERS = re.compile(r"([a-z]+[ _-]?)?(emo(tion)?)?[ _-]?(labels?|annotations?|emotion)", re.IGNORECASE)
+"""Names of folders that do, such as ``EmoLabel``, ``Emotion_labels`` and ``source_emotion``."""
+FEW = 5
+"""Phrases of a list that a line shows."""
+
+
+def where_to_point(source: Path, words: Iterable[str] = ()) -> str:
+    """Return what a message about ``source`` adds where a folder above it is likely meant, else an empty text.
+
+    ``words``: names of class folders, besides the usual ones. Nothing is opened, and only two folders are listed.
+    """
+    classes = {word.lower() for word in words} | set(SPELLINGS)
+    for home in list(source.parents)[:2]:
+        try:
+            beside = sorted(path for path in home.iterdir() if not path.name.startswith((".", "__MACOSX")))
+        except OSError:
+            return ""
+        mine = home / source.relative_to(home).parts[0]
+        others = [path for path in beside if path != mine]
+        folders = [path for path in others if path.is_dir()]
+        tables = [path for path in others if path.suffix.lower() in TABLES and path.is_file()]
+        for kind, known in (("class", classes), ("part", set(PARTS))):
+            if mine.name.lower() in known and (more := [f for f in folders if f.name.lower() in known]):
+                return f"; {mine.name} is one {kind} of several ({more[0].name} lies beside it): give --from {home}"
+        labels = [path for path in tables if LABELS.search(path.stem)]
+        labels += [path for path in folders if FOLDERS.fullmatch(path.name)]
+        if labels:
+            return f"; {labels[0].name} lies beside {mine.name}: where it holds the labels, give --from {home}"
+    return ""
+
+
+def few(phrases: Sequence[str], most: int = FEW) -> str:
+    """Return the first phrases of a list, and how many more there are."""
+    more = f" and {len(phrases) - most} more" if len(phrases) > most else ""
+    return ", ".join(phrases[:most]) + more
