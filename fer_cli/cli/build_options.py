@@ -63,7 +63,10 @@ NoFace = Annotated[
     ),
 ]
 
-Images = Annotated[int | None, typer.Option("--images", help="Number of images.", rich_help_panel=EMBEDDED)]
+Images = Annotated[
+    int | None,
+    typer.Option("--images", help="Number of images; of clips, where the set is one of clips.", rich_help_panel=EMBEDDED),
+]
 Subjects = Annotated[int | None, typer.Option("--subjects", help="Number of people.", rich_help_panel=EMBEDDED)]
 Difficulty = Annotated[
     float | None, typer.Option("--difficulty", help="0 strong and clean to 1 weak and noisy.", rich_help_panel=EMBEDDED)

@@ -1,38 +1,104 @@
-"""A contact sheet: what a data set looks like, one row of faces per class."""
+"""A contact sheet: what a data set looks like, one row of faces per class under a line that says which build it is."""
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fer_cli.data.manifest import load_set
+from fer_cli.data.manifest import FaceSet, load_set
 from fer_cli.places import whole_file
 
 LEAST_SIDE = 64
 """Faces smaller than this are enlarged on the sheet."""
-MARGIN = 96
-"""Room for class names, in pixels."""
+TEXT = 14
+"""Size of the letters in pixels."""
+GAP = 8
+"""Room around text, in pixels."""
 
 
 def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
-    """Write a PNG with ``columns`` faces of each class; raises DataError where the set is not built."""
+    """Write a PNG with up to ``columns`` faces of each class; raises DataError where the set is not built.
+
+    Above them stand the set's title, its counts and fingerprint; beside each row the whole name of the class and how many
+    images it has. The sheet is in colour where the set is.
+    """
     faces = load_set(data_root, name)
     side = max(LEAST_SIDE, faces.info.image_size)
+    counts = faces.manifest["label"].value_counts()
+    names = [written(f"{label}  {counts.get(label, 0)}") for label in faces.info.classes]
+    lines = [padded(written(line)) for line in heading(faces)]
+    most = max(line.shape[1] for line in lines)
+    head = np.concatenate([widened(line, most) for line in lines])
+    left = max(text.shape[1] for text in names) + 2 * GAP
+    width = max(head.shape[1], left + columns * side)
+    rows = [widened(head, width)]
     rng = np.random.default_rng(0)
-    rows = []
-    for label in faces.info.classes:
-        own = faces.manifest[faces.manifest["label"] == label]
-        mixed = own.iloc[rng.permutation(len(own))]
-        spread = mixed.iloc[mixed.groupby("subject").cumcount().argsort(kind="stable")]
-        row = np.full((side, MARGIN + columns * side), 255, np.uint8)
-        cv2.putText(row, label, (4, side // 2 + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 0, 1, cv2.LINE_AA)
-        for column, position in enumerate(spread.index[:columns]):
-            image = cv2.resize(np.asarray(faces.images[position]), (side, side), interpolation=cv2.INTER_CUBIC)
-            row[:, MARGIN + column * side : MARGIN + (column + 1) * side] = image
+    for label, text in zip(faces.info.classes, names, strict=True):
+        row = np.full((side, width, 3), 255, np.uint8)
+        top = (side - text.shape[0]) // 2
+        row[top : top + text.shape[0], GAP : GAP + text.shape[1]] = text
+        for column, position in enumerate(chosen(faces, label, rng)[:columns]):
+            row[:, left + column * side : left + (column + 1) * side] = enlarged(faces.images[position], side)
         rows.append(row)
+    sheet = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(".png", np.concatenate(rows))[1]
+    encoded = cv2.imencode(".png", sheet[..., ::-1] if faces.images.ndim == 4 else sheet[..., 0])[1]
     with whole_file(path) as draft:
         draft.write_bytes(encoded.tobytes())
+
+
+def heading(faces: FaceSet) -> list[str]:
+    """Return the lines above the faces: what it is, how much of it, and which build."""
+    info = faces.info
+    colour = "colour" if faces.images.ndim == 4 else "grey"
+    size = f"{info.image_size} x {info.image_size} {colour}"
+    return [info.title, f"{amount(faces)}, {len(info.classes)} classes, {size}, fingerprint {info.fingerprint}"]
+
+
+def amount(faces: FaceSet) -> str:
+    """Return how much a set holds: ``213 images, 10 subjects``; of clips, ``14 clips with 230 frames, 7 subjects``."""
+    manifest, info = faces.manifest, faces.info
+    what = f"{len(manifest)} images"
+    if info.embedded and info.embedded.get("frames"):
+        clips = manifest[["subject", "sequence"]].drop_duplicates()
+        what = f"{len(clips)} clips with {len(manifest)} frames"
+    return f"{what}, {info.subjects} subjects" if info.subjects else what
+
+
+def chosen(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:
+    """Return positions of a class in a random order in which people take turns."""
+    own = faces.manifest[faces.manifest["label"] == label]
+    mixed = own.iloc[rng.permutation(len(own))]
+    return mixed.index.to_numpy()[mixed.groupby("subject").cumcount().argsort(kind="stable").to_numpy()]
+
+
+def enlarged(image: np.ndarray, side: int) -> np.ndarray:
+    """Return an image (S, S) or (S, S, 3) uint8 as (side, side, 3)."""
+    large = cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.dstack([large] * 3) if large.ndim == 2 else large
+
+
+def written(text: str) -> np.ndarray:
+    """Return a text as black letters on white (h, w, 3) uint8, none of them cut off, whatever its length."""
+    from matplotlib import get_data_path
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", TEXT)
+    seen = "".join(letter if unicodedata.category(letter)[0] != "C" else "?" for letter in text)
+    _, _, right, bottom = font.getbbox(seen)
+    picture = Image.new("RGB", (int(right) + 2, max(int(bottom), TEXT) + 2), "white")
+    ImageDraw.Draw(picture).text((0, 0), seen, fill="black", font=font)
+    return np.asarray(picture)
+
+
+def padded(text: np.ndarray) -> np.ndarray:
+    """Return a written line with room on the left, on the right and above."""
+    return np.pad(text, ((GAP, 2), (GAP, GAP), (0, 0)), constant_values=255)
+
+
+def widened(block: np.ndarray, width: int) -> np.ndarray:
+    """Return a block with white on its right up to ``width``."""
+    return np.pad(block, ((0, 0), (0, width - block.shape[1]), (0, 0)), constant_values=255)
