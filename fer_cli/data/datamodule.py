@@ -133,7 +133,8 @@ class RunData(pl.LightningDataModule):
         if "face" in faces.manifest:
             found = faces.manifest.set_index("sample")["face"]
             self.test_faces = found[self.samples["test"]].to_dict()
-        check_contrast(config, torch.split(self.train.images, EVAL_BATCH))
+        starts = range(0, len(self.train), EVAL_BATCH)
+        check_contrast(config, (self.train.images[start : start + EVAL_BATCH] for start in starts))
         pixels = self.train.images.float() / 255
         self.mean, self.std = float(pixels.mean()), float(pixels.std())
 
