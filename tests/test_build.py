@@ -28,7 +28,8 @@ from fer_cli.data.decode import (
     table_image,
     why,
 )
-from fer_cli.data.importers.found import Found, files_below, inside
+from fer_cli.data.importers.found import Found, inside
+from fer_cli.data.importers.walk import files_below
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
 from tests.conftest import Called, draw_face

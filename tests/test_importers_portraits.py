@@ -13,7 +13,8 @@ from fer_cli.data.build import build_set
 from fer_cli.data.cards import load_card
 from fer_cli.data.compare import differences
 from fer_cli.data.importers import IMPORTERS
-from fer_cli.data.importers.found import IMAGE_SUFFIXES, Scan, below, files_below
+from fer_cli.data.importers.found import IMAGE_SUFFIXES, Scan
+from fer_cli.data.importers.walk import below, files_below
 from fer_cli.errors import DataError
 
 PICTURE = cv2.imencode(".png", np.arange(144, dtype=np.uint8).reshape(12, 12))[1].tobytes()

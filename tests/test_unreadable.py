@@ -23,7 +23,8 @@ from fer_cli.data.cards import load_card
 from fer_cli.data.check import check_set
 from fer_cli.data.decode import open_image
 from fer_cli.data.files import readable, shown
-from fer_cli.data.importers.found import files_below, inside
+from fer_cli.data.importers.found import inside
+from fer_cli.data.importers.walk import files_below
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
 from tests.conftest import Called, draw_face

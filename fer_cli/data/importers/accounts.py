@@ -15,7 +15,8 @@ from pathlib import Path
 
 from fer_cli.data.files import readable, why_unreadable
 from fer_cli.data.formats import HEAD, IMAGE_SUFFIXES, NOT_READ, PLAIN, UNREAD, VIDEO_SUFFIXES, kind_of
-from fer_cli.data.importers.found import Found, Scan, below, cannot_list, is_junk, leads_out, real
+from fer_cli.data.importers.found import Found, Scan
+from fer_cli.data.importers.walk import below, cannot_list, is_junk, leads_out, real
 
 LINK = "a link that leads out of the source; it is not followed"
 PICTURE = "picture where this layout has none"

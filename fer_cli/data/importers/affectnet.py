@@ -17,19 +17,8 @@ import numpy as np
 from fer_cli.data.cards import Card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES
-from fer_cli.data.importers.found import (
-    Box,
-    Found,
-    Layout,
-    Scan,
-    first_layout,
-    inside,
-    is_junk,
-    nearest_to_root,
-    part_above,
-    read_rows,
-    tree,
-)
+from fer_cli.data.importers.found import Box, Found, Layout, Scan, first_layout, inside, part_above, read_rows, tree
+from fer_cli.data.importers.walk import is_junk, nearest_to_root
 from fer_cli.errors import DataError
 
 SETS = {"train_set": "train", "val_set": "test"}

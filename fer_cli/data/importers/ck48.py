@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import Found, Scan, class_folders, first_layout, image_files
+from fer_cli.data.importers.found import Found, Scan, class_folders, first_layout
+from fer_cli.data.importers.walk import image_files
 from fer_cli.errors import DataError
 
 NAME = re.compile(r"(?P<subject>S\d{3})_(?P<sequence>\d{3})_(?P<frame>\d{8})", re.IGNORECASE)

@@ -12,16 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import (
-    Found,
-    Scan,
-    below,
-    class_folders,
-    files_below,
-    first_layout,
-    is_junk,
-    with_leftovers,
-)
+from fer_cli.data.importers.found import Found, Scan, class_folders, first_layout, with_leftovers
+from fer_cli.data.importers.walk import below, files_below, is_junk
 from fer_cli.errors import DataError
 
 NAME = re.compile(r"(?P<subject>S\d{3})_(?P<sequence>\d{3})_(?P<frame>\d{8})", re.IGNORECASE)

@@ -15,11 +15,11 @@ from fer_cli.data.importers.found import (
     class_folders,
     first_layout,
     grey_pixels,
-    image_files,
     read_rows,
     table_with,
     with_leftovers,
 )
+from fer_cli.data.importers.walk import image_files
 from fer_cli.errors import DataError, nearest
 
 PARTS = {"training": "train", "publictest": "val", "privatetest": "test"}

@@ -12,19 +12,8 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import VIDEO_SUFFIXES
-from fer_cli.data.importers.found import (
-    Found,
-    Layout,
-    Scan,
-    below,
-    file_named,
-    file_twice,
-    files_below,
-    first_layout,
-    image_files,
-    read_rows,
-    visible_folders,
-)
+from fer_cli.data.importers.found import Found, Layout, Scan, file_twice, first_layout, read_rows
+from fer_cli.data.importers.walk import below, file_named, files_below, image_files, visible_folders
 from fer_cli.data.video import frame_count
 from fer_cli.errors import DataError
 

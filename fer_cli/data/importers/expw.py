@@ -10,18 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import (
-    Box,
-    Found,
-    Scan,
-    below,
-    file_twice,
-    first_layout,
-    inside,
-    nearest_to_root,
-    read_lines,
-    tree,
-)
+from fer_cli.data.importers.found import Box, Found, Scan, file_twice, first_layout, inside, read_lines, tree
+from fer_cli.data.importers.walk import below, nearest_to_root
 from fer_cli.errors import DataError
 
 LIST = "label.lst"

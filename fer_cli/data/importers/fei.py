@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import Found, Scan, below, check_folder, files_below, first_layout
+from fer_cli.data.importers.found import Found, Scan, check_folder, first_layout
+from fer_cli.data.importers.walk import below, files_below
 from fer_cli.errors import DataError
 
 FRONTAL = re.compile(r"(?P<person>\d{1,3})(?P<class>[a-z])", re.IGNORECASE)

@@ -16,17 +16,16 @@ from fer_cli.data.importers.found import (
     Found,
     Layout,
     Scan,
-    below,
     first_layout,
     grey_pixels,
     named_twice,
-    nearest_to_root,
     part_above,
     read_rows,
     same_content,
     tree,
     with_leftovers,
 )
+from fer_cli.data.importers.walk import below, nearest_to_root
 from fer_cli.errors import DataError
 
 SIDE = 48

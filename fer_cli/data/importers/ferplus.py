@@ -21,16 +21,13 @@ from fer_cli.data.importers.found import (
     Found,
     Layout,
     Scan,
-    below,
     first_layout,
-    folder_named,
     grey_pixels,
-    image_files,
-    nearest_to_root,
     part_above,
     tree,
     with_leftovers,
 )
+from fer_cli.data.importers.walk import below, folder_named, image_files, nearest_to_root
 from fer_cli.errors import DataError
 
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")

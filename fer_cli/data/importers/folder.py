@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import Found, Scan, below, files_below, first_layout, image_files, visible_folders
+from fer_cli.data.importers.found import Found, Scan, first_layout
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, SPELLINGS, own_card, why_ignored
+from fer_cli.data.importers.walk import below, files_below, image_files, visible_folders
 from fer_cli.errors import DataError, nearest
 
 GROUPS = ("subject", "sequence", "frame")

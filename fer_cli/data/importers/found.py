@@ -1,7 +1,6 @@
-"""What an importer finds, before anything is decoded, and the tools by which layouts are read from a disk.
+"""What an importer finds, before anything is decoded, and the tools by which layouts are read.
 
-Nothing here trusts a path that stands in a file: ``inside`` refuses those that leave the source folder, and ``files_below``
-follows no link that leads out of it or back to a folder it has seen.
+Nothing here trusts a path that stands in a file: ``inside`` refuses those that leave the source folder.
 """
 
 from __future__ import annotations
@@ -9,21 +8,28 @@ from __future__ import annotations
 import csv
 import filecmp
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.files import problem, readable, shown, why_unreadable
-from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from fer_cli.data.files import readable, shown
+from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.hints import where_to_point
+from fer_cli.data.importers.walk import (
+    below,
+    cannot_list,
+    files_below,
+    is_junk,
+    leads_out,
+    real,
+    tables_in,
+    visible_folders,
+)
 from fer_cli.errors import DataError, nearest
 
-SHOWING = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 GREYS = {str(value): value for value in range(256)}
 ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
-JUNK = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
-"""Beginnings of names that are never data: hidden and AppleDouble files, archives' and systems' leavings."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the source image."""
@@ -155,99 +161,6 @@ def place_of(image: Found) -> tuple[object, ...]:
     return (1, *told, image.sample)
 
 
-def is_junk(name: str) -> bool:
-    """Return whether a file or folder of this name is never data."""
-    return name.startswith(JUNK)
-
-
-def visible_folders(root: Path) -> list[Path]:
-    """Return the sub-folders of ``root`` in name order, hidden ones left out."""
-    return sorted(path for path in root.iterdir() if path.is_dir() and not is_junk(path.name))
-
-
-def image_files(folder: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Return the image files directly in ``folder`` in name order, AppleDouble and other hidden files left out."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_junk(path.name))
-
-
-def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | None = None) -> Iterator[Path]:
-    """Yield files of these suffixes anywhere under ``root``, in order; links out of it and loops are not followed.
-
-    A pipe, a dangling link, an empty folder: where one is named like a picture or a film it is yielded, and told apart
-    when it is read; tables are files. ``within``: the folder that links may lead to any place in, ``root`` by default; a
-    picture that leads out of it is then not yielded either. Raises DataError for a folder that cannot be listed.
-    """
-    home = real(within or root)
-    seen: set[Path] = set()
-    for folder, folders, files in os.walk(root, onerror=cannot_list, followlinks=True):
-        here = real(Path(folder))
-        if here in seen or not here.is_relative_to(home):
-            folders.clear()
-            continue
-        seen.add(here)
-        named = sorted(name for name in files if Path(name).suffix.lower() in suffixes and not is_junk(name))
-        if not (folders or named) and Path(folder) != root and Path(folder).suffix.lower() in suffixes & SHOWING:
-            yield Path(folder)
-        folders[:] = sorted(name for name in folders if not is_junk(name))
-        for path in (Path(folder) / name for name in named):
-            shows = path.suffix.lower() in SHOWING
-            away = (within is not None or not shows) and leads_out(path, home) and why_unreadable(path) is None
-            if not away and (shows or why_unreadable(path) is None):
-                yield path
-
-
-def cannot_list(error: OSError) -> None:
-    """Raise DataError naming a folder that cannot be listed: what lies in it would be left out without a word."""
-    raise DataError(f"{error.filename}: cannot be listed ({problem(error)}); make it readable, or move it away") from None
-
-
-def real(path: Path) -> Path:
-    """Return where a path leads once links are followed; of a link that leads back to itself, the path."""
-    return Path(os.path.realpath(path))  # Path.resolve fails for such a link
-
-
-def leads_out(path: Path, home: Path) -> bool:
-    """Return whether a path is a link to a place that is not below ``home``, itself without links."""
-    return os.path.islink(path) and not real(path).is_relative_to(home)  # noqa: PTH114 (is_symlink fails for long names)
-
-
-def folder_named(root: Path, *names: str, depth: int = 2) -> Path | None:
-    """Return ``root`` itself, or a folder up to ``depth`` below it, of one of these names (any case); None without one.
-
-    Raises DataError when two folders at the same depth fit: two copies of a data set lie there.
-    """
-    wanted = {name.lower() for name in names}
-    level = [root]
-    for _ in range(depth + 1):
-        fits = [folder for folder in level if folder.name.lower() in wanted]
-        if len(fits) > 1:
-            raise DataError(f"{root}: holds both {fits[0]} and {fits[1]}; give --from one of them")
-        if fits:
-            return fits[0]
-        level = [below for folder in level for below in visible_folders(folder)]
-    return None
-
-
-def file_named(root: Path, *names: str, depth: int = 2) -> Path | None:
-    """Return the file of one of these names (any case), or ``root`` if it is that file, nearest to ``root``; else None."""
-    wanted = {name.lower() for name in names}
-    if root.is_file():
-        return root if root.name.lower() in wanted else None
-    level = [root]
-    for _ in range(depth + 1):
-        fits = sorted(p for folder in level for p in tables_in(folder, root) if p.name.lower() in wanted)
-        if fits:
-            return fits[0]
-        level = [below for folder in level for below in visible_folders(folder)]
-    return None
-
-
-def tables_in(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield the files directly in ``folder``; not those that are links which lead out of ``root``."""
-    home = real(root)
-    return (path for path in folder.iterdir() if path.is_file() and not leads_out(path, home))
-
-
 def class_folders(source: Path, card: Card, names: dict[str, str] | None = None, depth: int = 1) -> dict[Path, str] | None:
     """Return class folders in ``source``, or up to ``depth`` below it, with their labels; None where there are none.
 
@@ -325,11 +238,6 @@ def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path}: not a text file") from None
 
 
-def below(source: Path, file: Path) -> str:
-    """Return how a file is named in ``Scan.skipped``: its path below ``source``."""
-    return file.relative_to(source).as_posix() if source.is_dir() else file.name
-
-
 def with_leftovers(source: Path, scan: Scan, reason: str, suffixes: set[str] = IMAGE_SUFFIXES) -> Scan:
     """Return the scan with the files of these suffixes under ``source`` that it does not name put under ``skipped[reason]``.
 
@@ -397,18 +305,6 @@ def tree(source: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
     if source.is_file():
         return [source] if source.suffix.lower() in suffixes else []
     return list(files_below(source, suffixes)) if source.exists() else []
-
-
-def nearest_to_root(files: Iterable[Path], *names: str) -> Path | None:
-    """Return the file of one of these names (any case) that lies least deep, None without one.
-
-    Raises DataError when two lie equally deep: two copies of a data set are there.
-    """
-    wanted = {name.lower() for name in names}
-    fits = sorted((len(file.parts), file) for file in files if file.name.lower() in wanted)
-    if len(fits) > 1 and fits[0][0] == fits[1][0]:
-        raise DataError(f"{fits[0][1]}: stands beside a second copy, {fits[1][1]}; give --from one of them")
-    return fits[0][1] if fits else None
 
 
 def part_above(file: Path, source: Path, parts: dict[str, str]) -> str | None:

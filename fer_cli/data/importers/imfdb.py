@@ -13,17 +13,8 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import IMAGE_SUFFIXES
-from fer_cli.data.importers.found import (
-    Found,
-    Scan,
-    below,
-    files_below,
-    first_layout,
-    image_files,
-    is_junk,
-    read_rows,
-    visible_folders,
-)
+from fer_cli.data.importers.found import Found, Scan, first_layout, read_rows
+from fer_cli.data.importers.walk import below, files_below, image_files, is_junk, visible_folders
 from fer_cli.errors import DataError
 
 AGES = {"young", "middle", "old"}

@@ -14,14 +14,13 @@ from fer_cli.data.importers.found import (
     Scan,
     check_folder,
     class_folders,
-    files_below,
     first_layout,
     grey_pixels,
-    image_files,
     read_rows,
     table_with,
     with_leftovers,
 )
+from fer_cli.data.importers.walk import files_below, image_files
 from fer_cli.errors import DataError
 
 NAME = re.compile(r"(?P<image>(?P<subject>[A-Z]{2})\.(?P<class>[A-Z]{2})(?P<repeat>\d)\.\d+)(\.tiff?)?", re.IGNORECASE)

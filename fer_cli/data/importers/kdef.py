@@ -11,7 +11,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import Found, Scan, below, check_folder, files_below, first_layout
+from fer_cli.data.importers.found import Found, Scan, check_folder, first_layout
+from fer_cli.data.importers.walk import below, files_below
 from fer_cli.errors import DataError
 
 ANGLES = {"FL": -90, "HL": -45, "S": 0, "HR": 45, "FR": 90}

@@ -13,19 +13,9 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from fer_cli.data.importers.found import (
-    Found,
-    Scan,
-    below,
-    file_named,
-    files_below,
-    first_layout,
-    inside,
-    read_lines,
-    read_rows,
-    with_leftovers,
-)
+from fer_cli.data.importers.found import Found, Scan, first_layout, inside, read_lines, read_rows, with_leftovers
 from fer_cli.data.importers.mmi_labels import LABEL_FILES, emotion_of, read_labels, view_of
+from fer_cli.data.importers.walk import below, file_named, files_below
 from fer_cli.errors import DataError
 
 VIDEO = re.compile(r"S(?P<subject>\d{3})[-_](?P<session>\d{3})", re.IGNORECASE)

@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import file_named
+from fer_cli.data.importers.walk import file_named
 from fer_cli.errors import DataError
 
 LABEL_FILES = ("emotion_labels.pkl", "emotion_labels.csv", "emotion_labels.json")

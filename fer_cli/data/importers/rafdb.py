@@ -16,7 +16,6 @@ from fer_cli.data.importers.found import (
     Found,
     Layout,
     Scan,
-    below,
     file_twice,
     first_layout,
     part_above,
@@ -25,6 +24,7 @@ from fer_cli.data.importers.found import (
     tree,
     with_leftovers,
 )
+from fer_cli.data.importers.walk import below
 from fer_cli.errors import DataError
 
 LISTS = ("list_patition_label.txt", "list_partition_label.txt")

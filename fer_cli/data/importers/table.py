@@ -12,19 +12,9 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import IMAGE_SUFFIXES, NOT_READ, UNREAD
-from fer_cli.data.importers.found import (
-    Box,
-    Found,
-    Scan,
-    files_below,
-    first_layout,
-    inside,
-    is_junk,
-    read_rows,
-    real,
-    tables_in,
-)
+from fer_cli.data.importers.found import Box, Found, Scan, first_layout, inside, read_rows
 from fer_cli.data.importers.own import PARTS, own_card, why_ignored
+from fer_cli.data.importers.walk import files_below, is_junk, real, tables_in
 from fer_cli.errors import DataError, nearest
 
 NEEDS = ("file", "label")
