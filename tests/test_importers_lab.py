@@ -12,8 +12,8 @@ import pytest
 from fer_cli.data.build import build_set
 from fer_cli.data.cards import load_card
 from fer_cli.data.compare import differences
+from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.data.importers import IMPORTERS
-from fer_cli.data.importers.found import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.errors import DataError
 from tests.test_importers_portraits import accounted, put, scan
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fer_cli.data.importers.found import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Found, Scan
+from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.walk import files_below
 from fer_cli.errors import DataError
 

@@ -154,7 +154,8 @@ class RunData(pl.LightningDataModule):
 
     def ready(self, part: str, images: np.ndarray) -> Tensor:
         """Return a part's images as the run sees them; see ``prepared``."""
-        return prepared(images, self.samples[part], self.config, part)
+        known = self.samples.get(part, np.empty(0, object))  # images of no part of the run are never corrupted
+        return prepared(images, known, self.config, part)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""
