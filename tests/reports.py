@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from fer_cli.ablate import Plan
+from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
 from fer_cli.report import make_report
+from fer_cli.study import Choice
+from tests.conftest import STUDY
 from tests.fakes import filled
 
 PAPER = """
@@ -71,3 +73,12 @@ def rows(markdown: str, title: str) -> dict[str, list[str]]:
     table = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"}}
+
+
+def planned(tmp_path: Path, machine: Machine) -> Plan:
+    """Return a plan whose every run has a made-up result."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY + PAPER)
+    made = make_plan(str(path), Choice(), machine)
+    fake_results(made, SCORES)
+    return made

@@ -12,16 +12,12 @@ from fer_cli.metrics import HEADLINE, score
 from fer_cli.report import make_report
 from fer_cli.study import Choice
 from tests.conftest import STUDY
-from tests.reports import PAPER, SCORES, fake_results, report, rows
+from tests.reports import SCORES, fake_results, planned, report, rows
 
 
 @pytest.fixture
 def plan(tmp_path: Path, machine: Machine) -> Plan:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY + PAPER)
-    made = make_plan(str(path), Choice(), machine)
-    fake_results(made, SCORES)
-    return made
+    return planned(tmp_path, machine)
 
 
 def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine: Machine) -> None:

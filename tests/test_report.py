@@ -20,16 +20,12 @@ from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
-from tests.reports import PAPER, SCORES, SIZES, fake_results, report, rows
+from tests.reports import SCORES, SIZES, fake_results, planned, report, rows
 
 
 @pytest.fixture
 def plan(tmp_path: Path, machine: Machine) -> Plan:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY + PAPER)
-    made = make_plan(str(path), Choice(), machine)
-    fake_results(made, SCORES)
-    return made
+    return planned(tmp_path, machine)
 
 
 def test_means_deviations_and_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
