@@ -138,8 +138,8 @@ class Card(Section):
     def words_on(self, word: str) -> str:
         """Return what a message about an unknown class adds where the card speaks of it, else an empty text."""
         key = word.strip().lower()
-        told = [text for text in self.defects if key.isalpha() and key in re.findall(r"[^\W\d_]+", text.lower())]
-        return f"; its card says: {'; '.join(told)}" if told else ""
+        known = [text for text in self.defects if key.isalpha() and key in re.findall(r"[^\W\d_]+", text.lower())]
+        return f"; its card says: {'; '.join(known)}" if known else ""
 
 
 def card_names() -> list[str]:

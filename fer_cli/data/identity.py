@@ -90,12 +90,12 @@ def sample_ids(found: list[Found], digests: list[str]) -> list[str]:
         if not image.own:
             copies[digests[place][:ID]].append(place)
 
-    def told(place: int) -> tuple[object, ...]:
+    def order_of(place: int) -> tuple[object, ...]:
         one = found[place]
         return (digests[place], one.box or (), one.label, one.split, one.subject, one.frame, one.sequence, one.sample)
 
     for name, places in copies.items():
-        for number, place in enumerate(sorted(places, key=told), 1):
+        for number, place in enumerate(sorted(places, key=order_of), 1):
             ids[place] = name if number == 1 else f"{name}-{number}"
     return ids
 

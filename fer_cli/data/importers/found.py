@@ -40,7 +40,7 @@ class Found:
     """One image: where it is, and what its name, folder or table row say of it."""
 
     sample: str
-    """Name of its own within the data set."""
+    """Unique name within the data set."""
     file: Path
     """Absolute path of the image, the video, or the table whose row holds the pixels."""
     label: str
@@ -157,8 +157,8 @@ def place_of(image: Found) -> tuple[object, ...]:
     """
     if image.own:
         return (0, image.sample)
-    told = (image.label, image.split, image.subject, image.sequence, image.frame, image.box or ())
-    return (1, *told, image.sample)
+    known = (image.label, image.split, image.subject, image.sequence, image.frame, image.box or ())
+    return (1, *known, image.sample)
 
 
 def class_folders(source: Path, card: Card, names: dict[str, str] | None = None, depth: int = 1) -> dict[Path, str] | None:
