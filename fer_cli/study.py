@@ -24,10 +24,8 @@ from fer_cli.config import COMPANIONS, K_FOLD, CorruptConfig, DataConfig, RunCon
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import open_regular, shipped, user_path
+from fer_cli.settings import Settings, identity, in_words, leaves, nest, spread
 from fer_cli.yamls import explain, parse_yaml, read_text
-
-Settings = dict[str, Any]
-"""Dotted setting -> value, e.g. ``{"learning.method": "scn"}``."""
 
 DEFAULT_PROFILE = "small"
 MOST_ARMS = 1_000
@@ -223,39 +221,6 @@ def expand(study: Study, choice: Choice) -> list[PlannedRun]:
     return planned
 
 
-def spread(tree: Settings, where: str) -> Settings:
-    """Return settings under dotted names, however they were nested; raises ValueError for one that is given twice."""
-    flat: Settings = {}
-    for key, value in tree.items():
-        inner = spread(value, where) if isinstance(value, dict) else None
-        for name, leaf in (
-            {key: value}.items() if inner is None else ((f"{key}.{name}", leaf) for name, leaf in inner.items())
-        ):
-            if name in flat:
-                raise ValueError(f"{where}: {cut(name)} is given twice, once as a group")
-            flat[name] = leaf
-    return flat
-
-
-def identity(value: Any) -> Any:
-    """Return what is equal for equal values of a grid: 0 and 0.0 are, 1 and true are not."""
-    if isinstance(value, list):
-        return ("list", *map(identity, value))
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return type(value).__name__, value
-    return "number", "nan" if value != value else value  # noqa: PLR0124 (so is nan told)
-
-
-def leaves(value: Any) -> list[Any]:
-    """Return the scalars in a grid value."""
-    return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
-
-
-def in_words(value: Any) -> Any:
-    """Return a grid value as tables print it and as cells are told apart by: a list becomes its items in a row."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
 def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int, pins: dict[str, str]) -> RunConfig:
     """Return the RunConfig of one arm at one point of the grid and one seed; errors name the place in the YAML.
 
@@ -345,19 +310,3 @@ def _distinct(study: Study, configs: dict[str, RunConfig]) -> None:
         if first != arm:
             same = f"arm '{cut(arm)}' changes nothing: it is the same run as arm '{cut(first)}'"
             raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; change a setting or remove the arm")
-
-
-def nest(settings: Settings, where: str) -> dict[str, Any]:
-    """Return dotted settings as a tree; raises StudyError where a name is used both as a group and as a value."""
-    tree: dict[str, Any] = {}
-    for dotted, value in settings.items():
-        *parents, leaf = dotted.split(".")
-        branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-            if not isinstance(branch, dict):
-                raise StudyError(f"{where}.yaml: {cut(dotted)}: '{cut(parent)}' is a value, not a group of settings")
-        if isinstance(branch.get(leaf), dict):
-            raise StudyError(f"{where}.yaml: {cut(dotted)}: is a group of settings, not a value")
-        branch[leaf] = value
-    return tree

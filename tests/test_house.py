@@ -14,7 +14,7 @@ ROOT = PACKAGE.parent
 HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
 ORDER = [
     {"errors", "escape", "seeds", "places", "__init__"},
-    {"yamls", "config", "stats", "metrics", "drawing", "table"},
+    {"yamls", "config", "settings", "stats", "metrics", "drawing", "table"},
     {"study", "claims", "results", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},

@@ -12,8 +12,9 @@ from typing import Any
 from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import baseline, rank_caveat, underfitted
+from fer_cli.settings import in_words
 from fer_cli.stats import Difference
-from fer_cli.study import Published, in_words
+from fer_cli.study import Published
 from fer_cli.table import Table, Text
 
 MINUS, DASH = "−", "–"
