@@ -230,10 +230,12 @@ def test_images_of_no_part_and_unknown_people_leak_nothing(clean: FaceSet) -> No
     assert audit.folds[0].sizes == {"train": 96, "val": 32, "test": 30}
 
 
-def test_default_split_is_official_else_subject_else_random(clean: FaceSet) -> None:
+def test_default_split_is_that_of_data_split_auto(clean: FaceSet) -> None:
     clean.manifest["split"] = "none"
     assert audit_set(clean).split == "subject"
     clean.manifest["subject"] = ""
+    assert audit_set(clean).split == "sequence"
+    clean.manifest["sequence"] = ""
     assert audit_set(clean).split == "random"
     with pytest.raises(DataError, match="published without parts"):
         audit_set(clean, named_split("faces", "official"))
@@ -290,7 +292,7 @@ def test_sequence_frames_are_kept_apart_from_duplicates() -> None:
     assert sets_of(audit, "repeated") == [{"a1", "a2"}]
     assert sets_of(audit, "look_alike") == [{"a2", "a3"}]
     assert sets_of(audit, "exact") == [{"a3", "b1"}]
-    assert sets_of(audit, "near") == [{"a1", "b1"}] or audit.count("near") == 0
+    assert sets_of(audit, "near") == [{"a1", "b1"}]
 
 
 def test_same_source_file_is_a_copy_unless_it_holds_many_images(clean: FaceSet) -> None:

@@ -115,9 +115,10 @@ def near_duplicates(
     """Return pairs (P, 2) int64 of near duplicates outside one sequence, in order, and their correlations (P,) float32.
 
     Of each group of exact copies (``exact``, (N,) int64) the first stands for all; blank images are left out.
-    ``sequences``: (N,) int64, -1 where none is known.
+    ``sequences``: (N,) int64, -1 where none is known. Copies that stand in several sequences belong to none of them.
     """
     chosen = np.unique(exact, return_index=True)[1]
+    whole = in_one(sequences, exact)
     chosen = chosen[~prints.blank[chosen]]
     coefficients = described(prints.thumbs, chosen)
     order = np.argsort(coefficients[:, spread(coefficients)], kind="stable")
@@ -125,7 +126,7 @@ def near_duplicates(
     pairs, correlations = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
     for block in candidates(coefficients, progress):
         first, second = np.sort(chosen[block], axis=1).T
-        other = (sequences[first] != sequences[second]) | (sequences[first] < 0)
+        other = (whole[first] != whole[second]) | (whole[first] < 0)
         first, second = first[other], second[other]
         for start in range(0, len(first), CHUNK):
             i, j = first[start : start + CHUNK], second[start : start + CHUNK]
@@ -133,9 +134,32 @@ def near_duplicates(
             same = (correlation >= COPY) & (difference <= CELL)
             pairs.append(np.stack([i[same], j[same]], axis=1))
             correlations.append(correlation[same])
-    found, values = np.concatenate(pairs), np.concatenate(correlations)
+    found, values = shown_apart(np.concatenate(pairs), sequences, exact), np.concatenate(correlations)
     order = np.lexsort((found[:, 1], found[:, 0]))
     return found[order], values[order]
+
+
+def shown_apart(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Return pairs (P, 2) int64, ascending within; where both are of one sequence, a copy of one in another replaces it."""
+    shown = pairs.copy()
+    for row in np.flatnonzero((sequences[pairs] >= 0).all(1) & (sequences[pairs[:, 0]] == sequences[pairs[:, 1]])):
+        for side in (1, 0):
+            copies = np.flatnonzero(exact == exact[pairs[row, side]])
+            elsewhere = copies[sequences[copies] != sequences[pairs[row, 0]]]
+            if len(elsewhere):
+                shown[row, side] = elsewhere[0]
+                break
+    return np.sort(shown, axis=1)
+
+
+def in_one(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Return (N,) int64: the sequence that all copies of an image stand in, -1 where that is not one and known."""
+    groups = np.unique(exact, return_inverse=True)[1]
+    low = np.full(groups.max(initial=-1) + 1, np.iinfo(np.int64).max)
+    high = np.full(len(low), -1, np.int64)
+    np.minimum.at(low, groups, sequences)
+    np.maximum.at(high, groups, sequences)
+    return np.asarray(np.where(low == high, low, -1)[groups])
 
 
 def described(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fer_cli.config import Section
 from fer_cli.data.duplicates import Prints, Progress, alike_neighbours, exact_groups, joined, near_duplicates, take_prints
+from fer_cli.data.identity import known_codes
 from fer_cli.data.manifest import FaceSet
 
 KINDS = {
@@ -30,9 +31,6 @@ LISTED = 1000
 """Groups of a kind that are named; the count is of all."""
 MEMBERS = 20
 """Images of a group that are named."""
-UNKNOWN = ("", "none", "unknown", "nan")
-"""What a manifest says where it does not know a person, a sequence or a part; compared in small letters."""
-
 Folds = list[tuple[list[str], np.ndarray]]
 """Per fold: names of its parts, and the part of every image as a position in them, (N,) int64, -1 for none."""
 
@@ -75,6 +73,8 @@ class Fold(Section):
     """Part -> images."""
     shared: dict[str, int]
     """Kind of leak -> how many of it."""
+    seen: dict[str, int] = {}
+    """Part but the training part -> images of it that are near duplicates of a training image."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Facts:
     exact: np.ndarray
     """(N,) int64: group of identical images."""
     near: np.ndarray
-    """(P, 2) int64: near duplicates outside one sequence."""
+    """(P, 2) int64: near duplicates outside one sequence; of identical images the first stands for all."""
     correlations: np.ndarray
     alike: np.ndarray
     """(P, 2) int64: neighbouring frames that look alike."""
@@ -111,12 +111,6 @@ def look(faces: FaceSet, progress: Progress) -> Facts:
     near, correlations = near_duplicates(prints, exact, sequences, progress)
     alike = alike_neighbours(prints, exact, sequences, manifest["frame"].to_numpy())
     return Facts(manifest, subjects, sequences, exact, near, correlations, alike, prints)
-
-
-def known_codes(names: pd.Series) -> np.ndarray:
-    """Return a number per name, (N,) int64; -1 where the name says that it is not known."""
-    text = names.astype(str)
-    return pd.factorize(text.mask(text.str.lower().isin(UNKNOWN)))[0].astype(np.int64)
 
 
 def copies_of(facts: Facts) -> dict[str, Finding]:
@@ -162,8 +156,8 @@ def leaks_of(facts: Facts, folds: Folds) -> tuple[dict[str, Finding], list[Fold]
     checked = []
     for number, (names, parts) in enumerate(folds):
         shared = {kind: in_several(own, parts) for kind, own in keys.items()}
-        i, j = facts.near.T
-        shared["near_across"] = np.flatnonzero((parts[i] != parts[j]) & (parts[i] >= 0) & (parts[j] >= 0))
+        held = parts_held(facts.exact, parts)
+        shared["near_across"] = np.flatnonzero(apart(held, facts))
         where = f"fold {number}, " if len(folds) > 1 else ""
         for kind, own in shared.items():
             for key in own.tolist():
@@ -171,11 +165,14 @@ def leaks_of(facts: Facts, folds: Folds) -> tuple[dict[str, Finding], list[Fold]
                     few = len(seen[kind]) < LISTED
                     seen[kind][key] = leaking(facts, kind, key, names, parts, where) if few else None
         sizes = {name: int((parts == code).sum()) for code, name in enumerate(names)}
-        checked.append(Fold(sizes=sizes, shared={kind: len(shared[kind]) for kind in LEAKS}))
+        seen_near = near_training(held, facts, names, parts)
+        checked.append(Fold(sizes=sizes, shared={kind: len(shared[kind]) for kind in LEAKS}, seen=seen_near))
     findings = {}
     for kind, found in seen.items():
         those = np.array(list(found), dtype=np.int64)
-        images = len(np.unique(facts.near[those])) if kind == "near_across" else int(np.isin(keys[kind], those).sum())
+        near = kind == "near_across"
+        own = np.isin(facts.exact, facts.exact[facts.near[those]]) if near else np.isin(keys[kind], those)
+        images = int(own.sum())
         groups = [group for group in found.values() if group is not None]
         findings[kind] = Finding(kind=kind, count=len(found), images=images, groups=groups)
     return findings, checked
@@ -188,10 +185,36 @@ def in_several(keys: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return np.unique(there[1:][there[1:] == there[:-1]])
 
 
+def parts_held(exact: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Return (N, parts) bool: in which parts an image or one identical to it stands; ``exact`` and ``parts`` (N,) int64."""
+    groups = np.unique(exact, return_inverse=True)[1]
+    held = np.zeros((groups.max(initial=-1) + 1, parts.max(initial=-1) + 1), bool)
+    held[groups[parts >= 0], parts[parts >= 0]] = True
+    return np.asarray(held[groups])
+
+
+def apart(held: np.ndarray, facts: Facts) -> np.ndarray:
+    """Return (P,) bool: which near pairs have copies of their two images in different parts."""
+    i, j = facts.near.T
+    alone = (held[i].sum(1) == 1) & (held[i] == held[j]).all(1)
+    return np.asarray(held[i].any(1) & held[j].any(1) & ~alone)
+
+
+def near_training(held: np.ndarray, facts: Facts, names: list[str], parts: np.ndarray) -> dict[str, int]:
+    """Return, for each part but the training part, how many of its images are near duplicates of a training image."""
+    if "train" not in names or held.shape[1] <= names.index("train"):
+        return {}
+    train = held[:, names.index("train")]
+    i, j = facts.near.T
+    near = np.isin(facts.exact, facts.exact[np.concatenate([i[train[j]], j[train[i]]])])
+    return {name: int((near & (parts == code)).sum()) for code, name in enumerate(names) if name != "train"}
+
+
 def leaking(facts: Facts, kind: str, key: int, names: list[str], parts: np.ndarray, where: str) -> Group:
     """Return a person, a sequence, identical images or a near pair (numbered ``key``) with the parts they stand in."""
     if kind == "near_across":
-        group, what = facts.near[key], f"correlation {facts.correlations[key]:.3f}"
+        group = np.flatnonzero(np.isin(facts.exact, facts.exact[facts.near[key]]) & (parts >= 0))
+        what = f"correlation {facts.correlations[key]:.3f}"
     else:
         own = {"subjects": facts.subjects, "sequences": facts.sequences, "exact_across": facts.exact}[kind]
         group, what = np.flatnonzero((own == key) & (parts >= 0)), "identical"

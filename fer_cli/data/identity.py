@@ -47,6 +47,8 @@ SETTLED = 100_000_000
 
 Mark = list[int]
 """What tells a changed file from an unchanged one: inode, size, time of its content, time of its status (ns)."""
+UNKNOWN = ("", "none", "unknown", "nan")
+"""What a manifest says where it does not know a person, a sequence or a part; compared in small letters."""
 
 
 def header(shape: tuple[int, ...]) -> bytes:
@@ -98,6 +100,14 @@ def sample_ids(found: list[Found], digests: list[str]) -> list[str]:
         for number, place in enumerate(sorted(places, key=order_of), 1):
             ids[place] = name if number == 1 else f"{name}-{number}"
     return ids
+
+
+def known_codes(names: pd.Series) -> np.ndarray:
+    """Return a number per name, (N,) int64; -1 where the name says that it is not known."""
+    import pandas as pd  # here, since worker processes use this module without it
+
+    text = names.astype(str)
+    return pd.factorize(text.mask(text.str.lower().isin(UNKNOWN)))[0].astype(np.int64)
 
 
 def clip_codes(manifest: pd.DataFrame) -> np.ndarray:
