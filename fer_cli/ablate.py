@@ -7,14 +7,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from fer_cli.config import Machine, RunConfig, Section
+from fer_cli.config import AUTO, SPLITS, Machine, RunConfig, Section
 from fer_cli.errors import ResultsError, StudyError, nearest
 from fer_cli.places import read_text, write_text
 from fer_cli.runs import RunFolder, Status
@@ -83,7 +83,13 @@ class Plan:
     @property
     def title(self) -> str:
         """Return what the plan is called in MLflow and in file names."""
-        return f"{self.study.name} on {self.data} ({self.choice.profile})"
+        split = f", split {self.choice.split}" if self.choice.split else ""
+        return f"{self.study.name} on {self.data} ({self.choice.profile}{split})"
+
+    @property
+    def stem(self) -> str:
+        """Return the name that files of the plan's tables and figures begin with."""
+        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split]))
 
 
 @dataclass
@@ -123,10 +129,10 @@ def make_plan(
     ``prepare`` is called with each data set that is needed before it is looked for; it may build it. Without it, embedded
     sets that are not built are planned as they will be drawn.
     """
-    from fer_cli.data.manifest import expected_info, verified_info
+    from fer_cli.data.manifest import expected_info, known_about, verified_info
 
     study = load_study(name)
-    runs = expand(study, choice)
+    runs = expand(study, choice, lambda data: known_about(machine.data_root, data))
     for arm in only:
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
@@ -208,6 +214,7 @@ def run_plan(
     """
     from fer_cli.tracking import close_mirror, open_mirror
 
+    machine.results.mkdir(parents=True, exist_ok=True)  # once: a folder that is removed while runs train stays away
     if chosen:
         remember(plan, machine.results)
     summary = Summary()
@@ -313,7 +320,7 @@ def work_through(
 
 def remember(plan: Plan, results: Path) -> None:
     """Note the choice that was run last, so that ``fer report`` shows the same table without being told."""
-    choice = {"profile": plan.choice.profile, "data": plan.choice.data, "seeds": plan.choice.seeds}
+    choice = asdict(plan.choice)
     write_text(results / "studies" / f"{plan.study.name}.json", json.dumps(choice) + "\n")
 
 
@@ -323,6 +330,7 @@ class Kept(Section):
     profile: str
     data: str | None
     seeds: list[Annotated[int, Field(ge=0)]] | None
+    split: str | None = None
 
 
 def last_choice(study: Study, results: Path) -> Choice:
@@ -340,7 +348,9 @@ def last_choice(study: Study, results: Path) -> Choice:
         raise ResultsError(f"{path}: {what}; {remedy}") from None
     if kept.profile not in {*study.profiles, DEFAULT_PROFILE}:
         raise ResultsError(f"{path}: profile: {study.name} has no profile '{kept.profile[:80]}'; {remedy}")
-    return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds))
+    if kept.split not in {None, AUTO, *SPLITS}:
+        raise ResultsError(f"{path}: split: there is no split '{str(kept.split)[:80]}'; {remedy}")
+    return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds), kept.split)
 
 
 def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lambda _: None) -> None:

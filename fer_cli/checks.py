@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_cli.ablate import Plan
-from fer_cli.config import DataConfig, Machine, RunConfig
+from fer_cli.config import K_FOLD, DataConfig, Machine, RunConfig
 from fer_cli.errors import DataError, ResultsError
 
 if TYPE_CHECKING:
@@ -25,21 +26,25 @@ CHUNK = 64
 """Training images that are looked at together."""
 
 
-def check_runs(plan: Plan, machine: Machine) -> None:
-    """Raise a FerError for what would stop a run that is not done yet.
+def check_runs(plan: Plan, machine: Machine) -> list[str]:
+    """Raise a FerError for what would stop a run that is not done yet; return what a user should know before it trains.
 
-    That is a missing GPU, a split that cannot be made, training images without contrast, a network that cannot be built, or
-    results that cannot be written.
+    What stops a run is a missing GPU, a split that cannot be made, training images without contrast, a network that cannot
+    be built, or results that cannot be written. What an embedded set would show that is not drawn yet is not looked at.
+    Nothing is written.
     """
-    from fer_cli.data.manifest import load_set
+    from fer_cli.data.manifest import expected_info, load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.machine import choose_means
     from fer_cli.learning.networks import check_networks
 
     choose_means(machine)
+    names = {name for item in plan.everything for name in item.run.config.data.sets}
+    infos = {name: expected_info(machine.data_root, name) for name in names}
     layouts: dict[str, DataConfig] = {}
     for config in (item.run.config.data for item in plan.everything):
-        layouts[layout_of(config)] = config
+        if infos[config.name].files:
+            layouts[layout_of(config)] = config
     sets: dict[tuple[str, ...], FaceSet] = {}
 
     def faces_of(config: DataConfig) -> FaceSet:
@@ -52,9 +57,20 @@ def check_runs(plan: Plan, machine: Machine) -> None:
     splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
     check_sizes(plan, splits)
     left = [item.run.config for item in plan.everything if item.folder.status != "done"]
-    check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in left)
-    check_networks((config, faces_of(config.data).info.classes) for config in left)
+    there = [config for config in left if layout_of(config.data) in splits]
+    check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in there)
+    check_networks((config, config.data.classes or infos[config.data.name].classes) for config in left)
     check_results_folder(machine.results)
+    return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config, splits[key])]
+
+
+def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str]:
+    """Return a line where classes have no image to train on, so that no network can name them."""
+    trained = set(faces.manifest["label"].iloc[split.train])
+    if not (absent := [label for label in faces.info.classes if label not in trained]):
+        return []
+    fold = f", fold {config.fold} of partition {config.split_seed}" if config.split in K_FOLD else ""
+    return [f"{config.name}, split {config.split}{fold}: no training image of {', '.join(absent)}"]
 
 
 def layout_of(config: DataConfig) -> str:
@@ -84,7 +100,7 @@ def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> N
 def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
     """Raise DataError where two numbers of training images, which a table would compare, are the same images."""
     seen: dict[tuple[str, str], DataConfig] = {}
-    for config in (item.run.config.data for item in plan.items):
+    for config in (item.run.config.data for item in plan.items if layout_of(item.run.config.data) in splits):
         split = splits[layout_of(config)]
         other = seen.setdefault((config.model_dump_json(exclude=NOT_OF_SPLITS | {"max_images"}), split.hash), config)
         if other.max_images != config.max_images:
@@ -95,10 +111,10 @@ def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
 
 
 def check_results_folder(results: Path) -> None:
-    """Raise ResultsError, in one line, when the results folder cannot be written to."""
+    """Raise ResultsError, in one line, when the results folder, or the one it will be made in, cannot be written to."""
+    there = next(path for path in (results, *results.absolute().parents) if os.path.lexists(path))
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=results) as probe:
+        with tempfile.TemporaryFile(dir=there) as probe:
             probe.write(b"\0" * 4096)
             probe.flush()
     except OSError as error:

@@ -64,6 +64,8 @@ class Data(Part):
     train: Annotated[int, Field(ge=1)]
     val: Count
     test: Annotated[int, Field(ge=1)]
+    absent: list[str] = []
+    """Classes that no training image is of; older results do not say."""
     shared_subjects: Count
     test_subjects: Count
     shared_sequences: Count = 0

@@ -4,7 +4,7 @@ A study names a base, arms (what differs), a grid (what every arm is crossed wit
 seed s means for the split: of k folds (``subject``, ``random``, ``sequence``) it trains fold s modulo k with split seed s
 div k, so seeds 0-4 are the five folds of one partition and 5-9 those of the next; of ``loso`` it leaves out person s; of
 ``holdout`` it is the s-th draw; of ``official`` and ``list``, whose parts are given, nothing. Arms of one seed share split,
-noise and initial weights.
+noise and initial weights. ``data.split: auto`` becomes the strictest split that the data set allows, in every run by itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,26 @@ import hashlib
 import itertools
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from fer_cli.config import COMPANIONS, K_FOLD, CorruptConfig, DataConfig, RunConfig, Section
+from fer_cli.config import (
+    AUTO,
+    COMPANIONS,
+    K_FOLD,
+    SPLITS,
+    CorruptConfig,
+    DataConfig,
+    Known,
+    RunConfig,
+    Section,
+    auto_split,
+    without_idle,
+)
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import open_regular, shipped, user_path
@@ -148,6 +161,7 @@ class Choice:
     profile: str = DEFAULT_PROFILE
     data: str | None = None
     seeds: tuple[int, ...] | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +175,8 @@ class PlannedRun:
     config: RunConfig
     differs: tuple[tuple[str, Any], ...]
     """Settings in which it differs from the baseline arm at the same grid values and seed."""
+    why_split: str = ""
+    """Why it has the split it has, where the study leaves that to the data set."""
 
     @property
     def title(self) -> str:
@@ -191,42 +207,82 @@ def load_study(name: str) -> Study:
     return study
 
 
-def expand(study: Study, choice: Choice) -> list[PlannedRun]:
+PEOPLE_KNOWN = Known(people=2)
+"""What is taken for granted of a set that nobody has looked at: embedded ones name their people."""
+
+
+def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN) -> list[PlannedRun]:
     """Return every planned run, arms within grid values within seeds; raises StudyError on the first bad setting.
 
-    Precedence: base, then with_data, profile, grid, arm; ``choice.data`` overrides the data set of all.
+    Precedence: base, then with_data, profile, grid, arm; ``choice.data`` overrides the data set of all, ``choice.split`` the
+    split of all. ``known`` returns what a data set says of its images, which ``data.split: auto`` asks for.
     """
     if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
-        known = {*study.profiles, DEFAULT_PROFILE}
-        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, known)}")
+        named = {*study.profiles, DEFAULT_PROFILE}
+        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, named)}")
     seeds = choice.seeds or study.seeds
     count = len(study.arms) * len(seeds) * math.prod(len(values) for values in study.grid.values())
     if count > MOST_RUNS:
         raise StudyError(f"{study.name}: {count:,} runs (arms x grid points x seeds), where {MOST_RUNS:,} is the limit")
+    ground = _ground(study, choice)
+    planned = []
+    look = functools.cache(known)
+    pins: dict[str, str] = {}
+    points = list(itertools.product(*([(key, value) for value in values] for key, values in study.grid.items())))
+    for seed in seeds:
+        seen: dict[tuple[Any, ...], Any] = {}
+        for at in points:
+            resolved = {arm: _resolve(study, ground, dict(at), arm, seed, pins, choice, look) for arm in study.arms}
+            configs = {arm: config for arm, (config, _) in resolved.items()}
+            _distinct(study, configs)
+            reference = configs[study.report.against].flat()
+            for arm, (config, why) in resolved.items():
+                differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
+                place = tuple((key, in_words(config.data.split if value == AUTO else value)) for key, value in at)
+                if (arm, place) in seen:
+                    same = f"{seen[arm, place]} and {dict(at)} are the same runs on {config.data.name}"
+                    raise StudyError(f"{study.name}: grid: {same}; remove one of the two")
+                seen[arm, place] = dict(at)
+                planned.append(PlannedRun(arm, place, seed, config, differs, why))
+    return planned
+
+
+def _ground(study: Study, choice: Choice) -> Settings:
+    """Return the settings that all runs share before grid and arms; raises StudyError for a split that cannot be chosen."""
     base, profile = study.base, study.profiles.get(choice.profile, {})
     data = choice.data or profile.get("data.name") or base.get("data.name")
     ground = base | study.with_data.get(str(data), {}) | profile
     if choice.data is not None:
         ground["data.name"] = choice.data
-    planned = []
-    pins: dict[str, str] = {}
-    points = list(itertools.product(*([(key, value) for value in values] for key, values in study.grid.items())))
-    for seed, at in itertools.product(seeds, points):
-        configs = {arm: _resolve(study, ground, dict(at), arm, seed, pins) for arm in study.arms}
-        _distinct(study, configs)
-        reference = configs[study.report.against].flat()
-        for arm, config in configs.items():
-            differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
-            planned.append(PlannedRun(arm, tuple((key, in_words(value)) for key, value in at), seed, config, differs))
-    return planned
+    if choice.split is not None:
+        names = {AUTO, *SPLITS} - {"list"}
+        if choice.split == "list":
+            raise StudyError("--split list: set data.split and data.split_file in a copy of the study, which name its file")
+        if choice.split not in names:
+            raise StudyError(f"--split: no split '{cut(choice.split)}'{nearest(choice.split, names)}")
+        varied = {"grid": study.grid, **{f"arm {cut(arm)}": settings for arm, settings in study.arms.items()}}
+        if where := [place for place, settings in varied.items() if "data.split" in settings]:
+            raise StudyError(f"--split: {where[0]} of {study.name} sets data.split, which is what the study is about")
+        ground["data.split"] = choice.split
+    return ground
 
 
-def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int, pins: dict[str, str]) -> RunConfig:
-    """Return the RunConfig of one arm at one point of the grid and one seed; errors name the place in the YAML.
+def _resolve(
+    study: Study,
+    ground: Settings,
+    at: Settings,
+    arm: str,
+    seed: int,
+    pins: dict[str, str],
+    choice: Choice,
+    known: Callable[[str], Known],
+) -> tuple[RunConfig, str]:
+    """Return the RunConfig of one arm at one point of the grid and one seed, and why it has its split where that was open.
 
-    ``pins``: SHA-256 of files hashed so far.
+    Errors name the place in the YAML. ``pins``: SHA-256 of files hashed so far.
     """
     settings = _clean_point(ground, at) | at | study.arms[arm]
+    settings, why = _with_split(settings, choice, known)
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
@@ -234,7 +290,7 @@ def _resolve(study: Study, ground: Settings, at: Settings, arm: str, seed: int, 
     for setting, pin in PINNED.items():
         settings |= _pinned(settings, setting, pin, study.name, pins)
     try:
-        return RunConfig.model_validate(nest(settings, study.name))
+        return RunConfig.model_validate(nest(settings, study.name)), why
     except ValidationError as error:
         raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {explain(error, RunConfig)}") from None
 
@@ -245,6 +301,18 @@ PINNED = {
     "model.weights": "model.weights_sha256",
 }
 """Setting that names a file -> setting that holds the file's SHA-256."""
+
+
+def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known]) -> tuple[Settings, str]:
+    """Return settings with an open split closed, and why so; what has no effect on the split is left out then."""
+    data = settings.get("data.name", DataConfig().name)
+    if (settings.get("data.split") != AUTO and choice.split is None) or not isinstance(data, str):
+        return settings, ""
+    said, why = known(data), ""
+    if settings["data.split"] == AUTO:
+        split, why = auto_split(said)
+        settings = settings | {"data.split": split}
+    return without_idle(settings, said), why
 
 
 def _place(settings: Settings, seed: int) -> Settings:

@@ -65,7 +65,7 @@ def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split
 
 
 def report(plan: Plan, machine: Machine, tmp_path: Path) -> str:
-    return make_report(str(tmp_path / "tiny.yaml"), machine.results, machine.data_root).markdown
+    return make_report(str(tmp_path / "tiny.yaml"), machine).markdown
 
 
 def rows(markdown: str, title: str) -> dict[str, list[str]]:

@@ -100,9 +100,9 @@ def test_nothing_is_bold_below_three_seeds(machine: Machine, tmp_path: Path) -> 
     path.write_text(STUDY)
     plan = make_plan(str(path), Choice(seeds=(0, 1)), machine)
     fake_results(plan, SCORES)
-    markdown = make_report(str(path), machine.results, machine.data_root, seeds=(0, 1)).markdown
+    markdown = make_report(str(path), machine, seeds=(0, 1)).markdown
     assert "**" not in markdown
     assert rows(markdown, "accuracy in %")["CNN"][0] == "75.00 ± 7.07 (2)"
-    single = make_report(str(path), machine.results, machine.data_root, seeds=(0,)).markdown
+    single = make_report(str(path), machine, seeds=(0,)).markdown
     assert rows(single, "accuracy in %")["CNN"][0] == "80.00 (1)"
     assert rows(single, "accuracy, difference")["SCN-CS"][0] == "+5.00"

@@ -89,7 +89,7 @@ def test_blocks_are_drawn_by_label_and_only_with_their_own_data(
 
 
 def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[object], tmp_path: Path) -> None:
-    trained = fer("ablate", "--study", "cnn-features", *where[:-2], "--only", "subject", "--seeds", "1", "--no-track")
+    trained = fer("ablate", "--study", "cnn-features", *where[:-2], "--only", "auto", "--seeds", "1", "--no-track")
     assert trained.code == 0, trained.err
     run = next((tmp_path / "results" / "runs").glob("*/result.json")).parent.name
     other = fer("extract-features", "--fuse", "cnn", *where, "--run", run, "--seed", 1, "--out", tmp_path / "a.npz")
@@ -107,7 +107,7 @@ def test_settings_give_other_values_and_another_file(fer: Fer, where: list[objec
         assert called.code == 0, called.err
         told.append(called.err)
     files = sorted(path.name for path in (tmp_path / "results" / "features").iterdir())
-    assert files == ["ck48-subject-0-hog-smoke-none-hog.norm=max.parquet", "ck48-subject-0-hog-smoke.parquet"]
+    assert files == ["ck48-auto-0-hog-smoke-none-hog.norm=max.parquet", "ck48-auto-0-hog-smoke.parquet"]
     largest = read_features(tmp_path / "results" / "features" / files[0]).values.reshape(168, 49, 36).max(2)
     assert set(np.unique(largest)) <= {0.0, 1.0}  # Eq 6: the largest value of a block is 1
 
@@ -117,9 +117,7 @@ def test_weights_that_are_gone_and_runs_without_a_network_are_told(fer: Fer, whe
     assert first.code == 0, first.err
     path = tmp_path / "fitted.yaml"
     shipped = (PACKAGE.parent / "experiments" / "cnn-features.yaml").read_text()
-    shipped = shipped.replace("name: cnn-features", "name: fitted").replace(
-        "  subject: {}", "  subject: {features.blocks: [hog]}"
-    )
+    shipped = shipped.replace("name: cnn-features", "name: fitted").replace("  auto: {}", "  auto: {features.blocks: [hog]}")
     path.write_text(shipped)
     fitted = fer("extract-features", "--fuse", "cnn", *where, "--study", path, "--out", tmp_path / "b.npz")
     assert (fitted.code, "has no network of its own" in fitted.err) == (2, True), fitted.err
@@ -152,8 +150,8 @@ def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[ob
         (["--fuse", ""], "--fuse: no features ''"),
         (["--fuse", "hog", "--scaling", "minmax"], "--scaling: no scaling 'minmax'; did you mean min-max?"),
         (
-            ["--fuse", "hog", "--split", "subjects"],
-            "no arm 'subjects' in study cnn-features; did you mean subject?",
+            ["--fuse", "hog", "--split", "autos"],
+            "no arm 'autos' in study cnn-features; did you mean auto?",
         ),
         (["--fuse", "hog", "--set", "hog.nrm=max"], "--set: hog.nrm: unknown key; did you mean hog.norm"),
         (["--fuse", "hog", "--set", "hog.cell=x"], "--set: hog.cell: Input should be a valid integer (given: 'x')"),

@@ -203,7 +203,7 @@ def test_leaky_split_is_named_in_its_row_and_above_and_is_not_paired(machine: Ma
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.split: random}"))
     fake_results(make_plan(str(path), Choice(), machine), SCORES)
-    markdown = make_report(str(path), machine.results, machine.data_root).markdown
+    markdown = make_report(str(path), machine).markdown
     assert "SCN-CS (leaky split)" in markdown
     assert not any(cell.startswith("**") for cell in rows(markdown, "accuracy in %")["SCN-CS (leaky split)"])
     assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
@@ -238,7 +238,7 @@ def test_awkward_names_stay_text_in_every_table(machine: Machine, tmp_path: Path
     plan = make_plan(str(path), Choice(), machine)
     scores = {(arm, noise): SCORES["CNN", noise] for arm in AWKWARD for noise in (0.0, 0.3)}
     fake_results(plan, SCORES | scores)
-    markdown = make_report(str(path), machine.results, machine.data_root).markdown
+    markdown = make_report(str(path), machine).markdown
     assert "- First line second | line".replace("|", "\\|") in markdown
     tables = MarkdownIt("commonmark").enable("table").render(markdown)
     for name in AWKWARD:
@@ -267,7 +267,7 @@ def test_report_remembers_what_was_run_last(machine: Machine, tmp_path: Path) ->
     record = machine.results / "studies" / "tiny.json"
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"profile": "small", "data": None, "seeds": [0, 1]}))
-    written = make_report(str(path), machine.results, machine.data_root)
+    written = make_report(str(path), machine)
     assert (written.planned, written.missing) == (8, 0)
 
 

@@ -20,6 +20,7 @@ from fer_cli.cli.options import (
     Profile,
     Results,
     Seeds,
+    SplitName,
     StudyName,
     data_root_or_default,
     parse_seeds,
@@ -44,6 +45,7 @@ def ablate(
     data: DataName = None,
     profile: Profile = None,
     seeds: Seeds = None,
+    split: SplitName = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; may be given again.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print every run, what sets it apart and its state; train nothing.")
@@ -73,18 +75,20 @@ def ablate(
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     machine = machine_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
-    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds))
+    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split)
     prepare = None if plan else lambda name: build_if_embedded(name, machine.data_root)
     planned = make_plan(study, choice, machine, tuple(only or ()), prepare)
     again = f"--study {shlex.quote(study)}{chosen(choice)}{places(results, data_root)}"
+    warnings = check_runs(planned, machine)
+    if plan:
+        print_plan(planned, machine, jobs)
+    for line in warnings:
+        say(f"warning: {line}")
+    if smoke:
+        run_smoke(planned, machine)
     if plan or smoke:
-        if plan:
-            print_plan(planned, machine, jobs)
-        else:
-            run_smoke(planned, machine)
         say(f"next: fer ablate {again}")
         return
-    check_runs(planned, machine)
     end_on_sigterm()
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
@@ -156,7 +160,8 @@ def chosen(choice: Choice) -> str:
     """Return the options that lead to the same plan."""
     text = f" --data {choice.data}" if choice.data else ""
     text += f" --profile {choice.profile}" if choice.profile != "small" else ""
-    return text + (f" --seeds {','.join(map(str, choice.seeds))}" if choice.seeds else "")
+    text += f" --seeds {','.join(map(str, choice.seeds))}" if choice.seeds else ""
+    return text + (f" --split {choice.split}" if choice.split else "")
 
 
 def run_smoke(plan: Plan, machine: Machine) -> None:

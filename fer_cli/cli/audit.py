@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.options import DataRoot, data_place, data_root_or_default
 from fer_cli.cli.screen import say, show, with_progress
 
@@ -28,7 +29,7 @@ def audit(
         str | None,
         typer.Option(
             "--split",
-            help="subject, random, sequence, loso, holdout or official. [default: official, else subject, else random]",
+            help="subject, random, sequence, loso, holdout or official. [default: as data.split: auto]",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
@@ -47,7 +48,7 @@ def audit(
     say(f"verdict: {found.verdict}; stored in {root / name / 'audit.json'}")
     place = data_place(data_root)
     if found.verdict != "leaks":
-        say(f"next: fer ablate --study scn-cs --data {name}{place}")
+        say(f"next: {study_command(name, root, place)}")
         return
     people = found.split in {"random", "sequence", "holdout"} and found.count("subjects")
     say(f"next: fer data audit {name} {'--split subject' if people else '--json'}{place}")

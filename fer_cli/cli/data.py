@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_cli.cli import build_options as o
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.audit import audit, stored_audit
 from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
@@ -149,7 +150,7 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     audited = stored_audit(info.name, root)
     place = data_place(data_root)
     wrong = f"fer data audit {info.name}{place} · " if audited != "clean" else ""
-    say(f"next: {wrong}fer data peek {info.name}{place} · fer ablate --study scn-cs --data {info.name}{place}")
+    say(f"next: {wrong}fer data peek {info.name}{place} · {study_command(info.name, root, place)}")
 
 
 def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> SetInfo:

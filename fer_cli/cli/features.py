@@ -39,8 +39,8 @@ def extract_features(
     data: DataName = None,
     study: StudyName = "cnn-features",
     split: Annotated[
-        str, typer.Option("--split", help="Arm of the study: subject (people apart) or holdout (random 8:2).")
-    ] = "subject",
+        str, typer.Option("--split", help="Arm of the study: auto (people apart where known) or holdout (random 8:2).")
+    ] = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which fold or draw of the split; also the network's.")] = 0,
     scaling: Annotated[str, typer.Option("--scaling", help="min-max, per-vector, z-score or none.")] = "min-max",
     settings: Annotated[

@@ -42,6 +42,14 @@ DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this dat
 Profile = Annotated[str | None, typer.Option("--profile", "-p", help="How large: smoke, small or paper. [default: small]")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5) or a list (0,2,4) instead of the study's.")]
 
+SplitName = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="Split instead of the study's: auto (official, subject, sequence or random, as the set allows) or a name.",
+    ),
+]
+
 DEFAULT_RESULTS = Path("results")
 
 

@@ -15,6 +15,7 @@ from fer_cli.cli.options import (
     Profile,
     Results,
     Seeds,
+    SplitName,
     StudyName,
     data_root_or_default,
     parse_seeds,
@@ -29,6 +30,7 @@ def report(
     data: DataName = None,
     profile: Profile = None,
     seeds: Seeds = None,
+    split: SplitName = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Draw figures as PNG, too, and look into the trained networks.")
     ] = False,
@@ -36,13 +38,14 @@ def report(
     data_root: DataRoot = None,
 ) -> None:
     """Print a study's table and write it as .md, .csv and .tex; without options, of what was trained last."""
+    from fer_cli.config import Machine
     from fer_cli.report import make_report
 
     def tell(what: str) -> None:
         say(f"{what} …")
 
-    root = data_root_or_default(data_root)
-    written = make_report(study, results, root, data, profile, parse_seeds(seeds), figures, thread_count(), tell)
+    machine = Machine(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    written = make_report(study, machine, data, profile, parse_seeds(seeds), split, figures, tell)
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown

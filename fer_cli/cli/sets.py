@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.audit import stored_audit
 from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, expanded
 from fer_cli.cli.screen import print_table, say, show, with_progress
@@ -72,11 +73,11 @@ def peek(
     """Write a contact sheet: a row of images per class, each of another person where there are enough."""
     from fer_cli.data.peek import contact_sheet
 
-    path = out or Path(f"{name}.png")
-    contact_sheet(data_root_or_default(data_root), name, path, columns)
+    path, root = out or Path(f"{name}.png"), data_root_or_default(data_root)
+    contact_sheet(root, name, path, columns)
     show(str(path))
     place = data_place(data_root)
-    say(f"next: fer ablate --study scn-cs --data {name}{place}")
+    say(f"next: {study_command(name, root, place)}")
 
 
 def combine(
@@ -101,4 +102,4 @@ def combine(
     say(f"built {root / name}, {info.subjects} subjects, fingerprint {info.fingerprint}")
     stored_audit(name, root)
     place = data_place(data_root)
-    say(f"next: fer data peek {name}{place} · fer ablate --study scn-cs --data {name}{place}")
+    say(f"next: fer data peek {name}{place} · {study_command(name, root, place)}")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, without_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
 from fer_cli.config.features import FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
@@ -22,6 +23,7 @@ from fer_cli.config.section import Section
 from fer_cli.places import user_path
 
 __all__ = [
+    "AUTO",
     "COMPANIONS",
     "CONFUSABLE",
     "DEFAULT_REDUCTION",
@@ -29,10 +31,12 @@ __all__ = [
     "METHODS",
     "RESNETS",
     "SCHEMA",
+    "SPLITS",
     "AugmentConfig",
     "CorruptConfig",
     "DataConfig",
     "FeaturesConfig",
+    "Known",
     "LearningConfig",
     "Machine",
     "Method",
@@ -41,8 +45,10 @@ __all__ = [
     "RunConfig",
     "Section",
     "TrainConfig",
+    "auto_split",
     "default_data_root",
     "flatten",
+    "without_idle",
 ]
 
 SCHEMA = 3

@@ -26,6 +26,7 @@ CONFUSABLE = [
 ]
 """Labels that people take for one another, either way: what asymmetric noise swaps, and our simulated annotators too."""
 
+SplitName = Literal["subject", "random", "sequence", "loso", "holdout", "official", "list"]
 K_FOLD = ("subject", "random", "sequence")
 """Splits of which ``data.folds`` says the number of folds."""
 
@@ -52,12 +53,12 @@ class DataConfig(Section):
     """Largest number of people in the training part; fewer are a part of more."""
     image_size: int = Field(48, ge=16, le=512)
     """Side of the square input in pixels; images are resized once, when they are loaded."""
-    split: Literal["subject", "random", "sequence", "loso", "holdout", "official", "list"] = "subject"
+    split: SplitName = "subject"
     """``subject``: stratified k-fold that keeps each person in one part. ``random`` ignores people and leaks.
 
     ``sequence``: k-fold that keeps each clip in one part, but not each person. ``loso``: each person is the test part in
     turn. ``holdout``: a random share of the images, drawn anew for each seed; ignores people. ``official``: the parts the
-    set was published with. ``list``: the parts that ``split_file`` names.
+    set was published with. ``list``: the parts that ``split_file`` names. Studies may say ``auto``: see ``config.auto``.
     """
     folds: int = Field(5, ge=2)
     """Of the splits subject, random and sequence."""

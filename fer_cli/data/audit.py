@@ -16,13 +16,14 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
-from fer_cli.config import DataConfig, Section
+from fer_cli.config import DataConfig, Section, auto_split
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.duplicates import Progress
 from fer_cli.data.files import why_unreadable
-from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, known_codes, leaks_of, look
+from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, leaks_of, look
+from fer_cli.data.identity import known_codes
 from fer_cli.data.manifest import FaceSet, load_info
-from fer_cli.data.splits import make_split
+from fer_cli.data.splits import known_of, make_split
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import write_text
 
@@ -83,9 +84,9 @@ class AuditFile(Section):
 def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progress = lambda items, _: items) -> Audit:
     """Return the audit of a built set under the split that ``config`` names.
 
-    Without one: the official parts where there are two or more, else five subject folds where every person is known, else
-    five random folds. Official parts are taken as published; the validation part that a run may carve out of them is not
-    looked at. Raises DataError when the split asked for cannot be made.
+    Without one: the split that ``data.split: auto`` gives a study on that set. Official parts are taken as published; the
+    validation part that a run may carve out of them is not looked at. Raises DataError when the split asked for cannot be
+    made.
     """
     facts = look(faces, progress)
     notes = []
@@ -129,10 +130,9 @@ def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, s
     """Return the split's name, the split in words, and its folds; raises DataError when it cannot be made."""
     codes = known_codes(facts.manifest["split"])
     parts = list(dict.fromkeys(facts.manifest["split"].astype(str)[codes >= 0]))
-    if config is None and len(parts) < 2:
-        known = (facts.subjects >= 0).all() and facts.subjects.max(initial=-1) > 0
-        config = DataConfig(name=name, split="subject" if known else "random")
-    if config is None or config.split == "official":
+    if config is None:
+        config = named_split(name, auto_split(known_of(facts.manifest))[0])
+    if config.split == "official":
         if len(parts) < 2:
             raise DataError(f"{name}: was published without parts; audit it under --split subject or random")
         return "official", f"official parts {', '.join(parts)}", [(parts, codes)]
@@ -214,6 +214,7 @@ def audit_text(audit: Audit) -> str:
     for number, fold in enumerate(audit.folds[:SHOWN]):
         sizes = ", ".join(f"{part} {size}" for part, size in list(fold.sizes.items())[:SHOWN])
         shared = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in fold.shared.items())
+        shared += "".join(f"; {n} of {part} near a training image" for part, n in fold.seen.items() if n)
         lines.append(f"fold {number}: {sizes}; shared: {shared}" if len(audit.folds) > 1 else f"{sizes}; shared: {shared}")
     for finding in audit.findings:
         lines += ["", f"{said(finding)}, {finding.images} images"]

@@ -148,6 +148,12 @@ class RunData(pl.LightningDataModule):
             part.joined = torch.from_numpy(features[positions])
 
     @property
+    def absent(self) -> list[str]:
+        """Return the classes that no training image is of, by its true label."""
+        there = set(self.true_labels.tolist())
+        return [label for code, label in enumerate(self.classes) if code not in there]
+
+    @property
     def joined(self) -> int:
         """Return how many features the network gets beside each image."""
         return 0 if self.train.joined is None else self.train.joined.shape[1]

@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
-from fer_cli.config import Section
+from fer_cli.config import Known, Section
 from fer_cli.data.cards import Embedded, card_names, load_card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.identity import BLOCK, SCHEME, changed_files, file_hash, header, read_block, seal
@@ -257,13 +257,39 @@ def expected_info(data_root: Path, name: str) -> SetInfo:
     )
 
 
+def known_about(data_root: Path, name: str) -> Known:
+    """Return what a set, built or not, says of its images that a split can be made by; raises DataError as ``load_info``.
+
+    An embedded set that is not drawn yet names its people and was published without parts.
+    """
+    from fer_cli.data.splits import known_of
+
+    info = expected_info(data_root, name)
+    if not info.files:
+        return Known(people=info.subjects)
+    return known_of(read_manifest(data_root / name, info, ["subject", "sequence", "split"]))
+
+
 def load_set(data_root: Path, name: str) -> FaceSet:
     """Return a built set with its images memory-mapped; raises DataError when it is not whole and as it was built."""
     info, folder = verified_info(data_root, name), data_root / name
+    manifest = read_manifest(folder, info)
     try:
-        manifest = pd.read_parquet(folder / MANIFEST)
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # the bytes are those that were written, so that this is the disk's or a library's fault
-        again = f"build the set again with: {build_command(name, info.model_dump(mode='json'))}"
-        raise DataError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {again}") from None
+    except Exception as error:  # as above
+        raise unreadable(folder, info, error) from None
     return FaceSet(info, manifest, images)
+
+
+def read_manifest(folder: Path, info: SetInfo, columns: list[str] | None = None) -> pd.DataFrame:
+    """Return the manifest of a set whose files were verified, or some of its columns; raises DataError."""
+    try:
+        return pd.read_parquet(folder / MANIFEST, columns=columns)
+    except Exception as error:  # the bytes are those that were written, so that this is the disk's or a library's fault
+        raise unreadable(folder, info, error) from None
+
+
+def unreadable(folder: Path, info: SetInfo, error: Exception) -> DataError:
+    """Return the error of a set whose files are as they were built and yet cannot be read."""
+    again = f"build the set again with: {build_command(folder.name, info.model_dump(mode='json'))}"
+    return DataError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {again}")

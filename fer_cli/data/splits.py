@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
-from fer_cli.config import DataConfig
-from fer_cli.data.identity import clip_codes
+from fer_cli.config import DataConfig, Known
+from fer_cli.data.identity import clip_codes, known_codes
 from fer_cli.data.listed import known_only, name_of, read_listed
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
@@ -101,6 +101,13 @@ def thinned(train: np.ndarray, labels: np.ndarray, subjects: np.ndarray, config:
     turn = pd.Series(train).groupby(labels[train]).cumcount().to_numpy()
     most = None if config.max_images is None else config.max_images - taken
     return np.asarray(train[np.argsort(turn, kind="stable")][:most])
+
+
+def known_of(manifest: pd.DataFrame) -> Known:
+    """Return what a manifest says of its images that a split can be made by."""
+    people, clips = known_codes(manifest["subject"]), clip_codes(manifest)
+    parts = set(manifest["split"].astype(str)) - {UNUSED, ""}
+    return Known(frozenset(parts), *(len(np.unique(codes)) if (codes >= 0).all() else 0 for codes in (people, clips)))
 
 
 def sequences_of(manifest: pd.DataFrame) -> np.ndarray:

@@ -191,6 +191,7 @@ def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
         "train": len(data.train),
         "val": len(data.val),
         "test": len(data.test),
+        "absent": data.absent,
         "split_hash": data.split.hash,
         "test_hash": data.split.test_hash,
         "shared_subjects": data.split.shared_subjects,

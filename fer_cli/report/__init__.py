@@ -17,7 +17,7 @@ from fer_cli.places import write_text
 from fer_cli.report.collect import Cells, collect
 from fer_cli.report.doubts import interval_line, underfitted_lines
 from fer_cli.report.origin import choice_lines, model_lines
-from fer_cli.report.protocol import VALIDATION, corrupt_lines, drawn_lines, noise_lines, seed_line, split_lines
+from fer_cli.report.protocol import VALIDATION, absent_lines, corrupt_lines, drawn_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
 from fer_cli.report.tables import (
     cost_table,
@@ -49,13 +49,12 @@ class Written:
 
 def make_report(
     study: str,
-    results: Path,
-    data_root: Path,
+    machine: Machine,
     data: str | None = None,
     profile: str | None = None,
     seeds: tuple[int, ...] | None = None,
+    split: str | None = None,
     figures: bool = False,
-    threads: int = 1,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Written:
     """Write the tables of a study under ``results/tables`` and return them.
@@ -64,10 +63,8 @@ def make_report(
     before it begins, as it may take a while the first time. What is not given is as in the last ``fer ablate`` of that
     study. Raises ResultsError when no run of it is done.
     """
-    last = last_choice(load_study(study), results)
-    same = profile in {None, last.profile} and data in {None, last.data}
-    choice = Choice(profile or last.profile, data or last.data, seeds or (last.seeds if same else None))
-    machine = Machine(data_root=data_root, results=results, threads=threads)
+    results, data_root = machine.results, machine.data_root
+    choice = choice_of(study, results, data, profile, seeds, split)
     plan = make_plan(study, choice, machine)
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
@@ -87,7 +84,7 @@ def make_report(
     tables += [table for table in (health, cost_table(plan, cells)) if table]
     tables += detected_tables(plan, cells, metrics)
     head, foot = header(plan, cells, data_root), footer(plan, cells)
-    stem = results / "tables" / f"{plan.study.name}-{plan.data}-{choice.profile}"
+    stem = results / "tables" / plan.stem
     drawn: list[Path] = []
     if figures:
         from fer_cli.report.figures import draw_study
@@ -107,6 +104,21 @@ def make_report(
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
     return Written(text, files, drawn, len(plan.items), len(plan.items) - finished, broken)
+
+
+def choice_of(
+    study: str, results: Path, data: str | None, profile: str | None, seeds: tuple[int, ...] | None, split: str | None
+) -> Choice:
+    """Return what is shown: as given, else as in the last ``fer ablate`` of the study, as far as that still fits."""
+    last = last_choice(load_study(study), results)
+    like = data in {None, last.data}
+    same = like and profile in {None, last.profile}
+    return Choice(
+        profile or last.profile,
+        data or last.data,
+        seeds or (last.seeds if same else None),
+        split or (last.split if like else None),
+    )
 
 
 def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], None]) -> Iterator[Analysis]:
@@ -134,7 +146,8 @@ def header(plan: Plan, cells: Cells, data_root: Path) -> list[str]:
         )
         lines += prepared(info)
         lines += audits(data_root, name, plan)
-    lines += transfers(plan, cells) + split_lines(plan, cells) + noise_lines(plan) + drawn_lines(cells) + corrupt_lines(plan)
+    lines += transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan) + drawn_lines(cells)
+    lines += corrupt_lines(plan)
     lines += choice_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     drawn = any(d.label_noise and d.noise_seed is None for d in (item.run.config.data for item in plan.items))

@@ -41,11 +41,12 @@ def split_lines(plan: Plan, cells: Cells) -> list[str]:
     Runs tested on another set have no test part of their own and no line here.
     """
     lines = []
-    ways = {way(item.run.config.data.model_dump()): item.run.config.data for item in plan.items}
-    for config in ways.values():
+    ways = {way(item.run.config.data.model_dump()): item.run for item in plan.items}
+    for run in ways.values():
+        config, why = run.config.data, f" (chosen because {run.why_split})" if run.why_split else ""
         if config.test is None:
             word, share = leak(cells, config)
-            lines.append(f"split `{config.split}`{word}: {described(config)}{PLANTED[config.leak]}{share}")
+            lines.append(f"split `{config.split}`{word}{why}: {described(config)}{PLANTED[config.leak]}{share}")
     return lines
 
 
@@ -110,6 +111,20 @@ def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
     if config.ignores_people and (unknown or not found):
         return " MAY LEAK", told
     return "", told
+
+
+def absent_lines(cells: Cells) -> list[str]:
+    """Return a line per set of classes that training images lacked, with the seeds in which they did."""
+    seeds: dict[tuple[str, ...], set[int]] = {}
+    for cell in cells.values():
+        for seed, result in cell.results.items():
+            if absent := tuple(result["data"].get("absent", ())):
+                seeds.setdefault(absent, set()).add(seed)
+    return [
+        f"no training image of {', '.join(absent)} in seed{'s' * (len(there) > 1)} {', '.join(map(str, sorted(there)))}: "
+        "such an image can only be taken for another class"
+        for absent, there in seeds.items()
+    ]
 
 
 def seed_line(plan: Plan) -> str:
