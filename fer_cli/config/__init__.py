@@ -66,6 +66,13 @@ EXTRACTOR_VERSIONS: dict[str, int] = {}
 """Kinds of features whose values changed under the same settings, with the version of their extractor: see REVISIONS."""
 
 
+SPLIT_VERSIONS = {"official": 2, "list": 2}
+"""Splits whose parts changed since SCHEMA was raised last: see REVISIONS.
+
+2: of images of which neither people nor clips are known, the validation part is drawn image by image.
+"""
+
+
 class AugmentConfig(Section):
     """Random changes of each training batch; shares of the image side, degrees, or probabilities."""
 
@@ -193,6 +200,8 @@ class RunConfig(Section):
             content["revision"] = revision
         if changed := {name: EXTRACTOR_VERSIONS[name] for name in self.features.blocks if name in EXTRACTOR_VERSIONS}:
             content["features"] = changed
+        if (version := SPLIT_VERSIONS.get(self.data.split)) is not None:
+            content["split"] = version
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
