@@ -15,7 +15,9 @@ EMBEDDED = "Embedded sets"
 
 Source = Annotated[
     Path | None,
-    typer.Option("--from", callback=expanded, help="Folder (or table) that holds the data set; embedded sets need none."),
+    typer.Option(
+        "--from", callback=expanded, help="Folder, .zip or table that holds the data set; embedded sets need none."
+    ),
 ]
 AllowIncomplete = Annotated[
     bool, typer.Option("--allow-incomplete", help="Build although images are missing or unreadable.")

@@ -116,6 +116,7 @@ def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incompl
 
 def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print what was built: counts per class to stdout, the rest to stderr."""
+    from fer_cli.data.archive import SUFFIX
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.check import left_out_table
     from fer_cli.data.compare import verdict
@@ -136,6 +137,8 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
         say(f"  left out, {reason}: {len(files)}, e.g. {shown(files[0])}" if files else f"  left out, {reason}: 0")
     if info.others:
         say("  neither picture nor film, counted alone: " + ", ".join(f"{n} {kind}" for kind, n in info.others.items()))
+    if SUFFIX in info.others:
+        say(f"  a {SUFFIX} in the source is not opened; to read one, give it itself: --from PATH{SUFFIX}")
     unreadable = [f"{shown(file)} ({why})" for file, why in info.unreadable.items()]
     for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:

@@ -39,7 +39,7 @@ def list_sets(data_root: DataRoot = None) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
     source: Annotated[
-        Path | None, typer.Option("--from", callback=expanded, help="Compare with this source folder too, file by file.")
+        Path | None, typer.Option("--from", callback=expanded, help="Compare with this folder, table or .zip too.")
     ] = None,
     data_root: DataRoot = None,
 ) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
+from fer_cli.data.archive import archive_of, source_at
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
@@ -27,7 +28,6 @@ from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, load_info, write_info, write_set
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
-from fer_cli.places import user_path
 from fer_cli.yamls import explain
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -83,8 +83,8 @@ def build_set(
     interrupted build goes on where it stood.
     """
     card = load_card(name)
-    source = user_path(source).resolve()
-    return build_scan(card, source, scan_source(card, source), data_root, allow_incomplete, choices, progress)
+    with source_at(source) as place:
+        return build_scan(card, place, scan_source(card, place), data_root, allow_incomplete, choices, progress)
 
 
 def build_scan(
@@ -117,6 +117,8 @@ def build_scan(
         steps = recorded_steps(how, {row[3] for row in used}, any(row[5] for row in used))
         gone = left_out(scan, pack.rows, source)
         info = described(card, scan, pack.rows, manifest, images, steps, gone)
+        if (archive := archive_of(source)) is not None:
+            info = info.model_copy(update={"archive": {readable(archive.file.name): archive.sha256()}})
         gone.to_csv(draft / "left_out.csv", index=False)
         info = write_info(draft, info, manifest)
         move_into_place(draft, data_root / card.name)
@@ -137,14 +139,20 @@ def build_own(
 
     Raises DataError for an unknown layout, a name that a card has, and as ``build_set`` does.
     """
-    from fer_cli.data.importers.folder import card_from_folder, scan_folder
-    from fer_cli.data.importers.table import card_from_table, scan_table
-
     if name in card_names():
         raise DataError(f"{name}: has a card; build it without --layout, or choose another name")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
-    source = user_path(source).resolve()
+    with source_at(source) as place:
+        card, scan, folder = scan_own(name, place, layout, subject)
+        return build_scan(card, folder, scan, data_root, allow_incomplete, choices, progress)
+
+
+def scan_own(name: str, source: Path, layout: str, subject: str | None) -> tuple[Card, Scan, Path]:
+    """Return the card made for a user's own data, what is found in ``source``, and the folder that this lies in."""
+    from fer_cli.data.importers.folder import card_from_folder, scan_folder
+    from fer_cli.data.importers.table import card_from_table, scan_table
+
     if layout == "folder":
         card = card_from_folder(name, source)
         scan = accounts(source, scan_folder(source, card, subject))
@@ -159,7 +167,7 @@ def build_own(
         raise DataError(f"--layout {layout}: no such layout{nearest(layout, ('folder', 'csv'))}")
     if not scan.found:
         raise DataError(f"{source}: no images in it{where_to_point(source)}")
-    return build_scan(card, source, scan, data_root, allow_incomplete, choices, progress)
+    return card, scan, source
 
 
 def preparation_of(card: Card, choices: Choices) -> Preparation:

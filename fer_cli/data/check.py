@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from fer_cli.data.archive import source_at
 from fer_cli.data.build import named, scan_source
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.compare import differences, verdict
@@ -18,7 +19,6 @@ from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shown
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.errors import DataError
-from fer_cli.places import user_path
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
@@ -71,7 +71,8 @@ def check_set(
     if source is not None:
         if card is None or card.embedded is not None:
             raise DataError(f"{name}: --from compares sets that were read from files with a card's layout; this one was not")
-        problems += compare_with_source(faces, card, user_path(source).resolve(), progress)
+        with source_at(source) as place:
+            problems += compare_with_source(faces, card, place, progress)
     return Checked(info, counts, problems, verdict(card, info.expected) if card else "not compared: no card of this name")
 
 

@@ -63,6 +63,8 @@ class SetInfo(Section):
     fer_version: str
     files: dict[str, str]
     """Name of each file beside ``set.json`` -> its SHA-256."""
+    archive: dict[str, str] = {}
+    """Name of the archive that the source was read from -> its SHA-256; empty for a folder."""
     embedded: dict[str, Any] | None = None
     """Options of a set the suite drew itself."""
     layout: str = ""

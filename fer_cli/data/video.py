@@ -7,9 +7,10 @@ side.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 # Read when OpenCV first opens a video. Broken files are reported by whoever asked for them, not by FFmpeg on the terminal;
@@ -19,6 +20,8 @@ os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file"
 
 import cv2
 import numpy as np
+
+from fer_cli.data.archive import on_disk
 
 MAX_PIXELS = 64_000_000
 """Pixels a frame; videos that promise more are treated as unreadable."""
@@ -35,12 +38,18 @@ def opened(file: Path) -> Iterator[cv2.VideoCapture | None]:
     if not file.is_file():  # FFmpeg would go on to take the name for a pattern of pictures
         yield None
         return
-    capture = cv2.VideoCapture(str(file.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    try:
+    with ExitStack() as stack:
+        try:
+            plain = stack.enter_context(on_disk(file))
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            yield None
+            return
+        capture = cv2.VideoCapture(str(plain.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        stack.callback(capture.release)
         pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         yield capture if capture.isOpened() and 0 < pixels <= MAX_PIXELS else None
-    finally:
-        capture.release()
 
 
 def frame_count(file: Path) -> int:

@@ -6,17 +6,17 @@ their suffix or else their first bytes, are listed one by one; tables, texts and
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from fer_cli.data.files import readable, why_unreadable
+from fer_cli.data.archive import archive_of
+from fer_cli.data.files import problem, readable, why_unreadable
 from fer_cli.data.formats import HEAD, IMAGE_SUFFIXES, NOT_READ, PLAIN, UNREAD, VIDEO_SUFFIXES, kind_of
 from fer_cli.data.importers.found import Found, Scan
-from fer_cli.data.importers.walk import below, cannot_list, is_junk, leads_out, real
+from fer_cli.data.importers.walk import below, is_junk, leads_out, real, walked
 
 LINK = "a link that leads out of the source; it is not followed"
 PICTURE = "picture where this layout has none"
@@ -31,14 +31,15 @@ Where = Callable[[Path], Path]
 def accounts(source: Path, scan: Scan) -> Scan:
     """Return the scan with a reason for every picture, film and link out that it does not name, and the other files counted.
 
-    Images that are reached through a link out of ``source`` are taken from it. Raises DataError for a folder that cannot be
-    listed.
+    Images that are reached through a link out of ``source`` are taken from it, and so
+    are entries of an archive that are not read. Raises DataError for a folder that cannot be listed.
     """
     if not source.is_dir():
         return scan
     folder = cache(real)
     found, links = without_links_out(source, scan.found, folder)
-    skipped = {reason: list(names) for reason, names in scan.skipped.items()}
+    archive = archive_of(source)
+    skipped = {reason: list(names) for reason, names in (scan.skipped | (archive.refused if archive else {})).items()}
     names = {part for listed in skipped.values() for name in listed for part in files_in(name)}
     known = {(folder(image.file.parent), image.file.name) for image in found}
     others: Counter[str] = Counter()
@@ -81,34 +82,40 @@ def without_links_out(source: Path, found: list[Found], folder: Where) -> tuple[
 def every_file(source: Path, folder: Where) -> Iterator[Path]:
     """Yield every file below ``source`` in order, and every link to a folder out of it; hidden folders are looked into."""
     home, seen = real(source), set[Path]()
-    for where, folders, files in os.walk(source, onerror=cannot_list, followlinks=True):
-        here = folder(Path(where))
+    for where, folders, files in walked(source, follow=True):
+        here = folder(where)
         if here in seen or not here.is_relative_to(home):
             if here not in seen:
-                yield Path(where)
+                yield where
             folders.clear()
             continue
         seen.add(here)
         folders.sort()
-        yield from (Path(where) / name for name in sorted(files))
+        yield from (where / name for name in sorted(files))
 
 
 def why_left_out(file: Path, source: Path) -> str | None:
     """Return why a file that no image is made from is left out; None where it is neither picture, film nor link out."""
     if any(is_junk(part) for part in file.relative_to(source).parts):
         return None
-    problem = why_unreadable(file)
-    if leads_out(file, real(source)) and problem in {None, "a folder, not a file"}:
+    fault = why_unreadable(file)
+    if leads_out(file, real(source)) and fault in {None, "a folder, not a file"}:
         return LINK
     suffix = file.suffix.lower()
     if suffix in UNREAD:
         return f"{UNREAD[suffix]}, {NOT_READ}"
     if suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         return PICTURE if suffix in IMAGE_SUFFIXES else FILM
-    if suffix in PLAIN or problem is not None:
-        return None
-    with file.open("rb") as stream:
-        kind = kind_of(stream.read(HEAD))
+    return None if suffix in PLAIN or fault is not None else why_by_content(file)
+
+
+def why_by_content(file: Path) -> str | None:
+    """Return why a file that its name does not tell is left out; None where its first bytes tell no picture or film."""
+    try:
+        with file.open("rb") as stream:
+            kind = kind_of(stream.read(HEAD))
+    except OSError as error:
+        return f"cannot be opened to see whether it is a picture ({problem(error)})"
     return None if kind is None else f"{kind} by its content, not by its name; give it the suffix of its format"
 
 

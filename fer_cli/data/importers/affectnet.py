@@ -6,7 +6,6 @@ in the newer release four times as many annotation files beside them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby
@@ -103,15 +102,13 @@ def annotated(home: Path, images: list[Path], part: str, labels: Labels) -> Iter
     tail, name = "_exp.npy", home.name.lower().removesuffix("_set")
     folder = home / "annotations"
     try:
-        with os.scandir(folder) as entries:
-            left = {
-                entry.name.removesuffix(tail) for entry in entries if entry.name.endswith(tail) and not is_junk(entry.name)
-            }
+        names = (path.name for path in folder.iterdir())
+        left = {name.removesuffix(tail) for name in names if name.endswith(tail) and not is_junk(name)}
     except OSError:
         raise DataError(f"{folder}: no such folder; unpack the annotations beside the images") from None
     for file in images:
         stem = file.stem
-        code = read_code(f"{folder}/{stem}{tail}", file)
+        code = read_code(folder / f"{stem}{tail}", file)
         left.discard(stem)
         label = labels.label(code, str(file))
         if label is None:
@@ -123,12 +120,13 @@ def annotated(home: Path, images: list[Path], part: str, labels: Labels) -> Iter
         raise DataError(f"{first}: has no image in {home / 'images'} ({len(left)} such); is the copy whole?")
 
 
-def read_code(file: str, image: Path) -> str:
+def read_code(file: Path, image: Path) -> str:
     """Return the class number in an array of one string; raises DataError where there is none."""
-    if (reason := why_unreadable(Path(file))) is not None:
+    if (reason := why_unreadable(file)) is not None:
         raise DataError(f"{image}: has no annotation {file} ({reason}); is the copy whole?")
     try:
-        return str(int(np.load(file, allow_pickle=False).item()))
+        with file.open("rb") as stream:
+            return str(int(np.load(stream, allow_pickle=False).item()))
     except Exception:  # NumPy raises whatever a damaged header makes it stumble over
         raise DataError(f"{file}: expected an array with one class number in it") from None
 

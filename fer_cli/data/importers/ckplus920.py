@@ -19,7 +19,7 @@ from fer_cli.data.importers.found import (
     table_with,
     with_leftovers,
 )
-from fer_cli.data.importers.walk import image_files
+from fer_cli.data.importers.walk import image_files, visible_folders
 from fer_cli.errors import DataError, nearest
 
 PARTS = {"training": "train", "publictest": "val", "privatetest": "test"}
@@ -70,7 +70,8 @@ def by_code(source: Path, card: Card) -> Scan | None:
     """Return ``<0..7>/680.png``."""
     if not source.is_dir():
         return None
-    numbered = {folder.name: folder for root in (source, *source.glob("*/")) for folder in root.glob("[0-9]/")}
+    level = [folder for root in (source, *visible_folders(source)) for folder in visible_folders(root)]
+    numbered = {folder.name: folder for folder in level if len(folder.name) == 1 and folder.name in "0123456789"}
     if {"1", "8"} <= numbered.keys() and "0" not in numbered:
         hint = f"rename them to the card's numbers, {', '.join(f'{k} {v}' for k, v in card.codes.items())}"
         raise DataError(f"{numbered['1'].parent}: folders numbered from 1; {hint}")

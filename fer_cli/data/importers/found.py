@@ -6,30 +6,30 @@ Nothing here trusts a path that stands in a file: ``inside`` refuses those that 
 from __future__ import annotations
 
 import csv
-import filecmp
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.files import readable, shown
+from fer_cli.data.files import readable, shown, why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES
-from fer_cli.data.importers.hints import where_to_point
+from fer_cli.data.importers.hints import ARCHIVES, where_to_point
 from fer_cli.data.importers.walk import (
     below,
-    cannot_list,
     files_below,
     is_junk,
     leads_out,
     real,
     tables_in,
     visible_folders,
+    walked,
 )
 from fer_cli.errors import DataError, nearest
 
 GREYS = {str(value): value for value in range(256)}
-ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+
+BLOCK = 2**18
+"""Bytes of two files that are compared at a time."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the source image."""
@@ -89,7 +89,9 @@ def first_layout(source: Path, card: Card, layouts: dict[str, Layout]) -> Scan:
     if not source.exists():
         raise DataError(f"{source}: no such folder; --from takes {card.name} as {' or '.join(layouts)}")
     if source.is_file() and source.suffix.lower() in ARCHIVES:
-        raise DataError(f"{source}: an archive; unpack it and give --from the folder")
+        raise DataError(
+            f"{source}: an archive that is not read in place (only .zip is); unpack it and give --from the folder"
+        )
     for layout in layouts.values():
         scan = layout(source, card)
         if scan is not None:
@@ -145,7 +147,12 @@ def same_content(image: Found, other: Found) -> bool:
 def same_bytes(file: Path, other: Path) -> bool:
     """Return whether two files hold the same; what cannot be read is not known to be the same."""
     try:
-        return file == other or filecmp.cmp(file, other, shallow=False)
+        if file == other:
+            return True
+        if file.stat().st_size != other.stat().st_size or why_unreadable(file) or why_unreadable(other):
+            return False
+        with file.open("rb") as mine, other.open("rb") as theirs:
+            return all(block == theirs.read(BLOCK) for block in iter(lambda: mine.read(BLOCK), b""))
     except OSError:
         return False
 
@@ -189,7 +196,7 @@ def class_folders(source: Path, card: Card, names: dict[str, str] | None = None,
 
 def holds_data(folder: Path) -> bool:
     """Return whether any file lies below a folder, hidden ones and archives' leavings apart."""
-    for _, folders, files in os.walk(folder, onerror=cannot_list):
+    for _, folders, files in walked(folder):
         folders[:] = [name for name in folders if not is_junk(name)]
         if not all(map(is_junk, files)):
             return True

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fer_cli.data.archive import SUFFIX, archive_of
+from fer_cli.data.files import shown
 from fer_cli.data.importers.own import PARTS, SPELLINGS
 
+ARCHIVES = {SUFFIX, ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
 TABLES = {".csv", ".txt", ".tsv", ".xls", ".xlsx"}
 LABELS = re.compile(r"label|legend|annotation|emotion|partition|^(train|test|val|valid|validation|training)$", re.IGNORECASE)
 """Names, without suffix, of tables that hold labels."""
@@ -20,8 +23,10 @@ FEW = 5
 def where_to_point(source: Path, words: Iterable[str] = ()) -> str:
     """Return what a message about ``source`` adds where a folder above it is likely meant, else an empty text.
 
-    ``words``: names of class folders, besides the usual ones. Nothing is opened, and only two folders are listed.
+    ``words``: names of class folders, besides the usual ones. Nothing is opened, and only three folders are listed.
     """
+    if hint := archive_in(source):
+        return hint
     classes = {word.lower() for word in words} | set(SPELLINGS)
     for home in list(source.parents)[:2]:
         try:
@@ -40,6 +45,20 @@ def where_to_point(source: Path, words: Iterable[str] = ()) -> str:
         if labels:
             return f"; {labels[0].name} lies beside {mine.name}: where it holds the labels, give --from {home}"
     return ""
+
+
+def archive_in(source: Path) -> str:
+    """Return a hint at the first archive in the folder ``source``, which is not opened there; an empty text without one."""
+    try:
+        names = sorted(path.name for path in source.iterdir() if not path.name.startswith("."))
+    except OSError:  # no folder
+        return ""
+    archive = next((name for name in names if Path(name).suffix.lower() in ARCHIVES), None)
+    if archive is None:
+        return ""
+    readable = Path(archive).suffix.lower() == SUFFIX and archive_of(source) is None
+    what = f"give --from {source / archive}" if readable else "unpack it"
+    return f"; {shown(archive)} lies in it and is not opened: {what}"
 
 
 def few(phrases: Sequence[str], most: int = FEW) -> str:

@@ -7,14 +7,14 @@ in pixels. Paths are relative to the table's own folder and never leave it.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import IMAGE_SUFFIXES, NOT_READ, UNREAD
 from fer_cli.data.importers.found import Box, Found, Scan, first_layout, inside, read_rows
+from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, own_card, why_ignored
-from fer_cli.data.importers.walk import files_below, is_junk, real, tables_in
+from fer_cli.data.importers.walk import files_below, is_junk, real, tables_in, tidy
 from fer_cli.errors import DataError, nearest
 
 NEEDS = ("file", "label")
@@ -116,7 +116,7 @@ def check_columns(table: Path, header: list[str]) -> None:
 
 def row_image(root: Path, row: dict[str, str], label: str, where: str) -> Found:
     """Return the image that a labelled row lists; raises DataError naming ``where`` a cell is wrong."""
-    file = Path(os.path.normpath(inside(root, row["file"], where)))
+    file = tidy(inside(root, row["file"], where))
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         raise DataError(f"{where}: {file.name} is no image; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
     split = row.get("split", "").lower()
@@ -151,6 +151,7 @@ def card_from_table(name: str, source: Path) -> Card:
     table = table_in(source)
     if table is None:
         what = "no such file or folder" if not source.exists() else "no csv in it" if source.is_dir() else "no csv"
-        raise DataError(f"{source}: {what}; --layout csv takes a table with columns {','.join(NEEDS)}, or its folder")
+        takes = f"--layout csv takes a table with columns {','.join(NEEDS)}, or its folder"
+        raise DataError(f"{source}: {what}; {takes}{where_to_point(source)}")
     rows, _ = read_table(table)
     return own_card(name, (row["label"] for _, row in rows), f"{table}: label")

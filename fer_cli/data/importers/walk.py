@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fer_cli.data.archive import Inside
 from fer_cli.data.files import problem, why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.errors import DataError
@@ -42,21 +43,33 @@ def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | 
     """
     home = real(within or root)
     seen: set[Path] = set()
-    for folder, folders, files in os.walk(root, onerror=cannot_list, followlinks=True):
-        here = real(Path(folder))
+    for folder, folders, files in walked(root, follow=True):
+        here = real(folder)
         if here in seen or not here.is_relative_to(home):
             folders.clear()
             continue
         seen.add(here)
         named = sorted(name for name in files if Path(name).suffix.lower() in suffixes and not is_junk(name))
-        if not (folders or named) and Path(folder) != root and Path(folder).suffix.lower() in suffixes & SHOWING:
-            yield Path(folder)
+        if not (folders or named) and folder != root and folder.suffix.lower() in suffixes & SHOWING:
+            yield folder
         folders[:] = sorted(name for name in folders if not is_junk(name))
-        for path in (Path(folder) / name for name in named):
+        for path in (folder / name for name in named):
             shows = path.suffix.lower() in SHOWING
             away = (within is not None or not shows) and leads_out(path, home) and why_unreadable(path) is None
             if not away and (shows or why_unreadable(path) is None):
                 yield path
+
+
+def walked(root: Path, follow: bool = False) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the names of its folders, of which the caller may remove some, and of its files, top down.
+
+    ``follow``: whether links to folders are followed. Raises DataError for a folder that cannot be listed.
+    """
+    if isinstance(root, Inside):
+        yield from root.walked()
+    else:
+        for folder, folders, files in os.walk(root, onerror=cannot_list, followlinks=follow):
+            yield Path(folder), folders, files
 
 
 def cannot_list(error: OSError) -> None:
@@ -67,6 +80,11 @@ def cannot_list(error: OSError) -> None:
 def real(path: Path) -> Path:
     """Return where a path leads once links are followed; of a link that leads back to itself, the path."""
     return Path(os.path.realpath(path))  # Path.resolve fails for such a link
+
+
+def tidy(path: Path) -> Path:
+    """Return a path without ``..`` and ``.``; links are not asked."""
+    return type(path)(os.path.normpath(path))
 
 
 def leads_out(path: Path, home: Path) -> bool:
