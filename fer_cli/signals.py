@@ -1,9 +1,10 @@
-"""SIGTERM as an orderly end, and a shelter from signals for work that must not be cut in two."""
+"""SIGTERM as an orderly end, a shelter from signals for work that must not be cut in two, and a limit on its time."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,31 @@ def end_on_sigterm() -> None:
 def _end(signum: int, frame: FrameType | None) -> None:
     ending.set()
     raise SystemExit(128 + signum)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError once the body takes longer; outside the main thread and where there is no such timer, do nothing.
+
+    Whatever timer ran before goes on afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def over(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, over)
+    began = time.monotonic()
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 1e-3), every)
 
 
 @contextmanager

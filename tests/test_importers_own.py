@@ -74,8 +74,11 @@ def test_bad_patterns_give_one_line(tmp_path: Path, pattern: str, words: list[st
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["0/a.jpg", "1/a.jpg"], ["class folder '0'", "a number does not say", "code table"]),
-        (["train/happy/a.jpg", "train/class_1/a.jpg"], ["class folder 'class_1'", "a number does not say"]),
+        (["0/a.jpg", "1/a.jpg"], ["class folder 0, 1:", "a number does not say", "--codes 0=NAME,1=NAME"]),
+        (
+            ["train/happy/a.jpg", "train/class_1/a.jpg"],
+            ["class folder class_1:", "a number does not say", "--codes class_1=NAME"],
+        ),
         (["happy/a.jpg"], ["happy found, at least two classes"]),
         (["a.jpg"], ["no class folders in it", "--layout folder takes"]),
         (["train/a.jpg", "test/b.jpg"], ["no class folders in", "--layout csv"]),
@@ -153,7 +156,7 @@ def test_table_rows_become_images(tmp_path: Path, source: str) -> None:
         (["file,label", "/etc/passwd,happy", "a.jpg,sad"], ["line 2", "leads out of"]),
         (["file,label", "a.jpg,sad", "list.csv,happy"], ["line 3", "list.csv is no image"]),
         (["file,label", "a.jpg,sad", "b.jpg,happy", "./a.jpg,sad"], ["line 4", "same image as line 2"]),
-        (["file,label", "a.jpg,3", "b.jpg,0"], ["label '0'", "a number does not say"]),
+        (["file,label", "a.jpg,3", "b.jpg,0"], ["label 0, 3:", "a number does not say", "--codes 0=NAME,3=NAME"]),
         (["file,label", "a.jpg,sad", "b.jpg,sadness"], ["sad found, at least two classes"]),
         (["file,label", "a.jpg,", "b.jpg,"], ["no row with a label"]),
         (["image,label", "a.jpg,sad"], ["no column 'file'", "image, label"]),

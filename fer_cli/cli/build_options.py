@@ -35,6 +35,18 @@ OwnLayout = Annotated[
     str | None,
     typer.Option("--layout", help="folder (a folder per class) or csv (a table of files).", rich_help_panel=OWN),
 ]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        help="Labels from file names: expression with a group (?P<label>...), others: subject, sequence, frame.",
+        rich_help_panel=OWN,
+    ),
+]
+Codes = Annotated[
+    str | None,
+    typer.Option("--codes", help="What numbers and short words mean as labels: 1=angry,2=disgust.", rich_help_panel=OWN),
+]
 SubjectPattern = Annotated[
     str | None,
     typer.Option(

@@ -26,14 +26,19 @@ data_app = typer.Typer(
 
 @data_app.command(
     epilog="Examples: fer data build synth-basic --images 20000 --size 64 --jobs 2 · fer data build ck48 --from ~/CK+48 · "
-    "fer data build mine --from ~/photos --layout folder --subject '(?P<subject>p[0-9]+)_'"
+    "fer data build mine --from ~/photos --layout folder --subject '(?P<subject>p[0-9]+)_' · "
+    "fer data build lab --from lab.zip --label '(?P<subject>p[0-9]+)_(?P<label>[0-9])_' --codes 1=happy,2=sad"
 )
 def build(
-    name: Annotated[str, typer.Argument(help="Name of a data card (fer data list), or of your own set with --layout.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a data card (fer data list), or of your own set with --layout or --label.")
+    ],
     source: o.Source = None,
     data_root: DataRoot = None,
     layout: o.OwnLayout = None,
     subject: o.SubjectPattern = None,
+    label: o.LabelPattern = None,
+    codes: o.Codes = None,
     allow_incomplete: o.AllowIncomplete = False,
     drop_duplicates: o.DropDuplicates = False,
     replace: o.Replace = False,
@@ -59,7 +64,7 @@ def build(
     drawn = given(images=images, subjects=subjects, difficulty=difficulty, seed=seed)
     read = given(colour=colour, interpolation=interpolation, no_face=no_face)
     faces = given(detect=detect, detector_model=detector_model, margin=margin, align=align)
-    own = given(layout=layout, subject=subject)
+    own = given(layout=layout, subject=subject, label=label, codes=codes)
     flags = given(
         allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None, replace=replace or None
     )
@@ -107,10 +112,13 @@ def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incompl
     def bar(items: Any, n: int) -> Any:
         return with_progress(f"reading {name}", items, n)
 
-    if "layout" in own:
-        return build_own(name, source, own["layout"], own.get("subject"), root, allow_incomplete, choices, bar)
-    if own:
+    if "layout" in own or "label" in own:
+        how = (own.get("layout"), own.get("subject"))
+        return build_own(name, source, *how, root, allow_incomplete, choices, bar, own.get("label"), own.get("codes"))
+    if "subject" in own:
         raise DataError("--subject goes with --layout folder; a card's importer knows where the subject's name stands")
+    if "codes" in own:
+        raise DataError("--codes goes with --layout or --label; a card says itself what its numbers mean")
     return build_set(name, source, root, allow_incomplete, choices, bar)
 
 
@@ -122,6 +130,7 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     from fer_cli.data.compare import verdict
     from fer_cli.data.files import shown
     from fer_cli.data.importers.hints import few
+    from fer_cli.data.own import unused_codes
 
     table = left_out_table(info)
     print_table(list(table.columns), [[str(cell) for cell in row] for row in table.itertuples(index=False)])
@@ -139,6 +148,8 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
         say("  neither picture nor film, counted alone: " + ", ".join(f"{n} {kind}" for kind, n in info.others.items()))
     if SUFFIX in info.others:
         say(f"  a {SUFFIX} in the source is not opened; to read one, give it itself: --from PATH{SUFFIX}")
+    if empty := unused_codes(info):
+        say(f"  no image has the code {', '.join(empty)}")
     unreadable = [f"{shown(file)} ({why})" for file, why in info.unreadable.items()]
     for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:

@@ -26,6 +26,7 @@ from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, load_info, write_info, write_set
+from fer_cli.data.own import Own, scan_own
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
 from fer_cli.yamls import explain
@@ -95,8 +96,9 @@ def build_scan(
     allow_incomplete: bool = False,
     choices: Choices = Choices(),
     progress: Progress = lambda items, _: items,
+    own: Own | None = None,
 ) -> SetInfo:
-    """Pack what was found in ``source`` as data set ``card.name``; see ``build_set``."""
+    """Pack what was found in ``source`` as data set ``card.name``; ``own``: how, where it has no card. See ``build_set``."""
     how = preparation_of(card, choices)
     check_scan(card, scan, source, allow_incomplete)
     check_size(data_root, card.name, len(scan.found), choices.replace)
@@ -116,7 +118,9 @@ def build_scan(
         used = [row for row in pack.rows if row[0] == "kept"]
         steps = recorded_steps(how, {row[3] for row in used}, any(row[5] for row in used))
         gone = left_out(scan, pack.rows, source)
-        info = described(card, scan, pack.rows, manifest, images, steps, gone)
+        info = described(card, scan, pack.rows, manifest, images, steps, gone).model_copy(
+            update={"own": own.given() if own else {}}
+        )
         if (archive := archive_of(source)) is not None:
             info = info.model_copy(update={"archive": {readable(archive.file.name): archive.sha256()}})
         gone.to_csv(draft / "left_out.csv", index=False)
@@ -128,46 +132,27 @@ def build_scan(
 def build_own(
     name: str,
     source: Path,
-    layout: str,
+    layout: str | None,
     subject: str | None,
     data_root: Path,
     allow_incomplete: bool = False,
     choices: Choices = Choices(),
     progress: Progress = lambda items, _: items,
+    label: str | None = None,
+    codes: str | None = None,
 ) -> SetInfo:
-    """Build a user's own data as set ``name``: ``layout`` is "folder" or "csv"; ``subject``: pattern on each file's path.
+    """Build a user's own data as set ``name``; ``layout``, ``subject``, ``label`` and ``codes``: see ``Own``.
 
-    Raises DataError for an unknown layout, a name that a card has, and as ``build_set`` does.
+    Raises DataError for a name that a card has, and as ``scan_own`` and ``build_set`` do.
     """
     if name in card_names():
-        raise DataError(f"{name}: has a card; build it without --layout, or choose another name")
+        raise DataError(f"{name}: has a card; build it without --layout and --label, or choose another name")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
+    own = Own(layout, subject, label, codes)
     with source_at(source) as place:
-        card, scan, folder = scan_own(name, place, layout, subject)
-        return build_scan(card, folder, scan, data_root, allow_incomplete, choices, progress)
-
-
-def scan_own(name: str, source: Path, layout: str, subject: str | None) -> tuple[Card, Scan, Path]:
-    """Return the card made for a user's own data, what is found in ``source``, and the folder that this lies in."""
-    from fer_cli.data.importers.folder import card_from_folder, scan_folder
-    from fer_cli.data.importers.table import card_from_table, scan_table
-
-    if layout == "folder":
-        card = card_from_folder(name, source)
-        scan = accounts(source, scan_folder(source, card, subject))
-    elif layout == "csv":
-        if subject is not None:
-            raise DataError("--subject goes with --layout folder; a table has a column 'subject'")
-        card = card_from_table(name, source)
-        scan = scan_table(source, card)
-        source = source.parent if source.is_file() else source
-        scan = accounts(source, scan)
-    else:
-        raise DataError(f"--layout {layout}: no such layout{nearest(layout, ('folder', 'csv'))}")
-    if not scan.found:
-        raise DataError(f"{source}: no images in it{where_to_point(source)}")
-    return card, scan, source
+        card, scan, folder = scan_own(name, place, own)
+        return build_scan(card, folder, scan, data_root, allow_incomplete, choices, progress, own)
 
 
 def preparation_of(card: Card, choices: Choices) -> Preparation:

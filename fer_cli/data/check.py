@@ -17,7 +17,9 @@ from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.compare import differences, verdict
 from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shown
+from fer_cli.data.importers.found import Scan
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
+from fer_cli.data.own import own_of, scan_own
 from fer_cli.errors import DataError
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -69,10 +71,8 @@ def check_set(
         rows: list[Any] = list(faces.manifest.itertuples())
         problems += [f"differs from the card: {one}" for one in differences(card, info.expected, rows)]
     if source is not None:
-        if card is None or card.embedded is not None:
-            raise DataError(f"{name}: --from compares sets that were read from files with a card's layout; this one was not")
         with source_at(source) as place:
-            problems += compare_with_source(faces, card, place, progress)
+            problems += compare_with_source(faces, *found_again(info, card, place), progress)
     return Checked(info, counts, problems, verdict(card, info.expected) if card else "not compared: no card of this name")
 
 
@@ -94,12 +94,24 @@ def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
     return rows
 
 
-def compare_with_source(faces: FaceSet, card: Card, source: Path, progress: Progress) -> list[str]:
+def found_again(info: SetInfo, card: Card | None, source: Path) -> tuple[Scan, Path]:
+    """Return what is found in ``source`` in the way the set was read, and the folder that it lies in.
+
+    Raises DataError for a set that was not read from files, or by a version that did not note how.
+    """
+    if card is None and info.own:
+        return scan_own(info.name, source, own_of(info.own))[1:]
+    if card is None or card.embedded is not None:
+        raise DataError(f"{info.name}: --from compares sets that were read from files; of this one it is not known how")
+    return scan_source(card, source), source
+
+
+def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Progress) -> list[str]:
     """Return what differs between a set and its source: files gone, changed, relabelled or new; the first of each named.
 
     Images are found again by what the source calls them. Frames of videos are compared by name and label only.
     """
-    scan = {image.sample: image for image in scan_source(card, source).found}
+    scan = {image.sample: image for image in found.found}
     wrong: dict[str, list[str]] = {"missing": [], "unreadable": [], "changed": [], "labelled otherwise": []}
     for row in progress(faces.manifest.itertuples(), len(faces.manifest)):
         image = scan.pop(row.name, None)

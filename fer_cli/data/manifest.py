@@ -63,6 +63,8 @@ class SetInfo(Section):
     fer_version: str
     files: dict[str, str]
     """Name of each file beside ``set.json`` -> its SHA-256."""
+    own: dict[str, str] = {}
+    """Of a user's own data: the options by which labels and people were found; see ``fer_cli.data.own``."""
     archive: dict[str, str] = {}
     """Name of the archive that the source was read from -> its SHA-256; empty for a folder."""
     embedded: dict[str, Any] | None = None
@@ -148,8 +150,11 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
             value = drawn.get(option, usual) if isinstance(drawn, dict) else usual
             command += [f"--{option}", str(value)[:20]] if value != usual else []
         return shlex.join(command)
-    layout = ["--layout", "csv" if str(known.get("layout")).startswith("table") else "folder"]
-    return shlex.join([*command, "--from", "FOLDER", *(layout if card is None else [])])
+    own = known.get("own")
+    if not (isinstance(own, dict) and own):  # built by a version that did not note it
+        own = {"layout": "csv" if str(known.get("layout")).startswith("table") else "folder"}
+    options = [text for name, value in own.items() for text in (f"--{name}", str(value))]
+    return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [])])
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:

@@ -7,47 +7,31 @@ because a picture of an unknown person could stand on both sides of a split.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.importers.found import Found, Scan, first_layout
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, SPELLINGS, own_card, why_ignored
+from fer_cli.data.importers.patterns import compiled, matches, told
 from fer_cli.data.importers.walk import below, files_below, image_files, visible_folders
-from fer_cli.errors import DataError, nearest
+from fer_cli.errors import DataError
 
-GROUPS = ("subject", "sequence", "frame")
-"""Names of groups that a pattern may have."""
 DEPTH = 2
 """How far below the source the class folders, or the parts that hold them, may lie."""
 
 
 def scan_folder(source: Path, card: Card, subject_regex: str | None = None) -> Scan:
-    """Return every image below the class folders of ``source``; ``subject_regex``: see ``compiled``.
+    """Return every image below the class folders of ``source``.
 
-    Raises DataError for an unknown class folder, two homes of class folders, and a path that the pattern does not match.
+    ``subject_regex``: a pattern with the group ``subject``, searched in each file's path below the folder that holds
+    classes or parts. Raises DataError for an unknown class folder, two homes of class folders, and a path that the pattern
+    does not match.
     """
-    pattern = None if subject_regex is None else compiled(subject_regex)
+    pattern = None if subject_regex is None else compiled(subject_regex, "subject")
     words = ", ".join(card.folders or card.codes)
     return first_layout(source, card, {f"class folders {words}": lambda root, own: by_folder(root, own, pattern)})
-
-
-def compiled(text: str) -> re.Pattern[str]:
-    """Return a pattern that is searched for in each file's path below the folder that holds classes or parts.
-
-    Its named groups may be ``subject`` (needed), ``sequence`` (numbered within the subject) and ``frame`` (digits).
-    Raises DataError for a pattern that is none or has other groups.
-    """
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise DataError(f"pattern '{text}': no regular expression ({error})") from None
-    for group in pattern.groupindex:
-        if group not in GROUPS:
-            raise DataError(f"pattern '{text}': no such group '{group}'{nearest(group, GROUPS)}")
-    if "subject" not in pattern.groupindex:
-        raise DataError(f"pattern '{text}': has no group named subject, such as (?P<subject>S[0-9]+)")
-    return pattern
 
 
 def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) -> Scan | None:
@@ -59,19 +43,28 @@ def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) 
     found, skipped, seen = [], dict[str, list[str]](), set()
     for folder, split in class_folders_in(home, known):
         label = card.label(folder.name, str(folder))
-        for file in files_below(folder, within=source):
-            seen.add(file)
-            relative = file.relative_to(home).as_posix()
-            if label is None:
-                skipped.setdefault(why_ignored(card, folder.name), []).append(below(source, file))
-                continue
-            subject, sequence, frame = told(pattern, relative, file)
-            found.append(Found(relative, file, label, subject, sequence, frame, split, own=False))
+        files = list(files_below(folder, within=source))
+        seen.update(files)
+        if label is not None:
+            found += [Found(file.relative_to(home).as_posix(), file, label, "", "", 0, split, own=False) for file in files]
+        elif files:
+            skipped.setdefault(why_ignored(card, folder.name), []).extend(below(source, file) for file in files)
+    if pattern is not None:
+        found = with_people(found, pattern)
     outside = [below(source, file) for file in files_below(source, within=source) if file not in seen]
     if outside:
         skipped["image outside the class folders"] = outside
     parts = sorted({image.split for image in found} - {"none"}, key=list(PARTS.values()).index)
     return Scan(f"class folders in {', '.join(parts)}" if parts else "class folders", found, skipped)
+
+
+def with_people(found: list[Found], pattern: re.Pattern[str]) -> list[Found]:
+    """Return the images with subject, sequence and frame as their paths tell them; raises DataError as ``told`` does."""
+    whole = []
+    for image, match in zip(found, matches(pattern, [image.sample for image in found]), strict=True):
+        subject, sequence, frame = told(match, pattern, image.sample, str(image.file))
+        whole.append(replace(image, subject=subject, sequence=sequence, frame=frame))
+    return whole
 
 
 def home_of_classes(source: Path, known: set[str]) -> Path | None:
@@ -96,22 +89,11 @@ def class_folders_in(home: Path, known: set[str]) -> list[tuple[Path, str]]:
     return [(folder, PARTS[part.name.lower()]) for part in parts for folder in visible_folders(part)]
 
 
-def told(pattern: re.Pattern[str] | None, relative: str, file: Path) -> tuple[str, str, int]:
-    """Return subject, sequence and frame as a path tells them; raises DataError where it does not match."""
-    if pattern is None:
-        return "", "", 0
-    match = pattern.search(relative)
-    groups = match.groupdict("") if match else {}
-    subject, sequence, frame = (groups.get(group, "") for group in GROUPS)
-    if not subject:
-        raise DataError(f"{file}: pattern '{pattern.pattern}' finds no subject in '{relative}'")
-    if frame and not frame.isdecimal():
-        raise DataError(f"{file}: pattern '{pattern.pattern}' takes '{frame}' for a frame number")
-    return subject, f"{subject}_{sequence}" if sequence else "", int(frame or 0)
+def card_from_folder(name: str, source: Path, codes: dict[str, str] | None = None) -> Card:
+    """Return a card for class folders as they lie on the disk; ``codes``: see ``read_codes``.
 
-
-def card_from_folder(name: str, source: Path) -> Card:
-    """Return a card for class folders as they lie on the disk; raises DataError where none lie there or one is a number."""
+    Raises DataError where none lie there, or one is a number that no code explains.
+    """
     if not source.is_dir():
         what = "a file, not a folder" if source.exists() else "no such folder"
         raise DataError(f"{source}: {what}; --layout folder takes the folder that holds the class folders")
@@ -135,7 +117,7 @@ def card_from_folder(name: str, source: Path) -> Card:
         raise DataError(
             f"{home}: no class folders in {parts_in(folders)[0].name}; where a table has the labels, use --layout csv"
         )
-    return own_card(name, used, f"{home}: class folder", dict.fromkeys(empty, "no image in it"))
+    return own_card(name, used, f"{home}: class folder", dict.fromkeys(empty, "no image in it"), codes)
 
 
 def with_images(home: Path, source: Path) -> list[Path]:

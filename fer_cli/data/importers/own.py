@@ -53,23 +53,63 @@ PARTS = {
 NUMBERED = re.compile(r"(class|label|emotion|expression|category|c|e)?[ _-]*[+-]?\d+(\.\d*)?")
 """A number, also one dressed up as a word."""
 
+FEW = 12
+"""Numbers that a message lists."""
 IMAGE_SIZE = 48
 """Side in pixels unless chosen otherwise when building."""
 
 
-def own_card(name: str, words: Iterable[str], what: str, ignored: dict[str, str] | None = None) -> Card:
+def read_codes(text: str) -> dict[str, str]:
+    """Return the data's own number or word for a class, in lower case -> name, of ``1=angry,2=disgust``.
+
+    Raises DataError for anything else: a pair that is none, a code that stands twice, a name that is a number.
+    """
+    codes: dict[str, str] = {}
+    for pair in text.split(","):
+        code, name = (part.strip().lower() for part in pair.partition("=")[::2])
+        if not code or not name:
+            raise DataError(f"--codes '{cut(pair)}': no pair; give them like 1=angry,2=disgust, with commas between them")
+        if code in codes:
+            raise DataError(f"--codes: '{cut(code)}' stands twice, as {cut(codes[code])} and {cut(name)}; which is right?")
+        if (wrong := bad_name(name)) or NUMBERED.fullmatch(name):
+            raise DataError(f"--codes {cut(pair)}: {wrong or 'a number does not say which expression it is'}; give a name")
+        codes[code] = SPELLINGS.get(name, readable(name))
+    return codes
+
+
+def refuse_numbers(words: Iterable[str], what: str) -> None:
+    """Raise DataError where any of the words is a number, naming all of them and the option that says what they mean."""
+    numbers = sorted((word for word in words if NUMBERED.fullmatch(word)), key=lambda word: (len(word), word))
+    if numbers:
+        more = f" and {len(numbers) - FEW} more" if len(numbers) > FEW else ""
+        found, pairs = ", ".join(numbers[:FEW]), ",".join(f"{number}=NAME" for number in numbers[:FEW])
+        which = "a number does not say which expression it is"
+        raise DataError(f"{what} {found}{more}: {which}; give --codes {pairs}{',...' * bool(more)}, names for NAME")
+
+
+def own_card(
+    name: str,
+    words: Iterable[str],
+    what: str,
+    ignored: dict[str, str] | None = None,
+    codes: dict[str, str] | None = None,
+) -> Card:
     """Return a card for a user's own data.
 
     ``words``: the data's own class words; ``what``: what they are and where, for messages; ``ignored``: words that stand
-    for no class -> why. Raises DataError when a word is a number, and when there are fewer than two classes.
+    for no class -> why; ``codes``: see ``read_codes``. Raises DataError when a word is a number without a code, when
+    there are codes and a word has none and is no usual one, and when there are fewer than two classes.
     """
+    codes = codes or {}
+    there = sorted({word.strip().lower() for word in words})
+    refuse_numbers((word for word in there if word not in codes), what)
     folders = {}
-    for word in sorted({word.strip().lower() for word in words}):
+    for word in there:
         if wrong := bad_name(word.encode("utf-8", "replace").decode()):  # bytes that are not UTF-8 are escaped below
             raise DataError(f"{what} '{cut(readable(word))}': {wrong}; rename it")
-        if NUMBERED.fullmatch(word):
-            raise DataError(f"{what} '{word}': a number does not say which expression it is; give names, or a code table")
-        folders[word] = SPELLINGS.get(word, readable(word))
+        if codes and word not in codes and word not in SPELLINGS:
+            raise DataError(f"{what} '{cut(readable(word))}': not among --codes; add it to them with its name")
+        folders[word] = codes.get(word) or SPELLINGS.get(word, readable(word))
     labels = set(folders.values())
     if len(labels) < 2:
         raise DataError(f"{what}: {', '.join(labels) or 'nothing'} found, at least two classes are needed")

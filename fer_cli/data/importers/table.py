@@ -146,12 +146,15 @@ def row_box(row: dict[str, str], where: str) -> Box | None:
     return left, top, right, bottom
 
 
-def card_from_table(name: str, source: Path) -> Card:
-    """Return a card for the labels that stand in a table; raises DataError without a table or where a label is a number."""
+def card_from_table(name: str, source: Path, codes: dict[str, str] | None = None) -> Card:
+    """Return a card for the labels that stand in a table; ``codes``: see ``read_codes``.
+
+    Raises DataError without a table, or where a label is a number that no code explains.
+    """
     table = table_in(source)
     if table is None:
         what = "no such file or folder" if not source.exists() else "no csv in it" if source.is_dir() else "no csv"
         takes = f"--layout csv takes a table with columns {','.join(NEEDS)}, or its folder"
         raise DataError(f"{source}: {what}; {takes}{where_to_point(source)}")
     rows, _ = read_table(table)
-    return own_card(name, (row["label"] for _, row in rows), f"{table}: label")
+    return own_card(name, (row["label"] for _, row in rows), f"{table}: label", codes=codes)

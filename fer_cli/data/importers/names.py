@@ -1,0 +1,88 @@
+"""Data without a card whose labels lie in file names: ``p01_happy_3.jpg``, wherever in the folder the files lie.
+
+A regular expression with a group ``label`` is searched in each file's path below the source; others say who is on the
+picture (``subject``) and which frame of which sequence it is. Folders named train, val and test are parts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from fer_cli.data.cards import Card
+from fer_cli.data.files import readable, shown
+from fer_cli.data.importers.found import Found, Scan, unique
+from fer_cli.data.importers.hints import where_to_point
+from fer_cli.data.importers.own import PARTS, own_card
+from fer_cli.data.importers.patterns import compiled, matches, told
+from fer_cli.data.importers.walk import files_below
+from fer_cli.errors import DataError
+from fer_cli.escape import cut
+
+UNMATCHED = "its path is not matched by --label"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The image files of a folder, and what a pattern finds in their paths."""
+
+    source: Path
+    pattern: re.Pattern[str]
+    files: list[Path]
+    paths: list[str]
+    """Below the source, with slashes."""
+    matches: list[re.Match[str] | None]
+    """None also where the label that was found is empty."""
+
+
+def read_names(source: Path, label: str) -> Names:
+    """Return what the pattern ``label`` finds in the folder ``source``.
+
+    Raises DataError for a wrong pattern, for what is no folder with images, and where nothing is found.
+    """
+    pattern = compiled(label, "label")
+    if not source.is_dir():
+        what = "a file, not a folder" if source.exists() else "no such folder"
+        raise DataError(f"{source}: {what}; --label takes the folder that holds the images")
+    files = list(files_below(source, within=source))
+    if not files:
+        raise DataError(f"{source}: no images in it{where_to_point(source)}")
+    paths = [file.relative_to(source).as_posix() for file in files]
+    found = [match if match and (match["label"] or "").strip() else None for match in matches(pattern, paths)]
+    if not any(found):
+        what = f"finds a label in none of {len(paths)} paths below it, such as '{shown(readable(paths[0]))}'"
+        raise DataError(f"{source}: --label '{cut(label)}' {what}")
+    return Names(source, pattern, files, paths, found)
+
+
+def words_of(names: Names) -> Iterable[str]:
+    """Yield the label that each path tells, as it is written there."""
+    return (match["label"] for match in names.matches if match)
+
+
+def card_from_names(name: str, names: Names, codes: dict[str, str]) -> Card:
+    """Return a card for the labels in file names; raises DataError for a number that ``codes`` does not explain."""
+    return own_card(name, words_of(names), f"{names.source}: label", codes=codes)
+
+
+def scan_names(names: Names, card: Card) -> Scan:
+    """Return every image whose path tells its label, the others as skipped; raises DataError as ``told`` does."""
+    found, skipped = [], []
+    for file, path, match in zip(names.files, names.paths, names.matches, strict=True):
+        label = card.label(match["label"], str(file)) if match else None
+        if label is None:
+            skipped.append(path)
+            continue
+        subject, sequence, frame = told(match, names.pattern, path, str(file))
+        found.append(Found(path, file, label, subject, sequence, frame, part_of(path), own=False))
+    parts = sorted({image.split for image in found} - {"none"}, key=list(PARTS.values()).index)
+    layout = f"labels from names in {', '.join(parts)}" if parts else "labels from names"
+    return unique(Scan(layout, found, {UNMATCHED: skipped} if skipped else {}))
+
+
+def part_of(path: str) -> str:
+    """Return the part that the nearest folder of a path is named after, ``none`` without one."""
+    folders = (folder.lower() for folder in reversed(PurePosixPath(path).parts[:-1]))
+    return next((PARTS[folder] for folder in folders if folder in PARTS), "none")
