@@ -1,4 +1,4 @@
-"""Labels from file names and tables of pixels: one's own data without a card, and what its numbers mean."""
+"""Labels from file names, and what numbers mean: one's own data without a card."""
 
 import re
 import signal
@@ -40,9 +40,6 @@ def adds_up(info: SetInfo) -> dict[str, int]:
     total = left_out_table(info).iloc[-1].drop("class")
     assert total["in"] == total.drop("in").sum()
     return {str(name): int(n) for name, n in total.items()}
-
-
-# --- labels from file names
 
 
 def test_names_tell_label_person_sequence_and_frame_and_folders_the_part(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes
 
 OwnLayout = Annotated[
     str | None,
-    typer.Option("--layout", help="folder (a folder per class) or csv (a table of files).", rich_help_panel=OWN),
+    typer.Option("--layout", help="folder (a folder per class) or csv (a table of files or pixels).", rich_help_panel=OWN),
 ]
 LabelPattern = Annotated[
     str | None,

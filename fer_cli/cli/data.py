@@ -27,7 +27,8 @@ data_app = typer.Typer(
 @data_app.command(
     epilog="Examples: fer data build synth-basic --images 20000 --size 64 --jobs 2 · fer data build ck48 --from ~/CK+48 · "
     "fer data build mine --from ~/photos --layout folder --subject '(?P<subject>p[0-9]+)_' · "
-    "fer data build lab --from lab.zip --label '(?P<subject>p[0-9]+)_(?P<label>[0-9])_' --codes 1=happy,2=sad"
+    "fer data build lab --from lab.zip --label '(?P<subject>p[0-9]+)_(?P<label>[0-9])_' --codes 1=happy,2=sad · "
+    "fer data build web --from pixels.csv --layout csv --codes 0=angry,1=happy"
 )
 def build(
     name: Annotated[

@@ -152,6 +152,8 @@ def decode_image(image: Found, how: Preparation) -> Decoded:
     content = image.pixels if image.pixels is not None else read_source(image.file)
     digest = hashlib.sha256(content).hexdigest()
     try:
+        if image.fault:
+            raise UnreadableError(image.fault)
         pixels, clear = (table_image(content), False) if image.pixels is not None else read_picture(content, how.colour)
         return replace(prepared(rotated(pixels, image.turn), digest, image.box, how), clear=clear)
     except FerError:

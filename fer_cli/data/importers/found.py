@@ -25,6 +25,7 @@ from fer_cli.data.importers.walk import (
     walked,
 )
 from fer_cli.errors import DataError, nearest
+from fer_cli.escape import cut
 
 GREYS = {str(value): value for value in range(256)}
 
@@ -55,6 +56,8 @@ class Found:
     """The face, where the data set says where it is."""
     pixels: bytes | None = None
     """Grey pixels of a square image, row by row, where they stand in a table instead of a file."""
+    fault: str = ""
+    """Why the pixels that stand in a table cannot be used, in words."""
     moment: int | None = None
     """Frame number to take from a video file, from 0."""
     turn: int = 0
@@ -260,17 +263,25 @@ def with_leftovers(source: Path, scan: Scan, reason: str, suffixes: set[str] = I
 def grey_pixels(cell: str, where: str, side: int | None = None) -> bytes:
     """Return the grey values of a table cell: integers with blanks between them, of a square image (of ``side`` pixels).
 
-    Raises DataError for anything else.
+    Raises DataError naming ``where`` it stands for anything else.
     """
+    try:
+        return square_pixels(cell, side)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}; is the file whole?") from None
+
+
+def square_pixels(cell: str, side: int | None = None) -> bytes:
+    """Return what ``grey_pixels`` does; raises ValueError, saying what is wrong, for anything else."""
     try:
         pixels = bytes(map(GREYS.__getitem__, cell.split()))  # three times faster than int()
     except KeyError as error:
-        wrong = f"'{error.args[0]}' is none"
-        raise DataError(f"{where}: pixels are whole numbers from 0 to 255 with blanks between them; {wrong}") from None
+        wrong = f"'{cut(error.args[0])}' is none"
+        raise ValueError(f"pixels are whole numbers from 0 to 255 with blanks between them; {wrong}") from None
     wanted = side or round(len(pixels) ** 0.5)
     if not pixels or wanted * wanted != len(pixels):
         what = f"an image has {side * side}" if side else "which make no square image"
-        raise DataError(f"{where}: {len(pixels)} pixels, {what}; is the file whole?")
+        raise ValueError(f"{len(pixels)} pixels, {what}")
     return pixels
 
 

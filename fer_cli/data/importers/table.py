@@ -1,7 +1,8 @@
-"""Data without a card, listed in a csv.
+"""Data without a card, listed in a table, CSV or Parquet.
 
 Columns are ``file,label`` and, as far as known, ``subject,sequence,frame,split`` and the face as ``left,top,right,bottom``
-in pixels. Paths are relative to the table's own folder and never leave it.
+in pixels. Paths are relative to the table's own folder and never leave it. A column ``pixels`` in the place of ``file``
+holds the images themselves: see ``fer_cli.data.importers.pixels``.
 """
 
 from __future__ import annotations
@@ -11,18 +12,22 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import IMAGE_SUFFIXES, NOT_READ, UNREAD
-from fer_cli.data.importers.found import Box, Found, Scan, first_layout, inside, read_rows
+from fer_cli.data.importers.found import Box, Found, Scan, first_layout, inside
 from fer_cli.data.importers.hints import where_to_point
-from fer_cli.data.importers.own import PARTS, own_card, why_ignored
+from fer_cli.data.importers.own import own_card, why_ignored
+from fer_cli.data.importers.pixels import is_pixel_table, pixel_labels, scan_pixels
+from fer_cli.data.importers.rows import TABLES, Owners, row_frame, row_part, table_rows
 from fer_cli.data.importers.walk import files_below, is_junk, real, tables_in, tidy
-from fer_cli.errors import DataError, nearest
+from fer_cli.errors import DataError
 
 NEEDS = ("file", "label")
 EDGES = ("left", "top", "right", "bottom")
 COLUMNS = (*NEEDS, "subject", "sequence", "frame", "split", *EDGES)
 """Columns that are read; others may stand beside them."""
+TAKES = "a table with columns file,label or pixels,label (CSV or Parquet)"
 
-Rows = list[tuple[int, dict[str, str]]]
+Rows = list[tuple[str, dict[str, str]]]
+"""Which line or row it is, and its cells."""
 
 
 def scan_table(source: Path, card: Card) -> Scan:
@@ -31,20 +36,22 @@ def scan_table(source: Path, card: Card) -> Scan:
     Raises DataError naming the line of an unknown class, a path that leads out of the folder, a box
     without area, a row given twice, and a sequence that two subjects share.
     """
-    return first_layout(source, card, {f"a csv with columns {','.join(NEEDS)}": by_table})
+    return first_layout(source, card, {TAKES: by_table})
 
 
 def by_table(source: Path, card: Card) -> Scan | None:
-    """Return what the table lists; None where there is no csv."""
+    """Return what the table lists; None where there is no table."""
     table = table_in(source)
     if table is None:
         return None
+    if is_pixel_table(table):
+        return scan_pixels(table, card)
     rows, skipped = read_table(table)
     found: dict[str, Found] = {}
-    lines: dict[str, int] = {}
-    owner: dict[str, str] = {}
+    lines: dict[str, str] = {}
+    owners = Owners()
     for line, row in rows:
-        where = f"{table}, line {line}"
+        where = f"{table}, {line}"
         label = card.label(row["label"], where)
         if label is None:
             skipped.setdefault(why_ignored(card, row["label"]), []).append(row["file"])
@@ -55,12 +62,8 @@ def by_table(source: Path, card: Card) -> Scan | None:
             continue
         image = row_image(table.parent, row, label, where)
         if image.sample in found:
-            raise DataError(f"{where}: the same image as line {lines[image.sample]}; keep one of the two rows")
-        if image.sequence and owner.setdefault(image.sequence, image.subject) != image.subject:
-            both = f"'{owner[image.sequence]}' and '{image.subject}'"
-            raise DataError(
-                f"{where}: sequence '{image.sequence}' belongs to subjects {both}; give each sequence its own name"
-            )
+            raise DataError(f"{where}: the same image as {lines[image.sample]}; keep one of the two rows")
+        owners.check(image, where)
         found[image.sample], lines[image.sample] = image, line
     listed = {real(inside(table.parent, row["file"], str(table))) for _, row in rows}
     listed |= {real(inside(table.parent, file, str(table))) for file in skipped.get("row without a label", [])}
@@ -75,12 +78,12 @@ def by_table(source: Path, card: Card) -> Scan | None:
 
 
 def table_in(source: Path) -> Path | None:
-    """Return ``source`` if it is a csv, or the only csv directly in it; raises DataError for several."""
+    """Return ``source`` if it is a table, or the only table directly in it; raises DataError for several."""
     if source.is_file():
-        return source if source.suffix.lower() == ".csv" else None
+        return source if source.suffix.lower() in TABLES else None
     if not source.is_dir():
         return None
-    tables = sorted(p for p in tables_in(source, source) if p.suffix.lower() == ".csv" and not is_junk(p.name))
+    tables = sorted(p for p in tables_in(source, source) if p.suffix.lower() in TABLES and not is_junk(p.name))
     if len(tables) > 1:
         raise DataError(
             f"{source}: holds both {tables[0].name} and {tables[1].name}; give --from one of them, with all rows"
@@ -92,7 +95,7 @@ def read_table(table: Path) -> tuple[Rows, dict[str, list[str]]]:
     """Return (line, row) of labelled rows and, as skipped, the files of rows without a label; no row is a DataError."""
     rows: Rows = []
     unlabelled: list[str] = []
-    for line, row in read_rows(table, NEEDS):
+    for line, row in table_rows(table, NEEDS, COLUMNS):
         if not rows and not unlabelled:
             check_columns(table, list(row))
         if row["label"]:
@@ -119,17 +122,11 @@ def row_image(root: Path, row: dict[str, str], label: str, where: str) -> Found:
     file = tidy(inside(root, row["file"], where))
     if file.suffix.lower() not in IMAGE_SUFFIXES:
         raise DataError(f"{where}: {file.name} is no image; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
-    split = row.get("split", "").lower()
-    if split not in PARTS and split not in {"", "none"}:
-        raise DataError(f"{where}: no such part '{row['split']}'{nearest(split, PARTS)}")
-    frame = row.get("frame", "")
-    if frame and not frame.isdecimal():
-        raise DataError(f"{where}: frame '{frame}' is no number from 0")
-    box = row_box(row, where)
+    split, frame, box = row_part(row, where), row_frame(row, where), row_box(row, where)
     # Several faces of one picture are several samples; what tells them apart is where they are.
     sample = file.relative_to(root).as_posix() + (f"@{','.join(f'{edge:g}' for edge in box)}" if box else "")
     subject, sequence = row.get("subject", ""), row.get("sequence", "")
-    return Found(sample, file, label, subject, sequence, int(frame or 0), PARTS.get(split, "none"), box, own=False)
+    return Found(sample, file, label, subject, sequence, frame, split, box, own=False)
 
 
 def row_box(row: dict[str, str], where: str) -> Box | None:
@@ -154,7 +151,8 @@ def card_from_table(name: str, source: Path, codes: dict[str, str] | None = None
     table = table_in(source)
     if table is None:
         what = "no such file or folder" if not source.exists() else "no csv in it" if source.is_dir() else "no csv"
-        takes = f"--layout csv takes a table with columns {','.join(NEEDS)}, or its folder"
-        raise DataError(f"{source}: {what}; {takes}{where_to_point(source)}")
+        raise DataError(f"{source}: {what}; --layout csv takes {TAKES}, or its folder{where_to_point(source)}")
+    if is_pixel_table(table):
+        return own_card(name, pixel_labels(table), f"{table}: label", codes=codes)
     rows, _ = read_table(table)
     return own_card(name, (row["label"] for _, row in rows), f"{table}: label", codes=codes)
