@@ -45,6 +45,7 @@ def check(
 ) -> None:
     """Compare a built set with its card, with what was built, and with its source; exit 1 if anything differs."""
     from fer_cli.data.check import check_set
+    from fer_cli.data.manifest import build_command
 
     checked = check_set(
         data_root_or_default(data_root), name, source, lambda items, n: with_progress("comparing files", items, n)
@@ -59,7 +60,7 @@ def check(
         say(f"  {problem}")
     place = data_place(data_root)
     if checked.problems or not all(c.agrees for c in checked.counts):
-        say(f"next: correct the source, then fer data build {name} --from FOLDER{place}")
+        say(f"next: correct the source, then {build_command(name, checked.info.model_dump())}{place}")
         raise typer.Exit(1)
     say(f"{checked.against}; every file is as it was built; next: fer data audit {name}{place}")
 
