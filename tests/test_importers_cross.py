@@ -13,6 +13,7 @@ from fer_cli.data.importers import IMPORTERS
 from fer_cli.errors import DataError
 from tests.conftest import draw_set
 from tests.test_data import Fer
+from tests.test_importers_daisee import named_crops
 from tests.test_importers_lab import SOME, draw_920, draw_ckplus, frames_of
 from tests.test_importers_more import daisee_tree, imfdb_tree
 from tests.test_importers_portraits import draw_fei, jaffe_names, kdef_names, put
@@ -45,6 +46,7 @@ TREES: dict[str, Callable[[Path], object]] = {
     "ckplus": lambda root: draw_ckplus(root, SOME),
     "ckplus920": lambda root: draw_920(root, load_card("ckplus920").codes),
     "daisee": daisee_tree,
+    "daisee, pictures": named_crops,
     "expw": expw,
     "fei": draw_fei,
     "fer2013": fer2013,

@@ -1,13 +1,15 @@
 """DAiSEE: ten-second webcam clips of people watching lectures, here with their level of engagement as the class.
 
 Every clip carries four states (boredom, engagement, confusion, frustration), each from 0 to 3; the label files give them
-by clip, and the first six digits of a clip's number are the person. Of each clip ``FRAMES_PER_CLIP`` frames are taken.
+by clip, and the first six digits of a clip's number are the person. Of each video ``FRAMES_PER_CLIP`` frames are taken, of
+pictures that were cut out of the videos all.
 """
 
 from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from fer_cli.data.cards import Card
@@ -22,7 +24,13 @@ FRAMES_PER_CLIP = 3
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 """Folder -> part; the label file is named after the folder."""
+ALL = "all"
+"""Of the label files, that of all parts; it says nothing of the part."""
+Levels = dict[str, tuple[str, str]]
+"""Clip -> its label, and where that stands."""
 CLIP = re.compile(r"(?P<user>\d{6})\d{3,4}")
+STARTS = re.compile(r"\d{9,}(?![a-zA-Z0-9])")
+"""What begins with the number of a clip, and perhaps of a frame; a hexadecimal hash does not."""
 CROPS = re.compile(r"(train|val|validation|test)(_\d+)?", re.IGNORECASE)
 CROP = re.compile(r"(?P<level>\d)_(?P<clip>\d+)(_(?P<frame>\d+))?")
 
@@ -32,12 +40,16 @@ CLOSED = "video cannot be opened"
 OTHER_NAME = "video that is not named after a clip"
 OUTSIDE = "video outside Train, Validation and Test"
 PICTURE = "picture beside the videos"
+NO_NUMBER = "picture that is not named after a clip"
+NO_ROW = "picture whose clip is in no label file of a part"
+NO_PICTURE = "label without a picture"
 
 
 def scan_daisee(source: Path, card: Card) -> Scan:
     """Return frames of every labelled clip; raises DataError for a level outside 0..3 and a clip that lies there twice."""
     layouts: dict[str, Layout] = {
         "DataSet/{Train,Validation,Test}/<user>/<clip>/<clip>.avi with Labels/*Labels.csv": by_clip,
+        "pictures named after a clip, or in a folder that is, with Labels/*Labels.csv": by_named_crop,
         "train_<n>/<level>_<number>.jpg": by_crop,
     }
     return first_layout(source, card, layouts)
@@ -50,6 +62,8 @@ def moments(count: int, wanted: int) -> list[int]:
 
 def by_clip(source: Path, card: Card) -> Scan | None:
     """Return the official layout; None where no part's folder holds a video."""
+    if not source.is_dir() or next(files_below(source, VIDEO_SUFFIXES), None) is None:
+        return None
     parts = part_folders(source)
     videos = {part: list(files_below(folder, VIDEO_SUFFIXES)) for part, folder in parts.items()}
     if not any(videos.values()):
@@ -85,7 +99,7 @@ def by_clip(source: Path, card: Card) -> Scan | None:
 def part_folders(source: Path) -> dict[str, Path]:
     """Return part -> its folder, up to two levels below the source; raises DataError where a part lies there twice."""
     parts: dict[str, Path] = {}
-    level = [source] if source.is_dir() else []
+    level = [source]
     for _ in range(3):
         for folder in (inner for root in level for inner in visible_folders(root) if inner.name.lower() in PARTS):
             part = folder.name.lower()
@@ -98,18 +112,30 @@ def part_folders(source: Path) -> dict[str, Path]:
     return parts
 
 
-def read_levels(source: Path, part: str, card: Card) -> dict[str, tuple[str, str]]:
+def read_levels(source: Path, part: str, card: Card) -> Levels:
     """Return clip -> (label, where it stands) from the part's label file, or from that of all parts where it is missing.
 
     The part's own file comes first: the one of all parts lists clips that belong to no part's official list. Raises
-    DataError without either, for an unknown level, and for a clip with two levels.
+    DataError without either, and as ``levels_in`` does.
     """
-    table = file_named(source, f"{part}Labels.csv", depth=3) or file_named(source, "AllLabels.csv", depth=3)
-    if table is None:
+    levels = levels_in(source, part, card)
+    levels = levels_in(source, ALL, card) if levels is None else levels
+    if levels is None:
         raise DataError(
             f"{source}: no {part.capitalize()}Labels.csv in it; give --from the folder that holds DataSet and Labels"
         )
-    levels: dict[str, tuple[str, str]] = {}
+    return levels
+
+
+def levels_in(source: Path, part: str, card: Card) -> Levels | None:
+    """Return clip -> (label, where it stands) from the label file of a part, or of all parts; None without that file.
+
+    Raises DataError for an unknown level, and for a clip with two levels.
+    """
+    table = file_named(source, f"{part}Labels.csv", depth=3)
+    if table is None:
+        return None
+    levels: Levels = {}
     for line, row in read_rows(table, ("ClipID", "Engagement")):
         where = f"{table}, line {line}"
         label = card.label(row["Engagement"], where)
@@ -134,6 +160,122 @@ def clip_frames(wanted: list[tuple[Path, str, str]], source: Path, skipped: dict
             sample = f"{clip}_{moment:05d}"
             found.append(Found(sample, file, label, clip[:6], clip, moment, part, moment=moment))
     return found
+
+
+def by_named_crop(source: Path, card: Card) -> Scan | None:
+    """Return pictures that carry their clip's number in their own name or their folder's, joined with the label files.
+
+    The part is that of the label file that lists the clip: re-packs pool the parts, or draw others. Raises DataError where
+    there is no label file, and for a clip in the files of two parts.
+    """
+    files = list(files_below(source)) if source.is_dir() else []
+    if not any(names_a_clip(file, source) for file in files):
+        return None
+    tables = {part: levels for part in (*PARTS, ALL) if (levels := levels_in(source, part, card)) is not None}
+    if not tables:
+        if not all(names_a_clip(file, source) for file in files):
+            return None
+        raise DataError(f"{source}: pictures named after clips, but no TrainLabels.csv; give --from what holds both")
+    rows = joined_rows(tables)
+    found: list[Found] = []
+    skipped: dict[str, list[str]] = {}
+    used: set[str] = set()
+    moved = 0
+    for file in files:
+        crop, folder = crop_of(file, source, rows), part_of_folder(file, source)
+        row = None if crop is None else rows.get(crop.clip)
+        if crop is None or row is None or (row.part == ALL and len(tables) > 1 and (not folder or folder in tables)):
+            skipped.setdefault(NO_NUMBER if crop is None else NO_ROW, []).append(below(source, file))
+            continue
+        used.add(crop.clip)
+        moved += bool(folder) and row.part not in {folder, ALL}
+        part = PARTS.get(folder if row.part == ALL else row.part, "none")
+        found.append(Found(crop.sample, file, row.label, crop.clip[:6], crop.clip, crop.frame, part))
+    parts = {*PARTS, *(rows[clip].part for clip in used)}
+    if unused := [f"{clip} ({row.where})" for clip, row in rows.items() if clip not in used and row.part in parts]:
+        skipped[NO_PICTURE] = unused
+    folders = f" ({moved} lie in the folder of another part than that of their label file, which counts)" if moved else ""
+    return Scan(f"pictures by clip with label files{folders}", found, skipped, counts={})
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the label files say of a clip."""
+
+    part: str
+    """Name of the label file's part, ``ALL`` where only that of all parts lists the clip."""
+    label: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What a picture's name says."""
+
+    clip: str
+    rest: str
+    """The name without the clip's number; it tells the pictures of a clip apart."""
+
+    @property
+    def sample(self) -> str:
+        """Return the clip with what tells its pictures apart."""
+        return f"{self.clip}_{self.rest}" if self.rest else self.clip
+
+    @property
+    def frame(self) -> int:
+        """Return the first number behind the clip's, 0 where there is none."""
+        number = re.search(r"\d{1,9}", self.rest)
+        return int(number[0]) if number else 0
+
+
+def joined_rows(tables: dict[str, Levels]) -> dict[str, Row]:
+    """Return what all label files say, by clip; that of all parts adds clips that no other lists.
+
+    Raises DataError for a clip that two parts list: people would stand on both sides.
+    """
+    rows: dict[str, Row] = {}
+    for part, levels in tables.items():  # ALL comes last
+        for clip, (label, where) in levels.items():
+            if clip not in rows:
+                rows[clip] = Row(part, label, where)
+            elif part != ALL:
+                raise DataError(f"clip {clip} stands in {rows[clip].where}, and in {where}; it belongs to one part")
+    return rows
+
+
+def names_a_clip(file: Path, source: Path) -> bool:
+    """Return whether a picture's name, or a folder above it, begins with the number of a clip."""
+    return clip_folder(file, source) is not None or STARTS.match(file.stem) is not None
+
+
+def clip_folder(file: Path, source: Path) -> str | None:
+    """Return the clip whose number is the name of the nearest folder that has one, up to ``source``; None without."""
+    names = [folder.name for folder in file.parents if folder.is_relative_to(source)]
+    return next((name for name in names if CLIP.fullmatch(name)), None)
+
+
+def crop_of(file: Path, source: Path, rows: dict[str, Row]) -> Crop | None:
+    """Return what a picture's name says: the clip's number is its folder's name, or begins its own; None without.
+
+    Programs that cut up videos write ``11000110021.jpg`` for frame 1 of clip 1100011002, and clips have nine or ten digits:
+    without a folder the clip is then the one that the label files list.
+    """
+    clip = clip_folder(file, source)
+    if clip is None:
+        match = STARTS.match(file.stem)
+        digits = match[0] if match else ""
+        fits = [digits[:n] for n in (9, 10) if digits[:n] in rows]
+        if not CLIP.fullmatch(digits) and len(fits) != 1:
+            return None
+        clip = digits if CLIP.fullmatch(digits) else fits[0]
+    return Crop(clip, file.stem.removeprefix(clip).lstrip("_-. "))
+
+
+def part_of_folder(file: Path, source: Path) -> str:
+    """Return the part that the nearest folder above names, up to ``source``; empty where none does."""
+    names = [folder.name.lower() for folder in file.parents if folder.is_relative_to(source)]
+    words = [match[1] for name in names if (match := CROPS.fullmatch(name))]
+    return "" if not words else "validation" if words[0] == "val" else words[0]
 
 
 def by_crop(source: Path, card: Card) -> Scan | None:
