@@ -13,7 +13,7 @@ from fer_cli.cli.advice import study_command
 from fer_cli.cli.audit import audit, stored_audit
 from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
-from fer_cli.cli.sets import check, combine, list_sets, peek
+from fer_cli.cli.sets import check, combine, list_sets, peek, tell_replaced
 
 if TYPE_CHECKING:
     from fer_cli.data.build import Choices
@@ -79,8 +79,7 @@ def build(
             raise DataError(f"--{option} is for embedded sets; it does not go with --from")
         choices = Choices(preparation(read | given(size=size), faces), drop_duplicates, replace, jobs or thread_count())
         info = pack(name, source, root, own, allow_incomplete, choices)
-    if before is not None:
-        say(f"replaced a set of {before.kept} images, fingerprint {before.fingerprint}")
+    tell_replaced(before)
     tell(info, root, data_root)
 
 
@@ -194,5 +193,8 @@ def build_if_embedded(name: str, root: Path) -> None:
 data_app.command(name="list", epilog="Example: fer data list")(list_sets)
 data_app.command(epilog="Example: fer data check ck48 --from ~/CK+48")(check)
 data_app.command(epilog="Example: fer data peek synth-basic --out peek.png")(peek)
-data_app.command(epilog="Example: fer data combine lab --of ck48,jaffe --map basic-7")(combine)
+data_app.command(
+    epilog="Examples: fer data combine lab --of ck48,jaffe --map basic-7 · "
+    "fer data combine cross --of rafdb,jaffe --map basic-7 --part rafdb=train --part jaffe=test"
+)(combine)
 data_app.command(epilog="Example: fer data audit ck48 --split random")(audit)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fer_cli.cli.advice import study_command
 from fer_cli.cli.audit import stored_audit
+from fer_cli.cli.build_options import Replace
 from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, expanded
 from fer_cli.cli.screen import print_table, say, show, with_progress
+
+if TYPE_CHECKING:
+    from fer_cli.data.manifest import SetInfo
 
 
 def list_sets(data_root: DataRoot = None) -> None:
@@ -81,6 +85,12 @@ def peek(
     say(f"next: {study_command(name, root, place)}")
 
 
+def tell_replaced(before: SetInfo | None) -> None:
+    """Say what a set took the place of, where there was one."""
+    if before is not None:
+        say(f"replaced a set of {before.kept} images, fingerprint {before.fingerprint}")
+
+
 def combine(
     name: Annotated[str, typer.Argument(help="Name of the new set.")],
     of: Annotated[str, typer.Option("--of", help="Built sets, separated by commas.")],
@@ -88,18 +98,34 @@ def combine(
     size: Annotated[
         int | None, typer.Option("--size", min=8, max=1024, help="Side in pixels. [default: the smallest]")
     ] = None,
+    part: Annotated[
+        list[str],
+        typer.Option(
+            "--part",
+            metavar="NAME=PART",
+            help="Put all images of a set into one official part, train, val or test. [default: the set's own parts]",
+        ),
+    ] = [],  # noqa: B006
+    replace: Replace = False,
     data_root: DataRoot = None,
 ) -> None:
     """Make one set of several, through a named map of classes; what it leaves out is counted."""
-    from fer_cli.data.combine import combine_sets
+    from fer_cli.data.build import there_before
+    from fer_cli.data.combine import combine_sets, named_parts, parts_line
+    from fer_cli.data.manifest import load_set
 
     root = data_root_or_default(data_root)
-    info = combine_sets(name, [part.strip() for part in of.split(",") if part.strip()], label_map, root, size)
+    sets = [one.strip() for one in of.split(",") if one.strip()]
+    given, before = named_parts(part), there_before(root, name)
+    info = combine_sets(name, sets, label_map, root, size, given, replace)
     print_table(
         ["class", "images"], [[label, str(info.counts[label])] for label in info.classes] + [["all", str(info.kept)]]
     )
     for label, count in info.dropped.items():
         say(f"  left out, not in {label_map}: {label} {count}")
+    if line := parts_line(load_set(root, name).manifest):
+        say(line)
+    tell_replaced(before)
     say(f"built {root / name}, {info.subjects} subjects, fingerprint {info.fingerprint}")
     stored_audit(name, root)
     place = data_place(data_root)

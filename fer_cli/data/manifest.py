@@ -139,7 +139,9 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
     first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
     if first.get("step") == "combine" and isinstance(first.get("of"), list):
         command = ["fer", "data", "combine", name, "--of", ",".join(map(str, first["of"])), "--map", str(first.get("map"))]
-        size = known.get("image_size")
+        size, parts = known.get("image_size"), first.get("parts")
+        for part in parts.items() if isinstance(parts, dict) else ():
+            command += ["--part", "=".join(map(str, part))]
         return shlex.join([*command, *(["--size", str(size)] if isinstance(size, int) else [])])
     command = ["fer", "data", "build", name]
     card = load_card(name) if name in card_names() else None
