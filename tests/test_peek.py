@@ -77,3 +77,8 @@ def test_clips_and_frames_are_told_apart(tmp_path: Path, fer: Callable[..., Any]
     assert f"14 clips with {frames} frames; the table counts frames" in called.err
     assert amount(faces).startswith(f"14 clips with {frames} frames, ")
     assert fer("data", "peek", "synth-gesture", "--out", tmp_path / "p.png", "--data-root", root).code == 0
+    assert f"14 clips with {frames} frames, " in fer("data", "list", "--data-root", root).out
+    checked = fer("data", "check", "synth-gesture", "--data-root", root)
+    head, *rows = [line.split("\t") for line in checked.out.splitlines()]
+    assert head == ["split", "class", "clips", "frames", "card", ""]
+    assert [sum(int(row[column]) for row in rows) for column in (2, 3)] == [14, frames]

@@ -137,8 +137,8 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     total = table.iloc[-1]
     if info.layout:
         say(f"layout: {info.layout}")
-    if info.embedded and info.embedded.get("frames"):
-        say(f"{info.embedded['images']} clips with {info.kept} frames; the table counts frames")
+    if info.clips is not None:
+        say(f"{info.amount}; the table counts frames")
     say("; ".join([", ".join(f"{name} {total[name]}" for name in table.columns[1:]), f"{info.subjects} subjects"]))
     if info.undetected:
         say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")

@@ -14,6 +14,7 @@ from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, expa
 from fer_cli.cli.screen import print_table, say, show, with_progress
 
 if TYPE_CHECKING:
+    from fer_cli.data.check import Count
     from fer_cli.data.manifest import SetInfo
 
 
@@ -28,7 +29,7 @@ def list_sets(data_root: DataRoot = None) -> None:
     for name in sorted({*card_names(), *built, *unusable}, key=lambda name: (name not in card_names(), name)):
         info = built.get(name)
         card = load_card(name) if name in card_names() else None
-        images = f"{info.kept} images, {info.fingerprint}" if info else "unusable" if name in unusable else "not built"
+        images = f"{info.amount}, {info.fingerprint}" if info else "unusable" if name in unusable else "not built"
         title = card.title if card else info.title if info else ""
         licence = card.licence if card else info.licence if info else "unknown"
         kind = "embedded" if card and card.embedded else "real" if card else "own"
@@ -55,10 +56,11 @@ def check(
         data_root_or_default(data_root), name, source, lambda items, n: with_progress("comparing files", items, n)
     )
     rows = [
-        [c.split, c.label, str(c.images), "-" if c.card is None else str(c.card), "" if c.agrees else "differs"]
+        [c.split, c.label, *amounts(c), "-" if c.card is None else str(c.card), "" if c.agrees else "differs"]
         for c in checked.counts
     ]
-    print_table(["split", "class", "images", "card", ""], rows)
+    what = ["images"] if checked.info.clips is None else ["clips", "frames"]
+    print_table(["split", "class", *what, "card", ""], rows)
     say(f"{checked.info.title}; fingerprint {checked.info.fingerprint}")
     for problem in checked.problems:
         say(f"  {problem}")
@@ -67,6 +69,11 @@ def check(
         say(f"next: correct the source, then {build_command(name, checked.info.model_dump())}{place}")
         raise typer.Exit(1)
     say(f"{checked.against}; every file is as it was built; next: fer data audit {name}{place}")
+
+
+def amounts(count: Count) -> list[str]:
+    """Return how many images there are of a class; of clips, how many clips and frames."""
+    return [str(number) for number in (count.clips, count.images) if number is not None]
 
 
 def peek(
@@ -88,7 +95,7 @@ def peek(
 def tell_replaced(before: SetInfo | None) -> None:
     """Say what a set took the place of, where there was one."""
     if before is not None:
-        say(f"replaced a set of {before.kept} images, fingerprint {before.fingerprint}")
+        say(f"replaced a set of {before.amount}, fingerprint {before.fingerprint}")
 
 
 def combine(

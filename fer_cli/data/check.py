@@ -18,10 +18,13 @@ from fer_cli.data.compare import differences, verdict
 from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shown
 from fer_cli.data.importers.found import Scan
+from fer_cli.data.importers.hints import few
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.data.own import own_of, scan_own
 from fer_cli.errors import DataError
 
+NAMED = 3
+"""Files of a kind that a line names."""
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
@@ -34,6 +37,8 @@ class Count:
     images: int
     card: int | None
     """None where the card gives no number."""
+    clips: int | None = None
+    """Clips whose frames the images are; None where they are no drawn clips."""
 
     @property
     def agrees(self) -> bool:
@@ -48,7 +53,7 @@ class Checked:
     info: SetInfo
     counts: list[Count]
     problems: list[str]
-    """What is wrong, a sentence each; the first wrong file is named."""
+    """What is wrong, a line for each kind: how many, and the first few."""
     against: str
     """What the comparison of counts says where nothing differs."""
 
@@ -69,7 +74,8 @@ def check_set(
     counts = count_table(faces, card)
     if card is not None and card.embedded is None:
         rows: list[Any] = list(faces.manifest.itertuples())
-        problems += [f"differs from the card: {one}" for one in differences(card, info.expected, rows)]
+        if wrong := differences(card, info.expected, rows):
+            problems.append(f"differs from the card: {few(wrong)}")
     if source is not None:
         with source_at(source) as place:
             problems += compare_with_source(faces, *found_again(info, card, place), progress)
@@ -79,6 +85,10 @@ def check_set(
 def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
     """Return images per official part and class, the card's number beside them."""
     found = Counter(zip(faces.manifest["split"], faces.manifest["label"], strict=True))
+    clips: Counter[tuple[str, str]] = Counter()
+    if faces.info.clips is not None:
+        one_each = faces.manifest.drop_duplicates(["subject", "sequence"])
+        clips = Counter(zip(one_each["split"], one_each["label"], strict=True))
     known = card.split_counts if card and faces.info.expected is None else {}
     parts = list(dict.fromkeys([*known, *sorted(faces.manifest["split"].unique())]))
     rows = []
@@ -90,7 +100,8 @@ def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
             elif len(parts) == 1 and card is not None:
                 own = card.counts if faces.info.expected is None else faces.info.expected
                 expected = own[label] if own else None
-            rows.append(Count(part, label, found[part, label], expected))
+            number = None if faces.info.clips is None else clips[part, label]
+            rows.append(Count(part, label, found[part, label], expected, number))
     return rows
 
 
@@ -107,7 +118,7 @@ def found_again(info: SetInfo, card: Card | None, source: Path) -> tuple[Scan, P
 
 
 def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Progress) -> list[str]:
-    """Return what differs between a set and its source: files gone, changed, relabelled or new; the first of each named.
+    """Return what differs between a set and its source: files gone, changed, relabelled or new, and the first few of each.
 
     Images are found again by what the source calls them. Frames of videos are compared by name and label only.
     """
@@ -129,7 +140,7 @@ def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Pro
                 wrong["changed"].append(row.file)
     out = {*faces.info.unreadable, *faces.info.no_face, *faces.info.duplicates}
     wrong["new"] = [name for name in (named(image, source) for image in scan.values()) if name not in out]
-    return [f"{len(files)} {kind} in {source}, the first: {shown(files[0])}" for kind, files in wrong.items() if files]
+    return [f"{kind}: {len(files)}, e.g. {', '.join(map(shown, files[:NAMED]))}" for kind, files in wrong.items() if files]
 
 
 def left_out_table(info: SetInfo) -> pd.DataFrame:

@@ -88,6 +88,16 @@ class SetInfo(Section):
     dropped: dict[str, int] = {}
     """Of a combined set: ``set: label`` -> images whose class is not in the common map."""
 
+    @property
+    def clips(self) -> int | None:
+        """Return how many clips were drawn, whose frames are the images; None where the images are no drawn clips."""
+        return int(self.embedded["images"]) if self.embedded and self.embedded.get("frames") else None
+
+    @property
+    def amount(self) -> str:
+        """Return how much the set holds: ``213 images``; of clips, ``14 clips with 230 frames``."""
+        return f"{self.kept} images" if self.clips is None else f"{self.clips} clips with {self.kept} frames"
+
 
 @dataclass(frozen=True)
 class FaceSet:

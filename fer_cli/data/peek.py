@@ -60,12 +60,8 @@ def heading(faces: FaceSet) -> list[str]:
 
 def amount(faces: FaceSet) -> str:
     """Return how much a set holds: ``213 images, 10 subjects``; of clips, ``14 clips with 230 frames, 7 subjects``."""
-    manifest, info = faces.manifest, faces.info
-    what = f"{len(manifest)} images"
-    if info.embedded and info.embedded.get("frames"):
-        clips = manifest[["subject", "sequence"]].drop_duplicates()
-        what = f"{len(clips)} clips with {len(manifest)} frames"
-    return f"{what}, {info.subjects} subjects" if info.subjects else what
+    info = faces.info
+    return f"{info.amount}, {info.subjects} subjects" if info.subjects else info.amount
 
 
 def chosen(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:

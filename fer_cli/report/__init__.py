@@ -141,7 +141,7 @@ def header(plan: Plan, cells: Cells, data_root: Path) -> list[str]:
         info = load_info(data_root, name)
         built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
         lines.append(
-            f"data: {info.title}; fingerprint {info.fingerprint}; {info.kept} images, {info.subjects} subjects, "
+            f"data: {info.title}; fingerprint {info.fingerprint}; {info.amount}, {info.subjects} subjects, "
             f"{len(info.classes)} classes ({', '.join(info.classes)}){built}; licence: {info.licence}"
         )
         lines += prepared(info)
