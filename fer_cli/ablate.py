@@ -22,6 +22,8 @@ from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, expand, lo
 from fer_cli.yamls import explain
 
 if TYPE_CHECKING:
+    from fer_cli.config.auto import Known
+    from fer_cli.data.kept import About
     from fer_cli.data.manifest import SetInfo
     from fer_cli.tracking import End, Mirror
 
@@ -69,6 +71,11 @@ class Plan:
     items: list[Item]
     first: list[Item] = field(default_factory=list)
     """Runs that others start from or share the training of, done before them; no part of any table."""
+
+    @property
+    def sets(self) -> list[str]:
+        """Return the data sets that the tables are of, in order."""
+        return sorted({name for item in self.items for name in item.run.config.data.sets})
 
     @property
     def everything(self) -> list[Item]:
@@ -123,16 +130,20 @@ def make_plan(
     machine: Machine,
     only: tuple[str, ...] = (),
     prepare: Callable[[str], None] | None = None,
+    about: About | None = None,
 ) -> Plan:
     """Return the plan of study ``name``; every config is validated and every data set found before this returns.
 
     ``prepare`` is called with each data set that is needed before it is looked for; it may build it. Without it, embedded
-    sets that are not built are planned as they will be drawn.
+    sets that are not built are planned as they will be drawn. ``about``: returns what is known of a set; else it is looked up.
     """
     from fer_cli.data.manifest import expected_info, known_about, verified_info
 
+    def known(data: str) -> Known:
+        return known_about(machine.data_root, data) if about is None else about(data).known
+
     study = load_study(name)
-    runs = expand(study, choice, lambda data: known_about(machine.data_root, data))
+    runs = expand(study, choice, known)
     for arm in only:
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
@@ -140,7 +151,9 @@ def make_plan(
     configs = [*(run.config for run in runs), *begun]
     infos: dict[str, SetInfo] = {}
     for data in sorted({data for config in configs for data in config.data.sets}):
-        if prepare is None:
+        if about is not None:
+            infos[data] = about(data).info
+        elif prepare is None:
             infos[data] = expected_info(machine.data_root, data)
         else:
             prepare(data)
@@ -212,11 +225,13 @@ def run_plan(
     ``chosen``: whether ``fer report`` is to take the plan's choice of data, profile and seeds from now on. ``wait``: whether
     to wait for runs that other processes train; one whose process dies is taken over. ``waiting`` is called with them first.
     """
+    from fer_cli.data.kept import keep_sets
     from fer_cli.tracking import close_mirror, open_mirror
 
     machine.results.mkdir(parents=True, exist_ok=True)  # once: a folder that is removed while runs train stays away
     if chosen:
         remember(plan, machine.results)
+    keep_sets(machine.results, machine.data_root, (name for item in plan.everything for name in item.run.config.data.sets))
     summary = Summary()
     mirror: Mirror | None = None
     opened = not machine.track

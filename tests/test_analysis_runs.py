@@ -284,10 +284,10 @@ def test_restricted_images_enter_no_picture(plan: Plan, here: Machine, tmp_path:
     assert found == Analysis([], [], ["maps, not drawn, since the images of ck48 may not be passed on: sge"])
     assert not (tmp_path / "figures").exists()
     assert not list(restricted.items[0].folder.path.glob("analysis-maps*"))
-    assert may_be_shown(here.data_root, "synth-basic")
+    assert may_be_shown(here, "synth-basic")
     shutil.copytree(here.data_root / "ck48", tmp_path / "mine")
     rewrite(tmp_path / "mine", name="mine", parts={"synth-basic": "0", "ck48": "1"})
-    assert not may_be_shown(tmp_path, "mine")  # one part of two is restricted
+    assert not may_be_shown(here.model_copy(update={"data_root": tmp_path}), "mine")  # one part of two is restricted
 
 
 # plans

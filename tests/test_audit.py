@@ -15,13 +15,13 @@ from fer_cli.config import DataConfig
 from fer_cli.data import duplicates
 from fer_cli.data.audit import (
     Audit,
+    audit_lines,
     audit_set,
     audit_text,
     code_collisions,
     code_table,
     collisions_with_cards,
     named_split,
-    verdict_line,
     write_audit,
 )
 from fer_cli.data.cards import Embedded, load_card
@@ -362,27 +362,27 @@ def stored(faces: FaceSet, root: Path) -> Path:
 
 def test_stored_audits_belong_to_one_build(clean: FaceSet, tmp_path: Path) -> None:
     root = stored(clean, tmp_path)
-    assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
-    assert verdict_line(root, "nothing") == "audit: not done; run fer data audit nothing"
+    assert audit_lines(root, "faces") == audit_lines(root, "nothing") == {}
     first, second = audit_set(clean), audit_set(clean, DataConfig(name="faces", split="random"))
     write_audit(root, "faces", first)
-    assert verdict_line(root, "faces") == "audit: clean (official parts train, val, test)"
+    assert audit_lines(root, "faces") == {"official": "audit: clean (official parts train, val, test)"}
     write_audit(root, "faces", second)
     leaky = "leaks (random, 5 folds, seed 0): 20 people in several parts"
-    assert verdict_line(root, "faces") == f"audit: clean (official parts train, val, test) · {leaky}"
-    assert verdict_line(root, "faces", "random") == f"audit: {leaky}"
-    assert verdict_line(root, "faces", "subject") == "audit: not done; run fer data audit faces --split subject"
+    assert audit_lines(root, "faces") == {
+        "official": "audit: clean (official parts train, val, test)",
+        "random": f"audit: {leaky}",
+    }
     file = json.loads((root / "faces" / "audit.json").read_text())
     assert file["fingerprint"] == clean.info.fingerprint
     assert Audit.model_validate_json(json.dumps(file["audits"]["random"])) == second
 
     clean.images[0, 0, 0] ^= 1
     stored(face_set(clean.manifest, clean.images), tmp_path)
-    assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
+    assert audit_lines(root, "faces") == {}
     with pytest.raises(DataError, match="built again since it was audited"):
         write_audit(root, "faces", first)
     (root / "faces" / "audit.json").write_text("{")
-    assert verdict_line(root, "faces") == "audit: not done; run fer data audit faces"
+    assert audit_lines(root, "faces") == {}
 
 
 def test_command_exits_with_1_where_the_split_leaks(clean: FaceSet, tmp_path: Path) -> None:
@@ -398,6 +398,6 @@ def test_command_exits_with_1_where_the_split_leaks(clean: FaceSet, tmp_path: Pa
     assert bad.exit_code == 1
     assert json.loads(bad.stdout)["verdict"] == "leaks"
     assert bad.stderr.splitlines()[-1] == f"next: fer data audit faces --split subject --data-root {root}"
-    assert verdict_line(root, "faces", "random").startswith("audit: leaks")
+    assert audit_lines(root, "faces")["random"].startswith("audit: leaks")
     wrong = CliRunner().invoke(app, ["faces", "--split", "subjct", *place])
     assert str(wrong.exception) == "faces: split 'subjct' cannot be audited by name; did you mean subject?"

@@ -34,7 +34,7 @@ def maps_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
         tested = item.run.config.data.sets[-1]
         if block is None:
             without.setdefault("without an attention block to look into", []).append(group.label)
-        elif not may_be_shown(machine.data_root, tested):
+        elif not may_be_shown(machine, tested):
             without.setdefault(f"not drawn, since the images of {tested} may not be passed on", []).append(group.label)
         else:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
@@ -59,13 +59,13 @@ def block_of(model: ModelConfig) -> str | None:
     return model.attention if model.backbone in RESNETS and model.attention != "none" else None
 
 
-def may_be_shown(data_root: Path, name: str) -> bool:
-    """Return whether images of a built set may stand in a figure: its card, or those of all its parts, must allow it."""
+def may_be_shown(machine: Machine, name: str) -> bool:
+    """Return whether images of a set may stand in a figure: its card, or those of all its parts, must allow it."""
     from fer_cli.data.cards import card_names, load_card
-    from fer_cli.data.manifest import load_info
+    from fer_cli.data.kept import info_of
 
-    known = card_names()
-    return all(part in known and load_card(part).redistributable for part in load_info(data_root, name).parts or [name])
+    known, parts = card_names(), info_of(machine.results, machine.data_root, name).parts
+    return all(part in known and load_card(part).redistributable for part in parts or [name])
 
 
 def picture_of(item: Item, machine: Machine) -> Path:

@@ -53,6 +53,9 @@ def report(
         Console().print(Markdown(written.markdown))
     else:
         show(written.markdown)
+    if written.unbuilt:
+        kept = f"what {results / 'sets'} keeps of it is used"
+        say(f"not built under {machine.data_root}: {', '.join(written.unbuilt)}; {kept}")
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")

@@ -125,6 +125,7 @@ def combine(
     sets = [one.strip() for one in of.split(",") if one.strip()]
     given, before = named_parts(part), there_before(root, name)
     info = combine_sets(name, sets, label_map, root, size, given, replace)
+    side = info.image_size
     print_table(
         ["class", "images"], [[label, str(info.counts[label])] for label in info.classes] + [["all", str(info.kept)]]
     )
@@ -133,7 +134,7 @@ def combine(
     if line := parts_line(load_set(root, name).manifest):
         say(line)
     tell_replaced(before)
-    say(f"built {root / name}, {info.subjects} subjects, fingerprint {info.fingerprint}")
+    say(f"built {root / name}, {info.subjects} subjects, {side} x {side} pixels, grey, fingerprint {info.fingerprint}")
     stored_audit(name, root)
     place = data_place(data_root)
     say(f"next: fer data peek {name}{place} · {study_command(name, root, place)}")

@@ -260,11 +260,14 @@ def stored_audits(data_root: Path, name: str) -> dict[str, Audit]:
         return {}
 
 
-def verdict_line(data_root: Path, name: str, split: str | None = None) -> str:
-    """Return a line for the header of a table: what the audits of a set found, or that of ``split`` alone."""
-    audits = [audit for key, audit in stored_audits(data_root, name).items() if split in {None, key}]
-    if not audits:
-        wanted = f" --split {split}" if split is not None else ""
-        return f"audit: not done; run fer data audit {name}{wanted}"
-    told = (f"{a.verdict} ({a.protocol})" + (f": {', '.join(a.reasons)}" if a.reasons else "") for a in audits)
-    return f"audit: {' · '.join(told)}"
+def audit_lines(data_root: Path, name: str) -> dict[str, str]:
+    """Return, by split, a line on what the stored audits of a set found."""
+    return {
+        split: f"audit: {a.verdict} ({a.protocol})" + (f": {', '.join(a.reasons)}" if a.reasons else "")
+        for split, a in stored_audits(data_root, name).items()
+    }
+
+
+def not_audited(name: str, split: str) -> str:
+    """Return the line of a split that was not audited: how to do it."""
+    return f"audit: not done; run fer data audit {name} --split {split}"

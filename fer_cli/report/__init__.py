@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_cli.ablate import Plan, last_choice, make_plan
 from fer_cli.config import Machine
-from fer_cli.data.manifest import SetInfo, load_info
+from fer_cli.data.importers.hints import few
+from fer_cli.data.kept import About, KeptSet, about_set, is_built, keep_sets
 from fer_cli.earlier_runs import on_other_builds
-from fer_cli.errors import ResultsError
+from fer_cli.errors import DataError, ResultsError
 from fer_cli.places import write_text
 from fer_cli.report.collect import Cells, collect
 from fer_cli.report.doubts import interval_line, underfitted_lines
@@ -45,6 +47,8 @@ class Written:
     missing: int
     damaged: list[str]
     """Of the missing runs, what is wrong with which file of those that are damaged."""
+    unbuilt: list[str]
+    """Sets that are not under the data root: what the results keep of them was taken."""
 
 
 def make_report(
@@ -63,9 +67,10 @@ def make_report(
     before it begins, as it may take a while the first time. What is not given is as in the last ``fer ablate`` of that
     study. Raises ResultsError when no run of it is done.
     """
-    results, data_root = machine.results, machine.data_root
+    results = machine.results
     choice = choice_of(study, results, data, profile, seeds, split)
-    plan = make_plan(study, choice, machine)
+    about = cache(partial(about_set, results, machine.data_root))
+    plan = make_plan(study, choice, machine, about=about)
     cells = collect(plan)
     finished = sum(len(cell.results) for cell in cells.values())
     broken = [str(item.folder.damage) for item in plan.items if item.folder.status == "damaged"]
@@ -83,7 +88,8 @@ def make_report(
     health = health_table(plan, cells)
     tables += [table for table in (health, cost_table(plan, cells)) if table]
     tables += detected_tables(plan, cells, metrics)
-    head, foot = header(plan, cells, data_root), footer(plan, cells)
+    keep_sets(results, machine.data_root, plan.sets, about)
+    head, foot = header(plan, cells, about), footer(plan, cells)
     stem = results / "tables" / plan.stem
     drawn: list[Path] = []
     if figures:
@@ -103,7 +109,8 @@ def make_report(
     for suffix, content in contents.items():
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
-    return Written(text, files, drawn, len(plan.items), len(plan.items) - finished, broken)
+    unbuilt = [name for name in plan.sets if not is_built(machine.data_root, name)]
+    return Written(text, files, drawn, len(plan.items), len(plan.items) - finished, broken, unbuilt)
 
 
 def choice_of(
@@ -130,22 +137,22 @@ def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], N
             tell(name)
             try:
                 yield ANALYSES[name](plan, machine, folder)
-            except ResultsError as error:  # e.g. weights that were cleaned away: the scores are there still
+            except (ResultsError, DataError) as error:  # weights or images that are gone: the scores are there still
                 yield Analysis(notes=[f"{name}: {error}"])
 
 
-def header(plan: Plan, cells: Cells, data_root: Path) -> list[str]:
-    """Return what a reader must know before the first number."""
+def header(plan: Plan, cells: Cells, about: About) -> list[str]:
+    """Return what a reader must know before the first number; ``about`` returns what is known of a set."""
     lines = [plan.study.question]
-    for name in sorted({name for item in plan.items for name in item.run.config.data.sets}):
-        info = load_info(data_root, name)
+    for known in map(about, plan.sets):
+        info = known.info
         built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
         lines.append(
             f"data: {info.title}; fingerprint {info.fingerprint}; {info.amount}, {info.subjects} subjects, "
             f"{len(info.classes)} classes ({', '.join(info.classes)}){built}; licence: {info.licence}"
         )
-        lines += prepared(info)
-        lines += audits(data_root, name, plan)
+        lines += prepared(known)
+        lines += audits(known, plan)
     lines += transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan) + drawn_lines(cells)
     lines += corrupt_lines(plan)
     lines += choice_lines(plan)
@@ -161,9 +168,9 @@ def header(plan: Plan, cells: Cells, data_root: Path) -> list[str]:
     return lines
 
 
-def prepared(info: SetInfo) -> list[str]:
+def prepared(about: KeptSet) -> list[str]:
     """Return what was done to a set that was read from files, where that is more than decoding and resizing."""
-    lines = []
+    info, lines = about.info, []
     if info.parts:
         gone = ", ".join(f"{label} {n}" for label, n in info.dropped.items()) or "nothing"
         lines.append(
@@ -171,6 +178,10 @@ def prepared(info: SetInfo) -> list[str]:
         )
     for reason, counts in info.left_out.items():
         lines.append(f"{info.name}: {sum(counts.values())} of {info.found} images were left out when built: {reason}")
+    if about.skipped:
+        reasons = few([f"{reason} {n}" for reason, n in about.skipped.items()])
+        many = sum(about.skipped.values())
+        lines.append(f"{info.name}: no image was made of {many} of its source's files and rows: {reasons}")
     if info.undetected is not None:
         lines.append(
             f"{info.name}: no face was detected in {info.undetected} of its {info.kept} images; they are kept, and every "
@@ -179,12 +190,11 @@ def prepared(info: SetInfo) -> list[str]:
     return lines
 
 
-def audits(data_root: Path, name: str, plan: Plan) -> list[str]:
-    """Return the stored verdicts on a set under the splits that the plan uses it with."""
-    from fer_cli.data.audit import verdict_line
-
+def audits(about: KeptSet, plan: Plan) -> list[str]:
+    """Return the verdicts on a set under the splits that the plan uses it with."""
+    name = about.info.name
     splits = sorted({d.split for d in (item.run.config.data for item in plan.items) if d.name == name and d.test is None})
-    return [f"{name}: {verdict_line(data_root, name, split)}" for split in splits]
+    return [f"{name}: {about.audit(split)}" for split in splits]
 
 
 def transfers(plan: Plan, cells: Cells) -> list[str]:
