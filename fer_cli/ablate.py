@@ -135,7 +135,7 @@ def make_plan(
     """Return the plan of study ``name``; every config is validated and every data set found before this returns.
 
     ``prepare`` is called with each data set that is needed before it is looked for; it may build it. Without it, embedded
-    sets that are not built are planned as they will be drawn. ``about``: returns what is known of a set; else it is looked up.
+    sets that are not built are planned as they will be drawn. ``about``: returns what is known of a set, else looked up.
     """
     from fer_cli.data.manifest import expected_info, known_about, verified_info
 

@@ -132,7 +132,7 @@ def test_faces_are_looked_for_in_each_kind(fer: Fer, home: Path, kind: str, tmp_
 def test_features(call: Fer, home: Path) -> None:
     out = home / "features.parquet"
     where = ("--study", home / "trained.yaml", "--results", home / "results", "--jobs", 1, "--out", out)
-    call("extract-features", "--fuse", "hog,sift,lbp", *where)
+    call("extract-features", "--fuse", "hog,sift,lbp", "--split", "subject", *where)
     call("features", "show", out, "--picture", home / "features.png")
 
 
@@ -146,6 +146,6 @@ def test_a_study_its_report_and_its_analyses(call: Fer, home: Path) -> None:
     assert "images of synth-basic may not be passed on" not in told.out
     run = next(path.parent.name for path in (home / "results" / "runs").glob("*/result.json"))
     out = ("--out", home / "cnn.parquet", "--run", run, "--jobs", 1)
-    call("extract-features", "--fuse", "cnn", *where, *out)
+    call("extract-features", "--fuse", "cnn", "--split", "subject", *where, *out)
     drawn = {path.name for path in (home / "results" / "figures").rglob("*.png")}
     assert sum("maps" in name for name in drawn) == 1, drawn
