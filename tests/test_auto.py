@@ -55,7 +55,9 @@ def test_only_what_every_image_has_is_known() -> None:
     manifest.loc[3, "subject"] = "unknown"
     assert known_of(manifest).people == 0
     manifest.loc[3, ["subject", "sequence", "split"]] = "r", "", "train"
-    assert known_of(manifest) == Known(frozenset({"train"}), 3, 0)
+    assert known_of(manifest) == Known(frozenset(), 3, 0)  # three images are in no part: official would waste them
+    manifest["split"] = ["train", "train", "test", "train"]
+    assert known_of(manifest).parts == {"train", "test"}
 
 
 def test_runs_on_sets_with_people_keep_their_identity() -> None:

@@ -14,7 +14,7 @@ class Known(NamedTuple):
     """What a data set says of its images that a split can be made by."""
 
     parts: frozenset[str] = frozenset()
-    """Official parts in which at least one image stands."""
+    """Official parts, where each image is in one; else none, as the others would never be used."""
     people: int = 0
     """How many, where each image has one; else 0."""
     sequences: int = 0
@@ -30,9 +30,8 @@ def auto_split(known: Known) -> tuple[str, str]:
     """Return the strictest split that a set allows, and why it is this one."""
     if "train" in known.parts and known.parts & {"test", "private"}:
         return "official", "the set was published with parts"
-    lacks = (
-        "the set has an official training part but none to test on" if known.parts else "the set was published without parts"
-    )
+    lacks = "its official parts do not include one to train and one to test on"
+    lacks = lacks if known.parts else "the set has no official parts that hold all of its images"
     if known.people > 1:
         return "subject", f"{lacks}; the person in each image is known"
     if known.sequences > 1:
