@@ -111,10 +111,8 @@ def known_of(manifest: pd.DataFrame) -> Known:
     """Return what a manifest says of its images that a split can be made by."""
     people, clips = known_codes(manifest["subject"]), clip_codes(manifest)
     parts = set(manifest["split"].astype(str))
-    return Known(
-        frozenset() if parts & {UNUSED, ""} else frozenset(parts),
-        *(len(np.unique(codes)) if (codes >= 0).all() else 0 for codes in (people, clips)),
-    )
+    given = frozenset() if parts & {UNUSED, ""} else frozenset(parts)
+    return Known(given, *(len(np.unique(codes)) if (codes >= 0).all() else 0 for codes in (people, clips)))
 
 
 def sequences_of(manifest: pd.DataFrame) -> np.ndarray:
