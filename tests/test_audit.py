@@ -224,7 +224,7 @@ def test_images_of_no_part_and_unknown_people_leak_nothing(clean: FaceSet) -> No
     clean.manifest.loc[test[:2], "split"] = "none"
     clean.manifest.loc[test[:2], "label"] = clean.manifest["label"].to_numpy()[train[:2]]
     clean.manifest["subject"] = ""
-    audit = audit_set(clean)
+    audit = audit_set(clean, named_split("faces", "official"))
     assert (audit.verdict, counts(audit)) == ("flawed", {"exact": 1, "near": 1})
     assert audit.notes == ["160 of 160 images have no known person: sharing one cannot be seen"]
     assert audit.folds[0].sizes == {"train": 96, "val": 32, "test": 30}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.data import build_if_embedded
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
@@ -24,7 +24,6 @@ from fer_cli.cli.options import (
     StudyName,
     data_root_or_default,
     parse_seeds,
-    places,
     thread_count,
 )
 from fer_cli.cli.screen import duration, print_table, progress_bar, say
@@ -33,7 +32,6 @@ from fer_cli.errors import FerError, StudyError
 if TYPE_CHECKING:
     from fer_cli.ablate import Item, Plan, Summary
     from fer_cli.config import Machine
-    from fer_cli.study import Choice
 
 
 LEFT = 3
@@ -78,7 +76,10 @@ def ablate(
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split)
     prepare = None if plan else lambda name: build_if_embedded(name, machine.data_root)
     planned = make_plan(study, choice, machine, tuple(only or ()), prepare)
-    again = f"--study {shlex.quote(study)}{chosen(choice)}{places(results, data_root)}"
+    same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
+    how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "no_track": no_track}
+    how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
+    again = write_command("fer ablate", **same, only=only, **how)
     warnings = check_runs(planned, machine)
     if plan:
         print_plan(planned, machine, jobs)
@@ -87,14 +88,14 @@ def ablate(
     if smoke:
         run_smoke(planned, machine)
     if plan or smoke:
-        say(f"next: fer ablate {again}")
+        say(f"next: {again}")
         return
     end_on_sigterm()
     began = time.monotonic()
     with Watch(planned, machine, jobs, retry_failed) as watch:
         summary = run_plan(planned, machine, jobs, retry_failed, watch.done, wait=not no_wait, waiting=watch.waiting)
     print_summary(summary, time.monotonic() - began)
-    end(summary, f"fer ablate {again}", f"fer report --study {shlex.quote(study)}{places(results, data_root)}")
+    end(summary, again, write_command("fer report", **same))
 
 
 def machine_here(results: Path, data_root: Path | None, jobs: int, **means: Any) -> Machine:
@@ -154,14 +155,6 @@ def undrawn(plan: Plan, machine: Machine) -> dict[str, int]:
     names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
     infos = {name: expected_info(machine.data_root, name) for name in names}
     return {name: info.kept for name, info in infos.items() if not info.files}
-
-
-def chosen(choice: Choice) -> str:
-    """Return the options that lead to the same plan."""
-    text = f" --data {choice.data}" if choice.data else ""
-    text += f" --profile {choice.profile}" if choice.profile != "small" else ""
-    text += f" --seeds {','.join(map(str, choice.seeds))}" if choice.seeds else ""
-    return text + (f" --split {choice.split}" if choice.split else "")
 
 
 def run_smoke(plan: Plan, machine: Machine) -> None:

@@ -1,20 +1,63 @@
-"""What to type after a set was built, combined, looked at or audited."""
+"""What to type next: commands built from the options that were given, quoted for a shell, and fit for the set."""
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fer_cli.errors import FerError
 
+if TYPE_CHECKING:
+    from fer_cli.study import Choice
+
 STUDY = "scn-cs"
-"""The study that is proposed for any set of labelled images."""
+"""The study that is proposed for a set of labelled faces."""
 
 
-def study_command(name: str, root: Path, place: str) -> str:
-    """Return the command that runs a study on a built set, or why the study cannot run on it.
+def write_command(words: str, *arguments: str | Path, **options: Any) -> str:
+    """Return a command with its arguments and those of its options that were given, quoted for a shell.
 
-    ``place``: the option for the data root, where one was given. Its first fold is made, so that a set that is too small
-    is not sent into an error.
+    None, False and an empty list stand for an option that was not given, True for a flag; a list repeats its option.
+    """
+    parts = words.split() + [str(argument) for argument in arguments]
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is True:
+                parts.append(option)
+            elif item is not None and item is not False:
+                parts += [option, str(item)]
+    return shlex.join(parts)
+
+
+def given_results(results: Path) -> Path | None:
+    """Return the results folder where a command needs to be given it: it is not the one that is taken anyway."""
+    return None if results == Path(os.environ.get("FER_RESULTS", "results")) else results
+
+
+def choice_options(choice: Choice) -> dict[str, Any]:
+    """Return the options that lead to a choice of data, profile, seeds and split."""
+    from fer_cli.study import DEFAULT_PROFILE
+
+    return {
+        "data": choice.data,
+        "profile": None if choice.profile == DEFAULT_PROFILE else choice.profile,
+        "seeds": None if choice.seeds is None else write_seeds(choice.seeds),
+        "split": choice.split,
+    }
+
+
+def write_seeds(seeds: tuple[int, ...]) -> str:
+    """Return what ``parse_seeds`` reads as these seeds."""
+    return str(len(seeds)) if seeds == tuple(range(len(seeds))) else ",".join(map(str, seeds)) + "," * (len(seeds) == 1)
+
+
+def study_command(name: str, root: Path, data_root: Path | None) -> str:
+    """Return the command that runs a study on a built set, or why none can.
+
+    ``data_root``: as it was given. The study's first fold is made, so that no set is sent into an error.
     """
     from fer_cli.data.manifest import known_about, load_info, read_manifest
     from fer_cli.data.splits import make_split
@@ -22,6 +65,8 @@ def study_command(name: str, root: Path, place: str) -> str:
 
     try:
         info = load_info(root, name)
+        if info.embedded is not None and info.embedded.get("recipes") == "gesture":
+            return "no shipped study is about gestures"
         run = expand(load_study(STUDY), Choice(data=name, seeds=(0,)), lambda _: known_about(root, name))[0]
         manifest = read_manifest(root / name, info)
         if manifest["label"].nunique() < 2:
@@ -29,4 +74,4 @@ def study_command(name: str, root: Path, place: str) -> str:
         make_split(manifest, run.config.data)
     except FerError as error:
         return f"study {STUDY} cannot run on it ({error})"
-    return f"fer ablate --study {STUDY} --data {name}{place}"
+    return write_command("fer ablate", study=STUDY, data=name, data_root=data_root)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import study_command
-from fer_cli.cli.options import DataRoot, data_place, data_root_or_default
+from fer_cli.cli.advice import study_command, write_command
+from fer_cli.cli.options import DataRoot, data_root_or_default
 from fer_cli.cli.screen import say, show, with_progress
 
 
@@ -29,7 +29,8 @@ def audit(
         str | None,
         typer.Option(
             "--split",
-            help="subject, random, sequence, loso, holdout or official. [default: as data.split: auto]",
+            help="subject, random, sequence, loso, holdout or official.",
+            show_default="as data.split: auto",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
@@ -46,10 +47,10 @@ def audit(
     write_audit(root, name, found)
     show(found.model_dump_json(indent=1) if as_json else audit_text(found).removesuffix("\n"))
     say(f"verdict: {found.verdict}; stored in {root / name / 'audit.json'}")
-    place = data_place(data_root)
     if found.verdict != "leaks":
-        say(f"next: {study_command(name, root, place)}")
+        say(f"next: {study_command(name, root, data_root)}")
         return
     people = found.split in {"random", "sequence", "holdout"} and found.count("subjects")
-    say(f"next: fer data audit {name} {'--split subject' if people else '--json'}{place}")
+    closer = {"split": "subject"} if people else {"json": True}
+    say(f"next: {write_command('fer data audit', name, **closer, data_root=data_root)}")
     raise typer.Exit(1)

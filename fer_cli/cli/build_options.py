@@ -24,12 +24,12 @@ AllowIncomplete = Annotated[
 ]
 DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep the first of files with identical content.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Let the new set take the place of a larger one.")]
-Size = Annotated[int | None, typer.Option("--size", help="Side of the packed images in pixels. [default: the card's]")]
-Colour = Annotated[str | None, typer.Option("--colour", help="grey or rgb. [default: grey]")]
+Size = Annotated[int | None, typer.Option("--size", help="Side of the packed images in pixels.", show_default="the card's")]
+Colour = Annotated[str | None, typer.Option("--colour", help="grey or rgb.", show_default="grey")]
 Interpolation = Annotated[
-    str | None, typer.Option("--interpolation", help="area, linear, cubic or lanczos. [default: area]")
+    str | None, typer.Option("--interpolation", help="area, linear, cubic or lanczos.", show_default="area")
 ]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes or threads. [default: one per core]")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes or threads.", show_default="one per core")]
 
 OwnLayout = Annotated[
     str | None,
@@ -66,14 +66,18 @@ Align = Annotated[
     str | None,
     typer.Option(
         "--align",
-        help="none, eyes or five: turn faces by their landmarks. [default: five; none for lbp]",
+        help="none, eyes or five: turn faces by their landmarks.",
+        show_default="five; none for lbp",
         rich_help_panel=FACES,
     ),
 ]
 NoFace = Annotated[
     str | None,
     typer.Option(
-        "--no-face", help="keep images without a face, marked, or drop and list them. [default: keep]", rich_help_panel=FACES
+        "--no-face",
+        help="keep images without a face, marked, or drop and list them.",
+        show_default="keep",
+        rich_help_panel=FACES,
     ),
 ]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_cli.cli import build_options as o
-from fer_cli.cli.advice import study_command
+from fer_cli.cli.advice import study_command, write_command
 from fer_cli.cli.audit import audit, stored_audit
-from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, thread_count
+from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.sets import check, combine, list_sets, peek, tell_replaced
 
@@ -162,9 +162,9 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
         say(verdict(load_card(info.name), info.expected))
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")
     audited = stored_audit(info.name, root)
-    place = data_place(data_root)
-    wrong = f"fer data audit {info.name}{place} · " if audited != "clean" else ""
-    say(f"next: {wrong}fer data peek {info.name}{place} · {study_command(info.name, root, place)}")
+    hints = [write_command("fer data audit", info.name, data_root=data_root)] if audited != "clean" else []
+    hints.append(write_command("fer data peek", info.name, data_root=data_root))
+    say("next: " + " · ".join([*hints, study_command(info.name, root, data_root)]))
 
 
 def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> SetInfo:

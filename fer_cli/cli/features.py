@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_cli.cli.ablate import Watch
+from fer_cli.cli.advice import write_command
 from fer_cli.cli.data import build_if_embedded
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
@@ -52,7 +53,7 @@ def extract_features(
         Path | None, typer.Option("--out", "-o", callback=expanded, help="File to write, .parquet or .npz.")
     ] = None,
     profile: Profile = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: all cores]")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="all cores")] = None,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -88,7 +89,7 @@ def extract_features(
     print_table(*blocks(features))
     size = f"{len(features.samples)} images, {features.dims} dimensions"
     say(f"written: {path} ({size}, {chosen.scaling} fitted on training images)")
-    say(f"next: fer features show {path}")
+    say(f"next: {write_command('fer features show', path)}")
 
 
 def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
@@ -148,7 +149,7 @@ def show(
         draw_blocks(features, data_root_or_default(data_root), picture)
         say(f"written: {picture}")
     else:
-        say(f"next: fer features show {path} --picture features.png")
+        say(f"next: {write_command('fer features show', path, picture='features.png', data_root=data_root)}")
 
 
 @features_app.command(epilog="Examples: fer features clean --plan · fer features clean --older-than 30")

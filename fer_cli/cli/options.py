@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ def expanded(path: Path | None) -> Path | None:
 DataRoot = Annotated[
     Path | None,
     typer.Option(
-        "--data-root", callback=expanded, help="Where built data sets live. [default: $FER_DATA or ~/.local/share/fer]"
+        "--data-root", callback=expanded, help="Where built data sets live.", show_default="$FER_DATA or ~/.local/share/fer"
     ),
 ]
 Results = Annotated[
@@ -39,8 +38,10 @@ Results = Annotated[
 ]
 StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
 DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]
-Profile = Annotated[str | None, typer.Option("--profile", "-p", help="How large: smoke, small or paper. [default: small]")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5) or a list (0,2,4) instead of the study's.")]
+Profile = Annotated[
+    str | None, typer.Option("--profile", "-p", help="How large: smoke, small or paper.", show_default="small")
+]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5), a list (0,2,4) or one seed (3,).")]
 
 SplitName = Annotated[
     str | None,
@@ -54,14 +55,14 @@ DEFAULT_RESULTS = Path("results")
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """Return seeds from ``"5"`` (0-4) or ``"0,2,4"``; raises StudyError on anything else."""
+    """Return seeds from ``"5"`` (0-4), ``"0,2,4"`` or ``"3,"``; raises StudyError on anything else."""
     if text is None:
         return None
     from fer_cli.study import MOST_RUNS
 
-    if not re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*", text, re.ASCII):
-        raise StudyError(f"--seeds {cut(text)}: give a number of seeds (5) or a list (0,2,4)")
-    numbers = [int(part) for part in text.split(",")]
+    if not re.fullmatch(r"\s*\d{1,18}\s*(,\s*\d{1,18}\s*)*(,\s*)?", text, re.ASCII):
+        raise StudyError(f"--seeds {cut(text)}: give a number of seeds (5), a list (0,2,4) or one seed (3,)")
+    numbers = [int(part) for part in text.split(",") if part.strip()]
     if max(len(numbers), 0 if "," in text else numbers[0]) > MOST_RUNS:
         raise StudyError(f"--seeds {cut(text)}: more than {MOST_RUNS:,} runs, which is the limit of a plan")
     seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
@@ -83,16 +84,3 @@ def thread_count() -> int:
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def places(results: Path, data_root: Path | None) -> str:
-    """Return the options for folders that are not the default ones, to be repeated in a suggested command."""
-    text = (
-        f" --results {shlex.quote(str(results))}" if results != DEFAULT_RESULTS and "FER_RESULTS" not in os.environ else ""
-    )
-    return text + data_place(data_root)
-
-
-def data_place(data_root: Path | None) -> str:
-    """Return the option for a data root that was given, to be repeated in a suggested command."""
-    return "" if data_root is None else f" --data-root {shlex.quote(str(data_root))}"

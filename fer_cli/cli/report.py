@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import Annotated
 
 import typer
 
+from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -19,7 +19,6 @@ from fer_cli.cli.options import (
     StudyName,
     data_root_or_default,
     parse_seeds,
-    places,
     thread_count,
 )
 from fer_cli.cli.screen import say, show
@@ -59,12 +58,12 @@ def report(
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
     if written.missing:
-        retry = " --retry-failed" if written.damaged else ""
-        again = f"fer ablate --study {shlex.quote(study)}{places(results, data_root)}{retry}"
+        again = write_command("fer ablate", **same, retry_failed=bool(written.damaged))
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     elif not figures:
-        say(f"next: fer report --study {shlex.quote(study)} --figures{places(results, data_root)}")
+        say(f"next: {write_command('fer report', **same, figures=True)}")
     else:
         from fer_cli.tracking import viewer
 

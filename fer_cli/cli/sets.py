@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import study_command
+from fer_cli.cli.advice import study_command, write_command
 from fer_cli.cli.audit import stored_audit
 from fer_cli.cli.build_options import Replace
-from fer_cli.cli.options import DataRoot, data_place, data_root_or_default, expanded
+from fer_cli.cli.options import DataRoot, data_root_or_default, expanded
 from fer_cli.cli.screen import print_table, say, show, with_progress
 
 if TYPE_CHECKING:
@@ -64,11 +64,12 @@ def check(
     say(f"{checked.info.title}; fingerprint {checked.info.fingerprint}")
     for problem in checked.problems:
         say(f"  {problem}")
-    place = data_place(data_root)
     if checked.problems or not all(c.agrees for c in checked.counts):
-        say(f"next: correct the source, then {build_command(name, checked.info.model_dump())}{place}")
+        place = write_command("", data_root=data_root)
+        say(f"next: correct the source, then {build_command(name, checked.info.model_dump())} {place}".rstrip())
         raise typer.Exit(1)
-    say(f"{checked.against}; every file is as it was built; next: fer data audit {name}{place}")
+    look = write_command("fer data audit", name, data_root=data_root)
+    say(f"{checked.against}; every file is as it was built; next: {look}")
 
 
 def amounts(count: Count) -> list[str]:
@@ -78,7 +79,9 @@ def amounts(count: Count) -> list[str]:
 
 def peek(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
-    out: Annotated[Path | None, typer.Option("--out", callback=expanded, help="PNG to write. [default: NAME.png]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", callback=expanded, help="PNG to write.", show_default="NAME.png")
+    ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
     data_root: DataRoot = None,
 ) -> None:
@@ -88,8 +91,7 @@ def peek(
     path, root = out or Path(f"{name}.png"), data_root_or_default(data_root)
     contact_sheet(root, name, path, columns)
     show(str(path))
-    place = data_place(data_root)
-    say(f"next: {study_command(name, root, place)}")
+    say(f"next: {study_command(name, root, data_root)}")
 
 
 def tell_replaced(before: SetInfo | None) -> None:
@@ -103,14 +105,15 @@ def combine(
     of: Annotated[str, typer.Option("--of", help="Built sets, separated by commas.")],
     label_map: Annotated[str, typer.Option("--map", help="Common classes: basic-6, basic-7, basic-8 or learning-6.")],
     size: Annotated[
-        int | None, typer.Option("--size", min=8, max=1024, help="Side in pixels. [default: the smallest]")
+        int | None, typer.Option("--size", min=8, max=1024, help="Side in pixels.", show_default="the smallest")
     ] = None,
     part: Annotated[
         list[str],
         typer.Option(
             "--part",
             metavar="NAME=PART",
-            help="Put all images of a set into one official part, train, val or test. [default: the set's own parts]",
+            help="Put all images of a set into one official part, train, val or test.",
+            show_default="the set's own parts",
         ),
     ] = [],  # noqa: B006
     replace: Replace = False,
@@ -136,5 +139,5 @@ def combine(
     tell_replaced(before)
     say(f"built {root / name}, {info.subjects} subjects, {side} x {side} pixels, grey, fingerprint {info.fingerprint}")
     stored_audit(name, root)
-    place = data_place(data_root)
-    say(f"next: fer data peek {name}{place} · {study_command(name, root, place)}")
+    look = write_command("fer data peek", name, data_root=data_root)
+    say(f"next: {look} · {study_command(name, root, data_root)}")

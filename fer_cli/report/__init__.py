@@ -43,6 +43,7 @@ class Written:
     markdown: str
     files: list[Path]
     figures: list[Path]
+    choice: Choice
     planned: int
     missing: int
     damaged: list[str]
@@ -110,7 +111,7 @@ def make_report(
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
     unbuilt = [name for name in plan.sets if not is_built(machine.data_root, name)]
-    return Written(text, files, drawn, len(plan.items), len(plan.items) - finished, broken, unbuilt)
+    return Written(text, files, drawn, choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
 
 
 def choice_of(
