@@ -200,8 +200,11 @@ def test_validation_is_carved_from_official_training_people_or_clips() -> None:
 def test_the_smoke_profile_of_public_private_has_room_for_its_leaks(data: str | None) -> None:
     """On tables as large as the default set and CK+48."""
     table = manifest(*{None: (600, 8, 5), "ck48": (118, 3, 3)}[data])
-    for run in expand(load_study("public-private"), Choice("smoke", data, (0,))):
-        assert len(make_split(table, run.config.data).train)
+    runs = expand(load_study("public-private"), Choice("smoke", data, (0,)))
+    splits = {run.config.data.model_dump_json(): run.config.data for run in runs}  # arms share them
+    assert len(splits) == 3
+    for config in splits.values():
+        assert len(make_split(table, config).train)
 
 
 def test_a_planted_leak_trains_on_a_part_more_and_changes_no_other() -> None:
