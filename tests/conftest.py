@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
 
@@ -20,21 +21,22 @@ os.environ["OMP_NUM_THREADS"] = "1"  # set before torch starts its threads: tiny
 
 SLOWEST = (
     "interruptions",
-    "joined",
+    "train",
+    "tracking",
     "ablate",
     "analysis_runs",
-    "train",
-    "systems",
-    "transfer",
+    "claims",
     "extract",
+    "exact",
     "fit",
-    "build",
-    "sharing",
     "clips",
+    "transfer",
+    "sharing",
+    "report_data",
+    "results",
+    "stats",
     "synthetic",
-    "tracking",
-    "deep",
-    "vgg",
+    "resnet",
     "features_store",
 )
 """Files of tests that begin first, so that no process is left with a long one at the end."""
@@ -139,20 +141,33 @@ report: {columns: data.label_noise, against: CNN}
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Path, Path]:
-    """A tiny study trained without interruption in a process of its own: its YAML and its results."""
+    """A tiny study trained without interruption in a process of its own: its YAML and its results.
+
+    The workers of pytest-xdist share it: the first to ask for it trains, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    folder.mkdir(exist_ok=True)
+    study, results = folder / "tiny.yaml", folder / "results"
+    with FileLock(folder / "lock"):
+        if not (folder / "done").exists():
+            shutil.rmtree(results, ignore_errors=True)  # of a worker that failed
+            study.write_text(STUDY)
+            train_finished(study, results, data_root)
+            (folder / "done").touch()
+    return study, results
+
+
+def train_finished(study: Path, results: Path, data_root: Path) -> None:
+    """Train the study by the command, in a process of its own."""
     from tests.studies import FER, where
 
-    folder = tmp_path_factory.mktemp("finished")
-    study = folder / "tiny.yaml"
-    study.write_text(STUDY)
-    results = folder / "results"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [FER, "ablate", "--study", str(study), *where(data_root, results)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert "12 done, 0 failed, 0 skipped" in done.stderr
     assert done.stdout == ""
-    return study, results
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ def where(data_root: Path, results: Path) -> list[str]:
     return ["--data-root", str(data_root), "--results", str(results), "--precision", "fp32"]
 
 
-def outcome(results: Path) -> dict[str, Any]:
-    """Return what a study left behind, times and provenance apart."""
+def outcome(results: Path, seeds: int = 1000) -> dict[str, Any]:
+    """Return what a study left behind of its first seeds, times and provenance apart."""
     found = {}
     for path in sorted((results / "runs").glob("*/result.json")):
         result = json.loads(path.read_text())
-        found[path.parent.name] = {k: v for k, v in result.items() if k not in {"seconds", "provenance"}}
+        if result["config"]["seed"] < seeds:
+            found[path.parent.name] = {k: v for k, v in result.items() if k not in {"seconds", "provenance"}}
     return found
 
 

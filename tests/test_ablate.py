@@ -126,9 +126,11 @@ def test_no_track_and_two_processes_change_no_result(
     study, results = finished
     threads = {result["machine"]["threads"] for result in outcome(results).values()}
     monkeypatch.setenv("OMP_NUM_THREADS", str(2 * threads.pop()))
-    called = fer("ablate", "--study", study, "--no-track", "--jobs", "2", *where(data_root, tmp_path / "results"))
+    options = ["--no-track", "--jobs", "2", "--seeds", "1"]
+    called = fer("ablate", "--study", study, *options, *where(data_root, tmp_path / "results"))
     assert called.code == 0, called.err
-    assert outcome(tmp_path / "results") == outcome(results)
+    assert len(outcome(tmp_path / "results")) == 4
+    assert outcome(tmp_path / "results") == outcome(results, seeds=1)
     assert not (tmp_path / "results" / "mlflow.db").exists()
 
 
