@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,7 +18,11 @@ from filelock import FileLock
 
 from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 os.environ["OMP_NUM_THREADS"] = "1"  # set before torch starts its threads: tiny nets are slower on many
+os.fsync = lambda _: None  # thousands of small files are written; what a power cut leaves of them no test can see
 
 SLOWEST = (
     "interruptions",
@@ -204,6 +209,32 @@ def fer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Called(code, out, err)
 
     return call
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stores_begin_as_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let a new database of MLflow begin as a copy of an empty one, in this process.
+
+    MLflow makes one by seventy changes of its tables, which take a second. Those of commands in processes of their own, and
+    in folders that are not there yet, are made in full.
+    """
+    from fer_cli import tracking
+
+    original, empty = tracking.new_client, tmp_path_factory.mktemp("store") / "mlflow.db"
+
+    def new_client(uri: str) -> MlflowClient:
+        from sqlalchemy.engine import make_url
+
+        if uri.startswith("sqlite:") and (file := make_url(uri).database):
+            if not empty.exists():
+                original(f"sqlite:///{empty}").search_experiments()
+            if Path(file).parent.is_dir() and not os.path.lexists(file):
+                shutil.copyfile(empty, file)
+        return original(uri)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "new_client", new_client)
+        yield
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,16 +91,19 @@ def test_sigterm_with_two_processes_begins_nothing_more(
 
 
 def test_a_full_disk_while_torch_writes_is_a_storage_error(tmp_path: Path) -> None:
-    code = (
-        "import resource, torch, sys, pathlib; from fer_cli.learning.record import write_tensors\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: write_tensors(pathlib.Path(sys.argv[1]), {'x': torch.zeros(10000)})\n"
-        "except OSError as error: print(error.errno)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "best.pt")], capture_output=True, text=True, check=True
-    )
-    assert int(done.stdout) in STORAGE_ERRORS
+    import torch
+
+    from fer_cli.learning.record import write_tensors
+
+    tensors = {"x": torch.zeros(10000)}
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, largest[1]))
+        with pytest.raises(OSError) as raised:
+            write_tensors(tmp_path / "best.pt", tensors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, largest)
+    assert raised.value.errno in STORAGE_ERRORS
     assert not list(tmp_path.iterdir())
 
 
