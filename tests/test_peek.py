@@ -68,17 +68,17 @@ def test_names_of_classes_are_whole_and_the_heading_names_the_build(tmp_path: Pa
 
 def test_clips_and_frames_are_told_apart(tmp_path: Path, fer: Callable[..., Any]) -> None:
     root = tmp_path / "data"
-    options = ["--images", 14, "--subjects", 4, "--size", 32, "--jobs", 1, "--data-root", root]
+    options = ["--images", 7, "--subjects", 4, "--size", 32, "--jobs", 1, "--data-root", root]
     called = fer("data", "build", "synth-gesture", *options)
     assert called.code == 0, called.err
     faces = load_set(root, "synth-gesture")
     frames = len(faces.manifest)
-    assert frames > 14
-    assert f"14 clips with {frames} frames; the table counts frames" in called.err
-    assert amount(faces).startswith(f"14 clips with {frames} frames, ")
+    assert frames > 7
+    assert f"7 clips with {frames} frames; the table counts frames" in called.err
+    assert amount(faces).startswith(f"7 clips with {frames} frames, ")
     assert fer("data", "peek", "synth-gesture", "--out", tmp_path / "p.png", "--data-root", root).code == 0
-    assert f"14 clips with {frames} frames, " in fer("data", "list", "--data-root", root).out
+    assert f"7 clips with {frames} frames, " in fer("data", "list", "--data-root", root).out
     checked = fer("data", "check", "synth-gesture", "--data-root", root)
     head, *rows = [line.split("\t") for line in checked.out.splitlines()]
     assert head == ["split", "class", "clips", "frames", "card", ""]
-    assert [sum(int(row[column]) for row in rows) for column in (2, 3)] == [14, frames]
+    assert [sum(int(row[column]) for row in rows) for column in (2, 3)] == [7, frames]

@@ -192,13 +192,19 @@ class StopError(Exception):
     """Ends a training from outside."""
 
 
-@pytest.mark.parametrize("learning", [LearningConfig(), LearningConfig(method="scn-cs", cs_threshold="val_search")])
+@pytest.mark.parametrize(
+    ("backbone", "learning"),
+    [
+        ("resnet18-small", LearningConfig()),
+        ("mini-xception", LearningConfig(method="scn-cs", cs_threshold="val_search")),  # three trainings each time
+    ],
+)
 def test_interrupted_training_equals_an_uninterrupted_one(
-    learning: LearningConfig, machine: Machine, tiny: Tiny, tmp_path: Path
+    backbone: str, learning: LearningConfig, machine: Machine, tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=24, label_noise=0.2),
-        model=ModelConfig(dropout=0.2),
+        model=ModelConfig(backbone=backbone, dropout=0.2),  # type: ignore[arg-type]
         train=TrainConfig(epochs=4, batch_size=32),
         learning=learning,
     )
@@ -212,7 +218,9 @@ def test_interrupted_training_equals_an_uninterrupted_one(
 
         with pytest.raises(StopError):
             train_run(config, machine, tmp_path / "cut", stop)
-    resumed = train_run(config, machine, tmp_path / "cut")
+    seen: list[int] = []
+    resumed = train_run(config, machine, tmp_path / "cut", lambda epoch, _: seen.append(epoch))
+    assert seen[0] == 4, "it started over"
     assert without_times(resumed) == without_times(whole)
     frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("whole", "cut")]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
