@@ -71,9 +71,9 @@ def build(
     )
     before = there_before(root, name)
     if source is None:
-        for option in {**flags, **own, **read, **faces}:
+        for option in {**flags, **own, **read, **faces}.keys() - {"replace"}:
             raise DataError(f"--{option.replace('_', '-')} goes with --from; an embedded set is whole and needs none of it")
-        info = draw(name, root, drawn | given(size=size), jobs)
+        info = draw(name, root, drawn | given(size=size), jobs, replace)
     else:
         for option in drawn:
             raise DataError(f"--{option} is for embedded sets; it does not go with --from")
@@ -167,13 +167,15 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     say("next: " + " · ".join([*hints, study_command(info.name, root, data_root)]))
 
 
-def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None) -> SetInfo:
-    """Draw an embedded set under a progress bar and return what was built."""
+def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None, replace: bool = False) -> SetInfo:
+    """Draw an embedded set under a progress bar and return what was built; a larger one is only replaced where asked for."""
+    from fer_cli.data.build import check_size
     from fer_cli.synthetic.build import build_embedded, options_of
     from fer_cli.synthetic.mesh import cached_head
 
     workers = jobs or thread_count()
-    options_of(name, changes)  # what cannot be drawn is refused before anything is said to begin
+    options = options_of(name, changes)[1]  # what cannot be drawn is refused before anything is said to begin
+    check_size(root, name, options.images, replace)
     if not cached_head().is_file():  # the body's arrays come with a set of gestures, and take as long
         say("preparing the human model; once on this machine, about a minute")
     return build_embedded(name, root, changes, workers, lambda items, n: with_progress(f"drawing {name}: people", items, n))

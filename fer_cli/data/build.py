@@ -176,10 +176,11 @@ def there_before(data_root: Path, name: str) -> SetInfo | None:
 
 
 def check_size(data_root: Path, name: str, images: int, replace: bool) -> None:
-    """Raise DataError where a set of so many images would replace a larger one, unless that is asked for."""
+    """Raise DataError where a set of so many images, or drawn clips, would replace a larger one unasked."""
     old = there_before(data_root, name)
-    if old is not None and images < old.kept and not replace:
-        what = f"holds {old.kept} images (fingerprint {old.fingerprint}), this build only {images}"
+    held = 0 if old is None else old.clips or old.kept
+    if old is not None and images < held and not replace:
+        what = f"holds {held} {'clips' if old.clips else 'images'} (fingerprint {old.fingerprint}), this build only {images}"
         raise DataError(f"{data_root / name}: {what}; pass --replace to put it in their place, or give another --data-root")
 
 
