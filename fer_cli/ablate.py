@@ -73,6 +73,15 @@ class Plan:
     """Runs that others start from or share the training of, done before them; no part of any table."""
 
     @property
+    def factors(self) -> dict[str, list[Any]]:
+        """Return what every arm is crossed with: factor -> its values as tables print them, in the study's order."""
+        found: dict[str, dict[Any, None]] = {}
+        for item in self.items:
+            for factor, value in item.run.at:
+                found.setdefault(factor, {})[value] = None
+        return {factor: list(values) for factor, values in found.items()}
+
+    @property
     def sets(self) -> list[str]:
         """Return the data sets that the tables are of, in order."""
         return sorted({name for item in self.items for name in item.run.config.data.sets})

@@ -309,3 +309,16 @@ def test_what_a_set_knows_is_read_from_its_manifest(data_root: Path, drawn: Path
     assert known_about(data_root, "ck48") == known_of(load_set(data_root, "ck48").manifest)
     assert known_about(drawn, "synth-basic").people == 2
     assert known_about(tmp_path, "synth-basic") == Known(people=600)
+
+
+def test_a_column_left_to_the_set_bears_the_name_of_what_it_became(fer: Fer, tmp_path: Path, machine: Machine) -> None:
+    study = tmp_path / "columns.yaml"
+    grid = STUDY.replace("split: auto, ", "").replace("arms:", "grid: {data.split: [auto, holdout]}\narms:")
+    grid = grid.replace("name: absent", "name: columns").replace("name: lab", "name: ck48")
+    study.write_text(grid.replace("{against", "{columns: data.split, against"))
+    fake_results(make_plan(str(study), Choice(), machine), {("CNN", 0.0): [0.5]})
+    report = fer("report", "--study", study, "--data-root", machine.data_root, "--results", machine.results)
+    assert report.code == 0, report.err
+    (head,) = [line for line in report.out.splitlines() if line.count("split holdout") and line.startswith("|")][:1]
+    assert "split subject" in head and "auto" not in head, head
+    assert "–" not in report.out[report.out.index("| CNN") :].split("\n")[0]

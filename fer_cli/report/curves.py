@@ -170,11 +170,11 @@ def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) 
     """Return a line per arm and training; a factor that the training does not depend on reads ``all``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    head = ["arm", *plan.study.grid, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"]
+    head = ["arm", *plan.factors, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"]
     writer.writerow(map(csv_cell, head))
     for points, curves in drawn:
         fixed = dict(common(points))
-        where = [fixed.get(factor, "all") for factor in plan.study.grid]
+        where = [fixed.get(factor, "all") for factor in plan.factors]
         for curve in curves:
             spread = stability([values[: curve.epochs] for values in curve.values("val/accuracy")])
             told = "" if spread is None else f"{spread:.6f}"
@@ -195,7 +195,7 @@ def heading(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]) -> tup
     title = f"{plan.study.name}: accuracy and loss by epoch{f', {at}' if at else ''}"
     rules = sorted({rule for curve in curves for rule in curve.rules})
     notes = [f"checkpoint chosen by {' or '.join(RULES[rule] for rule in rules)} (of equal epochs the last)"]
-    if shared := [factor for factor in plan.study.grid if factor not in dict(common(points))]:
+    if shared := [factor for factor in plan.factors if factor not in dict(common(points))]:
         notes.append(f"one training serves every level of {' and '.join(map(factor_name, shared))}: only test images differ")
     elsewhere = trainings(plan)
     if len(elsewhere) > MOST_TRAININGS:

@@ -50,7 +50,7 @@ class Level:
 
 def numeric_levels(plan: Plan) -> list[float]:
     """Return the numeric values of the column factor in ascending order."""
-    values = plan.study.grid.get(plan.study.report.columns or "", [])
+    values = plan.factors.get(plan.study.report.columns or "", [])
     return sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
 
 
@@ -95,7 +95,7 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     notes = []
     if any(level.n < level.planned for levels in arms.values() for level in levels):
         notes.append("hollow: not all planned seeds are done")
-    skipped = [value for value in plan.study.grid[factor] if value not in numeric_levels(plan)]
+    skipped = [value for value in plan.factors[factor] if value not in numeric_levels(plan)]
     notes += [f"not drawn: {', '.join(map(str, skipped))}"] if skipped else []
     others = layout(plan).others
     notes += [f"one of {len(others)} further grid points"] if len(panels) < len(others) else []

@@ -60,7 +60,7 @@ def latex(head: list[str], tables: list[Table], foot: list[str]) -> str:
 
 def tidy_csv(plan: Plan, cells: Cells) -> str:
     """Return one line per run and metric: everything needed to recompute each cell, with the run it came from."""
-    factors, settings = list(plan.study.grid), ["study", "profile", "data", "fingerprint", "split", "split_hash"]
+    factors, settings = list(plan.factors), ["study", "profile", "data", "fingerprint", "split", "split_hash"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     measured = ["seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]

@@ -12,7 +12,6 @@ from typing import Any
 from fer_cli.ablate import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import baseline, rank_caveat, underfitted
-from fer_cli.settings import in_words
 from fer_cli.stats import Difference
 from fer_cli.study import Published
 from fer_cli.table import Table, Text
@@ -46,7 +45,7 @@ class Layout:
     def point(self, plan: Plan, column: tuple[str, Any] | None, other: Point) -> Point:
         """Return the full grid point of a row and a column, in the grid's order."""
         known = dict(other) | (dict([column]) if column else {})
-        return tuple((key, known[key]) for key in plan.study.grid)
+        return tuple((key, known[key]) for key in plan.factors)
 
 
 def layout(plan: Plan) -> Layout:
@@ -54,7 +53,7 @@ def layout(plan: Plan) -> Layout:
     factor = plan.study.report.columns
     columns: list[tuple[str, Any] | None] = [None]
     if factor is not None:
-        columns = [(factor, in_words(value)) for value in plan.study.grid[factor]]
+        columns = [(factor, value) for value in plan.factors[factor]]
     others = {tuple((key, value) for key, value in item.run.at if key != factor): None for item in plan.items}
     return Layout(list(plan.study.arms), columns, list(others))
 
