@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.ablate import Plan
 from fer_cli.config import K_FOLD, DataConfig, Machine, RunConfig
 from fer_cli.errors import DataError, ResultsError
+from fer_cli.plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np

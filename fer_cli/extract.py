@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fer_cli.ablate import Item, Plan, make_plan
 from fer_cli.config import FeaturesConfig, Machine
 from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.data.splits import make_split
@@ -21,6 +20,7 @@ from fer_cli.features import EXTRACTORS, handcrafted
 from fer_cli.features.extractor import Extractor
 from fer_cli.features.fuse import METHODS, Features, extract
 from fer_cli.features.store import Store
+from fer_cli.plan import Item, Plan, make_plan
 from fer_cli.study import Choice, load_study
 from fer_cli.yamls import explain, parse_yaml
 

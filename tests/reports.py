@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
+from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.study import Choice
 from tests.conftest import STUDY

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_cli.ablate import Plan, make_plan, run_plan
+from fer_cli.ablate import run_plan
 from fer_cli.analysis import ANALYSES, Analysis
 from fer_cli.analysis import information as info
 from fer_cli.analysis.activity import columns_of
@@ -25,6 +25,7 @@ from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.config import Machine
 from fer_cli.errors import ResultsError
 from fer_cli.learning.train import predict
+from fer_cli.plan import Plan, make_plan
 from fer_cli.study import Choice
 from fer_cli.table import Table
 from tests.conftest import Called
@@ -236,7 +237,7 @@ def test_looking_again_loads_neither_torch_nor_scikit_learn(plan: Plan, here: Ma
     code = f"""
 import sys
 from pathlib import Path
-from fer_cli.ablate import make_plan
+from fer_cli.plan import make_plan
 from fer_cli.analysis import ANALYSES
 from fer_cli.config import Machine
 from fer_cli.study import Choice

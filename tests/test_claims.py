@@ -199,8 +199,8 @@ def test_a_claim_that_cannot_be_read_is_damage_until_it_is_retried(folder: RunFo
 @pytest.fixture
 def planned(tmp_path: Path, data_root: Path) -> tuple[list[object], RunFolder]:
     """The options of a study of one run, and the run's folder."""
-    from fer_cli.ablate import make_plan
     from fer_cli.config import Machine
+    from fer_cli.plan import make_plan
     from fer_cli.study import Choice
 
     (tmp_path / "one.yaml").write_text(STUDY)

@@ -13,9 +13,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
 from fer_cli.drawing import PALETTE
+from fer_cli.plan import Plan, make_plan
 from fer_cli.report.canvas import STYLE, arm_looks, chunks, key_columns, listed, point_words, wrapped
 from fer_cli.report.collect import Cell, collect, history_file
 from fer_cli.report.confusion import matrices, reached, row_shares, share_text, shown, summed_confusion

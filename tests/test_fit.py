@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from fer_cli.ablate import Plan, make_plan, run_plan
+from fer_cli.ablate import run_plan
 from fer_cli.config import EXTRACTOR_VERSIONS, CorruptConfig, DataConfig, FeaturesConfig, LearningConfig, Machine, RunConfig
 from fer_cli.config.features import SiftSettings
 from fer_cli.features import EXTRACTORS
 from fer_cli.learning import fit
+from fer_cli.plan import Plan, make_plan
 from fer_cli.stats import paired_difference, signed_rank
 from fer_cli.study import Choice
 from tests.conftest import Called

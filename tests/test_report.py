@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import Machine
+from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
 from fer_cli.study import Choice

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from fer_cli.ablate import make_plan, run_plan
+from fer_cli.ablate import run_plan
 from fer_cli.config import Machine
 from fer_cli.data.audit import audit_set, named_split, write_audit
 from fer_cli.data.build import build_own
 from fer_cli.data.kept import as_built, read_kept
 from fer_cli.data.manifest import load_set
+from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from tests.conftest import draw_set
 from tests.trees import picture

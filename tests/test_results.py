@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from fer_cli.ablate import last_choice
-from fer_cli.earlier_runs import core_seconds_per_epoch
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.plan import core_seconds_per_epoch, last_choice
 from fer_cli.results import find_damage, read_config, read_history, read_result
 from fer_cli.runs import RunFolder
 from fer_cli.study import load_study
@@ -36,8 +35,9 @@ report: {against: CNN}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """A folder with a study of two runs and their results."""
-    from fer_cli.ablate import make_plan, run_plan
+    from fer_cli.ablate import run_plan
     from fer_cli.config import Machine
+    from fer_cli.plan import make_plan
     from fer_cli.study import Choice
 
     folder = tmp_path_factory.mktemp("pair")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fer_cli.ablate import make_plan, run_plan
+from fer_cli.ablate import run_plan
 from fer_cli.config import CorruptConfig, Machine, RunConfig
-from fer_cli.earlier_runs import estimate
 from fer_cli.learning.train import train_run
+from fer_cli.plan import estimate, make_plan
 from fer_cli.study import Choice
 from tests.conftest import STUDY
 
@@ -61,7 +61,8 @@ def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Machine) 
     assert run_plan(plan, here).counts == {"done": 3}
     assert {item.folder.result()["trained_by"] for item in plan.items} == {plan.first[0].run_id}
     bare = make_plan(str(noisy), Choice(seeds=(1,)), here, only=("CNN",))
-    trained, tested = estimate(bare, here)[bare.first[0].run_id], estimate(bare, here)[bare.items[0].run_id]
+    times = estimate(bare, here, bare.states())
+    trained, tested = times[bare.first[0].run_id], times[bare.items[0].run_id]
     assert trained is not None
     assert tested is not None
     assert tested < trained

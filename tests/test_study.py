@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pytest
 
-from fer_cli.ablate import Plan, make_plan
 from fer_cli.config import (
     METHODS,
     SCHEMA,
@@ -23,6 +22,7 @@ from fer_cli.data.cards import load_card
 from fer_cli.data.manifest import expected_info
 from fer_cli.errors import StudyError
 from fer_cli.models.build import BACKBONES, build_model
+from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.protocol import corrupt_lines, noise_lines, seed_line, split_lines
 from fer_cli.study import Choice, expand, load_study, study_names

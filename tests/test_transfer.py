@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fer_cli.ablate import make_plan, run_plan
+from fer_cli.ablate import run_plan
 from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
@@ -17,6 +17,7 @@ from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
 from fer_cli.learning.record import load_backbone, save_weights
 from fer_cli.learning.train import load_data, new_module, train_run
+from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from fer_cli.synthetic.build import build_embedded
 from tests.conftest import STUDY, Called

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_cli.ablate import make_plan
 from fer_cli.config import Machine
 from fer_cli.data import identity
 from fer_cli.data.identity import mark_of
 from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH, build_command, load_info, load_set
 from fer_cli.errors import DataError
+from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from tests.conftest import Called
 from tests.fakes import filled

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_cli.ablate import Plan
 from fer_cli.analysis.blocks import block_analysis
 from fer_cli.analysis.embedding import embedding_analysis
 from fer_cli.analysis.maps import maps_analysis
 from fer_cli.analysis.outcome import Analysis
 from fer_cli.config import Machine
+from fer_cli.plan import Plan
 
 __all__ = ["ANALYSES", "Analysis"]
 

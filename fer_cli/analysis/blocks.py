@@ -19,9 +19,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fer_cli.ablate import Item, Plan
 from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, groups_of, mean_text
 from fer_cli.config import RESNETS, Machine
+from fer_cli.plan import Item, Plan
 from fer_cli.table import Table
 
 VERSION = 1

@@ -10,16 +10,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fer_cli.ablate import Item
 from fer_cli.analysis.reopen import reopen
 from fer_cli.config import Machine
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.learning.deep import check_images, features_of
-from fer_cli.results import read_config
+from fer_cli.plan import Item, read_runs
 from fer_cli.runs import RunFolder
-from fer_cli.study import PlannedRun
 
 
 def finished(run_id: str, machine: Machine) -> Item:
@@ -29,11 +27,10 @@ def finished(run_id: str, machine: Machine) -> Item:
         raise folder.damage
     if folder.status != "done":
         raise ResultsError(f"{folder.path}: no finished run (it is {folder.status}); see fer ablate")
-    result, config = folder.result(), read_config(folder.file("config.json"))
-    fingerprint, start = result["fingerprint"], result.get("pretrained_by")
-    if config.run_id(fingerprint if start is None else f"{fingerprint}<{start}") != run_id:
+    item, start = read_runs(machine.results, [run_id])[run_id], folder.result().get("pretrained_by")
+    if item.run.config.run_id(item.fingerprint if start is None else f"{item.fingerprint}<{start}") != run_id:
         raise ResultsError(f"{folder.path}: of an earlier version, whose networks or training differed; train it again")
-    return Item(PlannedRun(config.model.backbone, (), config.seed, config, ()), fingerprint, folder)
+    return item
 
 
 def parts_of(item: Item, machine: Machine) -> dict[str, list[str]]:

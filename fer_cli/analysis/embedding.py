@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_cli.ablate import Item, Plan
 from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, figure_path, groups_of, mean_text, shown
 from fer_cli.config import Machine
+from fer_cli.plan import Item, Plan
 from fer_cli.table import Table
 
 VERSION = 1

@@ -14,10 +14,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fer_cli.ablate import Item, Plan
 from fer_cli.analysis.outcome import Analysis, cached, figure_path, shown
 from fer_cli.config import RESNETS, Machine, ModelConfig
 from fer_cli.places import whole_file
+from fer_cli.plan import Item, Plan
 
 VERSION = 1
 FACES = 6

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fer_cli.ablate import Item, Plan
 from fer_cli.places import read_text, write_text
+from fer_cli.plan import Item, Plan
 from fer_cli.stats import sample_sd
 from fer_cli.table import Table
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_cli.ablate import Item
 from fer_cli.config import Machine
 from fer_cli.data.datamodule import Part
 from fer_cli.learning.reopen import Reopened, open_run
 from fer_cli.models.multiscale import MultiScale
 from fer_cli.models.resnet import ResNet
 from fer_cli.models.scn import Recogniser
+from fer_cli.plan import Item
 
 __all__ = ["Reopened", "pooled_features", "reopen", "stages_of", "watch"]
 

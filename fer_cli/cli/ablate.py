@@ -30,8 +30,9 @@ from fer_cli.cli.screen import duration, print_table, progress_bar, say
 from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
-    from fer_cli.ablate import Item, Plan, Summary
+    from fer_cli.ablate import Summary
     from fer_cli.config import Machine
+    from fer_cli.plan import Item, Plan
 
 
 LEFT = 3
@@ -67,8 +68,9 @@ def ablate(
     Exit codes: 0 all runs done; 1 runs failed, damaged or blocked; 2 bad input; 3 runs left to another process (--no-wait);
     130 interrupted; 143 ended by SIGTERM.
     """
-    from fer_cli.ablate import make_plan, run_plan
+    from fer_cli.ablate import run_plan
     from fer_cli.checks import check_runs
+    from fer_cli.plan import make_plan
     from fer_cli.signals import end_on_sigterm
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
@@ -125,12 +127,13 @@ def end(summary: Summary, again: str, report: str) -> None:
 
 def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     """Print one line per run to stdout and the totals to stderr."""
-    from fer_cli.earlier_runs import estimate, on_other_builds
+    from fer_cli.plan import estimate, on_other_builds
 
-    times = estimate(plan, machine)
+    states = plan.states()
+    times = estimate(plan, machine, states)
     rows = []
     for item in plan.everything:
-        state = item.folder.status
+        state = states[item.run_id]
         left = duration(times[item.run_id]) if item.run_id in times else ""
         differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
         rows.append((item.run_id, state, left, item.run.title, differs))
@@ -144,7 +147,7 @@ def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
     if others := on_other_builds(plan, machine.results):
         say(others)
     for item in plan.everything:
-        if item.folder.status == "damaged":
+        if states[item.run_id] == "damaged":
             say(f"damaged: {item.run.title}: {item.folder.damage}")
 
 
@@ -171,18 +174,17 @@ class Watch:
     """Shows progress by looking at run folders, whatever executor works on them."""
 
     def __init__(self, plan: Plan, machine: Machine, jobs: int, retry_failed: bool) -> None:
-        from fer_cli.ablate import runnable
-        from fer_cli.earlier_runs import estimate
+        from fer_cli.plan import estimate, runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
-        everything = plan.everything
-        self.todo = [item for item in everything if runnable(item.folder.status, retry_failed)]
+        everything, states = plan.everything, plan.states()
+        self.todo = [item for item in everything if runnable(states[item.run_id], retry_failed)]
         self.finished = self.epochs = 0
         self.began = time.monotonic()
         self.total = sum(item.epochs for item in self.todo)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
-        times = estimate(plan, machine)
+        times = estimate(plan, machine, states)
         known = [times[item.run_id] for item in self.todo]
         if self.todo:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None

@@ -28,9 +28,9 @@ from fer_cli.cli.options import (
 from fer_cli.cli.screen import print_table, say, with_progress
 
 if TYPE_CHECKING:
-    from fer_cli.ablate import Item, Plan
     from fer_cli.config import FeaturesConfig
     from fer_cli.features.fuse import Features
+    from fer_cli.plan import Item, Plan
 
 features_app = typer.Typer(help="What is in a file of features; room that computed ones take.", no_args_is_help=True)
 

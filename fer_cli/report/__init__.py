@@ -9,13 +9,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.ablate import Plan, last_choice, make_plan
 from fer_cli.config import Machine
 from fer_cli.data.importers.hints import few
 from fer_cli.data.kept import About, KeptSet, about_set, is_built, keep_sets
-from fer_cli.earlier_runs import on_other_builds
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.places import write_text
+from fer_cli.plan import Plan, last_choice, make_plan, on_other_builds
 from fer_cli.report.collect import Cells, collect
 from fer_cli.report.doubts import interval_line, underfitted_lines
 from fer_cli.report.origin import choice_lines, model_lines

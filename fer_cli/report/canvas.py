@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from fer_cli.ablate import Plan
 from fer_cli.drawing import MARKERS, PALETTE
+from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.tables import row_label, short
 

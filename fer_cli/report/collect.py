@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_cli.ablate import Item, Plan
 from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import ResultsError
+from fer_cli.plan import Item, Plan
 from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
 
 Point = tuple[tuple[str, Any], ...]

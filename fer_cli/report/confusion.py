@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_cli.ablate import Plan
 from fer_cli.drawing import save
+from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     LINE,
     Words,

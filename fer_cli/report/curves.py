@@ -19,10 +19,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from fer_cli.ablate import Plan
 from fer_cli.drawing import save
 from fer_cli.escape import csv_cell
 from fer_cli.places import write_text
+from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     SD_BAND,
     Words,

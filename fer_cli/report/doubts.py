@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from fer_cli.ablate import Item, Plan
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import majority_baseline
+from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, history_file, is_resampled
 from fer_cli.results import read_history
 

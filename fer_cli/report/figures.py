@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib import rc_context
 
-from fer_cli.ablate import Plan
+from fer_cli.plan import Plan
 from fer_cli.report.canvas import STYLE
 from fer_cli.report.collect import Cells
 from fer_cli.report.confusion import draw_confusions

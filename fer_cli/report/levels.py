@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from fer_cli.ablate import Plan
 from fer_cli.drawing import save
+from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     FACTORS,
     SD_BAND,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_cli.ablate import Item, Plan
+from fer_cli.plan import Item, Plan
 
 CLASSIFIERS = {
     "logistic": "multinomial logistic regression (C = 1)",

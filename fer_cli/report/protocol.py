@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fer_cli.ablate import Plan
 from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig, RunConfig
+from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
 
 OCCLUDERS = {

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from fer_cli import escape
-from fer_cli.ablate import Plan
+from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
 from fer_cli.table import Table, Text
 

@@ -9,7 +9,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fer_cli.ablate import Item, Plan
+from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import baseline, rank_caveat, underfitted
 from fer_cli.stats import Difference

@@ -1,0 +1,132 @@
+"""Planned runs as a graph: order, circles, states and costs, from a study and from run folders alone."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fer_cli.config import Machine, RunConfig
+from fer_cli.errors import ResultsError, StudyError
+from fer_cli.plan import Item, Plan, estimate, finished_results, make_plan, on_other_builds, read_runs, sort_runs
+from fer_cli.study import Choice
+from tests.conftest import STUDY, Called
+from tests.fakes import filled
+
+LEVELS = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.noise: [0.1, 0.3]}").replace(
+    "columns: data.label_noise", "columns: corrupt.noise"
+)
+
+
+def put_result(item: Item, **changes: object) -> None:
+    """Write a made-up result of a planned run."""
+    item.folder.path.mkdir(parents=True, exist_ok=True)
+    item.folder.write_config(item.run.config)
+    made = {
+        "run_id": item.run_id,
+        "fingerprint": item.fingerprint,
+        "pretrained_by": item.start and item.start.run_id,
+        "trained_by": item.trained and item.trained.run_id,
+        "config": item.run.config.model_dump(mode="json"),
+    }
+    item.folder.write_result(filled(made | changes))
+
+
+@pytest.fixture
+def plan(tmp_path: Path, machine: Machine) -> Plan:
+    """Two levels, tested by trainings that no table shows."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(LEVELS)
+    return make_plan(str(path), Choice(seeds=(0, 1)), machine, only=("CNN",))
+
+
+def test_runs_come_after_those_they_need_and_keep_their_order_else() -> None:
+    assert sort_runs({"c": ["a", "b"], "x": [], "b": ["a"], "a": [], "y": ["gone"]}) == ["x", "a", "y", "b", "c"]
+
+
+def test_a_circle_is_one_line() -> None:
+    with pytest.raises(ResultsError, match=r"build on one another in a circle, (a → b → a|b → a → b);") as error:
+        sort_runs({"a": ["b"], "b": ["a"], "c": []})
+    assert "\n" not in str(error.value)
+
+
+def test_a_planned_run_that_would_need_itself_is_one_line(
+    fer: Callable[..., Called], study_file: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = RunConfig(seed=99)
+    monkeypatch.setattr(RunConfig, "before", lambda self: RunConfig(seed=98) if self == other else other)
+    with pytest.raises(StudyError, match="build on itself"):
+        make_plan(str(study_file), Choice(), machine)
+    called = fer("ablate", "--study", study_file, "--plan", "--data-root", machine.data_root)
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert called.err.startswith("error: ")
+
+
+def test_levels_come_after_the_training_they_share(plan: Plan) -> None:
+    assert [item.run_id for item in plan.everything] == [item.run_id for item in [*plan.first, *plan.items]]
+    assert all(item.needs == (item.trained,) for item in plan.items)
+    assert set(plan.states().values()) == {"new"}
+
+
+def test_run_folders_alone_give_the_same_graph(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    for item in plan.everything:
+        put_result(item)
+    copied = tmp_path / "copied"
+    shutil.copytree(machine.results, copied)
+    found = read_runs(copied)
+    assert found.keys() == {item.run_id for item in plan.everything}
+    for item in plan.everything:
+        same = found[item.run_id]
+        assert (same.run.config, same.fingerprint, same.epochs) == (item.run.config, item.fingerprint, item.epochs)
+        assert [need.run_id for need in same.needs] == [need.run_id for need in item.needs]
+    assert list(found)[: len(plan.first)] == sorted(item.run_id for item in plan.first)
+    one = plan.items[-1]
+    assert list(read_runs(copied, [one.run_id])) == [one.needs[0].run_id, one.run_id]
+
+
+def test_unfinished_and_damaged_folders(plan: Plan, machine: Machine) -> None:
+    done, begun, damaged, *_ = plan.items
+    put_result(done)
+    begun.folder.path.mkdir(parents=True)
+    begun.folder.write_config(begun.run.config)
+    begun.folder.write_error("Traceback\nOops: no\n")
+    damaged.folder.path.mkdir()
+    damaged.folder.file("result.json").write_text("{")
+    found = read_runs(machine.results)
+    assert found.keys() == {done.run_id, begun.run_id}
+    assert (found[begun.run_id].run.config, found[begun.run_id].folder.status) == (begun.run.config, "failed")
+    assert found[done.run_id].needs == (), "the training it shares is not there"
+    assert read_runs(machine.results / "none") == {}
+
+
+def test_results_in_a_circle_are_one_line(plan: Plan, machine: Machine) -> None:
+    one, other = plan.items[:2]
+    put_result(one, trained_by=other.run_id)
+    put_result(other, pretrained_by=one.run_id)
+    with pytest.raises(ResultsError, match="in a circle"):
+        read_runs(machine.results)
+
+
+def test_costs_come_from_finished_runs_and_a_finished_plan_reads_none(plan: Plan, machine: Machine) -> None:
+    states = plan.states()
+    assert set(estimate(plan, machine, states).values()) == {None}
+    (training, other), levels = plan.first, plan.items
+    put_result(training, seconds={"total": 6.0}, machine={"device": "cpu", "precision": "fp32", "threads": 2})
+    times = estimate(plan, machine, plan.states())
+    assert times.keys() == {other.run_id, *(item.run_id for item in levels)}
+    assert times[other.run_id] == 12.0  # 6 s on two threads, here on one
+    assert {times[item.run_id] for item in levels} == {6.0}  # of two epochs, one
+    assert estimate(plan, machine, dict.fromkeys(states, "done")) == {}
+
+
+def test_runs_on_other_builds_are_counted(plan: Plan, machine: Machine) -> None:
+    item = plan.items[0]
+    put_result(item)
+    assert on_other_builds(plan, machine.results) == ""
+    foreign = machine.results / "runs" / "0123456789ab"
+    shutil.copytree(item.folder.path, foreign)
+    result = json.loads((foreign / "result.json").read_text()) | {"run_id": foreign.name, "fingerprint": "0" * 16}
+    (foreign / "result.json").write_text(json.dumps(result))
+    assert on_other_builds(plan, machine.results).endswith("which are not used: 1 on ck48")
+    assert [one["run_id"] for one in finished_results(machine.results, but=[item.run_id])] == [foreign.name]
