@@ -149,15 +149,15 @@ def work_through(
 
     work = [
         Job(
-            item.run_id,
             item.run.title,
             item.run.config,
             item.fingerprint,
+            item.folder,
             machine,
             mirror,
             (("arm", item.run.arm), ("study", plan.study.name), ("seed", str(item.run.seed))),
-            None if item.start is None else item.start.folder.file("best.pt"),
-            None if item.trained is None else item.trained.folder.path,
+            None if item.start is None else item.start.folder,
+            None if item.trained is None else item.trained.folder,
         )
         for item in todo
     ]

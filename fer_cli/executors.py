@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from fer_cli.config import Machine, RunConfig
@@ -36,17 +35,22 @@ STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 class Job:
     """One run to train, with all a worker process needs."""
 
-    run_id: str
     title: str
     config: RunConfig
     fingerprint: str
+    folder: RunFolder
     machine: Machine
     mirror: Mirror | None
     tags: tuple[tuple[str, str], ...] = ()
-    start: Path | None = None
-    """Weights the run starts from."""
-    trained: Path | None = None
-    """Folder of the run whose training is this one's too."""
+    start: RunFolder | None = None
+    """The run whose weights this one starts from."""
+    trained: RunFolder | None = None
+    """The run whose training is this one's too."""
+
+    @property
+    def run_id(self) -> str:
+        """Return the run's identity."""
+        return self.folder.run_id
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def execute(job: Job) -> Outcome:
     from fer_cli.metrics import HEADLINE
     from fer_cli.provenance import provenance
 
-    folder = RunFolder(job.machine.results, job.run_id)
+    folder = job.folder
     with folder.claim() as mine:
         if not mine:
             return Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere")
@@ -83,16 +87,16 @@ def execute(job: Job) -> Outcome:
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
                 if job.config.features.fitted:
-                    content = fit_run(job.config, job.machine, folder.path, job.start)
+                    content = fit_run(job.config, job.machine, folder, job.start)
                 else:
-                    content = train_run(job.config, job.machine, folder.path, tracker.epoch, job.start, job.trained)
+                    content = train_run(job.config, job.machine, folder, tracker.epoch, job.start, job.trained)
                 if content["data"]["fingerprint"] != job.fingerprint:
                     raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; start it again")
                 identity = {
                     "run_id": job.run_id,
                     "fingerprint": job.fingerprint,
-                    "pretrained_by": None if job.start is None else job.start.parent.name,
-                    "trained_by": None if job.trained is None else job.trained.name,
+                    "pretrained_by": job.start and job.start.run_id,
+                    "trained_by": job.trained and job.trained.run_id,
                 }
                 result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
                 draw_run(folder.path, result)
@@ -201,9 +205,9 @@ def without_the_dead(lost: list[Job], done: Callable[[Outcome], None]) -> list[J
     """
     again = list(lost)
     if lost:
-        died = [job for job in lost if left_behind(RunFolder(job.machine.results, job.run_id))]
+        died = [job for job in lost if left_behind(job.folder)]
         for job in died or lost[:1]:
-            folder = RunFolder(job.machine.results, job.run_id)
+            folder = job.folder
             again.remove(job)
             with folder.claim() as mine:  # takes over what the dead one left, unless another process already did
                 if mine:

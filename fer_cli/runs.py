@@ -40,13 +40,8 @@ class RunFolder:
     """The files of one run."""
 
     def __init__(self, results: Path, run_id: str) -> None:
-        self.run_id = run_id
+        self.results, self.run_id = results, run_id
         self.path = results / "runs" / run_id
-
-    @classmethod
-    def at(cls, path: Path) -> RunFolder:
-        """Return the run whose folder is ``path``."""
-        return cls(path.parent.parent, path.name)
 
     def file(self, name: str) -> Path:
         """Return the path of a file in the folder."""
@@ -108,9 +103,7 @@ class RunFolder:
         try:
             self.path.parent.mkdir(exist_ok=True)  # not its parents: a results folder that was removed stays away
         except FileNotFoundError:
-            raise ResultsError(
-                f"{self.path.parent.parent}: the results folder is gone; run the same command again"
-            ) from None
+            raise ResultsError(f"{self.results}: the results folder is gone; run the same command again") from None
         self.path.mkdir(exist_ok=True)
         with self._locked():
             mine = self.status not in {"running", "done"}

@@ -308,7 +308,7 @@ class RunTracker:
 
         def start() -> None:
             self._client = client = new_client(mirror.uri)
-            own = {"fer.kind": "run", "fer.run_id": self.folder.run_id, **place_tags(self.folder.path.parent.parent)}
+            own = {"fer.kind": "run", "fer.run_id": self.folder.run_id, **place_tags(self.folder.results)}
             if run := find(client, mirror.experiment, own):
                 client.update_run(run.info.run_id, status="RUNNING")
             else:

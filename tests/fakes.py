@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fer_cli.metrics import HEADLINE
+from fer_cli.runs import RunFolder
 
 CLASSES = ["angry", "happy", "sad"]
 CONFUSION = [[20, 0, 0], [0, 15, 0], [0, 0, 15]]
@@ -41,3 +43,10 @@ def filled(result: dict[str, Any]) -> dict[str, Any]:
             for part, scores in metrics.items()
         },
     }
+
+
+def folder_at(path: Path) -> RunFolder:
+    """Return a run's folder that is ``path`` itself, wherever that lies."""
+    folder = RunFolder(path.parent, path.name)
+    folder.path = path
+    return folder

@@ -19,6 +19,7 @@ from fer_cli.plan import Plan, make_plan
 from fer_cli.stats import paired_difference, signed_rank
 from fer_cli.study import Choice
 from tests.conftest import Called
+from tests.fakes import folder_at
 
 STUDY = """
 name: fused
@@ -98,7 +99,7 @@ def test_only_training_rows_reach_the_classifier(
         return classifier
 
     monkeypatch.setattr(fit, "new_classifier", watched)
-    one, other = (fit.fit_run(config, here, folder) for folder in (tmp_path, tmp_path))
+    one, other = (fit.fit_run(config, here, folder_at(folder)) for folder in (tmp_path, tmp_path))
     assert one["metrics"] == other["metrics"]
     assert one["metrics"]["test"]["accuracy"] > 0.8
     assert given[0].shape == (one["data"]["train"], 1764)
@@ -150,7 +151,7 @@ def test_a_faces_column_gives_scores_of_detected_faces_too(
         return data, fingerprint
 
     monkeypatch.setattr(fit, "load_data", half)
-    metrics = fit.fit_run(config, here, tmp_path)["metrics"]
+    metrics = fit.fit_run(config, here, folder_at(tmp_path))["metrics"]
     assert metrics["test, face detected"]["n"] == -(-metrics["test"]["n"] // 2)
 
 
@@ -164,7 +165,7 @@ def test_settings_of_extractors_reach_a_run(
     config = plain.model_copy(update={"features": features})
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
     assert config.run_id("x") != plain.model_copy(update={"features": FeaturesConfig(blocks=["hog", "sift"])}).run_id("x")
-    result = fit.fit_run(config, here, tmp_path)
+    result = fit.fit_run(config, here, folder_at(tmp_path))
     assert result["features"]["dims"] == {"hog": 1764, "sift": 2048}
     told = result["features"]["provenance"]
     assert told["extractors"]["hog"]["norm"] == "max"

@@ -59,7 +59,7 @@ def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machi
     config = joined(tiny)
     folder = RunFolder(tmp_path, config.run_id("x"))
     folder.path.mkdir(parents=True)
-    result = train_run(config, machine, folder.path)
+    result = train_run(config, machine, folder)
     data, _ = load_data(config, machine)
     plain, _ = load_data(tiny(), machine)
     assert data.split.hash == plain.split.hash

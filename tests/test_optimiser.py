@@ -14,6 +14,7 @@ from fer_cli.config import Machine, RunConfig, TrainConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.learning.train import new_module, train_run
+from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
 STEPS = 20
@@ -86,5 +87,5 @@ def test_the_schedule_reaches_the_history_of_a_run(machine: Machine, tiny: Tiny,
     folder = tmp_path / "run"
     folder.mkdir()
     train = TrainConfig(epochs=2, batch_size=32, optimizer="sgd", lr=0.01, weight_decay=0.0, schedule="cosine")
-    train_run(tiny(train=train), machine, folder)
+    train_run(tiny(train=train), machine, folder_at(folder))
     assert pd.read_csv(folder / "history.csv")["lr"].tolist() == pytest.approx([0.005, 0.0], abs=1e-9)

@@ -13,6 +13,7 @@ from fer_cli.learning.train import train_run
 from fer_cli.plan import estimate, make_plan
 from fer_cli.study import Choice
 from tests.conftest import STUDY
+from tests.fakes import folder_at
 
 NOISY = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.noise: [0.0, 0.1, 0.3]}").replace(
     "columns: data.label_noise", "columns: corrupt.noise"
@@ -44,7 +45,7 @@ def test_one_training_serves_every_level(noisy: Path, here: Machine, tmp_path: P
         assert item.folder.file("history.csv").read_bytes() == clean.folder.file("history.csv").read_bytes()
         alone = tmp_path / item.run_id
         alone.mkdir()
-        own = train_run(item.run.config, here, alone)
+        own = train_run(item.run.config, here, folder_at(alone))
         assert own["metrics"] == result["metrics"]
         predictions = [pd.read_parquet(folder / "predictions.parquet") for folder in (alone, item.folder.path)]
         pd.testing.assert_frame_equal(*predictions)

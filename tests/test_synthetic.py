@@ -24,6 +24,7 @@ from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.sets import class_counts, render_set, share_out
 from tests.conftest import Called
+from tests.fakes import folder_at
 
 Fer = Callable[..., Called]
 SMALL = Embedded(recipes="basic", images=48, subjects=6, size=32, seed=5)
@@ -305,7 +306,7 @@ def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: 
         train=TrainConfig(epochs=14, batch_size=32, weight_average=0.97, lr=3e-3),
     )
     machine = Machine(data_root=root, results=tmp_path, threads=1, device="cpu")
-    result = train_run(config, machine, tmp_path)
+    result = train_run(config, machine, folder_at(tmp_path))
     assert result["metrics"]["test"]["accuracy"] >= 0.85
 
 

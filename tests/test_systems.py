@@ -22,6 +22,7 @@ from fer_cli.models.multiscale import LADDER
 from fer_cli.models.weights import load_weights_file
 from fer_cli.study import Choice, expand, load_study
 from tests.conftest import STUDY, Called
+from tests.fakes import folder_at
 
 POINTS = torch.tensor([[1.0, 2.0], [3.0, 4.0], [0.0, 0.0]])
 CENTRES = torch.tensor([[1.0, 1.0], [2.0, 4.0]])
@@ -146,7 +147,7 @@ def test_centres_are_trained_and_the_loss_is_logged(
     tiny: Callable[..., RunConfig], machine: Machine, tmp_path: Path
 ) -> None:
     config = tiny(learning=LearningConfig(center_weight=0.1))
-    result = train_run(config, machine, tmp_path)
+    result = train_run(config, machine, folder_at(tmp_path))
     assert result["metrics"]["test"]["n"] > 0
     history = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
     assert "loss/centre" in history
@@ -227,7 +228,7 @@ def test_of_a_frozen_network_only_the_classifier_is_trained(
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     frozen = ModelConfig(weights=str(file), weights_sha256=sha256, freeze=True)
     config = tiny(model=frozen, learning=LearningConfig(method="scn"))
-    train_run(config, machine, tmp_path)
+    train_run(config, machine, folder_at(tmp_path))
     kept = torch.load(tmp_path / "best.pt", weights_only=True)["state"]
     first = new_module(config, RunData(load_set(machine.data_root, "ck48"), config)).model.state_dict()
     for name, value in given.items():  # running means of batch norms among them
@@ -237,7 +238,7 @@ def test_of_a_frozen_network_only_the_classifier_is_trained(
     torch.save({name: value for name, value in given.items() if name != "layer4.1.bn2.weight"}, file)
     partial = frozen.model_copy(update={"weights_sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
     with pytest.raises(DataError, match=r"nothing for layer4.1.bn2.weight, which would stay random"):
-        train_run(tiny(model=partial), machine, tmp_path / "other")
+        train_run(tiny(model=partial), machine, folder_at(tmp_path / "other"))
 
 
 def test_weights_are_verified_from_the_command_line(fer: Callable[..., Called], tmp_path: Path) -> None:

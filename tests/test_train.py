@@ -19,6 +19,7 @@ from fer_cli.learning.record import load_weights
 from fer_cli.learning.train import new_module, train_run
 from fer_cli.metrics import score
 from fer_cli.models.build import BACKBONES, build_model
+from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
 ARMS = {
@@ -140,7 +141,7 @@ MILD = AugmentConfig(rotate=12, translate=0.08, scale=0.12, brightness=0.1, cont
 
 def run(config: RunConfig, machine: Machine, folder: Path) -> dict[str, object]:
     folder.mkdir(parents=True)
-    return train_run(config, machine, folder)
+    return train_run(config, machine, folder_at(folder))
 
 
 def without_times(result: dict[str, object]) -> dict[str, object]:
@@ -217,9 +218,9 @@ def test_interrupted_training_equals_an_uninterrupted_one(
                 raise StopError
 
         with pytest.raises(StopError):
-            train_run(config, machine, tmp_path / "cut", stop)
+            train_run(config, machine, folder_at(tmp_path / "cut"), stop)
     seen: list[int] = []
-    resumed = train_run(config, machine, tmp_path / "cut", lambda epoch, _: seen.append(epoch))
+    resumed = train_run(config, machine, folder_at(tmp_path / "cut"), lambda epoch, _: seen.append(epoch))
     assert seen[0] == 4, "it started over"
     assert without_times(resumed) == without_times(whole)
     frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("whole", "cut")]
@@ -233,7 +234,7 @@ def test_broken_checkpoint_starts_over(machine: Machine, tiny: Tiny, tmp_path: P
     whole = run(tiny(), machine, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "last.ckpt").write_bytes(b"half a file")
-    assert without_times(train_run(tiny(), machine, tmp_path / "cut")) == without_times(whole)
+    assert without_times(train_run(tiny(), machine, folder_at(tmp_path / "cut"))) == without_times(whole)
 
 
 def test_val_search_keeps_the_margin_that_validation_prefers(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:

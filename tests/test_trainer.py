@@ -11,6 +11,7 @@ import pytest
 from fer_cli.config import Machine, RunConfig, TrainConfig
 from fer_cli.learning.smoke import smoke_run
 from fer_cli.learning.train import train_run
+from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
 SURROUNDINGS = {
@@ -26,7 +27,7 @@ SURROUNDINGS = {
 
 def trained(config: RunConfig, machine: Machine, folder: Path) -> dict[str, Any]:
     folder.mkdir()
-    result = train_run(config, machine, folder)
+    result = train_run(config, machine, folder_at(folder))
     return {key: value for key, value in result.items() if key != "seconds"}
 
 

@@ -21,6 +21,7 @@ from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from fer_cli.synthetic.build import build_embedded
 from tests.conftest import STUDY, Called
+from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
 
@@ -56,7 +57,7 @@ def test_a_run_on_another_set_trains_on_none_of_it(both: Machine, tiny: Tiny, tm
     assert fingerprint == "+".join(load_set(both.data_root, name).info.fingerprint for name in ("synth-basic", "ck48"))
     folder = tmp_path / "run"
     folder.mkdir()
-    result = train_run(config, both, folder)
+    result = train_run(config, both, folder_at(folder))
     assert (result["data"]["test"], result["data"]["dropped"]) == (144, {"contempt": 24})
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert predictions["part"].value_counts()["test"] == 144

@@ -9,7 +9,6 @@ training part alone, and nothing is chosen, so the validation part is only predi
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,10 +33,10 @@ C = 1.0
 TREES = 500
 
 
-def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | None = None) -> dict[str, Any]:
+def fit_run(config: RunConfig, machine: Machine, folder: RunFolder, start: RunFolder | None = None) -> dict[str, Any]:
     """Extract, fit, predict; return the result's content and leave ``predictions.parquet`` in ``folder``.
 
-    ``start``: weights of the run that gives the features ``cnn``.
+    ``start``: the run whose network gives the features ``cnn``.
     """
     began = time.monotonic()
     means = prepare_torch(machine)
@@ -45,7 +44,7 @@ def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | Non
     cnn: Cnn | None = None
     if (network := config.network()) is not None:
         assert start is not None
-        cnn = Cnn.of(network, RunFolder.at(start.parent), machine)
+        cnn = Cnn.of(network, start, machine)
     features = extracted(config, machine, data, cnn)
     train = data.split.train
     values = features.values
@@ -53,7 +52,7 @@ def fit_run(config: RunConfig, machine: Machine, folder: Path, start: Path | Non
         classifier = new_classifier(config)
         classifier.fit(values[train], data.train.labels.numpy())
         predictions = predict(classifier, values, data)
-    with whole_file(folder / "predictions.parquet") as draft:
+    with whole_file(folder.file("predictions.parquet")) as draft:
         predictions.to_parquet(draft, index=False)
     parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
     return {

@@ -35,7 +35,7 @@ class Record(Checkpoint):
     that a kill between two writes cannot leave them at odds; the retrained epoch writes its weights anew.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, on_epoch: OnEpoch, stage: str = "") -> None:
+    def __init__(self, folder: RunFolder, config: RunConfig, on_epoch: OnEpoch, stage: str = "") -> None:
         self.folder, self.config, self.on_epoch, self.stage = folder, config, on_epoch, stage
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
@@ -45,12 +45,12 @@ class Record(Checkpoint):
     @property
     def best_path(self) -> Path:
         """Weights of the best epoch so far."""
-        return self.folder / f"best{self.stage}.pt"
+        return self.folder.path / f"best{self.stage}.pt"
 
     @property
     def last_path(self) -> Path:
         """Everything needed to continue after the last whole epoch."""
-        return self.folder / f"last{self.stage}.ckpt"
+        return self.folder.path / f"last{self.stage}.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
         """Return what travels in the checkpoint."""
@@ -80,7 +80,7 @@ class Record(Checkpoint):
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": epoch, **logged, "lr": rate, "seconds": time.monotonic() - self._began}
-        RunFolder.at(self.folder).check_claim()  # never write into a folder that is gone, or another process's now
+        self.folder.check_claim()  # never write into a folder that is gone, or another process's now
         self.rows.append(row)
         if not math.isfinite(row["train/loss"]):
             raise FloatingPointError(
@@ -92,7 +92,7 @@ class Record(Checkpoint):
             save_weights(self.best_path, pl_module, epoch)
         with whole_file(self.last_path) as draft:
             trainer.save_checkpoint(draft)
-        with whole_file(self.folder / f"history{self.stage}.csv") as draft:
+        with whole_file(self.folder.path / f"history{self.stage}.csv") as draft:
             pd.DataFrame(self.rows).to_csv(draft, index=False)
         self.on_epoch(epoch, row)
 

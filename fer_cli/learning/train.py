@@ -57,15 +57,15 @@ class Fitted:
 def train_run(
     config: RunConfig,
     machine: Machine,
-    folder: Path,
+    folder: RunFolder,
     on_epoch: OnEpoch = lambda *_: None,
-    start: Path | None = None,
-    trained: Path | None = None,
+    start: RunFolder | None = None,
+    trained: RunFolder | None = None,
 ) -> dict[str, Any]:
     """Train, select, predict; return the result's content and leave ``predictions.parquet`` and weights in ``folder``.
 
-    ``start``: the pre-trained weights, where the config asks for them. ``trained``: folder of a finished run with the same
-    training, which is not repeated. An interrupted training found in ``folder`` is continued after its last whole epoch.
+    ``start``: the run whose weights this one starts from. ``trained``: a finished run with the same training, which is not
+    repeated. An interrupted training found in ``folder`` is continued after its last whole epoch.
     """
     began = time.monotonic()
     means = prepare_torch(machine)
@@ -75,7 +75,7 @@ def train_run(
     else:
         module, learned = take_over(config, data, means, folder, trained)
     predictions = predict(module, data, means)
-    with whole_file(folder / "predictions.parquet") as draft:
+    with whole_file(folder.file("predictions.parquet")) as draft:
         predictions.to_parquet(draft, index=False)
     parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
     return {
@@ -91,7 +91,7 @@ def train_run(
 
 
 def learn(
-    config: RunConfig, data: RunData, means: Means, folder: Path, on_epoch: OnEpoch, start: Path | None
+    config: RunConfig, data: RunData, means: Means, folder: RunFolder, on_epoch: OnEpoch, start: RunFolder | None
 ) -> tuple[FerModule, dict[str, Any]]:
     """Train and select; return the module with the selected weights, and what a result says of its training."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
@@ -102,7 +102,7 @@ def learn(
     labels = current_labels(module, data)
     load_weights(record.best_path, module)
     if labels is not None:
-        with whole_file(folder / "labels.parquet") as draft:
+        with whole_file(folder.file("labels.parquet")) as draft:
             labels.to_parquet(draft, index=False)
     notes = inert_warnings(record.rows, config.learning, config.train.epochs)
     for note in notes:
@@ -135,18 +135,18 @@ TAKEN = ("selection", "relabelled", "health", "warnings", "weights", "seconds")
 
 
 def take_over(
-    config: RunConfig, data: RunData, means: Means, folder: Path, trained: Path
+    config: RunConfig, data: RunData, means: Means, folder: RunFolder, trained: RunFolder
 ) -> tuple[FerModule, dict[str, Any]]:
     """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
-    result = RunFolder.at(trained).result()
+    result = trained.result()
     for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
-        for file in trained.glob(pattern):
-            with whole_file(folder / file.name) as draft:
+        for file in trained.path.glob(pattern):
+            with whole_file(folder.file(file.name)) as draft:
                 shutil.copyfile(file, draft)
     module = new_module(config, data)
     if means.channels_last:
         module.to(memory_format=torch.channels_last)
-    load_weights(folder / result["selection"].get("weights", "best.pt"), module)
+    load_weights(folder.file(result["selection"].get("weights", "best.pt")), module)
     taken = {name: result.get(name) for name in TAKEN}
     return module, taken | {"trained_on": {name: result[name] for name in ("machine", "provenance")}}
 
@@ -222,14 +222,14 @@ def fit(
     config: RunConfig,
     data: RunData,
     means: Means,
-    folder: Path,
+    folder: RunFolder,
     on_epoch: OnEpoch,
-    start: Path | None = None,
+    start: RunFolder | None = None,
     margin: float | None = None,
 ) -> Fitted:
     """Train once (with ``margin`` as delta 2 where it is searched), continuing from ``last.ckpt`` if it is whole.
 
-    ``start``: weights of the run whose backbone this one begins with.
+    ``start``: the run whose backbone this one starts with.
     """
     stage = "" if margin is None else f"-margin-{margin}"
     if margin is not None:
@@ -239,10 +239,10 @@ def fit(
     checkpoint = whole_checkpoint(record.last_path)
     module = new_module(config, data)
     if start is not None:
-        load_backbone(start, module)
+        load_backbone(start.file("best.pt"), module)
     if means.channels_last:
         module.to(memory_format=torch.channels_last)
-    trainer = new_trainer(config.train.epochs, means, folder, [record])
+    trainer = new_trainer(config.train.epochs, means, folder.path, [record])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as end:
