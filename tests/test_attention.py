@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fer_cli.config import ATTENTION
 from fer_cli.errors import StudyError
-from fer_cli.models.attention import ATTENTION, CBAM, SE, SGE, ChannelGate, SpatialGate
+from fer_cli.models.attention import CBAM, SE, SGE, ChannelGate, SpatialGate, make_attention
 from fer_cli.models.gates import watch_gates
 from fer_cli.models.shrinkage import SoftThreshold, Threshold, soft_threshold
 
@@ -46,7 +47,7 @@ def close(found: Tensor, wanted: list[float], atol: float = 1e-5) -> bool:
 def test_block_keeps_the_shape_and_trains_every_parameter(variant: str) -> None:
     torch.manual_seed(0)
     name, options = VARIANTS[variant]
-    block = ATTENTION[name](32, **options)
+    block = make_attention(name, 32, **options)
     x = torch.randn(4, 32, 5, 7, requires_grad=True)
     out = block(x)
     assert out.shape == x.shape
@@ -65,7 +66,7 @@ def test_block_keeps_the_shape_and_trains_every_parameter(variant: str) -> None:
 def test_block_in_eval_mode_sees_each_image_alone_and_repeats_itself(variant: str) -> None:
     torch.manual_seed(0)
     name, options = VARIANTS[variant]
-    block = ATTENTION[name](32, **options)
+    block = make_attention(name, 32, **options)
     x = torch.randn(4, 32, 6, 6)
     block(x)
     block.eval()
@@ -79,7 +80,7 @@ def test_block_in_eval_mode_sees_each_image_alone_and_repeats_itself(variant: st
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_block_survives_a_single_position_and_a_black_map(variant: str) -> None:
     name, options = VARIANTS[variant]
-    block = ATTENTION[name](32, **(options | ({"unbiased": False} if "unbiased" in options else {})))
+    block = make_attention(name, 32, **(options | ({"unbiased": False} if "unbiased" in options else {})))
     for x in (filled(2, 32, 1, 1), torch.zeros(2, 32, 3, 3)):
         x.requires_grad_()
         out = block(x)
@@ -94,7 +95,7 @@ def test_block_survives_a_single_position_and_a_black_map(variant: str) -> None:
 def test_block_runs_in_bfloat16_autocast(variant: str) -> None:
     torch.manual_seed(0)
     name, options = VARIANTS[variant]
-    block = ATTENTION[name](32, **options)
+    block = make_attention(name, 32, **options)
     x = torch.randn(8, 32, 6, 6)
     exact = block(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -104,9 +105,9 @@ def test_block_runs_in_bfloat16_autocast(variant: str) -> None:
 
 def test_none_is_the_identity_and_takes_no_settings() -> None:
     x = filled(1, 4, 3, 3)
-    assert ATTENTION["none"](4)(x) is x
+    assert make_attention("none", 4)(x) is x
     with pytest.raises(TypeError):
-        ATTENTION["none"](4, reduction=2)
+        make_attention("none", 4, reduction=2)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_none_is_the_identity_and_takes_no_settings() -> None:
 )
 def test_settings_that_do_not_fit_are_refused(name: str, options: dict[str, object], says: str) -> None:
     with pytest.raises(StudyError, match=says):
-        ATTENTION[name](8, **options)
+        make_attention(name, 8, **options)
 
 
 # spatial group-wise enhance

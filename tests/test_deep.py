@@ -15,12 +15,12 @@ from fer_cli.ablate import run_plan
 from fer_cli.analysis import deep as judged
 from fer_cli.analysis.deep import check_unseen, deep_features, finished, trained_on
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
-from fer_cli.config import Machine
+from fer_cli.config import Machine, ModelConfig
 from fer_cli.data.manifest import load_info, load_set
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.learning import deep
 from fer_cli.learning.deep import features_of
-from fer_cli.models.comparators import COMPARATORS
+from fer_cli.models.build import build_backbone
 from fer_cli.models.vgg import vgg_small
 from fer_cli.plan import Item, Plan, make_plan
 from fer_cli.study import Choice
@@ -126,7 +126,10 @@ def test_reduced_precision_keeps_the_direction(plain: Item, here: Machine, image
 
 
 NETWORKS = {"vgg16 narrow": lambda: narrow(7), "vgg-small": lambda: vgg_small(7)}
-NETWORKS |= {name: lambda name=name: COMPARATORS[name](7, 1, 32) for name in ("deepface", "openface", "capsule-emotion")}
+NETWORKS |= {
+    name: lambda name=name: build_backbone(ModelConfig(backbone=name), 7, 32)
+    for name in ("deepface", "openface", "capsule-emotion")
+}
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

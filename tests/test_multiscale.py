@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from fer_cli.config import PartsConfig
-from fer_cli.models.attention import ATTENTION
+from fer_cli.models.attention import SGE
 from fer_cli.models.bsconv import BSD, subspace_penalty
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.multiscale import LADDER, MultiScale, lightweight, multiscale
@@ -136,7 +136,7 @@ def test_attention_stands_between_last_norm_and_addition() -> None:
         nn.init.uniform_(values, 0.5, 1.5)
     without = MultiScale(7, 1, 48, replace(LADDER["multiscale"], attention="none")).eval()
     without.load_state_dict({k: v for k, v in with_block.state_dict().items() if ".attention." not in k})
-    block = ATTENTION["sge"](32, groups=8)
+    block = SGE(32, groups=8)
     stage, bare = with_block.stages[0], without.stages[0]
     x = torch.rand(2, 32, 8, 8)
     with torch.no_grad():

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from fer_cli.config import ModelConfig
+from fer_cli.config import BACKBONES, ModelConfig
 from fer_cli.learning.auxiliary import network_terms
-from fer_cli.models.build import BACKBONES, build_model
+from fer_cli.models.build import build_model
 from fer_cli.models.comparators import MtlFer
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -15,7 +15,7 @@ CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: str) -> None:
     torch.manual_seed(0)
-    net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)  # type: ignore[arg-type]
+    net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)
     seen: dict[str, list[torch.dtype]] = {}
     heads = {"classifier": net.backbone.fc, "alpha": net.alpha}
     if isinstance(net.backbone, MtlFer):

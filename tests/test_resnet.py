@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_cli.config import ATTENTION
 from fer_cli.errors import StudyError
-from fer_cli.models.attention import ATTENTION
 from fer_cli.models.counts import multiply_adds
 from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, half
 from fer_cli.models.gates import watch_gates

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_cli.config import AugmentConfig, DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import BACKBONES, AugmentConfig, DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.datamodule import Batches, RunData, class_weights, resized
 from fer_cli.data.manifest import load_set
 from fer_cli.learning.auxiliary import network_terms
@@ -18,7 +18,7 @@ from fer_cli.learning.module import FerModule
 from fer_cli.learning.record import load_weights
 from fer_cli.learning.train import new_module, train_run
 from fer_cli.metrics import score
-from fer_cli.models.build import BACKBONES, build_model
+from fer_cli.models.build import build_model
 from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
@@ -44,7 +44,7 @@ def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 def test_attention_adds_its_head_and_nothing_else(backbone: str) -> None:
-    config = ModelConfig(backbone=backbone)  # type: ignore[arg-type]
+    config = ModelConfig(backbone=backbone)
     with torch.device("meta"):  # counted, not filled: VGG-16 has 134 million
         plain, with_alpha = (build_model(config, 7, attention) for attention in (False, True))
     extra = sum(p.numel() for p in with_alpha.parameters()) - sum(p.numel() for p in plain.parameters())

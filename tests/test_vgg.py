@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from fer_cli.errors import StudyError
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.vgg import VGG, vgg16, vgg_small
@@ -89,11 +88,6 @@ def test_vgg16_gives_4096_numbers_an_image(channels: int, side: int) -> None:
     assert net.features.maps(images).shape == (2, 512, side // 32, side // 32)
     assert net.features(images).shape == (2, net.feature_size) == (2, 4096)
     assert net(images).shape == (2, 6)
-
-
-def test_too_small_images_are_refused() -> None:
-    with pytest.raises(StudyError, match="vgg16 needs 32 pixels"):
-        vgg16(6, 3, 31)
 
 
 def test_features_are_fc7_after_relu() -> None:

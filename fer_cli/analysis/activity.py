@@ -9,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fer_cli.analysis.reopen import Reopened, stages_of, watch
-from fer_cli.models.attention import CBAM, SE, SGE
 from fer_cli.models.gates import Gate, watch_gates
-from fer_cli.models.shrinkage import SoftThreshold
 
-BLOCKS = (SGE, SE, CBAM, SoftThreshold)
 SPAN = 0.1
 """Shortest scale of gates, which lie between 0 and 1."""
 WHEN = ("before", "after")
@@ -44,18 +41,21 @@ def chosen_faces(labels: list[int], most: int) -> list[int]:
 
 @torch.no_grad()
 def columns_of(run: Reopened, images: Tensor) -> list[Column]:
-    """Return what the last block of each stage makes of images (N, S, S) or (N, 3, S, S) uint8, N within one batch."""
+    """Return what the last block of each stage makes of images (N, S, S) or (N, 3, S, S) uint8, N within one batch.
+
+    Its gates per position, where it has any; else what goes into it and comes out.
+    """
     blocks: list[tuple[int, nn.Module]] = []
     for number, stage in enumerate(stages_of(run.network), start=1):
-        found = [module for module in stage.modules() if isinstance(module, BLOCKS)]
+        found = [module for name, module in stage.named_modules() if name.rpartition(".")[2] == "attention"]
         blocks += [(number, found[-1])] if found else []
     names = {id(module): name for name, module in run.network.named_modules() if isinstance(module, Gate)}
     with watch_gates(run.network) as gates, watch([block for _, block in blocks]) as passed:
         run.network.pooled(next(run.batches(images)))
     columns = []
     for (number, block), (before, after) in zip(blocks, passed, strict=True):
-        said = [gates[names[id(module)]] for module in block.modules() if isinstance(module, Gate)]
-        placed = [gate for gate in said if gate.shape[2:] != (1, 1)]
+        values = [gates[names[id(module)]] for module in block.modules() if isinstance(module, Gate)]
+        placed = [gate for gate in values if gate.shape[2:] != (1, 1)]
         if placed:
             columns.append(gate_column(f"stage {number}", placed[-1]))
         else:

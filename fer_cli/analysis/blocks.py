@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, groups_of, mean_text
-from fer_cli.config import RESNETS, Machine
+from fer_cli.config import BACKBONES, Machine
 from fer_cli.plan import Item, Plan
 from fer_cli.table import Table
 
@@ -56,7 +56,7 @@ def block_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
 
 def has_stages(item: Item) -> bool:
     """Return whether a run's network is one whose maps are read."""
-    return item.run.config.model.backbone in {*RESNETS, "multiscale"}
+    return BACKBONES[item.run.config.model.backbone].stages
 
 
 def numbers_of(item: Item, machine: Machine) -> dict[str, Any]:

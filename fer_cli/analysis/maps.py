@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.analysis.outcome import Analysis, cached, figure_path, shown
-from fer_cli.config import RESNETS, Machine, ModelConfig
+from fer_cli.config import ATTENTION, BACKBONES, Machine, ModelConfig
 from fer_cli.places import whole_file
 from fer_cli.plan import Item, Plan
 
@@ -41,22 +41,16 @@ def maps_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
             with whole_file(path) as draft:
                 shutil.copyfile(picture_of(item, machine), draft)
             figures.append(path)
-            notes.append(f"{path.name}: {group.label}, seed {item.run.seed}, {TOLD[block]}; last block of each stage")
+            notes.append(
+                f"{path.name}: {group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
+            )
     told = [f"maps, {why}: {'; '.join(dict.fromkeys(labels))}" for why, labels in without.items()]
     return Analysis([], figures, [*notes, *told])
 
 
-GATES = "gates over the face"
-ACTIVATION = "mean absolute activation before and after the block, on one scale"
-TOLD = {"sge": f"{GATES} (mean over groups)", "cbam": f"spatial {GATES}", "se": ACTIVATION, "soft-threshold": ACTIVATION}
-"""Attention block -> what its picture shows."""
-
-
 def block_of(model: ModelConfig) -> str | None:
     """Return the name of a network's attention block, or None where it has none or no stages to find one in."""
-    if model.backbone == "multiscale":
-        return model.parts.attention if model.parts.attention != "none" else None
-    return model.attention if model.backbone in RESNETS and model.attention != "none" else None
+    return model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
 
 
 def may_be_shown(machine: Machine, name: str) -> bool:
@@ -84,7 +78,8 @@ def picture_of(item: Item, machine: Machine) -> Path:
         images = test.images[places]
         faces = images.numpy() if images.ndim == 3 else images.permute(0, 2, 3, 1).numpy()
         labels = [run.data.classes[test.labels[place]] for place in places]
-        title = f"{item.run.config.model.backbone}, {block_of(item.run.config.model)}; {tested}, run {item.run_id}"
+        model = item.run.config.model
+        title = f"{model.backbone}, {model.block}; {tested}, run {item.run_id}"
         save(maps_figure(title, faces, labels, columns_of(run, images)), picture)
         return {"samples": [str(run.data.samples["test"][place]) for place in places], "labels": labels}
 

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from fer_cli.config import Machine
 from fer_cli.data.datamodule import Part
 from fer_cli.learning.reopen import Reopened, open_run
-from fer_cli.models.multiscale import MultiScale
-from fer_cli.models.resnet import ResNet
 from fer_cli.models.scn import Recogniser
 from fer_cli.plan import Item
 
@@ -32,11 +30,8 @@ def pooled_features(run: Reopened, part: Part) -> np.ndarray:
 
 
 def stages_of(network: Recogniser) -> list[nn.Module]:
-    """Return the four stages of a residual or multi-scale network, from the image on; of other networks none."""
-    backbone = network.get_submodule("backbone")
-    if isinstance(backbone, ResNet):
-        return [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
-    return list(backbone.stages) if isinstance(backbone, MultiScale) else []
+    """Return the stages of a network, from the image on; none of one that has none."""
+    return list(getattr(network.backbone, "stages", []))
 
 
 @contextmanager

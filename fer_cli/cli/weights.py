@@ -30,9 +30,9 @@ def verify(
     """Load a file into a network, say which of its tensors fit, and print its checksum; exit 2 if too few do."""
     from pydantic import ValidationError
 
-    from fer_cli.config import ModelConfig
+    from fer_cli.config import BACKBONES, ModelConfig
     from fer_cli.errors import StudyError, nearest
-    from fer_cli.models.build import BACKBONES, build_model
+    from fer_cli.models.build import build_model
     from fer_cli.models.weights import load_weights_file
     from fer_cli.yamls import explain
 

@@ -18,18 +18,20 @@ from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, without_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
 from fer_cli.config.features import FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
-from fer_cli.config.model import DEFAULT_REDUCTION, RESNETS, ModelConfig, PartsConfig
+from fer_cli.config.model import ModelConfig, PartsConfig
+from fer_cli.config.networks import ATTENTION, BACKBONES
+from fer_cli.config.registry import load
 from fer_cli.config.section import Section
 from fer_cli.places import user_path
 
 __all__ = [
+    "ATTENTION",
     "AUTO",
+    "BACKBONES",
     "COMPANIONS",
     "CONFUSABLE",
-    "DEFAULT_REDUCTION",
     "K_FOLD",
     "METHODS",
-    "RESNETS",
     "SCHEMA",
     "SPLITS",
     "AugmentConfig",
@@ -48,6 +50,7 @@ __all__ = [
     "auto_split",
     "default_data_root",
     "flatten",
+    "load",
     "without_idle",
 ]
 
@@ -138,7 +141,7 @@ class RunConfig(Section):
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
         if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
-        if self.learning.capsule_margin and self.model.backbone != "capsule-emotion":
+        if self.learning.capsule_margin and not BACKBONES[self.model.backbone].capsules:
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
         self._features_fit()
         if self.model.pretrain in self.data.sets:
@@ -156,8 +159,9 @@ class RunConfig(Section):
             raise ValueError(f"features.classifier: {features.classifier} goes with no learning settings; network does")
         if features.joined and "cnn" in features.blocks:
             raise ValueError("features.blocks: cnn are a network's own; what joins one is hog, sift or lbp")
-        if features.joined and self.model.backbone not in RESNETS:
-            raise ValueError(f"features.classifier: network joins features to {', '.join(RESNETS)} only")
+        if features.joined and not BACKBONES[self.model.backbone].joins:
+            able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.joins)
+            raise ValueError(f"features.classifier: network joins features to {able} only")
         if len(set(features.blocks)) != len(features.blocks):
             raise ValueError("features.blocks: none twice")
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fer_cli.config.networks import ATTENTION, BACKBONES
+from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
 from fer_cli.escape import bad_folder, bad_name, cut
-
-RESNETS = ("resnet18", "resnet18-small", "resnet50", "resnet50-small")
-"""Networks that take an attention block and a way of down-sampling."""
-DEFAULT_REDUCTION = {"se": 16, "cbam": 16, "soft-threshold": 4}
-"""Attention block -> channels over the width of its hidden layer, where none is given."""
 
 MOST_DILATION = 8
 """Largest rate: rates side by side are computed as one kernel of 2 x rate + 1 pixels a side."""
 
-Attention = Literal["none", "sge", "se", "cbam", "soft-threshold"]
+Attention = Annotated[str, one_of(ATTENTION)]
 
 
 class PartsConfig(Section):
@@ -52,7 +49,7 @@ class PartsConfig(Section):
             raise ValueError("pw_kernel: belongs to bsconv-u; the subspace of bsconv-s is 1x1")
         if len(self.rates) == 1 and self.merge != "sum":
             raise ValueError(f"merge: {self.merge} has no effect on a single rate")
-        if self.attention != "sge" and self.groups != PartsConfig.model_fields["groups"].default:
+        if "groups" not in ATTENTION[self.attention].takes and self.groups != PartsConfig.model_fields["groups"].default:
             raise ValueError(f"groups: has no effect with attention {self.attention}")
         if self.head == "fc" and self.concat:
             raise ValueError("concat: joins pooled maps and needs head: gap")
@@ -62,23 +59,7 @@ class PartsConfig(Section):
 class ModelConfig(Section):
     """The network."""
 
-    backbone: Literal[
-        "resnet18",
-        "resnet18-small",
-        "resnet50",
-        "resnet50-small",
-        "multiscale",
-        "mini-xception",
-        "cnn3",
-        "cnn6",
-        "capsule-emotion",
-        "mtl-fer",
-        "vgg-face",
-        "deepface",
-        "openface",
-        "vgg16",
-        "vgg-small",
-    ] = "resnet18-small"
+    backbone: Annotated[str, one_of(BACKBONES)] = "resnet18-small"
     channels: Literal[1, 3] = 1
     """Input channels; grey images are repeated for 3 (as ImageNet weights need)."""
     attention: Attention = "none"
@@ -117,19 +98,26 @@ class ModelConfig(Section):
             raise ValueError("weights: give weights_sha256 too, else another file would pass for this one")
         if self.freeze and self.weights is None and self.pretrain is None:
             raise ValueError("freeze: random weights would stay random; give model.weights or model.pretrain")
-        if self.downsample == "v1" and not self.backbone.startswith("resnet50"):
-            raise ValueError("downsample: v1 is of bottlenecks only (resnet50, resnet50-small)")
+        if self.downsample == "v1" and not BACKBONES[self.backbone].bottlenecks:
+            able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.bottlenecks)
+            raise ValueError(f"downsample: v1 is of bottlenecks only ({able})")
         return self
+
+    @property
+    def block(self) -> str:
+        """Return the name of the network's attention block, ``none`` where it has none."""
+        takes = BACKBONES[self.backbone].takes
+        return self.parts.attention if "parts" in takes else self.attention if "attention" in takes else "none"
 
     def idle(self) -> dict[str, str]:
         """Return the settings that were given but change nothing, each with the reason."""
-        resnet = self.backbone in RESNETS
+        network, block = BACKBONES[self.backbone], ATTENTION[self.attention]
         needs = {
-            "attention": (resnet, f"backbone {self.backbone} takes none"),
-            "downsample": (resnet, f"backbone {self.backbone} has its own"),
-            "reduction": (self.attention in DEFAULT_REDUCTION, f"attention is {self.attention}"),
-            "groups": (self.attention == "sge", f"attention is {self.attention}"),
-            "parts": (self.backbone == "multiscale", f"backbone is {self.backbone}"),
+            "attention": ("attention" in network.takes, f"backbone {self.backbone} takes none"),
+            "downsample": ("downsample" in network.takes, f"backbone {self.backbone} has its own"),
+            "reduction": ("reduction" in block.takes, f"attention is {self.attention}"),
+            "groups": ("groups" in block.takes, f"attention is {self.attention}"),
+            "parts": ("parts" in network.takes, f"backbone is {self.backbone}"),
             "weights_sha256": (self.weights is not None, "weights names no file"),
         }
         given = self.model_dump(exclude_defaults=True)

@@ -1,4 +1,4 @@
-"""ATTENTION: blocks (B, C, H, W) -> (B, C, H, W) that weigh channels and positions.
+"""The blocks of ``ATTENTION``: (B, C, H, W) -> (B, C, H, W) that weigh channels and positions.
 
 ``sge``: spatial group-wise enhance (He 2025, Eq 1-8; Li 2019). ``se``: squeeze-and-excitation (Sun 2024, Fig 6-7; Hu 2018).
 ``cbam``: convolutional block attention (Aly 2023, Fig 1; Woo 2018). ``soft-threshold``: see ``shrinkage``.
@@ -8,16 +8,15 @@ Residual networks put a block after the last batch norm of a residual branch, be
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_cli.config import ATTENTION, ModelConfig, PartsConfig, load
 from fer_cli.errors import StudyError
 from fer_cli.models.gates import Gate, channel_means, positions, squeezed
-from fer_cli.models.shrinkage import SoftThreshold
 
 Order = Literal["channel-spatial", "spatial-channel"]
 
@@ -162,11 +161,12 @@ def none(channels: int) -> nn.Module:
     return nn.Identity()
 
 
-ATTENTION: dict[str, Callable[..., nn.Module]] = {
-    "none": none,
-    "sge": SGE,
-    "se": SE,
-    "cbam": CBAM,
-    "soft-threshold": SoftThreshold,
-}
-"""Name -> block for so many channels, with settings of its own."""
+def make_attention(name: str, channels: int, **own: Any) -> nn.Module:
+    """Return the block of that name for maps of ``channels`` channels, with settings of its own."""
+    return load(ATTENTION[name].code)(channels, **own)  # type: ignore[no-any-return]
+
+
+def attention_settings(name: str, config: ModelConfig | PartsConfig) -> dict[str, Any]:
+    """Return the settings of ``config`` that the block of that name takes, of those that are given and not None."""
+    given = {setting: getattr(config, setting, None) for setting in ATTENTION[name].takes}
+    return {setting: value for setting, value in given.items() if value is not None}

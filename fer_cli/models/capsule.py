@@ -116,8 +116,3 @@ class CapsuleEmotion(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the log-odds of the class capsules' lengths (B, classes)."""
         return self.fc(self.features(x))  # type: ignore[no-any-return]
-
-
-def capsule_emotion(classes: int, channels: int = 1, image_size: int = 48) -> CapsuleEmotion:
-    """Return the small capsule network."""
-    return CapsuleEmotion(classes, channels, image_size)

@@ -1,4 +1,4 @@
-"""COMPARATORS: the networks that the articles compare with, re-implemented from scratch at a size for 48 to 112 pixels.
+"""The networks that the articles compare with, re-implemented from scratch at a size for 48 to 112 pixels.
 
 Here: Mini-Xception, three- and six-layer networks (Aly 2023, Table 4) and a multi-task network (He 2025, Table 2). The
 capsule network is in ``capsule``, the face-recognition designs of Fan 2025 in ``face_nets``. None loads published weights.
@@ -8,15 +8,13 @@ and ``forward(x) = fc(features(x))``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
-from fer_cli.models.capsule import CapsuleEmotion, capsule_emotion
-from fer_cli.models.face_nets import DeepFace, OpenFace, VggFace
 from fer_cli.models.multiscale import LADDER, MultiScale
 
 
@@ -62,7 +60,8 @@ class MiniXception(nn.Module):
     WIDTHS = (16, 32, 64, 128)
     STEM = 8
 
-    def __init__(self, classes: int, channels: int = 1) -> None:
+    def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
+        """``image_size`` makes no difference: the network averages over places."""
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(channels, self.STEM, 3, bias=False), norm(self.STEM), nn.ReLU(),
@@ -168,11 +167,6 @@ class MtlFer(MultiScale):
         self.valence = nn.Linear(self.feature_size, len(VALENCES))
 
 
-def mini_xception(classes: int, channels: int = 1, image_size: int = 48) -> MiniXception:
-    """Return Mini-Xception; it averages over places, so any ``image_size`` gives the same network."""
-    return MiniXception(classes, channels)
-
-
 def cnn3(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
     """Return three convolutions of 32, 64 and 128 channels, each pooled."""
     return PlainCNN(classes, channels, image_size, (32, 64, 128), pool_every=1)
@@ -181,38 +175,3 @@ def cnn3(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
 def cnn6(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
     """Return six convolutions, two each of 32, 64 and 128 channels, each pair pooled."""
     return PlainCNN(classes, channels, image_size, (32, 32, 64, 64, 128, 128), pool_every=2)
-
-
-def mtl_fer(classes: int, channels: int = 1, image_size: int = 48) -> MtlFer:
-    """Return the multi-task network."""
-    return MtlFer(classes, channels, image_size)
-
-
-def vgg_face(classes: int, channels: int = 1, image_size: int = 48) -> VggFace:
-    """Return the VGG-Face-style network."""
-    return VggFace(classes, channels, image_size)
-
-
-def deep_face(classes: int, channels: int = 1, image_size: int = 48) -> DeepFace:
-    """Return the DeepFace-style network."""
-    return DeepFace(classes, channels, image_size)
-
-
-def open_face(classes: int, channels: int = 1, image_size: int = 48) -> OpenFace:
-    """Return the OpenFace-style network; it averages over places, so any ``image_size`` gives the same network."""
-    return OpenFace(classes, channels)
-
-
-Comparator = MiniXception | PlainCNN | CapsuleEmotion | MtlFer | VggFace | DeepFace | OpenFace
-
-COMPARATORS: dict[str, Callable[[int, int, int], Comparator]] = {
-    "mini-xception": mini_xception,
-    "cnn3": cnn3,
-    "cnn6": cnn6,
-    "capsule-emotion": capsule_emotion,
-    "mtl-fer": mtl_fer,
-    "vgg-face": vgg_face,
-    "deepface": deep_face,
-    "openface": open_face,
-}
-"""Networks by name, made for (classes, channels, side of the image in pixels)."""

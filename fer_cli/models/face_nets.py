@@ -14,14 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fer_cli.errors import StudyError
-
-
-def check_size(network: str, image_size: int, least: int) -> None:
-    """Raise StudyError where images are too small for a network to have a last map."""
-    if image_size < least:
-        raise StudyError(f"image_size: {network} needs {least} pixels or more, not {image_size}")
-
 
 def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Return convolution, batch normalisation and ReLU; stride 1 keeps the size of the map."""
@@ -40,9 +32,8 @@ class VggFace(nn.Module):
     """Channels and number of 3x3 convolutions before each 2x2 max-pooling."""
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
-        """``image_size``: 32 or more; StudyError below."""
+        """``image_size``: 32 or more."""
         super().__init__()
-        check_size("vgg-face", image_size, 2 ** len(self.BLOCKS))
         layers: list[nn.Module] = []
         width = channels
         for wider, depth in self.BLOCKS:
@@ -107,9 +98,8 @@ class DeepFace(nn.Module):
     """Channels of C1, and of every later map."""
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
-        """``image_size``: 26 or more; StudyError below."""
+        """``image_size``: 26 or more."""
         super().__init__()
-        check_size("deepface", image_size, 26)
         first, later = self.WIDTHS
         self.c1 = nn.Sequential(nn.Conv2d(channels, first, 5, bias=False), nn.BatchNorm2d(first), nn.ReLU())
         self.m2 = nn.MaxPool2d(3, 2, ceil_mode=True)
@@ -209,7 +199,8 @@ class OpenFace(nn.Module):
 
     EMBEDDING = 128
 
-    def __init__(self, classes: int, channels: int = 1) -> None:
+    def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
+        """``image_size`` makes no difference: the network averages over places."""
         super().__init__()
         self.stem = nn.Sequential(
             conv_bn(channels, 16, 3), nn.MaxPool2d(3, 2, 1), conv_bn(16, 16, 1), conv_bn(16, 48, 3), nn.MaxPool2d(3, 2, 1)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.config import PartsConfig
-from fer_cli.models.attention import ATTENTION
+from fer_cli.models.attention import attention_settings, make_attention
 from fer_cli.models.bsconv import BSD
 
 STEM = 32
@@ -35,8 +35,7 @@ def convolution(parts: PartsConfig, cin: int, cout: int) -> nn.Module:
 
 def attention_block(parts: PartsConfig, channels: int) -> nn.Module:
     """Return the block for maps of ``channels`` channels."""
-    own = {"groups": parts.groups} if parts.attention == "sge" else {}
-    return ATTENTION[parts.attention](channels, **own)
+    return make_attention(parts.attention, channels, **attention_settings(parts.attention, parts))
 
 
 def rung(head: str, conv: str, rates: list[int], attention: str = "none", residual: bool = False) -> PartsConfig:

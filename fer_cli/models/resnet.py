@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
-from fer_cli.models.attention import ATTENTION
+from fer_cli.models.attention import make_attention
 from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, Steps, half
 
 
@@ -137,13 +137,18 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         for module in self.modules():  # last, so that all else begins as it does without
             if isinstance(module, BasicBlock | Bottleneck):
-                module.attention = ATTENTION[attention](module.conv1.out_channels * module.expansion, **options)
+                module.attention = make_attention(attention, module.conv1.out_channels * module.expansion, **options)
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The four stages, from the image on."""
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return what each of the four stages makes of images (B, channels, H, W): (B, C, H', W') each."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         outputs = []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for layer in self.stages:
             x = layer(x)
             outputs.append(x)
         return outputs
@@ -157,38 +162,25 @@ class ResNet(nn.Module):
         return self.fc(self.features(x))  # type: ignore[no-any-return]
 
 
-def resnet18(classes: int, channels: int = 3, attention: str = "none", downsample: str = "none", **options: Any) -> ResNet:
-    """Return torchvision's ResNet-18: 11,689,512 parameters for 3 channels and 1,000 classes, 11,179,590 for 6."""
-    return ResNet(classes, channels, attention=attention, downsample=downsample, **options)
+def resnet18(classes: int, channels: int = 3, image_size: int = 224, **options: Any) -> ResNet:
+    """Return torchvision's ResNet-18: 11,689,512 parameters for 3 channels and 1,000 classes, 11,179,590 for 6.
+
+    ``options``, here and below: attention, downsample and the settings of the attention block. ``image_size`` changes none
+    of these networks.
+    """
+    return ResNet(classes, channels, **options)
 
 
-def resnet18_small(
-    classes: int, channels: int = 1, attention: str = "none", downsample: str = "none", **options: Any
-) -> ResNet:
+def resnet18_small(classes: int, channels: int = 1, image_size: int = 48, **options: Any) -> ResNet:
     """Return ResNet-18 at a quarter of the width with a 3x3 stem: 700,791 parameters for 1 channel and 7 classes."""
-    widths = (16, 32, 64, 128)
-    return ResNet(classes, channels, widths=widths, stem="small", attention=attention, downsample=downsample, **options)
+    return ResNet(classes, channels, widths=(16, 32, 64, 128), stem="small", **options)
 
 
-def resnet50(classes: int, channels: int = 3, attention: str = "none", downsample: str = "none", **options: Any) -> ResNet:
+def resnet50(classes: int, channels: int = 3, image_size: int = 224, **options: Any) -> ResNet:
     """Return torchvision's ResNet-50: 25,557,032 parameters for 3 channels and 1,000 classes, 23,522,375 for 7."""
-    depths = (3, 4, 6, 3)
-    return ResNet(classes, channels, Bottleneck, blocks=depths, attention=attention, downsample=downsample, **options)
+    return ResNet(classes, channels, Bottleneck, blocks=(3, 4, 6, 3), **options)
 
 
-def resnet50_small(
-    classes: int, channels: int = 1, attention: str = "none", downsample: str = "none", **options: Any
-) -> ResNet:
+def resnet50_small(classes: int, channels: int = 1, image_size: int = 48, **options: Any) -> ResNet:
     """Return ResNet-50 at a quarter of the width, 3x3 stem of stride 2: 1,482,359 parameters for 1 channel and 7 classes."""
-    widths, depths = (16, 32, 64, 128), (3, 4, 6, 3)
-    return ResNet(
-        classes,
-        channels,
-        Bottleneck,
-        widths,
-        depths,
-        stem="small-stride2",
-        attention=attention,
-        downsample=downsample,
-        **options,
-    )
+    return ResNet(classes, channels, Bottleneck, (16, 32, 64, 128), (3, 4, 6, 3), "small-stride2", **options)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fer_cli.models.face_nets import check_size, conv_bn
+from fer_cli.models.face_nets import conv_bn
 
 Stages = Sequence[tuple[int, int]]
 """Channels and number of 3x3 convolutions before each 2x2 max-pooling."""
@@ -126,9 +126,8 @@ class VggSmall(nn.Module):
 def vgg16(classes: int, channels: int = 3, image_size: int = 224) -> VGG:
     """Return torchvision's VGG-16: 138,357,544 parameters for 3 channels and 1,000 classes, 134,285,126 for 6.
 
-    It runs on any ``image_size`` from 32 on, StudyError below; fc6 gets 7x7 averages or, under 224, repeats of the last map.
+    It runs on any ``image_size`` from 32 on; fc6 gets 7x7 averages or, under 224, repeats of the last map.
     """
-    check_size("vgg16", image_size, 2 ** len(CONFIGURATION_D))
     return VGG(classes, channels)
 
 
