@@ -12,22 +12,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fer_cli.config import FeaturesConfig, Machine
+from fer_cli.config import CNN, EXTRACTORS, SCALINGS, FeaturesConfig, Machine
 from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError, StudyError, nearest
-from fer_cli.features import EXTRACTORS, handcrafted
+from fer_cli.features import handcrafted
 from fer_cli.features.extractor import Extractor
-from fer_cli.features.fuse import METHODS, Features, extract
+from fer_cli.features.fuse import Features, extract
 from fer_cli.features.store import Store
 from fer_cli.plan import Item, Plan, make_plan
 from fer_cli.study import Choice, load_study
 from fer_cli.yamls import explain, parse_yaml
 
 STUDY = "cnn-features"
-CNN = "cnn"
-BLOCKS = (CNN, *EXTRACTORS)
-"""Kinds of features, in the order of joining."""
 
 
 def chosen_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> FeaturesConfig:
@@ -37,18 +34,19 @@ def chosen_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> Fe
     """
     names = [name.strip() for name in fuse.split(",")]
     for place, name in enumerate(names):
-        if name not in BLOCKS:
-            raise StudyError(f"--fuse: no features '{name}'{nearest(name, BLOCKS)}")
+        if name not in EXTRACTORS:
+            raise StudyError(f"--fuse: no features '{name}'{nearest(name, EXTRACTORS)}")
         if name in names[:place]:
             raise StudyError(f"--fuse: '{name}' is given twice")
-    if scaling not in METHODS:
-        raise StudyError(f"--scaling: no scaling '{scaling}'{nearest(scaling, METHODS)}")
+    if scaling not in SCALINGS:
+        raise StudyError(f"--scaling: no scaling '{scaling}'{nearest(scaling, SCALINGS)}")
     tree: dict[str, Any] = {"blocks": names, "scaling": scaling}
     for setting in settings:
         key, _, value = setting.partition("=")
         block, _, name = key.strip().partition(".")
-        if block not in EXTRACTORS or not name or not value:
-            raise StudyError(f"--set {setting}: give it as BLOCK.NAME=VALUE, of {', '.join(EXTRACTORS)}; e.g. hog.norm=max")
+        able = [name for name in EXTRACTORS if name != CNN]
+        if block not in able or not name or not value:
+            raise StudyError(f"--set {setting}: give it as BLOCK.NAME=VALUE, of {', '.join(able)}; e.g. hog.norm=max")
         tree[block] = tree.get(block, {}) | parse_yaml(f"{name}: {value}", f"--set {setting}", StudyError)
     try:
         chosen = FeaturesConfig.model_validate(tree)

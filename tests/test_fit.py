@@ -11,9 +11,19 @@ import pytest
 from pydantic import ValidationError
 
 from fer_cli.ablate import run_plan
-from fer_cli.config import EXTRACTOR_VERSIONS, CorruptConfig, DataConfig, FeaturesConfig, LearningConfig, Machine, RunConfig
+from fer_cli.config import (
+    CLASSIFIERS,
+    EXTRACTOR_VERSIONS,
+    EXTRACTORS,
+    CorruptConfig,
+    DataConfig,
+    FeaturesConfig,
+    LearningConfig,
+    Machine,
+    RunConfig,
+    load,
+)
 from fer_cli.config.features import SiftSettings
-from fer_cli.features import EXTRACTORS
 from fer_cli.learning import fit
 from fer_cli.plan import Plan, make_plan
 from fer_cli.stats import paired_difference, signed_rank
@@ -82,13 +92,13 @@ def test_faces_of_new_people_are_recognised(plan: Plan) -> None:
     assert (np.array(classes)[probabilities.argmax(1)] == predictions["predicted"]).all()
 
 
-@pytest.mark.parametrize("classifier", ["logistic", "linear-svm", "rbf-svm", "forest", "mlp"])
+@pytest.mark.parametrize("classifier", [name for name in CLASSIFIERS if CLASSIFIERS[name].code])
 def test_only_training_rows_reach_the_classifier(
     classifier: str, plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     config = next(item.run.config for item in plan.items if item.run.arm == "HOG")
-    config = config.model_copy(update={"features": FeaturesConfig(blocks=["hog"], classifier=classifier)})  # type: ignore[arg-type]
+    config = config.model_copy(update={"features": FeaturesConfig(blocks=["hog"], classifier=classifier)})
     given: list[np.ndarray] = []
     made = fit.new_classifier
 
@@ -102,6 +112,10 @@ def test_only_training_rows_reach_the_classifier(
     one, other = (fit.fit_run(config, here, folder_at(folder)) for folder in (tmp_path, tmp_path))
     assert one["metrics"] == other["metrics"]
     assert one["metrics"]["test"]["accuracy"] > 0.8
+    known = CLASSIFIERS[classifier]
+    options = made(config).get_params()
+    assert {name: options[name] for name in known.options} == known.options
+    assert all(f"{value:g}" in known.words for name, value in known.options.items() if name in {"C", "n_estimators"})
     assert given[0].shape == (one["data"]["train"], 1764)
     assert given[0].max(0)[given[0].max(0) > 0].min() == pytest.approx(1)  # scaled by these rows
 
@@ -173,10 +187,8 @@ def test_settings_of_extractors_reach_a_run(
 
 
 def test_versions_of_extractors_are_part_of_a_runs_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {name: made.version for name, made in EXTRACTORS.items() if made.version != 1} == {
-        name: version for name, version in EXTRACTOR_VERSIONS.items() if name in EXTRACTORS
-    }
-    hog, sift = (RunConfig(features=FeaturesConfig(blocks=[name])) for name in ("hog", "sift"))  # type: ignore[list-item]
+    assert {name: load(code).version for name, code in EXTRACTORS.items() if load(code).version != 1} == EXTRACTOR_VERSIONS
+    hog, sift = (RunConfig(features=FeaturesConfig(blocks=[name])) for name in ("hog", "sift"))
     before = hog.run_id("x"), sift.run_id("x"), RunConfig().run_id("x")
     monkeypatch.setattr("fer_cli.config.EXTRACTOR_VERSIONS", {"hog": 2})
     assert hog.run_id("x") != before[0]

@@ -94,13 +94,13 @@ def extract_features(
 
 def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
     """Return the default name of a file: all that tells it from others, defaults left out."""
+    from fer_cli.config import SCALINGS
     from fer_cli.extract import STUDY
-    from fer_cli.features.fuse import METHODS
     from fer_cli.study import DEFAULT_PROFILE
 
     choice, settings = plan.choice, chosen.model_dump(mode="json", exclude_defaults=True)
     named = [f"{block}.{name}={value}" for block in chosen.blocks for name, value in settings.get(block, {}).items()]
-    given = ((plan.study.name, STUDY), (choice.profile, DEFAULT_PROFILE), (chosen.scaling, METHODS[0]))
+    given = ((plan.study.name, STUDY), (choice.profile, DEFAULT_PROFILE), (chosen.scaling, SCALINGS[0]))
     others = [text for text, default in given if text != default]
     parts = [plan.data, split, str(plan.items[0].run.seed), "+".join(chosen.blocks), *others, *named]
     return "-".join(part.replace("/", "_") for part in parts)

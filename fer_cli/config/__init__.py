@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, without_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
-from fer_cli.config.features import FeaturesConfig
+from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
 from fer_cli.config.model import ModelConfig, PartsConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
@@ -28,10 +28,14 @@ __all__ = [
     "ATTENTION",
     "AUTO",
     "BACKBONES",
+    "CLASSIFIERS",
+    "CNN",
     "COMPANIONS",
     "CONFUSABLE",
+    "EXTRACTORS",
     "K_FOLD",
     "METHODS",
+    "SCALINGS",
     "SCHEMA",
     "SPLITS",
     "AugmentConfig",
@@ -157,8 +161,9 @@ class RunConfig(Section):
             raise ValueError("features.blocks: goes with no corruption and no other set to test on")
         if features.fitted and self.learning != LearningConfig():
             raise ValueError(f"features.classifier: {features.classifier} goes with no learning settings; network does")
-        if features.joined and "cnn" in features.blocks:
-            raise ValueError("features.blocks: cnn are a network's own; what joins one is hog, sift or lbp")
+        if features.joined and CNN in features.blocks:
+            others = ", ".join(name for name in EXTRACTORS if name != CNN)
+            raise ValueError(f"features.blocks: {CNN} are a network's own; what joins one is {others}")
         if features.joined and not BACKBONES[self.model.backbone].joins:
             able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.joins)
             raise ValueError(f"features.classifier: network joins features to {able} only")
@@ -171,7 +176,7 @@ class RunConfig(Section):
 
     def network(self) -> RunConfig | None:
         """Return the run whose network gives the features ``cnn``, trained on the same parts; None where none is needed."""
-        if "cnn" not in self.features.blocks:
+        if CNN not in self.features.blocks:
             return None
         return self.model_copy(update={"features": FeaturesConfig()})
 

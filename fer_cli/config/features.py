@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
 
-ORDER = ("cnn", "hog", "sift", "lbp")
-"""In which blocks are joined (Sun 2024, Eq 8, then ours)."""
+CNN = "cnn"
+"""The block that a run's own network gives; all others are computed from the image alone."""
+
+EXTRACTORS: dict[str, str] = {
+    CNN: "fer_cli.learning.deep:Cnn",
+    "hog": "fer_cli.features.hog:Hog",
+    "sift": "fer_cli.features.sift:Sift",
+    "lbp": "fer_cli.features.lbp:Lbp",
+}
+"""Kind of features -> its class, in the order in which blocks are joined (Sun 2024, Eq 8, then ours)."""
+
+Scaling = Literal["min-max", "per-vector", "z-score", "none"]
+SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What recognises an image by its features."""
+
+    words: str
+    """What it is, for tables."""
+    code: str = ""
+    """Class that has ``fit`` and ``predict`` of scikit-learn; none: the run's network, which gets the features as well."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Arguments of that class that differ from its defaults."""
+    seed: str = ""
+    """Its argument that takes a seed; none: nothing in it is random."""
+
+
+CLASSIFIERS: dict[str, Classifier] = {
+    "logistic": Classifier(
+        "multinomial logistic regression (C = 1)", "sklearn.linear_model:LogisticRegression", {"C": 1.0, "max_iter": 2000}
+    ),
+    "linear-svm": Classifier("linear support vector machine (C = 1)", "sklearn.svm:SVC", {"kernel": "linear", "C": 1.0}),
+    "rbf-svm": Classifier("support vector machine with RBF kernel (C = 1)", "sklearn.svm:SVC", {"kernel": "rbf", "C": 1.0}),
+    "forest": Classifier(
+        "random forest of 500 trees", "sklearn.ensemble:RandomForestClassifier", {"n_estimators": 500}, "random_state"
+    ),
+    "mlp": Classifier("network of one hidden layer (256 units), 40 epochs,", "fer_cli.learning.mlp:Mlp", seed="seed"),
+    "network": Classifier("the network on images, whose last layer gets the features as well"),
+}
 
 
 class HogSettings(Section):
@@ -76,14 +117,12 @@ class LbpSettings(Section):
 class FeaturesConfig(Section):
     """Which features, how they are scaled, and what is fitted on them."""
 
-    blocks: list[Literal["cnn", "hog", "sift", "lbp"]] = []
+    blocks: list[Annotated[str, one_of(EXTRACTORS)]] = []
     """Kinds of features, joined; none: the run's network recognises images alone. ``cnn`` are those of the network that
     ``model`` and ``train`` say, trained on the same training part as a run of its own."""
-    scaling: Literal["min-max", "per-vector", "z-score", "none"] = "min-max"
+    scaling: Scaling = "min-max"
     """Per dimension to [0, 1] or to mean 0 and deviation 1, fitted on the training part; or each image's block by itself."""
-    classifier: Literal["logistic", "linear-svm", "rbf-svm", "forest", "mlp", "network"] = "logistic"
-    """Multinomial logistic regression, support vector machines (both with C = 1), a random forest of 500 trees, a network
-    of one hidden layer; or the residual network of ``model``, whose last layer gets the features beside its own."""
+    classifier: Annotated[str, one_of(CLASSIFIERS)] = "logistic"
 
     hog: HogSettings = HogSettings()
     sift: SiftSettings = SiftSettings()
@@ -93,21 +132,22 @@ class FeaturesConfig(Section):
     @classmethod
     def _in_order(cls, blocks: list[str]) -> list[str]:
         """Put blocks into the order in which they are joined, so that any order is the same run."""
-        return sorted(blocks, key=ORDER.index)
+        return sorted(blocks, key=list(EXTRACTORS).index)
 
     @property
     def fitted(self) -> bool:
         """Return whether a classifier is fitted on features in the place of a network on images."""
-        return bool(self.blocks) and self.classifier != "network"
+        return bool(self.blocks and CLASSIFIERS[self.classifier].code)
 
     @property
     def joined(self) -> bool:
         """Return whether the run's network on images gets the features, too."""
-        return bool(self.blocks) and self.classifier == "network"
+        return bool(self.blocks) and not self.fitted
 
     def idle(self) -> dict[str, str]:
         """Return the settings that were given but change nothing, each with the reason."""
         given = self.model_dump(exclude_defaults=True)
         if not self.blocks:
             return dict.fromkeys(given, "features.blocks is empty")
-        return {name: f"{name} is not among features.blocks" for name in given if name in ORDER and name not in self.blocks}
+        unused = [name for name in given if name in EXTRACTORS and name not in self.blocks]
+        return {name: f"{name} is not among features.blocks" for name in unused}

@@ -12,20 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
 from fer_cli import __version__
-from fer_cli.config.features import ORDER
+from fer_cli.config.features import EXTRACTORS, SCALINGS
+from fer_cli.config.features import Scaling as Method
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split
 from fer_cli.errors import DataError, StudyError, nearest
 from fer_cli.features.extractor import ROWS, Extractor, read_rows
 from fer_cli.features.store import Store, versions
-
-Method = Literal["min-max", "per-vector", "z-score", "none"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -113,9 +111,10 @@ def fuse(
 
     Raises StudyError for an unknown method, DataError where blocks differ in length or there is nothing to fit on.
     """
-    if method not in METHODS:
-        raise StudyError(f"no scaling '{method}'{nearest(method, METHODS)}")
-    names = sorted(parts, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    if method not in SCALINGS:
+        raise StudyError(f"no scaling '{method}'{nearest(method, SCALINGS)}")
+    order = list(EXTRACTORS)
+    names = sorted(parts, key=lambda name: order.index(name) if name in order else len(order))
     ordered = {name: parts[name] for name in names}
     if wrong := [name for name, part in ordered.items() if part.ndim != 2 or len(part) != len(samples)]:
         raise DataError(f"block '{wrong[0]}' is {parts[wrong[0]].shape}, for {len(samples)} samples")

@@ -14,23 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import CLASSIFIERS, Machine, RunConfig, load
 from fer_cli.data.datamodule import RunData
 from fer_cli.learning.deep import Cnn
 from fer_cli.learning.handcrafted import about, extracted
-from fer_cli.learning.mlp import Mlp
 from fer_cli.learning.train import describe, load_data, prepare_torch, score_rows, scored
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
-
-C = 1.0
-TREES = 500
 
 
 def fit_run(config: RunConfig, machine: Machine, folder: RunFolder, start: RunFolder | None = None) -> dict[str, Any]:
@@ -71,15 +64,9 @@ def fit_run(config: RunConfig, machine: Machine, folder: RunFolder, start: RunFo
 
 def new_classifier(config: RunConfig) -> ClassifierMixin:
     """Return the classifier of a run, not yet fitted; what is random in it depends on the seed alone."""
-    random = derive_seed(config.seed, "classifier") % 2**32
-    made: dict[str, ClassifierMixin] = {
-        "logistic": LogisticRegression(C=C, max_iter=2000),
-        "linear-svm": SVC(kernel="linear", C=C),
-        "rbf-svm": SVC(kernel="rbf", C=C),
-        "forest": RandomForestClassifier(TREES, random_state=random),
-        "mlp": Mlp(random),
-    }
-    return made[config.features.classifier]
+    known = CLASSIFIERS[config.features.classifier]
+    seed = {known.seed: derive_seed(config.seed, "classifier") % 2**32} if known.seed else {}
+    return load(known.code)(**known.options, **seed)
 
 
 def predict(classifier: ClassifierMixin, values: np.ndarray, data: RunData) -> pd.DataFrame:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fer_cli.config import CLASSIFIERS
 from fer_cli.plan import Item, Plan
-
-CLASSIFIERS = {
-    "logistic": "multinomial logistic regression (C = 1)",
-    "linear-svm": "linear support vector machine (C = 1)",
-    "rbf-svm": "support vector machine with RBF kernel (C = 1)",
-    "forest": "random forest of 500 trees",
-    "mlp": "network of one hidden layer (256 units), 40 epochs,",
-}
 
 
 def networks(plan: Plan) -> dict[str, list[Item]]:
@@ -34,9 +27,10 @@ def choice_lines(plan: Plan) -> list[str]:
         lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last){tested}")
     used = [item.run.config.features for item in plan.items if item.run.config.features.fitted]
     for classifier, scaling in dict.fromkeys((config.classifier, config.scaling) for config in used):
+        words = CLASSIFIERS[classifier].words
         lines.append(
-            f"classifier: {CLASSIFIERS[classifier]} on features, scaling {scaling}; it, scaling and visual words are fitted "
-            "on the training part alone, and nothing is chosen; test predicted once"
+            f"classifier: {words} on features, scaling {scaling}; it, scaling and visual words are fitted on the "
+            "training part alone, and nothing is chosen; test predicted once"
         )
     joined = [item.run.config.features for item in plan.items if item.run.config.features.joined]
     for blocks, scaling in dict.fromkeys((tuple(config.blocks), config.scaling) for config in joined):
