@@ -50,8 +50,7 @@ def check_runs(plan: Plan, machine: Machine) -> list[str]:
     def faces_of(config: DataConfig) -> FaceSet:
         key = (config.name, *config.classes)
         if key not in sets:
-            faces = load_set(machine.data_root, config.name)
-            sets[key] = faces.of_classes(config.classes) if config.classes else faces
+            sets[key] = load_set(machine.data_root, config.name).of_classes(config.classes)
         return sets[key]
 
     splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}

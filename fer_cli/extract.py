@@ -79,8 +79,7 @@ def fused(item: Item, chosen: FeaturesConfig, machine: Machine, store: Store, so
     it has seen an image that this split tests on.
     """
     config = item.run.config.data
-    faces = load_set(machine.data_root, config.name)
-    faces = faces.of_classes(config.classes) if config.classes else faces
+    faces = load_set(machine.data_root, config.name).of_classes(config.classes)
     split = make_split(faces.manifest, config)
     extractors: dict[str, Extractor] = {}
     if CNN in chosen.blocks:

@@ -18,7 +18,7 @@ from fer_cli.data.draws import normals, uniforms
 from fer_cli.data.manifest import load_set
 from fer_cli.data.occlude import occlusion_masks
 from fer_cli.errors import DataError
-from fer_cli.synthetic.annotators import ALIKE
+from fer_cli.synthetic.annotators import confusion
 
 Tiny = Callable[..., RunConfig]
 SEVEN = ["angry", "disgust", "fear", "happy", "sad", "surprise", "contempt"]
@@ -82,8 +82,15 @@ def test_pairs_that_cannot_be_planted() -> None:
         partners_of(["wave", "nod"], CONFUSABLE)
 
 
-def test_confusable_pairs_are_those_of_the_simulated_annotators() -> None:
-    assert {frozenset(pair) for pair in CONFUSABLE} == set(ALIKE)
+def test_simulated_annotators_take_confusable_classes_for_one_another_most_often() -> None:
+    errors = confusion(1, SEVEN)
+    for row, truth in enumerate(SEVEN):
+        alike = [said for said in SEVEN if [truth, said] in CONFUSABLE or [said, truth] in CONFUSABLE]
+        others = [said for said in SEVEN if said not in {truth, *alike}]
+        rates = {said: errors[row, SEVEN.index(said)] for said in SEVEN}
+        assert rates[truth] == pytest.approx(0.85)
+        assert [rates[said] for said in alike] == pytest.approx([6 * rates[others[0]]] * len(alike))
+        assert [rates[said] for said in others] == pytest.approx([rates[others[0]]] * len(others))
 
 
 # images

@@ -91,12 +91,12 @@ def test_processes_and_chunks_change_no_byte(faces: FaceSet, split: Split, tmp_p
         for jobs, chunk in ((1, 64), (2, 5)):
             seen: list[int] = []
 
-            def counted(_title: str, items: Any, total: int, seen: list[int] = seen) -> Any:
+            def counted(items: Any, total: int, seen: list[int] = seen) -> Any:
                 for item in items:
                     seen.append(total)
                     yield item
 
-            kept = Store(tmp_path / f"{jobs}-{chunk}", jobs, chunk, counted)
+            kept = Store(tmp_path / f"{jobs}-{chunk}", jobs, chunk, lambda _, count=counted: count)  # type: ignore[misc]
             found = kept.extracted(mapped, extractor, split.train)
             assert len(seen) == seen[0] == -(-42 // chunk)
             made.append((found.values.tobytes(), {name: a.tobytes() for name, a in found.state.items()}, found.key))

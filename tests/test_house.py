@@ -13,7 +13,7 @@ from fer_cli.places import PACKAGE
 ROOT = PACKAGE.parent
 HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
 ORDER = [
-    {"errors", "escape", "seeds", "places", "__init__"},
+    {"errors", "escape", "seeds", "places", "progress", "__init__"},
     {"yamls", "config", "settings", "stats", "metrics", "drawing", "table"},
     {"study", "claims", "results", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},

@@ -45,7 +45,7 @@ def parts_of(item: Item, machine: Machine) -> dict[str, list[str]]:
         raise DataError(
             f"run {item.run_id}: trained on {config.name} {item.fingerprint}, which is {built} now; train it again"
         )
-    faces = faces.of_classes(config.classes) if config.classes else faces
+    faces = faces.of_classes(config.classes)
     split = make_split(faces.manifest, config)
     recorded = item.folder.result()["data"]["split_hash"]
     if split.hash != recorded:

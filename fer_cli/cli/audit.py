@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ def stored_audit(name: str, root: Path) -> str:
     from fer_cli.data.audit import audit_set, write_audit
     from fer_cli.data.manifest import load_set
 
-    found = audit_set(load_set(root, name), None, lambda items, n: with_progress(f"auditing {name}", items, n))
+    found = audit_set(load_set(root, name), None, partial(with_progress, f"auditing {name}"))
     write_audit(root, name, found)
     say(f"audit: {found.verdict} ({found.protocol})" + "".join(f"; {reason}" for reason in found.reasons))
     return found.verdict
@@ -43,7 +44,7 @@ def audit(
     root = data_root_or_default(data_root)
     config = None if split is None else named_split(name, split)
     faces = load_set(root, name)
-    found = audit_set(faces, config, lambda items, n: with_progress(f"auditing {name}", items, n))
+    found = audit_set(faces, config, partial(with_progress, f"auditing {name}"))
     write_audit(root, name, found)
     show(found.model_dump_json(indent=1) if as_json else audit_text(found).removesuffix("\n"))
     say(f"verdict: {found.verdict}; stored in {root / name / 'audit.json'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,8 +110,7 @@ def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incompl
     from fer_cli.data.build import build_own, build_set
     from fer_cli.errors import DataError
 
-    def bar(items: Any, n: int) -> Any:
-        return with_progress(f"reading {name}", items, n)
+    bar = partial(with_progress, f"reading {name}")
 
     if "layout" in own or "label" in own:
         how = (own.get("layout"), own.get("subject"))
@@ -178,7 +178,7 @@ def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None, repla
     check_size(root, name, options.images, replace)
     if not cached_head().is_file():  # the body's arrays come with a set of gestures, and take as long
         say("preparing the human model; once on this machine, about a minute")
-    return build_embedded(name, root, changes, workers, lambda items, n: with_progress(f"drawing {name}: people", items, n))
+    return build_embedded(name, root, changes, workers, partial(with_progress, f"drawing {name}: people"))
 
 
 def build_if_embedded(name: str, root: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,8 +59,8 @@ def extract_features(
     data_root: DataRoot = None,
 ) -> None:
     """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
-    from fer_cli.config import Machine
-    from fer_cli.extract import CNN, chosen_features, fused, plan_features
+    from fer_cli.config import CNN, Machine
+    from fer_cli.extract import chosen_features, fused, plan_features
     from fer_cli.features.files import checked, write_features
     from fer_cli.features.store import Store
     from fer_cli.study import DEFAULT_PROFILE, Choice
@@ -82,7 +83,7 @@ def extract_features(
         check_runs(plan, machine)
         with Watch(plan, machine, 1, retry_failed=True) as watch:
             run_plan(plan, machine, retry_failed=True, done=watch.done, chosen=False, waiting=watch.waiting)
-    store = Store(jobs=jobs or thread_count(), progress=with_progress)
+    store = Store(jobs=jobs or thread_count(), progress=lambda title: partial(with_progress, title))
     features = fused(plan.items[0], chosen, machine, store, source)
     path = out or results / "features" / f"{file_stem(plan, split, chosen)}.parquet"
     write_features(path, features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,9 +53,7 @@ def check(
     from fer_cli.data.check import check_set
     from fer_cli.data.manifest import build_command
 
-    checked = check_set(
-        data_root_or_default(data_root), name, source, lambda items, n: with_progress("comparing files", items, n)
-    )
+    checked = check_set(data_root_or_default(data_root), name, source, partial(with_progress, "comparing files"))
     rows = [
         [c.split, c.label, *amounts(c), "-" if c.card is None else str(c.card), "" if c.agrees else "differs"]
         for c in checked.counts

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from fer_cli import __version__
 from fer_cli.config import DataConfig, Section, auto_split
 from fer_cli.data.cards import Card, card_names, load_card
-from fer_cli.data.duplicates import Progress
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, leaks_of, look
 from fer_cli.data.identity import known_codes
@@ -26,6 +25,7 @@ from fer_cli.data.manifest import FaceSet, load_info
 from fer_cli.data.splits import known_of, make_split
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import write_text
+from fer_cli.progress import Progress, silent
 
 MOST = 512 * 2**20
 """Bytes of the largest ``audit.json`` that is read."""
@@ -81,7 +81,7 @@ class AuditFile(Section):
     audits: dict[str, Audit]
 
 
-def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progress = lambda items, _: items) -> Audit:
+def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progress = silent) -> Audit:
     """Return the audit of a built set under the split that ``config`` names.
 
     Without one: the split that ``data.split: auto`` gives a study on that set. Official parts are taken as published; the

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, load_info, wr
 from fer_cli.data.own import Own, scan_own
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
+from fer_cli.progress import Progress, silent
 from fer_cli.yamls import explain
 
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""
 
 LEFT_OUT = "left out"
@@ -75,7 +74,7 @@ def build_set(
     data_root: Path,
     allow_incomplete: bool = False,
     choices: Choices = Choices(),
-    progress: Progress = lambda items, _: items,
+    progress: Progress = silent,
 ) -> SetInfo:
     """Build data set ``name`` from ``source`` into ``data_root`` and return what was built.
 
@@ -95,7 +94,7 @@ def build_scan(
     data_root: Path,
     allow_incomplete: bool = False,
     choices: Choices = Choices(),
-    progress: Progress = lambda items, _: items,
+    progress: Progress = silent,
     own: Own | None = None,
 ) -> SetInfo:
     """Pack what was found in ``source`` as data set ``card.name``; ``own``: how, where it has no card. See ``build_set``."""
@@ -137,7 +136,7 @@ def build_own(
     data_root: Path,
     allow_incomplete: bool = False,
     choices: Choices = Choices(),
-    progress: Progress = lambda items, _: items,
+    progress: Progress = silent,
     label: str | None = None,
     codes: str | None = None,
 ) -> SetInfo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from fer_cli.data.importers.hints import few
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.data.own import own_of, scan_own
 from fer_cli.errors import DataError
+from fer_cli.progress import Progress, silent
 
 NAMED = 3
 """Files of a kind that a line names."""
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,7 @@ class Checked:
     """What the comparison of counts says where nothing differs."""
 
 
-def check_set(
-    data_root: Path, name: str, source: Path | None = None, progress: Progress = lambda items, _: items
-) -> Checked:
+def check_set(data_root: Path, name: str, source: Path | None = None, progress: Progress = silent) -> Checked:
     """Return the counts of a built set beside its card's, and everything that is wrong with it.
 
     ``source``: the folder it was built from; every kept image is then compared with its file by content. Raises DataError

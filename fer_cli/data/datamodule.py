@@ -98,7 +98,7 @@ class RunData(pl.LightningDataModule):
     def __init__(self, faces: FaceSet, config: RunConfig, other: FaceSet | None = None) -> None:
         """``other``: the set that is tested on, where it is not a part of ``faces``."""
         super().__init__()
-        faces = faces.of_classes(config.data.classes) if config.data.classes else faces
+        faces = faces.of_classes(config.data.classes)
         self.classes = faces.info.classes
         self.config = config
         self.split: Split = make_split(faces.manifest, config.data)

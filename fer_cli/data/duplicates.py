@@ -13,9 +13,8 @@ What is missed on purpose: mirrored, shifted, cropped and histogram-equalised co
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,8 +24,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fer_cli.data.identity import read_block
+from fer_cli.progress import Progress, silent
 
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 """Wraps an iterable of known length, e.g. in a progress bar."""
 
 SIDE = 16
@@ -67,7 +66,7 @@ class Prints:
     """(N,) bool: at most 3 grey values, or nearly constant."""
 
 
-def take_prints(images: np.ndarray, progress: Progress = lambda items, _: items) -> Prints:
+def take_prints(images: np.ndarray, progress: Progress = silent) -> Prints:
     """Return the prints of (N, S, S) grey or (N, S, S, 3) RGB uint8 images, read in chunks of 1024."""
     digests: list[bytes] = []
     thumbs = np.empty((len(images), SIDE, SIDE), np.uint8)
@@ -110,7 +109,7 @@ def joined(n: int, pairs: np.ndarray) -> np.ndarray:
 
 
 def near_duplicates(
-    prints: Prints, exact: np.ndarray, sequences: np.ndarray, progress: Progress = lambda items, _: items
+    prints: Prints, exact: np.ndarray, sequences: np.ndarray, progress: Progress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs (P, 2) int64 of near duplicates outside one sequence, in order, and their correlations (P,) float32.
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from fer_cli.config import Section
-from fer_cli.data.duplicates import Prints, Progress, alike_neighbours, exact_groups, joined, near_duplicates, take_prints
+from fer_cli.data.duplicates import Prints, alike_neighbours, exact_groups, joined, near_duplicates, take_prints
 from fer_cli.data.identity import known_codes
 from fer_cli.data.manifest import FaceSet
+from fer_cli.progress import Progress
 
 KINDS = {
     "subjects": ("person in several parts", "people in several parts"),

@@ -109,7 +109,12 @@ class FaceSet:
     """(N, S, S) grey or (N, S, S, 3) RGB, uint8, memory-mapped."""
 
     def of_classes(self, classes: list[str]) -> FaceSet:
-        """Return the images of ``classes`` alone, in that class order; raises DataError for a class the set lacks."""
+        """Return the images of ``classes`` alone, in that class order, of none given the whole set.
+
+        Raises DataError for a class the set lacks.
+        """
+        if not classes:
+            return self
         if unknown := [label for label in classes if label not in self.info.classes]:
             raise DataError(f"{self.info.name}: no class '{unknown[0]}'{nearest(unknown[0], self.info.classes)}")
         keep = self.manifest["label"].isin(classes).to_numpy()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -28,8 +28,8 @@ from fer_cli.errors import DataError
 from fer_cli.features.extractor import ROWS, Described, Extractor, State, read_rows
 from fer_cli.features.parallel import CHUNK, described
 from fer_cli.places import cache_folder, whole_file, write_text
+from fer_cli.progress import Progress, silent
 
-Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 """Title, items, how many: the same items, shown as they pass."""
 Origin = Literal["found", "computed", "mended"]
 FORMAT = 1
@@ -67,7 +67,8 @@ class Store:
     folder: Path = field(default_factory=lambda: cache_folder() / "features")
     jobs: int = 1
     chunk: int = CHUNK
-    progress: Progress = lambda _title, items, _count: items
+    progress: Callable[[str], Progress] = lambda _: silent
+    """Title -> what shows how far work under that title is."""
 
     def extracted(self, faces: FaceSet, extractor: Extractor, train: np.ndarray | None = None) -> Extracted:
         """Return the features of all images of ``faces``.
@@ -114,7 +115,7 @@ class Store:
         """Write what ``extractor`` makes of each image."""
         total, before = -(-len(faces.images) // self.chunk), 0
         with closing(described(extractor, faces.images, self.jobs, self.chunk)) as parts:
-            for part in self.progress(extractor.name, parts, total):
+            for part in self.progress(extractor.name)(parts, total):
                 if part.values.dtype.kind == "f" and not (good := np.isfinite(part.values).all(1)).all():
                     row = int(np.repeat(np.arange(len(part.counts)), part.counts)[~good][0])
                     name = faces.manifest["name"].iloc[before + row]

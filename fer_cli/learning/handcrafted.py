@@ -23,8 +23,7 @@ def extracted(config: RunConfig, machine: Machine, data: RunData, cnn: Extractor
     ``cnn``: the extractor of that block, where the run asks for it. Raises FeaturesError where these images or settings give
     no features.
     """
-    faces = load_set(machine.data_root, config.data.name)
-    faces = faces.of_classes(config.data.classes) if config.data.classes else faces
+    faces = load_set(machine.data_root, config.data.name).of_classes(config.data.classes)
     made: dict[str, Extractor] = {} if cnn is None else {"cnn": cnn}
     made |= handcrafted(config.features)
     try:

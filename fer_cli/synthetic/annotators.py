@@ -10,32 +10,18 @@ from functools import lru_cache
 
 import numpy as np
 
+from fer_cli.config import CONFUSABLE
+
 ERROR_RATES = (0.08, 0.15, 0.25)
 """Share of pictures each annotator names wrongly."""
-ALIKE: tuple[frozenset[str], ...] = tuple(
-    frozenset(pair)
-    for pair in (
-        ("fear", "surprise"),
-        ("angry", "disgust"),
-        ("sad", "neutral"),
-        ("contempt", "neutral"),
-        ("contempt", "happy"),
-        ("sad", "fear"),
-        ("angry", "sad"),
-        ("focused", "confused"),
-        ("distracted", "tired"),
-        ("curious", "happy"),
-        ("focused", "curious"),
-        ("confused", "tired"),
-    )
-)
 ALIKE_WEIGHT = 6.0
 """How much likelier a class people confuse with the true one is than any other wrong class."""
 
 
 def confusion(annotator: int, classes: list[str]) -> np.ndarray:
     """Return (K, K): row = truth, column = what annotator 0, 1 or 2 says; rows sum to 1."""
-    weights = np.array([[ALIKE_WEIGHT if frozenset((a, b)) in ALIKE else 1.0 for b in classes] for a in classes])
+    alike = [set(pair) for pair in CONFUSABLE]
+    weights = np.array([[ALIKE_WEIGHT if {a, b} in alike else 1.0 for b in classes] for a in classes])
     np.fill_diagonal(weights, 0)
     wrong = weights / weights.sum(1, keepdims=True)
     rate = ERROR_RATES[annotator]

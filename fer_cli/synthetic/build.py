@@ -11,12 +11,13 @@ from fer_cli.data.build import describe_set, place_set
 from fer_cli.data.cards import Card, Embedded, load_card
 from fer_cli.data.manifest import SetInfo
 from fer_cli.errors import DataError
+from fer_cli.progress import Progress, silent
 from fer_cli.synthetic import recipe, sets
 from fer_cli.yamls import explain
 
 
 def build_embedded(
-    name: str, data_root: Path, changes: dict[str, Any], jobs: int = 1, progress: sets.Progress = lambda items, _: items
+    name: str, data_root: Path, changes: dict[str, Any], jobs: int = 1, progress: Progress = silent
 ) -> SetInfo:
     """Draw data set ``name`` into ``data_root`` and return what was built.
 

@@ -7,7 +7,7 @@ many give the same bytes. Pictures are stored grey; the ground truth lies beside
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from fer_cli.data.cards import Embedded
 from fer_cli.data.manifest import COLUMNS
 from fer_cli.errors import DataError
+from fer_cli.progress import Progress
 from fer_cli.seeds import derive_seed
 from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.annotators import annotate
@@ -31,8 +32,6 @@ from fer_cli.synthetic.faces import Face, Look, first_view, make_face
 from fer_cli.synthetic.gestures import gesture_clip, truth_of_pose
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.mesh import head_mesh
-
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)
