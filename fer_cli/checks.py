@@ -79,13 +79,13 @@ def layout_of(config: DataConfig) -> str:
 
 def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> None:
     """Raise DataError for the first run whose training images have no contrast, as that run prepares them."""
-    from fer_cli.data.datamodule import check_contrast, prepared
+    from fer_cli.data.prepare import check_contrast, prepare_part
 
     def chunks(config: RunConfig, faces: FaceSet, positions: np.ndarray) -> Iterator[Tensor]:
         samples = faces.manifest["sample"].to_numpy()
         for start in range(0, len(positions), CHUNK):
             chosen = positions[start : start + CHUNK]
-            yield prepared(faces.images[chosen], samples[chosen], config, "train")
+            yield prepare_part(faces.images[chosen], samples[chosen], config, "train")
 
     seen = set()
     for config, faces, split in runs:

@@ -74,12 +74,13 @@ def repeated(faces: FaceSet, count: int, side: int, root: Path) -> FaceSet:
     import cv2
     import pandas as pd
 
+    from fer_cli.data.block import Block
     from fer_cli.data.identity import fingerprint, image_hash
     from fer_cli.data.manifest import IMAGES, load_set, write_info
 
     folder = root / NAME
     folder.mkdir(parents=True)
-    small = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in faces.images])
+    small = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in faces.images.packed])
     written = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, side, side))
     manifests = []
     for round_, start in enumerate(range(0, count, len(small))):
@@ -89,7 +90,7 @@ def repeated(faces: FaceSet, count: int, side: int, root: Path) -> FaceSet:
         manifests.append(part.assign(sample=part["sample"] + f"-{round_}"))
     written.flush()
     manifest = pd.concat(manifests, ignore_index=True)
-    pixels = image_hash(written)
+    pixels = image_hash(Block(written))
     identity = {"fingerprint": fingerprint(manifest, pixels, [], faces.info.classes), "files": {IMAGES: pixels}}
     about = {"kept": count, "found": count, "image_size": side, "embedded": None}
     write_info(folder, faces.info.model_copy(update=about | identity), manifest)
@@ -156,7 +157,7 @@ def finished_network(faces: FaceSet, root: Path) -> Cnn:
     module.judged.train()
     with torch.no_grad():
         for start in range(0, min(len(faces.images), 1280), 64):
-            module.judged(module.pixels(torch.from_numpy(np.array(faces.images[start : start + 64]))))
+            module.judged(module.pixels(torch.from_numpy(faces.images[start : start + 64])))
     folder = RunFolder(machine.results, config.run_id(faces.info.fingerprint))
     folder.path.mkdir(parents=True)
     save_weights(folder.file("best.pt"), module, 0)
@@ -195,7 +196,7 @@ def compare(
     """
     from fer_cli.features.store import Store
 
-    images = np.array(faces.images)
+    images = np.array(faces.images.packed)
     loops, firsts, seconds = [], [], []
     for _ in range(ROUNDS):
         taken, expected = timing(lambda: plain(images))
@@ -252,7 +253,7 @@ def speed(faces: FaceSet, count: int, root: Path) -> bool:
     title = f"SIFT descriptors, {size}"
     fast, ours = compare(title, here, Sift(), in_one_thread(plain_sift), farthest, least)
     good.append(fast)
-    images = np.array(here.images)
+    images = np.array(here.images.packed)
     loop = min(timing(lambda: plain_sift(images))[0] for _ in range(ROUNDS))
     row(f"{title}, beside OpenCV's own threads", count, loop, ours, ["–", "", ""])
     here = repeated(faces, count, CNN_SIDE, root / "network")

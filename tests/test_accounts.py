@@ -68,7 +68,7 @@ def test_pictures_of_every_suffix_are_read_or_listed(fer: Fer, tmp_path: Path) -
     assert (gone["file"], gone["status"], gone["reason"]) == ("happy/e.heic", "left out", f"HEIC, {NOT_READ}")
     place = {Path(file).name: number for number, file in enumerate(built.manifest["file"])}
     for lossless in ("b.pgm", "c.ppm"):
-        assert np.array_equal(built.images[place[lossless]], built.images[place["d.gif"]])
+        assert np.array_equal(built.images.packed[place[lossless]], built.images.packed[place["d.gif"]])
 
 
 def test_nothing_below_a_source_is_without_account(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_nothing_is_fitted_on_test_images(multiscale: Reopened) -> None:
             seen.append(self)
 
     test = multiscale.data.test
-    clean = test.images
+    clean = test.images[:]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(info, "Reading", Kept)
         first = info.block_numbers(multiscale, (2,), 4000)

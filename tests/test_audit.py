@@ -24,6 +24,7 @@ from fer_cli.data.audit import (
     named_split,
     write_audit,
 )
+from fer_cli.data.block import Block
 from fer_cli.data.cards import Embedded, load_card
 from fer_cli.data.duplicates import compared, exact_groups, near_duplicates, take_prints
 from fer_cli.data.findings import KINDS, groups_of, leaks_of, look
@@ -53,11 +54,11 @@ def face_set(manifest: pd.DataFrame, images: np.ndarray) -> FaceSet:
         kept=len(images),
         unreadable={},
         differences=[],
-        fingerprint=fingerprint(manifest, image_hash(images), [], sorted(counts)),
+        fingerprint=fingerprint(manifest, image_hash(Block(images)), [], sorted(counts)),
         fer_version="0",
-        files={IMAGES: image_hash(images)},
+        files={IMAGES: image_hash(Block(images))},
     )
-    return FaceSet(info, manifest, images)
+    return FaceSet(info, manifest, Block(images))
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_clean_set_has_nothing_to_report(clean: FaceSet) -> None:
 
 
 def test_each_planted_leak_and_conflict_is_found_and_nothing_else(clean: FaceSet) -> None:
-    manifest, images = clean.manifest, clean.images
+    manifest, images = clean.manifest, clean.images.packed
     train, test = rows(clean, "train"), rows(clean, "test")
     sample = manifest["sample"].to_numpy()
     label, subject = manifest.columns.get_loc("label"), manifest.columns.get_loc("subject")
@@ -136,8 +137,8 @@ def test_each_planted_leak_and_conflict_is_found_and_nothing_else(clean: FaceSet
 def test_near_copies_with_different_labels_are_a_conflict_but_no_leak_within_a_part(clean: FaceSet) -> None:
     train, labels = rows(clean, "train"), clean.manifest["label"].to_numpy()
     other = next(i for i in train if labels[i] != labels[train[0]])
-    clean.images[other] = reencoded(clean.images[train[0]], 75)
-    audit = audit_set(face_set(clean.manifest, clean.images))
+    clean.images.packed[other] = reencoded(clean.images.packed[train[0]], 75)
+    audit = audit_set(face_set(clean.manifest, clean.images.packed))
     assert (audit.verdict, counts(audit)) == ("flawed", {"near": 1, "conflict": 1})
     assert audit.reasons == ["1 pair of near duplicates", "1 group of copies with different labels"]
 
@@ -160,7 +161,7 @@ def resized(image: np.ndarray, side: int, interpolation: int) -> np.ndarray:
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_copies_are_found_and_no_pair_is_wrong(drawn: tuple[pd.DataFrame, np.ndarray], change: str) -> None:
     changed, least = CHANGES[change]
-    prints = take_prints(np.concatenate([drawn[1], np.stack([changed(image) for image in drawn[1]])]))
+    prints = take_prints(Block(np.concatenate([drawn[1], np.stack([changed(image) for image in drawn[1]])])))
     pairs, correlations = near_duplicates(prints, np.arange(320), np.full(320, -1))
     assert (pairs[:, 1] == pairs[:, 0] + 160).all()
     assert len(pairs) >= least * 160
@@ -172,7 +173,7 @@ def test_one_person_with_one_expression_drawn_often_is_no_duplicate() -> None:
     still = {"difficulty": 0.0, "pose": 0.0, "zoom": [1.1, 1.11], "shift": 0.0, "occluded": 0.0}
     options = DRAWN.model_copy(update={"images": 200, "subjects": 1, **still})
     manifest, images, _ = render_set(options, ["happy", "neutral"], 1, lambda items, _: items)
-    prints = take_prints(images)
+    prints = take_prints(Block(images))
     upper = np.triu_indices(200, 1)
     alike = compared(prints.thumbs[upper[0]], prints.thumbs[upper[1]])[0]
     assert alike.max() > duplicates.COPY  # correlation alone would call some of them copies
@@ -219,8 +220,8 @@ def test_clips_torn_apart_by_official_parts(clean: FaceSet) -> None:
 
 def test_images_of_no_part_and_unknown_people_leak_nothing(clean: FaceSet) -> None:
     train, test = rows(clean, "train"), rows(clean, "test")
-    clean.images[test[0]] = clean.images[train[0]]
-    clean.images[test[1]] = reencoded(clean.images[train[1]], 75)
+    clean.images.packed[test[0]] = clean.images.packed[train[0]]
+    clean.images.packed[test[1]] = reencoded(clean.images.packed[train[1]], 75)
     clean.manifest.loc[test[:2], "split"] = "none"
     clean.manifest.loc[test[:2], "label"] = clean.manifest["label"].to_numpy()[train[:2]]
     clean.manifest["subject"] = ""
@@ -245,11 +246,11 @@ def test_loso_compares_all_people_and_a_split_that_cannot_be_made_is_named(clean
     clean.manifest["split"] = "none"
     subjects = clean.manifest["subject"].to_numpy()
     theirs = np.flatnonzero(subjects == "p00004")[0]
-    clean.images[theirs] = clean.images[0]
+    clean.images.packed[theirs] = clean.images.packed[0]
     loso = audit_set(clean, DataConfig(split="loso"))
     assert loso.count("exact_across") == 1
     assert (loso.count("subjects"), len(loso.folds[0].sizes)) == (0, 20)
-    few = face_set(clean.manifest[:24].reset_index(drop=True), clean.images[:24])
+    few = face_set(clean.manifest[:24].reset_index(drop=True), clean.images.packed[:24])
     with pytest.raises(DataError, match="subject"):
         audit_set(few, DataConfig())
     audit = audit_set(few)
@@ -266,7 +267,7 @@ def test_chosen_classes_alone_are_split(clean: FaceSet) -> None:
 
 def test_blank_images_are_named_and_never_near_duplicates(clean: FaceSet) -> None:
     rng = np.random.default_rng(0)
-    images, at = clean.images, rows(clean, "train")[:6]
+    images, at = clean.images.packed, rows(clean, "train")[:6]
     images[at[0]] = 0
     images[at[1]] = rng.choice(np.array([0, 90, 200], np.uint8), images[0].shape)  # three grey values
     images[at[2]] = rng.choice(np.array([0, 60, 120, 250], np.uint8), images[0].shape)  # four: no blank
@@ -305,7 +306,7 @@ def test_same_source_file_is_a_copy_unless_it_holds_many_images(clean: FaceSet) 
 
 
 def test_colour_images_give_the_same_findings(clean: FaceSet) -> None:
-    images = clean.images
+    images = clean.images.packed
     images[100], images[101] = images[1], reencoded(images[2], 75)
     grey = audit_set(face_set(clean.manifest, images))
     colour = audit_set(face_set(clean.manifest, np.repeat(images[..., None], 3, axis=3)))
@@ -339,7 +340,7 @@ def test_collisions_of_a_card_leave_out_those_that_agree_with_it(monkeypatch: py
 
 
 def test_text_names_ten_groups_of_a_kind_and_counts_the_rest(clean: FaceSet) -> None:
-    manifest, images = clean.manifest, clean.images
+    manifest, images = clean.manifest, clean.images.packed
     train, test = rows(clean, "train")[:13], rows(clean, "test")[:13]
     images[test] = images[train]
     manifest.loc[test, "label"] = manifest["label"].to_numpy()[train]
@@ -376,8 +377,8 @@ def test_stored_audits_belong_to_one_build(clean: FaceSet, tmp_path: Path) -> No
     assert file["fingerprint"] == clean.info.fingerprint
     assert Audit.model_validate_json(json.dumps(file["audits"]["random"])) == second
 
-    clean.images[0, 0, 0] ^= 1
-    stored(face_set(clean.manifest, clean.images), tmp_path)
+    clean.images.packed[0, 0, 0] ^= 1
+    stored(face_set(clean.manifest, clean.images.packed), tmp_path)
     assert audit_lines(root, "faces") == {}
     with pytest.raises(DataError, match="built again since it was audited"):
         write_audit(root, "faces", first)

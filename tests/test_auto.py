@@ -14,6 +14,7 @@ import pytest
 
 from fer_cli.config import Known, Machine, auto_split
 from fer_cli.data.audit import audit_set
+from fer_cli.data.block import Block
 from fer_cli.data.identity import file_hash
 from fer_cli.data.manifest import FaceSet, known_about, load_set
 from fer_cli.data.splits import known_of
@@ -275,7 +276,7 @@ def test_a_table_of_another_split_has_files_of_its_own(fer: Fer, study_file: Pat
 
 
 def changed(faces: FaceSet, order: np.ndarray) -> FaceSet:
-    return FaceSet(faces.info, faces.manifest.iloc[order].reset_index(drop=True), faces.images[order])
+    return FaceSet(faces.info, faces.manifest.iloc[order].reset_index(drop=True), faces.images.select(order))
 
 
 def test_near_duplicates_across_parts_are_those_of_a_whole_group_whatever_the_order(data_root: Path) -> None:
@@ -293,7 +294,7 @@ def test_near_duplicates_across_parts_are_those_of_a_whole_group_whatever_the_or
     manifest["split"] = np.where(np.arange(len(manifest)) % 4 == 3, "test", "train")
     images[[1, 3]] = images[0]
     images[2] = np.clip(images[0] + random.normal(0, 1, images[0].shape), 0, 255).astype(np.uint8)
-    faces = FaceSet(faces.info, manifest, images)
+    faces = FaceSet(faces.info, manifest, Block(images))
     before = None
     for seed in range(6):
         order = np.random.default_rng(seed).permutation(len(manifest)) if seed else np.arange(len(manifest))

@@ -204,7 +204,7 @@ def test_an_interrupted_build_goes_on_and_gives_the_same_set(tmp_path: Path, mon
     assert again.fingerprint == whole.fingerprint
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["mine"]
     first, second = load_set(tmp_path / "whole", "mine"), load_set(tmp_path / "data", "mine")
-    assert np.array_equal(first.images, second.images)
+    assert np.array_equal(first.images.packed, second.images.packed)
     pd.testing.assert_frame_equal(first.manifest, second.manifest)
 
 
@@ -309,13 +309,13 @@ def test_sets_are_combined_by_name_and_what_has_no_place_is_counted(fer: Fer, da
     both = load_set(root, "both")
     assert both.info.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise"]
     assert both.info.counts["happy"] == 24 + 5
-    assert both.images.shape == (6 * 24 + 10, 32, 32)
+    assert both.images.shape == (6 * 24 + 10, 1, 1, 32, 32)
     assert both.info.subjects == 12 + 5
     assert set(both.info.parts) == {"ck48", "mine"}
     first = load_set(root, "ck48")
     row = both.manifest.iloc[0]
-    source = first.images[int(np.flatnonzero("ck48/" + first.manifest["sample"] == row["sample"])[0])]
-    assert np.array_equal(both.images[0], cv2.resize(np.asarray(source), (32, 32), interpolation=cv2.INTER_AREA))
+    source = first.images.packed[int(np.flatnonzero("ck48/" + first.manifest["sample"] == row["sample"])[0])]
+    assert np.array_equal(both.images.packed[0], cv2.resize(np.asarray(source), (32, 32), interpolation=cv2.INTER_AREA))
 
 
 @pytest.mark.parametrize(

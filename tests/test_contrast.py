@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from fer_cli.data.build import build_own
-from fer_cli.data.datamodule import RunData, check_contrast
+from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
+from fer_cli.data.prepare import check_contrast
 from fer_cli.errors import DataError
 from tests.trees import one_line
 

@@ -29,7 +29,7 @@ def names(n: int) -> np.ndarray:
 
 
 def noise_images(n: int, side: int, low: int = 1, high: int = 256) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(low, high, (n, side, side), dtype=np.uint8))
+    return torch.from_numpy(np.random.default_rng(0).integers(low, high, (n, 1, 1, side, side), dtype=np.uint8))
 
 
 # label noise
@@ -111,7 +111,7 @@ def test_side_of_the_square(side: int, share: float, square: int) -> None:
 def test_square_is_black_and_nothing_else_changes() -> None:
     images = noise_images(30, 48)
     config = CorruptConfig(occlusion=0.3)
-    masks = torch.from_numpy(occlusion_masks(names(30), 48, config))
+    masks = torch.from_numpy(occlusion_masks(names(30), 48, config))[:, None, None]
     after = corrupted(images, names(30), config)
     assert (after[masks] == 0).all()
     assert torch.equal(after[~masks], images[~masks])
@@ -182,7 +182,7 @@ def test_another_seed_is_another_corruption_and_none_is_identity() -> None:
 
 
 def test_light_noise_blur_resolution_and_jpeg_by_hand() -> None:
-    flat = torch.full((4, 64, 64), 120, dtype=torch.uint8)
+    flat = torch.full((4, 1, 1, 64, 64), 120, dtype=torch.uint8)
 
     def after(images: torch.Tensor, **steps: float) -> torch.Tensor:
         return corrupted(images, names(len(images)), CorruptConfig(**steps)).double()  # type: ignore[arg-type]
@@ -193,10 +193,10 @@ def test_light_noise_blur_resolution_and_jpeg_by_hand() -> None:
     assert float(noisy.std()) == pytest.approx(0.05 * 255, rel=0.03)
     for step in ({"blur": 2.0}, {"downscale": 4}, {"jpeg": 50}):
         assert (after(flat, **step) == 120).all(), step
-    point = torch.zeros(1, 65, 65, dtype=torch.uint8)
-    point[0, 32, 32] = 255
+    point = torch.zeros(1, 1, 1, 65, 65, dtype=torch.uint8)
+    point[..., 32, 32] = 255
     assert float(after(point, blur=1.5).max()) == pytest.approx(255 / (2 * np.pi * 1.5**2), abs=1)
-    checks = torch.from_numpy((np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8))[None]
+    checks = torch.from_numpy((np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8))[None, None, None]
     assert float(after(checks, downscale=4).std()) < 10
     rough = [
         float((after(noise_images(2, 64), jpeg=quality) - noise_images(2, 64).double()).abs().mean()) for quality in (95, 20)
@@ -235,7 +235,7 @@ def test_only_the_named_parts_are_changed_and_never_validation(data_root: Path, 
     for parts in (["train"], ["test"], ["train", "test"]):
         data = run_data(data_root, tiny(corrupt=CorruptConfig(parts=parts, occlusion=0.3)))
         for part in ("train", "val", "test"):
-            same = torch.equal(getattr(data, part).images, getattr(plain, part).images)
+            same = torch.equal(getattr(data, part).images[:], getattr(plain, part).images[:])
             assert same == (part not in parts), (parts, part)
             assert torch.equal(getattr(data, part).labels, getattr(plain, part).labels)
 
@@ -247,7 +247,7 @@ def test_masks_are_the_same_for_every_seed_and_fold(data_root: Path, tiny: Tiny)
         config = tiny(seed=seed, corrupt=both, data=DataConfig(name="ck48", folds=3, fold=seed))
         data = run_data(data_root, config)
         for part in ("train", "test"):
-            for sample, image in zip(data.samples[part], getattr(data, part).images.numpy(), strict=True):
+            for sample, image in zip(data.samples[part], getattr(data, part).images[:].numpy(), strict=True):
                 assert seen.setdefault(sample, image.tobytes()) == image.tobytes()
     assert len(seen) == 168
 

@@ -60,8 +60,8 @@ def test_card_without_front_matter(tmp_path: Path) -> None:
 def test_built_set_holds_names_groups_and_pixels(data_root: Path, faces_folder: Path) -> None:
     faces = load_set(data_root, "ck48")
     assert tuple(faces.manifest.columns) == COLUMNS
-    assert faces.images.shape == (168, 48, 48)
-    assert faces.images.dtype == np.uint8
+    assert faces.images.shape == (168, 1, 1, 48, 48)
+    assert faces.images[:2].dtype == np.uint8
     assert faces.info.counts == dict.fromkeys(faces.info.classes, 24)
     assert faces.info.subjects == 12
     row = faces.manifest.set_index("sample").loc["S003_001_00000002"]
@@ -70,7 +70,7 @@ def test_built_set_holds_names_groups_and_pixels(data_root: Path, faces_folder: 
     import cv2
 
     position = int(np.flatnonzero(faces.manifest["sample"] == "S003_001_00000002")[0])
-    assert np.array_equal(faces.images[position], cv2.imread(str(faces_folder / row["file"]), cv2.IMREAD_GRAYSCALE))
+    assert np.array_equal(faces.images[position][0, 0], cv2.imread(str(faces_folder / row["file"]), cv2.IMREAD_GRAYSCALE))
     assert [faces.info.classes[code] for code in faces.codes] == list(faces.manifest["label"])
 
 

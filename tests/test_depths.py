@@ -77,7 +77,7 @@ def test_one_picture_gives_one_packed_image_whatever_its_depth(tmp_path: Path) -
         choices = Choices({"size": 40, "colour": colour})
         info = build_own(colour, source, "folder", None, tmp_path / "data", choices=choices)
         built = load_set(tmp_path / "data", colour)
-        happy = built.images[(built.manifest["label"] == "happy").to_numpy()]
+        happy = built.images.packed[(built.manifest["label"] == "happy").to_numpy()]
         assert len(happy) == made > 40
         assert len(np.unique(happy.reshape(made, -1), axis=0)) == 1
         assert np.array_equal(happy[0] if colour == "grey" else happy[0][..., 1], PLAIN_PICTURE[4:44])

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from fer_cli.data import duplicates
+from fer_cli.data.block import Block, Index
 from fer_cli.data.duplicates import candidates, compared, near_duplicates, take_prints
 from fer_cli.data.findings import groups_of, in_several, known_codes
 
@@ -18,7 +19,7 @@ def test_candidates_miss_nothing_that_comparing_all_pairs_finds(monkeypatch: pyt
         mixed = bases[i % 40] + rng.choice([0.0, 0.05, 0.15, 0.3]) * rng.normal(0, 1, (6, 6))
         smooth = cv2.resize(mixed, (48, 48), interpolation=cv2.INTER_CUBIC)
         images[i] = np.clip(128 + 35 * smooth + rng.normal(0, 3, smooth.shape), 0, 255)
-    prints = take_prints(images)
+    prints = take_prints(Block(images))
     i, j = np.triu_indices(400, 1)
     correlation, difference = compared(prints.thumbs[i], prints.thumbs[j])
     same = (correlation >= duplicates.COPY) & (difference <= duplicates.CELL)
@@ -54,18 +55,16 @@ def test_correlation_and_cell_difference_agree_with_numpy() -> None:
 
 
 def test_images_are_read_in_chunks() -> None:
-    class Reader:
+    class Reader(Block):
         largest = 0
 
-        def __len__(self) -> int:
-            return 2500
+        def __getitem__(self, index: Index) -> np.ndarray:
+            found = super().__getitem__(index)
+            self.largest = max(self.largest, len(found))
+            return found
 
-        def __getitem__(self, part: slice) -> np.ndarray:
-            self.largest = max(self.largest, part.stop - part.start)
-            return np.zeros((min(part.stop, 2500) - part.start, 16, 16), np.uint8)
-
-    reader = Reader()
-    assert take_prints(reader).blank.all()  # type: ignore[arg-type]
+    reader = Reader(np.zeros((2500, 16, 16), np.uint8))
+    assert take_prints(reader).blank.all()
     assert reader.largest == 1024
 
 

@@ -137,7 +137,7 @@ def test_only_old_entries_go_where_asked(kept: Store, fer: Fer) -> None:
 
 
 def test_the_command_says_what_it_would_do_then_does_it(kept: Store, fer: Fer, faces: FaceSet) -> None:
-    kept.extracted(faces_of(np.repeat(faces.images, 40, 0), ["happy"] * 480), Hog())
+    kept.extracted(faces_of(np.repeat(faces.images.packed, 40, 0), ["happy"] * 480), Hog())
     before = names(kept.folder)
     size = sum(path.stat().st_size for path in kept.folder.iterdir()) / 2**20
     told = fer("features", "clean", "--plan")

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fer_cli.config import DataConfig
+from fer_cli.data.block import Block, load_rows, open_block
 from fer_cli.data.manifest import FaceSet, SetInfo
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError, FerError
 from fer_cli.features import store
 from fer_cli.features.clean import removed, stored
-from fer_cli.features.extractor import Described, Extractor, read_rows
+from fer_cli.features.extractor import Described, Extractor
 from fer_cli.features.files import read_features, write_features
 from fer_cli.features.fuse import Features, extract, fuse
 from fer_cli.features.hog import Hog
@@ -40,7 +41,7 @@ def faces_of(images: np.ndarray, labels: list[str]) -> FaceSet:
     numbers = {"card_version": 1, "subjects": SUBJECTS, "image_size": images.shape[1], "found": n, "kept": n}
     rest = {"counts": {}, "preprocessing": [], "unreadable": {}, "differences": []}
     rest |= {"fer_version": "0", "files": {}}
-    return FaceSet(SetInfo(**info, **numbers, **rest), manifest, images)
+    return FaceSet(SetInfo(**info, **numbers, **rest), manifest, Block(images))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def kept(tmp_path: Path) -> Store:
 
 def with_images(faces: FaceSet, positions: np.ndarray) -> FaceSet:
     """The same set with other pixels at ``positions``."""
-    images = faces.images.copy()
+    images = faces.images.packed.copy()
     images[positions] = np.random.default_rng(5).integers(0, 256, images[positions].shape, dtype=np.uint8)
     return faces_of(images, faces.manifest["label"].tolist())
 
@@ -84,8 +85,8 @@ def test_nothing_fitted_depends_on_validation_or_test_images(method: Any, faces:
 
 
 def test_processes_and_chunks_change_no_byte(faces: FaceSet, split: Split, tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", faces.images)
-    mapped = FaceSet(faces.info, faces.manifest, np.load(tmp_path / "images.npy", mmap_mode="r"))
+    np.save(tmp_path / "images.npy", faces.images.packed)
+    mapped = FaceSet(faces.info, faces.manifest, open_block(tmp_path / "images.npy"))
     for extractor in (Hog(), WORDS):
         made = []
         for jobs, chunk in ((1, 64), (2, 5)):
@@ -115,7 +116,7 @@ def test_nothing_is_computed_twice(faces: FaceSet, split: Split, kept: Store, mo
         assert again.values.tobytes() == first.values.tobytes()
         assert isinstance(again.values, np.memmap)
         assert not again.values.flags.writeable
-        assert not isinstance(read_rows(again.values, 2, 5), np.memmap)  # read, not mapped: memory stays bounded
+        assert not isinstance(load_rows(again.values, slice(2, 5)), np.memmap)  # read, not mapped: memory stays bounded
     other = kept.extracted(faces, Sift(words=6), split.train[:-1])  # another codebook: the key points are known
     assert other.origin == "computed"
     assert other.values.shape == (42, 6)
@@ -139,7 +140,7 @@ def test_every_change_gives_another_entry(faces: FaceSet, split: Split, monkeypa
     lbps = [Lbp(), Lbp(cells=8), Lbp(points=4), Lbp(radius=2), Lbp(size=48)]
     keys = [key(extractor) for extractor in hogs + sifts + lbps]
     keys += [key(Sift(), train=split.train[1:]), key(Hog(), with_images(faces, split.test))]
-    fewer = FaceSet(faces.info, faces.manifest[1:], faces.images[1:])
+    fewer = FaceSet(faces.info, faces.manifest[1:], faces.images.select(slice(1, None)))
     keys += [store.describe_key(fewer, Hog()), store.describe_key(faces, Hog())]
     monkeypatch.setattr(Hog, "version", 2)
     keys.append(key(Hog()))
@@ -208,7 +209,7 @@ class Faulty(Extractor):
     nan_at: int
 
     def describe(self, images: np.ndarray) -> Described:
-        values = images[:, 0, :1].astype(np.float32)
+        values = images[:, 0, 0, 0, :1].astype(np.float32)
         return Described(np.where(values == self.nan_at, np.nan, values), np.ones(len(images), np.int64))
 
 
@@ -261,7 +262,7 @@ def test_few_chunks_are_read_ahead() -> None:
             read.append(len(images))
             return super().describe(images)
 
-    parts = described(Watched(nan_at=300), np.zeros((50, 4, 4), np.uint8), chunk=8)
+    parts = described(Watched(nan_at=300), Block(np.zeros((50, 4, 4), np.uint8)), chunk=8)
     next(parts)
     assert read == [8]
     assert sum(len(part.counts) for part in parts) == 42
@@ -272,7 +273,7 @@ def test_few_chunks_are_read_ahead() -> None:
 
 @pytest.fixture
 def fused(faces: FaceSet, split: Split, kept: Store) -> Features:
-    images = faces.images.copy()
+    images = faces.images.packed.copy()
     images[split.test[:2]] = 90  # two images without key points
     blank = faces_of(images, faces.manifest["label"].tolist())
     return extract(blank, split, {"sift": WORDS, "hog": Hog()}, kept)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fer_cli.config import DataConfig
+from fer_cli.data.block import Block
 from fer_cli.data.build import Choices, build_own, build_set
 from fer_cli.data.cards import Embedded, load_card
 from fer_cli.data.combine import combine_sets
@@ -51,7 +52,7 @@ def test_samples_are_free_of_paths_and_rows_stand_in_their_order(tmp_path: Path)
     assert faces.manifest["sample"].str.fullmatch("[0-9a-f]{16}").all()
     assert faces.manifest["sample"].is_monotonic_increasing and faces.manifest["sample"].is_unique
     assert not faces.manifest["name"].is_monotonic_increasing
-    for row, image in zip(faces.manifest.itertuples(), faces.images, strict=True):
+    for row, image in zip(faces.manifest.itertuples(), faces.images.packed, strict=True):
         assert row.sample == row.sha256[:16]
         assert np.array_equal(image, cv2.imread(str(source / row.file), cv2.IMREAD_GRAYSCALE))
 
@@ -116,7 +117,7 @@ def test_a_fingerprint_changes_with_content_and_with_nothing_else() -> None:
     images = np.arange(6 * 64, dtype=np.uint8).reshape(6, 8, 8)
 
     def mark(table: pd.DataFrame, pixels: np.ndarray = images, step: str = "", classes: str = "xy") -> str:
-        return fingerprint(table, image_hash(pixels), [{"step": step}], list(classes))
+        return fingerprint(table, image_hash(Block(pixels)), [{"step": step}], list(classes))
 
     plain = manifest()
     same = mark(plain)

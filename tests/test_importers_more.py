@@ -181,7 +181,7 @@ def test_daisee_builds_pictures_from_videos(tmp_path: Path) -> None:
     assert (info.kept, info.subjects, info.layout) == (11, 3, "clips with label files")
     faces = load_set(tmp_path / "data", "daisee")
     rows = faces.manifest.set_index("sample")
-    first, last = (faces.images[list(rows.index).index(f"1100011002_{n:05d}")] for n in (1, 7))
+    first, last = (faces.images.packed[list(rows.index).index(f"1100011002_{n:05d}")] for n in (1, 7))
     assert abs(float(first.mean()) - float(last.mean())) < 8  # frames 1 and 7 of a cycle of six look the same
     assert rows.loc["1100011002_00004", "file"].endswith("DataSet/Train/110001/1100011002/1100011002.avi")
 

@@ -64,7 +64,7 @@ def test_rows_of_pixels_become_images_with_parts_and_people(tmp_path: Path, name
         "row00004": ("happy", "train", "p1"),
     }
     for place, sample in enumerate(built.manifest["name"]):
-        assert (built.images[place] == image_of(int(sample[3:]) - 1)).all()
+        assert (built.images.packed[place] == image_of(int(sample[3:]) - 1)).all()
 
 
 def test_csv_parquet_and_zip_of_one_table_are_one_set(tmp_path: Path) -> None:

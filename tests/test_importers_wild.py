@@ -78,7 +78,7 @@ def test_fer2013_is_built_from_its_table(tmp_path: Path) -> None:
     info = build_set("fer2013", tmp_path / "src", tmp_path / "data", allow_incomplete=True)
     faces = load_set(tmp_path / "data", "fer2013")
     assert (info.kept, info.image_size) == (4, 48)
-    assert [int(image[0, 0]) for image in faces.images] == [7, 8, 9, 10]
+    assert [int(image[0, 0]) for image in faces.images.packed] == [7, 8, 9, 10]
     assert any(words.startswith("train angry 1 (card: 3995)") for words in info.differences)
 
 

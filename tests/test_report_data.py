@@ -131,15 +131,15 @@ def colourful(tmp_path: Path) -> FaceSet:
 
 def test_networks_of_three_channels_see_colour_and_others_its_grey(colourful: FaceSet) -> None:
     data = DataConfig(name="own", image_size=48, folds=3, val_fraction=0.25)
-    colour = RunData(colourful, RunConfig(data=data, model=ModelConfig(channels=3))).train.images
-    grey = RunData(colourful, RunConfig(data=data)).train.images
-    assert tuple(colour.shape[1:]) == (3, 48, 48)
-    assert tuple(grey.shape[1:]) == (48, 48)
-    means = colour.float().mean((0, 2, 3))
+    colour = RunData(colourful, RunConfig(data=data, model=ModelConfig(channels=3))).train.images[:]
+    grey = RunData(colourful, RunConfig(data=data)).train.images[:]
+    assert tuple(colour.shape[1:]) == (1, 3, 48, 48)
+    assert tuple(grey.shape[1:]) == (1, 1, 48, 48)
+    means = colour.float().mean((0, 1, 3, 4))
     assert means[0] > 1.8 * means[1] > 3 * means[2]
-    red, green, blue = colour.float().unbind(1)
+    red, green, blue = colour.float().unbind(2)
     mixed = 0.299 * red + 0.587 * green + 0.114 * blue
-    assert (mixed - grey.float()).abs().max() <= 1
+    assert (mixed - grey[:, :, 0].float()).abs().max() <= 1
 
 
 def test_a_run_on_colour_trains(fer: Fer, colourful: FaceSet, tmp_path: Path) -> None:

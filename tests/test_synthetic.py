@@ -277,7 +277,7 @@ def drawn_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path) -> None:
     faces = load_set(drawn_root, "synth-basic")
     truth = pd.read_parquet(drawn_root / "synth-basic" / "truth.parquet")
-    assert faces.images.shape == (400, 32, 32)
+    assert faces.images.shape == (400, 1, 1, 32, 32)
     assert faces.info.embedded is not None
     assert faces.info.embedded["subjects"] == faces.info.subjects == 40
     assert truth["sample"].tolist() == faces.manifest["sample"].tolist()

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from fer_cli.config import BACKBONES, AugmentConfig, DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
-from fer_cli.data.datamodule import Batches, RunData, class_weights, resized
+from fer_cli.data.datamodule import Batches, RunData, class_weights
 from fer_cli.data.manifest import load_set
+from fer_cli.data.prepare import resize
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.losses import method_loss
 from fer_cli.learning.module import FerModule
@@ -104,18 +105,18 @@ def test_batches_cover_the_part_and_shuffle_by_epoch() -> None:
 
 
 def test_resize_keeps_range_and_identity() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
-    assert np.array_equal(resized(images, 48).numpy(), images)
-    assert resized(images, 20).shape == (3, 20, 20)
-    flat = np.full((1, 48, 48), 137, np.uint8)
-    assert np.array_equal(resized(flat, 31).numpy(), np.full((1, 31, 31), 137, np.uint8))
+    images = np.random.default_rng(0).integers(0, 256, (3, 2, 1, 48, 48), dtype=np.uint8)
+    assert np.array_equal(resize(images, 48).numpy(), images)
+    assert resize(images, 20).shape == (3, 2, 1, 20, 20)
+    flat = np.full((1, 1, 3, 48, 48), 137, np.uint8)
+    assert np.array_equal(resize(flat, 31).numpy(), np.full((1, 1, 3, 31, 31), 137, np.uint8))
 
 
 def test_normalisation_is_fitted_on_the_training_part_only(data_root: Path, tiny: Tiny) -> None:
     config = tiny()
     faces = load_set(data_root, "ck48")
     data = RunData(faces, config)
-    pixels = data.train.images.float() / 255
+    pixels = data.train.images[:].float() / 255
     model = new_module(config, data).model
     assert float(model.mean) == pytest.approx(float(pixels.mean()))
     assert float(model.std) == pytest.approx(float(pixels.std()))

@@ -41,7 +41,7 @@ def chosen_faces(labels: list[int], most: int) -> list[int]:
 
 @torch.no_grad()
 def columns_of(run: Reopened, images: Tensor) -> list[Column]:
-    """Return what the last block of each stage makes of images (N, S, S) or (N, 3, S, S) uint8, N within one batch.
+    """Return what the last block of each stage makes of stills (N, 1, C, S, S) uint8, N within one batch.
 
     Its gates per position, where it has any; else what goes into it and comes out.
     """

@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_cli.analysis.reopen import reopen
 from fer_cli.config import Machine
+from fer_cli.data.block import Block
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
@@ -95,13 +96,14 @@ def check_unseen(item: Item, machine: Machine, samples: Iterable[str]) -> None:
         )
 
 
-def deep_features(item: Item, machine: Machine, images: np.ndarray, unseen: Iterable[str] = ()) -> np.ndarray:
+def deep_features(item: Item, machine: Machine, images: Block | np.ndarray, unseen: Iterable[str] = ()) -> np.ndarray:
     """Return what the classifier of a finished run gets of each image: (N, D) float32.
 
-    ``images``: (N, S, S) grey or (N, S, S, 3) RGB, uint8, of any side S; they are resized as the run's own were.
+    ``images``: square ones of any side, as ``Block.of`` takes them; they are resized as the run's own were.
     ``unseen``: test samples of the run's set that must have had no part in its weights; DataError where one had.
     Raises ResultsError when the run is not finished or its weights are gone, DataError for other arrays.
     """
-    check_images(images)
+    block = Block.of(images)
+    check_images(block)
     check_unseen(item, machine, unseen)
-    return features_of(reopen(item, machine), images)
+    return features_of(reopen(item, machine), block)

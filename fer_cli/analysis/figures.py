@@ -63,8 +63,8 @@ def scatter_figure(panels: list[Panel], classes: list[str], origin: str) -> Figu
     return figure
 
 
-def maps_figure(title: str, faces: np.ndarray, labels: list[str], columns: list[Column]) -> Figure:
-    """Return faces (N, H, W[, 3]) uint8, one a row, with what the blocks make of each beside it and scales below."""
+def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns: list[Column]) -> Figure:
+    """Return faces (H, W) or (H, W, 3) uint8, one a row, with the maps of each beside it and their scales below."""
     count = len(faces)
     figure = Figure(figsize=(1.25 * (len(columns) + 1) + 0.6, 1.27 * count + 1.1))
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)

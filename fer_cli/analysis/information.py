@@ -27,6 +27,7 @@ from torch import Tensor
 from fer_cli.analysis.outcome import GROUPS
 from fer_cli.analysis.points import drawn
 from fer_cli.analysis.reopen import Reopened, stages_of, watch
+from fer_cli.data.prepare import Prepared
 
 SEED = 0
 SIDE = 14
@@ -49,7 +50,7 @@ def cells(fused: Tensor, n: int) -> Tensor:
 
 
 @torch.no_grad()
-def cell_features(run: Reopened, images: Tensor, grids: tuple[int, ...]) -> dict[int, np.ndarray]:
+def cell_features(run: Reopened, images: Prepared | Tensor, grids: tuple[int, ...]) -> dict[int, np.ndarray]:
     """Return for each n of ``grids`` the cells (N, n * n, C) float32 of stages 2 to 4, fused, of unchanged images."""
     stages = stages_of(run.network)[1:]
     chunks: dict[int, list[Tensor]] = {n: [] for n in grids}

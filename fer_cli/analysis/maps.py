@@ -70,13 +70,14 @@ def picture_of(item: Item, machine: Machine) -> Path:
         from fer_cli.analysis.activity import chosen_faces, columns_of
         from fer_cli.analysis.figures import maps_figure
         from fer_cli.analysis.reopen import reopen
+        from fer_cli.data.block import pictures
         from fer_cli.drawing import save
 
         run, tested = reopen(item, machine), item.run.config.data.sets[-1]
         test = run.data.test
         places = chosen_faces(test.labels.tolist(), FACES)
         images = test.images[places]
-        faces = images.numpy() if images.ndim == 3 else images.permute(0, 2, 3, 1).numpy()
+        faces = list(pictures(images.numpy()))
         labels = [run.data.classes[test.labels[place]] for place in places]
         model = item.run.config.model
         title = f"{model.backbone}, {model.block}; {tested}, run {item.run_id}"

@@ -12,11 +12,13 @@ from fer_cli.config import AugmentConfig
 
 
 def augment(images: Tensor, config: AugmentConfig, seed: int) -> Tensor:
-    """Return changed images (B, C, H, W) float32 in [0, 1]; the same seed gives the same changes.
+    """Return changed images (B, C, H, W) or clips (B, T, C, H, W) float32 in [0, 1]; the same seed gives the same changes.
 
     Flip, rotation, translation and scale in one bilinear resampling (edges repeated), then brightness and contrast, then
-    at most one black square.
+    at most one black square. All frames of a clip change alike.
     """
+    shape = images.shape
+    images = images.flatten(1, -3)
     generator = torch.Generator().manual_seed(seed)
     n = len(images)
 
@@ -39,7 +41,8 @@ def augment(images: Tensor, config: AugmentConfig, seed: int) -> Tensor:
     images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     mean = images.mean((1, 2, 3), keepdim=True)
     images = ((images - mean) * gain + mean + lift).clamp(0, 1)
-    return images if config.erase == 0 else images * ~_squares(images, square, config.erase)
+    erased = images if config.erase == 0 else images * ~_squares(images, square, config.erase)
+    return erased.reshape(shape)
 
 
 def _squares(images: Tensor, square: Tensor, share: float) -> Tensor:

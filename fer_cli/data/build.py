@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
 from fer_cli.data.archive import archive_of, source_at
+from fer_cli.data.block import Block, picture_shape
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
@@ -101,7 +101,7 @@ def build_scan(
     how = preparation_of(card, choices)
     check_scan(card, scan, source, allow_incomplete)
     check_size(data_root, card.name, len(scan.found), choices.replace)
-    tail = (how.size, how.size) if how.colour == "grey" else (how.size, how.size, 3)
+    tail = picture_shape(how.size, 1 if how.colour == "grey" else 3)
     about = {"name": card.name, "card": card.version, "fer": __version__, "how": how.model_dump()}
     about |= {"duplicates": choices.drop_duplicates, "scheme": SCHEME}
     with draft_folder(data_root, card.name) as draft:
@@ -235,7 +235,7 @@ def described(
     scan: Scan,
     rows: list[Row],
     manifest: pd.DataFrame,
-    images: np.ndarray,
+    images: Block,
     steps: list[dict[str, Any]],
     gone: pd.DataFrame,
 ) -> SetInfo:
@@ -264,12 +264,12 @@ def described(
 def describe_set(
     card: Card,
     manifest: pd.DataFrame,
-    images: np.ndarray,
+    images: Block,
     steps: list[dict[str, Any]],
     identity: str | None = None,
     embedded: dict[str, Any] | None = None,
 ) -> SetInfo:
-    """Return what ``set.json`` says of images (N, S, S[, 3]) and their manifest, all of which were kept.
+    """Return what ``set.json`` says of images and their manifest, all of which were kept.
 
     ``identity``: the fingerprint of an embedded set; that of others is made from their content.
     """
@@ -282,7 +282,7 @@ def describe_set(
         classes=card.classes,
         counts={label: counts[label] for label in card.classes},
         subjects=manifest.loc[manifest["subject"] != "", "subject"].nunique(),
-        image_size=images.shape[1],
+        image_size=images.side,
         preprocessing=steps,
         found=len(manifest),
         kept=len(manifest),
@@ -296,7 +296,7 @@ def describe_set(
 
 
 def place_set(
-    data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray, truth: pd.DataFrame | None = None
+    data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: Block, truth: pd.DataFrame | None = None
 ) -> SetInfo:
     """Write a set that is whole in memory under a temporary name, move it into place, and return what was built.
 

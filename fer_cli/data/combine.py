@@ -14,9 +14,10 @@ import pandas as pd
 
 from fer_cli import __version__
 from fer_cli.config import DataConfig
+from fer_cli.data.block import Block, grey_block, header, open_block, picture_shape, pictures
 from fer_cli.data.build import check_size, move_into_place
 from fer_cli.data.cards import CANONICAL, card_names
-from fer_cli.data.identity import fingerprint, header, image_hash
+from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_info
 from fer_cli.data.pack import draft_folder
 from fer_cli.data.splits import PARTS, UNUSED, official_parts
@@ -34,8 +35,6 @@ LABEL_MAPS: dict[str, dict[str, str]] = {
 
 Labels of a set are already ours (its card translated them), so a map here only chooses which classes are compared.
 """
-
-CHUNK = 1024
 
 
 def combine_sets(
@@ -182,16 +181,13 @@ def parts_line(manifest: pd.DataFrame) -> str:
     return f"{line}; {which}: give one with --part {without[0]}=train, val or test"
 
 
-def packed(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side: int) -> np.ndarray:
-    """Write the chosen images of all sets, grey and resized, and return them (N, side, side) uint8, memory-mapped."""
+def packed(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side: int) -> Block:
+    """Write the chosen images of all sets, grey and resized, and return them, memory-mapped."""
     with path.open("wb") as stream:
-        stream.write(header((sum(map(len, manifests)), side, side)))
+        stream.write(header((sum(map(len, manifests)), *picture_shape(side, 1))))
         for faces, rows in zip(sets, manifests, strict=True):
-            for start in range(0, len(rows), CHUNK):
-                for image in faces.images[rows.index[start : start + CHUNK].to_numpy()]:
-                    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+            for images in faces.images.select(rows.index.to_numpy()).chunks():
+                for grey in pictures(grey_block(images)):
                     same = grey.shape == (side, side)
                     stream.write((grey if same else cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)).tobytes())
-    images = np.load(path, mmap_mode="r", allow_pickle=False)
-    assert isinstance(images, np.ndarray)
-    return images
+    return open_block(path)

@@ -107,9 +107,10 @@ def training_labels(
 
 
 def corrupted(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Tensor:
-    """Return images (N, S, S) uint8 after every step of ``config``; ``samples`` (N,) are their names.
+    """Return images (N, T, C, S, S) uint8 after every step of ``config``; ``samples`` (N,) are their names.
 
-    The same name and ``config.seed`` give the same result in any company. Without a step the images come back themselves.
+    A face is hidden at one place in all frames of a clip; each frame has its own noise, which all channels share. The same
+    name and ``config.seed`` give the same result whatever the other images are. Without a step the images are returned.
     """
     if not config.active or not len(images):
         return images
@@ -122,16 +123,17 @@ def corrupted(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Ten
 
 
 def _steps(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np.ndarray:
-    """Return (n, S, S) uint8 after occlusion, light, blur, downscale, noise and jpeg, in this order."""
+    """Return (n, T, C, S, S) uint8 after occlusion, light, blur, downscale, noise and jpeg, in this order."""
     images = occluded(images, samples, config)
     if config.light < 1:
         images = rounded(np.arange(256) * config.light)[images]
     if config.blur > 0:
-        images = rounded(gaussian_filter(images.astype(np.float32), (0, config.blur, config.blur), mode="nearest"))
+        images = rounded(gaussian_filter(images.astype(np.float32), config.blur, mode="nearest", axes=(-2, -1)))
     if config.downscale > 1:
         images = downscaled(images, config.downscale)
     if config.noise > 0:
-        drawn = normals(samples, config.seed, "noise", images[0].size).reshape(images.shape)
+        n, frames, _, height, width = images.shape
+        drawn = normals(samples, config.seed, "noise", frames * height * width).reshape(n, frames, 1, height, width)
         images = rounded(images + 255 * config.noise * drawn)
     return images if config.jpeg is None else compressed(images, config.jpeg)
 
@@ -142,17 +144,18 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def downscaled(images: np.ndarray, factor: float) -> np.ndarray:
-    """Return (n, S, S) uint8 shrunk to round(S / factor), at least 1, and enlarged to S again, both bilinear."""
+    """Return (n, T, C, S, S) uint8 shrunk to round(S / factor), at least 1, and enlarged to S again, both bilinear."""
     side = images.shape[-1]
     small = max(1, round(side / factor))
-    values = torch.from_numpy(images)[:, None].float()
+    values = torch.from_numpy(images).reshape(-1, 1, side, side).float()
     for size in (small, side):
         values = F.interpolate(values, (size, size), mode="bilinear", antialias=True)
-    return rounded(values[:, 0].numpy())
+    return rounded(values.numpy()).reshape(images.shape)
 
 
 def compressed(images: np.ndarray, quality: int) -> np.ndarray:
-    """Return (n, S, S) uint8 written as JPEG of this quality (1-100) and read again."""
+    """Return (n, T, C, S, S) uint8, each channel written as a grey JPEG of this quality (1-100) and read again."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    files = (cv2.imencode(".jpg", image, options)[1] for image in images)
-    return np.stack([np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), dtype=np.uint8) for file in files])
+    files = (cv2.imencode(".jpg", plane, options)[1] for plane in images.reshape(-1, *images.shape[-2:]))
+    planes = [np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), dtype=np.uint8) for file in files]
+    return np.stack(planes).reshape(images.shape)

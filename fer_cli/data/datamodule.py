@@ -1,22 +1,21 @@
-"""One run's images and labels as batches: decoded once, kept as uint8 tensors, indexed a whole batch at a time."""
+"""One run's images and labels as batches, indexed a whole batch at a time."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fer_cli.config import RunConfig
-from fer_cli.data.corrupt import corrupted, training_labels
+from fer_cli.data.corrupt import training_labels
 from fer_cli.data.manifest import FaceSet
+from fer_cli.data.prepare import Prepared, check_contrast, mean_and_deviation
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
@@ -25,10 +24,10 @@ EVAL_BATCH = 256
 
 
 class Batch(NamedTuple):
-    """Some images of a part."""
+    """Some samples of a part."""
 
     images: Tensor
-    """(B, S, S) or (B, 3, S, S) uint8."""
+    """(B, T, C, S, S) uint8, T = 1 for stills; ``FerModule.pixels`` makes of it what a network takes."""
     labels: Tensor
     """(B,) int64."""
     positions: Tensor
@@ -40,14 +39,15 @@ class Batch(NamedTuple):
 class Part(Dataset[Batch]):
     """Images and labels of one part; indexed by a list of positions, it returns a whole batch."""
 
-    def __init__(self, images: Tensor, labels: np.ndarray) -> None:
-        self.images = images
+    def __init__(self, samples: np.ndarray, images: Prepared, labels: np.ndarray) -> None:
+        """Keep the names (N,) of the samples, their images and labels (N,) int64."""
+        self.samples, self.images = samples, images
         self.labels = torch.from_numpy(labels)
         self.joined: Tensor | None = None
         """(N, D) float32: see ``RunData.join``."""
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Return the number of samples."""
         return len(self.images)
 
     def __getitem__(self, positions: list[int]) -> Batch:
@@ -90,53 +90,35 @@ class Batches(Sampler[list[int]]):
 
 
 class RunData(pl.LightningDataModule):
-    """Everything a run knows of its data: parts, split, planted noise and the training part's mean and deviation.
-
-    Images are resized, then corrupted where ``config.corrupt`` says so, once; validation images and labels never are.
-    """
+    """Everything a run knows of its data: parts, split, planted noise and the training part's mean and deviation."""
 
     def __init__(self, faces: FaceSet, config: RunConfig, other: FaceSet | None = None) -> None:
         """``other``: the set that is tested on, where it is not a part of ``faces``."""
         super().__init__()
         faces = faces.of_classes(config.data.classes)
-        self.classes = faces.info.classes
-        self.config = config
+        self.config, self.classes = config, faces.info.classes
         self.split: Split = make_split(faces.manifest, config.data)
-        samples = faces.manifest["sample"].to_numpy()
-        self.samples = {part: samples[getattr(self.split, part)] for part in ("train", "val", "test")}
+        self.noise_seed = config.seed if config.data.noise_seed is None else config.data.noise_seed
         codes = faces.codes
-        noise_seed = config.data.noise_seed
-        self.noise_seed = config.seed if noise_seed is None else noise_seed
         self.true_labels = codes[self.split.train]
         given = training_labels(faces.manifest, codes, self.split.train, self.classes, config.data, self.noise_seed)
-        self.train = Part(self.ready("train", faces.images[self.split.train]), given)
-        self.val = Part(self.ready("val", faces.images[self.split.val]), codes[self.split.val])
-        self.dropped: dict[str, int] = {}
-        """Images of the other set whose class is not among ours, by class."""
+        self.train = take_part("train", faces, self.split.train, given, config)
+        self.val = take_part("val", faces, self.split.val, codes[self.split.val], config)
         if other is None:
-            self.test = Part(self.ready("test", faces.images[self.split.test]), codes[self.split.test])
+            self.test = take_part("test", faces, self.split.test, codes[self.split.test], config)
         else:
-            labels = other.manifest["label"]
-            self.dropped = dict(Counter(labels[~labels.isin(self.classes)]))
-            if not set(labels) & set(self.classes):
-                raise DataError(
-                    f"{other.info.name}: none of its classes is among those trained on ({', '.join(self.classes)})"
-                )
-            other = other.of_classes([label for label in self.classes if label in other.info.classes])
-            places = np.array([self.classes.index(label) for label in other.info.classes])
-            self.samples["test"] = other.manifest["sample"].to_numpy()
-            faces = other
-            self.test = Part(self.ready("test", other.images), places[other.codes])
+            self.test = take_other(other, self.classes, config)
+        self.dropped = {} if other is None else count_unknown(other, self.classes)
+        """Images of the other set whose class is not among ours, by class."""
+        self.test_faces = find_faces(other or faces, self.test.samples)
         self.about_joined: dict[str, Any] | None = None
-        self.test_faces: dict[str, bool] | None = None
-        """Test sample -> whether a face was detected in it; None where none was looked for."""
-        if "face" in faces.manifest:
-            found = faces.manifest.set_index("sample")["face"]
-            self.test_faces = found[self.samples["test"]].to_dict()
-        starts = range(0, len(self.train), EVAL_BATCH)
-        check_contrast(config, (self.train.images[start : start + EVAL_BATCH] for start in starts))
-        pixels = self.train.images.float() / 255
-        self.mean, self.std = float(pixels.mean()), float(pixels.std())
+        check_contrast(config, self.train.images.chunks(EVAL_BATCH))
+        self.mean, self.std = mean_and_deviation(self.train.images)
+
+    @property
+    def samples(self) -> dict[str, np.ndarray]:
+        """Return the names of each part's samples."""
+        return {"train": self.train.samples, "val": self.val.samples, "test": self.test.samples}
 
     def join(self, features: np.ndarray, about: dict[str, Any]) -> None:
         """Give each image its row of (N, D) float32 ``features``, whose rows are the images of the run's own set in order.
@@ -158,11 +140,6 @@ class RunData(pl.LightningDataModule):
         """Return how many features the network gets beside each image."""
         return 0 if self.train.joined is None else self.train.joined.shape[1]
 
-    def ready(self, part: str, images: np.ndarray) -> Tensor:
-        """Return a part's images as the run sees them; see ``prepared``."""
-        known = self.samples.get(part, np.empty(0, object))  # images of no part of the run are never corrupted
-        return prepared(images, known, self.config, part)
-
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""
         size, balance = self.config.train.batch_size, self.config.train.class_balance
@@ -183,43 +160,33 @@ class RunData(pl.LightningDataModule):
         return _loader(self.test, Batches(len(self.test), EVAL_BATCH, None))
 
 
-def prepared(images: np.ndarray, samples: np.ndarray, config: RunConfig, part: str) -> Tensor:
-    """Return images of a part uint8 at the run's size, corrupted where the run corrupts that part.
-
-    (n, S, S); (n, 3, S, S) where the set is in colour and the network takes it. Grey is 0.299 R + 0.587 G + 0.114 B.
-    """
-    if images.ndim == 4 and config.model.channels == 3:
-        return torch.stack([prepared(images[..., colour], samples, config, part) for colour in range(3)], dim=1)
-    if images.ndim == 4:
-        images = np.array([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]).reshape(images.shape[:3])
-    small = resized(images, config.data.image_size)
-    return corrupted(small, samples, config.corrupt) if part in config.corrupt.parts else small
+def take_part(part: str, faces: FaceSet, positions: np.ndarray, labels: np.ndarray, config: RunConfig) -> Part:
+    """Return the samples at ``positions`` (n,) of a set, with their ``labels`` (n,) int64, as the run sees that part."""
+    samples = faces.manifest["sample"].to_numpy()[positions]
+    return Part(samples, Prepared(faces.images.select(positions), samples, config, part), labels)
 
 
-def check_contrast(config: RunConfig, chunks: Iterable[Tensor]) -> None:
-    """Raise DataError where pixels of the training images, given in chunks, do not differ: standardised, they are 0 / 0.
+def take_other(other: FaceSet, classes: list[str], config: RunConfig) -> Part:
+    """Return, as test part, the samples of another set whose class is among ``classes``; raises DataError for none."""
+    known = [label for label in classes if label in other.info.classes]
+    if not other.manifest["label"].isin(known).any():
+        raise DataError(f"{other.info.name}: none of its classes is among those trained on ({', '.join(classes)})")
+    other = other.of_classes(known)
+    codes = np.array([classes.index(label) for label in known])[other.codes]
+    return take_part("test", other, np.arange(len(codes)), codes, config)
 
-    With ``normalise: image`` that is so where no image has two different pixels, whatever the next one looks like. Chunks
-    are read only up to the first that has contrast, the first of all as a rule.
-    """
-    values: set[int] = set()
-    within = False
-    for chunk in chunks:
-        flat = chunk.flatten(1)
-        low, high = flat.amin(1), flat.amax(1)
-        within = bool((low < high).any())
-        values |= {int(low.min()), int(high.max())}
-        if within or (config.model.normalise == "train" and len(values) > 1):
-            return
-    blurred = ", or change corrupt, which may have removed it" if "train" in config.corrupt.parts else ""
-    look = f"look at them with fer data peek {config.data.name}, and build the set again from the right images{blurred}"
-    if len(values) > 1:
-        raise DataError(
-            f"{config.data.name}: no training image has contrast (deviation 0 within each), so model.normalise: image "
-            f"leaves nothing of them; use model.normalise: train, or {look}"
-        )
-    grey = "".join(f": each pixel is {value}" for value in values)
-    raise DataError(f"{config.data.name}: the training images have no contrast (deviation 0{grey}); {look}")
+
+def count_unknown(other: FaceSet, classes: list[str]) -> dict[str, int]:
+    """Return label -> samples of another set whose class is not among ``classes``."""
+    labels = other.manifest["label"]
+    return dict(Counter(labels[~labels.isin(classes)]))
+
+
+def find_faces(faces: FaceSet, samples: np.ndarray) -> dict[str, bool] | None:
+    """Return sample -> whether a face was detected in it when the set was built; None where none was looked for."""
+    if "face" not in faces.manifest:
+        return None
+    return dict(zip(samples, faces.manifest.set_index("sample")["face"][samples], strict=True))
 
 
 def _loader(part: Part, batches: Batches) -> DataLoader[Batch]:
@@ -254,15 +221,3 @@ def drawn_noise(labels: Tensor, truth: Tensor, balance: float, classes: list[str
     among = wrong[labels == rarest]
     share = float((weights * wrong).sum() / weights.sum())
     return DrawnNoise(share, classes[rarest], float(among.double().mean()) if len(among) else None)
-
-
-def resized(images: np.ndarray, size: int) -> Tensor:
-    """Return (N, size, size) uint8 of (N, S, S) uint8: as they are, or bilinear with antialiasing."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images))
-    if tensor.shape[-1] == size:
-        return tensor
-    parts = [
-        F.interpolate(chunk[:, None].float(), (size, size), mode="bilinear", antialias=True).round().clamp(0, 255)
-        for chunk in torch.split(tensor, 512)
-    ]
-    return torch.cat([part.squeeze(1).to(torch.uint8) for part in parts])

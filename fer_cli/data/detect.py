@@ -25,6 +25,7 @@ import numpy as np
 import skimage.data
 from skimage.feature import Cascade
 
+from fer_cli.data.block import colour_picture
 from fer_cli.errors import DataError
 
 LANDMARKS = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
@@ -112,13 +113,6 @@ CASCADE_NEIGHBOURS = 3
 """Windows that must agree on a face."""
 
 
-def colour_of(image: np.ndarray) -> np.ndarray:
-    """Return a grey or RGB image as (H, W, 3) RGB; raises ValueError for anything else, or an image without pixels."""
-    if image.dtype != np.uint8 or image.ndim not in {2, 3} or image.shape[2:] not in {(), (3,)} or not image.size:
-        raise ValueError(f"an image is (H, W) or (H, W, 3) uint8, not {image.shape} {image.dtype}")
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
-
-
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
     """Return (2, 3) float64: rotation, scale and shift that bring ``source`` (N, 2) nearest to ``target`` (N, 2).
 
@@ -173,7 +167,7 @@ class _Network(ABC):
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """Return the faces in an image, best first."""
-        rgb = colour_of(image)
+        rgb = colour_picture(image)
         found = []
         for place, view in enumerate(VIEWS):
             shown, scale, start = view.shown(rgb)
@@ -298,7 +292,7 @@ class Lbp:
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """Return the faces in an image, largest first."""
-        grey = cv2.cvtColor(colour_of(image), cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(colour_picture(image), cv2.COLOR_RGB2GRAY)
         shown, scale, start = CASCADE_VIEW.shown(grey)
         windows = self._cascade.detect_multi_scale(
             shown, 1.1, 1, (24, 24), shown.shape[:2], min_neighbor_number=CASCADE_NEIGHBOURS

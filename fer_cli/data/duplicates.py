@@ -23,7 +23,7 @@ from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fer_cli.data.identity import read_block
+from fer_cli.data.block import Block, grey_picture, pictures
 from fer_cli.progress import Progress, silent
 
 """Wraps an iterable of known length, e.g. in a progress bar."""
@@ -66,16 +66,16 @@ class Prints:
     """(N,) bool: at most 3 grey values, or nearly constant."""
 
 
-def take_prints(images: np.ndarray, progress: Progress = silent) -> Prints:
-    """Return the prints of (N, S, S) grey or (N, S, S, 3) RGB uint8 images, read in chunks of 1024."""
+def take_prints(images: Block, progress: Progress = silent) -> Prints:
+    """Return the prints of stills, read in chunks."""
     digests: list[bytes] = []
     thumbs = np.empty((len(images), SIDE, SIDE), np.uint8)
     blank = np.zeros(len(images), bool)
     starts = range(0, len(images), CHUNK)
     for start in progress(starts, len(starts)):
-        for position, image in enumerate(read_block(images, start, start + CHUNK), start):
-            digests.append(hashlib.blake2b(image, digest_size=16).digest())
-            grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+        for position, image in enumerate(pictures(images[start : start + CHUNK]), start):
+            digests.append(hashlib.blake2b(image.data, digest_size=16).digest())
+            grey = grey_picture(image)
             thumbs[position] = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
             few = np.count_nonzero(np.bincount(grey.ravel(), minlength=256)) <= FEW_GREYS
             blank[position] = few or thumbs[position].std() < FLAT

@@ -15,12 +15,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
-from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fer_cli.data.block import Block
 from fer_cli.data.files import why_unreadable
 from fer_cli.places import cache_folder, write_text
 
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 
 SCHEME = 2
 """Raised when fingerprints are made in another way: sets built under another number are refused."""
-HEADER = 128
-"""Bytes of the header of ``images.npy`` (format 1.0 of NumPy)."""
-BLOCK = 1024
-"""Images read at a time."""
 ID = 16
 """Hex digits of a sample's id, and of a fingerprint."""
 NAMED = ("sample", "label", "subject", "frame", "split")
@@ -51,33 +47,12 @@ UNKNOWN = ("", "none", "unknown", "nan")
 """What a manifest says where it does not know a person, a sequence or a part; compared in small letters."""
 
 
-def header(shape: tuple[int, ...]) -> bytes:
-    """Return the ``HEADER`` bytes of a C-ordered uint8 ``.npy`` file of this shape."""
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
-    return b"\x93NUMPY\x01\x00" + (HEADER - 10).to_bytes(2, "little") + text.ljust(HEADER - 11).encode() + b"\n"
-
-
-def image_hash(images: np.ndarray) -> str:
-    """Return the SHA-256 of (N, S, S[, 3]) uint8 as ``images.npy`` holds them: their shape and every pixel."""
-    digest = hashlib.sha256(header(images.shape))
-    for start in range(0, len(images), BLOCK):
-        digest.update(read_block(images, start, start + BLOCK).data)
+def image_hash(images: Block) -> str:
+    """Return the SHA-256 of images as ``images.npy`` holds them: their shape and every pixel."""
+    digest = hashlib.sha256()
+    for part in images.file_content():
+        digest.update(part)
     return digest.hexdigest()
-
-
-def read_block(images: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return images ``start`` to ``stop`` (n, S, S[, 3]) uint8, contiguous.
-
-    A memory-mapped array is read from its file instead: pages once mapped would count as this process's memory, and a
-    large set has more of them than there may be room for.
-    """
-    whole_file: Any = images if isinstance(images, np.memmap) else None
-    if whole_file is None or not images.flags.c_contiguous or not isinstance(whole_file.base, mmap):
-        return np.ascontiguousarray(images[start:stop])
-    shape = (max(0, min(stop, len(images)) - start), *images.shape[1:])
-    with Path(str(whole_file.filename)).open("rb") as stream:
-        stream.seek(whole_file.offset + start * int(np.prod(shape[1:])) * images.itemsize)
-        return np.fromfile(stream, images.dtype, int(np.prod(shape))).reshape(shape)
 
 
 def sample_ids(found: list[Found], digests: list[str]) -> list[str]:

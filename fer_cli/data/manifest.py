@@ -22,9 +22,10 @@ from pydantic import ValidationError
 
 from fer_cli import __version__
 from fer_cli.config import Known, Section
+from fer_cli.data.block import Block, open_block
 from fer_cli.data.cards import Embedded, card_names, load_card
 from fer_cli.data.files import why_unreadable
-from fer_cli.data.identity import BLOCK, SCHEME, changed_files, file_hash, header, read_block, seal
+from fer_cli.data.identity import SCHEME, changed_files, file_hash, seal
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import write_text
 from fer_cli.yamls import explain
@@ -105,8 +106,8 @@ class FaceSet:
 
     info: SetInfo
     manifest: pd.DataFrame
-    images: np.ndarray
-    """(N, S, S) grey or (N, S, S, 3) RGB, uint8, memory-mapped."""
+    images: Block
+    """(N, T, C, H, W) uint8, memory-mapped: a sample for each row of the manifest."""
 
     def of_classes(self, classes: list[str]) -> FaceSet:
         """Return the images of ``classes`` alone, in that class order, of none given the whole set.
@@ -119,7 +120,7 @@ class FaceSet:
             raise DataError(f"{self.info.name}: no class '{unknown[0]}'{nearest(unknown[0], self.info.classes)}")
         keep = self.manifest["label"].isin(classes).to_numpy()
         info = self.info.model_copy(update={"classes": list(classes), "kept": int(keep.sum())})
-        return FaceSet(info, self.manifest[keep].reset_index(drop=True), self.images[keep])
+        return FaceSet(info, self.manifest[keep].reset_index(drop=True), self.images.select(keep))
 
     @property
     def codes(self) -> np.ndarray:
@@ -128,12 +129,10 @@ class FaceSet:
         return self.manifest["label"].map(order).to_numpy(dtype=np.int64)
 
 
-def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: np.ndarray) -> SetInfo:
+def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: Block) -> SetInfo:
     """Write the three files into an existing, empty folder; returns as ``write_info`` does."""
     with (folder / IMAGES).open("wb") as stream:
-        stream.write(header(images.shape))
-        for start in range(0, len(images), BLOCK):
-            stream.write(read_block(images, start, start + BLOCK).data)
+        stream.writelines(images.file_content())
     return write_info(folder, info, manifest)
 
 
@@ -299,7 +298,7 @@ def load_set(data_root: Path, name: str) -> FaceSet:
     info, folder = verified_info(data_root, name), data_root / name
     manifest = read_manifest(folder, info)
     try:
-        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+        images = open_block(folder / IMAGES)
     except Exception as error:  # as above
         raise unreadable(folder, info, error) from None
     return FaceSet(info, manifest, images)

@@ -30,16 +30,17 @@ FINGERS = ((-36, 0.9, 8), (-12, 1.05, 8), (12, 1.0, 8), (36, 0.8, 8), (82, 0.55,
 
 
 def occluded(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np.ndarray:
-    """Return images (N, S, S) uint8 with ``config.occluder`` before each face; ``samples`` (N,) are the images' names.
+    """Return images (N, T, C, S, S) uint8 with ``config.occluder`` before each face; ``samples`` (N,) are the images' names.
 
-    Square and bar are black, the mask is light grey, the hand has the image's median grey.
+    Square and bar are black, the mask is light grey, the hand has the image's median grey over its frames.
     """
     if config.covered(images.shape[-1]) == 0:
         return images
     fill: np.ndarray | int = {"square": 0, "eyes": 0, "mask": MASK_GREY}.get(config.occluder, 0)
     if config.occluder == "hand":
-        fill = np.median(images, axis=(1, 2)).astype(np.uint8)[:, None, None]
-    return np.where(occlusion_masks(samples, images.shape[-1], config), fill, images).astype(np.uint8)
+        fill = np.median(images, axis=(1, 3, 4), keepdims=True).astype(np.uint8)
+    masks = occlusion_masks(samples, images.shape[-1], config)[:, None, None]
+    return np.where(masks, fill, images).astype(np.uint8)
 
 
 def occlusion_masks(samples: np.ndarray, side: int, config: CorruptConfig) -> np.ndarray:

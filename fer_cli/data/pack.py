@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_cli.data.block import HEADER, Block, header, open_block
 from fer_cli.data.decode import CHUNK, Decoded
-from fer_cli.data.identity import HEADER, header
 from fer_cli.data.importers.found import Found
 from fer_cli.errors import DataError
 
@@ -116,8 +116,8 @@ class Pack:
             if rows:
                 write()
 
-    def finish(self, order: list[int]) -> np.ndarray:
-        """Return the images (N, S, S[, 3]) uint8 in ``order``, memory-mapped; only their array stays behind.
+    def finish(self, order: list[int]) -> Block:
+        """Return the images in ``order``, memory-mapped; only their array stays behind.
 
         ``order``: for each place, which of the images as they were added. Another order is written to a second file, for
         which there must be room, an image at a time.
@@ -133,9 +133,7 @@ class Pack:
         for name in ("done.jsonl", "job.json"):  # before the array is another one: a draft without them is thrown away
             (self.folder / name).unlink()
         whole.replace(self._array)
-        images = np.load(self._array, mmap_mode="r", allow_pickle=False)
-        assert isinstance(images, np.ndarray)
-        return images
+        return open_block(self._array)
 
     def _write_in(self, order: list[int]) -> None:
         """Copy the images into a second file, in another order."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer_cli.data.block import colour_picture, pictures
 from fer_cli.data.manifest import FaceSet, load_set
 from fer_cli.places import whole_file
 
@@ -40,12 +41,13 @@ def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
         row = np.full((side, width, 3), 255, np.uint8)
         top = (side - text.shape[0]) // 2
         row[top : top + text.shape[0], GAP : GAP + text.shape[1]] = text
-        for column, position in enumerate(chosen(faces, label, rng)[:columns]):
-            row[:, left + column * side : left + (column + 1) * side] = enlarged(faces.images[position], side)
+        images = faces.images[chosen(faces, label, rng)[:columns]]
+        for column, picture in enumerate(pictures(images[:, :1])):
+            row[:, left + column * side : left + (column + 1) * side] = enlarged(picture, side)
         rows.append(row)
     sheet = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(".png", sheet[..., ::-1] if faces.images.ndim == 4 else sheet[..., 0])[1]
+    encoded = cv2.imencode(".png", sheet[..., ::-1] if faces.images.channels == 3 else sheet[..., 0])[1]
     with whole_file(path) as draft:
         draft.write_bytes(encoded.tobytes())
 
@@ -53,7 +55,7 @@ def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
 def heading(faces: FaceSet) -> list[str]:
     """Return the lines above the faces: what it is, how much of it, and which build."""
     info = faces.info
-    colour = "colour" if faces.images.ndim == 4 else "grey"
+    colour = "colour" if faces.images.channels == 3 else "grey"
     size = f"{info.image_size} x {info.image_size} {colour}"
     return [info.title, f"{amount(faces)}, {len(info.classes)} classes, {size}, fingerprint {info.fingerprint}"]
 
@@ -73,8 +75,7 @@ def chosen(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:
 
 def enlarged(image: np.ndarray, side: int) -> np.ndarray:
     """Return an image (S, S) or (S, S, 3) uint8 as (side, side, 3)."""
-    large = cv2.resize(np.asarray(image), (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.dstack([large] * 3) if large.ndim == 2 else large
+    return colour_picture(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC))
 
 
 def written(text: str) -> np.ndarray:

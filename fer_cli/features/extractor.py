@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from fer_cli.config.section import Section
+from fer_cli.data.block import Block, grey_block, load_rows, pictures
 from fer_cli.errors import DataError
 
 State = dict[str, np.ndarray]
@@ -41,13 +42,13 @@ class Described:
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return the rows of images ``start`` to ``stop``, read into memory."""
-        return read_rows(self.values, int(self.ends[start]), int(self.ends[min(stop, len(self.counts))]))
+        return load_rows(self.values, slice(int(self.ends[start]), int(self.ends[min(stop, len(self.counts))])))
 
     def of(self, positions: np.ndarray) -> np.ndarray:
         """Return the rows of the images at ``positions``, in the order of the set."""
         chosen = np.zeros(len(self.counts), bool)
         chosen[positions] = True
-        found = [read_rows(self.values, 0, 0)]
+        found = [load_rows(self.values, slice(0))]
         for start in range(0, len(chosen), ROWS):
             here = slice(start, start + ROWS)
             found.append(self.rows(start, start + ROWS)[np.repeat(chosen[here], self.counts[here])])
@@ -61,7 +62,7 @@ class Described:
 
 
 class Extractor(Section, ABC):
-    """Settings of one kind of features, and how they are computed from grey or RGB uint8 images."""
+    """Settings of one kind of features, and how they are computed from stills."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -85,15 +86,14 @@ class Extractor(Section, ABC):
         """Return all that decides a description, as JSON; a network adds the checksum of its weights."""
         return self.model_dump(mode="json")
 
-    def check(self, images: np.ndarray) -> None:
-        """Raise DataError where the images cannot be described; only shape and type are looked at."""
-        shape = images.shape
-        if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
-            raise DataError(f"{self.name}: images are (N, H, W) or (N, H, W, 3) uint8, not {shape} {images.dtype}")
+    def check(self, images: Block) -> None:
+        """Raise DataError where the images cannot be described; only their shape is looked at."""
+        if images.frames != 1:
+            raise DataError(f"{self.name}: describes stills, not samples of {images.frames} frames")
 
     @abstractmethod
     def describe(self, images: np.ndarray) -> Described:
-        """Return the descriptions of (n, H, W) or (n, H, W, 3) uint8 images."""
+        """Return the descriptions of stills (n, 1, C, H, W) uint8."""
 
     def learn(self, described: Described, train: np.ndarray) -> State:
         """Return what is learned from the images at positions ``train``; no other image is looked at."""
@@ -106,15 +106,17 @@ class Extractor(Section, ABC):
         for start in range(0, len(described.counts), ROWS):
             yield described.rows(start, start + ROWS)
 
-    def fit(self, images: np.ndarray) -> State:
-        """Return what is learned from (N, H, W) or (N, H, W, 3) uint8 training images."""
-        self.check(images)
-        return self.learn(self.describe(images), np.arange(len(images))) if self.learns else {}
+    def fit(self, images: Block | np.ndarray) -> State:
+        """Return what is learned from training images, as ``Block.of`` takes them."""
+        block = Block.of(images)
+        self.check(block)
+        return self.learn(self.describe(block[:]), np.arange(len(block))) if self.learns else {}
 
-    def transform(self, images: np.ndarray, state: State | None = None) -> np.ndarray:
-        """Return (N, D) float32 of (N, H, W) or (N, H, W, 3) uint8 images; ``state`` is what ``fit`` returned."""
-        self.check(images)
-        return stacked(self.gather(self.describe(images), state or {}), self.dims)
+    def transform(self, images: Block | np.ndarray, state: State | None = None) -> np.ndarray:
+        """Return (N, D) float32 of images, as ``Block.of`` takes them; ``state`` is what ``fit`` returned."""
+        block = Block.of(images)
+        self.check(block)
+        return stacked(self.gather(self.describe(block[:]), state or {}), self.dims)
 
 
 def stacked(blocks: Iterable[np.ndarray], dims: int) -> np.ndarray:
@@ -122,21 +124,9 @@ def stacked(blocks: Iterable[np.ndarray], dims: int) -> np.ndarray:
     return np.concatenate([np.zeros((0, dims), np.float32), *blocks])
 
 
-def read_rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return rows ``start`` to ``stop`` in memory; of a memory-mapped array without mapping its pages."""
-    if not isinstance(array, np.memmap):
-        return np.ascontiguousarray(array[start:stop])
-    from fer_cli.data.identity import read_block
-
-    try:
-        return read_block(array, start, stop)
-    except FileNotFoundError:  # the store was emptied meanwhile; what is mapped stays readable
-        return np.array(array[start:stop])
-
-
-def grey(image: np.ndarray) -> np.ndarray:
-    """Return an (H, W) or (H, W, 3) RGB uint8 image as (H, W) uint8: 0.299 R + 0.587 G + 0.114 B."""
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) if image.ndim == 3 else image
+def grey_pictures(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield stills (n, 1, C, H, W) uint8 as grey pictures (H, W) uint8."""
+    return pictures(grey_block(images))
 
 
 def sized(image: np.ndarray, side: int | None) -> np.ndarray:

@@ -19,10 +19,11 @@ import numpy as np
 from fer_cli import __version__
 from fer_cli.config.features import EXTRACTORS, SCALINGS
 from fer_cli.config.features import Scaling as Method
+from fer_cli.data.block import load_rows
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split
 from fer_cli.errors import DataError, StudyError, nearest
-from fer_cli.features.extractor import ROWS, Extractor, read_rows
+from fer_cli.features.extractor import ROWS, Extractor
 from fer_cli.features.store import Store, versions
 
 
@@ -81,7 +82,7 @@ class Features:
 
     def block(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return rows ``start`` to ``stop`` of one block, (n, d) float32, scaled."""
-        rows = read_rows(self.parts[name], start, len(self.samples) if stop is None else stop)
+        rows = load_rows(self.parts[name], slice(start, stop))
         return rows if self.scaled else self.scaling.applied(rows, self.slices[name].start)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
@@ -147,7 +148,7 @@ def fitted(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.ndar
 
     def rows() -> Iterator[np.ndarray]:
         for start in range(0, len(part), ROWS):
-            here = read_rows(part, start, start + ROWS)[chosen[start : start + ROWS]]
+            here = load_rows(part, slice(start, start + ROWS))[chosen[start : start + ROWS]]
             if len(here):
                 yield here.astype(np.float64)
 

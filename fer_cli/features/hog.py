@@ -15,8 +15,9 @@ import numpy as np
 from skimage.feature import hog
 
 from fer_cli.config.features import HogSettings
+from fer_cli.data.block import Block
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import Described, Extractor, grey, sized
+from fer_cli.features.extractor import Described, Extractor, grey_pictures, sized
 
 
 class Hog(HogSettings, Extractor):
@@ -37,28 +38,29 @@ class Hog(HogSettings, Extractor):
             raise DataError("hog: with size None the number of values follows from the images")
         return self.values_of(self.size, self.size)
 
-    def check(self, images: np.ndarray) -> None:
+    def check(self, images: Block) -> None:
         """Raise DataError where an image, or ``size``, is smaller than one block."""
         super().check(images)
         least = self.cell * self.block
-        height, width = images.shape[1:3]
+        height, width = images.shape[3:]
         for high, wide, what in ((height, width, "images"), (self.size or height, self.size or width, "size")):
             if min(high, wide) < least:
                 raise DataError(f"hog: {what} of {wide} x {high} px: too small for one block of {least} x {least} px")
 
     def describe(self, images: np.ndarray) -> Described:
         """Return one row per image."""
-        shape = (self.size, self.size) if self.size else images.shape[1:3]
+        shape = (self.size, self.size) if self.size else images.shape[3:]
         values = np.empty((len(images), self.values_of(*shape)), np.float32)
-        for row, image in zip(values, images, strict=True):
-            row[:] = hog_of(sized(grey(image), self.size), self)
+        for row, image in zip(values, grey_pictures(images), strict=True):
+            row[:] = hog_of(sized(image, self.size), self)
         return Described(values, np.ones(len(images), np.int64))
 
-    def transform(self, images: np.ndarray, state: dict[str, np.ndarray] | None = None) -> np.ndarray:
-        """Return (N, D) float32 of (N, H, W) or (N, H, W, 3) uint8 images."""
+    def transform(self, images: Block | np.ndarray, state: dict[str, np.ndarray] | None = None) -> np.ndarray:
+        """Return (N, D) float32 of images, as ``Block.of`` takes them."""
         del state
-        self.check(images)
-        return self.describe(images).values
+        block = Block.of(images)
+        self.check(block)
+        return self.describe(block[:]).values
 
 
 def hog_of(image: np.ndarray, settings: Hog) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fer_cli.config.features import LbpSettings
-from fer_cli.features.extractor import Described, Extractor, grey, sized
+from fer_cli.features.extractor import Described, Extractor, grey_pictures, sized
 
 
 class Lbp(LbpSettings, Extractor):
@@ -36,7 +36,7 @@ class Lbp(LbpSettings, Extractor):
         first = (side[:, None] * self.cells + side) * self.bins  # (S, S): where a pixel's cell begins in the row
         area = np.repeat(np.bincount(first.ravel() // self.bins), self.bins)
         values = np.empty((len(images), self.dims), np.float32)
-        for row, image in zip(values, images, strict=True):
-            codes = local_binary_pattern(sized(grey(image), self.size), self.points, self.radius, "nri_uniform")
+        for row, image in zip(values, grey_pictures(images), strict=True):
+            codes = local_binary_pattern(sized(image, self.size), self.points, self.radius, "nri_uniform")
             row[:] = np.bincount((first + codes.astype(np.int64)).ravel(), minlength=self.dims) / area
         return Described(values, np.ones(len(images), np.int64))

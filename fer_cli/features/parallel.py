@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
 import cv2
-import numpy as np
 from threadpoolctl import threadpool_limits
 
+from fer_cli.data.block import Block
 from fer_cli.errors import FerError
-from fer_cli.features.extractor import Described, Extractor, read_rows
+from fer_cli.features.extractor import Described, Extractor
 
 CHUNK = 64
 """Images in a chunk."""
@@ -30,31 +30,29 @@ AHEAD = 3
 """Chunks under way per process."""
 
 
-def described(
-    extractor: Extractor, images: np.ndarray, jobs: int = 1, chunk: int = CHUNK
-) -> Generator[Described, None, None]:
-    """Yield the descriptions of (N, H, W) or (N, H, W, 3) uint8 images, ``chunk`` of them at a time, in order."""
+def described(extractor: Extractor, images: Block, jobs: int = 1, chunk: int = CHUNK) -> Generator[Described, None, None]:
+    """Yield the descriptions of stills, ``chunk`` of them at a time, in order."""
     starts = range(0, len(images), chunk)
     jobs = min(jobs, len(starts))
     if not extractor.processes:
         for start in starts:
-            yield extractor.describe(read_rows(images, start, start + chunk))
+            yield extractor.describe(images[start : start + chunk])
     elif jobs <= 1:
         for start in starts:
             with one_thread():
-                made = extractor.describe(read_rows(images, start, start + chunk))
+                made = extractor.describe(images[start : start + chunk])
             yield made
     else:
         yield from shared_out(extractor, images, starts, jobs)
 
 
-def shared_out(extractor: Extractor, images: np.ndarray, starts: range, jobs: int) -> Iterator[Described]:
+def shared_out(extractor: Extractor, images: Block, starts: range, jobs: int) -> Iterator[Described]:
     """Yield what ``jobs`` processes make of the chunks that begin at ``starts``."""
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin)
     under_way: deque[Future[Described]] = deque()
     try:
         for start in starts:
-            under_way.append(pool.submit(extractor.describe, read_rows(images, start, start + starts.step)))
+            under_way.append(pool.submit(extractor.describe, images[start : start + starts.step]))
             if len(under_way) == AHEAD * jobs:
                 yield under_way.popleft().result()
         while under_way:

@@ -20,7 +20,7 @@ import numpy as np
 
 from fer_cli.config.features import SiftSettings
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import ROWS, Described, Extractor, State, grey, sized
+from fer_cli.features.extractor import ROWS, Described, Extractor, State, grey_pictures, sized
 from fer_cli.seeds import derive_seed
 
 LENGTH = 128
@@ -51,7 +51,7 @@ class Sift(SiftSettings, Extractor):
 
     def describe(self, images: np.ndarray) -> Described:
         """Return the descriptors (M, 128) uint8 of the images' key points, or of a grid one row (n, 2048) float32 each."""
-        found = [descriptors(sized(grey(image), self.size), self) for image in images]
+        found = [descriptors(sized(image, self.size), self) for image in grey_pictures(images)]
         if self.dense:
             rows = np.stack([each.ravel() for each in found]) if found else np.zeros((0, self.dims))
             return Described(rows.astype(np.float32), np.ones(len(images), np.int64))

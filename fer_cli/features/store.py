@@ -23,9 +23,10 @@ from typing import IO, Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from fer_cli.data.block import load_rows
 from fer_cli.data.manifest import FaceSet
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import ROWS, Described, Extractor, State, read_rows
+from fer_cli.features.extractor import ROWS, Described, Extractor, State
 from fer_cli.features.parallel import CHUNK, described
 from fer_cli.places import cache_folder, whole_file, write_text
 from fer_cli.progress import Progress, silent
@@ -223,7 +224,7 @@ def read_array(path: Path, record: dict[str, Any]) -> np.ndarray:
         raise ValueError(f"{path}: shape or type changed")
     digest = hashlib.sha256()
     for start in range(0, len(array), ROWS):
-        digest.update(read_rows(array, start, start + ROWS).data)
+        digest.update(load_rows(array, slice(start, start + ROWS)).data)
     if digest.hexdigest() != record["sha256"]:
         raise ValueError(f"{path}: content changed")
     return array

@@ -17,7 +17,8 @@ from pydantic import PrivateAttr
 from torch import Tensor
 
 from fer_cli.config import Machine, RunConfig
-from fer_cli.data.identity import read_block
+from fer_cli.data.block import Block
+from fer_cli.data.prepare import prepare_images
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import Described, Extractor
 from fer_cli.learning.machine import choose_means
@@ -67,27 +68,27 @@ class Cnn(Extractor):
         return int(self.opened.network.backbone.feature_size)
 
     def describe(self, images: np.ndarray) -> Described:
-        """Return the features of (n, S, S) or (n, S, S, 3) uint8 images, a row each."""
+        """Return the features of stills (n, 1, C, S, S) uint8, a row each."""
         return Described(features_of(self.opened, images), np.ones(len(images), np.int64))
 
 
-def check_images(images: np.ndarray) -> None:
-    """Raise DataError for an array that is not one of square grey or RGB images."""
-    square = images.ndim in {3, 4} and images.shape[1] == images.shape[2] > 0
-    if images.dtype != np.uint8 or not square or (images.ndim == 4 and images.shape[3] != 3):
-        shape = " x ".join(map(str, images.shape))
-        raise DataError(f"images: (N, S, S) grey or (N, S, S, 3) RGB uint8 are needed, not {shape} {images.dtype}")
+def check_images(images: Block) -> None:
+    """Raise DataError for images that are no square stills."""
+    _, frames, _, height, width = images.shape
+    if frames != 1 or not height == width > 0:
+        raise DataError(f"images: square stills are needed, not {frames} frames of {width} x {height} pixels")
 
 
-def features_of(run: Reopened, images: np.ndarray) -> np.ndarray:
+def features_of(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
     """Return the features (N, D) float32 of images as ``deep_features`` takes them; a memory-mapped array stays on disk."""
+    images = Block.of(images)
     layout = torch.channels_last if run.means.channels_last else torch.contiguous_format
     run.module.to(memory_format=layout)
     batch = batch_size(run.data.config.data.image_size)
     found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
     with torch.inference_mode(), torch.autocast(run.means.device, torch.bfloat16, enabled=run.means.bf16):
         for start in range(0, len(images), batch):
-            pixels = pixels_of(run, read_block(images, start, start + batch))
+            pixels = pixels_of(run, images[start : start + batch])
             features = run.network.pooled(filled(pixels, batch).contiguous(memory_format=layout))
             found[start : start + batch] = features[: len(pixels)].float().cpu().numpy()
     return found
@@ -99,10 +100,8 @@ def batch_size(side: int) -> int:
 
 
 def pixels_of(run: Reopened, images: np.ndarray) -> Tensor:
-    """Return images as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
-    writable = np.require(images, requirements="W")  # torch warns of an array it may not write to, though it will not
-    small = run.data.ready("given", writable)  # not the name of a part that a run could corrupt
-    return run.module.pixels(small.to(run.means.device))
+    """Return stills (B, 1, C, H, W) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
+    return run.module.pixels(prepare_images(images, run.data.config).to(run.means.device))
 
 
 def filled(pixels: Tensor, batch: int) -> Tensor:

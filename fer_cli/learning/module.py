@@ -52,12 +52,15 @@ class FerModule(pl.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Return (B, C, S, S) float32 in [0, 1] of (B, S, S) or (B, 3, S, S) uint8; grey is repeated for three channels."""
-        scaled = (images.unsqueeze(1) if images.ndim == 3 else images).float().div_(255)
-        return scaled.expand(-1, self.config.model.channels, -1, -1)
+        """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8; grey is repeated for three channels.
+
+        Of clips (B, T, C, S, S) the frames stay.
+        """
+        scaled = images.float().div_(255)
+        return scaled.expand(-1, -1, self.config.model.channels, -1, -1).squeeze(1)
 
     def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
-        """Return the scores of (B, S, S) uint8 images, and features joined, by the network that is judged and kept."""
+        """Return the scores of (B, T, C, S, S) uint8 images, and features joined, by the network that is judged and kept."""
         return self.judged(self.pixels(images).contiguous(), joined)  # type: ignore[no-any-return]
 
     @property

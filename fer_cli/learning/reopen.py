@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fer_cli.config import Machine, RunConfig
 from fer_cli.data.datamodule import EVAL_BATCH, RunData
+from fer_cli.data.prepare import Prepared
 from fer_cli.errors import ResultsError
 from fer_cli.learning.machine import Means
 from fer_cli.learning.module import FerModule
@@ -36,10 +36,10 @@ class Reopened:
         """The network that the run's test scores are of."""
         return self.module.judged
 
-    def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield images (N, S, S) or (N, 3, S, S) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1]."""
-        for chunk in torch.split(images, EVAL_BATCH):
-            yield self.module.pixels(chunk.to(self.means.device)).contiguous()
+    def batches(self, images: Prepared | Tensor) -> Iterator[Tensor]:
+        """Yield images (N, T, C, S, S) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1]."""
+        for start in range(0, len(images), EVAL_BATCH):
+            yield self.module.pixels(images[start : start + EVAL_BATCH].to(self.means.device)).contiguous()
 
 
 def open_run(config: RunConfig, folder: RunFolder, machine: Machine) -> Reopened:

@@ -42,7 +42,7 @@ def smoke_fit(config: RunConfig, machine: Machine, data: RunData) -> None:
     """Extract and join features of a few training images and fit the classifier on them; cnn by an untrained network."""
     faces = load_set(machine.data_root, config.data.name).of_classes(config.data.classes)
     some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SOME])
-    images = np.asarray(faces.images[data.split.train[some]])
+    images = faces.images.select(data.split.train[some])
     made = handcrafted(config.features)
     parts = {name: extractor.transform(images, extractor.fit(images)) for name, extractor in made.items()}
     if "cnn" in config.features.blocks:

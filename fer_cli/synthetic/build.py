@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fer_cli.data.block import Block
 from fer_cli.data.build import describe_set, place_set
 from fer_cli.data.cards import Card, Embedded, load_card
 from fer_cli.data.manifest import SetInfo
@@ -29,8 +30,9 @@ def build_embedded(
     manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
     steps = [{"step": "render", "version": recipe.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
     identity = recipe.recipe_fingerprint(options, card.classes)
-    info = describe_set(card, manifest, images, steps, identity, embedded=options.model_dump())
-    return place_set(data_root, info, manifest, images, truth)
+    block = Block(images)
+    info = describe_set(card, manifest, block, steps, identity, embedded=options.model_dump())
+    return place_set(data_root, info, manifest, block, truth)
 
 
 def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
