@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fer_cli.config import Machine
 from fer_cli.plan import Item, Plan, remember, runnable
+from fer_cli.tasks import task_of
 
 if TYPE_CHECKING:
     from fer_cli.tracking import End, Mirror
@@ -167,9 +168,7 @@ def work_through(
 
 def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lambda _: None) -> None:
     """Train one batch of every planned run in a throw-away folder; the first error ends it."""
-    from fer_cli.learning.smoke import smoke_run
-
     with tempfile.TemporaryDirectory() as folder:
         for item in plan.items:
-            smoke_run(item.run.config, machine, Path(folder))
+            task_of(item.run.config).smoke(item.run.config, machine, Path(folder))
             done(item)

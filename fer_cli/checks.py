@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fer_cli.config import K_FOLD, DataConfig, Machine, RunConfig
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.plan import Plan
+from fer_cli.tasks import TASKS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,6 @@ def check_runs(plan: Plan, machine: Machine) -> list[str]:
     from fer_cli.data.manifest import expected_info, load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.machine import choose_means
-    from fer_cli.learning.networks import check_networks
 
     choose_means(machine)
     names = {name for item in plan.everything for name in item.run.config.data.sets}
@@ -58,7 +58,10 @@ def check_runs(plan: Plan, machine: Machine) -> list[str]:
     left = [item.run.config for item in plan.everything if item.folder.status != "done"]
     there = [config for config in left if layout_of(config.data) in splits]
     check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in there)
-    check_networks((config, config.data.classes or infos[config.data.name].classes) for config in left)
+    for name, task in TASKS.items():
+        task.check(
+            (config, config.data.classes or infos[config.data.name].classes) for config in left if config.kind == name
+        )
     check_results_folder(machine.results)
     return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config, splits[key])]
 

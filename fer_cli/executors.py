@@ -25,6 +25,7 @@ from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
 from fer_cli.runs import RunFolder
 from fer_cli.signals import end_on_sigterm, ending
+from fer_cli.tasks import Inputs, task_of
 from fer_cli.tracking import Mirror, RunTracker
 
 STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -72,8 +73,6 @@ def execute(job: Job) -> Outcome:
     if ending.is_set():  # a pool hands a worker the job it had ready even after a signal
         raise SystemExit(128 + signal.SIGTERM)
     from fer_cli.learning.figures import draw_run
-    from fer_cli.learning.fit import fit_run
-    from fer_cli.learning.train import train_run
     from fer_cli.metrics import HEADLINE
     from fer_cli.provenance import provenance
 
@@ -86,10 +85,8 @@ def execute(job: Job) -> Outcome:
         with logged_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                if job.config.features.fitted:
-                    content = fit_run(job.config, job.machine, folder, job.start)
-                else:
-                    content = train_run(job.config, job.machine, folder, tracker.epoch, job.start, job.trained)
+                inputs = Inputs(folder, tracker.epoch, job.start, job.trained)
+                content = task_of(job.config).run(job.config, inputs, job.machine)
                 if content["data"]["fingerprint"] != job.fingerprint:
                     raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; start it again")
                 identity = {

@@ -22,6 +22,7 @@ from fer_cli.features.fuse import Features, extract
 from fer_cli.features.store import Store
 from fer_cli.plan import Item, Plan, make_plan
 from fer_cli.study import Choice, load_study
+from fer_cli.tasks import task_of
 from fer_cli.yamls import explain, parse_yaml
 
 STUDY = "cnn-features"
@@ -93,7 +94,7 @@ def network(item: Item, machine: Machine, info: SetInfo, tested: Iterable[str]) 
     from fer_cli.analysis.deep import check_sets, check_unseen
     from fer_cli.learning.deep import Cnn
 
-    if item.run.config.features.fitted:
+    if not task_of(item.run.config).trains_network:
         raise ResultsError(f"run {item.run_id}: a classifier on features, which has no network of its own to take some from")
     if item.folder.status != "done":
         raise ResultsError(f"{item.folder.path}: the network is not trained ({item.folder.status}); its log.txt says why")

@@ -26,6 +26,7 @@ from fer_cli.places import read_text, write_text
 from fer_cli.results import RESULT, find_damage, read_config
 from fer_cli.runs import RunFolder, Status
 from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, expand, load_study
+from fer_cli.tasks import task_of
 from fer_cli.yamls import explain
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Item:
     @property
     def epochs(self) -> int:
         """Return about how many epochs' time the run takes: one where it only tests."""
-        return 1 if self.trained is not None or self.run.config.features.fitted else self.run.config.train.epochs
+        return 1 if self.trained is not None else task_of(self.run.config).cost(self.run.config)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def make_plan(
 
     found: dict[str, Item] = {}
     chosen = [run for run in runs if not only or run.arm in only]
-    for run in sorted(chosen, key=lambda run: run.config.training() is not None):
+    for run in sorted(chosen, key=lambda run: task_of(run.config).training(run.config) is not None):
         add_run(found, run, machine.results, infos)  # runs of the study before trainings that others share, maybe the same
     items = [add_run(found, run, machine.results, infos) for run in chosen]
     wanted = {item.run_id for item in items}
@@ -198,10 +199,10 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
     """Return the item of a run after adding it, and those it builds on, to ``found``, unless they are there."""
     fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
     start = trained = None
-    if (config := run.config.before()) is not None:
-        title = "network of the features" if run.config.features.fitted else f"pre-training on {config.data.name}"
-        start = add_run(found, PlannedRun(title, (), config.seed, config, ()), results, infos)
-    if (config := run.config.training()) is not None:
+    task = task_of(run.config)
+    if (config := task.before(run.config)) is not None:
+        start = add_run(found, PlannedRun(task.name_before(run.config), (), config.seed, config, ()), results, infos)
+    if (config := task.training(run.config)) is not None:
         trained = add_run(found, replace(run, at=(), config=config), results, infos)
     identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
     folder = RunFolder(results, run.config.run_id(identity))
@@ -211,7 +212,8 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
 def configs_before(config: RunConfig, behind: tuple[RunConfig, ...] = ()) -> list[RunConfig]:
     """Return the runs that must be done before a run, itself needed by ``behind``; raises StudyError for a circle."""
     found = []
-    for before in (config.before(), config.training()):
+    task = task_of(config)
+    for before in (task.before(config), task.training(config)):
         if before is not None:
             if before in (config, *behind):
                 raise StudyError(f"a run on {before.data.name} with {before.model.backbone} would have to build on itself")

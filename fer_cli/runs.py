@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,9 @@ from fer_cli.places import not_made_again, write_text
 from fer_cli.results import HISTORIES, PARQUETS, RESULT, damaged, find_damage, read_result
 
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+"""Called after each epoch of a training with its number, from 1, and its row of the history."""
 
 Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
 """``stale``: begun and interrupted; the next command continues it. ``damaged``: a file of it cannot be read."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from fer_cli.config import Known
 from fer_cli.errors import StudyError
 from fer_cli.study import Choice, expand, load_study, study_names
+from fer_cli.tasks import task_of
 
 FILE = Path(__file__).with_name("golden.csv")
 SETS = {
@@ -35,7 +36,8 @@ def rows() -> Iterator[tuple[str, str, str, int, str]]:
                     yield name, profile, data, 0, "-"
                     continue
                 chains = [run.config for run in runs]
-                begun = [config for run in chains for config in (run.before(), run.training()) if config is not None]
+                ways = [way for run in chains for way in (task_of(run).before(run), task_of(run).training(run))]
+                begun = [config for config in ways if config is not None]
                 ids = "\n".join(config.run_id("0123456789abcdef") for config in [*chains, *begun])
                 yield name, profile, data, len(runs), hashlib.sha256(ids.encode()).hexdigest()[:16]
 

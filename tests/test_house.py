@@ -18,6 +18,7 @@ ORDER = [
     {"study", "claims", "results", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},
+    {"tasks"},
     {"plan"},
     {"executors", "ablate", "checks"},
     {"analysis"},

@@ -20,6 +20,7 @@ from fer_cli.learning.reopen import open_run
 from fer_cli.learning.train import load_data, new_module, train_run
 from fer_cli.models.build import build_model
 from fer_cli.runs import RunFolder
+from fer_cli.tasks import task_of
 from tests.fakes import filled
 
 Tiny = Callable[..., RunConfig]
@@ -122,7 +123,7 @@ def test_what_cannot_be_joined_is_refused(settings: dict[str, Any], words: str) 
 
 def test_a_joined_network_takes_learning_settings() -> None:
     config = RunConfig(features=HANDCRAFTED, learning=LearningConfig(center_weight=1.0))
-    assert config.before() is None
+    assert task_of(config).before(config) is None
     assert config.features.joined
     assert not config.features.fitted
 
@@ -190,7 +191,8 @@ def test_smoke_tries_what_the_run_would_do(
 
     monkeypatch.setattr(smoke, "new_classifier", watched)
     monkeypatch.setattr(smoke, "new_trainer", lambda *a, **k: trainings.append("x") or module(*a, **k))
-    smoke.smoke_run(tiny().model_copy(update={"features": features}), machine, tmp_path)
+    config = tiny().model_copy(update={"features": features})
+    task_of(config).smoke(config, machine, tmp_path)
     assert len(trainings) == trained
     assert len(fitted) == features.fitted
     if fitted:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import ResultsError, StudyError
 from fer_cli.plan import Item, Plan, estimate, finished_results, make_plan, on_other_builds, read_runs, sort_runs
 from fer_cli.study import Choice
+from fer_cli.tasks import TASKS
 from tests.conftest import STUDY, Called
 from tests.fakes import filled
 
@@ -55,7 +57,8 @@ def test_a_planned_run_that_would_need_itself_is_one_line(
     fer: Callable[..., Called], study_file: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = RunConfig(seed=99)
-    monkeypatch.setattr(RunConfig, "before", lambda self: RunConfig(seed=98) if self == other else other)
+    circular = replace(TASKS["stills"], before=lambda config: RunConfig(seed=98) if config == other else other)
+    monkeypatch.setitem(TASKS, "stills", circular)
     with pytest.raises(StudyError, match="build on itself"):
         make_plan(str(study_file), Choice(), machine)
     called = fer("ablate", "--study", study_file, "--plan", "--data-root", machine.data_root)

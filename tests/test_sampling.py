@@ -14,6 +14,7 @@ from fer_cli.data.datamodule import Batches, RunData, class_weights, drawn_noise
 from fer_cli.data.manifest import load_set
 from fer_cli.report.collect import Cell
 from fer_cli.report.protocol import drawn_lines
+from fer_cli.tasks import task_of
 
 Tiny = Callable[..., RunConfig]
 CK48 = {"angry": 135, "disgust": 177, "fear": 75, "happy": 207, "sad": 84, "surprise": 249, "contempt": 54}
@@ -57,9 +58,10 @@ def test_weights_follow_given_labels_never_true_ones(data_root: Path, tiny: Tiny
     assert torch.equal(sampler.weights, class_weights(data.train.labels, 1.0))
     assert not torch.allclose(sampler.weights, class_weights(torch.from_numpy(data.true_labels), 1.0))
     truth = torch.from_numpy(data.true_labels)
-    assert data.drawn_noise() == drawn_noise(data.train.labels, truth, 1.0, data.classes)
+    assert data.drawn_noise(1.0) == drawn_noise(data.train.labels, truth, 1.0, data.classes)
     fitted = RunData(load_set(data_root, "ck48"), tiny(data=settings, features=FeaturesConfig(blocks=["hog"])))
-    assert fitted.drawn_noise().wrong == pytest.approx(0.4, abs=0.01), "a classifier sees each image once"
+    balance = task_of(fitted.config).balance(fitted.config)
+    assert fitted.drawn_noise(balance).wrong == pytest.approx(0.4, abs=0.01), "a classifier sees each image once"
 
 
 def test_the_head_of_a_table_says_what_is_drawn() -> None:

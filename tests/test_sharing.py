@@ -12,6 +12,7 @@ from fer_cli.config import CorruptConfig, Machine, RunConfig
 from fer_cli.learning.train import train_run
 from fer_cli.plan import estimate, make_plan
 from fer_cli.study import Choice
+from fer_cli.tasks import task_of
 from tests.conftest import STUDY
 from tests.fakes import folder_at
 
@@ -103,10 +104,10 @@ def test_levels_can_be_added_to_older_results(noisy: Path, here: Machine) -> Non
 )
 def test_only_what_leaves_training_images_alone_is_shared(corrupt: CorruptConfig, shared: bool) -> None:
     config = RunConfig(corrupt=corrupt, seed=3)
-    training = config.training()
+    training = task_of(config).training(config)
     assert training == (RunConfig(seed=3) if shared else None)
     if training is not None:
-        assert training.training() is None
+        assert task_of(training).training(training) is None
 
 
 def test_every_level_waits_for_a_training_that_failed(noisy: Path, here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

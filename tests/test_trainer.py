@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fer_cli.config import Machine, RunConfig, TrainConfig
-from fer_cli.learning.smoke import smoke_run
+from fer_cli.learning.smoke import smoke_network
 from fer_cli.learning.train import train_run
 from tests.fakes import folder_at
 
@@ -67,7 +67,7 @@ def test_no_variable_of_a_cluster_changes_a_training(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert trained(CONFIG, machine, tmp_path / "run") == undisturbed
-        smoke_run(CONFIG, machine, tmp_path / "smoke")
+        smoke_network(CONFIG, machine, tmp_path / "smoke")
     assert not [warning for warning in caught if "srun" in str(warning.message)]
     assert not list((tmp_path / "cwd").iterdir())
     assert all(os.environ[name] == value for name, value in SURROUNDINGS[where].items())

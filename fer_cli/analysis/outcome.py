@@ -14,6 +14,7 @@ from fer_cli.places import read_text, write_text
 from fer_cli.plan import Item, Plan
 from fer_cli.stats import sample_sd
 from fer_cli.table import Table
+from fer_cli.tasks import task_of
 
 POSITIVE = ("happy", "surprise")
 NEGATIVE = ("angry", "disgust", "fear", "sad")
@@ -52,7 +53,7 @@ def groups_of(plan: Plan) -> list[Group]:
     """Return the plan's networks by arm and grid point, in the order of the study's arms and grid."""
     found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[Item]] = {}
     for arm in plan.study.arms:
-        for item in (item for item in plan.items if item.run.arm == arm and not item.run.config.features.fitted):
+        for item in (item for item in plan.items if item.run.arm == arm and task_of(item.run.config).trains_network):
             found.setdefault((arm, item.run.at), []).append(item)
     groups = []
     for (arm, at), items in found.items():

@@ -131,6 +131,8 @@ class RunConfig(Section):
     learning: LearningConfig = LearningConfig()
     corrupt: CorruptConfig = CorruptConfig()
     features: FeaturesConfig = FeaturesConfig()
+    task: Literal["stills", "features"] | None = None
+    """Kind of run: a name in ``fer_cli.tasks.TASKS``; none: the one that the other settings imply."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -148,6 +150,8 @@ class RunConfig(Section):
         if self.learning.capsule_margin and not BACKBONES[self.model.backbone].capsules:
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
         self._features_fit()
+        if self.kind != self.implied:
+            raise ValueError(f"task: {self.task}, but the other settings are those of {self.implied}; leave it out")
         if self.model.pretrain in self.data.sets:
             raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
         if idle:
@@ -170,41 +174,25 @@ class RunConfig(Section):
         if len(set(features.blocks)) != len(features.blocks):
             raise ValueError("features.blocks: none twice")
 
-    def before(self) -> RunConfig | None:
-        """Return the run whose weights this one needs: the network that gives its features, its pre-training, or None."""
-        return self.network() if self.features.fitted else self.pretraining()
+    @property
+    def kind(self) -> str:
+        """Return the kind of run, a name in ``fer_cli.tasks.TASKS``."""
+        return self.task or self.implied
 
-    def network(self) -> RunConfig | None:
-        """Return the run whose network gives the features ``cnn``, trained on the same parts; None where none is needed."""
-        if CNN not in self.features.blocks:
-            return None
-        return self.model_copy(update={"features": FeaturesConfig()})
-
-    def pretraining(self) -> RunConfig | None:
-        """Return the run whose weights this one starts from, or None; the same for every run on like images and network."""
-        if self.model.pretrain is None:
-            return None
-        data = DataConfig(name=self.model.pretrain, image_size=self.data.image_size, folds=10)
-        model = self.model.model_copy(update={"pretrain": None, "freeze": False})
-        augment = AugmentConfig(rotate=25.0, translate=0.12, scale=0.25, brightness=0.35, contrast=0.6, erase=0.4)
-        train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
-        return RunConfig(data=data, model=model, augment=augment, train=train)
-
-    def training(self) -> RunConfig | None:
-        """Return the run with the same training, tested on images as they are, where only test images are corrupted here.
-
-        None where this run's training is its own.
-        """
-        if not self.corrupt.active or self.corrupt.parts != ["test"]:
-            return None
-        return self.model_copy(update={"corrupt": CorruptConfig()})
+    @property
+    def implied(self) -> str:
+        """Return the kind of run that the other settings imply."""
+        return "features" if self.features.fitted else "stills"
 
     def run_id(self, fingerprint: str) -> str:
         """Return the run's name: 12 hex digits over schema, non-default settings and the data's fingerprint.
 
         ``fingerprint``: of the run's sets, and, where it starts from another run's weights, that run's name.
         """
-        content = {"schema": SCHEMA, "config": self.model_dump(mode="json", exclude_defaults=True), "data": fingerprint}
+        settings = self.model_dump(mode="json", exclude_defaults=True)
+        if self.task == self.implied:
+            settings.pop("task", None)  # saying what is implied makes no other run
+        content = {"schema": SCHEMA, "config": settings, "data": fingerprint}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision
         if changed := {name: EXTRACTOR_VERSIONS[name] for name in self.features.blocks if name in EXTRACTOR_VERSIONS}:

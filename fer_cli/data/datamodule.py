@@ -146,9 +146,8 @@ class RunData(pl.LightningDataModule):
         weights = class_weights(self.train.labels, balance) if balance else None
         return _loader(self.train, Batches(len(self.train), size, self.config.seed, weights))
 
-    def drawn_noise(self) -> DrawnNoise:
-        """Return how much label noise training sees: classifiers on features see each image once, networks draw them."""
-        balance = 0.0 if self.config.features.fitted else self.config.train.class_balance
+    def drawn_noise(self, balance: float) -> DrawnNoise:
+        """Return how much label noise training sees that draws its images so far class-balanced (0 to 1)."""
         return drawn_noise(self.train.labels, torch.from_numpy(self.true_labels), balance, self.classes)
 
     def val_dataloader(self) -> DataLoader[Batch]:

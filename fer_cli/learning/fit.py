@@ -26,16 +26,18 @@ from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
 
 
-def fit_run(config: RunConfig, machine: Machine, folder: RunFolder, start: RunFolder | None = None) -> dict[str, Any]:
+def fit_run(
+    config: RunConfig, machine: Machine, folder: RunFolder, start: RunFolder | None = None, network: RunConfig | None = None
+) -> dict[str, Any]:
     """Extract, fit, predict; return the result's content and leave ``predictions.parquet`` in ``folder``.
 
-    ``start``: the run whose network gives the features ``cnn``.
+    ``start``, ``network``: the run whose network gives the features ``cnn``, and its settings.
     """
     began = time.monotonic()
     means = prepare_torch(machine)
     data, fingerprint = load_data(config, machine)
     cnn: Cnn | None = None
-    if (network := config.network()) is not None:
+    if network is not None:
         assert start is not None
         cnn = Cnn.of(network, start, machine)
     features = extracted(config, machine, data, cnn)
@@ -50,7 +52,7 @@ def fit_run(config: RunConfig, machine: Machine, folder: RunFolder, start: RunFo
     parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
     return {
         "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
-        "data": describe(data, fingerprint),
+        "data": describe(data, fingerprint, 0.0),
         "selection": {"rule": "nothing is chosen", "epoch": None, "value": None, "relabel_margin": None},
         "relabelled": None,
         "health": {},

@@ -12,7 +12,7 @@ from fer_cli.models.build import build_model
 
 
 def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
-    """Build each different network of ``runs``, configs with their classes, once; classifiers on features have none.
+    """Build each different network of ``runs``, configs with their classes, once.
 
     Raises StudyError where parts do not fit together or images are too small, DataError for a file of weights that cannot
     be loaded into its network. No memory is taken, but for a network that a file is loaded into.
@@ -21,7 +21,7 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
     for config, classes in runs:
         importance, size = config.learning.parts.attention, config.data.image_size
         key = (config.model.model_dump_json(), tuple(classes), importance, size)
-        if config.features.fitted or key in seen:
+        if key in seen:
             continue
         seen.add(key)
         file = config.model.weights

@@ -7,7 +7,6 @@ import math
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,7 @@ from fer_cli.learning.module import FerModule
 from fer_cli.models.weights import CLASSIFIER
 from fer_cli.places import whole_file
 from fer_cli.results import damaged
-from fer_cli.runs import RunFolder
-
-OnEpoch = Callable[[int, dict[str, float]], None]
-"""Called after each epoch with its number, from 1, and its row of the history."""
+from fer_cli.runs import OnEpoch, RunFolder
 
 
 class Record(Checkpoint):

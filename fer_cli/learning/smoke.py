@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from fer_cli.config import Machine, RunConfig
-from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.features import handcrafted
 from fer_cli.features.fuse import fuse
@@ -22,24 +21,20 @@ CHUNK = 16
 """Of these, how many pass through a network at once."""
 
 
-def smoke_run(config: RunConfig, machine: Machine, folder: Path) -> None:
-    """Train and validate one batch and predict validation and test once; raises whatever a real run would raise.
-
-    A classifier on features is fitted on those of a few images instead, as is the network that they come from.
-    """
+def smoke_network(config: RunConfig, machine: Machine, folder: Path) -> None:
+    """Train and validate one batch and predict validation and test once; raises whatever a real run would raise."""
     means = prepare_torch(machine)
     data, _ = load_data(config, machine)
-    if config.features.fitted:
-        smoke_fit(config, machine, data)
-    if not config.features.fitted or "cnn" in config.features.blocks:
-        module = new_module(config, data)
-        trainer = new_trainer(1, means, folder, [], limit_train_batches=1, limit_val_batches=1)
-        trainer.fit(module, datamodule=data)
-        predict(module, data, means)
+    module = new_module(config, data)
+    trainer = new_trainer(1, means, folder, [], limit_train_batches=1, limit_val_batches=1)
+    trainer.fit(module, datamodule=data)
+    predict(module, data, means)
 
 
-def smoke_fit(config: RunConfig, machine: Machine, data: RunData) -> None:
+def smoke_classifier(config: RunConfig, machine: Machine) -> None:
     """Extract and join features of a few training images and fit the classifier on them; cnn by an untrained network."""
+    prepare_torch(machine)
+    data, _ = load_data(config, machine)
     faces = load_set(machine.data_root, config.data.name).of_classes(config.data.classes)
     some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SOME])
     images = faces.images.select(data.split.train[some])

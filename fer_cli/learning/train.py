@@ -28,7 +28,7 @@ from fer_cli.learning.handcrafted import about, extracted
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
-from fer_cli.learning.record import OnEpoch, Record, load_backbone, load_weights, read_tensors
+from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
@@ -37,7 +37,7 @@ from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import CLASSIFIER, load_weights_file, some
 from fer_cli.places import user_path, whole_file
 from fer_cli.results import damaged
-from fer_cli.runs import RunFolder
+from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.seeds import derive_seed
 
 SEARCHED_MARGINS = (0.1, 0.2, 0.3)
@@ -80,7 +80,7 @@ def train_run(
     parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
     return {
         "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
-        "data": describe(data, fingerprint),
+        "data": describe(data, fingerprint, config.train.class_balance),
         **learned,
         **({} if data.about_joined is None else {"features": data.about_joined}),
         "parameters": parameters(module.model),
@@ -183,8 +183,8 @@ def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
     return data, "+".join(one.info.fingerprint for one in sets)
 
 
-def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
-    """Return what a result says of its data."""
+def describe(data: RunData, fingerprint: str, balance: float) -> dict[str, Any]:
+    """Return what a result says of its data; ``balance``: how far training images are drawn class-balanced."""
     return {
         "fingerprint": fingerprint,
         "classes": data.classes,
@@ -201,7 +201,7 @@ def describe(data: RunData, fingerprint: str) -> dict[str, Any]:
         "noise_seed": data.noise_seed if data.config.data.label_noise else None,
         "dropped": data.dropped,
         "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
-        "drawn": data.drawn_noise()._asdict() if data.config.data.plants_noise else None,
+        "drawn": data.drawn_noise(balance)._asdict() if data.config.data.plants_noise else None,
     }
 
 

@@ -10,6 +10,7 @@ from fer_cli.metrics import majority_baseline
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, history_file, is_resampled
 from fer_cli.results import read_history
+from fer_cli.tasks import task_of
 
 UNDERFITTED = 0.5
 """Accuracy on its rightly labelled training images below which a network is underfitted in its last epoch."""
@@ -23,7 +24,7 @@ def final_training_accuracy(item: Item) -> float | None:
     """
     trained = item.trained or item
     path = history_file(trained, item.folder.result())
-    if item.run.config.features.fitted or not path.is_file():
+    if not task_of(item.run.config).trains_network or not path.is_file():
         return None
     try:
         share = read_history(path)[-1].get("train/accuracy", math.nan)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_cli.config import CLASSIFIERS
 from fer_cli.plan import Item, Plan
+from fer_cli.tasks import TASKS, task_of
 
 
 def networks(plan: Plan) -> dict[str, list[Item]]:
     """Return the plan's networks: those that are tested under "", and those behind features under what they are for."""
-    tested = {item.run_id: item for item in plan.items if not item.run.config.features.fitted}
-    behind = {item.start.run_id: item.start for item in plan.items if item.start and item.run.config.features.fitted}
+    tested = {item.run_id: item for item in plan.items if task_of(item.run.config).trains_network}
+    behind = {
+        item.start.run_id: item.start for item in plan.items if item.start and not task_of(item.run.config).trains_network
+    }
     use = ", for the features cnn, trained on the training part of each split"
     both = {"": list(tested.values()), use: [item for run_id, item in behind.items() if run_id not in tested]}
     return {use: items for use, items in both.items() if items}
@@ -25,19 +27,9 @@ def choice_lines(plan: Plan) -> list[str]:
         rule = "lowest" if rules == ["val/loss"] else "best"
         tested = " of the network behind features cnn" if use else "; test predicted once, by that one"
         lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last){tested}")
-    used = [item.run.config.features for item in plan.items if item.run.config.features.fitted]
-    for classifier, scaling in dict.fromkeys((config.classifier, config.scaling) for config in used):
-        words = CLASSIFIERS[classifier].words
-        lines.append(
-            f"classifier: {words} on features, scaling {scaling}; it, scaling and visual words are fitted on the "
-            "training part alone, and nothing is chosen; test predicted once"
-        )
-    joined = [item.run.config.features for item in plan.items if item.run.config.features.joined]
-    for blocks, scaling in dict.fromkeys((tuple(config.blocks), config.scaling) for config in joined):
-        lines.append(
-            f"joined to the pooled features before the last layer, where an arm says so: {' + '.join(blocks)} of the image "
-            f"as it is, scaling {scaling}; it and visual words are fitted on the training part alone"
-        )
+    configs = [item.run.config for item in plan.items]
+    for name in reversed(TASKS):
+        lines += TASKS[name].describe([config for config in configs if config.kind == name])
     return lines
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig, RunConfig
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
+from fer_cli.tasks import task_of
 
 OCCLUDERS = {
     "square": "a black square at a uniform place",
@@ -175,7 +176,7 @@ def drawn_lines(cells: Cells) -> list[str]:
     for result in (result for cell in cells.values() for result in cell.results.values()):
         if drawn := result["data"].get("drawn"):
             config = RunConfig.model_validate(result["config"])
-            balance = 0.0 if config.features.fitted else config.train.class_balance
+            balance = task_of(config).balance(config)
             groups.setdefault((config.data.noise_kind, config.data.label_noise, balance), []).append(drawn)
     lines = []
     for (kind, share, balance), found in groups.items():

@@ -1,0 +1,62 @@
+"""Runs that fit a classifier on fused features, in the place of a network on images (Sun 2024, section 3 and Table 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fer_cli.config import CLASSIFIERS, CNN, FeaturesConfig, Machine, RunConfig
+from fer_cli.tasks.task import Inputs, Task
+
+
+def network(config: RunConfig) -> RunConfig | None:
+    """Return the run whose network gives the features ``cnn``, trained on the same parts; None where none is needed."""
+    if CNN not in config.features.blocks:
+        return None
+    return config.model_copy(update={"features": FeaturesConfig()})
+
+
+def fit_features(config: RunConfig, inputs: Inputs, machine: Machine) -> dict[str, Any]:
+    """Extract, fit and test; see ``fit_run``."""
+    from fer_cli.learning.fit import fit_run
+
+    return fit_run(config, machine, inputs.folder, inputs.start, network(config))
+
+
+def smoke_features(config: RunConfig, machine: Machine, folder: Path) -> None:
+    """Fit the classifier on features of a few training images; cnn by a network that trained one batch."""
+    from fer_cli.learning.smoke import smoke_classifier, smoke_network
+
+    smoke_classifier(config, machine)
+    if (behind := network(config)) is not None:
+        smoke_network(behind, machine, folder)
+
+
+def check_features(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
+    """Do nothing: classifiers fit whatever features there are, and networks behind them are runs of their own."""
+    del runs
+
+
+def describe_features(configs: list[RunConfig]) -> list[str]:
+    """Return a line on each classifier and scaling, and on what is fitted on which images."""
+    return [
+        f"classifier: {CLASSIFIERS[classifier].words} on features, scaling {scaling}; classifier, scaling and visual words "
+        "are fitted on the training part only; nothing is selected; test predicted once"
+        for classifier, scaling in dict.fromkeys((config.features.classifier, config.features.scaling) for config in configs)
+    ]
+
+
+FEATURES = Task(
+    name="features",
+    trains_network=False,
+    before=network,
+    name_before=lambda _: "network of the features",
+    training=lambda _: None,
+    run=fit_features,
+    smoke=smoke_features,
+    check=check_features,
+    cost=lambda _: 1,
+    balance=lambda _: 0.0,
+    describe=describe_features,
+)

@@ -1,0 +1,74 @@
+"""Runs that train a network on still images and predict the test images once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fer_cli.config import AugmentConfig, CorruptConfig, DataConfig, Machine, RunConfig, TrainConfig
+from fer_cli.tasks.task import Inputs, Task
+
+
+def pretraining(config: RunConfig) -> RunConfig | None:
+    """Return the run whose weights a run starts from, or None; the same for every run on like images and network."""
+    if config.model.pretrain is None:
+        return None
+    data = DataConfig(name=config.model.pretrain, image_size=config.data.image_size, folds=10)
+    model = config.model.model_copy(update={"pretrain": None, "freeze": False})
+    augment = AugmentConfig(rotate=25.0, translate=0.12, scale=0.25, brightness=0.35, contrast=0.6, erase=0.4)
+    train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
+    return RunConfig(data=data, model=model, augment=augment, train=train)
+
+
+def shared_training(config: RunConfig) -> RunConfig | None:
+    """Return the run with the same training, tested on clean images, where only test images are corrupted here."""
+    if not config.corrupt.active or config.corrupt.parts != ["test"]:
+        return None
+    return config.model_copy(update={"corrupt": CorruptConfig()})
+
+
+def train_stills(config: RunConfig, inputs: Inputs, machine: Machine) -> dict[str, Any]:
+    """Train, select and test; see ``train_run``."""
+    from fer_cli.learning.train import train_run
+
+    return train_run(config, machine, inputs.folder, inputs.on_epoch, inputs.start, inputs.trained)
+
+
+def smoke_stills(config: RunConfig, machine: Machine, folder: Path) -> None:
+    """Train and validate one batch and predict validation and test images once."""
+    from fer_cli.learning.smoke import smoke_network
+
+    smoke_network(config, machine, folder)
+
+
+def check_stills(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
+    """Raise StudyError or DataError where a network cannot be built or its file of weights not loaded."""
+    from fer_cli.learning.networks import check_networks
+
+    check_networks(runs)
+
+
+def describe_stills(configs: list[RunConfig]) -> list[str]:
+    """Return a line on each kind of features that networks are given beside the image."""
+    joined = [config.features for config in configs if config.features.joined]
+    return [
+        f"joined to the pooled features before the last layer, where an arm says so: {' + '.join(blocks)} of the image "
+        f"as it is, scaling {scaling}; scaling and visual words are fitted on the training part only"
+        for blocks, scaling in dict.fromkeys((tuple(config.blocks), config.scaling) for config in joined)
+    ]
+
+
+STILLS = Task(
+    name="stills",
+    trains_network=True,
+    before=pretraining,
+    name_before=lambda config: f"pre-training on {config.model.pretrain}",
+    training=shared_training,
+    run=train_stills,
+    smoke=smoke_stills,
+    check=check_stills,
+    cost=lambda config: config.train.epochs,
+    balance=lambda config: config.train.class_balance,
+    describe=describe_stills,
+)

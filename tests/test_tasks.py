@@ -1,0 +1,67 @@
+"""Every kind of run keeps one contract; saying which kind a run is of makes no other run."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from fer_cli.config import CorruptConfig, DataConfig, FeaturesConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.results import Result
+from fer_cli.runs import RunFolder
+from fer_cli.tasks import TASKS, Inputs, task_of
+
+DATA = DataConfig(name="ck48", image_size=24, folds=3, val_fraction=0.25)
+RUNS = {
+    "stills": RunConfig(data=DATA, train=TrainConfig(epochs=1, batch_size=32)),
+    "features": RunConfig(data=DATA, features=FeaturesConfig(blocks=["hog"])),
+}
+"""A small run of each kind."""
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_tried_run_and_described(name: str, machine: Machine, tmp_path: Path) -> None:
+    config, task = RUNS[name], TASKS[name]
+    assert (config.kind, task_of(config), task.name) == (name, task, name)
+    assert (task.before(config), task.training(config)) == (None, None)
+    task.check([(config, ["happy", "sad"])])
+    task.smoke(config, machine, tmp_path)
+    folder = RunFolder(tmp_path / "results", config.run_id("x"))
+    folder.path.mkdir(parents=True)
+    epochs: list[int] = []
+    content = task.run(config, Inputs(folder, lambda epoch, _: epochs.append(epoch)), machine)
+    assert folder.file("predictions.parquet").is_file()
+    assert bool(epochs) == folder.file("best.pt").is_file() == task.trains_network
+    identity = {
+        "run_id": folder.run_id,
+        "fingerprint": content["data"]["fingerprint"],
+        "config": config.model_dump(mode="json"),
+    }
+    code = {"fer": "0", "commit": None, "dirty": None}
+    assert Result.model_validate({**identity, **content, "provenance": code}).metrics["test"].n == content["data"]["test"]
+    assert task.cost(config) >= 1 and 0 <= task.balance(config) <= 1
+    assert all(isinstance(line, str) and line for line in task.describe([config]))
+    assert task.describe([]) == []
+
+
+def test_what_must_come_before_follows_from_the_settings() -> None:
+    corrupted = RunConfig(data=DATA, corrupt=CorruptConfig(blur=1.0))
+    assert task_of(corrupted).training(corrupted) == RunConfig(data=DATA)
+    started = RunConfig(data=DATA, model=ModelConfig(pretrain="synth-basic"))
+    before = task_of(started).before(started)
+    assert (
+        before is not None and before.data.name == "synth-basic" and "synth-basic" in task_of(started).name_before(started)
+    )
+    fused = RunConfig(data=DATA, features=FeaturesConfig(blocks=["cnn", "hog"]))
+    assert task_of(fused).before(fused) == RunConfig(data=DATA)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_saying_the_kind_that_is_implied_makes_no_other_run(name: str) -> None:
+    config = RUNS[name]
+    said = RunConfig.model_validate(config.model_dump() | {"task": name})
+    assert said.run_id("x") == config.run_id("x")
+    other = next(kind for kind in TASKS if kind != name)
+    with pytest.raises(ValidationError, match=f"task: {other}, but the other settings are those of {name}"):
+        RunConfig.model_validate(config.model_dump() | {"task": other})
+    with pytest.raises(ValidationError, match="task"):
+        RunConfig.model_validate(config.model_dump() | {"task": "vedeo"})
