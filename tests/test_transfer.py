@@ -1,6 +1,7 @@
 """Runs that start from another run's weights, and runs that are tested on another set."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from fer_cli.learning.train import load_data, new_module, train_run
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from fer_cli.synthetic.build import build_embedded
+from fer_cli.tasks import TASKS
 from tests.conftest import STUDY, Called
 from tests.fakes import folder_at
 
@@ -120,13 +122,13 @@ PRETRAINED = STUDY.replace("train: {epochs: 2", "model: {pretrain: synth-basic}\
 
 
 def test_pre_training_runs_first_and_once(both: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = RunConfig.pretraining
+    stills = TASKS["stills"]
 
-    def pretraining(self: RunConfig) -> RunConfig | None:
-        begun = short(self)
+    def pretraining(config: RunConfig) -> RunConfig | None:
+        begun = stills.before(config)
         return None if begun is None else begun.model_copy(update={"train": TrainConfig(epochs=1, batch_size=64)})
 
-    monkeypatch.setattr(RunConfig, "pretraining", pretraining)
+    monkeypatch.setitem(TASKS, "stills", replace(stills, before=pretraining))
     path = tmp_path / "tiny.yaml"
     path.write_text(PRETRAINED)
     plan = make_plan(str(path), Choice(seeds=(0,)), both)

@@ -43,7 +43,7 @@ ENCRYPTED = 0x41
 """Flags of entries that need a password."""
 DRIVE = re.compile(r"[A-Za-z]:")
 BLOCK = 2**18
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
 """What ``zipfile`` raises for a damaged entry."""
 
 
