@@ -68,8 +68,8 @@ def plan_features(
     found = load_study(study)
     if split not in found.arms:
         raise StudyError(f"--split: no arm '{split}' in study {found.name}{nearest(split, found.arms)}")
-    if found.grid:
-        raise StudyError(f"--study {study}: its arms have levels ({', '.join(found.grid)}); one without grid is needed")
+    if factors := [*found.grid, *found.levels]:
+        raise StudyError(f"--study {study}: its arms have levels ({', '.join(factors)}); one without grid is needed")
     return make_plan(study, choice, machine, only=(split,), prepare=prepare)
 
 

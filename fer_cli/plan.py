@@ -22,10 +22,11 @@ from pydantic import Field, ValidationError
 
 from fer_cli.config import AUTO, SPLITS, Machine, RunConfig, Section
 from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
+from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
 from fer_cli.results import RESULT, find_damage, read_config
 from fer_cli.runs import RunFolder, Status
-from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, expand, load_study
+from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study
 from fer_cli.tasks import task_of
 from fer_cli.yamls import explain
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fer_cli.config import Known
 from fer_cli.errors import StudyError
-from fer_cli.study import Choice, expand, load_study, study_names
+from fer_cli.expand import expand
+from fer_cli.study import Choice, load_study, study_names
 from fer_cli.tasks import task_of
 
 FILE = Path(__file__).with_name("golden.csv")

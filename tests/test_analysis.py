@@ -13,7 +13,8 @@ from fer_cli.analysis.maps import block_of
 from fer_cli.analysis.outcome import mean_text
 from fer_cli.analysis.points import distance_ratio, drawn, plane, silhouette
 from fer_cli.config import ModelConfig, PartsConfig
-from fer_cli.study import Choice, expand, load_study
+from fer_cli.expand import expand
+from fer_cli.study import Choice, load_study
 
 
 def test_information_by_hand() -> None:

@@ -19,8 +19,9 @@ from fer_cli.data.identity import file_hash
 from fer_cli.data.manifest import FaceSet, known_about, load_set
 from fer_cli.data.splits import known_of
 from fer_cli.errors import StudyError
+from fer_cli.expand import expand
 from fer_cli.plan import make_plan
-from fer_cli.study import Choice, expand, load_study
+from fer_cli.study import Choice, load_study
 from tests.conftest import Called, draw_face
 from tests.reports import fake_results
 from tests.sets import rewrite

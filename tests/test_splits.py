@@ -16,7 +16,8 @@ from fer_cli.config import DataConfig
 from fer_cli.data.corrupt import plant_label_noise
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
-from fer_cli.study import Choice, expand, load_study
+from fer_cli.expand import expand
+from fer_cli.study import Choice, load_study
 
 
 def manifest(subjects: int = 30, classes: int = 4, frames: int = 3) -> pd.DataFrame:

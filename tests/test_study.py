@@ -23,11 +23,12 @@ from fer_cli.config import (
 from fer_cli.data.cards import load_card
 from fer_cli.data.manifest import expected_info
 from fer_cli.errors import StudyError
+from fer_cli.expand import expand
 from fer_cli.models.build import build_model
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.protocol import corrupt_lines, noise_lines, seed_line, split_lines
-from fer_cli.study import Choice, expand, load_study, study_names
+from fer_cli.study import Choice, load_study, study_names
 from fer_cli.synthetic.recipe import recipe_fingerprint
 from tests.conftest import STUDY, Called
 

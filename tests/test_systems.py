@@ -14,13 +14,14 @@ from fer_cli.config import LearningConfig, Machine, ModelConfig, PartsConfig, Ru
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
+from fer_cli.expand import expand
 from fer_cli.learning.losses import class_center_loss, classification, method_loss
 from fer_cli.learning.train import new_module, train_run
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.multiscale import LADDER
 from fer_cli.models.weights import load_weights_file
-from fer_cli.study import Choice, expand, load_study
+from fer_cli.study import Choice, load_study
 from tests.conftest import STUDY, Called
 from tests.fakes import folder_at
 

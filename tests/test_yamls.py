@@ -13,7 +13,8 @@ import pytest
 from fer_cli.data.cards import read_card
 from fer_cli.data.listed import read_listed
 from fer_cli.errors import DataError, FerError, StudyError
-from fer_cli.study import Choice, expand, load_study
+from fer_cli.expand import expand
+from fer_cli.study import Choice, load_study
 from fer_cli.yamls import parse_yaml, read_text
 from tests.conftest import STUDY, Called
 

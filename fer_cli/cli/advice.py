@@ -61,7 +61,8 @@ def study_command(name: str, root: Path, data_root: Path | None) -> str:
     """
     from fer_cli.data.manifest import known_about, load_info, read_manifest
     from fer_cli.data.splits import make_split
-    from fer_cli.study import Choice, expand, load_study
+    from fer_cli.expand import expand
+    from fer_cli.study import Choice, load_study
 
     try:
         info = load_info(root, name)

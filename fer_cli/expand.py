@@ -1,0 +1,218 @@
+"""From a study to its planned runs: arms within grid points within seeds, each a validated RunConfig. Pure."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fer_cli.config import (
+    AUTO,
+    COMPANIONS,
+    K_FOLD,
+    SPLITS,
+    CorruptConfig,
+    DataConfig,
+    Known,
+    RunConfig,
+    auto_split,
+    without_idle,
+)
+from fer_cli.errors import StudyError, nearest
+from fer_cli.escape import PATH, cut
+from fer_cli.places import open_regular, user_path
+from fer_cli.settings import Settings, in_words, nest
+from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
+from fer_cli.yamls import explain
+
+PEOPLE_KNOWN = Known(people=2)
+"""What is taken for granted of a set that nobody has looked at: embedded ones name their people."""
+
+
+def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN) -> list[PlannedRun]:
+    """Return every planned run, arms within grid values within seeds; raises StudyError on the first bad setting.
+
+    Precedence: base, then with_data, profile, grid, arm; ``choice.data`` overrides the data set of all, ``choice.split`` the
+    split of all. ``known`` returns what a data set says of its images, which ``data.split: auto`` asks for.
+    """
+    if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
+        named = {*study.profiles, DEFAULT_PROFILE}
+        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, named)}")
+    seeds = choice.seeds or study.seeds
+    points = list_points(study)
+    count = len(study.arms) * len(seeds) * len(points)
+    if count > MOST_RUNS:
+        raise StudyError(f"{study.name}: {count:,} runs (arms x grid points x seeds), where {MOST_RUNS:,} is the limit")
+    ground = _ground(study, choice)
+    planned = []
+    look = functools.cache(known)
+    pins: dict[str, str] = {}
+    for seed in seeds:
+        seen: dict[tuple[Any, ...], Any] = {}
+        for at, settings in points:
+            resolved = {arm: _resolve(study, ground, settings, arm, seed, pins, choice, look) for arm in study.arms}
+            configs = {arm: config for arm, (config, _) in resolved.items()}
+            _distinct(study, configs)
+            reference = configs[study.report.against].flat()
+            for arm, (config, why) in resolved.items():
+                differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
+                place = tuple((key, in_words(config.data.split if value == AUTO else value)) for key, value in at)
+                if (arm, place) in seen:
+                    same = f"{seen[arm, place]} and {dict(at)} are the same runs on {config.data.name}"
+                    raise StudyError(f"{study.name}: grid: {same}; remove one of the two")
+                seen[arm, place] = dict(at)
+                planned.append(PlannedRun(arm, place, seed, config, differs, why))
+    return planned
+
+
+Point = tuple[tuple[tuple[str, Any], ...], Settings]
+"""Factors with the value or level of each, in the study's order, and the settings that these are."""
+
+
+def list_points(study: Study) -> list[Point]:
+    """Return what every arm is crossed with: all values of the grid with all levels."""
+    factors = [[(key, value, {key: value}) for value in values] for key, values in study.grid.items()]
+    factors += [[(factor, name, settings) for name, settings in named.items()] for factor, named in study.levels.items()]
+    return [
+        (tuple((factor, value) for factor, value, _ in chosen), {k: v for *_, own in chosen for k, v in own.items()})
+        for chosen in itertools.product(*factors)
+    ]
+
+
+def _ground(study: Study, choice: Choice) -> Settings:
+    """Return the settings that all runs share before grid and arms; raises StudyError for a split that cannot be chosen."""
+    base, profile = study.base, study.profiles.get(choice.profile, {})
+    data = choice.data or profile.get("data.name") or base.get("data.name")
+    ground = base | study.with_data.get(str(data), {}) | profile
+    if choice.data is not None:
+        ground["data.name"] = choice.data
+    if choice.split is not None:
+        names = {AUTO, *SPLITS} - {"list"}
+        if choice.split == "list":
+            raise StudyError("--split list: set data.split and data.split_file in a copy of the study, which name its file")
+        if choice.split not in names:
+            raise StudyError(f"--split: no split '{cut(choice.split)}'{nearest(choice.split, names)}")
+        varied = {"grid": study.grid, **{f"arm {cut(arm)}": settings for arm, settings in study.arms.items()}}
+        varied |= {f"levels.{key}": {k: 1 for own in named.values() for k in own} for key, named in study.levels.items()}
+        if where := [place for place, settings in varied.items() if "data.split" in settings]:
+            raise StudyError(f"--split: {where[0]} of {study.name} sets data.split, which is what the study is about")
+        ground["data.split"] = choice.split
+    return ground
+
+
+def _resolve(
+    study: Study,
+    ground: Settings,
+    at: Settings,
+    arm: str,
+    seed: int,
+    pins: dict[str, str],
+    choice: Choice,
+    known: Callable[[str], Known],
+) -> tuple[RunConfig, str]:
+    """Return the RunConfig of one arm at one point of the grid and one seed, and why it has its split where that was open.
+
+    Errors name the place in the YAML. ``pins``: SHA-256 of files hashed so far.
+    """
+    settings = _clean_point(ground, at) | at | study.arms[arm]
+    settings, why = _with_split(settings, choice, known)
+    for key in ("seed", "data.fold", "data.split_seed"):
+        if key in settings:
+            raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
+    settings |= _place(settings, seed) | {"seed": seed}
+    for setting, pin in PINNED.items():
+        settings |= _pinned(settings, setting, pin, study.name, pins)
+    try:
+        return RunConfig.model_validate(nest(settings, study.name)), why
+    except ValidationError as error:
+        raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {explain(error, RunConfig)}") from None
+
+
+PINNED = {
+    "data.noise_file": "data.noise_sha256",
+    "data.split_file": "data.split_sha256",
+    "model.weights": "model.weights_sha256",
+}
+"""Setting that names a file -> setting that holds the file's SHA-256."""
+
+
+def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known]) -> tuple[Settings, str]:
+    """Return settings with an open split closed, and why so; what has no effect on the split is left out then."""
+    data = settings.get("data.name", DataConfig().name)
+    if (settings.get("data.split") != AUTO and choice.split is None) or not isinstance(data, str):
+        return settings, ""
+    said, why = known(data), ""
+    if settings["data.split"] == AUTO:
+        split, why = auto_split(said)
+        settings = settings | {"data.split": split}
+    return without_idle(settings, said), why
+
+
+def _place(settings: Settings, seed: int) -> Settings:
+    """Return fold and split seed of a seed, by the rule of the split that the settings name."""
+    split, folds = settings.get("data.split", DataConfig().split), settings.get("data.folds", DataConfig().folds)
+    if split in K_FOLD and isinstance(folds, int) and folds > 1:
+        return {"data.fold": seed % folds, "data.split_seed": seed // folds}
+    return {"loso": {"data.fold": seed}, "holdout": {"data.split_seed": seed}}.get(str(split), {})
+
+
+def _clean_point(ground: Settings, at: Settings) -> Settings:
+    """Return ``ground`` without what has no effect because a grid value switches it off.
+
+    A grid of amounts may so begin at nothing: ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base
+    has the plain run as its first point. Arms are left as they are.
+    """
+    off = {key for key in at if key in COMPANIONS and at[key] == _defaults().get(key)}
+    companions = {name for key in off for name in COMPANIONS[key]}
+    matter = {"data.image_size", *COMPANIONS, *(name for names in COMPANIONS.values() for name in names)}
+    tree = nest({key: value for key, value in (ground | at).items() if key in matter}, "study")
+    try:
+        data = DataConfig.model_validate(tree.get("data", {}))
+        corrupt = CorruptConfig.model_validate(tree.get("corrupt", {}))
+    except ValidationError:
+        return ground  # reported where the whole run is validated
+    idle = {f"data.{name}" for name in data.idle()} | {f"corrupt.{name}" for name in corrupt.idle(data.image_size)}
+    return {key: value for key, value in ground.items() if key not in companions & idle}
+
+
+@functools.cache
+def _defaults() -> Settings:
+    """Return the default of every dotted setting."""
+    return RunConfig().flat()
+
+
+def _pinned(settings: Settings, setting: str, key: str, study: str, pins: dict[str, str]) -> Settings:
+    """Return the SHA-256 of the file that ``setting`` names, under ``key``: its content is part of the run.
+
+    Raises StudyError when it cannot be read, or is no longer the one the study gives a SHA-256 of.
+    """
+    path = settings.get(setting)
+    if not isinstance(path, str):
+        return {}
+    if path not in pins:
+        try:
+            with open_regular(user_path(path)) as stream:
+                pins[path] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            problem = f"{cut(path, PATH)}: cannot be read from {Path.cwd()} ({why})"
+            raise StudyError(f"{study}.yaml: {setting}: {problem}") from None
+    found = pins[path]
+    if settings.get(key, found) != found:
+        raise StudyError(f"{study}.yaml: {key}: {cut(path, PATH)} has another content, of SHA-256 {found}")
+    return {key: found}
+
+
+def _distinct(study: Study, configs: dict[str, RunConfig]) -> None:
+    """Raise StudyError when two arms are the same run."""
+    seen: dict[str, str] = {}
+    for arm, config in configs.items():
+        first = seen.setdefault(config.model_dump_json(), arm)
+        if first != arm:
+            same = f"arm '{cut(arm)}' changes nothing: it is the same run as arm '{cut(first)}'"
+            raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; change a setting or remove the arm")
