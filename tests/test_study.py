@@ -86,7 +86,7 @@ MISTAKES = [
     ("against: CNN", "against: CNN, pairs: [[SCN-CS, SNC]]", ["report.pairs: no arm 'SNC'"]),
     ("against: CNN", "against: CNN, pairs: [[SCN-CS, CNN]]", ["report.pairs", "compared already"]),
     ("against: CNN", "against: CNN, pairs: [[SCN-CS]]", ["report.pairs.0", "at least 2"]),
-    ("columns: data.label_noise", "columns: data.noise", ["report.columns", "not in grid"]),
+    ("columns: data.label_noise", "columns: data.noise", ["report.columns", "in neither grid nor levels"]),
     ("[0.0, 0.3]", "[0.0, 1.0]", ["data.label_noise", "less than 1"]),
     ("[0.0, 0.3]", "[0.0, -0.1]", ["data.label_noise", "greater than or equal to 0"]),
     ("[0.0, 0.3]", "[0.3, 0.3]", ["grid.data.label_noise", "without duplicates"]),

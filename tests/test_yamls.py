@@ -310,7 +310,7 @@ def test_large_files_are_hashed_once_a_plan(tmp_path: Path, monkeypatch: pytest.
         return path.open("rb")
 
     study = load_study(str(written(tmp_path, "folds: 3", f"split: list, split_file: {table}")))
-    monkeypatch.setattr("fer_cli.study.open_regular", counted)
+    monkeypatch.setattr("fer_cli.expand.open_regular", counted)
     assert len(expand(study, Choice())) == 12 and opened == [table]
 
 
