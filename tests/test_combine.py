@@ -67,7 +67,7 @@ def test_a_source_without_parts_is_named_and_may_be_given_one(root: Path, fer: F
     command = ("data", "combine", "lab", "--of", "two,plain", "--map", "basic-7", "--data-root", root)
     called = fer(*command)
     assert called.code == 0, called.err
-    told = "official parts: two train 6, test 6; plain has none, so 12 images stand in no part: give one with --part plain="
+    told = "official parts: two train 6, test 6; plain has none, so 12 images are in no part: give one with --part plain="
     assert told in called.err
     assert parts_of(root, "lab")["plain", "none"] == 12
     first = load_info(root, "lab").fingerprint

@@ -97,7 +97,7 @@ def test_daisee_crops_with_the_labels_of_all_parts_have_the_part_of_their_folder
         (lambda root: picture(root / "copy/1100011003.png", 77), ["has other content"]),
         (
             lambda root: write(root / "Labels/TestLabels.csv", HEADER, "1100011002.avi,3,2,0,0"),
-            ["clip 1100011002 stands in TrainLabels.csv, line 2, and in TestLabels.csv, line 2", "one part"],
+            ["clip 1100011002 is listed in TrainLabels.csv, line 2 and in TestLabels.csv, line 2", "from one of the two"],
         ),
     ],
 )

@@ -15,7 +15,7 @@ from fer_cli.data.check import left_out_table
 from fer_cli.data.importers import patterns
 from fer_cli.data.importers.names import UNMATCHED
 from fer_cli.data.importers.own import NUMBERED, SPELLINGS, own_card, read_codes
-from fer_cli.data.importers.patterns import compiled, matches
+from fer_cli.data.importers.patterns import compile_pattern, search_names
 from fer_cli.data.manifest import SetInfo, build_command, load_info, load_set
 from fer_cli.data.own import Own, scan_own
 from fer_cli.errors import DataError
@@ -105,11 +105,11 @@ def test_codes_give_numbers_names_and_the_set_is_found_again_as_it_was_read(fer:
         (["--label", "(?P<label>p)", "--subject", "(?P<subject>p)"], ["into --label's pattern"]),
         (["--layout", "folder", "--subject", "(?P<subject>p)(?P<label>1)"], ["that group goes with --label"]),
         (["--codes", "1=happy"], ["--codes goes with --layout or --label"]),
-        (["--label", r"_(?P<label>\d)", "--codes", "1"], ["--codes '1': no pair", "1=angry,2=disgust"]),
-        (["--label", r"_(?P<label>\d)", "--codes", "1=a,,2=b"], ["--codes '': no pair"]),
-        (["--label", r"_(?P<label>\d)", "--codes", "1=a,1=b"], ["'1' stands twice, as a and b"]),
+        (["--label", r"_(?P<label>\d)", "--codes", "1"], ["--codes '1': not a pair", "1=angry,2=disgust"]),
+        (["--label", r"_(?P<label>\d)", "--codes", "1=a,,2=b"], ["--codes '': not a pair"]),
+        (["--label", r"_(?P<label>\d)", "--codes", "1=a,1=b"], ["'1' is given twice, as a and b"]),
         (["--label", r"_(?P<label>\d)", "--codes", "1=2,2=b,10=c"], ["1=2", "a number does not say", "give a name"]),
-        (["--label", r"_(?P<label>\d)", "--codes", ""], ["--codes '': no pair"]),
+        (["--label", r"_(?P<label>\d)", "--codes", ""], ["--codes '': not a pair"]),
     ],
 )
 def test_wrong_labels_and_codes_give_one_line(fer: Fer, tmp_path: Path, options: list[str], words: list[str]) -> None:
@@ -163,8 +163,8 @@ def test_a_limit_on_time_puts_back_the_timer_before_it() -> None:
 @settings(max_examples=50)
 @given(st.lists(st.text("ab1/", max_size=4), max_size=5))
 def test_all_names_are_searched_in_order(names: list[str]) -> None:
-    pattern = compiled("(?P<label>[a-z])", "label")
-    assert [match and match["label"] for match in matches(pattern, names)] == [
+    pattern = compile_pattern("(?P<label>[a-z])", "label")
+    assert [match and match["label"] for match in search_names(pattern, names)] == [
         (found := re.search("[a-z]", name)) and found.group() for name in names
     ]
 

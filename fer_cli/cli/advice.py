@@ -59,8 +59,8 @@ def study_command(name: str, root: Path, data_root: Path | None) -> str:
 
     ``data_root``: as it was given. The study's first fold is made, so that no set is sent into an error.
     """
-    from fer_cli.data.manifest import known_about, load_info, read_manifest
-    from fer_cli.data.splits import make_split
+    from fer_cli.data.manifest import load_info, read_manifest
+    from fer_cli.data.splits import known_of, make_split
     from fer_cli.expand import expand
     from fer_cli.study import Choice, load_study
 
@@ -68,8 +68,8 @@ def study_command(name: str, root: Path, data_root: Path | None) -> str:
         info = load_info(root, name)
         if info.embedded is not None and info.embedded.get("recipes") == "gesture":
             return "no shipped study is about gestures"
-        run = expand(load_study(STUDY), Choice(data=name, seeds=(0,)), lambda _: known_about(root, name))[0]
         manifest = read_manifest(root / name, info)
+        run = expand(load_study(STUDY), Choice(data=name, seeds=(0,)), lambda _: known_of(manifest))[0]
         if manifest["label"].nunique() < 2:
             return f"study {STUDY} needs images of two classes or more"
         make_split(manifest, run.config.data)

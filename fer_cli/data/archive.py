@@ -2,7 +2,7 @@
 
 Nothing is unpacked: bytes are decoded from the archive when they are asked for (format: PKWARE APPNOTE 6.3). Names are those
 of the archive's directory and never reach a disk. Entries that lead out of the archive or are no regular files are listed,
-not read; an archive that is encrypted, ambiguous or swells beyond all measure is refused as a whole.
+not read; an archive that is encrypted, ambiguous or unpacks to far more than its size is refused as a whole.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class Member(io.RawIOBase):
 
 
 class Inside(PosixPath):
-    """A path to or in an archive, which each has a class of its own; anywhere else it is a path like any other."""
+    """A path in one archive (each archive has its own subclass); outside it, an ordinary path."""
 
     archive: ClassVar[Archive]
 
@@ -308,9 +308,9 @@ def archive_of(source: Path) -> Archive | None:
 
 @contextmanager
 def on_disk(file: Path) -> Iterator[Path]:
-    """Give a path that a program can open which reads files alone: that of a file in an archive is a copy's.
+    """Give a path on the disk for libraries that open files by path; a file in an archive is copied for them.
 
-    The copy lies in a private temporary folder under a name of its own and is removed in the end.
+    The copy is in a private temporary folder under a fixed name, and is removed after use.
     """
     if archive_of(file) is None:
         yield file

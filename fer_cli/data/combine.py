@@ -160,7 +160,7 @@ def renamed(part: str, faces: FaceSet, labels: pd.Series, given: str | None) -> 
 
 
 def parts_line(manifest: pd.DataFrame) -> str:
-    """Return, in a line, how many images of each set stand in which official part; empty where none stands in one.
+    """Return, in a line, how many images of each set are in which official part; empty where none is in any.
 
     ``manifest``: that of a combined set. The line says which sets have no part, and what can be done.
     """
@@ -168,16 +168,16 @@ def parts_line(manifest: pd.DataFrame) -> str:
         return ""
     sources = manifest["sample"].str.partition("/")[0]
     counts = manifest["split"].groupby([sources, manifest["split"]]).size()
-    told = {}
+    given = {}
     for source, rows in counts.groupby(level=0):
-        told[source] = ", ".join(f"{part} {rows[source, part]}" for part in PARTS if (source, part) in rows)
-    without = [str(source) for source, text in told.items() if not text]
-    line = "official parts: " + "; ".join(f"{source} {text}" for source, text in told.items() if text)
+        given[source] = ", ".join(f"{part} {rows[source, part]}" for part in PARTS if (source, part) in rows)
+    without = [str(source) for source, text in given.items() if not text]
+    line = "official parts: " + "; ".join(f"{source} {text}" for source, text in given.items() if text)
     if not without:
         return line
     unused = int((sources.isin(without)).sum())
     verb = "has" if len(without) == 1 else "have"
-    which = f"{', '.join(without)} {verb} none, so {unused} images stand in no part"
+    which = f"{', '.join(without)} {verb} none, so {unused} images are in no part"
     return f"{line}; {which}: give one with --part {without[0]}=train, val or test"
 
 

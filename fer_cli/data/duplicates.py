@@ -114,7 +114,7 @@ def near_duplicates(
     """Return pairs (P, 2) int64 of near duplicates outside one sequence, in order, and their correlations (P,) float32.
 
     Of each group of exact copies (``exact``, (N,) int64) the first stands for all; blank images are left out.
-    ``sequences``: (N,) int64, -1 where none is known. Copies that stand in several sequences belong to none of them.
+    ``sequences``: (N,) int64, -1 where none is known. Copies in several sequences belong to none of them.
     """
     chosen = np.unique(exact, return_index=True)[1]
     whole = in_one(sequences, exact)
@@ -152,7 +152,7 @@ def shown_apart(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) -> 
 
 
 def in_one(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Return (N,) int64: the sequence that all copies of an image stand in, -1 where that is not one and known."""
+    """Return (N,) int64: the one sequence that holds all copies of an image, -1 where there is none."""
     groups = np.unique(exact, return_inverse=True)[1]
     low = np.full(groups.max(initial=-1) + 1, np.iinfo(np.int64).max)
     high = np.full(len(low), -1, np.int64)

@@ -89,7 +89,7 @@ class Facts:
     exact: np.ndarray
     """(N,) int64: group of identical images."""
     near: np.ndarray
-    """(P, 2) int64: near duplicates outside one sequence; of identical images the first stands for all."""
+    """(P, 2) int64: near duplicates outside one sequence; of identical images only the first is listed."""
     correlations: np.ndarray
     alike: np.ndarray
     """(P, 2) int64: neighbouring frames that look alike."""
@@ -187,7 +187,7 @@ def in_several(keys: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 
 def parts_held(exact: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Return (N, parts) bool: in which parts an image or one identical to it stands; ``exact`` and ``parts`` (N,) int64."""
+    """Return (N, parts) bool: the parts that hold an image or an identical one; ``exact`` and ``parts`` (N,) int64."""
     groups = np.unique(exact, return_inverse=True)[1]
     held = np.zeros((groups.max(initial=-1) + 1, parts.max(initial=-1) + 1), bool)
     held[groups[parts >= 0], parts[parts >= 0]] = True

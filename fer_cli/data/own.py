@@ -1,4 +1,4 @@
-"""A user's own data, which has no card: how its labels are found, and what is found by it.
+"""A user's own data, which has no card: how its labels are read, and what is found.
 
 ``fer data build`` packs it, ``fer data check --from`` finds it again by the options that ``set.json`` keeps.
 """
@@ -16,7 +16,7 @@ from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.names import card_from_names, read_names, scan_names
 from fer_cli.data.importers.own import read_codes
-from fer_cli.data.importers.patterns import compiled
+from fer_cli.data.importers.patterns import compile_pattern
 from fer_cli.data.importers.table import card_from_table, scan_table
 from fer_cli.data.manifest import SetInfo
 from fer_cli.errors import DataError, nearest
@@ -31,9 +31,9 @@ class Own:
     layout: str | None = None
     """``folder`` (a folder per class) or ``csv`` (a table); none: labels are in file names."""
     subject: str | None = None
-    """Pattern that tells who is on a picture by its path; of class folders alone."""
+    """Pattern that finds the subject in an image's path; for class folders only."""
     label: str | None = None
-    """Pattern that tells the label by the path."""
+    """Pattern that finds the label in an image's path."""
     codes: str | None = None
     """What numbers and short words mean: ``1=angry,2=disgust``."""
 
@@ -48,10 +48,9 @@ class Own:
         if self.layout == "csv" and self.subject is not None:
             raise DataError("--subject goes with --layout folder; a table has a column 'subject'")
         if self.label is None and self.layout is None:
-            raise DataError(f"your own data needs --layout {' or '.join(LAYOUTS)}, or --label where names tell the class")
-
+            raise DataError(f"your own data needs --layout {' or '.join(LAYOUTS)}, or --label for labels in file names")
         if self.subject is not None:
-            compiled(self.subject, "subject")
+            compile_pattern(self.subject, "subject")
 
     def given(self) -> dict[str, str]:
         """Return the options that were given, by name."""

@@ -27,7 +27,7 @@ PARTS = {"train": "train", "validation": "val", "test": "test"}
 ALL = "all"
 """Of the label files, that of all parts; it says nothing of the part."""
 Levels = dict[str, tuple[str, str]]
-"""Clip -> its label, and where that stands."""
+"""Clip -> its label, and the line that gives it."""
 CLIP = re.compile(r"(?P<user>\d{6})\d{3,4}")
 STARTS = re.compile(r"\d{9,}(?![a-zA-Z0-9])")
 """What begins with the number of a clip, and perhaps of a frame; a hexadecimal hash does not."""
@@ -113,7 +113,7 @@ def part_folders(source: Path) -> dict[str, Path]:
 
 
 def read_levels(source: Path, part: str, card: Card) -> Levels:
-    """Return clip -> (label, where it stands) from the part's label file, or from that of all parts where it is missing.
+    """Return clip -> (label, the line that gives it) from the part's label file, else from that of all parts.
 
     The part's own file comes first: the one of all parts lists clips that belong to no part's official list. Raises
     DataError without either, and as ``levels_in`` does.
@@ -128,7 +128,7 @@ def read_levels(source: Path, part: str, card: Card) -> Levels:
 
 
 def levels_in(source: Path, part: str, card: Card) -> Levels | None:
-    """Return clip -> (label, where it stands) from the label file of a part, or of all parts; None without that file.
+    """Return clip -> (label, the line that gives it) from the label file of a part, or of all parts; None without that file.
 
     Raises DataError for an unknown level, and for a clip with two levels.
     """
@@ -214,11 +214,11 @@ class Crop:
 
     clip: str
     rest: str
-    """The name without the clip's number; it tells the pictures of a clip apart."""
+    """The rest of the name, which distinguishes the images of a clip."""
 
     @property
     def sample(self) -> str:
-        """Return the clip with what tells its pictures apart."""
+        """Return the clip and the rest of the name: unique for each image."""
         return f"{self.clip}_{self.rest}" if self.rest else self.clip
 
     @property
@@ -231,7 +231,7 @@ class Crop:
 def joined_rows(tables: dict[str, Levels]) -> dict[str, Row]:
     """Return what all label files say, by clip; that of all parts adds clips that no other lists.
 
-    Raises DataError for a clip that two parts list: people would stand on both sides.
+    Raises DataError for a clip that two parts list, which would leak.
     """
     rows: dict[str, Row] = {}
     for part, levels in tables.items():  # ALL comes last
@@ -239,7 +239,7 @@ def joined_rows(tables: dict[str, Levels]) -> dict[str, Row]:
             if clip not in rows:
                 rows[clip] = Row(part, label, where)
             elif part != ALL:
-                raise DataError(f"clip {clip} stands in {rows[clip].where}, and in {where}; it belongs to one part")
+                raise DataError(f"clip {clip} is listed in {rows[clip].where} and in {where}; remove it from one of the two")
     return rows
 
 

@@ -14,7 +14,7 @@ from fer_cli.data.cards import Card
 from fer_cli.data.importers.found import Found, Scan, first_layout
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, SPELLINGS, own_card, why_ignored
-from fer_cli.data.importers.patterns import compiled, matches, told
+from fer_cli.data.importers.patterns import compile_pattern, read_groups, search_names
 from fer_cli.data.importers.walk import below, files_below, image_files, visible_folders
 from fer_cli.errors import DataError
 
@@ -29,7 +29,7 @@ def scan_folder(source: Path, card: Card, subject_regex: str | None = None) -> S
     classes or parts. Raises DataError for an unknown class folder, two homes of class folders, and a path that the pattern
     does not match.
     """
-    pattern = None if subject_regex is None else compiled(subject_regex, "subject")
+    pattern = None if subject_regex is None else compile_pattern(subject_regex, "subject")
     words = ", ".join(card.folders or card.codes)
     return first_layout(source, card, {f"class folders {words}": lambda root, own: by_folder(root, own, pattern)})
 
@@ -59,10 +59,10 @@ def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) 
 
 
 def with_people(found: list[Found], pattern: re.Pattern[str]) -> list[Found]:
-    """Return the images with subject, sequence and frame as their paths tell them; raises DataError as ``told`` does."""
+    """Return the images with subject, sequence and frame from their paths; raises DataError as ``read_groups`` does."""
     whole = []
-    for image, match in zip(found, matches(pattern, [image.sample for image in found]), strict=True):
-        subject, sequence, frame = told(match, pattern, image.sample, str(image.file))
+    for image, match in zip(found, search_names(pattern, [image.sample for image in found]), strict=True):
+        subject, sequence, frame = read_groups(match, pattern, image.sample, str(image.file))
         whole.append(replace(image, subject=subject, sequence=sequence, frame=frame))
     return whole
 

@@ -1,7 +1,7 @@
-"""Data without a card whose labels lie in file names: ``p01_happy_3.jpg``, wherever in the folder the files lie.
+"""Data without a card whose labels are in file names: ``p01_happy_3.jpg``, wherever in the folder the files lie.
 
-A regular expression with a group ``label`` is searched in each file's path below the source; others say who is on the
-picture (``subject``) and which frame of which sequence it is. Folders named train, val and test are parts.
+A regular expression with a group ``label`` is searched in each file's path below the source; others say who is in the
+image (``subject``) and which frame of which sequence it is. Folders named train, val and test are parts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fer_cli.data.files import readable, shown
 from fer_cli.data.importers.found import Found, Scan, unique
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, own_card
-from fer_cli.data.importers.patterns import compiled, matches, told
+from fer_cli.data.importers.patterns import compile_pattern, read_groups, search_names
 from fer_cli.data.importers.walk import files_below
 from fer_cli.errors import DataError
 from fer_cli.escape import cut
@@ -42,7 +42,7 @@ def read_names(source: Path, label: str) -> Names:
 
     Raises DataError for a wrong pattern, for what is no folder with images, and where nothing is found.
     """
-    pattern = compiled(label, "label")
+    pattern = compile_pattern(label, "label")
     if not source.is_dir():
         what = "a file, not a folder" if source.exists() else "no such folder"
         raise DataError(f"{source}: {what}; --label takes the folder that holds the images")
@@ -50,7 +50,7 @@ def read_names(source: Path, label: str) -> Names:
     if not files:
         raise DataError(f"{source}: no images in it{where_to_point(source)}")
     paths = [file.relative_to(source).as_posix() for file in files]
-    found = [match if match and (match["label"] or "").strip() else None for match in matches(pattern, paths)]
+    found = [match if match and (match["label"] or "").strip() else None for match in search_names(pattern, paths)]
     if not any(found):
         what = f"finds a label in none of {len(paths)} paths below it, such as '{shown(readable(paths[0]))}'"
         raise DataError(f"{source}: --label '{cut(label)}' {what}")
@@ -58,7 +58,7 @@ def read_names(source: Path, label: str) -> Names:
 
 
 def words_of(names: Names) -> Iterable[str]:
-    """Yield the label that each path tells, as it is written there."""
+    """Yield the label in each path, as it is written there."""
     return (match["label"] for match in names.matches if match)
 
 
@@ -68,14 +68,14 @@ def card_from_names(name: str, names: Names, codes: dict[str, str]) -> Card:
 
 
 def scan_names(names: Names, card: Card) -> Scan:
-    """Return every image whose path tells its label, the others as skipped; raises DataError as ``told`` does."""
+    """Return every image whose path has a label, the others as skipped; raises DataError as ``read_groups`` does."""
     found, skipped = [], []
     for file, path, match in zip(names.files, names.paths, names.matches, strict=True):
         label = card.label(match["label"], str(file)) if match else None
         if label is None:
             skipped.append(path)
             continue
-        subject, sequence, frame = told(match, names.pattern, path, str(file))
+        subject, sequence, frame = read_groups(match, names.pattern, path, str(file))
         found.append(Found(path, file, label, subject, sequence, frame, part_of(path), own=False))
     parts = sorted({image.split for image in found} - {"none"}, key=list(PARTS.values()).index)
     layout = f"labels from names in {', '.join(parts)}" if parts else "labels from names"

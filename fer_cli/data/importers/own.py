@@ -62,15 +62,15 @@ IMAGE_SIZE = 48
 def read_codes(text: str) -> dict[str, str]:
     """Return the data's own number or word for a class, in lower case -> name, of ``1=angry,2=disgust``.
 
-    Raises DataError for anything else: a pair that is none, a code that stands twice, a name that is a number.
+    Raises DataError for anything else: a malformed pair, a duplicate code, a number in place of a name.
     """
     codes: dict[str, str] = {}
     for pair in text.split(","):
         code, name = (part.strip().lower() for part in pair.partition("=")[::2])
         if not code or not name:
-            raise DataError(f"--codes '{cut(pair)}': no pair; give them like 1=angry,2=disgust, with commas between them")
+            raise DataError(f"--codes '{cut(pair)}': not a pair; write --codes 1=angry,2=disgust")
         if code in codes:
-            raise DataError(f"--codes: '{cut(code)}' stands twice, as {cut(codes[code])} and {cut(name)}; which is right?")
+            raise DataError(f"--codes: '{cut(code)}' is given twice, as {cut(codes[code])} and {cut(name)}; keep one")
         if (wrong := bad_name(name)) or NUMBERED.fullmatch(name):
             raise DataError(f"--codes {cut(pair)}: {wrong or 'a number does not say which expression it is'}; give a name")
         codes[code] = SPELLINGS.get(name, readable(name))

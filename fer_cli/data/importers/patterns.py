@@ -1,4 +1,4 @@
-"""Regular expressions of a user's own, searched in the path of every file: who is on a picture, and what it shows."""
+"""Regular expressions that a user gives, searched in the path of every file: who is in an image, and what it shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS, NAMES_A_SECOND = 10.0, 10_000
 """A pattern may take so long, and a second more for so many names; a usual one does a million names a second."""
 
 
-def compiled(text: str, need: str) -> re.Pattern[str]:
+def compile_pattern(text: str, need: str) -> re.Pattern[str]:
     """Return a pattern that has the group ``need`` (subject or label) and no groups with names that mean nothing here.
 
     Raises DataError for any other, and for what is no regular expression.
@@ -40,13 +40,13 @@ def compiled(text: str, need: str) -> re.Pattern[str]:
     return pattern
 
 
-def matches(pattern: re.Pattern[str], names: Sequence[str]) -> list[re.Match[str] | None]:
-    """Return where the pattern is first found in each name; raises DataError where that takes beyond all measure."""
+def search_names(pattern: re.Pattern[str], names: Sequence[str]) -> list[re.Match[str] | None]:
+    """Return where the pattern is first found in each name; raises DataError where that takes too long."""
     found: list[re.Match[str] | None] = []
     try:
         with at_most(SECONDS + len(names) / NAMES_A_SECOND):
             for name in names:
-                found.append(pattern.search(name))  # noqa: PERF401 (how many were done tells the one that takes long)
+                found.append(pattern.search(name))  # noqa: PERF401 (the number done identifies the name that takes long)
     except TimeoutError:
         where = f"'{shown(readable(names[min(len(found), len(names) - 1)]))}'"
         cause = "a repeat within a repeat, such as (a+)+, does that"
@@ -54,11 +54,11 @@ def matches(pattern: re.Pattern[str], names: Sequence[str]) -> list[re.Match[str
     return found
 
 
-def told(match: re.Match[str] | None, pattern: re.Pattern[str], name: str, where: str) -> tuple[str, str, int]:
-    """Return subject, sequence and frame as a match in ``name`` tells them, empty and 0 where the pattern has no such group.
+def read_groups(match: re.Match[str] | None, pattern: re.Pattern[str], name: str, where: str) -> tuple[str, str, int]:
+    """Return subject, sequence and frame that a match in ``name`` gives, empty and 0 where the pattern has no such group.
 
-    Raises DataError naming ``where`` a group that the pattern has tells nothing: a picture of an unknown person could lie
-    on both sides of a split.
+    Raises DataError, naming ``where``, for a group that finds nothing: images of an unknown person could be in two parts of
+    a split.
     """
     groups = match.groupdict("") if match else {}
     subject, sequence, frame = (groups.get(group, "") for group in GROUPS)

@@ -1,4 +1,4 @@
-"""Data without a card whose images stand in a table, as those of FER2013 do: a column ``pixels`` of whole numbers.
+"""Data without a card whose images are in a table, as in FER2013: a column ``pixels`` of whole numbers.
 
 Each cell holds a square grey picture, row by row, with blanks between the numbers (in Parquet, or a list). The label is the
 column ``label`` or ``emotion``; the official part ``split`` or ``Usage``; ``subject``, ``sequence`` and ``frame`` are
@@ -44,7 +44,7 @@ def pixel_rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def columns_of(table: Path, header: list[str]) -> dict[str, str]:
-    """Return our name of each column that is read -> the table's; raises DataError where one is missing or stands twice."""
+    """Return our name of each column that is read -> the table's; raises DataError where one is missing or duplicated."""
     names: dict[str, str] = {}
     for own in header:
         known = ALIASES.get(own.lower(), own.lower())
