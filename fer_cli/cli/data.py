@@ -177,7 +177,7 @@ def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None, repla
     options = options_of(name, changes)[1]  # what cannot be drawn is refused before anything is said to begin
     check_size(root, name, options.images, replace)
     if not cached_head().is_file():  # the body's arrays come with a set of gestures, and take as long
-        say("preparing the human model; once on this machine, about a minute")
+        say("preparing the human model; once on this machine, about half a minute")
     return build_embedded(name, root, changes, workers, partial(with_progress, f"drawing {name}: people"))
 
 
