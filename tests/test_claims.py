@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -275,20 +276,27 @@ def test_a_run_that_another_process_takes_over_is_left_to_it(
 
 @pytest.mark.parametrize("how", ["moved", "deleted"])
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_results_that_vanish_end_the_command_with_one_line(tmp_path: Path, data_root: Path, how: str, jobs: str) -> None:
+def test_results_that_vanish_end_the_command_with_one_line(
+    fer: Fer, tmp_path: Path, data_root: Path, how: str, jobs: str
+) -> None:
     (tmp_path / "one.yaml").write_text(STUDY.replace("epochs: 1", "epochs: 2000").replace("[0]", "[0, 1, 2]"))
     results = tmp_path / "results"
-    options = ["--study", str(tmp_path / "one.yaml"), "--no-track", "--jobs", jobs, *where(data_root, results)]
-    with subprocess.Popen([FER, "ablate", *options], stderr=subprocess.PIPE, text=True) as running:
+
+    def vanish() -> None:
         wait_for(lambda: list(results.glob("runs/*/history.csv")))
         results.rename(tmp_path / "moved")
         if how == "deleted":
             shutil.rmtree(tmp_path / "moved")
-        _, err = running.communicate(timeout=60)
-    assert running.returncode == 2, err
-    assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
-    assert "Traceback" not in err
-    assert re.search(r"error: .*(removed or moved while the run was training|results folder is gone)", err)
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        vanished = elsewhere.submit(vanish)
+        options = ["--study", tmp_path / "one.yaml", "--no-track", "--jobs", jobs]
+        called = fer("ablate", *options, *where(data_root, results))
+        vanished.result()
+    assert called.code == 2, called.err
+    assert len([line for line in called.err.splitlines() if line.startswith("error: ")]) == 1
+    assert "Traceback" not in called.err
+    assert re.search(r"error: .*(removed or moved while the run was training|results folder is gone)", called.err)
     assert not results.exists()
 
 
