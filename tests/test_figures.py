@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from fer_cli.config import Machine
 from fer_cli.drawing import PALETTE
+from fer_cli.learning.figures import confusion_figure, curves_figure, draw_run
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report.canvas import STYLE, arm_looks, chunks, key_columns, listed, point_words, wrapped
 from fer_cli.report.collect import Cell, collect, history_file
@@ -330,3 +331,35 @@ def test_small_words() -> None:
     assert wrapped("", 1, 9) == [] and wrapped("cross-entropy", 9, 9) == ["cross-entropy"]
     assert key_columns(["a", "b", "c", "d"], 100) == 4
     assert key_columns(["a" * 50, "b" * 50], 5) == 1
+
+
+# figures of a run
+
+
+def test_pictures_of_a_run_show_its_numbers(tmp_path: Path) -> None:
+    counts = confusion_figure([[3, 1, 0], [0, 5, 0], [0, 0, 0]], CLASSES).axes[0]
+    assert {text.get_position(): text.get_text() for text in counts.texts} == {
+        (0, 0): "3\n75%",
+        (1, 0): "1\n25%",
+        (1, 1): "5\n100%",
+    }
+    assert [label.get_text() for label in counts.get_yticklabels()] == CLASSES
+    write_history(tmp_path / "history.csv", 0.9, 4)
+    history = pd.read_csv(tmp_path / "history.csv")
+    loss, accuracy = curves_figure([history], 3).axes
+    for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
+        lines = {str(line.get_label()): line for line in axes.lines}
+        assert list(lines) == ["training", "validation", "chosen: epoch 3"]
+        for part, label in (("train", "training"), ("val", "validation")):
+            np.testing.assert_array_equal(lines[label].get_xydata(), history[["epoch", f"{part}/{quantity}"]])
+        assert list(lines["chosen: epoch 3"].get_xdata()) == [3, 3]
+
+
+def test_a_run_that_was_not_trained_by_epochs_has_no_curves(tmp_path: Path) -> None:
+    result = filled({"run_id": "abc", "config": {}})
+    draw_run(tmp_path, result)
+    assert names(list(tmp_path.iterdir())) == ["confusion.png"]
+    write_history(tmp_path / "history.csv", 0.9, 4)
+    draw_run(tmp_path, result)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".png"}
+    assert (tmp_path / "curves.png").stat().st_size > 1000
