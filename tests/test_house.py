@@ -1,9 +1,9 @@
 """The house keeps its shape: imports go one way, the CLI starts light, everything shipped is documented."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -77,11 +77,13 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
 
 
 def test_help_answers_in_a_third_of_a_second() -> None:
+    """Of processor time: on a busy machine a clock measures the others."""
     times = []
-    while len(times) < 30 and min(times, default=1.0) >= 0.3:  # a busy machine may need several goes
-        began = time.perf_counter()
+    while len(times) < 10 and min(times, default=1.0) >= 0.3:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([Path(sys.executable).with_name("fer"), "--help"], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert "ablate" in done.stdout
     assert min(times) < 0.3, times
 
