@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fer_cli.config import Machine
-from fer_cli.plan import Item, Plan, remember, runnable
+from fer_cli.plan import Item, Plan, remember
 from fer_cli.tasks import task_of
 
 if TYPE_CHECKING:
+    from fer_cli.executors import Job, Outcome
     from fer_cli.tracking import End, Mirror
 
 
@@ -43,127 +43,109 @@ class Summary:
         return self.ok and not self.counts["running"]
 
 
+class Observer(Protocol):
+    """What is called while a plan is executed."""
+
+    def begun(self, item: Item) -> None:
+        """Note that a run begins."""
+        return
+
+    def done(self, item: Item, status: str) -> None:
+        """Note that a run ended: ``done``, ``failed``, or ``elsewhere`` where another process took it over."""
+        return
+
+    def waiting(self, items: list[Item]) -> None:
+        """Note that there is nothing to do but wait for these runs of other processes."""
+        return
+
+
+class Silent(Observer):
+    """Does nothing of all that."""
+
+
 def run_plan(
     plan: Plan,
     machine: Machine,
     jobs: int = 1,
     retry_failed: bool = False,
-    done: Callable[[Item, str], None] = lambda *_: None,
+    observer: Observer | None = None,
     chosen: bool = True,
     wait: bool = True,
-    waiting: Callable[[list[Item]], None] = lambda _: None,
+    executor: str | None = None,
 ) -> Summary:
-    """Train what is missing, in ``jobs`` processes; failed runs are isolated and reported in the summary.
+    """Train what is missing, ``jobs`` runs at once; failed runs are isolated and reported in the summary.
 
     ``chosen``: whether ``fer report`` is to take the plan's choice of data, profile and seeds from now on. ``wait``: whether
-    to wait for runs that other processes train; one whose process dies is taken over. ``waiting`` is called with them first.
+    to wait for runs that other processes train; one whose process dies is taken over. ``executor``: its name in EXECUTORS.
     """
     from fer_cli.data.kept import keep_sets
-    from fer_cli.tracking import close_mirror, open_mirror
+    from fer_cli.executors import EXECUTORS, Agenda, choose_executor
+    from fer_cli.executors.jobs import execute
+    from fer_cli.tracking import close_mirror
 
     machine.results.mkdir(parents=True, exist_ok=True)  # once: a folder that is removed while runs train stays away
     if chosen:
         remember(plan, machine.results)
     keep_sets(machine.results, machine.data_root, (name for item in plan.everything for name in item.run.config.data.sets))
-    summary = Summary()
-    mirror: Mirror | None = None
-    opened = not machine.track
+    call = Call(plan, machine, observer or Silent())
     end: End = "KILLED"
     try:
-        for left in plan.waves:
-            while left:
-                todo, held = sort_out(left, retry_failed, summary)
-                if todo and not opened:
-                    mirror, opened = open_mirror(machine.results, plan.study.name, plan.title), True
-                held += work_through(plan, todo, machine, mirror, jobs, summary, done)
-                if held and not wait:
-                    summary.counts["running"] += len(held)
-                    break
-                if left := held:
-                    waiting(held)
-                    wait_for_change(held)
-        end = "FINISHED" if summary.ok else "FAILED"
+        agenda = Agenda(plan.everything, call.job_of, call.settle, retry_failed, wait, call.observer.waiting)
+        name = choose_executor(executor, min(jobs, max(1, agenda.size)))
+        EXECUTORS[name](agenda, execute, call.note, jobs)
+        if left := len(agenda.held) + len(agenda.behind):
+            call.summary.counts["running"] = left
+        end = "FINISHED" if call.summary.ok else "FAILED"
     finally:
-        if mirror is not None and machine.results.is_dir():  # a folder that was removed stays away
-            close_mirror(mirror, end, summary.mirrored)
-    return summary
+        if call.mirror is not None and machine.results.is_dir():  # a folder that was removed stays away
+            close_mirror(call.mirror, end, call.summary.mirrored)
+    return call.summary
 
 
-POLL_S = 2.0
-"""How often a command looks for a change in the runs that it waits for."""
+class Call:
+    """One call of ``run_plan``: makes jobs, and enters in the summary what became of them."""
 
+    def __init__(self, plan: Plan, machine: Machine, observer: Observer) -> None:
+        self.plan, self.machine, self.observer = plan, machine, observer
+        self.summary = Summary()
+        self.mirror: Mirror | None = None
+        self._opened = not machine.track
+        self._items = {item.run_id: item for item in plan.everything}
 
-def wait_for_change(items: list[Item]) -> None:
-    """Return once at least one run is no longer worked on: it is done, it failed, or its process is gone."""
-    while all(item.folder.status == "running" for item in items):
-        time.sleep(POLL_S)
+    def job_of(self, item: Item) -> Job:
+        """Return the job of a run that begins; the mirror is opened for the first one."""
+        from fer_cli.executors import Job
+        from fer_cli.tracking import open_mirror
 
+        if not self._opened:
+            self.mirror, self._opened = open_mirror(self.machine.results, self.plan.study.name, self.plan.title), True
+        self.observer.begun(item)
+        tags = (("arm", item.run.arm), ("study", self.plan.study.name), ("seed", str(item.run.seed)))
+        start, trained = (None if need is None else need.folder for need in (item.start, item.trained))
+        config, folder = item.run.config, item.folder
+        return Job(item.run.title, config, item.fingerprint, folder, self.machine, self.mirror, tags, start, trained)
 
-def sort_out(items: list[Item], retry_failed: bool, summary: Summary) -> tuple[list[Item], list[Item]]:
-    """Return the items to train now and those that other processes train; count the rest, with the reasons of failures."""
-    todo, held = [], []
-    for item in items:
-        status = item.folder.status
-        if status == "running":
-            held.append(item)
-        elif not runnable(status, retry_failed):
-            summary.counts["skipped" if status == "done" else status] += 1
-            if status == "failed":
-                summary.failures.append((item.run.title, item.folder.error_line(), item.folder.file("error.txt")))
-            elif status == "damaged":
-                summary.damaged.append((item.run.title, str(item.folder.damage)))
-        elif all(need.folder.status == "done" for need in item.needs):
-            todo.append(item)
-        else:
-            summary.counts["blocked"] += 1
-    return todo, held
+    def settle(self, item: Item, status: str) -> None:
+        """Count a run that is not trained now, with the reason of a failure."""
+        self.summary.counts["skipped" if status == "done" else status] += 1
+        if status == "failed":
+            self.summary.failures.append((item.run.title, item.folder.error_line(), item.folder.file("error.txt")))
+        elif status == "damaged":
+            self.summary.damaged.append((item.run.title, str(item.folder.damage)))
 
-
-def work_through(
-    plan: Plan,
-    todo: list[Item],
-    machine: Machine,
-    mirror: Mirror | None,
-    jobs: int,
-    summary: Summary,
-    done: Callable[[Item, str], None],
-) -> list[Item]:
-    """Train ``todo`` in ``jobs`` processes, enter every outcome in the summary and return what other processes took."""
-    from fer_cli.executors import EXECUTORS, Job, Outcome
-
-    by_id = {item.run_id: item for item in todo}
-    held: list[Item] = []
-
-    def report(outcome: Outcome) -> None:
-        item = by_id[outcome.run_id]
+    def note(self, outcome: Outcome) -> None:
+        """Enter the outcome of a job."""
+        item, summary = self._items[outcome.run_id], self.summary
         if outcome.status == "elsewhere":
-            held.append(item)
             summary.warnings += [(outcome.title, outcome.message)] if outcome.message else []
-            return
-        summary.counts[outcome.status] += 1
-        summary.mirrored &= outcome.mirrored
+        else:
+            summary.counts[outcome.status] += 1
+            summary.mirrored &= outcome.mirrored
         if outcome.status == "failed":
             summary.failures.append((outcome.title, outcome.message, item.folder.file("error.txt")))
         elif outcome.status == "done":
             summary.warnings += [(outcome.title, text) for text in item.folder.result()["warnings"]]
-        done(item, outcome.status)
-
-    work = [
-        Job(
-            item.run.title,
-            item.run.config,
-            item.fingerprint,
-            item.folder,
-            machine,
-            mirror,
-            (("arm", item.run.arm), ("study", plan.study.name), ("seed", str(item.run.seed))),
-            None if item.start is None else item.start.folder,
-            None if item.trained is None else item.trained.folder,
-        )
-        for item in todo
-    ]
-    EXECUTORS["serial" if min(jobs, len(todo)) <= 1 else "processes"](work, jobs, report)
-    return held
+        self.observer.done(item, outcome.status)
 
 
 def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lambda _: None) -> None:

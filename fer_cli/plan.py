@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,14 +94,6 @@ class Plan:
         known = {item.run_id: item for item in [*self.first, *self.items]}
         order = sort_runs({name: [need.run_id for need in item.needs] for name, item in known.items()})
         return [known[name] for name in order]
-
-    @property
-    def waves(self) -> list[list[Item]]:
-        """Return all runs in groups, none of which needs another of its own group."""
-        depths: dict[str, int] = {}
-        for item in self.everything:
-            depths[item.run_id] = max((depths.get(need.run_id, -1) + 1 for need in item.needs), default=0)
-        return [list(group) for _, group in groupby(self.everything, key=lambda item: depths[item.run_id])]
 
     def states(self) -> dict[str, Status]:
         """Return the state of each run as its files are now, by run id."""

@@ -1,9 +1,9 @@
 """One run's folder, ``results/runs/<run_id>/``: the truth from which every table is computed.
 
-``config.json``, ``claim.json`` (who works on it), ``log.txt``, ``history.csv``, ``best.pt``, ``last.ckpt``,
-``predictions.parquet``, then ``result.json`` or ``error.txt``. Files are written under a temporary name and moved into
-place, so each is whole or absent. A folder's state follows from which files are there and whether they can be read; nothing
-else remembers it.
+``config.json``, ``claim.json`` (who works on it), ``progress.txt`` (how far it is), ``log.txt``, ``history.csv``,
+``best.pt``, ``last.ckpt``, ``predictions.parquet``, then ``result.json`` or ``error.txt``. Files are written under a
+temporary name and moved into place, so each is whole or absent. A folder's state follows from which files are there and
+whether they can be read; nothing else remembers it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from fer_cli.claims import HEARTBEAT_S, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
-from fer_cli.places import not_made_again, write_text
+from fer_cli.places import not_made_again, read_text, write_text
 from fer_cli.results import HISTORIES, PARQUETS, RESULT, damaged, find_damage, read_result
 
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
@@ -32,7 +32,10 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
 """``stale``: begun and interrupted; the next command continues it. ``damaged``: a file of it cannot be read."""
 
-OUTPUTS = (RESULT, HISTORIES, *PARQUETS, "best*.pt", "last*.ckpt", "confusion.png", "curves.png", "analysis-*")
+PROGRESS = "progress.txt"
+"""Holds ``done/total`` while a run is under way."""
+
+OUTPUTS = (RESULT, HISTORIES, *PARQUETS, PROGRESS, "best*.pt", "last*.ckpt", "confusion.png", "curves.png", "analysis-*")
 """What is removed of a damaged run when it is trained again."""
 
 _tokens: dict[Path, str] = {}
@@ -194,8 +197,8 @@ class RunFolder:
         with self._locked() if self.path in _tokens else nullcontext():  # nobody takes the claim between check and writing
             self.check_claim()
             write_text(self.file(RESULT), json.dumps(result, indent=1) + "\n")
-        for checkpoint in self.path.glob("last*.ckpt"):
-            checkpoint.unlink()
+        for needless in (*self.path.glob("last*.ckpt"), *self.path.glob(PROGRESS)):
+            needless.unlink()
 
     def write_error(self, trace: str) -> None:
         """Write the traceback of a failed run."""
@@ -213,10 +216,14 @@ class RunFolder:
         """Return the result; raises DamagedError when it is missing, not JSON or not of the schema."""
         return read_result(self.file(RESULT))
 
-    def epochs_done(self) -> int:
-        """Return how many epochs the history holds, over all its stages."""
-        done = 0
-        for path in self.path.glob(HISTORIES):
-            with suppress(OSError):
-                done += max(0, len(path.read_bytes().splitlines()) - 1) if path.is_file() else 0
-        return done
+    def write_progress(self, done: int, total: int) -> None:
+        """Write how many of a run's steps (epochs, over all its stages) are done, in one line."""
+        write_text(self.file(PROGRESS), f"{done}/{total}\n")
+
+    def progress(self) -> float:
+        """Return the share of a run's steps that are done, from 0 to 1; 0 where nothing says so."""
+        try:
+            done, total = map(int, read_text(self.file(PROGRESS)).split("/"))
+            return min(1.0, max(0.0, done / total))
+        except (OSError, ValueError, ZeroDivisionError):
+            return 0.0

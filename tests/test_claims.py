@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli import ablate, claims, runs
+from fer_cli import claims, runs
 from fer_cli.claims import SILENT_S, Owner, boot_time, is_alive, this_process
 from fer_cli.errors import ClaimLostError, ResultsError
+from fer_cli.executors import agenda
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder
 from tests.conftest import Called
@@ -225,7 +226,7 @@ def test_waiting_ends_when_the_claim_goes_stale(
     fer: Fer, planned: tuple[list[object], RunFolder], monkeypatch: pytest.MonkeyPatch, age: float
 ) -> None:
     options, folder = planned
-    monkeypatch.setattr(ablate, "POLL_S", 0.1)
+    monkeypatch.setattr(agenda, "POLL_S", 0.1)
     put_claim(folder, ELSEWHERE, age)
     if age < 0:
         monkeypatch.setattr(claims, "SILENT_S", 1.0)
@@ -241,7 +242,7 @@ def test_waiting_ends_when_the_other_process_is_done(
 ) -> None:
     """Two commands at once train the run once, and both end well."""
     options, folder = planned
-    monkeypatch.setattr(ablate, "POLL_S", 0.1)
+    monkeypatch.setattr(agenda, "POLL_S", 0.1)
     command = [FER, "ablate", *map(str, options)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as other:
         wait_for(lambda: folder.status in {"running", "done"})

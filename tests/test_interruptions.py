@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fer_cli.executors import STORAGE_ERRORS
+from fer_cli.executors.jobs import STORAGE_ERRORS
 from fer_cli.runs import RunFolder
 from tests.conftest import STUDY, Called
 from tests.processes import stopped_at_work, wait_for

@@ -36,7 +36,7 @@ def here(data_root: Path, tmp_path: Path) -> Machine:
 
 def test_one_training_serves_every_level(noisy: Path, here: Machine, tmp_path: Path) -> None:
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
-    assert (len(plan.items), len(plan.first), [len(wave) for wave in plan.waves]) == (3, 0, [1, 2])
+    assert (len(plan.items), len(plan.first), [len(item.needs) for item in plan.everything]) == (3, 0, [0, 1, 1])
     assert run_plan(plan, here).counts == {"done": 3}
     clean, *others = plan.items
     for item in others:

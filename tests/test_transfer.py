@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fer_cli.ablate import run_plan
+from fer_cli.ablate import Silent, run_plan
 from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
@@ -135,7 +135,9 @@ def test_pre_training_runs_first_and_once(both: Machine, tmp_path: Path, monkeyp
     assert len(plan.first) == 1
     assert len(plan.items) == 4
     order: list[str] = []
-    summary = run_plan(plan, both.model_copy(update={"track": False}), done=lambda item, _: order.append(item.run_id))
+    observer = Silent()
+    monkeypatch.setattr(observer, "done", lambda item, _: order.append(item.run_id))
+    summary = run_plan(plan, both.model_copy(update={"track": False}), observer=observer)
     assert order == [plan.first[0].run_id, *(item.run_id for item in plan.items)]
     assert (summary.counts["done"], summary.ok) == (5, True)
     assert {item.folder.result()["pretrained_by"] for item in plan.items} == {plan.first[0].run_id}

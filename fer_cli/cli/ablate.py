@@ -39,6 +39,12 @@ LEFT = 3
 """Exit code where all is well but runs were left to another process."""
 
 
+ExecutorName = Annotated[
+    str | None,
+    typer.Option("--executor", help="serial (in this process) or processes. Default: serial for one job, else processes."),
+]
+
+
 def ablate(
     study: StudyName,
     data: DataName = None,
@@ -51,6 +57,7 @@ def ablate(
     ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run, keep nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs trained at once; threads are divided.")] = 1,
+    executor: ExecutorName = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed and damaged runs again.")] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Leave runs that another process trains to it: exit 3 instead of waiting.")
@@ -68,18 +75,18 @@ def ablate(
     Exit codes: 0 all runs done; 1 runs failed, damaged or blocked; 2 bad input; 3 runs left to another process (--no-wait);
     130 interrupted; 143 ended by SIGTERM.
     """
-    from fer_cli.ablate import run_plan
     from fer_cli.checks import check_runs
+    from fer_cli.executors import choose_executor
     from fer_cli.plan import make_plan
-    from fer_cli.signals import end_on_sigterm
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
+    choose_executor(executor, jobs)
     machine = machine_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split)
     prepare = None if plan else lambda name: build_if_embedded(name, machine.data_root)
     planned = make_plan(study, choice, machine, tuple(only or ()), prepare)
     same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
-    how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "no_track": no_track}
+    how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
     again = write_command("fer ablate", **same, only=only, **how)
     warnings = check_runs(planned, machine)
@@ -92,12 +99,21 @@ def ablate(
     if plan or smoke:
         say(f"next: {again}")
         return
+    summary = train(planned, machine, jobs, retry_failed, wait=not no_wait, executor=executor)
+    end(summary, again, write_command("fer report", **same))
+
+
+def train(plan: Plan, machine: Machine, jobs: int, retry_failed: bool, **how: Any) -> Summary:
+    """Train what is missing while showing progress, print what was done, and return it; ``how``: as of ``run_plan``."""
+    from fer_cli.ablate import run_plan
+    from fer_cli.signals import end_on_sigterm
+
     end_on_sigterm()
     began = time.monotonic()
-    with Watch(planned, machine, jobs, retry_failed) as watch:
-        summary = run_plan(planned, machine, jobs, retry_failed, watch.done, wait=not no_wait, waiting=watch.waiting)
+    with Watch(plan, machine, jobs, retry_failed) as watch:
+        summary = run_plan(plan, machine, jobs, retry_failed, watch, **how)
     print_summary(summary, time.monotonic() - began)
-    end(summary, again, write_command("fer report", **same))
+    return summary
 
 
 def machine_here(results: Path, data_root: Path | None, jobs: int, **means: Any) -> Machine:
@@ -171,21 +187,22 @@ def run_smoke(plan: Plan, machine: Machine) -> None:
 
 
 class Watch:
-    """Shows progress by looking at run folders, whatever executor works on them."""
+    """Shows progress: what ended, and of the runs under way what each writes of itself after every epoch."""
 
     def __init__(self, plan: Plan, machine: Machine, jobs: int, retry_failed: bool) -> None:
         from fer_cli.plan import estimate, runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
         everything, states = plan.everything, plan.states()
-        self.todo = [item for item in everything if runnable(states[item.run_id], retry_failed)]
+        self.todo = {item.run_id: item for item in everything if runnable(states[item.run_id], retry_failed)}
+        self.under_way: dict[str, Item] = {}
         self.finished = self.epochs = 0
         self.began = time.monotonic()
-        self.total = sum(item.epochs for item in self.todo)
+        self.total = sum(item.epochs for item in self.todo.values())
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
         times = estimate(plan, machine, states)
-        known = [times[item.run_id] for item in self.todo]
+        known = [times[name] for name in self.todo]
         if self.todo:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
             say(f"{plan.title}: {len(self.todo)} of {len(everything)} runs to train; expected time {duration(total)}")
@@ -195,22 +212,29 @@ class Watch:
                 say(f"MLflow store: {shown_store(machine.results)}")
 
     def __enter__(self) -> Watch:
-        """Start looking."""
+        """Start showing."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop looking."""
+        """Stop showing."""
         self._over.set()
         self._thread.join()
 
+    def begun(self, item: Item) -> None:
+        """Note a run that begins; one taken over from another process counts from now on."""
+        self.under_way[item.run_id] = item
+        if item.run_id not in self.todo:
+            self.todo[item.run_id] = item
+            self.total += item.epochs
+
     def done(self, item: Item, status: str) -> None:
-        """Note a finished run; on a plain stream, print a line with the time left."""
+        """Note a run that ended; on a plain stream, print a line with the time left."""
+        self.under_way.pop(item.run_id, None)
+        if status == "elsewhere":
+            return
         self.finished += 1
         self.epochs += item.epochs
-        if all(item.run_id != known.run_id for known in self.todo):  # taken over from another process
-            self.todo = [*self.todo, item]
-            self.total += item.epochs
         if not self.plain:
             return
         text = status
@@ -228,15 +252,18 @@ class Watch:
             more = f" and {len(items) - 1} more" if len(items) > 1 else ""
             say(f"waiting for {items[0].run.title}{more}: {owner or 'another process'} trains it; --no-wait leaves it")
 
+    def epochs_done(self) -> float:
+        """Return how many epochs' work is done, of runs under way by what they write of themselves."""
+        return self.epochs + sum(item.epochs * item.folder.progress() for item in list(self.under_way.values()))
+
     def _show(self) -> None:
         with progress_bar() as bar:
             runs = bar.add_task(f"{self.plan.study.name}: runs", total=len(self.todo))
             epochs = bar.add_task("epochs", total=self.total)
             while not self._over.wait(1.0):
-                if self.plain:
-                    continue
-                bar.update(runs, completed=self.finished)
-                bar.update(epochs, completed=sum(min(item.epochs, item.folder.epochs_done()) for item in self.todo))
+                if not self.plain:
+                    bar.update(runs, completed=self.finished, total=len(self.todo))
+                    bar.update(epochs, completed=round(self.epochs_done()), total=self.total)
 
 
 def print_summary(summary: Summary, seconds: float) -> None:

@@ -82,7 +82,7 @@ def extract_features(
 
         check_runs(plan, machine)
         with Watch(plan, machine, 1, retry_failed=True) as watch:
-            run_plan(plan, machine, retry_failed=True, done=watch.done, chosen=False, waiting=watch.waiting)
+            run_plan(plan, machine, retry_failed=True, observer=watch, chosen=False)
     store = Store(jobs=jobs or thread_count(), progress=lambda title: partial(with_progress, title))
     features = fused(plan.items[0], chosen, machine, store, source)
     path = out or results / "features" / f"{file_stem(plan, split, chosen)}.parquet"

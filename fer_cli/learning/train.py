@@ -13,6 +13,7 @@ import shutil
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,15 @@ def learn(
 ) -> tuple[FerModule, dict[str, Any]]:
     """Train and select; return the module with the selected weights, and what a result says of its training."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
-    candidates = [fit(config, data, means, folder, on_epoch, start, margin) for margin in margins]
+
+    def report_progress(stage: int, epoch: int, row: dict[str, float]) -> None:
+        folder.write_progress(stage * config.train.epochs + epoch, len(margins) * config.train.epochs)
+        on_epoch(epoch, row)
+
+    candidates = [
+        fit(config, data, means, folder, partial(report_progress, stage), start, margin)
+        for stage, margin in enumerate(margins)
+    ]
     lower = config.train.select_on == "val/loss"
     fitted = min(candidates, key=lambda one: one.record.best_value * (1 if lower else -1))
     record, module = fitted.record, fitted.module

@@ -1,0 +1,133 @@
+"""A graph of runs as an executor works through it: which may start now, which are waited for."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+
+from fer_cli.executors.jobs import Job, Outcome
+from fer_cli.plan import Item, runnable
+
+POLL_S = 2.0
+"""How often runs that other processes work on are looked at."""
+
+
+class Agenda:
+    """Hands out each run as soon as all that it builds on is done; of several, the one that the plan lists first.
+
+    ``job_of``: makes the job of a run that is handed out. ``settle``: called with each run that is not trained here, and
+    why: it is done, failed, damaged, or blocked, since a run that it builds on will not be done. ``wait``: whether to wait
+    for runs that other processes work on; one whose process dies is handed out. ``waiting``: called with those runs when
+    there is nothing else to do.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        job_of: Callable[[Item], Job],
+        settle: Callable[[Item, str], None] = lambda *_: None,
+        retry_failed: bool = False,
+        wait: bool = True,
+        waiting: Callable[[list[Item]], None] = lambda _: None,
+    ) -> None:
+        self.items = {item.run_id: item for item in items}
+        self._job_of, self._settle, self._waiting = job_of, settle, waiting
+        self._retry_failed, self._wait = retry_failed, wait
+        self._places = {name: place for place, name in enumerate(self.items)}
+        self._ready: list[tuple[int, str]] = []
+        self._open: dict[str, Item] = {}
+        self._held: dict[str, Item] = {}
+        self._done: set[str] = set()
+        self._lost: set[str] = set()
+        self._followers: dict[str, list[str]] = {}
+        self._announced: set[str] = set()
+        self._looked = time.monotonic()
+        for item in items:
+            for need in item.needs:
+                self._followers.setdefault(need.run_id, []).append(item.run_id)
+                if need.run_id not in self.items:  # not part of this plan: as it is now
+                    (self._done if need.folder.status == "done" else self._lost).add(need.run_id)
+        for item in items:
+            self._sort(item)
+
+    @property
+    def size(self) -> int:
+        """Return how many runs are to be handed out, as far as is known now."""
+        return len(self._ready) + len(self._open)
+
+    @property
+    def held(self) -> list[Item]:
+        """Return the runs that other processes work on."""
+        return list(self._held.values())
+
+    @property
+    def behind(self) -> list[Item]:
+        """Return the runs that wait for those they build on."""
+        return list(self._open.values())
+
+    @property
+    def patience(self) -> float | None:
+        """Return for how long an executor may wait for its own jobs before it calls ``take`` again; None: for ever."""
+        return POLL_S if self._held else None
+
+    def take(self) -> Job | None:
+        """Return the job of a run that may start now, or None where none may at the moment."""
+        if self._held and time.monotonic() - self._looked >= POLL_S:
+            self._look()
+        return self._job_of(self.items[heapq.heappop(self._ready)[1]]) if self._ready else None
+
+    def finish(self, outcome: Outcome) -> None:
+        """Note the outcome of a job that was handed out."""
+        if outcome.status == "elsewhere":
+            self._held[outcome.run_id] = self.items[outcome.run_id]
+        else:
+            self._end(outcome.run_id, outcome.status == "done")
+
+    def pause(self) -> bool:
+        """Wait for other processes where nothing else is left to do; return False where there is nothing to wait for."""
+        if not self._held or not self._wait:
+            return False
+        if not self._look():
+            if not self._held.keys() <= self._announced:
+                self._announced |= self._held.keys()
+                self._waiting(self.held)
+            time.sleep(POLL_S)
+        return True
+
+    def _look(self) -> bool:
+        """Sort runs that other processes no longer work on, and return whether there were any."""
+        self._looked = time.monotonic()
+        changed = [name for name, item in self._held.items() if item.folder.status != "running"]
+        for name in changed:
+            self._sort(self._held.pop(name))
+        return bool(changed)
+
+    def _sort(self, item: Item) -> None:
+        """Put a run where its state says."""
+        status = item.folder.status
+        if status == "running":
+            self._held[item.run_id] = item
+        elif runnable(status, self._retry_failed):
+            self._open[item.run_id] = item
+            self._consider(item.run_id)
+        else:
+            self._settle(item, status)
+            self._end(item.run_id, status == "done")
+
+    def _consider(self, name: str) -> None:
+        """Make a run ready if all that it builds on is done, blocked if some of it will not be."""
+        needs = {need.run_id for need in self._open[name].needs}
+        if needs & self._lost:
+            self._settle(self._open.pop(name), "blocked")
+            self._end(name, done=False)
+        elif needs <= self._done:
+            del self._open[name]
+            heapq.heappush(self._ready, (self._places[name], name))
+
+    def _end(self, name: str, done: bool) -> None:
+        """Note that a run is done or will not be, and consider those that build on it."""
+        (self._done if done else self._lost).add(name)
+        for follower in self._followers.get(name, ()):
+            if follower in self._open:
+                self._consider(follower)

@@ -1,0 +1,19 @@
+"""``serial``: one run after another, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fer_cli.executors.agenda import Agenda
+from fer_cli.executors.jobs import Job, Outcome
+
+
+def serial(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None], workers: int = 1) -> None:
+    """Work through the graph in this process, whatever the number of ``workers``."""
+    while True:
+        if (job := graph.take()) is not None:
+            outcome = run(job)
+            graph.finish(outcome)
+            on_done(outcome)
+        elif not graph.pause():
+            return

@@ -1,0 +1,299 @@
+"""The contract of executors, each of them on made-up runs: real folders and claims, a moment's work in place of training."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from fer_cli.claims import Owner
+from fer_cli.config import Machine, RunConfig
+from fer_cli.errors import FerError
+from fer_cli.executors import EXECUTORS, Agenda, Job, Outcome, agenda, choose_executor
+from fer_cli.places import write_text
+from fer_cli.plan import Item
+from fer_cli.runs import RunFolder
+from fer_cli.study import PlannedRun
+from tests.conftest import Called
+from tests.fakes import filled
+from tests.processes import wait_for
+
+executors = pytest.mark.parametrize("name", EXECUTORS)
+ELSEWHERE = Owner(pid=7, host="elsewhere", started="1", token="theirs")
+
+
+def work(job: Job) -> Outcome:
+    """Do what the title says in place of training, under a claim; leave a result that holds when, and in which process."""
+    with job.folder.claim() as mine:
+        if not mine:
+            return Outcome(job.run_id, job.title, "elsewhere")
+        began = time.monotonic()
+        if "die" in job.title:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "slow" in job.title:
+            time.sleep(0.6)
+        if "endless" in job.title:
+            job.folder.write_progress(0, 1)
+            time.sleep(300)
+        if "fail" in job.title:
+            job.folder.write_error("Oops: no\n")
+            return Outcome(job.run_id, job.title, "failed", "Oops: no")
+        times = {"began": began, "ended": time.monotonic(), "process": os.getpid()}
+        job.folder.write_result(filled({"run_id": job.run_id, **times}))
+    return Outcome(job.run_id, job.title, "done")
+
+
+class Story:
+    """Items by title, an agenda of them, and what was reported."""
+
+    def __init__(self, results: Path, needs: dict[str, Sequence[str]]) -> None:
+        self.machine = Machine(data_root=results, results=results, track=False)
+        results.mkdir(exist_ok=True)
+        self.items: dict[str, Item] = {}
+        for title, before in needs.items():
+            config = RunConfig(seed=len(self.items))
+            start, trained = [*(self.items[need] for need in before), None, None][:2]
+            folder = RunFolder(results, config.run_id("x"))
+            self.items[title] = Item(PlannedRun(title, (), config.seed, config, ()), "x", folder, start, trained)
+        self.titles = {item.run_id: title for title, item in self.items.items()}
+        self.begun: list[str] = []
+        self.ended: list[tuple[str, str]] = []
+        self.settled: dict[str, str] = {}
+        self.waited: list[str] = []
+
+    def agenda(self, *, retry_failed: bool = False, wait: bool = True) -> Agenda:
+        def settle(item: Item, why: str) -> None:
+            self.settled[self.titles[item.run_id]] = why
+
+        def waiting(items: list[Item]) -> None:
+            self.waited += [self.titles[item.run_id] for item in items]
+
+        return Agenda(list(self.items.values()), self.job_of, settle, retry_failed, wait, waiting)
+
+    def job_of(self, item: Item) -> Job:
+        self.begun.append(title := self.titles[item.run_id])
+        return Job(title, item.run.config, "x", item.folder, self.machine, None)
+
+    def done(self, outcome: Outcome) -> None:
+        self.ended.append((self.titles[outcome.run_id], outcome.status))
+
+    def execute(self, name: str, workers: int = 2, run: Callable[[Job], Outcome] = work, **how: bool) -> Agenda:
+        made = self.agenda(**how)
+        EXECUTORS[name](made, run, self.done, workers)
+        return made
+
+    def seen(self, title: str, key: str) -> float:
+        return float(self.items[title].folder.result()[key])
+
+    def states(self) -> dict[str, str]:
+        return {title: item.folder.status for title, item in self.items.items()}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agenda, "POLL_S", 0.05)
+
+
+@executors
+def test_all_finish_each_after_those_it_builds_on(name: str, tmp_path: Path) -> None:
+    needs = {"first": [], "alone": [], "level": ["first"], "both": ["level", "alone"], "last": ["both"]}
+    story = Story(tmp_path / "results", needs)
+    made = story.execute(name)
+    assert sorted(story.ended) == sorted((title, "done") for title in needs)
+    assert sorted(story.begun) == sorted(needs)
+    for title, before in needs.items():
+        assert all(story.seen(need, "ended") <= story.seen(title, "began") for need in before)
+    assert (made.size, made.held, made.behind, story.settled) == (0, [], [], {})
+
+
+@executors
+def test_a_failure_is_reported_and_blocks_only_what_builds_on_it(name: str, tmp_path: Path) -> None:
+    needs = {"fail": [], "on it": ["fail"], "on that": ["on it"], "other": [], "on the other": ["other"]}
+    story = Story(tmp_path / "results", needs)
+    story.execute(name)
+    assert sorted(story.ended) == [("fail", "failed"), ("on the other", "done"), ("other", "done")]
+    assert story.settled == {"on it": "blocked", "on that": "blocked"}
+    again = Story(tmp_path / "results", needs)
+    again.execute(name)
+    assert again.settled == {title: {"other": "done", "on the other": "done"}.get(title, "blocked") for title in needs} | {
+        "fail": "failed"
+    }
+    assert again.ended == []
+    retried = Story(tmp_path / "results", needs)
+    retried.execute(name, run=succeed, retry_failed=True)
+    assert set(retried.states().values()) == {"done"}
+
+
+def succeed(job: Job) -> Outcome:
+    """Leave a result, whatever the title says."""
+    with job.folder.claim():
+        job.folder.write_result(filled({"run_id": job.run_id}))
+    return Outcome(job.run_id, job.title, "done")
+
+
+@executors
+def test_what_stops_all_is_passed_on_and_begins_nothing_more(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {title: [] for title in "abcdefgh"})
+    with pytest.raises(OSError, match="No space left"):
+        story.execute(name, run=fill_disk)
+    assert len(story.begun) <= 2
+    assert not list(tmp_path.glob("results/runs/*/claim.json"))
+    assert not multiprocessing.active_children()
+
+
+def fill_disk(job: Job) -> Outcome:
+    """Fail as on a full disk."""
+    raise OSError(28, "No space left on device")
+
+
+@executors
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, number: int, tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from fer_cli.signals import end_on_sigterm\n"
+        "from tests.test_executors import Story\n"
+        "end_on_sigterm()\n"
+        "story = Story(pathlib.Path(sys.argv[1]), {'endless': [], 'endless too': [], 'next': ['endless']})\n"
+        "story.execute(sys.argv[2])\n"
+    )
+    command = ["env", "--default-signal=INT", sys.executable, "-c", code, str(tmp_path / "results"), name]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    many = 2 if name == "processes" else 1
+    wait_for(lambda: len(list(tmp_path.glob("results/runs/*/progress.txt"))) == many)
+    running.send_signal(number)
+    running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert not list(tmp_path.glob("results/runs/*/claim.json"))
+    assert not list(tmp_path.glob("results/runs/*/error.txt"))
+    assert not list(tmp_path.glob("results/runs/*/result.json"))
+
+
+@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"serial"}))
+def test_a_killed_worker_fails_its_run_and_no_other(name: str, tmp_path: Path) -> None:
+    """In this process there is no worker that could die alone."""
+    story = Story(tmp_path / "results", {"slow": [], "die": [], "on it": ["die"], "more": [], "and more": []})
+    story.execute(name)
+    assert dict(story.ended) == {"slow": "done", "die": "failed", "more": "done", "and more": "done"}
+    assert len(story.ended) == 4, "the neighbour went on: nothing began twice"
+    assert story.settled == {"on it": "blocked"}
+    assert "worker process died" in story.items["die"].folder.error_line()
+
+
+@executors
+def test_runs_of_other_processes_are_waited_for(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"theirs": [], "on it": ["theirs"], "mine": []})
+    folder = story.items["theirs"].folder
+    write_text(folder.file("claim.json"), ELSEWHERE.model_dump_json())
+    code = (
+        "import sys, time, pathlib\nfrom fer_cli.runs import RunFolder\nfrom tests.fakes import filled\n"
+        "folder = RunFolder(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
+        "while not list(pathlib.Path(sys.argv[1]).glob('runs/*/result.json')): time.sleep(0.02)\n"
+        "time.sleep(0.3); folder.write_result(filled({'run_id': folder.run_id}))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "results"), folder.run_id]):
+        story.execute(name)
+    assert story.ended == [("mine", "done"), ("on it", "done")]
+    assert (story.settled, story.waited) == ({"theirs": "done"}, ["theirs"])
+
+
+@executors
+def test_runs_of_other_processes_are_left_without_waiting(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"theirs": [], "on it": ["theirs"], "mine": []})
+    write_text(story.items["theirs"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
+    made = story.execute(name, wait=False)
+    assert story.ended == [("mine", "done")]
+    assert [story.titles[item.run_id] for item in (*made.held, *made.behind)] == ["theirs", "on it"]
+    assert (story.settled, story.waited) == ({}, [])
+
+
+@executors
+def test_a_run_whose_process_dies_is_taken_over(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"theirs": [], "on it": ["theirs"]})
+    claim = story.items["theirs"].folder.file("claim.json")
+    write_text(claim, ELSEWHERE.model_dump_json())
+    with subprocess.Popen([sys.executable, "-c", f"import os, time; time.sleep(0.3); os.utime({str(claim)!r}, (1, 1))"]):
+        story.execute(name)
+    assert story.ended == [("theirs", "done"), ("on it", "done")]
+    assert story.waited == ["theirs"]
+
+
+@executors
+def test_a_run_taken_between_plan_and_start_is_left_to_its_process(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"a": [], "b": ["a"]})
+    made = story.agenda(wait=False)
+    write_text(story.items["a"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
+    EXECUTORS[name](made, work, story.done, 2)
+    assert story.ended == [("a", "elsewhere")]
+    assert [story.titles[item.run_id] for item in (*made.held, *made.behind)] == ["a", "b"]
+
+
+def test_a_run_starts_as_soon_as_what_it_needs_is_done(tmp_path: Path) -> None:
+    """A long run at one depth keeps nothing back at the next."""
+    story = Story(tmp_path / "results", {"slow": [], "a": [], "on a": ["a"], "on that": ["on a"]})
+    story.execute("processes")
+    assert story.seen("on that", "began") < story.seen("slow", "ended")
+
+
+def test_workers_are_kept_for_the_next_run(tmp_path: Path) -> None:
+    titles = [str(number) for number in range(6)]
+    story = Story(tmp_path / "results", {title: titles[: int(title)][-1:] for title in titles})
+    story.execute("processes")
+    assert len({story.seen(title, "process") for title in titles}) == 1
+    assert story.seen("0", "process") != os.getpid()
+
+
+def test_runs_needed_from_outside_the_plan_count_as_they_are(tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"done before": [], "missing": [], "x": ["done before"], "y": ["missing"]})
+    folder = story.items.pop("done before").folder
+    folder.path.mkdir(parents=True)
+    folder.write_result(filled({"run_id": folder.run_id}))
+    del story.items["missing"]
+    story.execute("serial")
+    assert (story.ended, story.settled) == ([("x", "done")], {"y": "blocked"})
+
+
+def test_the_executor_is_chosen_by_jobs_or_by_name() -> None:
+    assert [choose_executor(None, jobs) for jobs in (1, 2)] == ["serial", "processes"]
+    assert choose_executor("processes", 1) == "processes"
+    with pytest.raises(FerError, match="no executor 'process'; did you mean processes"):
+        choose_executor("process", 1)
+    with pytest.raises(FerError, match="one run at a time"):
+        choose_executor("serial", 2)
+
+
+@executors
+def test_every_executor_trains_a_study(
+    name: str, fer: Callable[..., Called], study_file: Path, data_root: Path, tmp_path: Path
+) -> None:
+    where = ["--no-track", "--data-root", data_root, "--results", tmp_path / "results", "--precision", "fp32"]
+    called = fer("ablate", "--study", study_file, "--seeds", "1", "--only", "CNN", "--executor", name, *where)
+    assert called.code == 0, called.err
+    assert "2 done, 0 failed, 0 skipped" in called.err
+    assert not list(tmp_path.glob("results/runs/*/progress.txt"))
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("results/runs/*/result.json")]
+    assert len(results) == 2
+
+
+def test_an_unknown_executor_is_one_line(fer: Callable[..., Called], study_file: Path) -> None:
+    called = fer("ablate", "--study", study_file, "--executor", "proceses")
+    assert (called.code, called.err) == (2, "error: --executor: no executor 'proceses'; did you mean processes?\n")
+
+
+def test_progress_is_one_line_that_needs_no_history(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "abc")
+    assert folder.progress() == 0
+    folder.write_progress(3, 12)
+    assert (folder.progress(), folder.file("progress.txt").read_text()) == (0.25, "3/12\n")
+    for text in ("", "x", "1/0", "1/2/3", "9/3", "-1/3"):
+        folder.file("progress.txt").write_text(text)
+        assert 0 <= folder.progress() <= 1
+    folder.file("progress.txt").unlink()
+    os.mkfifo(folder.file("progress.txt"))
+    assert folder.progress() == 0
