@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fer_cli.data.manifest import FaceSet
     from fer_cli.data.splits import Split
+    from fer_cli.runs import Status
 
 NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
 """Settings of a run's data that do not change which image stands in which part."""
@@ -27,13 +28,16 @@ CHUNK = 64
 """Training images that are looked at together."""
 
 
-def check_runs(plan: Plan, machine: Machine) -> list[str]:
+def check_runs(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> list[str]:
     """Raise a FerError for what would stop a run that is not done yet; return what a user should know before it trains.
 
     What stops a run is a missing GPU, a split that cannot be made, training images without contrast, a network that cannot
     be built, or results that cannot be written. What an embedded set would show that is not drawn yet is not looked at.
-    Nothing is written.
+    Nothing is written; of a finished study, nothing is looked at. ``states``: of each run, by its id.
     """
+    left = [item.run.config for item in plan.everything if states[item.run_id] != "done"]
+    if not left:
+        return []
     from fer_cli.data.manifest import expected_info, load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.machine import choose_means
@@ -55,7 +59,6 @@ def check_runs(plan: Plan, machine: Machine) -> list[str]:
 
     splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
     check_sizes(plan, splits)
-    left = [item.run.config for item in plan.everything if item.folder.status != "done"]
     there = [config for config in left if layout_of(config.data) in splits]
     check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in there)
     for name, task in TASKS.items():

@@ -143,7 +143,7 @@ PINNED = {
 
 def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known]) -> tuple[Settings, str]:
     """Return settings with an open split closed, and why so; what has no effect on the split is left out then."""
-    data = settings.get("data.name", DataConfig().name)
+    data = settings.get("data.name", _defaults()["data.name"])
     if (settings.get("data.split") != AUTO and choice.split is None) or not isinstance(data, str):
         return settings, ""
     said, why = known(data), ""
@@ -155,7 +155,7 @@ def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known
 
 def _place(settings: Settings, seed: int) -> Settings:
     """Return fold and split seed of a seed, by the rule of the split that the settings name."""
-    split, folds = settings.get("data.split", DataConfig().split), settings.get("data.folds", DataConfig().folds)
+    split, folds = (settings.get(name, _defaults()[name]) for name in ("data.split", "data.folds"))
     if split in K_FOLD and isinstance(folds, int) and folds > 1:
         return {"data.fold": seed % folds, "data.split_seed": seed // folds}
     return {"loso": {"data.fold": seed}, "holdout": {"data.split_seed": seed}}.get(str(split), {})
@@ -168,6 +168,8 @@ def _clean_point(ground: Settings, at: Settings) -> Settings:
     has the plain run as its first point. Arms are left as they are.
     """
     off = {key for key in at if key in COMPANIONS and at[key] == _defaults().get(key)}
+    if not off:
+        return ground
     companions = {name for key in off for name in COMPANIONS[key]}
     matter = {"data.image_size", *COMPANIONS, *(name for names in COMPANIONS.values() for name in names)}
     tree = nest({key: value for key, value in (ground | at).items() if key in matter}, "study")

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fer_cli.checks import check_runs
 from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import ResultsError, StudyError
 from fer_cli.plan import Item, Plan, estimate, finished_results, make_plan, on_other_builds, read_runs, sort_runs
@@ -133,3 +136,19 @@ def test_runs_on_other_builds_are_counted(plan: Plan, machine: Machine) -> None:
     (foreign / "result.json").write_text(json.dumps(result))
     assert on_other_builds(plan, machine.results).endswith("which are not used: 1 on ck48")
     assert [one["run_id"] for one in finished_results(machine.results, but=[item.run_id])] == [foreign.name]
+
+
+def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+    for item in plan.everything:
+        put_result(item)
+    places = ["--data-root", str(machine.data_root), "--results", str(machine.results)]
+    words = ["fer", "ablate", "--study", str(tmp_path / "tiny.yaml"), "--seeds", "2", "--only", "CNN", "--plan", *places]
+    code = (
+        f"import sys\nsys.argv = {words!r}\nfrom fer_cli.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'sklearn', 'mlflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\tdone\t") == len(plan.everything)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert check_runs(plan, machine.model_copy(update={"data_root": tmp_path}), plan.states()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from fer_cli.ablate import Summary
     from fer_cli.config import Machine
     from fer_cli.plan import Item, Plan
+    from fer_cli.runs import Status
 
 
 LEFT = 3
@@ -89,9 +91,10 @@ def ablate(
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
     again = write_command("fer ablate", **same, only=only, **how)
-    warnings = check_runs(planned, machine)
+    states = planned.states()
+    warnings = check_runs(planned, machine, states)
     if plan:
-        print_plan(planned, machine, jobs)
+        print_plan(planned, machine, jobs, states)
     for line in warnings:
         say(f"warning: {line}")
     if smoke:
@@ -141,11 +144,10 @@ def end(summary: Summary, again: str, report: str) -> None:
     say(f"next: {report}")
 
 
-def print_plan(plan: Plan, machine: Machine, jobs: int) -> None:
-    """Print one line per run to stdout and the totals to stderr."""
+def print_plan(plan: Plan, machine: Machine, jobs: int, states: Mapping[str, Status]) -> None:
+    """Print one line per run, its state among it, to stdout and the totals to stderr."""
     from fer_cli.plan import estimate, on_other_builds
 
-    states = plan.states()
     times = estimate(plan, machine, states)
     rows = []
     for item in plan.everything:

@@ -80,7 +80,7 @@ def extract_features(
         from fer_cli.ablate import run_plan
         from fer_cli.checks import check_runs
 
-        check_runs(plan, machine)
+        check_runs(plan, machine, plan.states())
         with Watch(plan, machine, 1, retry_failed=True) as watch:
             run_plan(plan, machine, retry_failed=True, observer=watch, chosen=False)
     store = Store(jobs=jobs or thread_count(), progress=lambda title: partial(with_progress, title))

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
-from fer_cli.metrics import HEADLINE
 from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.signals import ending
 from fer_cli.tasks import Inputs, task_of
@@ -61,6 +60,8 @@ def execute(job: Job) -> Outcome:
     """Train one run under its claim and leave ``result.json`` or ``error.txt`` in its folder."""
     if ending.is_set():  # a worker may be given the next job even after a signal
         raise SystemExit(128 + signal.SIGTERM)
+    from fer_cli.metrics import HEADLINE
+
     folder = job.folder
     with folder.claim() as mine:
         if not mine:
