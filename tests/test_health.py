@@ -1,11 +1,13 @@
 """What is computed of alpha, labels and predictions, by hand."""
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from fer_cli.config import LearningConfig
 from fer_cli.learning.health import attention_health, correction_scores, inert_warnings
-from fer_cli.metrics import HEADLINE, majority_baseline, score
+from fer_cli.metrics import HEADLINE, METRICS, majority_baseline, score
 
 
 def test_attention_health_by_hand() -> None:
@@ -83,3 +85,23 @@ def test_majority_baseline_is_the_score_of_the_constant_answer() -> None:
     truth, constant = ["a"] * 6 + ["b"] * 3 + ["c"], ["a"] * 10
     direct = score(truth, constant, ["a", "b", "c", "d"])
     assert {name: found[name] for name in HEADLINE} == {name: direct[name] for name in HEADLINE}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_metrics_are_those_of_scikit_learn_to_the_last_bit(seed: int) -> None:
+    """Selection compares these numbers: two classes to nine, some without images, some never answered."""
+    random = np.random.default_rng(seed)
+    classes = [f"c{code}" for code in range(2 + seed % 8)]
+    truth, predicted = (random.choice(classes[: len(classes) - cut], 30 + seed) for cut in (seed % 2, (seed // 2) % 2))
+    scores = score(truth, predicted, classes)
+    present = sorted({*truth, *predicted})
+    assert scores["accuracy"] == accuracy_score(truth, predicted)
+    assert scores["confusion"] == confusion_matrix(truth, predicted, labels=classes).tolist()
+    for average, names in {
+        "macro": ("macro_precision", "macro_recall", "macro_f1"),
+        "weighted": (None, None, "weighted_f1"),
+    }.items():
+        found = precision_recall_fscore_support(truth, predicted, labels=present, average=average, zero_division=0.0)
+        for name, value in zip(names, found, strict=False):
+            assert name is None or scores[name] == value, name
+    assert list(METRICS) == list(HEADLINE)
