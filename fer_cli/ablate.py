@@ -144,7 +144,7 @@ class Call:
         if outcome.status == "failed":
             summary.failures.append((outcome.title, outcome.message, item.folder.file("error.txt")))
         elif outcome.status == "done":
-            summary.warnings += [(outcome.title, text) for text in item.folder.result()["warnings"]]
+            summary.warnings += [(outcome.title, text) for text in item.folder.result().warnings]
         self.observer.done(item, outcome.status)
 
 

@@ -72,8 +72,10 @@ def score(truth: Sequence[str] | np.ndarray, predicted: Sequence[str] | np.ndarr
     the order of ``classes``. Raises KeyError for a label that is none of them.
     """
     place = {name: code for code, name in enumerate(classes)}
-    codes = [np.array([place[name] for name in np.asarray(labels).tolist()], np.int64) for labels in (truth, predicted)]
-    return score_counts(count_answers(*codes, len(classes)), classes)
+    codes, answers = (
+        np.array([place[name] for name in np.asarray(labels).tolist()], np.int64) for labels in (truth, predicted)
+    )
+    return score_counts(count_answers(codes, answers, len(classes)), classes)
 
 
 def majority_baseline(confusion: Sequence[Sequence[int]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from fer_cli.config import AUTO, SPLITS, Machine, RunConfig, Section
 from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
-from fer_cli.results import RESULT, find_damage, read_config
+from fer_cli.results import RESULT, Result, find_damage, read_config, read_result
 from fer_cli.runs import RunFolder, Status
 from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study
 from fer_cli.tasks import task_of
@@ -268,12 +268,12 @@ def runnable(status: Status, retry_failed: bool) -> bool:
     return status in {"new", "stale"} or (status in {"failed", "damaged"} and retry_failed)
 
 
-def finished_results(results: Path, but: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+def finished_results(results: Path, but: Iterable[str] = ()) -> Iterator[Result]:
     """Yield the result of every finished run under ``results``, without damaged ones and those whose ids are ``but``."""
     excluded = set(but)
     for path in sorted((results / "runs").glob(f"*/{RESULT}")):
         if path.parent.name not in excluded and find_damage(path.parent) is None:
-            yield json.loads(read_text(path))  # checked against the schema just now
+            yield read_result(path.parent)
 
 
 def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, Item]:
@@ -283,54 +283,44 @@ def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, 
     "". ``run_ids``: only these and what they build on. Raises ResultsError for runs that build on one another in a circle.
     """
     left = [path.name for path in sorted((results / "runs").glob("*/"))] if run_ids is None else list(run_ids)
-    said: dict[str, Mapping[str, Any]] = {}
+    said: dict[str, Result | RunConfig] = {}
     while left:
         folder = RunFolder(results, left.pop(0))
         if folder.run_id not in said:
             with suppress(DamagedError):
-                said[folder.run_id] = folder.result() if folder.status == "done" else unfinished(folder)
+                said[folder.run_id] = folder.result() if folder.status == "done" else read_config(folder.file("config.json"))
                 left += builds_on(said[folder.run_id])
     items: dict[str, Item] = {}
     for name in sort_runs({name: builds_on(content) for name, content in said.items()}):
         content = said[name]
-        config = RunConfig.model_validate_json(json.dumps(content["config"]))
-        start, trained = (items.get(content.get(key) or "") for key in LINKS)
+        start = trained = None
+        config, fingerprint = (content.config, content.fingerprint) if isinstance(content, Result) else (content, "")
+        if isinstance(content, Result):
+            start, trained = (items.get(run_id or "") for run_id in (content.pretrained_by, content.trained_by))
         run = PlannedRun(config.model.backbone, (), config.seed, config, ())
-        items[name] = Item(run, content.get("fingerprint", ""), RunFolder(results, name), start, trained)
+        items[name] = Item(run, fingerprint, RunFolder(results, name), start, trained)
     return items
 
 
-LINKS = ("pretrained_by", "trained_by")
-"""What a result calls the runs it builds on: the one it starts from, the one whose training it shares."""
-
-
-def unfinished(folder: RunFolder) -> dict[str, Any]:
-    """Return what a run without a result says of itself: its settings; raises DamagedError when they cannot be read."""
-    return {"config": read_config(folder.file("config.json")).model_dump(mode="json")}
-
-
-def builds_on(result: Mapping[str, Any]) -> list[str]:
-    """Return the ids of the runs that a result says it builds on."""
-    return [result[key] for key in LINKS if result.get(key)]
+def builds_on(content: Result | RunConfig) -> list[str]:
+    """Return the ids of the runs that a result builds on; settings alone do not say."""
+    return [name for name in (content.pretrained_by, content.trained_by) if name] if isinstance(content, Result) else []
 
 
 def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
     """Return the median of seconds x threads per epoch of runs trained here, by what their time mostly depends on."""
     measured: dict[tuple[Any, ...], list[float]] = {}
     for result in finished_results(results):
-        config = result["config"]
-        if result.get("trained_by") or config.get("features", {}).get("blocks"):
-            continue
-        with suppress(KeyError):  # settings that an older version left out
-            cost = result["seconds"]["total"] * result["machine"]["threads"] / config["train"]["epochs"]
+        config = result.config
+        if result.trained_by is None and not config.features.blocks:
+            cost = result.cost.seconds.total * result.machine.threads / config.train.epochs
             measured.setdefault(cost_key(config), []).append(cost)
     return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
 
 
-def cost_key(config: dict[str, Any]) -> tuple[Any, ...]:
+def cost_key(config: RunConfig) -> tuple[Any, ...]:
     """Return data set, image size, network and batch size."""
-    data, model, train = config["data"], config["model"], config["train"]
-    return data["name"], data["image_size"], model["backbone"], train["batch_size"]
+    return config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size
 
 
 def estimate(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> dict[str, float | None]:
@@ -339,7 +329,7 @@ def estimate(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> dict
     known = core_seconds_per_epoch(machine.results) if left else {}
     times: dict[str, float | None] = {}
     for item in left:
-        each = known.get(cost_key(item.run.config.model_dump()))
+        each = known.get(cost_key(item.run.config))
         times[item.run_id] = None if each is None else each * item.epochs / machine.threads
     return times
 
@@ -349,12 +339,11 @@ def on_other_builds(plan: Plan, results: Path) -> str:
 
     They are part of no table: another build has another fingerprint, and so have its runs another identity.
     """
-    built = {tuple(item.run.config.data.sets): item.fingerprint for item in plan.everything}
+    built = {item.run.config.data.sets: item.fingerprint for item in plan.everything}
     others: Counter[str] = Counter()
     for result in finished_results(results, but=(item.run_id for item in plan.everything)):
-        data = result["config"]["data"]
-        sets = tuple(name for name in (data["name"], data.get("test")) if name is not None)
-        if sets in built and result["fingerprint"] != built[sets]:
+        sets = result.config.data.sets
+        if sets in built and result.fingerprint != built[sets]:
             others["+".join(sets)] += 1
     counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))
     return f"runs under {results} on other builds of these sets, which are not used: {counts}" if counts else ""

@@ -1,29 +1,40 @@
-"""The files of a finished run, read through one schema, and the reason why a run counts as damaged.
+"""The one schema of what a run leaves, its reader, and the reason why a run counts as damaged.
 
-A result that an older or newer version wrote may have more or fewer optional keys; what tables, figures and analyses read
-must be there, of the right type and in range. Only regular files are opened, so that no device or pipe can hold a reader up.
+A run is read through ``Result``, whatever version of fer wrote it. Scores are computed again from the predictions, so that a
+metric that was added later is there for old runs too; those that were stored must agree, else the run is damaged. Further
+keys are passed over.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fer_cli.config import RunConfig
 from fer_cli.errors import DamagedError
+from fer_cli.metrics import METRICS, score_counts
+from fer_cli.outputs import (
+    DETECTED,
+    HISTORIES,
+    LABELS,
+    PREDICTIONS,
+    check_parquet,
+    count_predictions,
+    damaged,
+    final_training_accuracy,
+)
 from fer_cli.places import read_text
 from fer_cli.yamls import explain
 
+SCHEMA = 1
+"""Of ``result.json``. 0: before results were numbered, with ``seconds`` and the size of the network beside the scores."""
 RESULT = "result.json"
-HISTORIES, PARQUETS = "history*.csv", ("predictions.parquet", "labels.parquet")
-MAGIC = b"PAR1"
-"""First and last bytes of a Parquet file."""
+ROUNDING = 1e-9
+"""Largest difference of a stored score from the one computed again."""
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -33,20 +44,27 @@ Count = Annotated[int, Field(ge=0)]
 class Part(BaseModel):
     """A part of a result: types are strict, further keys are tolerated."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
-class Scores(Part):
-    """The scores of one part of the images."""
+class Scores(BaseModel):
+    """The scores of one part of the images: ``scores["accuracy"]`` is a metric, by its name in ``METRICS``."""
 
-    accuracy: Share
-    macro_f1: Share
-    weighted_f1: Share
-    macro_precision: Share
-    macro_recall: Share
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    __pydantic_extra__: dict[str, Finite]
+
     recall: dict[str, Share | None] = {}
     confusion: list[list[Count]]
     n: Annotated[int, Field(ge=1)]
+
+    def __getitem__(self, metric: str) -> float:
+        """Return a metric by its name; raises KeyError where there is none."""
+        return self.__pydantic_extra__[metric]
+
+    @classmethod
+    def of(cls, counts: np.ndarray, classes: list[str]) -> Scores:
+        """Return the scores of a confusion matrix (K, K)."""
+        return cls.model_construct(**score_counts(counts, classes))
 
     @model_validator(mode="after")
     def _square(self) -> Scores:
@@ -55,9 +73,18 @@ class Scores(Part):
         return self
 
 
-class Data(Part):
-    """What a result says of its images."""
+class Drawn(Part):
+    """How much label noise training saw (see ``DrawnNoise``)."""
 
+    wrong: float
+    rarest: str
+    wrong_in_rarest: float | None
+
+
+class Data(Part):
+    """The data of a run."""
+
+    fingerprint: str | None = None
     classes: Annotated[list[str], Field(min_length=1)]
     split_hash: str
     test_hash: str | None = None
@@ -73,6 +100,7 @@ class Data(Part):
     noise_seed: int | None = None
     dropped: dict[str, Count] = {}
     flipped: Count = 0
+    drawn: Drawn | None = None
 
 
 class Selection(Part):
@@ -102,49 +130,102 @@ class MachineRecord(Part):
     device: str
     precision: str
     threads: Annotated[int, Field(ge=1)]
+    bf16: bool | None = None
+    channels_last: bool | None = None
+    processor: str | None = None
+    instructions: str | None = None
 
 
 class Code(Part):
-    """Which code made a result."""
+    """Which code, libraries and command made a result."""
 
     fer: str
     commit: str | None
     dirty: bool | None
+    python: str | None = None
+    libraries: dict[str, str] = {}
+    command: str | None = None
+
+    @property
+    def version(self) -> str:
+        """Return the commit, or fer's version where there is none."""
+        return self.commit or self.fer
 
 
 class Origin(Part):
-    """Where the training behind a result was computed."""
+    """Where a training was computed."""
 
     machine: MachineRecord
     provenance: Code
 
 
 class Seconds(Part):
-    """How long a run took."""
+    """How long a run took, and its training alone."""
 
     total: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    training: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-class Result(Origin):
-    """The content of ``result.json``, as far as it is read back."""
+class Cost(Part):
+    """What a run took, and the size of its network."""
 
-    run_id: str
-    fingerprint: str
-    pretrained_by: str | None = None
-    trained_by: str | None = None
-    config: dict[str, Any]
-    metrics: dict[str, Scores]
-    data: Data
+    seconds: Seconds
+    parameters: Annotated[int, Field(ge=1)] | None = None
+    """Trainable ones; None without a network."""
+    multiply_adds: Count | None = None
+
+
+class Learned(Part):
+    """What a training gave beside its weights; runs that share one share it."""
+
     selection: Selection
     health: dict[str, float]
     relabelled: Relabelled | None
     warnings: list[str]
     weights: str | None = None
+    """What was taken from a file of weights that the training started from."""
     trained_on: Origin | None = None
+    """Of a training that another run made."""
+
+
+class Result(Origin, Learned):
+    """The content of ``result.json``."""
+
+    schema_: Annotated[int, Field(alias="schema")] = SCHEMA
+    kind: str
+    """``stills``: a network on images. ``features``: a classifier on features."""
+    run_id: str
+    fingerprint: str
+    pretrained_by: str | None = None
+    trained_by: str | None = None
+    config: RunConfig
+    predictions: Annotated[str, Field(pattern=r"^[^/]+\.parquet$")] = PREDICTIONS
+    metrics: dict[str, Scores]
+    data: Data
     features: dict[str, Any] | None = None
-    parameters: Annotated[int, Field(ge=1)] = 1
-    multiply_adds: Count = 0
-    seconds: Seconds
+    cost: Cost
+
+    @property
+    def origin(self) -> Origin:
+        """Return where the run's training was computed."""
+        return self.trained_on or self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_this_schema(cls, content: Any) -> Any:
+        """Bring an older result into this schema; raise ValueError for one of a schema that is not known."""
+        if not isinstance(content, dict):
+            return content
+        if (schema := content.get("schema", 0)) not in range(SCHEMA + 1):
+            newest = f"this version of fer reads up to {SCHEMA}; update fer"
+            raise ValueError(f"schema {str(schema)[:20]} is unknown: {newest}")
+        if schema or "seconds" not in content:
+            return content
+        cost = {name: content[name] for name in ("seconds", "parameters", "multiply_adds") if name in content}
+        config = content.get("config")
+        features = config.get("features", {}) if isinstance(config, dict) else {}
+        fitted = bool(features.get("blocks")) and features.get("classifier") != "network"
+        return {"kind": "features" if fitted else "stills", "cost": cost, **content}
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Result:
@@ -153,33 +234,100 @@ class Result(Origin):
         for name, scores in self.metrics.items():
             if len(scores.confusion) != len(self.data.classes):
                 raise ValueError(f"metrics.{name}.confusion: not of the {len(self.data.classes)} classes of data.classes")
-        try:
-            config = RunConfig.model_validate_json(json.dumps(self.config))
-        except ValidationError as error:
-            raise ValueError(f"{explain(error, RunConfig, 'config')}; damaged, or of another version of fer") from None
-        if config.data.test is not None and "dropped" not in self.data.model_fields_set:
+        if self.config.data.test is not None and "dropped" not in self.data.model_fields_set:
             raise ValueError("data.dropped: missing, though another set is tested on")
         if self.health.keys() & {"alpha/sd", "alpha/gap"} not in (set(), {"alpha/sd", "alpha/gap"}):
             raise ValueError("health: one of alpha/sd and alpha/gap is missing")
         return self
 
+    def as_text(self) -> str:
+        """Return the content of ``result.json``."""
+        return self.model_dump_json(indent=1, by_alias=True) + "\n"
 
-def read_result(path: Path) -> dict[str, Any]:
+
+def read_result(folder: Path) -> Result:
+    """Return a run's result, its scores computed from its predictions; raises DamagedError where a file of it is damaged."""
+    if isinstance(found := _load(folder, _signs(folder)), DamagedError):
+        raise found
+    return found
+
+
+def find_damage(folder: Path) -> DamagedError | None:
+    """Return why a run with a ``result.json`` counts as damaged, or None; removed histories and labels are no damage."""
+    found = _load(folder, _signs(folder))
+    return found if isinstance(found, DamagedError) else None
+
+
+def _signs(folder: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Return the names of the files that are read of a run, and what changes with the content of each."""
+    checked = [*sorted(folder.glob(HISTORIES)), *(folder / name for name in (PREDICTIONS, LABELS))]
+    return ((RESULT, _sign(folder / RESULT)), *((path.name, sign) for path in checked if (sign := _sign(path))))
+
+
+def _sign(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file's content: time, size and inode; nothing where there is none."""
+    try:
+        found = path.lstat() if path.is_symlink() else path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=8192)
+def _load(folder: Path, files: tuple[tuple[str, tuple[int, ...]], ...]) -> Result | DamagedError:
+    """Read and check the files of a run, once for each state of them."""
+    try:
+        for name, sign in files:
+            if name == LABELS:
+                check_parquet(folder / name)
+            elif name not in {RESULT, PREDICTIONS}:
+                final_training_accuracy(folder / name, sign)
+        result = _parse(folder / RESULT)
+        return result.model_copy(update={"metrics": score_again(result, folder)})
+    except DamagedError as error:
+        return error
+
+
+def _parse(path: Path) -> Result:
     """Return the content of a ``result.json``; raises DamagedError when it is not there, not JSON or not of the schema."""
     try:
-        content = json.loads(read_text(path))
-        Result.model_validate(content)
+        text = read_text(path)
+        result = Result.model_validate_json(text)
     except FileNotFoundError:
         raise damaged(path, "missing") from None
     except OSError as error:
         raise damaged(path, str(error.strerror)) from None
     except ValidationError as error:
-        raise damaged(path, explain(error, Result)) from None
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, f"not JSON ({error})" if path.stat().st_size else "empty") from None
-    if content["run_id"] != path.parent.name:
-        raise damaged(path, f"the result of another run, {content['run_id'][:80]!r}")
-    return content  # type: ignore[no-any-return]
+        raise damaged(path, explain(error, Result) if text else "empty") from None
+    except ValueError as error:
+        raise damaged(path, str(error)) from None
+    if result.run_id != path.parent.name:
+        raise damaged(path, f"the result of another run, {result.run_id[:80]!r}")
+    return result
+
+
+def score_again(result: Result, folder: Path) -> dict[str, Scores]:
+    """Return the scores of each part, from the predictions; raises DamagedError where they are not those that are stored.
+
+    Predictions of older runs do not say in which images a face was found: the matrix of that part is taken as stored.
+    """
+    path, classes = folder / RESULT, result.data.classes
+    counts = count_predictions(folder / result.predictions, classes)
+    if lost := {*result.metrics, "test"} - {*counts, DETECTED}:
+        raise damaged(path, f"metrics.{min(lost)[:80]}: {result.predictions} has no such part")
+    if DETECTED in result.metrics and DETECTED not in counts:
+        counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)
+        if (counts[DETECTED] > counts["test"]).any():
+            raise damaged(path, f"metrics.{DETECTED}.confusion: images that {result.predictions} does not have")
+    found = {part: Scores.of(matrix, classes) for part, matrix in counts.items()}
+    for part, stored in result.metrics.items():
+        for name in METRICS.keys() & stored.model_extra.keys() if stored.model_extra else ():
+            if abs(stored[name] - found[part][name]) > ROUNDING:
+                values = f"{stored[name]:.6g}, where {result.predictions} gives {found[part][name]:.6g}"
+                raise damaged(path, f"metrics.{part}.{name}: {values}")
+        if stored.confusion != found[part].confusion:
+            raise damaged(path, f"metrics.{part}.confusion: not that of {result.predictions}")
+    return found
 
 
 def read_config(path: Path) -> RunConfig:
@@ -192,76 +340,3 @@ def read_config(path: Path) -> RunConfig:
         raise damaged(path, f"{explain(error, RunConfig)}; damaged, or of another version of fer") from None
     except ValueError as error:
         raise damaged(path, str(error)) from None
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Return a history's rows, NaN for an empty cell; raises DamagedError when it is no whole table of numbers."""
-    try:
-        text = read_text(path)
-        head, *lines = list(csv.reader(text.splitlines())) or [[]]
-    except OSError as error:
-        raise damaged(path, str(error.strerror)) from None
-    except (ValueError, csv.Error) as error:
-        raise damaged(path, str(error)) from None
-    if "epoch" not in head or not lines:
-        raise damaged(path, "empty" if not text else "holds no epochs")
-    if not text.endswith("\n"):
-        raise damaged(path, "cut short")
-    rows = []
-    for number, line in enumerate(lines, start=2):
-        try:
-            rows.append({name: float(cell or math.nan) for name, cell in zip(head, line, strict=True)})
-        except ValueError:
-            raise damaged(path, f"line {number} is not {len(head)} numbers") from None
-    return rows
-
-
-def check_parquet(path: Path) -> None:
-    """Raise DamagedError when a file is not a whole Parquet file, judged by its two ends."""
-    if not path.is_file():
-        raise damaged(path, "not a file")
-    try:
-        with path.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - 8))
-            tail = stream.read(8)
-            stream.seek(0)
-            whole = stream.read(4) == tail[4:] == MAGIC and int.from_bytes(tail[:4], "little") <= size - 12
-    except OSError as error:
-        raise damaged(path, str(error.strerror)) from None
-    if not whole:
-        raise damaged(path, "not a whole Parquet file" if size else "empty")
-
-
-def damaged(path: Path, reason: str) -> DamagedError:
-    """Return the error of a run's file that cannot be used: file, reason and remedy in one line."""
-    return DamagedError(
-        f"{path}: {' '.join(reason.split())[:300]}; train it again with fer ablate --retry-failed, or remove {path.parent}"
-    )
-
-
-def find_damage(folder: Path) -> DamagedError | None:
-    """Return why a run with a ``result.json`` counts as damaged, or None; a file that was removed is no damage."""
-    checked = [folder / RESULT, *sorted(folder.glob(HISTORIES)), *(folder / name for name in PARQUETS)]
-    return _damage(folder, tuple((path.name, _sign(path)) for path in checked if path.exists() or path.is_symlink()))
-
-
-@lru_cache(maxsize=8192)
-def _damage(folder: Path, files: tuple[tuple[str, tuple[int, ...]], ...]) -> DamagedError | None:
-    """Check the files of a run, once for each state of them."""
-    try:
-        for name, _ in files:
-            path = folder / name
-            (read_result if name == RESULT else check_parquet if name in PARQUETS else read_history)(path)
-    except DamagedError as error:
-        return error
-    return None
-
-
-def _sign(path: Path) -> tuple[int, ...]:
-    """Return what changes with a file's content: time, size and inode; nothing for one that cannot be looked at."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino

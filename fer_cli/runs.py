@@ -8,7 +8,6 @@ whether they can be read; nothing else remembers it.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -21,8 +20,9 @@ from typing import Any, Literal
 from fer_cli.claims import HEARTBEAT_S, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
+from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damaged
 from fer_cli.places import not_made_again, read_text, write_text
-from fer_cli.results import HISTORIES, PARQUETS, RESULT, damaged, find_damage, read_result
+from fer_cli.results import RESULT, Result, find_damage, read_result
 
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
 
@@ -35,7 +35,7 @@ Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
 PROGRESS = "progress.txt"
 """Holds ``done/total`` while a run is under way."""
 
-OUTPUTS = (RESULT, HISTORIES, *PARQUETS, PROGRESS, "best*.pt", "last*.ckpt", "confusion.png", "curves.png", "analysis-*")
+OUTPUTS = (RESULT, HISTORIES, PREDICTIONS, LABELS, PROGRESS, "best*.pt", "last*.ckpt", "confusion.png", "curves.png", "analysis-*")
 """What is removed of a damaged run when it is trained again."""
 
 _tokens: dict[Path, str] = {}
@@ -191,12 +191,12 @@ class RunFolder:
         """Write the resolved configuration: every setting, defaults included."""
         write_text(self.file("config.json"), config.model_dump_json(indent=1) + "\n")
 
-    def write_result(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: Result) -> None:
         """Write the result, then drop what only an unfinished run needs; raises ClaimLostError as ``check_claim`` does."""
         self.check_claim()
         with self._locked() if self.path in _tokens else nullcontext():  # nobody takes the claim between check and writing
             self.check_claim()
-            write_text(self.file(RESULT), json.dumps(result, indent=1) + "\n")
+            write_text(self.file(RESULT), result.as_text())
         for needless in (*self.path.glob("last*.ckpt"), *self.path.glob(PROGRESS)):
             needless.unlink()
 
@@ -212,9 +212,9 @@ class RunFolder:
             return str(error.strerror)
         return next((line.strip() for line in reversed(lines) if line.strip()), "no reason is given")
 
-    def result(self) -> dict[str, Any]:
-        """Return the result; raises DamagedError when it is missing, not JSON or not of the schema."""
-        return read_result(self.file(RESULT))
+    def result(self) -> Result:
+        """Return the result; raises DamagedError when it, or another file of the run, is missing or damaged."""
+        return read_result(self.path)
 
     def write_progress(self, done: int, total: int) -> None:
         """Write how many of a run's steps (epochs, over all its stages) are done, in one line."""

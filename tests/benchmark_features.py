@@ -149,7 +149,7 @@ def finished_network(faces: FaceSet, root: Path) -> Cnn:
     from fer_cli.learning.record import save_weights
     from fer_cli.learning.train import load_data, new_module
     from fer_cli.runs import RunFolder
-    from tests.fakes import filled
+    from tests.fakes import fake_result, leave
 
     machine = Machine(data_root=root, results=root / "results", device="cpu", threads=thread_count())
     config = RunConfig(data=DataConfig(name=NAME, image_size=CNN_SIDE), model=ModelConfig(backbone="vgg-small"))
@@ -161,7 +161,7 @@ def finished_network(faces: FaceSet, root: Path) -> Cnn:
     folder = RunFolder(machine.results, config.run_id(faces.info.fingerprint))
     folder.path.mkdir(parents=True)
     save_weights(folder.file("best.pt"), module, 0)
-    folder.write_result(filled({"run_id": folder.run_id, "config": config.model_dump(mode="json")}))
+    leave(folder, fake_result(folder.run_id, config))
     made = Cnn.of(config, folder, machine)
     assert not made.opened.module.training  # opened now: the plain loop has its network in memory, too
     return made

@@ -7,7 +7,7 @@ from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.study import Choice
 from tests.conftest import STUDY
-from tests.fakes import filled
+from tests.fakes import fake_result, leave, spread
 
 PAPER = """
 paper:
@@ -23,45 +23,27 @@ SCORES = {
 }
 
 
-CONFUSION = [[20, 0, 0], [0, 15, 0], [0, 0, 15]]
-"""Rows are the truth; only how many images each class has is looked at."""
-
-
-SIZES = {"train": 80, "val": 20, "test": 50}
+PARTS = {"val": (16, 12, 12), "test": (40, 30, 30)}
+"""Images of each class in the parts that are predicted."""
+SIZES = {"train": 160, "val": 40, "test": 100}
 """Images of the parts: the test part is half as many as are trained on or choose the checkpoint, as of three folds."""
 
 
 def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split: str = "s") -> None:
+    """Leave results with these accuracies: those of validation are higher by 0.1."""
     for item in plan.items:
         noise = dict(item.run.at).get("data.label_noise", 0.0)
         value = scores[item.run.arm, noise][item.run.seed]
         leaky = item.run.config.data.split == "random"
-        made = filled(
-            {
-                "run_id": item.run_id,
-                "fingerprint": item.fingerprint,
-                "config": item.run.config.model_dump(mode="json"),
-                "metrics": {
-                    part: {"accuracy": score, "macro_f1": score / 2, "n": 50, "confusion": CONFUSION}
-                    for part, score in (("val", min(1.0, value + 0.1)), ("test", value))
-                },
-                "selection": {"rule": "val/macro_f1", "epoch": 2},
-                "data": {
-                    **SIZES,
-                    "split_hash": f"{split}{item.run.seed}{leaky}",
-                    "shared_subjects": 3 * leaky,
-                    "test_subjects": 4,
-                    "dropped": {},
-                },
-                "health": {},
-                "relabelled": None,
-                "warnings": ["relabelling is inert: no label was replaced"] if item.run.arm == "SCN-CS" else [],
-                "machine": {"device": "cpu", "precision": "fp32", "threads": 1},
-                "provenance": {"commit": "abc", "dirty": False, "fer": "0.1.0"},
-                "seconds": {"total": 4.0},
-            }
+        made = fake_result(
+            item.run_id,
+            item.run.config,
+            {"val": spread(min(1.0, value + 0.1), PARTS["val"]), "test": spread(value, PARTS["test"])},
+            fingerprint=item.fingerprint,
+            data={**SIZES, "split_hash": f"{split}{item.run.seed}{leaky}", "shared_subjects": 3 * leaky},
+            warnings=["relabelling is inert: no label was replaced"] if item.run.arm == "SCN-CS" else [],
         )
-        item.folder.write_result(made)
+        leave(item.folder, made)
 
 
 def report(plan: Plan, machine: Machine, tmp_path: Path) -> str:

@@ -1,18 +1,19 @@
 """What a table may set in bold: no constant answer, no underfitted arm, nothing on fewer than three seeds."""
 
-import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fer_cli.config import Machine
-from fer_cli.metrics import HEADLINE, score
+from fer_cli.metrics import HEADLINE, score, score_counts
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.study import Choice
 from tests.conftest import STUDY
-from tests.reports import SCORES, fake_results, planned, report, rows
+from tests.fakes import fake_result, leave, spread
+from tests.reports import PARTS, SCORES, fake_results, planned, report, rows
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def plan(tmp_path: Path, machine: Machine) -> Plan:
 
 
 def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine: Machine) -> None:
-    """The majority class of the faked test parts has 20 of 50 images."""
+    """The majority class of the faked test parts has 40 of 100 images."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
     made = make_plan(str(path), Choice(), machine)
@@ -36,27 +37,36 @@ def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine
         "macro-F1: 2 x .4/1.4/3"
     )
     table = rows(markdown, "macro-F1 in %")
-    assert table["CNN"] == ["40.00 ± 5.00 (3)", "18.33 ± 2.89 (3)"]
-    assert table["SCN-CS"] == ["**41.50 ± 2.65 (3)**", "18.33 ± 2.89 (3)"]
+    means = {arm: 100 * sum(spread_f1(value) for value in SCORES[arm, 0.0]) / 3 for arm in ("CNN", "SCN-CS")}
+    assert table["CNN"][0].startswith(f"{means['CNN']:.2f} ± ")
+    assert table["SCN-CS"][0].startswith(f"**{means['SCN-CS']:.2f} ± ")
+    assert "**" not in table["CNN"][1] + table["SCN-CS"][1]
+
+
+def spread_f1(accuracy: float) -> float:
+    """Return the macro-F1 of a made-up test part."""
+    return float(score_counts(np.array(spread(accuracy, PARTS["test"])), "abc")["macro_f1"])
+
+
+BY_ONE = {"macro_f1": [[5, 0, 35], [15, 15, 0], [15, 0, 15]], "accuracy": [[40, 0, 0], [29, 1, 0], [30, 0, 0]]}
+"""Test parts that beat a constant answer (40 % and a macro-F1 of 19.05 %) by one of the two: 35 and 34.4, 41 and 21.1 %."""
 
 
 def test_what_beats_a_constant_answer_by_one_metric_alone_is_not_bold(tmp_path: Path, machine: Machine) -> None:
-    """35 % accuracy where the majority class has 40, with a macro-F1 of 35 % where answering it alone gives 19."""
+    """Neither 35 % accuracy with a high macro-F1, nor by macro-F1 alone where the other arm has more."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
     made = make_plan(str(path), Choice(), machine)
-    fake_results(made, {key: [0.35, 0.35, 0.35] if key[1] else values for key, values in SCORES.items()})
+    fake_results(made, SCORES)
     for item in made.items:
-        content = item.folder.result()
-        content["metrics"]["test"]["macro_f1"] = 0.35 if item.run.arm == "CNN" else 0.19
-        item.folder.file("result.json").write_text(json.dumps(content))
-    table = rows(report(made, machine, tmp_path), "macro-F1 in %")
-    assert table["CNN"] == ["**35.00 ± 0.00 (3)**", "35.00 ± 0.00 (3)"]
-    for item in made.items:
-        content = item.folder.result()
-        content["metrics"]["test"]["macro_f1"] = 0.19
-        item.folder.file("result.json").write_text(json.dumps(content))
-    assert "**" not in report(made, machine, tmp_path).split("## macro-F1 in %")[1].split("##")[0], "80 % accuracy"
+        if item.run.at[0][1]:
+            counts = BY_ONE["macro_f1" if item.run.arm == "CNN" else "accuracy"]
+            leave(item.folder, fake_result(item.run_id, item.run.config, {"test": counts}, fingerprint=item.fingerprint))
+    markdown = report(made, machine, tmp_path)
+    table = rows(markdown, "macro-F1 in %")
+    best = score_counts(np.array(BY_ONE["macro_f1"]), "abc")["macro_f1"]
+    assert table["CNN"][1] == f"{100 * best:.2f} ± 0.00 (3)", "the best macro-F1, by 35 % accuracy"
+    assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "**41.00 ± 0.00 (3)**"
 
 
 @pytest.mark.parametrize("metric", HEADLINE)
@@ -65,13 +75,10 @@ def test_no_constant_answer_is_bold_for_any_metric(metric: str, tmp_path: Path, 
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("against: CNN", f"against: CNN, metrics: [{metric}]"))
     made = make_plan(str(path), Choice(), machine)
-    fake_results(made, SCORES)
     truth = ["a"] * 20 + ["b"] * 15 + ["c"] * 15
     for item in made.items:
-        answer = "b" if item.run.at[0][1] else "a"
-        content = item.folder.result()
-        content["metrics"]["test"] = score(truth, [answer] * 50, ["a", "b", "c"])
-        item.folder.file("result.json").write_text(json.dumps(content))
+        counts = [[0, 20, 0], [0, 15, 0], [0, 15, 0]] if item.run.at[0][1] else [[20, 0, 0], [15, 0, 0], [15, 0, 0]]
+        leave(item.folder, fake_result(item.run_id, item.run.config, {"test": counts}, fingerprint=item.fingerprint))
     markdown = report(made, machine, tmp_path)
     assert "**" not in markdown
     assert re.search(r"majority-class baseline: ([0-9.]+);", markdown).group(1) == (  # type: ignore[union-attr]

@@ -21,7 +21,7 @@ from fer_cli.executors import agenda
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder
 from tests.conftest import Called
-from tests.fakes import filled
+from tests.fakes import fake_result
 from tests.processes import wait_for
 from tests.studies import FER, where
 
@@ -130,7 +130,7 @@ def test_a_process_that_lost_its_claim_neither_writes_a_result_nor_removes_the_o
         assert mine
         put_claim(folder, ELSEWHERE)
         with pytest.raises(ClaimLostError, match="process 7 on elsewhere has taken it over"):
-            folder.write_result(filled({"run_id": "abc"}))
+            folder.write_result(fake_result())
         assert not folder.file("result.json").exists()
     assert folder.owner() == ELSEWHERE
 
@@ -148,7 +148,7 @@ def test_a_folder_that_is_removed_stays_away(folder: RunFolder, monkeypatch: pyt
         for write in (
             lambda: folder.write_error("x"),
             lambda: write_tensors(folder.file("best.pt"), {}),
-            lambda: folder.write_result({}),
+            lambda: folder.write_result(fake_result()),
         ):
             with pytest.raises((OSError, ResultsError)):
                 write()

@@ -23,9 +23,10 @@ from fer_cli.report.confusion import matrices, reached, row_shares, share_text, 
 from fer_cli.report.curves import band, curves_at, draw_curves, stability, together, trainings
 from fer_cli.report.figures import draw_study
 from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
+from fer_cli.results import Scores
 from fer_cli.study import Choice
 from tests.conftest import STUDY
-from tests.fakes import filled
+from tests.fakes import fake_result, leave
 
 CLASSES = ["angry", "happy", "contempt"]
 FLAT = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}\n", "").replace("{columns: data.label_noise, ", "{")
@@ -43,30 +44,22 @@ def fake_runs(plan: Plan, value: Values = steady, lost: tuple[int, ...] = (), ep
             continue
         level = dict(item.run.at).get(plan.study.report.columns or "", 0.0) or 0.0
         score = value(item.run.arm, level if level < 1 else 0.0, item.run.seed)
-        hits = round(10 * score)
+        hits = round(100 * score)
         searched = item.run.config.learning.cs_threshold == "val_search"
         item.folder.path.mkdir(parents=True, exist_ok=True)
         for step, margin in enumerate((0.1, 0.2, 0.3) if searched else (None,)):
             name = "history.csv" if margin is None else f"history-margin-{margin}.csv"
             write_history(item.folder.file(name), score - step, epochs)
-        made = filled(
-            {
-                "run_id": item.run_id,
-                "trained_by": item.trained and item.trained.run_id,
-                "fingerprint": item.fingerprint,
-                "config": item.run.config.model_dump(mode="json"),
-                "metrics": {
-                    "test": {
-                        "accuracy": score,
-                        "macro_f1": score / 2,
-                        "confusion": [[hits, 10 - hits, 0], [1, 9, 0], [0, 0, 0]],
-                    }
-                },
-                "selection": {"rule": "val/macro_f1", "epoch": 2 + item.run.seed, "relabel_margin": 0.2},
-                "data": {"classes": CLASSES},
-            }
+        made = fake_result(
+            item.run_id,
+            item.run.config,
+            {"test": [[hits, 100 - hits, 0], [100 - hits, hits, 0], [0, 0, 0]]},
+            trained_by=item.trained and item.trained.run_id,
+            fingerprint=item.fingerprint,
+            selection={"epoch": 2 + item.run.seed, "relabel_margin": 0.2},
+            data={"classes": CLASSES},
         )
-        item.folder.write_result(made)
+        leave(item.folder, made)
 
 
 def write_history(path: Path, score: float, epochs: int) -> None:
@@ -186,7 +179,7 @@ def test_confusion_numbers_by_hand() -> None:
     assert np.isnan(row_shares(counts)[2]).all()
     assert (reached(counts, 0.8), reached(counts, 0.9)) == (2, 1)
     assert [share_text(x) for x in (0.0, 0.004, 0.126, 0.996, 1.0, float("nan"))] == ["", "<1", "13", ">99", "100", "–"]
-    results = {seed: {"metrics": {"test": {"confusion": [[seed, 1], [0, 2]]}}} for seed in (3, 4)}
+    results = {seed: fake_result(counts={"test": [[seed, 1], [0, 2]]}) for seed in (3, 4)}
     assert summed_confusion(Cell("CNN", (), [3, 4, 5], results)).tolist() == [[7, 2], [0, 4]]
 
 
@@ -196,7 +189,7 @@ def test_a_matrix_says_what_it_rests_on(planned: Callable[..., Plan]) -> None:
     figure = matrices(plan, list(collect(plan).values()))
     ours, other = (axes for axes in figure.axes)
     assert ours.get_title() == "CNN\nn = 3 seeds, accuracy 90.00 ± 10.00 %\nrecall ≥ 80 % in 2, ≥ 90 % in 2 of 2 classes"
-    assert other.get_title() == "SCN-CS\nn = 1 of 3 seeds, accuracy 50.00 %\nrecall ≥ 80 % in 1, ≥ 90 % in 1 of 2 classes"
+    assert other.get_title() == "SCN-CS\nn = 1 of 3 seeds, accuracy 50.00 %\nrecall ≥ 80 % in 0, ≥ 90 % in 0 of 2 classes"
     assert [text.get_text() for text in ours.texts] == ["90", "10", "", "10", "90", "", "–", "–", "–"]
     assert [label.get_text() for label in ours.get_yticklabels()] == CLASSES
     assert ours.images[0].get_array().tolist()[0] == pytest.approx([0.9, 0.1, 0.0])
@@ -224,7 +217,7 @@ def test_level_points_by_hand_and_hollow_where_seeds_are_missing(planned: Callab
         Level(0.3, pytest.approx(0.76), pytest.approx(0.01), 3, 3),
     ]
     points = level_points(plan, cells, "SCN-CS", (), "macro_f1")
-    assert points[2] == Level(0.3, pytest.approx(0.665 / 2), pytest.approx(0.005 * 2**-0.5), 2, 3)
+    assert points[2] == Level(0.3, pytest.approx(0.665), pytest.approx(0.01 * 2**-0.5), 2, 3)
     figure = levels_figure(
         plan, cells, {(): {arm: level_points(plan, cells, arm, (), "accuracy") for arm in plan.study.arms}}
     )
@@ -257,8 +250,10 @@ def test_panels_of_further_factors_share_a_scale_that_shows_all(planned: Callabl
     fake_runs(plan)
     for item in plan.items:  # the further factor lowers the scores, panel by panel
         result = item.folder.result()
-        result["metrics"]["test"]["accuracy"] -= dict(item.run.at)["data.label_noise"]
-        item.folder.write_result(result)
+        hits = round(100 * (result.metrics["test"]["accuracy"] - float(dict(item.run.at)["data.label_noise"])))
+        counts = [[hits, 100 - hits, 0], [100 - hits, hits, 0], [0, 0, 0]]
+        scores = Scores.of(np.array(counts), CLASSES)
+        leave(item.folder, result.model_copy(update={"metrics": {"test": scores}}))
     cells = collect(plan)
     others = [(("data.label_noise", value),) for value in (0.0, 0.2, 0.4, 0.6)]
     panels = {other: {arm: level_points(plan, cells, arm, other, "accuracy") for arm in plan.study.arms} for other in others}

@@ -73,20 +73,20 @@ def test_one_network_per_split_serves_all_arms_that_need_one(plan: Plan) -> None
         result = item.folder.result()
         needs = "cnn" in item.run.config.features.blocks
         assert (item.start is not None) == needs
-        assert result["pretrained_by"] == (item.start.run_id if item.start is not None else None)
+        assert result.pretrained_by == (item.start.run_id if item.start is not None else None)
         if item.start is not None:
             network = item.start.folder.result()
-            assert network["data"]["split_hash"] == result["data"]["split_hash"]
-            assert network["config"]["features"]["blocks"] == []
-    dims = {item.run.arm: item.folder.result()["features"]["dims"] for item in plan.items}
+            assert network.data.split_hash == result.data.split_hash
+            assert network.config.features.blocks == []
+    dims = {item.run.arm: (item.folder.result().features or {})["dims"] for item in plan.items}
     assert dims == {"CNN": {"cnn": 256}, "HOG": {"hog": 1764}, "all": {"cnn": 256, "hog": 1764, "sift": 128}}
 
 
 def test_faces_of_new_people_are_recognised(plan: Plan) -> None:
-    scores = [item.folder.result()["metrics"]["test"]["accuracy"] for item in plan.items if item.run.arm == "HOG"]
+    scores = [item.folder.result().metrics["test"]["accuracy"] for item in plan.items if item.run.arm == "HOG"]
     assert min(scores) > 0.9  # the drawn faces are easy
     predictions = pd.read_parquet(plan.items[0].folder.file("predictions.parquet"))
-    classes = plan.items[0].folder.result()["data"]["classes"]
+    classes = plan.items[0].folder.result().data.classes
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
     assert (np.array(classes)[probabilities.argmax(1)] == predictions["predicted"]).all()
@@ -110,13 +110,13 @@ def test_only_training_rows_reach_the_classifier(
 
     monkeypatch.setattr(fit, "new_classifier", watched)
     one, other = (fit.fit_run(config, here, folder_at(folder)) for folder in (tmp_path, tmp_path))
-    assert one["metrics"] == other["metrics"]
-    assert one["metrics"]["test"]["accuracy"] > 0.8
+    assert one.metrics == other.metrics
+    assert one.metrics["test"]["accuracy"] > 0.8
     known = CLASSIFIERS[classifier]
     options = made(config).get_params()
     assert {name: options[name] for name in known.options} == known.options
     assert all(f"{value:g}" in known.words for name, value in known.options.items() if name in {"C", "n_estimators"})
-    assert given[0].shape == (one["data"]["train"], 1764)
+    assert given[0].shape == (one.data.train, 1764)
     assert given[0].max(0)[given[0].max(0) > 0].min() == pytest.approx(1)  # scaled by these rows
 
 
@@ -165,8 +165,8 @@ def test_a_faces_column_gives_scores_of_detected_faces_too(
         return data, fingerprint
 
     monkeypatch.setattr(fit, "load_data", half)
-    metrics = fit.fit_run(config, here, folder_at(tmp_path))["metrics"]
-    assert metrics["test, face detected"]["n"] == -(-metrics["test"]["n"] // 2)
+    metrics = fit.fit_run(config, here, folder_at(tmp_path)).metrics
+    assert metrics["test, face detected"].n == -(-metrics["test"].n // 2)
 
 
 def test_settings_of_extractors_reach_a_run(
@@ -180,8 +180,9 @@ def test_settings_of_extractors_reach_a_run(
     assert RunConfig.model_validate_json(config.model_dump_json()) == config
     assert config.run_id("x") != plain.model_copy(update={"features": FeaturesConfig(blocks=["hog", "sift"])}).run_id("x")
     result = fit.fit_run(config, here, folder_at(tmp_path))
-    assert result["features"]["dims"] == {"hog": 1764, "sift": 2048}
-    told = result["features"]["provenance"]
+    assert result.features is not None
+    assert result.features["dims"] == {"hog": 1764, "sift": 2048}
+    told = result.features["provenance"]
     assert told["extractors"]["hog"]["norm"] == "max"
     assert {"scikit-image", "opencv-contrib-python"} <= told["libraries"].keys()
 

@@ -21,7 +21,6 @@ from fer_cli.learning.train import load_data, new_module, train_run
 from fer_cli.models.build import build_model
 from fer_cli.runs import RunFolder
 from fer_cli.tasks import task_of
-from tests.fakes import filled
 
 Tiny = Callable[..., RunConfig]
 JOINED = 1764 + 128
@@ -66,12 +65,12 @@ def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machi
     assert (data.joined, plain.joined) == (JOINED, 0)
     classes = len(data.classes)
     alone = build_model(config.model, classes, attention=False)
-    assert result["parameters"] == sum(p.numel() for p in alone.parameters()) + JOINED * classes
+    assert result.cost.parameters == sum(p.numel() for p in alone.parameters()) + JOINED * classes
     features = data.train.joined
     assert features is not None
     assert features.amin() == 0
     assert features.amax() == 1  # scaled by these rows
-    folder.write_result(filled({"run_id": folder.run_id, "config": config.model_dump(mode="json")} | result))
+    folder.write_result(result)
     opened = open_run(config, folder, machine)
     part = opened.data.test
     batch = part[list(range(len(part)))]

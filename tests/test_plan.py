@@ -17,7 +17,7 @@ from fer_cli.plan import Item, Plan, estimate, finished_results, make_plan, on_o
 from fer_cli.study import Choice
 from fer_cli.tasks import TASKS
 from tests.conftest import STUDY, Called
-from tests.fakes import filled
+from tests.fakes import fake_result, leave
 
 LEVELS = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.noise: [0.1, 0.3]}").replace(
     "columns: data.label_noise", "columns: corrupt.noise"
@@ -25,17 +25,15 @@ LEVELS = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.n
 
 
 def put_result(item: Item, **changes: object) -> None:
-    """Write a made-up result of a planned run."""
-    item.folder.path.mkdir(parents=True, exist_ok=True)
-    item.folder.write_config(item.run.config)
+    """Write a made-up result of a planned run, and its predictions."""
     made = {
-        "run_id": item.run_id,
         "fingerprint": item.fingerprint,
         "pretrained_by": item.start and item.start.run_id,
         "trained_by": item.trained and item.trained.run_id,
-        "config": item.run.config.model_dump(mode="json"),
     }
-    item.folder.write_result(filled(made | changes))
+    item.folder.path.mkdir(parents=True, exist_ok=True)
+    item.folder.write_config(item.run.config)
+    leave(item.folder, fake_result(item.run_id, item.run.config, **made | changes))
 
 
 @pytest.fixture
@@ -118,7 +116,7 @@ def test_costs_come_from_finished_runs_and_a_finished_plan_reads_none(plan: Plan
     states = plan.states()
     assert set(estimate(plan, machine, states).values()) == {None}
     (training, other), levels = plan.first, plan.items
-    put_result(training, seconds={"total": 6.0}, machine={"device": "cpu", "precision": "fp32", "threads": 2})
+    put_result(training, cost={"seconds": {"total": 6.0}}, machine={"device": "cpu", "precision": "fp32", "threads": 2})
     times = estimate(plan, machine, plan.states())
     assert times.keys() == {other.run_id, *(item.run_id for item in levels)}
     assert times[other.run_id] == 12.0  # 6 s on two threads, here on one
@@ -135,7 +133,7 @@ def test_runs_on_other_builds_are_counted(plan: Plan, machine: Machine) -> None:
     result = json.loads((foreign / "result.json").read_text()) | {"run_id": foreign.name, "fingerprint": "0" * 16}
     (foreign / "result.json").write_text(json.dumps(result))
     assert on_other_builds(plan, machine.results).endswith("which are not used: 1 on ck48")
-    assert [one["run_id"] for one in finished_results(machine.results, but=[item.run_id])] == [foreign.name]
+    assert [one.run_id for one in finished_results(machine.results, but=[item.run_id])] == [foreign.name]
 
 
 def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, machine: Machine, tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from fer_cli.config import Machine
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
+from fer_cli.results import Cost, Seconds
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
+from tests.fakes import changed, fake_result, spread
 from tests.reports import SCORES, SIZES, fake_results, planned, report, rows
 
 
@@ -115,8 +117,8 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, machine:
     costs = {"CNN": 1000, "SCN": 1100, "SCN-CS": 1100}
     for item in plan.items:
         if item.run.arm in costs:
-            content = item.folder.result() | {"parameters": costs[item.run.arm], "multiply_adds": 70}
-            item.folder.file("result.json").write_text(json.dumps(content))
+            cost = Cost(parameters=costs[item.run.arm], multiply_adds=70, seconds=Seconds(total=4.0))
+            changed(item.folder, cost=cost)
     markdown = report(plan, machine, tmp_path)
     table = rows(markdown, "Model complexity")
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
@@ -131,8 +133,7 @@ def test_label_correction_is_shown_by_what_is_left_and_older_results_by_their_co
     for item in plan.items:
         if item.run.arm == "SCN-CS":
             noise, seed = item.run.at[0][1], item.run.seed
-            content = item.folder.result()
-            content["relabelled"] = (
+            correction = (
                 {"count": 40, "fixed": 30, "broken": 2}
                 if noise
                 else {
@@ -144,7 +145,7 @@ def test_label_correction_is_shown_by_what_is_left_and_older_results_by_their_co
                     "recall": None,
                 }
             )
-            item.folder.file("result.json").write_text(json.dumps(content))
+            changed(item.folder, relabelled=correction)
     markdown = report(plan, machine, tmp_path)
     table = rows(markdown, "Module diagnostics")
     assert table["SCN-CS"] == ["wrong 20.0 → 11.0 %, precision 37.5, recall –; 11 replaced", "40 replaced"]
@@ -274,11 +275,7 @@ def test_report_remembers_what_was_run_last(machine: Machine, tmp_path: Path) ->
 def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on() -> None:
     def cell(arm: str, values: list[float], data: list[dict[str, str]]) -> Cell:
         results = {
-            seed: {
-                "config": {"data": {"split": "subject"}},
-                "metrics": {"test": {"accuracy": value}},
-                "data": SIZES | own,
-            }
+            seed: fake_result(counts={"test": spread(value, (40, 30, 30))}, data=SIZES | own)
             for seed, (value, own) in enumerate(zip(values, data, strict=True))
         }
         return Cell(arm, (), list(results), results)

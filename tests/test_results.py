@@ -7,15 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fer_cli.config import flatten
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.metrics import METRICS
+from fer_cli.outputs import DETECTED, read_history
 from fer_cli.plan import core_seconds_per_epoch, last_choice
-from fer_cli.results import find_damage, read_config, read_history, read_result
+from fer_cli.results import find_damage, read_config, read_result
 from fer_cli.runs import RunFolder
 from fer_cli.study import load_study
 from tests.conftest import Called
-from tests.fakes import CONFUSION, filled
+from tests.fakes import CONFUSION, fake_result, leave
 from tests.studies import where
 
 Fer = Callable[..., Called]
@@ -58,14 +62,14 @@ def pair(whole: Path, tmp_path: Path, data_root: Path) -> tuple[list[object], Pa
 
 
 def put(folder: Path, **changes: Any) -> Path:
-    """Write a result with some keys changed and return its path."""
-    path = folder / "abc" / "result.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(filled({"run_id": "abc"}) | changes))
-    return path
+    """Write a result with some keys changed, and the predictions of the unchanged one; return its path."""
+    run = RunFolder(folder, "abc")
+    leave(run, fake_result())
+    run.file("result.json").write_text(json.dumps(GOOD | changes))
+    return run.file("result.json")
 
 
-GOOD = filled({"run_id": "abc"})
+GOOD = json.loads(fake_result().as_text())
 SCORES = GOOD["metrics"]["test"]
 
 
@@ -90,29 +94,37 @@ SCORES = GOOD["metrics"]["test"]
         ({"relabelled": {"count": 1, "recall": 1.5}}, "relabelled.recall"),
         ({"data": GOOD["data"] | {"train": 0}}, "data.train"),
         ({"health": {"alpha/sd": 0.1}}, "health: one of alpha/sd and alpha/gap"),
-        ({"seconds": {"total": -1.0}}, "seconds.total"),
+        ({"cost": {"seconds": {"total": -1.0}}}, "cost.seconds.total"),
+        (
+            {"metrics": {"test": SCORES | {"accuracy": 0.98}}},
+            "metrics.test.accuracy: 0.98, where predictions.parquet gives",
+        ),
+        ({"metrics": {"test": SCORES | {"confusion": [[19, 1, 0], [0, 15, 0], [0, 0, 15]]}}}, "metrics.test.confusion: not"),
+        ({"metrics": {"test": SCORES, "val": SCORES}}, "metrics.val: predictions.parquet has no such part"),
+        ({"schema": 7}, "schema 7 is unknown: this version of fer reads up to 1; update fer"),
+        ({"schema": "x"}, "schema x is unknown"),
         ({"run_id": "other"}, "the result of another run, 'other'"),
     ],
 )
 def test_a_result_out_of_the_schema_is_damaged(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     path = put(tmp_path, **changes)
     with pytest.raises(DamagedError) as error:
-        read_result(path)
+        read_result(path.parent)
     assert str(error.value).startswith(f"{path}: ")
     assert words in str(error.value)
     assert "--retry-failed" in str(error.value)
     assert str(find_damage(path.parent)) == str(error.value)
 
 
-@pytest.mark.parametrize("key", ["run_id", "fingerprint", "config", "metrics", "data", "selection", "seconds", "machine"])
+@pytest.mark.parametrize("key", ["run_id", "fingerprint", "config", "metrics", "data", "selection", "cost", "machine"])
 def test_a_missing_key_is_damage_and_a_further_one_is_not(tmp_path: Path, key: str) -> None:
     path = put(tmp_path, of_a_newer_version={"x": 1})
-    assert read_result(path)["of_a_newer_version"] == {"x": 1}
+    assert read_result(path.parent) == fake_result()
     content = json.loads(path.read_text())
     del content[key]
     path.write_text(json.dumps(content))
     with pytest.raises(DamagedError, match=f"{key}: missing"):
-        read_result(path)
+        read_result(path.parent)
 
 
 def test_what_is_no_readable_file_is_damage_and_never_opened(tmp_path: Path) -> None:
@@ -128,7 +140,7 @@ def test_what_is_no_readable_file_is_damage_and_never_opened(tmp_path: Path) -> 
     assert "not a file" in str(find_damage(path.parent))
     path.unlink()
     path.symlink_to("nowhere")
-    assert RunFolder(tmp_path, "abc").damage is None  # of another folder
+    assert RunFolder(tmp_path, "other").damage is None
     assert "missing" in str(find_damage(path.parent))
 
 
@@ -146,6 +158,87 @@ def test_histories_and_settings_are_whole_or_damaged(tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(DamagedError, match=r"config\.json: "):
             read_config(tmp_path / "config.json")
+
+
+OLD = sorted((Path(__file__).parent / "fixtures" / "runs" / "results" / "runs").iterdir())
+"""Runs from before results were numbered."""
+
+
+@pytest.mark.parametrize("folder", OLD, ids=lambda folder: folder.name)
+def test_an_old_result_loses_nothing_and_is_the_same_in_the_schema_of_today(folder: Path, tmp_path: Path) -> None:
+    result, old = read_result(folder), json.loads((folder / "result.json").read_text())
+    assert "schema" not in old
+    shutil.copytree(folder, tmp_path / folder.name)
+    (tmp_path / folder.name / "result.json").write_text(result.as_text())
+    assert read_result(tmp_path / folder.name) == result
+    new = json.loads(result.as_text())
+    assert new.pop("schema") == 1
+    assert new.pop("kind") == result.config.kind
+    assert new.pop("predictions") == "predictions.parquet"
+    cost = {key: value for key, value in new.pop("cost").items() if value is not None}
+    used, settings = (flatten(content.pop("config")) for content in (old, new))
+    assert {name: settings[name] for name in used} == used
+    old["selection"] = {"weights": "best.pt"} | old["selection"]
+    assert {"trained_on": None, "features": None} | old == {"trained_on": None} | new | cost
+
+
+def test_a_metric_that_was_added_later_is_there_for_old_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Cohen's kappa, by scikit-learn of the predictions."""
+    import pandas as pd
+    from sklearn.metrics import cohen_kappa_score
+
+    def kappa(counts: np.ndarray) -> float:
+        chance = counts.sum(0) @ counts.sum(1) / counts.sum() ** 2
+        return float((counts.trace() / counts.sum() - chance) / (1 - chance))
+
+    monkeypatch.setitem(METRICS, "kappa", kappa)
+    shutil.copytree(OLD[0], tmp_path / OLD[0].name)
+    result = read_result(tmp_path / OLD[0].name)
+    test = pd.read_parquet(OLD[0] / "predictions.parquet").query("part == 'test'")
+    assert result.metrics["test"]["kappa"] == pytest.approx(cohen_kappa_score(test["label"], test["predicted"]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.unlink(), "predictions.parquet: missing, so that scores cannot be computed"),
+        (lambda path: path.write_bytes(b""), "not a table of predictions"),
+        (lambda path: pd_write(path, {"part": ["test"]}), "not a table of predictions"),
+        (lambda path: pd_write(path, {"part": ["test"], "label": ["x"], "predicted": ["sad"]}), "none of angry, happy, sad"),
+        (lambda path: pd_write(path, {"part": [1], "label": [2.0], "predicted": [None]}), "predictions.parquet: "),
+        (lambda path: pd_write(path, {"part": [], "label": [], "predicted": []}), "predictions.parquet: "),
+    ],
+)
+def test_a_run_without_the_predictions_of_its_scores_is_damaged(
+    tmp_path: Path, spoil: Callable[[Path], object], words: str
+) -> None:
+    path = put(tmp_path).with_name("predictions.parquet")
+    spoil(path)
+    assert words in str(find_damage(path.parent))
+    assert "--retry-failed" in str(find_damage(path.parent))
+
+
+def pd_write(path: Path, columns: dict[str, list[object]]) -> None:
+    import pandas as pd
+
+    pd.DataFrame(columns).to_parquet(path)
+
+
+def test_scores_of_images_with_a_face_come_from_the_predictions_or_are_those_that_were_stored(tmp_path: Path) -> None:
+    """Older predictions do not say in which images a face was found; the matrix that was stored must fit then."""
+    old = next(folder for folder in OLD if DETECTED in read_result(folder).metrics)
+    run = tmp_path / old.name
+    shutil.copytree(old, run)
+    stored = json.loads((run / "result.json").read_text())
+    test, seen = (read_result(run).metrics[part] for part in ("test", DETECTED))
+    assert seen["accuracy"] == stored["metrics"][DETECTED]["accuracy"]
+    assert (test.n, seen.n) == (56, 55)
+    stored["metrics"][DETECTED]["accuracy"] += 0.01
+    (run / "result.json").write_text(json.dumps(stored))
+    assert f"metrics.{DETECTED}.accuracy: " in str(find_damage(run))
+    stored["metrics"][DETECTED] = stored["metrics"]["test"] | {"confusion": [[99] * 8] * 8}
+    (run / "result.json").write_text(json.dumps(stored))
+    assert "images that predictions.parquet does not have" in str(find_damage(run))
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {

@@ -15,7 +15,7 @@ from fer_cli.config import RunConfig
 from fer_cli.errors import ResultsError
 from fer_cli.places import whole_file, write_text
 from fer_cli.runs import RunFolder
-from tests.fakes import filled
+from tests.fakes import fake_result, leave
 
 
 def test_states_follow_from_files(tmp_path: Path) -> None:
@@ -31,9 +31,9 @@ def test_states_follow_from_files(tmp_path: Path) -> None:
     with folder.claim() as mine:
         assert mine
         assert not folder.file("error.txt").exists(), "an interrupted retry must not read as failed"
-        folder.write_result(filled({"run_id": "abc", "a": 1}))
+        leave(folder, fake_result(fingerprint="a"))
     assert folder.status == "done"
-    assert folder.result()["a"] == 1
+    assert folder.result().fingerprint == "a"
     assert not folder.file("last.ckpt").exists()
 
 
@@ -41,7 +41,7 @@ def test_one_claim_at_a_time_and_none_on_a_finished_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path, "abc")
     with folder.claim() as first, folder.claim() as second:
         assert (first, second) == (True, False)
-    folder.write_result(filled({"run_id": "abc"}))
+    leave(folder, fake_result())
     with folder.claim() as third:
         assert third is False
 

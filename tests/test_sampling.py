@@ -14,7 +14,9 @@ from fer_cli.data.datamodule import Batches, RunData, class_weights, drawn_noise
 from fer_cli.data.manifest import load_set
 from fer_cli.report.collect import Cell
 from fer_cli.report.protocol import drawn_lines
+from fer_cli.results import Result
 from fer_cli.tasks import task_of
+from tests.fakes import fake_result
 
 Tiny = Callable[..., RunConfig]
 CK48 = {"angry": 135, "disgust": 177, "fear": 75, "happy": 207, "sad": 84, "surprise": 249, "contempt": 54}
@@ -65,9 +67,8 @@ def test_weights_follow_given_labels_never_true_ones(data_root: Path, tiny: Tiny
 
 
 def test_the_head_of_a_table_says_what_is_drawn() -> None:
-    def result(noise: float, **drawn: object) -> dict[str, object]:
-        config = RunConfig(data=DataConfig(label_noise=noise)).model_dump(mode="json")
-        return {"config": config, "data": {"drawn": drawn or None}}
+    def result(noise: float, **drawn: object) -> Result:
+        return fake_result(config=RunConfig(data=DataConfig(label_noise=noise)), data={"drawn": drawn or None})
 
     noisy = {
         0: result(0.4, wrong=0.43, rarest="contempt", wrong_in_rarest=0.62),
@@ -78,10 +79,9 @@ def test_the_head_of_a_table_says_what_is_drawn() -> None:
         "noise seen in training at `symmetric` 0.4, class-balanced sampling by given labels (train.class_balance 1): "
         "44.0 % of the drawn labels are wrong, 64.0 % within the rarest class (contempt or fear)"
     ]
-    gone = {"wrong": 0.5, "rarest": "fear", "wrong_in_rarest": None}
-    lost = Cell("A", (), [0], {0: {"config": noisy[0]["config"], "data": {"drawn": gone}}})
+    lost = Cell("A", (), [0], {0: result(0.4, wrong=0.5, rarest="fear", wrong_in_rarest=None)})
     assert drawn_lines({("A", ()): lost})[0].endswith(
         "50.0 % of the drawn labels are wrong, – within the rarest class (fear)"
     )
-    older = Cell("A", (), [0], {0: {"config": noisy[0]["config"], "data": {}}})
+    older = Cell("A", (), [0], {0: result(0.4)})
     assert drawn_lines({("A", ()): older}) == [], "results of earlier versions do not say"

@@ -41,13 +41,13 @@ def test_one_training_serves_every_level(noisy: Path, here: Machine, tmp_path: P
     clean, *others = plan.items
     for item in others:
         result = item.folder.result()
-        assert result["trained_by"] == clean.run_id
-        assert result["selection"] == clean.folder.result()["selection"]
+        assert result.trained_by == clean.run_id
+        assert result.selection == clean.folder.result().selection
         assert item.folder.file("history.csv").read_bytes() == clean.folder.file("history.csv").read_bytes()
         alone = tmp_path / item.run_id
         alone.mkdir()
         own = train_run(item.run.config, here, folder_at(alone))
-        assert own["metrics"] == result["metrics"]
+        assert own.metrics == result.metrics
         predictions = [pd.read_parquet(folder / "predictions.parquet") for folder in (alone, item.folder.path)]
         pd.testing.assert_frame_equal(*predictions)
     scores = [pd.read_parquet(item.folder.file("predictions.parquet")) for item in plan.items]
@@ -61,7 +61,7 @@ def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Machine) 
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
     assert (len(plan.items), len(plan.first)) == (2, 1)
     assert run_plan(plan, here).counts == {"done": 3}
-    assert {item.folder.result()["trained_by"] for item in plan.items} == {plan.first[0].run_id}
+    assert {item.folder.result().trained_by for item in plan.items} == {plan.first[0].run_id}
     bare = make_plan(str(noisy), Choice(seeds=(1,)), here, only=("CNN",))
     times = estimate(bare, here, bare.states())
     trained, tested = times[bare.first[0].run_id], times[bare.items[0].run_id]
@@ -84,13 +84,14 @@ def test_levels_can_be_added_to_older_results(noisy: Path, here: Machine) -> Non
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
     clean = plan.items[0]
     assert run_plan(replace(plan, items=[clean]), here).ok
-    older = clean.folder.result()
+    older = json.loads(clean.folder.file("result.json").read_text())
     del older["weights"], older["selection"]["weights"]
     clean.folder.file("result.json").write_text(json.dumps(older))
     assert run_plan(plan, here).counts == {"skipped": 1, "done": 2}
     result = plan.items[1].folder.result()
-    assert result["weights"] is None
-    assert result["trained_on"] == {"machine": older["machine"], "provenance": older["provenance"]}
+    assert result.weights is None
+    assert result.trained_on is not None
+    assert result.trained_on.model_dump() == {"machine": older["machine"], "provenance": older["provenance"]}
 
 
 @pytest.mark.parametrize(

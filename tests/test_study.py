@@ -28,9 +28,11 @@ from fer_cli.models.build import build_model
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import Cell, Point
 from fer_cli.report.protocol import corrupt_lines, noise_lines, seed_line, split_lines
+from fer_cli.results import Result
 from fer_cli.study import Choice, load_study, study_names
 from fer_cli.synthetic.recipe import recipe_fingerprint
 from tests.conftest import STUDY, Called
+from tests.fakes import fake_result
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -260,12 +262,9 @@ def test_a_grid_of_amounts_may_begin_at_nothing(tmp_path: Path) -> None:
 
 def cells_of(plan: Plan, **counts: int) -> dict[tuple[str, Point], Cell]:
     """Return the cells of a plan whose runs all found these counts of shared people and sequences."""
-    groups: dict[tuple[str, Point], dict[int, Any]] = {}
+    groups: dict[tuple[str, Point], dict[int, Result]] = {}
     for item in plan.items:
-        result = {
-            "config": item.run.config.model_dump(mode="json"),
-            "data": {"shared_subjects": 0, "test_subjects": 4} | counts,
-        }
+        result = fake_result(item.run_id, item.run.config, data=counts)
         groups.setdefault((item.run.arm, item.run.at), {})[item.run.seed] = result
     return {(arm, at): Cell(arm, at, sorted(results), results) for (arm, at), results in groups.items()}
 

@@ -322,7 +322,7 @@ def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: 
     )
     machine = Machine(data_root=root, results=tmp_path, threads=1, device="cpu")
     result = train_run(config, machine, folder_at(tmp_path))
-    assert result["metrics"]["test"]["accuracy"] >= 0.85
+    assert result.metrics["test"]["accuracy"] >= 0.85
 
 
 def test_contact_sheet_and_rebuild(fer: Fer, drawn_root: Path, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_centres_are_trained_and_the_loss_is_logged(
 ) -> None:
     config = tiny(learning=LearningConfig(center_weight=0.1))
     result = train_run(config, machine, folder_at(tmp_path))
-    assert result["metrics"]["test"]["n"] > 0
+    assert result.metrics["test"].n > 0
     history = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
     assert "loss/centre" in history
     data = RunData(load_set(machine.data_root, "ck48"), config)

@@ -20,6 +20,7 @@ from fer_cli.learning.record import load_weights
 from fer_cli.learning.train import new_module, train_run
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
+from fer_cli.results import Result
 from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
@@ -140,13 +141,14 @@ MILD = AugmentConfig(rotate=12, translate=0.08, scale=0.12, brightness=0.1, cont
 """Changes small enough for a few cartoons to be learnt in a few epochs."""
 
 
-def run(config: RunConfig, machine: Machine, folder: Path) -> dict[str, object]:
+def run(config: RunConfig, machine: Machine, folder: Path) -> Result:
     folder.mkdir(parents=True)
     return train_run(config, machine, folder_at(folder))
 
 
-def without_times(result: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in result.items() if key != "seconds"}
+def without_times(result: Result) -> dict[str, object]:
+    """Return all of a result but how long it took and which folder it is in."""
+    return result.model_dump(exclude={"cost": {"seconds"}, "run_id": True})
 
 
 def test_separable_classes_are_learnt_and_the_record_is_whole(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
@@ -156,19 +158,19 @@ def test_separable_classes_are_learnt_and_the_record_is_whole(machine: Machine, 
         train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )
     result = run(config, machine, tmp_path / "run")
-    assert result["metrics"]["test"]["accuracy"] > 0.9  # type: ignore[index]
+    assert result.metrics["test"]["accuracy"] > 0.9
     predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     test = predictions[predictions["part"] == "test"]
-    classes = result["data"]["classes"]  # type: ignore[index]
+    classes = result.data.classes
     again = score(test["label"].to_numpy(), test["predicted"].to_numpy(), classes)
-    assert again == result["metrics"]["test"]  # type: ignore[index]
+    assert again == result.metrics["test"].model_dump()
     shares = test[[f"p_{name}" for name in classes]].to_numpy()
     assert np.allclose(shares.sum(1), 1, atol=1e-5)
     assert list(test["predicted"]) == [classes[i] for i in shares.argmax(1)]
     history = pd.read_csv(tmp_path / "run" / "history.csv")
-    best = history.loc[history["epoch"] == result["selection"]["epoch"]].iloc[0]  # type: ignore[index]
-    assert best["val/macro_f1"] == history["val/macro_f1"].max() == pytest.approx(result["selection"]["value"])  # type: ignore[index]
-    assert result["metrics"]["val"]["macro_f1"] == pytest.approx(best["val/macro_f1"], abs=1e-6)  # type: ignore[index]
+    best = history.loc[history["epoch"] == result.selection.epoch].iloc[0]
+    assert best["val/macro_f1"] == history["val/macro_f1"].max() == pytest.approx(result.selection.value)
+    assert result.metrics["val"]["macro_f1"] == pytest.approx(best["val/macro_f1"], abs=1e-6)
 
 
 @pytest.mark.parametrize("method", ["ce", "scn-cs"])
@@ -180,7 +182,7 @@ def test_same_config_same_numbers_other_seed_others(method: str, machine: Machin
     frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in "ab"]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
     other = run(tiny(learning=learning, seed=1), machine, tmp_path / "c")
-    assert other["metrics"] != first["metrics"]
+    assert other.metrics != first.metrics
 
 
 def test_arms_of_one_seed_start_from_the_same_weights(data_root: Path, tiny: Tiny) -> None:
@@ -242,8 +244,8 @@ def test_val_search_keeps_the_margin_that_validation_prefers(machine: Machine, t
     learning = LearningConfig(method="scn-cs", cs_threshold="val_search")
     result = run(tiny(learning=learning), machine, tmp_path / "run")
     best = {m: pd.read_csv(tmp_path / "run" / f"history-margin-{m}.csv")["val/macro_f1"].max() for m in (0.1, 0.2, 0.3)}
-    assert result["selection"]["relabel_margin"] in best  # type: ignore[index]
-    assert best[result["selection"]["relabel_margin"]] == max(best.values())  # type: ignore[index]
+    assert result.selection.relabel_margin in best
+    assert best[result.selection.relabel_margin] == max(best.values())
 
 
 def test_test_part_is_seen_once_and_never_steers(
@@ -266,9 +268,9 @@ def test_test_part_is_seen_once_and_never_steers(
 
     monkeypatch.setattr(RunData, "test_dataloader", other_labels)
     second = run(tiny(), machine, tmp_path / "b")
-    assert first["selection"] == second["selection"]
-    assert first["metrics"]["val"] == second["metrics"]["val"]  # type: ignore[index]
-    assert first["metrics"]["test"] != second["metrics"]["test"]  # type: ignore[index]
+    assert first.selection == second.selection
+    assert first.metrics["val"] == second.metrics["val"]
+    assert first.metrics["test"] != second.metrics["test"]
 
 
 def test_planted_flips_are_found_and_original_labels_stay(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
@@ -281,19 +283,19 @@ def test_planted_flips_are_found_and_original_labels_stay(machine: Machine, tiny
     result = run(config, machine, tmp_path / "run")
     labels = pd.read_parquet(tmp_path / "run" / "labels.parquet")
     planted = labels["label_given"] != labels["label_true"]
-    assert planted.sum() == result["data"]["flipped"] == round(0.2 * len(labels))  # type: ignore[index]
-    assert result["data"]["drawn"]["wrong"] == pytest.approx(planted.mean(), abs=0.05)  # type: ignore[index]
-    relabelled = result["relabelled"]
+    assert planted.sum() == result.data.flipped == round(0.2 * len(labels))
+    assert result.data.drawn.wrong == pytest.approx(planted.mean(), abs=0.05)
+    relabelled = result.relabelled
     right, changed = labels["label_current"] == labels["label_true"], labels["label_current"] != labels["label_given"]
-    assert relabelled["wrong_start"] == pytest.approx(planted.mean())  # type: ignore[index]
-    assert relabelled["wrong_end"] == pytest.approx((~right).mean())  # type: ignore[index]
-    assert relabelled["precision"] == pytest.approx(right[changed].mean())  # type: ignore[index]
-    assert relabelled["precision"] > 2 * planted.mean()  # type: ignore[index]
-    assert relabelled["recall"] == pytest.approx(right[planted].mean())  # type: ignore[index]
+    assert relabelled.wrong_start == pytest.approx(planted.mean())
+    assert relabelled.wrong_end == pytest.approx((~right).mean())
+    assert relabelled.precision == pytest.approx(right[changed].mean())
+    assert relabelled.precision > 2 * planted.mean()
+    assert relabelled.recall == pytest.approx(right[planted].mean())
     assert right[planted].sum() >= 5
     history = pd.read_csv(tmp_path / "run" / "history.csv")
     assert history.loc[history["epoch"] < 17, "relabel/count"].sum() == 0
-    assert history["relabel/count"].sum() == relabelled["count"]  # type: ignore[index]
+    assert history["relabel/count"].sum() == relabelled.count
     wrong = (labels["label_current"] != labels["label_true"]).mean()
     assert wrong == pytest.approx(history["labels/wrong_share"].iloc[-1], abs=1e-5)
     assert wrong < planted.mean()
@@ -339,11 +341,11 @@ def test_a_loss_that_is_not_finite_fails_the_run(tiny: Tiny, machine: Machine, t
 )
 def test_other_optimisers_train(options: dict[str, object], machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
     result = run(tiny(train=TrainConfig(epochs=1, batch_size=32, **options)), machine, tmp_path / "run")  # type: ignore[arg-type]
-    assert 0 <= result["metrics"]["test"]["accuracy"] <= 1  # type: ignore[index]
+    assert 0 <= result.metrics["test"]["accuracy"] <= 1
 
 
 def test_bf16_and_channels_last_train_too(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
     bf16 = machine.model_copy(update={"precision": "bf16"})
     result = run(tiny(), bf16, tmp_path / "run")
-    assert result["machine"]["precision"] == "bf16"  # type: ignore[index]
-    assert result["machine"]["channels_last"] is True  # type: ignore[index]
+    assert result.machine.precision == "bf16"
+    assert result.machine.channels_last is True

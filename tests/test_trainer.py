@@ -27,8 +27,7 @@ SURROUNDINGS = {
 
 def trained(config: RunConfig, machine: Machine, folder: Path) -> dict[str, Any]:
     folder.mkdir()
-    result = train_run(config, machine, folder_at(folder))
-    return {key: value for key, value in result.items() if key != "seconds"}
+    return train_run(config, machine, folder_at(folder)).model_dump(exclude={"cost": {"seconds"}, "run_id": True})
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_a_run_on_another_set_trains_on_none_of_it(both: Machine, tiny: Tiny, tm
     folder = tmp_path / "run"
     folder.mkdir()
     result = train_run(config, both, folder_at(folder))
-    assert (result["data"]["test"], result["data"]["dropped"]) == (144, {"contempt": 24})
+    assert (result.data.test, result.data.dropped) == (144, {"contempt": 24})
     predictions = pd.read_parquet(folder / "predictions.parquet")
     assert predictions["part"].value_counts()["test"] == 144
 
@@ -140,7 +140,7 @@ def test_pre_training_runs_first_and_once(both: Machine, tmp_path: Path, monkeyp
     summary = run_plan(plan, both.model_copy(update={"track": False}), observer=observer)
     assert order == [plan.first[0].run_id, *(item.run_id for item in plan.items)]
     assert (summary.counts["done"], summary.ok) == (5, True)
-    assert {item.folder.result()["pretrained_by"] for item in plan.items} == {plan.first[0].run_id}
+    assert {item.folder.result().pretrained_by for item in plan.items} == {plan.first[0].run_id}
     plain = tmp_path / "plain" / "tiny.yaml"
     plain.parent.mkdir()
     plain.write_text(PRETRAINED.replace("model: {pretrain: synth-basic}", "model: {}"))

@@ -19,7 +19,7 @@ from fer_cli.errors import DataError
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from tests.conftest import Called
-from tests.fakes import filled
+from tests.fakes import fake_result, leave
 from tests.sets import rewrite
 
 Fer = Callable[..., Called]
@@ -260,10 +260,7 @@ def test_results_on_another_build_are_not_mixed_in(
 ) -> None:
     here = machine.model_copy(update={"data_root": root})
     item = make_plan(str(study_file), Choice(), here).items[0]
-    item.folder.path.mkdir(parents=True)
-    config = item.run.config.model_dump(mode="json")
-    result = filled({"run_id": item.run_id, "config": config, "fingerprint": item.fingerprint})
-    item.folder.file("result.json").write_text(json.dumps(result))
+    leave(item.folder, fake_result(item.run_id, item.run.config, fingerprint=item.fingerprint))
     rewrite(root / "ck48", fingerprint="0" * 16)
     places = ["--data-root", root, "--results", machine.results]
     planned = fer("ablate", "--study", study_file, "--plan", *places)

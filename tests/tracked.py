@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from fer_cli.config import DataConfig, RunConfig
 from fer_cli.report.collect import Cell
 from fer_cli.report.tables import NAMES, short
+from fer_cli.results import Result, Scores
 from fer_cli.table import Table, Text
+from tests.fakes import fake_result
 
 FOLDER = Path(__file__).parent.parent / "results" / "tables"
 COMMON = ["study", "profile", "data", "fingerprint", "split", "split_hash", "arm"]
@@ -53,15 +55,15 @@ class Report:
             rows = list(csv.DictReader(stream))
         factors = [name for name in list(rows[0])[len(COMMON) :] if name not in RUN]
         assert len(factors) <= 1, "no tracked table has more"
-        results: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+        results: dict[tuple[str, str], dict[int, Result]] = {}
         for row in rows:
             place = (row["arm"], f"{short(factors[0])} {row[factors[0]]}" if factors else "")
-            result = results.setdefault(place, {}).setdefault(int(row["seed"]), self.result(row))
-            result["metrics"]["test"][row["metric"]] = float(row["value"])
+            seed, known = int(row["seed"]), results.setdefault(place, {})
+            known[seed] = self.result(row, known.get(seed))
         return {place: Cell(place[0], (), sorted(found), found) for place, found in results.items()}
 
-    def result(self, row: dict[str, str]) -> dict[str, Any]:
-        """Return what a line tells of its run's result.
+    def result(self, row: dict[str, str], known: Result | None) -> Result:
+        """Return what a line, and lines before it (``known``), say of a run's result.
 
         No CSV says how many images were trained on or validated by: together they are all of the set but those tested on.
         """
@@ -69,11 +71,13 @@ class Report:
         other = any(line.startswith("tested on all of ") for line in self.head)
         sizes = re.findall(r"fingerprint ([0-9a-f]+); (\d+) images,", "\n".join(self.head))
         (total,) = (int(size) for fingerprint, size in sizes if row["fingerprint"].startswith(fingerprint))
-        return {
-            "config": {"data": {"split": row["split"], "test": "another" if other else None}},
-            "data": {"train": total - n, "val": 0, "test": n, "split_hash": row["split_hash"]},
-            "metrics": {"test": {"n": n}},
-        }
+        made = known or fake_result(
+            config=RunConfig(data=DataConfig.model_construct(split=row["split"], test="another" if other else None)),
+            data={"train": total - n, "val": 0, "test": n, "split_hash": row["split_hash"]},
+        )
+        before = known.metrics["test"].model_extra if known is not None else None
+        scores = Scores.model_construct(n=n, confusion=[], **(before or {}), **{row["metric"]: float(row["value"])})
+        return made.model_copy(update={"metrics": {"test": scores}})
 
     def cell(self, arm: str, column: str) -> Cell:
         """Return the cell of a row's arm in a column of a table, whose titles may warn of a leaky split."""

@@ -28,7 +28,7 @@ def finished(run_id: str, machine: Machine) -> Item:
         raise folder.damage
     if folder.status != "done":
         raise ResultsError(f"{folder.path}: no finished run (it is {folder.status}); see fer ablate")
-    item, start = read_runs(machine.results, [run_id])[run_id], folder.result().get("pretrained_by")
+    item, start = read_runs(machine.results, [run_id])[run_id], folder.result().pretrained_by
     if item.run.config.run_id(item.fingerprint if start is None else f"{item.fingerprint}<{start}") != run_id:
         raise ResultsError(f"{folder.path}: of an earlier version, whose networks or training differed; train it again")
     return item
@@ -48,7 +48,7 @@ def parts_of(item: Item, machine: Machine) -> dict[str, list[str]]:
         )
     faces = faces.of_classes(config.classes)
     split = make_split(faces.manifest, config)
-    recorded = item.folder.result()["data"]["split_hash"]
+    recorded = item.folder.result().data.split_hash
     if split.hash != recorded:
         raise DataError(f"run {item.run_id}: its parts were {recorded}, its settings give {split.hash} now; train it again")
     samples = faces.manifest["sample"].to_numpy()

@@ -7,10 +7,11 @@ import logging
 import signal
 import traceback
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fer_cli.config import Machine, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
+from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.signals import ending
 from fer_cli.tasks import Inputs, task_of
@@ -60,7 +61,7 @@ def execute(job: Job) -> Outcome:
     """Train one run under its claim and leave ``result.json`` or ``error.txt`` in its folder."""
     if ending.is_set():  # a worker may be given the next job even after a signal
         raise SystemExit(128 + signal.SIGTERM)
-    from fer_cli.metrics import HEADLINE
+    from fer_cli.metrics import METRICS
 
     folder = job.folder
     with folder.claim() as mine:
@@ -73,7 +74,7 @@ def execute(job: Job) -> Outcome:
             try:
                 result = compute(job, tracker.epoch)
                 folder.check_claim()
-                tracker.end("FINISHED", {f"test/{name}": result["metrics"]["test"][name] for name in HEADLINE})
+                tracker.end("FINISHED", {f"test/{name}": result.metrics["test"][name] for name in METRICS})
                 folder.write_result(result)  # last: a run is done when everything about it is
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")
@@ -93,22 +94,14 @@ def execute(job: Job) -> Outcome:
     return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
 
 
-def compute(job: Job, on_epoch: OnEpoch) -> dict[str, Any]:
+def compute(job: Job, on_epoch: OnEpoch) -> Result:
     """Return a run's result, its other files written; raises DataError where its data set changed since it was planned."""
     from fer_cli.learning.figures import draw_run
-    from fer_cli.provenance import provenance
 
     inputs = Inputs(job.folder, on_epoch, job.start, job.trained)
-    content = task_of(job.config).run(job.config, inputs, job.machine)
-    if content["data"]["fingerprint"] != job.fingerprint:
+    result = task_of(job.config).run(job.config, inputs, job.machine)
+    if result.fingerprint != job.fingerprint:
         raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; start it again")
-    identity = {
-        "run_id": job.run_id,
-        "fingerprint": job.fingerprint,
-        "pretrained_by": job.start and job.start.run_id,
-        "trained_by": job.trained and job.trained.run_id,
-    }
-    result = {**identity, "config": job.config.model_dump(mode="json"), **content, "provenance": provenance()}
     draw_run(job.folder.path, result)
     return result
 

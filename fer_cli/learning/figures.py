@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fer_cli.drawing import save
+from fer_cli.results import Result
 
 
-def draw_run(folder: Path, result: dict[str, Any]) -> None:
+def draw_run(folder: Path, result: Result) -> None:
     """Write ``confusion.png`` and ``curves.png`` for a finished run."""
-    save(confusion_figure(result["metrics"]["test"]["confusion"], result["data"]["classes"]), folder / "confusion.png")
+    save(confusion_figure(result.metrics["test"].confusion, result.data.classes), folder / "confusion.png")
     histories = sorted(folder.glob("history*.csv"))
     if not histories:  # nothing was trained by epochs
         return
-    curves = curves_figure([pd.read_csv(path) for path in histories], result["selection"]["epoch"])
+    assert result.selection.epoch is not None
+    curves = curves_figure([pd.read_csv(path) for path in histories], result.selection.epoch)
     save(curves, folder / "curves.png")
 
 

@@ -9,7 +9,6 @@ training part alone, and nothing is chosen, so the validation part is only predi
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,16 +19,17 @@ from fer_cli.config import CLASSIFIERS, Machine, RunConfig, load
 from fer_cli.data.datamodule import RunData
 from fer_cli.learning.deep import Cnn
 from fer_cli.learning.handcrafted import about, extracted
-from fer_cli.learning.train import describe, load_data, prepare_torch, score_rows, scored
-from fer_cli.places import whole_file
+from fer_cli.learning.outcome import describe_data, new_result, write_predictions
+from fer_cli.learning.train import load_data, prepare_torch
+from fer_cli.results import Cost, Learned, Result, Seconds, Selection
 from fer_cli.runs import RunFolder
 from fer_cli.seeds import derive_seed
 
 
 def fit_run(
     config: RunConfig, machine: Machine, folder: RunFolder, start: RunFolder | None = None, network: RunConfig | None = None
-) -> dict[str, Any]:
-    """Extract, fit, predict; return the result's content and leave ``predictions.parquet`` in ``folder``.
+) -> Result:
+    """Extract, fit, predict; return the result and leave ``predictions.parquet`` in ``folder``.
 
     ``start``, ``network``: the run whose network gives the features ``cnn``, and its settings.
     """
@@ -47,21 +47,12 @@ def fit_run(
         classifier = new_classifier(config)
         classifier.fit(values[train], data.train.labels.numpy())
         predictions = predict(classifier, values, data)
-    with whole_file(folder.file("predictions.parquet")) as draft:
-        predictions.to_parquet(draft, index=False)
-    parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
-    return {
-        "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
-        "data": describe(data, fingerprint, 0.0),
-        "selection": {"rule": "nothing is chosen", "epoch": None, "value": None, "relabel_margin": None},
-        "relabelled": None,
-        "health": {},
-        "warnings": [],
-        "weights": None,
-        "features": about(features),
-        "machine": means.record(),
-        "seconds": {"total": time.monotonic() - began, "training": 0.0},
-    }
+    metrics = write_predictions(predictions, data, folder)
+    nothing = Selection(rule="nothing is chosen", epoch=None)
+    learned = Learned(selection=nothing, relabelled=None, health={}, warnings=[])
+    cost = Cost(seconds=Seconds(total=time.monotonic() - began))
+    described = describe_data(data, fingerprint, 0.0)
+    return new_result(config, folder, described, metrics, learned, cost, means, start, features=about(features))
 
 
 def new_classifier(config: RunConfig) -> ClassifierMixin:

@@ -19,8 +19,8 @@ from fer_cli.config import RunConfig
 from fer_cli.errors import ResultsError
 from fer_cli.learning.module import FerModule
 from fer_cli.models.weights import CLASSIFIER
+from fer_cli.outputs import damaged
 from fer_cli.places import whole_file
-from fer_cli.results import damaged
 from fer_cli.runs import OnEpoch, RunFolder
 
 

@@ -57,7 +57,7 @@ def open_run(config: RunConfig, folder: RunFolder, machine: Machine) -> Reopened
 
 def weights_of(folder: RunFolder) -> Path:
     """Return the file with the weights of a finished run's test scores; raises ResultsError where it is gone."""
-    path = folder.file(folder.result()["selection"].get("weights", "best.pt"))
+    path = folder.file(folder.result().selection.weights)
     if not path.is_file():
         raise ResultsError(f"{path}: missing, and the network is needed; remove {folder.path} and train it again")
     return path

@@ -15,7 +15,6 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,15 +28,16 @@ from fer_cli.learning.handcrafted import about, extracted
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
+from fer_cli.learning.outcome import describe_data, new_result, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.trainer import new_trainer
-from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import multiply_adds, parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import CLASSIFIER, load_weights_file, some
+from fer_cli.outputs import damaged
 from fer_cli.places import user_path, whole_file
-from fer_cli.results import damaged
+from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, Selection
 from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.seeds import derive_seed
 
@@ -62,8 +62,8 @@ def train_run(
     on_epoch: OnEpoch = lambda *_: None,
     start: RunFolder | None = None,
     trained: RunFolder | None = None,
-) -> dict[str, Any]:
-    """Train, select, predict; return the result's content and leave ``predictions.parquet`` and weights in ``folder``.
+) -> Result:
+    """Train, select, predict; return the result and leave ``predictions.parquet`` and weights in ``folder``.
 
     ``start``: the run whose weights this one starts from. ``trained``: a finished run with the same training, which is not
     repeated. An interrupted training found in ``folder`` is continued after its last whole epoch.
@@ -72,29 +72,23 @@ def train_run(
     means = prepare_torch(machine)
     data, fingerprint = load_data(config, machine)
     if trained is None:
-        module, learned = learn(config, data, means, folder, on_epoch, start)
+        module, learned, training = learn(config, data, means, folder, on_epoch, start)
     else:
-        module, learned = take_over(config, data, means, folder, trained)
-    predictions = predict(module, data, means)
-    with whole_file(folder.file("predictions.parquet")) as draft:
-        predictions.to_parquet(draft, index=False)
-    parts = {str(part): rows for part, rows in predictions.groupby("part", sort=False)}
-    return {
-        "metrics": {part: score_rows(rows, data.classes) for part, rows in scored(parts, data).items()},
-        "data": describe(data, fingerprint, config.train.class_balance),
-        **learned,
-        **({} if data.about_joined is None else {"features": data.about_joined}),
-        "parameters": parameters(module.model),
-        "multiply_adds": multiply_adds(module.model, *input_shapes(config, data)),
-        "machine": means.record(),
-        "seconds": {"total": time.monotonic() - began, "training": learned["seconds"]["training"]},
-    }
+        module, learned, training = take_over(config, data, means, folder, trained)
+    metrics = write_predictions(predict(module, data, means), data, folder)
+    cost = Cost(
+        parameters=parameters(module.model),
+        multiply_adds=multiply_adds(module.model, *input_shapes(config, data)),
+        seconds=Seconds(total=time.monotonic() - began, training=training),
+    )
+    described = describe_data(data, fingerprint, config.train.class_balance)
+    return new_result(config, folder, described, metrics, learned, cost, means, start, trained, data.about_joined)
 
 
 def learn(
     config: RunConfig, data: RunData, means: Means, folder: RunFolder, on_epoch: OnEpoch, start: RunFolder | None
-) -> tuple[FerModule, dict[str, Any]]:
-    """Train and select; return the module with the selected weights, and what a result says of its training."""
+) -> tuple[FerModule, Learned, float]:
+    """Train and select; return the module with the selected weights, what its training gave, and its seconds."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
 
     def report_progress(stage: int, epoch: int, row: dict[str, float]) -> None:
@@ -116,36 +110,25 @@ def learn(
     notes = inert_warnings(record.rows, config.learning, config.train.epochs)
     for note in notes:
         log.warning(note)
-    return module, {
-        "selection": {
-            "rule": config.train.select_on,
-            "epoch": record.best_epoch,
-            "value": record.best_value,
-            "relabel_margin": module.config.learning.relabel_margin,
-            "weights": record.best_path.name,
-        },
-        "relabelled": {
-            "count": int(sum(row["relabel/count"] for row in record.rows)),
-            **correction_scores(module.label_true, module.label_given, module.label_current),
-        }
-        if config.learning.parts.relabels
-        else None,
-        "health": {
-            name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels"))
-        },
-        "warnings": notes,
-        "weights": module.weights_note,
-        "seconds": {"training": sum(row["seconds"] for row in record.rows)},
-    }
-
-
-TAKEN = ("selection", "relabelled", "health", "warnings", "weights", "seconds")
-"""What a run that shares another's training repeats of its result."""
+    selection = Selection(
+        rule=config.train.select_on,
+        epoch=record.best_epoch,
+        value=record.best_value,
+        relabel_margin=module.config.learning.relabel_margin,
+        weights=record.best_path.name,
+    )
+    relabelled = None
+    if config.learning.parts.relabels:
+        scores = correction_scores(module.label_true, module.label_given, module.label_current)
+        relabelled = Relabelled(count=int(sum(row["relabel/count"] for row in record.rows)), **scores)  # type: ignore[arg-type]
+    health = {name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels"))}
+    learned = Learned(selection=selection, relabelled=relabelled, health=health, warnings=notes, weights=module.weights_note)
+    return module, learned, sum(row["seconds"] for row in record.rows)
 
 
 def take_over(
     config: RunConfig, data: RunData, means: Means, folder: RunFolder, trained: RunFolder
-) -> tuple[FerModule, dict[str, Any]]:
+) -> tuple[FerModule, Learned, float]:
     """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
     result = trained.result()
     for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
@@ -155,31 +138,16 @@ def take_over(
     module = new_module(config, data)
     if means.channels_last:
         module.to(memory_format=torch.channels_last)
-    load_weights(folder.file(result["selection"].get("weights", "best.pt")), module)
-    taken = {name: result.get(name) for name in TAKEN}
-    return module, taken | {"trained_on": {name: result[name] for name in ("machine", "provenance")}}
+    load_weights(folder.file(result.selection.weights), module)
+    taken = {name: getattr(result, name) for name in Learned.model_fields}
+    origin = Origin(machine=result.machine, provenance=result.provenance)
+    return module, Learned(**taken | {"trained_on": origin}), result.cost.seconds.training
 
 
 def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
     """Return the shapes of what a run's network gets of one image: the image, and features where they are joined."""
     image = (config.model.channels, config.data.image_size, config.data.image_size)
     return [image, (data.joined,)] if data.joined else [image]
-
-
-def score_rows(rows: pd.DataFrame, classes: list[str]) -> dict[str, Any]:
-    """Return every metric of predictions (columns label and predicted)."""
-    return score(rows["label"].to_numpy(), rows["predicted"].to_numpy(), classes)
-
-
-def scored(parts: dict[str, pd.DataFrame], data: RunData) -> dict[str, pd.DataFrame]:
-    """Return the parts, and, where faces were looked for in the test images, those in which one was found.
-
-    The headline is always the score over all test images; ``test, face detected`` stands beside it under that name.
-    """
-    if data.test_faces is None:
-        return parts
-    test = parts["test"]
-    return parts | {"test, face detected": test[test["sample"].map(data.test_faces).astype(bool)]}
 
 
 def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
@@ -190,28 +158,6 @@ def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
         features = extracted(config, machine, data)
         data.join(features.values, about(features))
     return data, "+".join(one.info.fingerprint for one in sets)
-
-
-def describe(data: RunData, fingerprint: str, balance: float) -> dict[str, Any]:
-    """Return what a result says of its data; ``balance``: how far training images are drawn class-balanced."""
-    return {
-        "fingerprint": fingerprint,
-        "classes": data.classes,
-        "train": len(data.train),
-        "val": len(data.val),
-        "test": len(data.test),
-        "absent": data.absent,
-        "split_hash": data.split.hash,
-        "test_hash": data.split.test_hash,
-        "shared_subjects": data.split.shared_subjects,
-        "test_subjects": data.split.test_subjects,
-        "shared_sequences": data.split.shared_sequences,
-        "test_sequences": data.split.test_sequences,
-        "noise_seed": data.noise_seed if data.config.data.label_noise else None,
-        "dropped": data.dropped,
-        "flipped": int((data.train.labels.numpy() != data.true_labels).sum()),
-        "drawn": data.drawn_noise(balance)._asdict() if data.config.data.plants_noise else None,
-    }
 
 
 def prepare_torch(machine: Machine) -> Means:

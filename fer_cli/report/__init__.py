@@ -203,8 +203,8 @@ def transfers(plan: Plan, cells: Cells) -> list[str]:
     for name in sorted({item.run.config.data.test for item in plan.items if item.run.config.data.test}):
         splits = sorted({item.run.config.data.split for item in plan.items if item.run.config.data.test == name})
         results = [result for cell in cells.values() for result in cell.results.values()]
-        results = [result for result in results if result["config"]["data"]["test"] == name]
-        counts = sorted({(result["data"]["test"], tuple(sorted(result["data"]["dropped"].items()))) for result in results})
+        results = [result for result in results if result.config.data.test == name]
+        counts = sorted({(result.data.test, tuple(sorted(result.data.dropped.items()))) for result in results})
         told = "; ".join(
             f"{n} images" + "".join(f", {k} of {label} left out" for label, k in dropped) for n, dropped in counts
         )
@@ -224,14 +224,13 @@ def differs(plan: Plan, arm: str) -> str:
 def footer(plan: Plan, cells: Cells) -> list[str]:
     """Return what the runs themselves have to say: machines, code versions, inert modules, what the paper left out."""
     results = [result for cell in cells.values() for result in cell.results.values()]
-    origins = [result.get("trained_on") or result for result in results]
+    origins = [result.origin for result in results]
     machines = Counter(
-        f"{m['device']}, {m['precision']}, {m['threads']} thread{'s' if m['threads'] > 1 else ''}"
-        for m in (origin["machine"] for origin in origins)
+        f"{m.device}, {m.precision}, {m.threads} thread{'s' if m.threads > 1 else ''}"
+        for m in (origin.machine for origin in origins)
     )
     commits = Counter(
-        f"{p['commit'] or p['fer']}{' with uncommitted changes' if p['dirty'] else ''}"
-        for p in (origin["provenance"] for origin in origins)
+        f"{p.version}{' with uncommitted changes' if p.dirty else ''}" for p in (origin.provenance for origin in origins)
     )
     lines = [
         f"{what}: {', '.join(f'{name} ({n} runs)' for name, n in counts.most_common())}"
@@ -242,7 +241,7 @@ def footer(plan: Plan, cells: Cells) -> list[str]:
     lines.append(interval_line(plan))
     lines += underfitted_lines(plan)
     for cell in cells.values():
-        notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result["warnings"])
+        notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result.warnings)
         place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])
         lines += [f"{place}: {note} in {n} of {len(cell.results)} runs" for note, n in notes.items()]
     if plan.study.paper:

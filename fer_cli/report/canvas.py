@@ -111,7 +111,7 @@ def seeds_words(n: int, planned: int) -> str:
 def footer(plan: Plan, cells: Iterable[Cell], *more: str) -> list[str]:
     """Return the grey lines below a figure: what its numbers rest on."""
     used = list(cells)
-    prints = sorted({str(result["fingerprint"]) for cell in used for result in cell.results.values()})
+    prints = sorted({result.fingerprint for cell in used for result in cell.results.values()})
     seeds = sorted({seed for cell in used for seed in cell.results})
     rest = f"data set {plan.data}, fingerprint {' and '.join(prints)}; {listed(seeds)}"
     return [f"{plan.title}; {rest}", "; ".join(more)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_cli.config import K_FOLD, RunConfig
+from fer_cli.config import K_FOLD, DataConfig
 from fer_cli.errors import ResultsError
 from fer_cli.plan import Item, Plan
+from fer_cli.results import Result
 from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
 
 Point = tuple[tuple[str, Any], ...]
@@ -29,8 +28,7 @@ class Cell:
     arm: str
     at: Point
     planned: list[int]
-    results: dict[int, dict[str, Any]]
-    """Seed -> result.json."""
+    results: dict[int, Result]
     part: str = "test"
     """Which of a result's scores count: all test images, or those in which a face was detected."""
 
@@ -44,9 +42,14 @@ class Cell:
         """Return seeds with a result, in order."""
         return sorted(self.results)
 
+    @property
+    def ordered(self) -> list[Result]:
+        """Return the results in the order of seeds."""
+        return [self.results[seed] for seed in self.seeds]
+
     def values(self, metric: str) -> list[float]:
         """Return the test metric of each seed, in the order of ``seeds``."""
-        return [self.results[seed]["metrics"][self.part][metric] for seed in self.seeds]
+        return [result.metrics[self.part][metric] for result in self.ordered]
 
     def mean(self, metric: str) -> float | None:
         """Return the mean over seeds, or None while seeds are missing."""
@@ -65,10 +68,10 @@ class Cell:
         """
         shares = []
         for result in self.results.values():
-            settings, sizes = result["config"]["data"], result["data"]
+            settings, sizes = result.config.data, result.data
             if is_resampled(settings):
-                validation = 0 if settings.get("leak") == "val" else sizes["val"]  # else it is trained on: counted already
-                shares.append(sizes["test"] / (sizes["train"] + validation))
+                validation = 0 if settings.leak == "val" else sizes.val  # else it is trained on: counted already
+                shares.append(sizes.test / (sizes.train + validation))
         return sum(shares) / len(shares) if shares else 0.0
 
     def against(self, other: Cell, metric: str) -> Difference | None:
@@ -78,8 +81,10 @@ class Cell:
         """
         if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
             return None
-        mine, theirs = ([cell.results[s]["data"] for s in cell.seeds] for cell in (self, other))
-        same = any([d.get(name) for d in mine] == [d.get(name) for d in theirs] != [None] * len(mine) for name in HASHES)
+        mine, theirs = ([cell.results[s].data for s in cell.seeds] for cell in (self, other))
+        same = any(
+            [getattr(d, name) for d in mine] == [getattr(d, name) for d in theirs] != [None] * len(mine) for name in HASHES
+        )
         if same:
             return paired_difference(self.values(metric), other.values(metric), max(self.overlap, other.overlap))
         return unpaired_difference(self.values(metric), other.values(metric), (self.overlap, other.overlap))
@@ -89,7 +94,7 @@ class Cell:
 
         Accuracies are ranked by counts where all runs of both cells were tested on equally many images.
         """
-        tested = {result["metrics"][cell.part]["n"] for cell in (self, other) for result in cell.results.values()}
+        tested = {result.metrics[cell.part].n for cell in (self, other) for result in cell.results.values()}
         images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
         return signed_rank(self.values(metric), other.values(metric), images)
 
@@ -98,9 +103,9 @@ Cells = dict[tuple[str, Point], Cell]
 """All cells of a plan, by arm and grid point."""
 
 
-def is_resampled(data: Mapping[str, Any]) -> bool:
+def is_resampled(data: DataConfig) -> bool:
     """Return whether runs of these data settings differ in their test part from seed to seed."""
-    return data["split"] in RESAMPLED and data.get("test") is None  # older results know no other set
+    return data.split in RESAMPLED and data.test is None
 
 
 def collect(plan: Plan) -> Cells:
@@ -119,22 +124,21 @@ def collect(plan: Plan) -> Cells:
     }
 
 
-def history_file(item: Item, result: dict[str, Any]) -> Path:
+def history_file(item: Item, result: Result) -> Path:
     """Return the history of the training that was chosen: where relabelling margins were searched, the chosen margin's."""
     searched = item.run.config.learning.cs_threshold == "val_search"
-    return item.folder.file(f"history-margin-{result['selection']['relabel_margin']}.csv" if searched else "history.csv")
+    return item.folder.file(f"history-margin-{result.selection.relabel_margin}.csv" if searched else "history.csv")
 
 
-def checked_result(item: Item) -> dict[str, Any]:
+def checked_result(item: Item) -> Result:
     """Return a run's result; raises DamagedError when it cannot be read, ResultsError when it has other settings.
 
     A run's identity leaves default values out: this is what notices a default that was changed without a new SCHEMA.
     """
     result = item.folder.result()
     path = item.folder.file("result.json")
-    used = RunConfig.model_validate_json(json.dumps(result["config"]))  # valid, as the reader of results checks
-    if used != item.run.config:
-        flat, wanted = used.flat(), item.run.config.flat()
+    if result.config != item.run.config:
+        flat, wanted = result.config.flat(), item.run.config.flat()
         changed = ", ".join(key for key in wanted if flat.get(key) != wanted[key])
         raise ResultsError(f"{path}: made with another {changed}; remove {item.folder.path} and train it again")
     return result

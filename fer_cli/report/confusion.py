@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -53,23 +52,17 @@ def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 
 
 def shown(plan: Plan, cells: Cells) -> list[list[Cell]]:
-    """Return the cells to draw, level by level: further factors at their first value, arms without a matrix left out."""
+    """Return the cells to draw, level by level: further factors at their first value, arms without a result left out."""
     shape = layout(plan)
     columns = shape.columns if len(shape.columns) <= MOST_LEVELS else shape.columns[:1]
     points = [shape.point(plan, column, shape.others[0]) for column in columns]
     levels = [[cells[arm, at] for arm in shape.arms if (arm, at) in cells] for at in points]
-    return [[cell for cell in level if with_matrix(cell)] for level in levels]
-
-
-def with_matrix(cell: Cell) -> list[dict[str, Any]]:
-    """Return the results of a cell that hold a confusion matrix, in the order of seeds."""
-    results = [cell.results[seed] for seed in cell.seeds]
-    return [result for result in results if "confusion" in result["metrics"][cell.part]]
+    return [[cell for cell in level if cell.ordered] for level in levels]
 
 
 def summed_confusion(cell: Cell) -> np.ndarray:
     """Return the counts (K, K) of a cell, summed over its seeds; rows are the truth."""
-    counts: np.ndarray = np.sum([result["metrics"][cell.part]["confusion"] for result in with_matrix(cell)], axis=0)
+    counts: np.ndarray = np.sum([result.metrics[cell.part].confusion for result in cell.ordered], axis=0)
     return counts
 
 
@@ -100,7 +93,7 @@ def share_text(share: float) -> str:
 def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
     """Return arm, grid point where panels differ in it, seeds, accuracy, and how many classes reach the bars."""
     counts = summed_confusion(cell)
-    values = [result["metrics"][cell.part]["accuracy"] for result in with_matrix(cell)]
+    values = [result.metrics[cell.part]["accuracy"] for result in cell.ordered]
     spread = f" ± {percent(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
     classes = int((counts.sum(axis=1) > 0).sum())
     tally = ", ".join(f"≥ {100 * bar:.0f} % in {reached(counts, bar)}" for bar in BARS)
@@ -112,7 +105,7 @@ def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
 
 def matrices(plan: Plan, cells: Sequence[Cell]) -> Figure:
     """Return one panel per cell; inner panels go without class names where all have the same classes."""
-    named = [with_matrix(cell)[0]["data"]["classes"] for cell in cells]
+    named = [cell.ordered[0].data.classes for cell in cells]
     alike = all(classes == named[0] for classes in named)
     columns = 2 if len(cells) == 4 else min(3, len(cells))
     rows = math.ceil(len(cells) / columns)

@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fer_cli.drawing import save
 from fer_cli.escape import csv_cell
+from fer_cli.outputs import damaged, read_history
 from fer_cli.places import write_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
@@ -39,7 +39,7 @@ from fer_cli.report.canvas import (
     wrapped,
 )
 from fer_cli.report.collect import Cells, Point, history_file
-from fer_cli.results import damaged, read_history
+from fer_cli.results import Selection
 
 MOST_TOGETHER = 4
 """Arms that share one pair of panels; more get a pair each."""
@@ -120,7 +120,7 @@ def trainings(plan: Plan) -> list[list[Point]]:
 
 def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
     """Return a curve per arm with at least one history, of grid points that share their trainings."""
-    found: dict[str, dict[int, tuple[pd.DataFrame, dict[str, Any]]]] = {arm: {} for arm in plan.study.arms}
+    found: dict[str, dict[int, tuple[pd.DataFrame, Selection]]] = {arm: {} for arm in plan.study.arms}
     planned: dict[str, set[int]] = {arm: set() for arm in plan.study.arms}
     for item in plan.items:
         run = item.run
@@ -129,14 +129,14 @@ def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
         planned[run.arm].add(run.seed)
         result = cells[run.arm, run.at].results.get(run.seed)
         if result is not None and run.seed not in found[run.arm] and history_file(item, result).is_file():
-            found[run.arm][run.seed] = history_frame(history_file(item, result)), result["selection"]
+            found[run.arm][run.seed] = history_frame(history_file(item, result)), result.selection
     return [
         Curve(
             arm,
             len(planned[arm]),
             [seeds[seed][0] for seed in sorted(seeds)],
-            [seeds[seed][1]["epoch"] for seed in sorted(seeds)],
-            [seeds[seed][1]["rule"] for seed in sorted(seeds)],
+            [seeds[seed][1].epoch or 0 for seed in sorted(seeds)],
+            [seeds[seed][1].rule for seed in sorted(seeds)],
         )
         for arm, seeds in found.items()
         if seeds

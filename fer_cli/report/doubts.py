@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import majority_baseline
+from fer_cli.outputs import read_history
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, history_file, is_resampled
-from fer_cli.results import read_history
 from fer_cli.tasks import task_of
 
 UNDERFITTED = 0.5
@@ -56,7 +56,7 @@ def underfitted_lines(plan: Plan) -> list[str]:
 
 def baseline(cells: Iterable[Cell], metric: str) -> float | None:
     """Return what the majority-class baseline scores, averaged over the test parts of the results; None without any."""
-    confusions = [result["metrics"][cell.part]["confusion"] for cell in cells for result in cell.results.values()]
+    confusions = [result.metrics[cell.part].confusion for cell in cells for result in cell.results.values()]
     values = [majority_baseline(confusion)[metric] for confusion in confusions]
     return sum(values) / len(values) if values else None
 
@@ -67,7 +67,7 @@ OVERLAP = "the training sets of different folds or draws overlap"
 def resampled(plan: Plan) -> bool:
     """Return whether several seeds of the plan draw their test parts from the same images."""
     several = len({item.run.seed for item in plan.items}) > 1
-    return several and any(is_resampled(item.run.config.data.model_dump()) for item in plan.items)
+    return several and any(is_resampled(item.run.config.data) for item in plan.items)
 
 
 def interval_line(plan: Plan) -> str:

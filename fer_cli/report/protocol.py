@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig, RunConfig
+from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
+from fer_cli.results import Drawn
 from fer_cli.tasks import task_of
 
 OCCLUDERS = {
@@ -42,7 +43,7 @@ def split_lines(plan: Plan, cells: Cells) -> list[str]:
     Runs tested on another set have no test part of their own and no line here.
     """
     lines = []
-    ways = {way(item.run.config.data.model_dump()): item.run for item in plan.items}
+    ways = {way(item.run.config.data): item.run for item in plan.items}
     for run in ways.values():
         config, why = run.config.data, f" (chosen because {run.why_split})" if run.why_split else ""
         if config.test is None:
@@ -51,11 +52,10 @@ def split_lines(plan: Plan, cells: Cells) -> list[str]:
     return lines
 
 
-def way(data: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells one way of splitting from another, of a DataConfig's content; older results lack later settings."""
-    defaults = DataConfig().model_dump()
+def way(data: DataConfig) -> tuple[Any, ...]:
+    """Return what tells one way of splitting from another."""
     names = ("name", "test", "split", "folds", "test_fraction", "test_part", "split_file", "split_sha256", "leak")
-    return tuple(data.get(name, defaults[name]) for name in names)
+    return tuple(getattr(data, name) for name in names)
 
 
 def described(config: DataConfig) -> str:
@@ -93,19 +93,16 @@ def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
     A split blind to people may leak until a result shows that nobody recurs; the public part of two leaks by its purpose.
     """
     found = [
-        result["data"]
-        for cell in cells.values()
-        for result in cell.results.values()
-        if way(result["config"]["data"]) == way(config.model_dump())
+        result.data for cell in cells.values() for result in cell.results.values() if way(result.config.data) == way(config)
     ]
     shares = []
     for what in ("subjects", "sequences"):
-        both, tested = (sum(data.get(f"{how}_{what}", 0) for data in found) for how in ("shared", "test"))
+        both, tested = (sum(getattr(data, f"{how}_{what}") for data in found) for how in ("shared", "test"))
         if both:
             shares.append(f"{both / tested:.0%} of test {what}" if tested else f"{both} test {what}")
     if shares:
         return " LEAKS", f" ({' and '.join(shares)} were trained on)"
-    unknown = bool(found) and not any(data["test_subjects"] for data in found)
+    unknown = bool(found) and not any(data.test_subjects for data in found)
     told = " (whether people recur is not known: the set does not name them)" if unknown else ""
     if config.leak != "none" or (config.split == "official" and config.test_part == "public"):
         return " LEAKS", told
@@ -119,7 +116,7 @@ def absent_lines(cells: Cells) -> list[str]:
     seeds: dict[tuple[str, ...], set[int]] = {}
     for cell in cells.values():
         for seed, result in cell.results.items():
-            if absent := tuple(result["data"].get("absent", ())):
+            if absent := tuple(result.data.absent):
                 seeds.setdefault(absent, set()).add(seed)
     return [
         f"no training image of {', '.join(absent)} in seed{'s' * (len(there) > 1)} {', '.join(map(str, sorted(there)))}: "
@@ -132,7 +129,7 @@ def seed_line(plan: Plan) -> str:
     """Return what a seed stands for in each split of the plan, e.g. ``fold s mod 5``."""
     seeds = {item.run.seed for item in plan.items}
     phrases = []
-    for config in {way(item.run.config.data.model_dump()): item.run.config.data for item in plan.items}.values():
+    for config in {way(item.run.config.data): item.run.config.data for item in plan.items}.values():
         part = f"fold s mod {config.folds}" + (f" of partition s div {config.folds}" if max(seeds) >= config.folds else "")
         phrases.append(
             part
@@ -172,19 +169,20 @@ def drawn_lines(cells: Cells) -> list[str]:
 
     Class-balanced sampling draws more wrong labels than were planted, most of all in the rarest class.
     """
-    groups: dict[tuple[str, float, float], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, float, float], list[Drawn]] = {}
     for result in (result for cell in cells.values() for result in cell.results.values()):
-        if drawn := result["data"].get("drawn"):
-            config = RunConfig.model_validate(result["config"])
+        if drawn := result.data.drawn:
+            config = result.config
             balance = task_of(config).balance(config)
             groups.setdefault((config.data.noise_kind, config.data.label_noise, balance), []).append(drawn)
     lines = []
     for (kind, share, balance), found in groups.items():
         amount = f"`{kind}`" if kind == "file" else f"`{kind}` {share:g}"
         wrong, rarest = (
-            average([one[name] for one in found if one[name] is not None]) for name in ("wrong", "wrong_in_rarest")
+            average([value for one in found if (value := getattr(one, name)) is not None])
+            for name in ("wrong", "wrong_in_rarest")
         )
-        names = " or ".join(sorted({one["rarest"] for one in found}))
+        names = " or ".join(sorted({one.rarest for one in found}))
         balanced = f"class-balanced sampling by given labels (train.class_balance {balance:g})"
         how = balanced if balance else "without class balance"
         lines.append(

@@ -68,14 +68,11 @@ def tidy_csv(plan: Plan, cells: Cells) -> str:
     for (arm, at), cell in cells.items():
         for seed in cell.seeds:
             result = cell.results[seed]
-            config = result["config"]
-            where = [plan.study.name, plan.choice.profile, config["data"]["name"], result["fingerprint"]]
-            where += [config["data"]["split"], result["data"]["split_hash"]]
-            choice = [result["selection"]["rule"], result["selection"]["epoch"]]
-            made = [result["run_id"], result["provenance"]["commit"] or result["provenance"]["fer"]]
+            data, test = result.config.data, result.metrics["test"]
+            where = [plan.study.name, plan.choice.profile, data.name, result.fingerprint, data.split, result.data.split_hash]
+            choice = [result.selection.rule, result.selection.epoch]
+            made = [result.run_id, result.provenance.version]
             for metric in plan.study.report.metrics:
-                value = result["metrics"]["test"][metric]
-                n = result["metrics"]["test"]["n"]
-                row = [*where, arm, *(v for _, v in at), seed, metric, value, n, *choice, *made]
+                row = [*where, arm, *(v for _, v in at), seed, metric, test[metric], test.n, *choice, *made]
                 writer.writerow(map(escape.csv_cell, row))
     return out.getvalue()

@@ -9,9 +9,11 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fer_cli.outputs import DETECTED
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import baseline, rank_caveat, underfitted
+from fer_cli.results import Relabelled
 from fer_cli.stats import Difference
 from fer_cli.study import Published
 from fer_cli.table import Table, Text
@@ -24,8 +26,6 @@ NAMES = {
     "macro_precision": "macro precision",
     "macro_recall": "mean class accuracy",
 }
-DETECTED = "test, face detected"
-"""The part of a result that leaves out test images without a detected face."""
 ROUNDING = 1e-9
 """Means closer than this are equal: they are sums of floating-point numbers."""
 BOLD_FROM = 3
@@ -140,10 +140,10 @@ def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list
 def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Table]:
     """Return the same scores over test images with a detected face, where faces were looked for; never the headline."""
     results = [result for cell in cells.values() for result in cell.results.values()]
-    if not results or not all(DETECTED in result["metrics"] for result in results):
+    if not results or not all(DETECTED in result.metrics for result in results):
         return []
-    found = sum(result["metrics"][DETECTED]["n"] for result in results)
-    everything = sum(result["metrics"]["test"]["n"] for result in results)
+    found = sum(result.metrics[DETECTED].n for result in results)
+    everything = sum(result.metrics["test"].n for result in results)
     only = {key: replace(cell, part=DETECTED) for key, cell in cells.items()}
     tables = []
     for metric in metrics:
@@ -249,7 +249,7 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         rows = []
         for seed in here[base].planned:
             scores = [cell.results.get(seed) for cell in here.values()]
-            texts = [Text(DASH if one is None else percent(one["metrics"]["test"][metric])) for one in scores]
+            texts = [Text(DASH if one is None else percent(one.metrics["test"][metric])) for one in scores]
             rows.append((f"seed {seed}", texts))
         means = [cell.mean(metric) for cell in here.values()]
         rows.append(("mean", [Text(DASH if mean is None else percent(mean)) for mean in means]))
@@ -276,8 +276,8 @@ def cost_table(plan: Plan, cells: Cells) -> Table | None:
     costs: dict[str, set[tuple[int, int]]] = {}
     for cell in cells.values():
         for result in cell.results.values():
-            if "parameters" in result:  # a classifier on features has none
-                costs.setdefault(cell.arm, set()).add((result["parameters"], result.get("multiply_adds", 0)))
+            if result.cost.parameters is not None:  # a classifier on features has none
+                costs.setdefault(cell.arm, set()).add((result.cost.parameters, result.cost.multiply_adds or 0))
     known = {arm: next(iter(cost)) for arm, cost in costs.items() if len(cost) == 1}
     if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
         return None
@@ -313,22 +313,22 @@ def health_text(cell: Cell) -> str:
     """Return one cell of the health table; older results have counts of replaced labels only."""
     parts = []
     results = list(cell.results.values())
-    spread = [result["health"]["alpha/sd"] for result in results if "alpha/sd" in result["health"]]
+    spread = [result.health["alpha/sd"] for result in results if "alpha/sd" in result.health]
     if spread:
-        gap = [result["health"]["alpha/gap"] for result in results]
+        gap = [result.health["alpha/gap"] for result in results]
         parts.append(f"α sd {sum(spread) / len(spread):.3f}, gap {sum(gap) / len(gap):.3f}")
-    changes = [result["relabelled"] for result in results if result["relabelled"]]
+    changes = [result.relabelled for result in results if result.relabelled]
     if changes:
         start, end, precision, recall = (
             average(changes, name) for name in ("wrong_start", "wrong_end", "precision", "recall")
         )
         if start != DASH:
             parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}")
-        parts.append(f"{sum(change['count'] for change in changes) / len(changes):.0f} replaced")
+        parts.append(f"{sum(change.count for change in changes) / len(changes):.0f} replaced")
     return "; ".join(parts) or DASH
 
 
-def average(changes: Sequence[dict[str, Any]], name: str) -> str:
+def average(changes: Sequence[Relabelled], name: str) -> str:
     """Return the mean in % over the runs in which a share is defined, or a dash."""
-    known = [change[name] for change in changes if change.get(name) is not None]
+    known = [value for change in changes if (value := getattr(change, name)) is not None]
     return f"{100 * sum(known) / len(known):.1f}" if known else DASH

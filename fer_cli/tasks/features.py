@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from fer_cli.config import CLASSIFIERS, CNN, FeaturesConfig, Machine, RunConfig
+from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
 
@@ -17,7 +17,7 @@ def network(config: RunConfig) -> RunConfig | None:
     return config.model_copy(update={"features": FeaturesConfig()})
 
 
-def fit_features(config: RunConfig, inputs: Inputs, machine: Machine) -> dict[str, Any]:
+def fit_features(config: RunConfig, inputs: Inputs, machine: Machine) -> Result:
     """Extract, fit and test; see ``fit_run``."""
     from fer_cli.learning.fit import fit_run
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from fer_cli.config import AugmentConfig, CorruptConfig, DataConfig, Machine, RunConfig, TrainConfig
+from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
 
@@ -28,7 +28,7 @@ def shared_training(config: RunConfig) -> RunConfig | None:
     return config.model_copy(update={"corrupt": CorruptConfig()})
 
 
-def train_stills(config: RunConfig, inputs: Inputs, machine: Machine) -> dict[str, Any]:
+def train_stills(config: RunConfig, inputs: Inputs, machine: Machine) -> Result:
     """Train, select and test; see ``train_run``."""
     from fer_cli.learning.train import train_run
 

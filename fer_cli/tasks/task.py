@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fer_cli.config import Machine, RunConfig
+from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
 
 
@@ -37,8 +37,8 @@ class Task:
     """Returns what a table of runs calls that run."""
     training: Callable[[RunConfig], RunConfig | None]
     """Returns the run whose training a run shares and only tests otherwise, or None."""
-    run: Callable[[RunConfig, Inputs, Machine], dict[str, Any]]
-    """Runs and returns the result's content, leaving the other files in the folder."""
+    run: Callable[[RunConfig, Inputs, Machine], Result]
+    """Runs and returns the result, leaving the other files in the folder."""
     smoke: Callable[[RunConfig, Machine, Path], None]
     """Passes one batch through everything that ``run`` does; raises what a real run would raise."""
     check: Callable[[Iterable[tuple[RunConfig, list[str]]]], None]

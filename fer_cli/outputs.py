@@ -1,0 +1,119 @@
+"""The files that a run leaves beside its result: predictions, histories, labels. Each is read whole, or the run is damaged.
+
+Only regular files are opened, so that no device or pipe can hold a reader up.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from fer_cli.errors import DamagedError
+from fer_cli.metrics import count_answers
+from fer_cli.places import open_regular, read_text
+
+PREDICTIONS, LABELS, HISTORIES = "predictions.parquet", "labels.parquet", "history*.csv"
+MAGIC = b"PAR1"
+"""First and last bytes of a Parquet file."""
+DETECTED = "test, face detected"
+"""The part of a result that leaves out test images without a detected face."""
+
+
+def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
+    """Return the confusion matrix (K, K) of each part, in the order of ``classes``; raises DamagedError for other files."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    try:
+        with open_regular(path) as stream:
+            file = parquet.ParquetFile(pa.BufferReader(stream.read()))
+        names = [name for name in ("part", "label", "predicted", "face") if name in file.schema_arrow.names]
+        table = file.read(columns=names, use_threads=False)
+        parts = table["part"].unique().to_pylist()
+        codes = [
+            pc.fill_null(pc.index_in(table[name], pa.array(values)), -1).to_numpy()
+            for name, values in (("part", parts), ("label", classes), ("predicted", classes))
+        ]
+        seen = pc.fill_null(table["face"], False).to_numpy() if "face" in names else None
+    except FileNotFoundError:
+        raise damaged(path, "missing, so that scores cannot be computed") from None
+    except OSError as error:
+        raise damaged(path, str(error.strerror or error)) from None
+    except (KeyError, pa.ArrowException, ValueError) as error:
+        raise damaged(path, f"not a table of predictions ({error})") from None
+    if min(int(column.min()) for column in codes) < 0:
+        raise damaged(path, f"a label or an answer is none of {', '.join(classes)}")
+    part, truth, answer = codes
+    masks = {str(name): part == place for place, name in enumerate(parts)}
+    if seen is not None and "test" in masks:
+        masks[DETECTED] = masks["test"] & seen
+    return {name: count_answers(truth[mask], answer[mask], len(classes)) for name, mask in masks.items() if mask.any()}
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Return a history's rows, NaN for an empty cell; raises DamagedError when it is no whole table of numbers."""
+    head, rows = _read_cells(path)
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+@lru_cache(maxsize=8192)
+def final_training_accuracy(path: Path, sign: tuple[int, ...]) -> float:
+    """Return the training accuracy of a history's last epoch, NaN where it has none; raises as ``read_history`` does.
+
+    ``sign``: what changes with the file's content.
+    """
+    head, rows = _read_cells(path)
+    return dict(zip(head, rows[-1], strict=True)).get("train/accuracy", math.nan)
+
+
+def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
+    """Return the names of a history's columns, and its rows."""
+    try:
+        text = read_text(path)
+        head, *lines = list(csv.reader(text.splitlines())) or [[]]
+    except OSError as error:
+        raise damaged(path, str(error.strerror)) from None
+    except (ValueError, csv.Error) as error:
+        raise damaged(path, str(error)) from None
+    if "epoch" not in head or not lines:
+        raise damaged(path, "empty" if not text else "holds no epochs")
+    if not text.endswith("\n"):
+        raise damaged(path, "cut short")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        try:
+            rows.append([float(cell or math.nan) for cell in line])
+        except ValueError:
+            raise damaged(path, f"line {number} is not {len(head)} numbers") from None
+        if len(line) != len(head):
+            raise damaged(path, f"line {number} is not {len(head)} numbers")
+    return head, rows
+
+
+def check_parquet(path: Path) -> None:
+    """Raise DamagedError when a file is not a whole Parquet file, judged by its two ends."""
+    if not path.is_file():
+        raise damaged(path, "not a file")
+    try:
+        with path.open("rb") as stream:
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - 8))
+            tail = stream.read(8)
+            stream.seek(0)
+            whole = stream.read(4) == tail[4:] == MAGIC and int.from_bytes(tail[:4], "little") <= size - 12
+    except OSError as error:
+        raise damaged(path, str(error.strerror)) from None
+    if not whole:
+        raise damaged(path, "not a whole Parquet file" if size else "empty")
+
+
+def damaged(path: Path, reason: str) -> DamagedError:
+    """Return the error of a run's file that cannot be used: file, reason and remedy in one line."""
+    return DamagedError(
+        f"{path}: {' '.join(reason.split())[:300]}; train it again with fer ablate --retry-failed, or remove {path.parent}"
+    )
