@@ -52,10 +52,11 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
     planned = []
     look = functools.cache(known)
     pins: dict[str, str] = {}
+    grounds = [_clean_point(ground, settings) for _, settings in points]
     for seed in seeds:
         seen: dict[tuple[Any, ...], Any] = {}
-        for at, settings in points:
-            resolved = {arm: _resolve(study, ground, settings, arm, seed, pins, choice, look) for arm in study.arms}
+        for (at, settings), clean in zip(points, grounds, strict=True):
+            resolved = {arm: _resolve(study, clean, settings, arm, seed, pins, choice, look) for arm in study.arms}
             configs = {arm: config for arm, (config, _) in resolved.items()}
             _distinct(study, configs)
             reference = configs[study.report.against].flat()
@@ -117,9 +118,9 @@ def _resolve(
 ) -> tuple[RunConfig, str]:
     """Return the RunConfig of one arm at one point of the grid and one seed, and why it has its split where that was open.
 
-    Errors name the place in the YAML. ``pins``: SHA-256 of files hashed so far.
+    Errors name the place in the YAML. ``ground``: as ``_clean_point`` leaves it. ``pins``: SHA-256 of files hashed so far.
     """
-    settings = _clean_point(ground, at) | at | study.arms[arm]
+    settings = ground | at | study.arms[arm]
     settings, why = _with_split(settings, choice, known)
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
@@ -155,7 +156,7 @@ def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known
 
 def _place(settings: Settings, seed: int) -> Settings:
     """Return fold and split seed of a seed, by the rule of the split that the settings name."""
-    split, folds = (settings.get(name, _defaults()[name]) for name in ("data.split", "data.folds"))
+    split, folds = (settings.get(key, _defaults()[key]) for key in ("data.split", "data.folds"))
     if split in K_FOLD and isinstance(folds, int) and folds > 1:
         return {"data.fold": seed % folds, "data.split_seed": seed // folds}
     return {"loso": {"data.fold": seed}, "holdout": {"data.split_seed": seed}}.get(str(split), {})

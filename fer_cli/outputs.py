@@ -87,11 +87,12 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
     rows = []
     for number, line in enumerate(lines, start=2):
         try:
-            rows.append([float(cell or math.nan) for cell in line])
+            row = list(map(float, [cell or "nan" for cell in line] if "" in line else line))
         except ValueError:
-            raise damaged(path, f"line {number} is not {len(head)} numbers") from None
-        if len(line) != len(head):
+            row = []
+        if len(row) != len(head):
             raise damaged(path, f"line {number} is not {len(head)} numbers")
+        rows.append(row)
     return head, rows
 
 

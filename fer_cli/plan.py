@@ -74,7 +74,7 @@ class Plan:
     first: list[Item] = field(default_factory=list)
     """Runs that others start from or share the training of, done before them; no part of any table."""
 
-    @property
+    @cached_property
     def factors(self) -> dict[str, list[Any]]:
         """Return what every arm is crossed with: factor -> its values as tables print them, in the study's order."""
         found: dict[str, dict[Any, None]] = {}

@@ -7,6 +7,7 @@ keys are passed over.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fer_cli.checked import Files, Sign, kept_accuracy, note_whole, was_whole
 from fer_cli.config import RunConfig
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import METRICS, score_counts
@@ -245,26 +247,46 @@ class Result(Origin, Learned):
         return self.model_dump_json(indent=1, by_alias=True) + "\n"
 
 
+def load_result(folder: Path) -> Result | DamagedError:
+    """Return a run's result, its scores computed from its predictions, or why the run counts as damaged.
+
+    Each state of the files is read once. Removed histories and labels are no damage.
+    """
+    return _load(folder, _signs(folder))
+
+
 def read_result(folder: Path) -> Result:
-    """Return a run's result, its scores computed from its predictions; raises DamagedError where a file of it is damaged."""
-    if isinstance(found := _load(folder, _signs(folder)), DamagedError):
+    """Return a run's result; raises DamagedError where a file of the run is damaged."""
+    if isinstance(found := load_result(folder), DamagedError):
         raise found
     return found
 
 
 def find_damage(folder: Path) -> DamagedError | None:
-    """Return why a run with a ``result.json`` counts as damaged, or None; removed histories and labels are no damage."""
-    found = _load(folder, _signs(folder))
+    """Return why a run with a ``result.json`` counts as damaged, or None."""
+    found = load_result(folder)
     return found if isinstance(found, DamagedError) else None
 
 
-def _signs(folder: Path) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def read_final_accuracy(history: Path) -> float | None:
+    """Return the training accuracy of a history's last epoch; None where it has none, is gone or is damaged."""
+    sign = _sign(history)
+    if not sign or (kept := kept_accuracy(history, sign)) is not None:
+        return kept if sign else None
+    try:
+        accuracy = final_training_accuracy(history, sign)
+    except DamagedError:
+        return None
+    return None if math.isnan(accuracy) else accuracy
+
+
+def _signs(folder: Path) -> Files:
     """Return the names of the files that are read of a run, and what changes with the content of each."""
     checked = [*sorted(folder.glob(HISTORIES)), *(folder / name for name in (PREDICTIONS, LABELS))]
     return ((RESULT, _sign(folder / RESULT)), *((path.name, sign) for path in checked if (sign := _sign(path))))
 
 
-def _sign(path: Path) -> tuple[int, ...]:
+def _sign(path: Path) -> Sign:
     """Return what changes with a file's content: time, size and inode; nothing where there is none."""
     try:
         found = path.lstat() if path.is_symlink() else path.stat()
@@ -274,18 +296,34 @@ def _sign(path: Path) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=8192)
-def _load(folder: Path, files: tuple[tuple[str, tuple[int, ...]], ...]) -> Result | DamagedError:
-    """Read and check the files of a run, once for each state of them."""
+def _load(folder: Path, files: Files) -> Result | DamagedError:
+    """Read and check the files of a run, once for each state of them.
+
+    Of a run that was found whole in this state, the stored matrices are those of the predictions.
+    """
     try:
+        if was_whole(folder, files):
+            return rescored(_parse(folder / RESULT))
+        final = {}
         for name, sign in files:
             if name == LABELS:
                 check_parquet(folder / name)
             elif name not in {RESULT, PREDICTIONS}:
-                final_training_accuracy(folder / name, sign)
+                final[name] = final_training_accuracy(folder / name, sign)
         result = _parse(folder / RESULT)
-        return result.model_copy(update={"metrics": score_again(result, folder)})
+        result = result.model_copy(update={"metrics": score_again(result, folder)})
     except DamagedError as error:
         return error
+    note_whole(folder, files, final)
+    return result
+
+
+def rescored(result: Result) -> Result:
+    """Return a result of which each part has every metric of today, by its confusion matrix."""
+    if all(scores.model_extra and scores.model_extra.keys() >= METRICS.keys() for scores in result.metrics.values()):
+        return result
+    again = {part: Scores.of(np.array(scores.confusion), result.data.classes) for part, scores in result.metrics.items()}
+    return result.model_copy(update={"metrics": again})
 
 
 def _parse(path: Path) -> Result:

@@ -22,7 +22,7 @@ from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
 from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damaged
 from fer_cli.places import not_made_again, read_text, write_text
-from fer_cli.results import RESULT, Result, find_damage, read_result
+from fer_cli.results import RESULT, Result, find_damage, load_result, read_result
 
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
 
@@ -211,6 +211,10 @@ class RunFolder:
         except OSError as error:
             return str(error.strerror)
         return next((line.strip() for line in reversed(lines) if line.strip()), "no reason is given")
+
+    def finished(self) -> Result | DamagedError | None:
+        """Return the result, why the finished run counts as damaged, or None for a run that is not finished."""
+        return load_result(self.path) if os.path.lexists(self.file(RESULT)) else None
 
     def result(self) -> Result:
         """Return the result; raises DamagedError when it, or another file of the run, is missing or damaged."""

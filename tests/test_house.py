@@ -15,7 +15,7 @@ HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "sc
 ORDER = [
     {"errors", "escape", "seeds", "places", "progress", "__init__"},
     {"yamls", "config", "settings", "stats", "metrics", "drawing", "table"},
-    {"study", "expand", "claims", "outputs", "results", "runs", "provenance"},
+    {"study", "expand", "claims", "checked", "outputs", "results", "runs", "provenance"},
     {"data", "features", "models", "interaction", "synthetic", "tracking"},
     {"learning"},
     {"tasks"},

@@ -9,14 +9,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fer_cli.checked import keep_checked
 from fer_cli.config import Machine
 from fer_cli.data.importers.hints import few
 from fer_cli.data.kept import About, KeptSet, about_set, is_built, keep_sets
-from fer_cli.errors import DataError, ResultsError
+from fer_cli.errors import DamagedError, DataError, ResultsError
 from fer_cli.places import write_text
 from fer_cli.plan import Plan, last_choice, make_plan, on_other_builds
-from fer_cli.report.collect import Cells, collect
-from fer_cli.report.doubts import interval_line, underfitted_lines
+from fer_cli.report.collect import Cells, collect, find_results
+from fer_cli.report.doubts import Weak, interval_line, underfitted, underfitted_lines
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import VALIDATION, absent_lines, corrupt_lines, drawn_lines, noise_lines, seed_line, split_lines
 from fer_cli.report.render import latex, markdown, tidy_csv
@@ -30,6 +31,7 @@ from fer_cli.report.tables import (
     seed_tables,
 )
 from fer_cli.study import Choice, load_study
+from fer_cli.table import Table
 
 if TYPE_CHECKING:
     from fer_cli.analysis import Analysis
@@ -71,25 +73,20 @@ def make_report(
     choice = choice_of(study, results, data, profile, seeds, split)
     about = cache(partial(about_set, results, machine.data_root))
     plan = make_plan(study, choice, machine, about=about)
-    cells = collect(plan)
+    found = find_results(plan)
+    cells = collect(plan, found)
     finished = sum(len(cell.results) for cell in cells.values())
-    broken = [str(item.folder.damage) for item in plan.items if item.folder.status == "damaged"]
+    broken = [str(result) for result in found.values() if isinstance(result, DamagedError)]
     if not finished:
         also = f" ({len(broken)} are damaged, e.g. {broken[0]})" if broken else ""
-        others = f"; {found}" if (found := on_other_builds(plan, results)) else ""
+        others = f"; {builds}" if (builds := on_other_builds(plan, results)) else ""
         missing = f"no run of {plan.title} is done under {results}{also}{others}"
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
-    metrics = plan.study.report.metrics
-    tables = [score_table(plan, cells, metric) for metric in metrics] + leaky_tables(plan, cells)
-    if len(plan.study.arms) > 1:
-        tables += [table for metric in metrics for table in difference_tables(plan, cells, metric)]
-    if plan.study.report.per_seed:
-        tables += [table for metric in metrics for table in seed_tables(plan, cells, metric)]
-    health = health_table(plan, cells)
-    tables += [table for table in (health, cost_table(plan, cells)) if table]
-    tables += detected_tables(plan, cells, metrics)
+    weak = underfitted(plan, cells)
+    tables = study_tables(plan, cells, weak)
     keep_sets(results, machine.data_root, plan.sets, about)
-    head, foot = header(plan, cells, about), footer(plan, cells)
+    keep_checked(results)
+    head, foot = header(plan, cells, about), footer(plan, cells, weak)
     stem = results / "tables" / plan.stem
     drawn: list[Path] = []
     if figures:
@@ -111,6 +108,19 @@ def make_report(
         write_text(files[-1], content)
     unbuilt = [name for name in plan.sets if not is_built(machine.data_root, name)]
     return Written(text, files, drawn, choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
+
+
+def study_tables(plan: Plan, cells: Cells, weak: Weak) -> list[Table]:
+    """Return the tables of a study in the order of the report, those that it has nothing for left out."""
+    metrics = plan.study.report.metrics
+    tables = [score_table(plan, cells, metric, weak) for metric in metrics] + leaky_tables(plan, cells, weak)
+    if len(plan.study.arms) > 1:
+        tables += [table for metric in metrics for table in difference_tables(plan, cells, metric)]
+    if plan.study.report.per_seed:
+        tables += [table for metric in metrics for table in seed_tables(plan, cells, metric)]
+    health = health_table(plan, cells)
+    tables += [table for table in (health, cost_table(plan, cells)) if table]
+    return tables + detected_tables(plan, cells, metrics, weak)
 
 
 def choice_of(
@@ -221,7 +231,7 @@ def differs(plan: Plan, arm: str) -> str:
     return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
 
 
-def footer(plan: Plan, cells: Cells) -> list[str]:
+def footer(plan: Plan, cells: Cells, weak: Weak) -> list[str]:
     """Return what the runs themselves have to say: machines, code versions, inert modules, what the paper left out."""
     results = [result for cell in cells.values() for result in cell.results.values()]
     origins = [result.origin for result in results]
@@ -239,7 +249,7 @@ def footer(plan: Plan, cells: Cells) -> list[str]:
     lines += ["runs of different code versions are mixed in these tables"] if len(commits) > 1 else []
     lines += ["runs of different precision or device are mixed in these tables"] if len(machines) > 1 else []
     lines.append(interval_line(plan))
-    lines += underfitted_lines(plan)
+    lines += underfitted_lines(weak)
     for cell in cells.values():
         notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result.warnings)
         place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])

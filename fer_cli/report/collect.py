@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fer_cli.config import K_FOLD, DataConfig
-from fer_cli.errors import ResultsError
+from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
 from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
@@ -29,6 +30,8 @@ class Cell:
     at: Point
     planned: list[int]
     results: dict[int, Result]
+    leaky: bool = False
+    """Whether the split of all its runs puts the same people on both sides."""
     part: str = "test"
     """Which of a result's scores count: all test images, or those in which a face was detected."""
 
@@ -108,8 +111,15 @@ def is_resampled(data: DataConfig) -> bool:
     return data.split in RESAMPLED and data.test is None
 
 
-def collect(plan: Plan) -> Cells:
-    """Return the cells of a plan by arm and grid point, in the plan's order."""
+def find_results(plan: Plan) -> dict[str, Result | DamagedError]:
+    """Return, by run id, the results of a plan's finished runs and why others count as damaged; each is read once."""
+    found = {item.run_id: item.folder.finished() or item.folder.damage for item in plan.items}
+    return {run_id: result for run_id, result in found.items() if result is not None}
+
+
+def collect(plan: Plan, found: Mapping[str, Result | DamagedError] | None = None) -> Cells:
+    """Return the cells of a plan by arm and grid point, in the plan's order; ``found``: as ``find_results`` returns."""
+    known = find_results(plan) if found is None else found
     groups: dict[tuple[str, Point], list[Item]] = {}
     for item in plan.items:
         groups.setdefault((item.run.arm, item.run.at), []).append(item)
@@ -118,7 +128,8 @@ def collect(plan: Plan) -> Cells:
             arm,
             at,
             sorted(item.run.seed for item in items),
-            {item.run.seed: checked_result(item) for item in items if item.folder.status == "done"},
+            {item.run.seed: checked(item, result) for item in items if isinstance(result := known.get(item.run_id), Result)},
+            leaky=all(item.run.config.data.ignores_people for item in items),
         )
         for (arm, at), items in groups.items()
     }
@@ -130,12 +141,11 @@ def history_file(item: Item, result: Result) -> Path:
     return item.folder.file(f"history-margin-{result.selection.relabel_margin}.csv" if searched else "history.csv")
 
 
-def checked_result(item: Item) -> Result:
-    """Return a run's result; raises DamagedError when it cannot be read, ResultsError when it has other settings.
+def checked(item: Item, result: Result) -> Result:
+    """Return the result of a run; raises ResultsError when it has other settings.
 
     A run's identity leaves default values out: this is what notices a default that was changed without a new SCHEMA.
     """
-    result = item.folder.result()
     path = item.folder.file("result.json")
     if result.config != item.run.config:
         flat, wanted = result.config.flat(), item.run.config.flat()

@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
-from fer_cli.errors import DamagedError
 from fer_cli.metrics import majority_baseline
-from fer_cli.outputs import read_history
 from fer_cli.plan import Item, Plan
-from fer_cli.report.collect import Cell, history_file, is_resampled
+from fer_cli.report.collect import Cell, Cells, history_file, is_resampled
+from fer_cli.results import Result, read_final_accuracy
 from fer_cli.tasks import task_of
 
 UNDERFITTED = 0.5
 """Accuracy on its rightly labelled training images below which a network is underfitted in its last epoch."""
 
 
-def final_training_accuracy(item: Item) -> float | None:
+Weak = dict[str, tuple[list[float], int]]
+"""Arm with underfitted trainings -> their final training accuracies, and how many trainings it has."""
+
+
+def final_training_accuracy(item: Item, result: Result) -> float | None:
     """Return the accuracy of a finished run's network on its augmented training images in the last epoch.
 
     It is divided by the share of rightly labelled images, as planted label noise is not to be learned. None where a run has
     no history.
     """
+    if not task_of(result.config).trains_network:
+        return None
     trained = item.trained or item
-    path = history_file(trained, item.folder.result())
-    if not task_of(item.run.config).trains_network or not path.is_file():
-        return None
-    try:
-        share = read_history(path)[-1].get("train/accuracy", math.nan)
-    except DamagedError:  # of the run that trained, where this one only tests
-        return None
-    return None if math.isnan(share) else share / max(1e-9, 1 - trained.run.config.data.label_noise)
+    share = read_final_accuracy(history_file(trained, result))
+    return None if share is None else share / max(1e-9, 1 - trained.run.config.data.label_noise)
 
 
-def underfitted(plan: Plan) -> dict[str, tuple[list[float], int]]:
-    """Return, for each arm with underfitted trainings, their final training accuracies and how many trainings it has."""
+def underfitted(plan: Plan, cells: Cells) -> Weak:
+    """Return the arms with underfitted trainings."""
+    trainings: dict[str, dict[str, float | None]] = {arm: {} for arm in plan.study.arms}
+    for item in plan.items:
+        result = cells[item.run.arm, item.run.at].results.get(item.run.seed)
+        name = (item.trained or item).run_id
+        if result is not None and name not in trainings[item.run.arm]:
+            trainings[item.run.arm][name] = final_training_accuracy(item, result)
     found = {}
-    for arm in plan.study.arms:
-        done = [item for item in plan.items if item.run.arm == arm and item.folder.status == "done"]
-        trainings = {(item.trained or item).run_id: item for item in done}
-        shares = [share for item in trainings.values() if (share := final_training_accuracy(item)) is not None]
+    for arm, accuracies in trainings.items():
+        shares = [share for share in accuracies.values() if share is not None]
         if short := [share for share in shares if share < UNDERFITTED]:
             found[arm] = (short, len(shares))
     return found
 
 
-def underfitted_lines(plan: Plan) -> list[str]:
+def underfitted_lines(weak: Weak) -> list[str]:
     """Return a line for each arm some of whose trainings ended before they fitted their own training images."""
     return [
         f"{arm}: underfitted in {len(short)}/{runs} runs (final training accuracy {100 * sum(short) / len(short):.0f} %); "
         "not evidence about the method"
-        for arm, (short, runs) in underfitted(plan).items()
+        for arm, (short, runs) in weak.items()
     ]
 
 

@@ -5,14 +5,14 @@ Numbers are percentages. A cell with seeds missing shows a dash and how many are
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fer_cli.outputs import DETECTED
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
-from fer_cli.report.doubts import baseline, rank_caveat, underfitted
+from fer_cli.report.doubts import baseline, rank_caveat
 from fer_cli.results import Relabelled
 from fer_cli.stats import Difference
 from fer_cli.study import Published
@@ -83,21 +83,18 @@ def leaks(items: Sequence[Item]) -> bool:
     return bool(items) and all(item.run.config.data.ignores_people for item in items)
 
 
-def is_leaky(plan: Plan, arm: str, point: Point) -> bool:
-    """Return whether the split of one cell puts the same people on both sides."""
-    return leaks([item for item in plan.items if item.run.arm == arm and item.run.at == point])
-
-
 def percent(value: float, sign: bool = False) -> str:
     """Return ``93.47``, or with a sign ``+1.20`` / ``−0.35``."""
     text = f"{100 * value:+.2f}" if sign else f"{100 * value:.2f}"
     return text.replace("-", MINUS)
 
 
-def score_table(plan: Plan, cells: Cells, metric: str) -> Table:
-    """Return mean ± sample deviation (n) per arm and column; the paper's values have columns of their own."""
+def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = ()) -> Table:
+    """Return mean ± sample deviation (n) per arm and column; the paper's values have columns of their own.
+
+    ``weak``: arms with underfitted trainings, which are never bold.
+    """
     shape = layout(plan)
-    weak = underfitted(plan)
     best = {column: best_mean(plan, cells, shape, column, metric, weak) for column in shape.columns}
     published = [item for item in (plan.study.paper.published if plan.study.paper else []) if item.metric == metric]
     sources = list(dict.fromkeys(item.data for item in published))
@@ -109,7 +106,7 @@ def score_table(plan: Plan, cells: Cells, metric: str) -> Table:
             texts = []
             for column, point in points.items():
                 cell = cells[arm, point]
-                may = may_be_bold(plan, cell, metric, weak)
+                may = may_be_bold(cell, metric, weak)
                 texts.append(score_text(cell, metric, best[column] if may else None))
             texts += [Text(published_text(published, arm, data)) for data in sources]
             rows.append((row_label(plan, arm, other), texts))
@@ -137,7 +134,7 @@ def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list
     return [f"majority-class baseline: {told}; an arm at or below it, here or in accuracy, is never bold"]
 
 
-def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Table]:
+def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str], weak: Collection[str] = ()) -> list[Table]:
     """Return the same scores over test images with a detected face, where faces were looked for; never the headline."""
     results = [result for cell in cells.values() for result in cell.results.values()]
     if not results or not all(DETECTED in result.metrics for result in results):
@@ -147,7 +144,7 @@ def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Ta
     only = {key: replace(cell, part=DETECTED) for key, cell in cells.items()}
     tables = []
     for metric in metrics:
-        table = score_table(plan, only, metric)
+        table = score_table(plan, only, metric, weak)
         note = (
             f"over the {100 * found / everything:.1f} % of test images in which a face was detected; biased in favour of "
             "methods that need a detected face"
@@ -156,22 +153,22 @@ def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str]) -> list[Ta
     return tables
 
 
-def leaky_tables(plan: Plan, cells: Cells) -> list[Table]:
+def leaky_tables(plan: Plan, cells: Cells, weak: Collection[str] = ()) -> list[Table]:
     """Return the accuracy on validation images where arms were trained on images that are looked at, else nothing."""
     if not any(item.run.config.data.leak != "none" for item in plan.items):
         return []
-    table = score_table(plan, {key: replace(cell, part="val") for key, cell in cells.items()}, "accuracy")
+    table = score_table(plan, {key: replace(cell, part="val") for key, cell in cells.items()}, "accuracy", weak)
     note = "validation images chose the epoch of every arm; arms whose validation part leaks were trained on them too"
     return [Table(f"on validation images, {table.title}", table.columns, table.rows, [*table.notes, note])]
 
 
-def may_be_bold(plan: Plan, cell: Cell, metric: str, weak: Container[str]) -> bool:
+def may_be_bold(cell: Cell, metric: str, weak: Container[str]) -> bool:
     """Return whether a cell can be the best of its column.
 
     It cannot where its split leaks, its arm has underfitted trainings (``weak``), or a constant answer scores as much, by
     this metric or by accuracy: a constant answer has a macro-F1 below that of guessing, which a network easily exceeds.
     """
-    if cell.arm in weak or is_leaky(plan, cell.arm, cell.at):
+    if cell.arm in weak or cell.leaky:
         return False
     scores = [(cell.mean(name), baseline([cell], name)) for name in (metric, "accuracy")]
     return all(mean is not None and floor is not None and mean > floor + ROUNDING for mean, floor in scores)
@@ -182,10 +179,10 @@ def best_mean(
 ) -> str | None:
     """Return the printed best mean of a column among cells that may be bold, or None where seeds are too few."""
     places = [(arm, shape.point(plan, column, other)) for arm in shape.arms for other in shape.others]
-    compared = [cells[place] for place in places if not is_leaky(plan, *place)]
+    compared = [cells[place] for place in places if not cells[place].leaky]
     if len(compared) < 2 or any(not cell.complete or len(cell.results) < BOLD_FROM for cell in compared):
         return None
-    means = [cell.mean(metric) or 0.0 for cell in compared if may_be_bold(plan, cell, metric, weak)]
+    means = [cell.mean(metric) or 0.0 for cell in compared if may_be_bold(cell, metric, weak)]
     return percent(max(means)) if means else None
 
 
