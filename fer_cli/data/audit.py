@@ -266,8 +266,3 @@ def audit_lines(data_root: Path, name: str) -> dict[str, str]:
         split: f"audit: {a.verdict} ({a.protocol})" + (f": {', '.join(a.reasons)}" if a.reasons else "")
         for split, a in stored_audits(data_root, name).items()
     }
-
-
-def not_audited(name: str, split: str) -> str:
-    """Return the line of a split that was not audited: how to do it."""
-    return f"audit: not done; run fer data audit {name} --split {split}"

@@ -42,9 +42,7 @@ class KeptSet(Section):
 
     def audit(self, split: str) -> str:
         """Return what the audit of a split found, or how to make it."""
-        from fer_cli.data.audit import not_audited
-
-        return self.audits.get(split) or not_audited(self.info.name, split)
+        return self.audits.get(split) or f"audit: not done; run fer data audit {self.info.name} --split {split}"
 
 
 About = Callable[[str], KeptSet]
