@@ -1,4 +1,4 @@
-"""Scores of a set of predictions, from label names alone, as scikit-learn computes them; METRICS has a line for each.
+"""Scores of a set of predictions, from label names alone, as scikit-learn computes them: the code of METRICS.
 
 Each is a function of confusion matrices, rows the truth: that is all of a finished run's predictions it takes to compute a
 metric of an old run, and it is quick for thousands of runs. scikit-learn itself takes a second to import; the tests compare.
@@ -6,11 +6,13 @@ metric of an old run, and it is quick for thousands of runs. scikit-learn itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+
+from fer_cli.config import METRICS, load
 
 
 def accuracy(counts: np.ndarray) -> float:
@@ -36,17 +38,28 @@ def weighted_f1(counts: np.ndarray) -> float:
     return float((per_class(counts)[2][occurs] * truth).sum() / truth.sum())
 
 
-METRICS: dict[str, Callable[[np.ndarray], float]] = {
-    "accuracy": accuracy,
-    "macro_f1": lambda counts: macro(per_class(counts)[2], counts),
-    "weighted_f1": weighted_f1,
-    "macro_precision": lambda counts: macro(per_class(counts)[0], counts),
-    "macro_recall": lambda counts: macro(per_class(counts)[1], counts),
-}
-"""Name -> function of a confusion matrix (K, K), rows the truth."""
+def macro_f1(counts: np.ndarray) -> float:
+    """Return the mean F1 over classes."""
+    return macro(per_class(counts)[2], counts)
 
-HEADLINE = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
-"""Metrics that are one number in [0, 1]; macro recall is the mean class accuracy."""
+
+def macro_precision(counts: np.ndarray) -> float:
+    """Return the mean precision over classes."""
+    return macro(per_class(counts)[0], counts)
+
+
+def macro_recall(counts: np.ndarray) -> float:
+    """Return the mean recall over classes, which is the mean class accuracy."""
+    return macro(per_class(counts)[1], counts)
+
+
+HEADLINE = tuple(METRICS)
+"""Metrics that are one number in [0, 1]."""
+
+
+def compute_metrics(counts: np.ndarray, names: Iterable[str]) -> dict[str, float]:
+    """Return metrics of a confusion matrix (K, K) by name."""
+    return {name: load(METRICS[name].code)(counts) for name in names}
 
 
 def count_answers(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -58,7 +71,7 @@ def score_counts(counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Return every metric of a confusion matrix (K, K), with recall per class (None for one without images) and n."""
     recall, support = per_class(counts)[1], counts.sum(-1)
     return {
-        **{name: metric(counts) for name, metric in METRICS.items()},
+        **compute_metrics(counts, METRICS),
         "recall": {name: float(recall[i]) if support[i] else None for i, name in enumerate(classes)},
         "confusion": counts.tolist(),
         "n": int(support.sum()),
@@ -83,11 +96,12 @@ def majority_baseline(confusion: Sequence[Sequence[int]]) -> dict[str, Any]:
 
     Only the sums of its rows matter, which are how many images each class has; of equal classes the first is answered.
     """
-    return _constant_answer(tuple(sum(row) for row in confusion))
+    return _constant_answer(tuple(sum(row) for row in confusion), tuple(METRICS))
 
 
 @lru_cache
-def _constant_answer(counts: tuple[int, ...]) -> dict[str, Any]:
+def _constant_answer(counts: tuple[int, ...], metrics: tuple[str, ...]) -> dict[str, Any]:
+    del metrics  # a part of the key alone: others have other answers
     matrix = np.zeros((len(counts), len(counts)), np.int64)
     matrix[:, int(np.argmax(counts))] = counts
     return score_counts(matrix, list(map(str, range(len(counts)))))

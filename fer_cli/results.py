@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fer_cli.checked import Files, Sign, kept_accuracy, note_whole, was_whole
-from fer_cli.config import RunConfig
+from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import DamagedError
-from fer_cli.metrics import METRICS, score_counts
+from fer_cli.metrics import score_counts
 from fer_cli.outputs import (
     DETECTED,
     HISTORIES,

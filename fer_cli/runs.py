@@ -35,7 +35,18 @@ Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
 PROGRESS = "progress.txt"
 """Holds ``done/total`` while a run is under way."""
 
-OUTPUTS = (RESULT, HISTORIES, PREDICTIONS, LABELS, PROGRESS, "best*.pt", "last*.ckpt", "confusion.png", "curves.png", "analysis-*")
+OUTPUTS = (
+    RESULT,
+    HISTORIES,
+    PREDICTIONS,
+    LABELS,
+    PROGRESS,
+    "best*.pt",
+    "last*.ckpt",
+    "confusion.png",
+    "curves.png",
+    "analysis-*",
+)
 """What is removed of a damaged run when it is trained again."""
 
 _tokens: dict[Path, str] = {}

@@ -17,9 +17,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from fer_cli.config import (
+    METRICS,
     RunConfig,
     Section,
 )
+from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import shipped, user_path
@@ -37,7 +39,7 @@ class Published(Section):
 
     arm: str
     data: str
-    metric: Literal["accuracy", "macro_f1"]
+    metric: Annotated[str, one_of(METRICS)]
     value: float = Field(ge=0, le=1)
     where: str
     """Table, figure or sentence of the paper."""
@@ -59,9 +61,7 @@ class Report(Section):
 
     columns: str | None = None
     """Grid factor that makes the columns; none: one column."""
-    metrics: list[Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]] = Field(
-        ["accuracy", "macro_f1"], min_length=1
-    )
+    metrics: list[Annotated[str, one_of(METRICS)]] = Field(["accuracy", "macro_f1"], min_length=1)
     against: str
     """Arm that the others are compared with."""
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fer_cli.config import DataConfig, RunConfig
+from fer_cli.config import METRICS, DataConfig, RunConfig
 from fer_cli.report.collect import Cell
-from fer_cli.report.tables import NAMES, short
+from fer_cli.report.tables import short
 from fer_cli.results import Result, Scores
 from fer_cli.table import Table, Text
 from tests.fakes import fake_result
@@ -82,7 +82,8 @@ class Report:
     def cell(self, arm: str, column: str) -> Cell:
         """Return the cell of a row's arm in a column of a table, whose titles may warn of a leaky split."""
         column = column.removesuffix(" (leaky split)")
-        return self.cells[arm.removesuffix(" (leaky split)"), "" if column in NAMES.values() else column]
+        alone = column in {metric.label for metric in METRICS.values()}
+        return self.cells[arm.removesuffix(" (leaky split)"), "" if alone else column]
 
 
 RUN = ["seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]
@@ -103,7 +104,7 @@ def table_of(section: list[str]) -> Table:
 
 def metric_of(title: str) -> str | None:
     """Return the metric that a table's title begins with, or None."""
-    return next((metric for metric, name in NAMES.items() if re.match(rf"{re.escape(name)}[, ]", title)), None)
+    return next((name for name, metric in METRICS.items() if re.match(rf"{re.escape(metric.label)}[, ]", title)), None)
 
 
 def base_of(title: str) -> str | None:

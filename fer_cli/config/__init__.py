@@ -21,6 +21,7 @@ from fer_cli.config.learning import METHODS, LearningConfig, Method
 from fer_cli.config.model import ModelConfig, PartsConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.config.registry import load
+from fer_cli.config.scores import METRICS
 from fer_cli.config.section import Section
 from fer_cli.places import user_path
 
@@ -35,6 +36,7 @@ __all__ = [
     "EXTRACTORS",
     "K_FOLD",
     "METHODS",
+    "METRICS",
     "SCALINGS",
     "SCHEMA",
     "SPLITS",

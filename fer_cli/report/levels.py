@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
+from fer_cli.config import METRICS
 from fer_cli.drawing import save
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
@@ -29,7 +30,7 @@ from fer_cli.report.canvas import (
     seeds_words,
 )
 from fer_cli.report.collect import Cells, Point
-from fer_cli.report.tables import NAMES, layout
+from fer_cli.report.tables import layout
 from fer_cli.stats import sample_sd
 
 FEWEST_LEVELS = 3
@@ -102,7 +103,7 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     foot = footer(plan, [cell for cell in cells.values() if cell.results], SD_BAND, "test images")
     columns = 2 if len(panels) == 4 else min(3, len(panels))
     rows = -(-len(panels) // columns)
-    title = f"{plan.study.name}: {NAMES[metric]} by {factor_name(factor)}"
+    title = f"{plan.study.name}: {METRICS[metric].label} by {factor_name(factor)}"
     figure = page(max(7.0, 3.6 * columns), 4.0 if rows == 1 else 3.2 * rows, Words(title, notes, [keys], foot))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for place, (axes, (other, levels)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
@@ -112,7 +113,7 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
             axes.set_xlabel(FACTORS.get(factor, factor))
             axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
-        axes.set_ylabel(f"{NAMES[metric]} (%)")
+        axes.set_ylabel(f"{METRICS[metric].label} (%)")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     low, high = grid[0, 0].get_ylim()  # once all is drawn: the panels share it

@@ -9,6 +9,7 @@ from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fer_cli.config import METRICS
 from fer_cli.outputs import DETECTED
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
@@ -19,13 +20,6 @@ from fer_cli.study import Published
 from fer_cli.table import Table, Text
 
 MINUS, DASH = "−", "–"
-NAMES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "weighted_f1": "weighted F1",
-    "macro_precision": "macro precision",
-    "macro_recall": "mean class accuracy",
-}
 ROUNDING = 1e-9
 """Means closer than this are equal: they are sums of floating-point numbers."""
 BOLD_FROM = 3
@@ -66,7 +60,7 @@ def short(factor: str) -> str:
 def headings(plan: Plan, shape: Layout, metric: str) -> list[str]:
     """Return the columns' titles, with a word of warning where the split of one column leaks and of another does not."""
     if shape.columns == [None]:
-        return [NAMES[metric]]
+        return [METRICS[metric].label]
     leaky = {column: leaks([item for item in plan.items if column in item.run.at]) for column in shape.columns}
     warned = {column: " (leaky split)" if leaky[column] and not all(leaky.values()) else "" for column in shape.columns}
     return [f"{short(column[0])} {column[1]}{warned[column]}" for column in shape.columns if column is not None]
@@ -117,7 +111,7 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
     notes += [
         f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published
     ]
-    return Table(f"{NAMES[metric]} in %: mean ± sd (n)", columns, rows, notes)
+    return Table(f"{METRICS[metric].label} in %: mean ± sd (n)", columns, rows, notes)
 
 
 def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list[str]:
@@ -225,7 +219,7 @@ def difference_table(plan: Plan, cells: Cells, metric: str, what: str, pairs: di
             rows.append((row_label(plan, label, other), texts))
     how = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
     pairing = how.get(frozenset(paired), "paired by fold where the splits agree, else Welch")
-    title = f"{NAMES[metric]}, {what} in points [95 % interval], {pairing}"
+    title = f"{METRICS[metric].label}, {what} in points [95 % interval], {pairing}"
     return Table(title, headings(plan, shape, metric), rows)
 
 
@@ -254,7 +248,7 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         pairs += [(f"{arm} against {other}", arm, other) for arm, other in plan.study.report.pairs]
         tests = [f"{told}: {rank_text(here[arm], here[other], metric)}" for told, arm, other in pairs]
         where = "".join(f", {short(key)} {value}" for key, value in point)
-        title = f"{NAMES[metric]} in % by seed{where}"
+        title = f"{METRICS[metric].label} in % by seed{where}"
         notes = [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests), *rank_caveat(here.values())]
         tables.append(Table(title, shape.arms, rows, notes))
     return tables
