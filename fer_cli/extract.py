@@ -108,8 +108,8 @@ def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
 
     Raises DataError where the set is not there or is not the one that the features are of.
     """
-    from fer_cli.analysis.embedding import MOST_POINTS, Panel
-    from fer_cli.analysis.figures import scatter_figure
+    from fer_cli.analysis.embedding import MOST_POINTS
+    from fer_cli.analysis.figures import Panel, scatter_figure
     from fer_cli.analysis.points import drawn, plane, silhouette
     from fer_cli.drawing import save
 

@@ -1,32 +1,38 @@
 """The house keeps its shape: imports go one way, the CLI starts light, everything shipped is documented."""
 
 import ast
+import re
 import resource
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from fer_cli.config import load
 from fer_cli.places import PACKAGE
 
 ROOT = PACKAGE.parent
 HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
-ORDER = [
-    {"errors", "escape", "seeds", "places", "progress", "__init__"},
-    {"yamls", "config", "settings", "stats", "metrics", "drawing", "table"},
-    {"study", "expand", "claims", "checked", "outputs", "results", "runs", "provenance"},
-    {"data", "features", "models", "interaction", "synthetic", "tracking"},
-    {"learning"},
-    {"tasks"},
-    {"plan"},
-    {"executors", "checks"},
-    {"ablate"},
-    {"analysis"},
-    {"report", "extract"},
-    {"cli", "__main__"},
-]
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
+LINES = GUIDE.split("```")[1].strip().splitlines()
+ORDER = [{"__init__"}, *(set(line.split("   ")[0].split()) for line in LINES), {"__main__"}]
+"""Rooms by level, as CONTRIBUTING lists them."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module(path: Path) -> str:
+    """The dotted name of a file, of a package's for its ``__init__.py``."""
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module(path): path for path in FILES}
+
+
+AHEAD = "fer_cli.synthetic.recipe"
+"""Says what a set will be that is not drawn yet: the one file of ``synthetic`` that ``data`` asks; else it is above."""
 
 
 def room(path: Path) -> str:
@@ -34,24 +40,84 @@ def room(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    rooms = set()
+    """The modules of the package that a file imports, anywhere in it, for types alone too."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fer_cli"):
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "fer_cli" else [node.module]
-            rooms |= {name.split(".")[1] for name in names}
-    return {name for name in rooms if name in LEVEL}
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative imports hide what is imported"
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else str(node.module) for name in full}
+    return {name for name in found if name in MODULES} - {"fer_cli", module(path)}
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def rooms(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imported(path)}
+
+
+def test_the_guide_names_every_room_once() -> None:
+    named = [name for line in LINES for name in line.split("   ")[0].split()]
+    assert sorted(named) == sorted({room(path) for path in FILES} - {"__init__", "__main__"})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
     here = room(path)
-    later = {name for name in imported(path) if LEVEL[name] > LEVEL[here]}
+    later = {name for name in rooms(path) if LEVEL[name] > LEVEL[here]}
     assert not later, f"{here} imports {later}, which comes after it"
     if here in {"data", "models"}:
-        assert not imported(path) & ({"data", "models"} - {here})
+        assert not rooms(path) & ({"data", "models"} - {here})
+
+
+def test_no_file_and_no_room_inside_a_room_imports_itself_by_way_of_others() -> None:
+    files = {name: imported(path) for name, path in MODULES.items()}
+    assert circle(files) == []
+    for deep in (2, 3):  # rooms, and rooms inside rooms: whatever is below is one of them
+        folders: dict[str, set[str]] = {}
+        for name, used in (files | {"fer_cli.data.manifest": files["fer_cli.data.manifest"] - {AHEAD}}).items():
+            here = shortened(name, deep)
+            folders.setdefault(here, set()).update({shortened(one, deep) for one in used} - {here})
+        assert circle(folders) == []
+
+
+def shortened(name: str, deep: int) -> str:
+    """The folder or file of a module after so many names; of a package's own ``__init__.py`` the file itself."""
+    parts = name.split(".")
+    whole = len(parts) == deep and MODULES[name].name == "__init__.py" and deep > 2
+    return f"{name}.__init__" if whole else ".".join(parts[:deep])
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The names along one circle of a graph, none where there is no circle."""
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_a_circle_is_seen() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert set(circle({"a": {"b"}, "b": {"a"}})) == {"a", "b"}
+
+
+def test_the_guide_names_files_and_registries_that_are_there() -> None:
+    table = GUIDE.split("## To add ...")[1].split("## Style")[0]
+    named = re.findall(r"`([^`]+)`", table)
+    files = [name for name in named if name.endswith((".py", "/", ".md")) and "<" not in name]
+    lost = [name for name in files if not any((base / name).exists() for base in (ROOT, PACKAGE))]
+    assert not lost
+    code = {match for path in FILES for match in re.findall(r"^([A-Z][A-Z_]+)\b.* = ", path.read_text(), re.MULTILINE)}
+    registries = [name for name in named if re.fullmatch("[A-Z][A-Z_]+", name)]
+    assert set(registries) <= code
+    assert {"ATTENTION", "BACKBONES", "METRICS", "EXECUTORS", "IMPORTERS", "LABEL_MAPS", "DETECTORS"} <= set(registries)
+
+
+def test_every_code_that_an_entry_names_is_there() -> None:
+    named = {code for path in FILES for code in re.findall(r'"([\w.]+:\w+)"', path.read_text()) if "." in code}
+    assert len(named) > 20
+    assert all(callable(load(code)) for code in named)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

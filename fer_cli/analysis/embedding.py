@@ -9,9 +9,8 @@ multi-scale network), and silhouette and distance ratio, over all test images an
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,19 +19,12 @@ from fer_cli.config import Machine
 from fer_cli.plan import Item, Plan
 from fer_cli.table import Table
 
+if TYPE_CHECKING:
+    from fer_cli.analysis.figures import Panel
+
 VERSION = 1
 MOST_POINTS = 2000
 """Test images in a picture; of more, as many are drawn at random."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One scatter: points, their classes, and the classes that stand out; the others are grey."""
-
-    title: str
-    points: list[list[float]]
-    labels: list[str]
-    classes: list[str]
 
 
 class Features:
@@ -155,6 +147,8 @@ def draw(
 
 def panels_of(group: Group, scatter: dict[str, Any], by_group: bool) -> list[Panel]:
     """Return the panels of one run: all classes in one, or the positive and the negative ones in one each."""
+    from fer_cli.analysis.figures import Panel
+
     points, labels, classes = scatter["points"], scatter["labels"], scatter["classes"]
     parts = {"all": classes}
     if by_group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +14,20 @@ from fer_cli.drawing import MARKERS, PALETTE
 
 if TYPE_CHECKING:
     from fer_cli.analysis.activity import Column
-    from fer_cli.analysis.embedding import Panel
 
 GREY = "#D9D9D9"
 WIDE = 4
 """Panels side by side."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One scatter: points, their classes, and the classes that stand out; the others are grey."""
+
+    title: str
+    points: list[list[float]]
+    labels: list[str]
+    classes: list[str]
 
 
 def scatter_figure(panels: list[Panel], classes: list[str], origin: str) -> Figure:

@@ -1,6 +1,6 @@
 """How settings name code: by the keys of literal dicts, whose entries say where the code is and what it can do.
 
-Settings load before anything heavy, so an entry holds ``"module:name"`` instead of the function itself; ``load`` imports it
+Settings load before anything heavy, so an entry holds ``module:name`` instead of the function itself; ``load`` imports it
 when it is called for. Whoever adds an entry has added a valid name: ``one_of`` looks at the dict as it is.
 """
 
@@ -28,6 +28,6 @@ def one_of(known: Mapping[str, Any]) -> AfterValidator:
 
 
 def load(code: str) -> Any:
-    """Return what ``"package.module:name"`` names, imported now."""
+    """Return what a text of the form ``module:name`` names, imported now."""
     module, _, name = code.partition(":")
     return getattr(importlib.import_module(module), name)
