@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -32,6 +32,14 @@ DEFAULT_PROFILE = "small"
 MOST_ARMS = 1_000
 MOST_RUNS = 100_000
 """Of a plan: arms x grid points x seeds."""
+
+
+ANALYSES = {
+    "embedding": "fer_cli.analysis.embedding:embedding_analysis",
+    "blocks": "fer_cli.analysis.blocks:block_analysis",
+    "maps": "fer_cli.analysis.maps:maps_analysis",
+}
+"""Name -> function of a plan, the machine and the folder of figures, which looks into trained networks."""
 
 
 class Published(Section):
@@ -68,7 +76,7 @@ class Report(Section):
     """Further comparisons that the question asks for: an arm, and the one it is compared with."""
     per_seed: bool = False
     """Whether tables by seed follow, with a rank test of each arm against the one that the others are compared with."""
-    analyses: list[Literal["embedding", "blocks", "maps"]] = []
+    analyses: list[Annotated[str, one_of(ANALYSES)]] = []
     """What is looked at inside the trained networks, beside their scores."""
 
 

@@ -198,7 +198,7 @@ def test_blocks_of_a_run(plan: Plan, here: Machine, tmp_path: Path) -> None:
             assert 0 <= numbers["between"] <= 3
 
 
-@pytest.mark.parametrize("name", ["embedding", "blocks", "maps"])
+@pytest.mark.parametrize("name", ANALYSES)
 def test_a_second_look_computes_nothing(
     name: str, plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,7 +302,7 @@ def test_figures_take_the_seed_that_most_arms_have(plan: Plan) -> None:
     assert [len(group.done) for group in groups_of(plan)] == [2, 2, 1]
 
 
-@pytest.mark.parametrize("name", ["embedding", "blocks", "maps"])
+@pytest.mark.parametrize("name", ANALYSES)
 def test_a_study_without_finished_runs_says_so(name: str, plan: Plan, here: Machine, tmp_path: Path) -> None:
     empty = replace(plan, items=[item_of(plan, "drsn", 1)])
     assert ANALYSES[name](empty, here, tmp_path) == Analysis([], [], [f"{name}: no run is done"])

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 
 from fer_cli.data.build import Choices, build_own, build_set
+from fer_cli.data.cards import card_names, load_card
 from fer_cli.data.check import check_set, left_out_table
-from fer_cli.data.combine import LABEL_MAPS
+from fer_cli.data.combine import LABEL_MAPS, mapped
 from fer_cli.data.decode import (
     MAX_PIXELS,
     Preparation,
@@ -340,9 +342,18 @@ def test_bad_combinations_give_one_line(fer: Fer, data_root: Path, tmp_path: Pat
     assert sorted(path.name for path in root.iterdir()) == ["ck48", "mine"]
 
 
-def test_maps_use_our_label_names_only() -> None:
-    for table in LABEL_MAPS.values():
-        assert len(set(table)) == len(table) >= 6
+@pytest.mark.parametrize("name", LABEL_MAPS)
+def test_a_map_keeps_its_classes_and_counts_what_it_drops(name: str, data_root: Path) -> None:
+    table, faces = LABEL_MAPS[name], load_set(data_root, "ck48")
+    known = {label for card in card_names() for label in load_card(card).classes}
+    assert {*table, *table.values()} <= known, "our names, as cards have them"
+    assert all(table[label] == label for label in table.values())
+    labels = [*table, "another"]
+    given = faces.manifest.assign(label=[labels[row % len(labels)] for row in range(len(faces.manifest))])
+    (manifest,), dropped = mapped(["ck48"], [replace(faces, manifest=given)], table, {})
+    assert set(manifest["label"]) == set(table.values())
+    assert len(manifest) + (given["label"] == "another").sum() == len(given)
+    assert str((given["label"] == "another").sum()) in str(dropped)
 
 
 def test_every_image_comes_back_in_order(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fer_cli.config import CONFUSABLE, CorruptConfig, DataConfig, RunConfig
+from fer_cli.config import CONFUSABLE, OCCLUDERS, CorruptConfig, DataConfig, RunConfig
 from fer_cli.data.corrupt import corrupted, partners_of, plant_label_noise, plant_pair_noise
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.draws import normals, uniforms
@@ -128,7 +128,7 @@ def test_square_stands_at_every_place_about_equally() -> None:
     assert abs(np.corrcoef(tops, lefts)[0, 1]) < 0.05
 
 
-@pytest.mark.parametrize("occluder", ["square", "mask", "eyes", "hand"])
+@pytest.mark.parametrize("occluder", OCCLUDERS)
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0, 0.9), st.integers(16, 64), st.integers(0, 5))
 def test_occluders_cover_the_share_they_are_given(occluder: str, share: float, side: int, seed: int) -> None:

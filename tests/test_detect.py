@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -272,7 +272,17 @@ def test_steps_record_every_option_and_the_models_content() -> None:
         {"detector": "lbp", "align": "none"},
     ):
         assert steps(Crop(**change)) != base  # type: ignore[arg-type]
-    assert get_args(Crop.model_fields["detector"].annotation) == tuple(detect.DETECTORS)
+
+
+@pytest.mark.parametrize("name", detect.DETECTORS)
+def test_every_detector_is_recorded_and_finds_none_in_black_or_asks_for_its_model(name: str) -> None:
+    try:
+        options = Crop(detector=name, align="none")
+    except ValidationError as error:
+        assert f"model: detector {name} needs a model" in str(error).replace("'", "")
+        return
+    assert steps(options)[0]["detector"] == name
+    assert load_detector(options)(np.zeros((64, 64, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ def test_pictures_of_a_run_show_its_numbers(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_not_trained_by_epochs_has_no_curves(tmp_path: Path) -> None:
-    result = filled({"run_id": "abc", "config": {}})
+    result = fake_result()
     draw_run(tmp_path, result)
     assert names(list(tmp_path.iterdir())) == ["confusion.png"]
     write_history(tmp_path / "history.csv", 0.9, 4)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from fer_cli.errors import StudyError
 from fer_cli.models.attention import make_attention
 from fer_cli.models.build import build_backbone, build_model
 from fer_cli.models.capsule import LogOdds
+from fer_cli.models.downsample import DOWNSAMPLE
 from fer_cli.models.gates import watch_gates
 from tests.conftest import Called
 
@@ -96,6 +97,10 @@ def test_a_misspelt_name_gets_the_nearest(fer: Callable[..., Called], study_file
         assert called.code == 2
         assert words in called.err
         assert called.err.count("\n") == 1
+
+
+def test_every_way_of_halving_maps_can_be_set() -> None:
+    assert get_args(ModelConfig.model_fields["downsample"].annotation) == tuple(DOWNSAMPLE)
 
 
 def test_none_is_no_block() -> None:

@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from fer_cli.config import (
     ATTENTION,
     BACKBONES,
-    METHODS,
     SCHEMA,
     CorruptConfig,
     DataConfig,
@@ -65,10 +64,6 @@ def test_seeds_beyond_the_folds_start_another_partition() -> None:
     runs = expand(load_study("leakage"), Choice(seeds=(0, 4, 5, 11)))
     places = {run.seed: (run.config.data.fold, run.config.data.split_seed) for run in runs}
     assert places == {0: (0, 0), 4: (4, 0), 5: (0, 1), 11: (1, 2)}
-
-
-def test_names_in_settings_are_the_names_in_the_code() -> None:
-    assert set(get_args(LearningConfig.model_fields["method"].annotation)) == set(METHODS)
 
 
 def changed(tmp_path: Path, old: str, new: str) -> Path:

@@ -13,18 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_cli.analysis.blocks import block_analysis
-from fer_cli.analysis.embedding import embedding_analysis
-from fer_cli.analysis.maps import maps_analysis
+from fer_cli import study
 from fer_cli.analysis.outcome import Analysis
-from fer_cli.config import Machine
+from fer_cli.config import Machine, load
 from fer_cli.plan import Plan
 
 __all__ = ["ANALYSES", "Analysis"]
 
-ANALYSES: dict[str, Callable[[Plan, Machine, Path], Analysis]] = {
-    "embedding": embedding_analysis,
-    "blocks": block_analysis,
-    "maps": maps_analysis,
-}
+ANALYSES: dict[str, Callable[[Plan, Machine, Path], Analysis]] = {name: load(code) for name, code in study.ANALYSES.items()}
 """Name -> function of a plan, the machine, and the folder that figures are written to."""

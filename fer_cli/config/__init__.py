@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, without_idle
-from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, CorruptConfig, DataConfig
+from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, OCCLUDERS, CorruptConfig, DataConfig
 from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
 from fer_cli.config.model import ModelConfig, PartsConfig
@@ -37,6 +37,7 @@ __all__ = [
     "K_FOLD",
     "METHODS",
     "METRICS",
+    "OCCLUDERS",
     "SCALINGS",
     "SCHEMA",
     "SPLITS",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
 from fer_cli.escape import bad_folder, bad_name, cut
 
@@ -29,6 +30,14 @@ CONFUSABLE = [
 SplitName = Literal["subject", "random", "sequence", "loso", "holdout", "official", "list"]
 K_FOLD = ("subject", "random", "sequence")
 """Splits of which ``data.folds`` says the number of folds."""
+
+OCCLUDERS = {
+    "square": "a black square at a uniform place",
+    "mask": "a face mask over mouth and nose",
+    "eyes": "a black bar over the eyes",
+    "hand": "a hand at a uniform place",
+}
+"""What stands before a face, in words."""
 
 COMPANIONS = {
     "data.label_noise": ("data.noise_kind", "data.noise_pairs", "data.noise_seed"),
@@ -172,8 +181,7 @@ class CorruptConfig(Section):
     """Whose images."""
     occlusion: float = Field(0.0, ge=0, lt=1)
     """Share of the image area that is covered; a square's side is round(sqrt(occlusion) x image side) (Fan 2025, Fig 9)."""
-    occluder: Literal["square", "mask", "eyes", "hand"] = "square"
-    """A black square at a uniform place; a face mask over mouth and nose; a black bar over the eyes; a hand anywhere."""
+    occluder: Annotated[str, one_of(OCCLUDERS)] = "square"
     light: float = Field(1.0, gt=0, le=1)
     """Share of the light that is left: grey values are multiplied by it."""
     blur: float = Field(0.0, ge=0, le=64)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
 
 
@@ -37,7 +38,7 @@ METHODS: dict[str, Method] = {
 class LearningConfig(Section):
     """The loss, and self-cure learning with its documented readings (Fan 2025, Eq 1-6)."""
 
-    method: Literal["ce", "scn", "cs", "scn-cs"] = "ce"
+    method: Annotated[str, one_of(METHODS)] = "ce"
     beta: float = Field(0.7, gt=0, lt=1)
     """Share of a batch that forms the high-importance group (Wang 2020)."""
     rank_margin: float = Field(0.15, ge=0, le=1)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 from pydantic import Field, model_validator
 
 from fer_cli.config import Section
+from fer_cli.config.registry import one_of
 from fer_cli.data.detect import (
     DETECTORS,
     SLANT,
@@ -41,7 +42,7 @@ MIN_OVERLAP = 0.1
 class Crop(Section):
     """How faces are found and cut out; all of it changes the pixels and is recorded with the set."""
 
-    detector: Literal["centerface", "lbp", "yunet"] = "centerface"
+    detector: Annotated[str, one_of(DETECTORS)] = "centerface"
     model: str | None = None
     """ONNX file of the detector; none: the installed one (``centerface``)."""
     min_score: float = Field(0.3, gt=0, lt=1)

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fer_cli.config import CONFUSABLE, K_FOLD, DataConfig
+from fer_cli.config import CONFUSABLE, K_FOLD, OCCLUDERS, DataConfig
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
 from fer_cli.results import Drawn
 from fer_cli.tasks import task_of
-
-OCCLUDERS = {
-    "square": "a black square at a uniform place",
-    "mask": "a face mask over mouth and nose",
-    "eyes": "a black bar over the eyes",
-    "hand": "a hand at a uniform place",
-}
-
 
 VALIDATION = {
     "subject": "grouped by person",
