@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import METRICS, Machine, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
 from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
@@ -61,7 +61,6 @@ def execute(job: Job) -> Outcome:
     """Train one run under its claim and leave ``result.json`` or ``error.txt`` in its folder."""
     if ending.is_set():  # a worker may be given the next job even after a signal
         raise SystemExit(128 + signal.SIGTERM)
-    from fer_cli.metrics import METRICS
 
     folder = job.folder
     with folder.claim() as mine:
