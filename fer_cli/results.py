@@ -252,7 +252,7 @@ def load_result(folder: Path) -> Result | DamagedError:
 
     Each state of the files is read once. Removed histories and labels are no damage.
     """
-    return _load(folder, _signs(folder))
+    return _load(folder, _signs(folder), tuple(METRICS))
 
 
 def read_result(folder: Path) -> Result:
@@ -296,8 +296,8 @@ def _sign(path: Path) -> Sign:
 
 
 @lru_cache(maxsize=8192)
-def _load(folder: Path, files: Files) -> Result | DamagedError:
-    """Read and check the files of a run, once for each state of them.
+def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | DamagedError:
+    """Read and check the files of a run, once for each state of them and each set of metrics.
 
     Of a run that was found whole in this state, the stored matrices are those of the predictions.
     """

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.results import Result
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -249,8 +250,8 @@ def runs_alike_share_pictures() -> Iterator[None]:
     original = figures.draw_run
     drawn: dict[tuple[object, ...], dict[str, bytes]] = {}
 
-    def draw_run(folder: Path, result: dict[str, Any]) -> None:
-        alike = (*result["data"]["classes"], len(list(folder.glob("history*.csv"))))
+    def draw_run(folder: Path, result: Result) -> None:
+        alike = (*result.data.classes, len(list(folder.glob("history*.csv"))))
         if alike not in drawn:
             original(folder, result)
             drawn[alike] = {path.name: path.read_bytes() for path in folder.glob("*.png")}

@@ -21,7 +21,7 @@ from fer_cli.plan import Item
 from fer_cli.runs import RunFolder
 from fer_cli.study import PlannedRun
 from tests.conftest import Called
-from tests.fakes import filled
+from tests.fakes import fake_result, leave
 from tests.processes import wait_for
 
 executors = pytest.mark.parametrize("name", EXECUTORS)
@@ -45,7 +45,8 @@ def work(job: Job) -> Outcome:
             job.folder.write_error("Oops: no\n")
             return Outcome(job.run_id, job.title, "failed", "Oops: no")
         times = {"began": began, "ended": time.monotonic(), "process": os.getpid()}
-        job.folder.write_result(filled({"run_id": job.run_id, **times}))
+        job.folder.file("times.json").write_text(json.dumps(times))
+        leave(job.folder, fake_result(job.run_id, job.config))
     return Outcome(job.run_id, job.title, "done")
 
 
@@ -89,7 +90,7 @@ class Story:
         return made
 
     def seen(self, title: str, key: str) -> float:
-        return float(self.items[title].folder.result()[key])
+        return float(json.loads(self.items[title].folder.file("times.json").read_text())[key])
 
     def states(self) -> dict[str, str]:
         return {title: item.folder.status for title, item in self.items.items()}
@@ -133,7 +134,7 @@ def test_a_failure_is_reported_and_blocks_only_what_builds_on_it(name: str, tmp_
 def succeed(job: Job) -> Outcome:
     """Leave a result, whatever the title says."""
     with job.folder.claim():
-        job.folder.write_result(filled({"run_id": job.run_id}))
+        leave(job.folder, fake_result(job.run_id, job.config))
     return Outcome(job.run_id, job.title, "done")
 
 
@@ -192,10 +193,10 @@ def test_runs_of_other_processes_are_waited_for(name: str, tmp_path: Path) -> No
     folder = story.items["theirs"].folder
     write_text(folder.file("claim.json"), ELSEWHERE.model_dump_json())
     code = (
-        "import sys, time, pathlib\nfrom fer_cli.runs import RunFolder\nfrom tests.fakes import filled\n"
+        "import sys, time, pathlib\nfrom fer_cli.runs import RunFolder\nfrom tests.fakes import fake_result, leave\n"
         "folder = RunFolder(pathlib.Path(sys.argv[1]), sys.argv[2])\n"
         "while not list(pathlib.Path(sys.argv[1]).glob('runs/*/result.json')): time.sleep(0.02)\n"
-        "time.sleep(0.3); folder.write_result(filled({'run_id': folder.run_id}))\n"
+        "time.sleep(0.3); leave(folder, fake_result(folder.run_id))\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "results"), folder.run_id]):
         story.execute(name)
@@ -252,8 +253,7 @@ def test_workers_are_kept_for_the_next_run(tmp_path: Path) -> None:
 def test_runs_needed_from_outside_the_plan_count_as_they_are(tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {"done before": [], "missing": [], "x": ["done before"], "y": ["missing"]})
     folder = story.items.pop("done before").folder
-    folder.path.mkdir(parents=True)
-    folder.write_result(filled({"run_id": folder.run_id}))
+    leave(folder, fake_result(folder.run_id))
     del story.items["missing"]
     story.execute("serial")
     assert (story.ended, story.settled) == ([("x", "done")], {"y": "blocked"})

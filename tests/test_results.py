@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from fer_cli import checked, results
-from fer_cli.config import flatten
+from fer_cli.config import METRICS, flatten
+from fer_cli.config.scores import Metric
 from fer_cli.errors import DamagedError, ResultsError
-from fer_cli.metrics import METRICS
 from fer_cli.outputs import DETECTED, read_history
 from fer_cli.plan import core_seconds_per_epoch, last_choice
 from fer_cli.results import find_damage, read_config, read_result
@@ -188,11 +187,7 @@ def test_a_metric_that_was_added_later_is_there_for_old_runs(monkeypatch: pytest
     import pandas as pd
     from sklearn.metrics import cohen_kappa_score
 
-    def kappa(counts: np.ndarray) -> float:
-        chance = counts.sum(0) @ counts.sum(1) / counts.sum() ** 2
-        return float((counts.trace() / counts.sum() - chance) / (1 - chance))
-
-    monkeypatch.setitem(METRICS, "kappa", kappa)
+    monkeypatch.setitem(METRICS, "kappa", Metric("tests.toys:kappa", "kappa"))
     shutil.copytree(OLD[0], tmp_path / OLD[0].name)
     result = read_result(tmp_path / OLD[0].name)
     test = pd.read_parquet(OLD[0] / "predictions.parquet").query("part == 'test'")
@@ -264,7 +259,7 @@ def test_what_was_found_whole_is_read_once_as_long_as_it_stays_as_it_is(
             patch.setattr(results, name, lambda *_: pytest.fail("read again"))
         assert [read_result(folder) for folder in folders] == before
         assert [results.read_final_accuracy(path) for path in histories] == accuracies
-        patch.setitem(METRICS, "wrong", lambda counts: 1 - counts.trace() / counts.sum())
+        patch.setitem(METRICS, "wrong", Metric("tests.toys:error_rate", "error rate"))
         new_process()
         assert read_result(folders[0]).metrics["test"]["wrong"] == pytest.approx(1 - before[0].metrics["test"]["accuracy"])
     new_process()

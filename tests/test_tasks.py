@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from fer_cli.config import CorruptConfig, DataConfig, FeaturesConfig, Machine, ModelConfig, RunConfig, TrainConfig
-from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 from fer_cli.tasks import TASKS, Inputs, task_of
 
@@ -28,16 +27,12 @@ def test_a_task_is_tried_run_and_described(name: str, machine: Machine, tmp_path
     folder = RunFolder(tmp_path / "results", config.run_id("x"))
     folder.path.mkdir(parents=True)
     epochs: list[int] = []
-    content = task.run(config, Inputs(folder, lambda epoch, _: epochs.append(epoch)), machine)
+    result = task.run(config, Inputs(folder, lambda epoch, _: epochs.append(epoch)), machine)
     assert folder.file("predictions.parquet").is_file()
     assert bool(epochs) == folder.file("best.pt").is_file() == task.trains_network
-    identity = {
-        "run_id": folder.run_id,
-        "fingerprint": content["data"]["fingerprint"],
-        "config": config.model_dump(mode="json"),
-    }
-    code = {"fer": "0", "commit": None, "dirty": None}
-    assert Result.model_validate({**identity, **content, "provenance": code}).metrics["test"].n == content["data"]["test"]
+    folder.write_result(result)
+    assert folder.result() == result
+    assert (result.kind, result.config, result.metrics["test"].n) == (name, config, result.data.test)
     assert task.cost(config) >= 1 and 0 <= task.balance(config) <= 1
     assert all(isinstance(line, str) and line for line in task.describe([config]))
     assert task.describe([]) == []

@@ -43,3 +43,14 @@ def neighbour(k: int) -> Any:
 def first_recall(counts: np.ndarray) -> float:
     """A metric: recall of the first class; 0 without images of it."""
     return float(counts[0, 0] / max(1, counts[0].sum()))
+
+
+def kappa(counts: np.ndarray) -> float:
+    """A metric: Cohen's kappa."""
+    chance = counts.sum(0) @ counts.sum(1) / counts.sum() ** 2
+    return float((counts.trace() / counts.sum() - chance) / (1 - chance))
+
+
+def error_rate(counts: np.ndarray) -> float:
+    """A metric: the share of wrong answers."""
+    return float(1 - counts.trace() / counts.sum())
