@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan, remember
 from fer_cli.tasks import task_of
 
@@ -65,7 +65,7 @@ class Silent(Observer):
 
 def run_plan(
     plan: Plan,
-    machine: Machine,
+    compute: Compute,
     jobs: int = 1,
     retry_failed: bool = False,
     observer: Observer | None = None,
@@ -83,11 +83,11 @@ def run_plan(
     from fer_cli.executors.jobs import execute
     from fer_cli.tracking import close_mirror
 
-    machine.results.mkdir(parents=True, exist_ok=True)  # once: a folder that is removed while runs train stays away
+    compute.results.mkdir(parents=True, exist_ok=True)  # once: a folder that is removed while runs train stays away
     if chosen:
-        remember(plan, machine.results)
-    keep_sets(machine.results, machine.data_root, (name for item in plan.everything for name in item.run.config.data.sets))
-    call = Call(plan, machine, observer or Silent())
+        remember(plan, compute.results)
+    keep_sets(compute.results, compute.data_root, (name for item in plan.everything for name in item.run.config.data.sets))
+    call = Call(plan, compute, observer or Silent())
     end: End = "KILLED"
     try:
         agenda = Agenda(plan.everything, call.job_of, call.settle, retry_failed, wait, call.observer.waiting)
@@ -97,7 +97,7 @@ def run_plan(
             call.summary.counts["running"] = left
         end = "FINISHED" if call.summary.ok else "FAILED"
     finally:
-        if call.mirror is not None and machine.results.is_dir():  # a folder that was removed stays away
+        if call.mirror is not None and compute.results.is_dir():  # a folder that was removed stays away
             close_mirror(call.mirror, end, call.summary.mirrored)
     return call.summary
 
@@ -105,11 +105,11 @@ def run_plan(
 class Call:
     """One call of ``run_plan``: makes jobs, and enters in the summary what became of them."""
 
-    def __init__(self, plan: Plan, machine: Machine, observer: Observer) -> None:
-        self.plan, self.machine, self.observer = plan, machine, observer
+    def __init__(self, plan: Plan, compute: Compute, observer: Observer) -> None:
+        self.plan, self.compute, self.observer = plan, compute, observer
         self.summary = Summary()
         self.mirror: Mirror | None = None
-        self._opened = not machine.track
+        self._opened = not compute.track
         self._items = {item.run_id: item for item in plan.everything}
 
     def job_of(self, item: Item) -> Job:
@@ -118,12 +118,12 @@ class Call:
         from fer_cli.tracking import open_mirror
 
         if not self._opened:
-            self.mirror, self._opened = open_mirror(self.machine.results, self.plan.study.name, self.plan.title), True
+            self.mirror, self._opened = open_mirror(self.compute.results, self.plan.study.name, self.plan.title), True
         self.observer.begun(item)
         tags = (("arm", item.run.arm), ("study", self.plan.study.name), ("seed", str(item.run.seed)))
         start, trained = (None if need is None else need.folder for need in (item.start, item.trained))
         config, folder = item.run.config, item.folder
-        return Job(item.run.title, config, item.fingerprint, folder, self.machine, self.mirror, tags, start, trained)
+        return Job(item.run.title, config, item.fingerprint, folder, self.compute, self.mirror, tags, start, trained)
 
     def settle(self, item: Item, status: str) -> None:
         """Count a run that is not trained now, with the reason of a failure."""
@@ -148,9 +148,9 @@ class Call:
         self.observer.done(item, outcome.status)
 
 
-def smoke_plan(plan: Plan, machine: Machine, done: Callable[[Item], None] = lambda _: None) -> None:
+def smoke_plan(plan: Plan, compute: Compute, done: Callable[[Item], None] = lambda _: None) -> None:
     """Train one batch of every planned run in a throw-away folder; the first error ends it."""
     with tempfile.TemporaryDirectory() as folder:
         for item in plan.items:
-            task_of(item.run.config).smoke(item.run.config, machine, Path(folder))
+            task_of(item.run.config).smoke(item.run.config, compute, Path(folder))
             done(item)

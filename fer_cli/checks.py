@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.config import K_FOLD, DataConfig, Machine, RunConfig
+from fer_cli.config import K_FOLD, Compute, DataConfig, RunConfig
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.plan import Plan
 from fer_cli.tasks import TASKS
@@ -28,7 +28,7 @@ CHUNK = 64
 """Training images that are looked at together."""
 
 
-def check_runs(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> list[str]:
+def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> list[str]:
     """Raise a FerError for what would stop a run that is not done yet; return what a user should know before it trains.
 
     What stops a run is a missing GPU, a split that cannot be made, training images without contrast, a network that cannot
@@ -40,11 +40,11 @@ def check_runs(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> li
         return []
     from fer_cli.data.manifest import expected_info, load_set
     from fer_cli.data.splits import make_split
-    from fer_cli.learning.machine import choose_means
+    from fer_cli.learning.compute import resolve_compute
 
-    choose_means(machine)
+    resolve_compute(compute)
     names = {name for item in plan.everything for name in item.run.config.data.sets}
-    infos = {name: expected_info(machine.data_root, name) for name in names}
+    infos = {name: expected_info(compute.data_root, name) for name in names}
     layouts: dict[str, DataConfig] = {}
     for config in (item.run.config.data for item in plan.everything):
         if infos[config.name].files:
@@ -54,7 +54,7 @@ def check_runs(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> li
     def faces_of(config: DataConfig) -> FaceSet:
         key = (config.name, *config.classes)
         if key not in sets:
-            sets[key] = load_set(machine.data_root, config.name).of_classes(config.classes)
+            sets[key] = load_set(compute.data_root, config.name).of_classes(config.classes)
         return sets[key]
 
     splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
@@ -65,7 +65,7 @@ def check_runs(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> li
         task.check(
             (config, config.data.classes or infos[config.data.name].classes) for config in left if config.kind == name
         )
-    check_results_folder(machine.results)
+    check_results_folder(compute.results)
     return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config, splits[key])]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fer_cli.config import CNN, EXTRACTORS, SCALINGS, FeaturesConfig, Machine
+from fer_cli.config import CNN, EXTRACTORS, SCALINGS, Compute, FeaturesConfig
 from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError, StudyError, nearest
@@ -59,7 +59,7 @@ def chosen_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> Fe
 
 
 def plan_features(
-    choice: Choice, split: str, machine: Machine, prepare: Callable[[str], None] = lambda _: None, study: str = STUDY
+    choice: Choice, split: str, compute: Compute, prepare: Callable[[str], None] = lambda _: None, study: str = STUDY
 ) -> Plan:
     """Return the plan whose only run has the split and the network.
 
@@ -70,26 +70,26 @@ def plan_features(
         raise StudyError(f"--split: no arm '{split}' in study {found.name}{nearest(split, found.arms)}")
     if factors := [*found.grid, *found.levels]:
         raise StudyError(f"--study {study}: its arms have levels ({', '.join(factors)}); one without grid is needed")
-    return make_plan(study, choice, machine, only=(split,), prepare=prepare)
+    return make_plan(study, choice, compute, only=(split,), prepare=prepare)
 
 
-def fused(item: Item, chosen: FeaturesConfig, machine: Machine, store: Store, source: Item | None = None) -> Features:
+def fused(item: Item, chosen: FeaturesConfig, compute: Compute, store: Store, source: Item | None = None) -> Features:
     """Return the features of all images of the item's set, learned and scaled on its training part alone.
 
     ``source``: the run that gives ``cnn``; none: the item itself. Raises ResultsError where it is not done, DataError where
     it has seen an image that this split tests on.
     """
     config = item.run.config.data
-    faces = load_set(machine.data_root, config.name).of_classes(config.classes)
+    faces = load_set(compute.data_root, config.name).of_classes(config.classes)
     split = make_split(faces.manifest, config)
     extractors: dict[str, Extractor] = {}
     if CNN in chosen.blocks:
         tested: Iterable[str] = faces.manifest["sample"].iloc[split.test]
-        extractors[CNN] = network(source or item, machine, faces.info, tested)
+        extractors[CNN] = network(source or item, compute, faces.info, tested)
     return extract(faces, split, extractors | handcrafted(chosen), store, chosen.scaling)
 
 
-def network(item: Item, machine: Machine, info: SetInfo, tested: Iterable[str]) -> Extractor:
+def network(item: Item, compute: Compute, info: SetInfo, tested: Iterable[str]) -> Extractor:
     """Return the extractor of a finished run's network, which has seen none of the samples ``tested`` of a set."""
     from fer_cli.analysis.deep import check_sets, check_unseen
     from fer_cli.learning.deep import Cnn
@@ -98,9 +98,9 @@ def network(item: Item, machine: Machine, info: SetInfo, tested: Iterable[str]) 
         raise ResultsError(f"run {item.run_id}: a classifier on features, which has no network of its own to take some from")
     if item.folder.status != "done":
         raise ResultsError(f"{item.folder.path}: the network is not trained ({item.folder.status}); its log.txt says why")
-    check_sets(item, machine, info)
-    check_unseen(item, machine, tested)
-    return Cnn.of(item.run.config, item.folder, machine)
+    check_sets(item, compute, info)
+    check_unseen(item, compute, tested)
+    return Cnn.of(item.run.config, item.folder, compute)
 
 
 def draw_blocks(features: Features, data_root: Path, path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from fer_cli.config import AUTO, SPLITS, Machine, RunConfig, Section
+from fer_cli.config import AUTO, SPLITS, Compute, RunConfig, Section
 from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
@@ -134,7 +134,7 @@ def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
 def make_plan(
     name: str,
     choice: Choice,
-    machine: Machine,
+    compute: Compute,
     only: tuple[str, ...] = (),
     prepare: Callable[[str], None] | None = None,
     about: About | None = None,
@@ -147,7 +147,7 @@ def make_plan(
     from fer_cli.data.manifest import known_about
 
     def known(data: str) -> Known:
-        return known_about(machine.data_root, data) if about is None else about(data).known
+        return known_about(compute.data_root, data) if about is None else about(data).known
 
     study = load_study(name)
     runs = expand(study, choice, known)
@@ -156,21 +156,21 @@ def make_plan(
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
     configs = [config for run in runs for config in (run.config, *configs_before(run.config))]
     names = sorted({data for config in configs for data in config.data.sets})
-    infos = find_sets(names, machine, prepare, about)
+    infos = find_sets(names, compute, prepare, about)
     check_classes(study, runs, infos)
 
     found: dict[str, Item] = {}
     chosen = [run for run in runs if not only or run.arm in only]
     for run in sorted(chosen, key=lambda run: task_of(run.config).training(run.config) is not None):
-        add_run(found, run, machine.results, infos)  # runs of the study before trainings that others share, maybe the same
-    items = [add_run(found, run, machine.results, infos) for run in chosen]
+        add_run(found, run, compute.results, infos)  # runs of the study before trainings that others share, maybe the same
+    items = [add_run(found, run, compute.results, infos) for run in chosen]
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.data.sets}))
     return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted])
 
 
 def find_sets(
-    names: Iterable[str], machine: Machine, prepare: Callable[[str], None] | None, about: About | None
+    names: Iterable[str], compute: Compute, prepare: Callable[[str], None] | None, about: About | None
 ) -> dict[str, SetInfo]:
     """Return what each data set says of itself; raises DataError for one that is not there."""
     from fer_cli.data.manifest import expected_info, verified_info
@@ -180,10 +180,10 @@ def find_sets(
         if about is not None:
             infos[data] = about(data).info
         elif prepare is None:
-            infos[data] = expected_info(machine.data_root, data)
+            infos[data] = expected_info(compute.data_root, data)
         else:
             prepare(data)
-            infos[data] = verified_info(machine.data_root, data)
+            infos[data] = verified_info(compute.data_root, data)
     return infos
 
 
@@ -323,14 +323,14 @@ def cost_key(config: RunConfig) -> tuple[Any, ...]:
     return config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size
 
 
-def estimate(plan: Plan, machine: Machine, states: Mapping[str, Status]) -> dict[str, float | None]:
+def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> dict[str, float | None]:
     """Return expected seconds per run id that is not done; None where no like run has been timed here."""
     left = [item for item in plan.everything if states[item.run_id] != "done"]
-    known = core_seconds_per_epoch(machine.results) if left else {}
+    known = core_seconds_per_epoch(compute.results) if left else {}
     times: dict[str, float | None] = {}
     for item in left:
         each = known.get(cost_key(item.run.config))
-        times[item.run_id] = None if each is None else each * item.epochs / machine.threads
+        times[item.run_id] = None if each is None else each * item.epochs / compute.threads
     return times
 
 

@@ -144,25 +144,25 @@ def finished_network(faces: FaceSet, root: Path) -> Cnn:
     import torch
 
     from fer_cli.cli.options import thread_count
-    from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig
+    from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig
     from fer_cli.learning.deep import Cnn
     from fer_cli.learning.record import save_weights
     from fer_cli.learning.train import load_data, new_module
     from fer_cli.runs import RunFolder
     from tests.fakes import fake_result, leave
 
-    machine = Machine(data_root=root, results=root / "results", device="cpu", threads=thread_count())
+    compute = Compute(data_root=root, results=root / "results", device="cpu", threads=thread_count())
     config = RunConfig(data=DataConfig(name=NAME, image_size=CNN_SIDE), model=ModelConfig(backbone="vgg-small"))
-    module = new_module(config, load_data(config, machine)[0])
+    module = new_module(config, load_data(config, compute)[0])
     module.judged.train()
     with torch.no_grad():
         for start in range(0, min(len(faces.images), 1280), 64):
             module.judged(module.pixels(torch.from_numpy(faces.images[start : start + 64])))
-    folder = RunFolder(machine.results, config.run_id(faces.info.fingerprint))
+    folder = RunFolder(compute.results, config.run_id(faces.info.fingerprint))
     folder.path.mkdir(parents=True)
     save_weights(folder.file("best.pt"), module, 0)
     leave(folder, fake_result(folder.run_id, config))
-    made = Cnn.of(config, folder, machine)
+    made = Cnn.of(config, folder, compute)
     assert not made.opened.module.training  # opened now: the plain loop has its network in memory, too
     return made
 
@@ -258,7 +258,7 @@ def speed(faces: FaceSet, count: int, root: Path) -> bool:
     row(f"{title}, beside OpenCV's own threads", count, loop, ours, ["–", "", ""])
     here = repeated(faces, count, CNN_SIDE, root / "network")
     made = finished_network(here, root / "network")
-    means, network = made.opened.means, copy.deepcopy(made.opened.network)  # ours changes the layout of its own
+    means, network = made.opened.resolved, copy.deepcopy(made.opened.network)  # ours changes the layout of its own
     title = f"CNN, vgg-small, {CNN_SIDE} px, {made.precision}, {means.threads} threads"
     good.append(compare(title, here, made, lambda images: plain_network(network, images), likeness, AT_LEAST["network"])[0])
     return all(good)

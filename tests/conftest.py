@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.results import Result
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ def data_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> P
 
 
 @pytest.fixture
-def machine(data_root: Path, tmp_path: Path) -> Machine:
+def compute(data_root: Path, tmp_path: Path) -> Compute:
     """A machine with the drawn faces, one thread and full precision."""
-    return Machine(data_root=data_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
+    return Compute(data_root=data_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.study import Choice
@@ -46,8 +46,8 @@ def fake_results(plan: Plan, scores: dict[tuple[str, float], list[float]], split
         leave(item.folder, made)
 
 
-def report(plan: Plan, machine: Machine, tmp_path: Path) -> str:
-    return make_report(str(tmp_path / "tiny.yaml"), machine).markdown
+def report(plan: Plan, compute: Compute, tmp_path: Path) -> str:
+    return make_report(str(tmp_path / "tiny.yaml"), compute).markdown
 
 
 def rows(markdown: str, title: str) -> dict[str, list[str]]:
@@ -57,10 +57,10 @@ def rows(markdown: str, title: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"}}
 
 
-def planned(tmp_path: Path, machine: Machine) -> Plan:
+def planned(tmp_path: Path, compute: Compute) -> Plan:
     """Return a plan whose every run has a made-up result."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY + PAPER)
-    made = make_plan(str(path), Choice(), machine)
+    made = make_plan(str(path), Choice(), compute)
     fake_results(made, SCORES)
     return made

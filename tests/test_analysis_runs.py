@@ -22,7 +22,7 @@ from fer_cli.analysis.embedding import embedding_analysis
 from fer_cli.analysis.maps import may_be_shown
 from fer_cli.analysis.outcome import cached, groups_of, shown
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.errors import ResultsError
 from fer_cli.learning.train import predict
 from fer_cli.plan import Plan, make_plan
@@ -47,17 +47,17 @@ report: {against: plain}
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Machine:
+def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Compute:
     """A machine whose ``synth-basic`` holds the faces that the tests draw, so that they may be shown."""
     root = tmp_path_factory.mktemp("looked-into")
     for name in ("ck48", "synth-basic"):
         shutil.copytree(data_root / "ck48", root / "data" / name)
         rewrite(root / "data" / name, name=name)
-    return Machine(data_root=root / "data", results=root / "results", device="cpu", precision="fp32", threads=1, track=False)
+    return Compute(data_root=root / "data", results=root / "results", device="cpu", precision="fp32", threads=1, track=False)
 
 
 @pytest.fixture(scope="module")
-def plan(here: Machine) -> Plan:
+def plan(here: Compute) -> Plan:
     """A study of three arms at two seeds, of which the second seed of ``drsn`` is not done."""
     path = here.results.parent / "looked-into.yaml"
     path.write_text(STUDY)
@@ -72,7 +72,7 @@ def item_of(plan: Plan, arm: str, seed: int = 0) -> Any:
 
 
 @pytest.fixture(scope="module")
-def multiscale(plan: Plan, here: Machine) -> Reopened:
+def multiscale(plan: Plan, here: Compute) -> Reopened:
     return reopen(item_of(plan, "sge"), here)
 
 
@@ -131,19 +131,19 @@ def test_nothing_is_fitted_on_test_images(multiscale: Reopened) -> None:
 # finished runs
 
 
-def test_the_reopened_network_is_the_one_that_was_judged(plan: Plan, here: Machine, multiscale: Reopened) -> None:
+def test_the_reopened_network_is_the_one_that_was_judged(plan: Plan, here: Compute, multiscale: Reopened) -> None:
     import pandas as pd
 
     item = item_of(plan, "sge")
     kept = pd.read_parquet(item.folder.file("predictions.parquet"))
-    pd.testing.assert_frame_equal(predict(multiscale.module, multiscale.data, multiscale.means), kept)
+    pd.testing.assert_frame_equal(predict(multiscale.module, multiscale.data, multiscale.resolved), kept)
     assert not multiscale.network.training
     features = pooled_features(multiscale, multiscale.data.test)
     assert features.shape == (len(multiscale.data.test), 448)
     assert features.dtype == np.float32
 
 
-def test_lost_weights_are_one_clear_error(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_lost_weights_are_one_clear_error(plan: Plan, here: Compute, tmp_path: Path) -> None:
     item = item_of(plan, "plain")
     shutil.copytree(item.folder.path, tmp_path / "runs" / item.run_id)
     copy = replace(item, folder=type(item.folder)(tmp_path, item.run_id))
@@ -152,7 +152,7 @@ def test_lost_weights_are_one_clear_error(plan: Plan, here: Machine, tmp_path: P
         reopen(copy, here)
 
 
-def test_embedding_says_how_many_runs_it_rests_on(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_embedding_says_how_many_runs_it_rests_on(plan: Plan, here: Compute, tmp_path: Path) -> None:
     found = ANALYSES["embedding"](plan, here, tmp_path)
     (table,) = found.tables
     assert [label for label, _ in table.rows] == ["plain", "sge", "drsn"]
@@ -167,7 +167,7 @@ def test_embedding_says_how_many_runs_it_rests_on(plan: Plan, here: Machine, tmp
     assert kept["values"]["distance_ratio"] > 0
 
 
-def test_scatters_are_of_one_seed_and_repeat_exactly(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_scatters_are_of_one_seed_and_repeat_exactly(plan: Plan, here: Compute, tmp_path: Path) -> None:
     embedding_analysis(plan, here, tmp_path)
     path = item_of(plan, "sge").folder.file("analysis-embedding-points.json")
     first = path.read_text()
@@ -178,7 +178,7 @@ def test_scatters_are_of_one_seed_and_repeat_exactly(plan: Plan, here: Machine, 
     assert path.read_text() == first
 
 
-def test_blocks_of_a_run(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_blocks_of_a_run(plan: Plan, here: Compute, tmp_path: Path) -> None:
     one = replace(plan, items=[item_of(plan, "sge"), item_of(plan, "drsn", 1)])
     found = ANALYSES["blocks"](one, here, tmp_path)
     recall, information, between = found.tables
@@ -200,7 +200,7 @@ def test_blocks_of_a_run(plan: Plan, here: Machine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ANALYSES)
 def test_a_second_look_computes_nothing(
-    name: str, plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fer_cli.analysis.reopen as reopening
 
@@ -231,7 +231,7 @@ def test_what_is_stored_counts_only_for_the_same_result_and_settings(plan: Plan)
     path.unlink()
 
 
-def test_looking_again_loads_neither_torch_nor_scikit_learn(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_looking_again_loads_neither_torch_nor_scikit_learn(plan: Plan, here: Compute, tmp_path: Path) -> None:
     ANALYSES["embedding"](plan, here, tmp_path)
     path = here.results.parent / "looked-into.yaml"
     code = f"""
@@ -239,11 +239,11 @@ import sys
 from pathlib import Path
 from fer_cli.plan import make_plan
 from fer_cli.analysis import ANALYSES
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.study import Choice
 from tests.conftest import Called
-machine = Machine(data_root=Path({str(here.data_root)!r}), results=Path({str(here.results)!r}), device="cpu", threads=1)
-found = ANALYSES["embedding"](make_plan({str(path)!r}, Choice(), machine), machine, Path({str(tmp_path)!r}))
+compute = Compute(data_root=Path({str(here.data_root)!r}), results=Path({str(here.results)!r}), device="cpu", threads=1)
+found = ANALYSES["embedding"](make_plan({str(path)!r}, Choice(), compute), compute, Path({str(tmp_path)!r}))
 print(len(found.figures), [name for name in ("torch", "sklearn") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -253,7 +253,7 @@ print(len(found.figures), [name for name in ("torch", "sklearn") if name in sys.
 # maps
 
 
-def test_maps_are_drawn_of_arms_with_blocks(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_maps_are_drawn_of_arms_with_blocks(plan: Plan, here: Compute, tmp_path: Path) -> None:
     found = ANALYSES["maps"](plan, here, tmp_path)
     stem = "maps"
     assert [path.name for path in found.figures] == [f"{stem}-2-sge.png", f"{stem}-3-drsn.png"]
@@ -263,7 +263,7 @@ def test_maps_are_drawn_of_arms_with_blocks(plan: Plan, here: Machine, tmp_path:
     assert len(kept["samples"]) == len(set(kept["labels"])) == 6
 
 
-def test_columns_of_maps_show_gates_or_what_thresholds_leave(plan: Plan, here: Machine, multiscale: Reopened) -> None:
+def test_columns_of_maps_show_gates_or_what_thresholds_leave(plan: Plan, here: Compute, multiscale: Reopened) -> None:
     images = multiscale.data.test.images[:3]
     gates = columns_of(multiscale, images)
     assert [column.values.shape for column in gates] == [(3, 24, 24), (3, 12, 12), (3, 6, 6), (3, 3, 3)]
@@ -276,7 +276,7 @@ def test_columns_of_maps_show_gates_or_what_thresholds_leave(plan: Plan, here: M
         assert before.high == after.high
 
 
-def test_restricted_images_enter_no_picture(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_restricted_images_enter_no_picture(plan: Plan, here: Compute, tmp_path: Path) -> None:
     path = tmp_path / "looked-into.yaml"
     path.write_text(STUDY.replace("synth-basic", "ck48").replace("[0, 1]", "[0]"))
     restricted = make_plan(str(path), Choice(), here, only=("sge",))
@@ -303,12 +303,12 @@ def test_figures_take_the_seed_that_most_arms_have(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("name", ANALYSES)
-def test_a_study_without_finished_runs_says_so(name: str, plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_a_study_without_finished_runs_says_so(name: str, plan: Plan, here: Compute, tmp_path: Path) -> None:
     empty = replace(plan, items=[item_of(plan, "drsn", 1)])
     assert ANALYSES[name](empty, here, tmp_path) == Analysis([], [], [f"{name}: no run is done"])
 
 
-def test_networks_without_stages_are_left_out_of_blocks(plan: Plan, here: Machine, tmp_path: Path) -> None:
+def test_networks_without_stages_are_left_out_of_blocks(plan: Plan, here: Compute, tmp_path: Path) -> None:
     path = tmp_path / "looked-into.yaml"
     path.write_text(STUDY.replace("  plain: {}", "  plain: {model.backbone: cnn3}"))
     found = ANALYSES["blocks"](make_plan(str(path), Choice(), here, only=("plain",)), here, tmp_path)
@@ -319,7 +319,7 @@ def test_networks_without_stages_are_left_out_of_blocks(plan: Plan, here: Machin
 # the command
 
 
-def test_report_shows_what_the_study_asks_for(plan: Plan, here: Machine, fer: Callable[..., Called], tmp_path: Path) -> None:
+def test_report_shows_what_the_study_asks_for(plan: Plan, here: Compute, fer: Callable[..., Called], tmp_path: Path) -> None:
     path = tmp_path / "looked-into.yaml"
     path.write_text(STUDY.replace("{against: plain}", "{against: plain, analyses: [embedding, maps]}"))
     where = ["--study", path, "--results", here.results, "--data-root", here.data_root]

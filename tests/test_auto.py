@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_cli.config import Known, Machine, auto_split
+from fer_cli.config import Compute, Known, auto_split
 from fer_cli.data.audit import audit_set
 from fer_cli.data.block import Block
 from fer_cli.data.identity import file_hash
@@ -179,7 +179,7 @@ def test_what_is_printed_after_a_build_and_an_audit_runs_as_printed(fer: Fer, tm
     assert follow(fer, audited.err, tmp_path) == studies
     planned = fer("ablate", *studies[0].split()[2:], "--plan", "--results", tmp_path / "results")
     assert planned.code == 0, planned.err
-    plan = make_plan("scn-cs", Choice(data="lab"), Machine(data_root=root, results=tmp_path / "results"))
+    plan = make_plan("scn-cs", Choice(data="lab"), Compute(data_root=root, results=tmp_path / "results"))
     assert {item.run.config.data.split for item in plan.items} == {SHAPES[shape][1]}
     assert not (tmp_path / "results").exists()
 
@@ -263,17 +263,17 @@ def test_a_class_without_training_images_is_named_before_training_and_above_the_
     assert "split `official` (chosen because the set was published with parts)" in head
 
 
-def test_a_table_of_another_split_has_files_of_its_own(fer: Fer, study_file: Path, machine: Machine) -> None:
+def test_a_table_of_another_split_has_files_of_its_own(fer: Fer, study_file: Path, compute: Compute) -> None:
     choice = Choice(seeds=(0, 1), split="random")
     fake_results(
-        make_plan(str(study_file), choice, machine),
+        make_plan(str(study_file), choice, compute),
         {(arm, noise): [0.5, 0.6] for arm in ("CNN", "SCN-CS") for noise in (0.0, 0.3)},
     )
-    where = ["--study", study_file, "--data-root", machine.data_root, "--results", machine.results]
+    where = ["--study", study_file, "--data-root", compute.data_root, "--results", compute.results]
     report = fer("report", *where, "--split", "random", "--seeds", "2")
     assert report.code == 0, report.err
     assert "tiny on ck48 (small, split random)" in report.out
-    assert (machine.results / "tables" / "tiny-ck48-small-random.csv").is_file()
+    assert (compute.results / "tables" / "tiny-ck48-small-random.csv").is_file()
 
 
 def changed(faces: FaceSet, order: np.ndarray) -> FaceSet:
@@ -313,13 +313,13 @@ def test_what_a_set_knows_is_read_from_its_manifest(data_root: Path, drawn: Path
     assert known_about(tmp_path, "synth-basic") == Known(people=600)
 
 
-def test_a_column_left_to_the_set_bears_the_name_of_what_it_became(fer: Fer, tmp_path: Path, machine: Machine) -> None:
+def test_a_column_left_to_the_set_bears_the_name_of_what_it_became(fer: Fer, tmp_path: Path, compute: Compute) -> None:
     study = tmp_path / "columns.yaml"
     grid = STUDY.replace("split: auto, ", "").replace("arms:", "grid: {data.split: [auto, holdout]}\narms:")
     grid = grid.replace("name: absent", "name: columns").replace("name: lab", "name: ck48")
     study.write_text(grid.replace("{against", "{columns: data.split, against"))
-    fake_results(make_plan(str(study), Choice(), machine), {("CNN", 0.0): [0.5]})
-    report = fer("report", "--study", study, "--data-root", machine.data_root, "--results", machine.results)
+    fake_results(make_plan(str(study), Choice(), compute), {("CNN", 0.0): [0.5]})
+    report = fer("report", "--study", study, "--data-root", compute.data_root, "--results", compute.results)
     assert report.code == 0, report.err
     (head,) = [line for line in report.out.splitlines() if line.count("split holdout") and line.startswith("|")][:1]
     assert "split subject" in head and "auto" not in head, head

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.metrics import HEADLINE, score, score_counts
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
@@ -17,17 +17,17 @@ from tests.reports import PARTS, SCORES, fake_results, planned, report, rows
 
 
 @pytest.fixture
-def plan(tmp_path: Path, machine: Machine) -> Plan:
-    return planned(tmp_path, machine)
+def plan(tmp_path: Path, compute: Compute) -> Plan:
+    return planned(tmp_path, compute)
 
 
-def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, machine: Machine) -> None:
+def test_the_majority_baseline_is_printed_and_never_bold(tmp_path: Path, compute: Compute) -> None:
     """The majority class of the faked test parts has 40 of 100 images."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
-    made = make_plan(str(path), Choice(), machine)
+    made = make_plan(str(path), Choice(), compute)
     fake_results(made, {key: [0.3, 0.4, 0.4] if key[1] else values for key, values in SCORES.items()})
-    markdown = report(made, machine, tmp_path)
+    markdown = report(made, compute, tmp_path)
     table = rows(markdown, "accuracy in %")
     assert table["CNN"] == ["80.00 ± 10.00 (3)", "36.67 ± 5.77 (3)"]
     assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "36.67 ± 5.77 (3)"]
@@ -52,17 +52,17 @@ BY_ONE = {"macro_f1": [[5, 0, 35], [15, 15, 0], [15, 0, 15]], "accuracy": [[40, 
 """Test parts that beat a constant answer (40 % and a macro-F1 of 19.05 %) by one of the two: 35 and 34.4, 41 and 21.1 %."""
 
 
-def test_what_beats_a_constant_answer_by_one_metric_alone_is_not_bold(tmp_path: Path, machine: Machine) -> None:
+def test_what_beats_a_constant_answer_by_one_metric_alone_is_not_bold(tmp_path: Path, compute: Compute) -> None:
     """Neither 35 % accuracy with a high macro-F1, nor by macro-F1 alone where the other arm has more."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
-    made = make_plan(str(path), Choice(), machine)
+    made = make_plan(str(path), Choice(), compute)
     fake_results(made, SCORES)
     for item in made.items:
         if item.run.at[0][1]:
             counts = BY_ONE["macro_f1" if item.run.arm == "CNN" else "accuracy"]
             leave(item.folder, fake_result(item.run_id, item.run.config, {"test": counts}, fingerprint=item.fingerprint))
-    markdown = report(made, machine, tmp_path)
+    markdown = report(made, compute, tmp_path)
     table = rows(markdown, "macro-F1 in %")
     best = score_counts(np.array(BY_ONE["macro_f1"]), "abc")["macro_f1"]
     assert table["CNN"][1] == f"{100 * best:.2f} ± 0.00 (3)", "the best macro-F1, by 35 % accuracy"
@@ -70,30 +70,30 @@ def test_what_beats_a_constant_answer_by_one_metric_alone_is_not_bold(tmp_path: 
 
 
 @pytest.mark.parametrize("metric", HEADLINE)
-def test_no_constant_answer_is_bold_for_any_metric(metric: str, tmp_path: Path, machine: Machine) -> None:
+def test_no_constant_answer_is_bold_for_any_metric(metric: str, tmp_path: Path, compute: Compute) -> None:
     """Both arms answer the first class, or another: neither beats the baseline, which is scored as any prediction is."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("against: CNN", f"against: CNN, metrics: [{metric}]"))
-    made = make_plan(str(path), Choice(), machine)
+    made = make_plan(str(path), Choice(), compute)
     truth = ["a"] * 20 + ["b"] * 15 + ["c"] * 15
     for item in made.items:
         counts = [[0, 20, 0], [0, 15, 0], [0, 15, 0]] if item.run.at[0][1] else [[20, 0, 0], [15, 0, 0], [15, 0, 0]]
         leave(item.folder, fake_result(item.run_id, item.run.config, {"test": counts}, fingerprint=item.fingerprint))
-    markdown = report(made, machine, tmp_path)
+    markdown = report(made, compute, tmp_path)
     assert "**" not in markdown
     assert re.search(r"majority-class baseline: ([0-9.]+);", markdown).group(1) == (  # type: ignore[union-attr]
         f"{100 * score(truth, ['a'] * 50, ['a', 'b', 'c'])[metric]:.2f}"
     )
 
 
-def test_underfitted_arms_are_named_and_never_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+def test_underfitted_arms_are_named_and_never_bold(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     """Judged by images whose labels are right: 0.4 of all is more than half of them where 30 % are wrong."""
     for item in plan.items:
         share = {("SCN-CS", 0): 0.2, ("SCN-CS", 1): 0.3}.get(
             (item.run.arm, item.run.seed), 0.4 if item.run.at[0][1] else 0.6
         )
         item.folder.file("history.csv").write_text(f"epoch,train/accuracy\n1,0.9\n2,{share}\n")
-    text = report(plan, machine, tmp_path)
+    text = report(plan, compute, tmp_path)
     named = [line for line in text.splitlines() if "underfitted in" in line]
     assert named == ["- SCN-CS: underfitted in 4/6 runs (final training accuracy 30 %); not evidence about the method"]
     table = rows(text, "accuracy in %")
@@ -102,14 +102,14 @@ def test_underfitted_arms_are_named_and_never_bold(plan: Plan, machine: Machine,
     assert "- never bold because underfitted (see the notes): SCN-CS\n" in text
 
 
-def test_nothing_is_bold_below_three_seeds(machine: Machine, tmp_path: Path) -> None:
+def test_nothing_is_bold_below_three_seeds(compute: Compute, tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
-    plan = make_plan(str(path), Choice(seeds=(0, 1)), machine)
+    plan = make_plan(str(path), Choice(seeds=(0, 1)), compute)
     fake_results(plan, SCORES)
-    markdown = make_report(str(path), machine, seeds=(0, 1)).markdown
+    markdown = make_report(str(path), compute, seeds=(0, 1)).markdown
     assert "**" not in markdown
     assert rows(markdown, "accuracy in %")["CNN"][0] == "75.00 ± 7.07 (2)"
-    single = make_report(str(path), machine, seeds=(0,)).markdown
+    single = make_report(str(path), compute, seeds=(0,)).markdown
     assert rows(single, "accuracy in %")["CNN"][0] == "80.00 (1)"
     assert rows(single, "accuracy, difference")["SCN-CS"][0] == "+5.00"

@@ -201,13 +201,13 @@ def test_a_claim_that_cannot_be_read_is_damage_until_it_is_retried(folder: RunFo
 @pytest.fixture
 def planned(tmp_path: Path, data_root: Path) -> tuple[list[object], RunFolder]:
     """The options of a study of one run, and the run's folder."""
-    from fer_cli.config import Machine
+    from fer_cli.config import Compute
     from fer_cli.plan import make_plan
     from fer_cli.study import Choice
 
     (tmp_path / "one.yaml").write_text(STUDY)
     results = tmp_path / "results"
-    plan = make_plan(str(tmp_path / "one.yaml"), Choice(), Machine(data_root=data_root, results=results))
+    plan = make_plan(str(tmp_path / "one.yaml"), Choice(), Compute(data_root=data_root, results=results))
     return ["--study", tmp_path / "one.yaml", "--no-track", *where(data_root, results)], plan.items[0].folder
 
 

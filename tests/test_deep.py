@@ -15,7 +15,7 @@ from fer_cli.ablate import run_plan
 from fer_cli.analysis import deep as judged
 from fer_cli.analysis.deep import check_unseen, deep_features, finished, trained_on
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
-from fer_cli.config import Machine, ModelConfig
+from fer_cli.config import Compute, ModelConfig
 from fer_cli.data.manifest import load_info, load_set
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.learning import deep
@@ -42,13 +42,13 @@ report: {against: plain}
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Machine:
+def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Compute:
     results = tmp_path_factory.mktemp("deep") / "results"
-    return Machine(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
+    return Compute(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
 
 
 @pytest.fixture(scope="module")
-def plan(here: Machine) -> Plan:
+def plan(here: Compute) -> Plan:
     path = here.results.parent / "deep.yaml"
     path.write_text(STUDY)
     plan = make_plan(str(path), Choice(), here)
@@ -62,12 +62,12 @@ def plain(plan: Plan) -> Item:
 
 
 @pytest.fixture
-def images(here: Machine) -> np.ndarray:
+def images(here: Compute) -> np.ndarray:
     return load_set(here.data_root, "ck48").images.packed
 
 
 @pytest.fixture
-def parts(plain: Item, here: Machine) -> dict[str, list[str]]:
+def parts(plain: Item, here: Compute) -> dict[str, list[str]]:
     return {part: list(samples) for part, samples in reopen(plain, here).data.samples.items()}
 
 
@@ -86,7 +86,7 @@ def with_backbone(run: Reopened, backbone: nn.Module) -> Reopened:
 
 
 def test_features_are_those_of_the_analyses(
-    plain: Item, here: Machine, images: np.ndarray, parts: dict[str, list[str]]
+    plain: Item, here: Compute, images: np.ndarray, parts: dict[str, list[str]]
 ) -> None:
     run = reopen(plain, here)
     order = {sample: row for row, sample in enumerate(load_set(here.data_root, "ck48").manifest["sample"])}
@@ -101,7 +101,7 @@ def test_features_are_those_of_the_analyses(
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_how_many_images_come_together_changes_no_value(
-    precision: str, plain: Item, here: Machine, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    precision: str, plain: Item, here: Compute, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = reopen(plain, here.model_copy(update={"precision": precision}))
     whole = features_of(run, images)  # 168: two whole batches of 64 and a part of one
@@ -117,7 +117,7 @@ def test_batches_fit_the_side() -> None:
     assert [deep.batch_size(side) for side in (24, 48, 112, 224, 2000)] == [64, 64, 64, 20, 1]
 
 
-def test_reduced_precision_keeps_the_direction(plain: Item, here: Machine, images: np.ndarray) -> None:
+def test_reduced_precision_keeps_the_direction(plain: Item, here: Compute, images: np.ndarray) -> None:
     exact = deep_features(plain, here, images)
     reduced = deep_features(plain, here.model_copy(update={"precision": "bf16"}), images)
     assert reduced.dtype == np.float32
@@ -133,7 +133,7 @@ NETWORKS |= {
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_any_network_will_do(name: str, plain: Item, here: Machine, images: np.ndarray) -> None:
+def test_any_network_will_do(name: str, plain: Item, here: Compute, images: np.ndarray) -> None:
     torch.manual_seed(0)
     backbone, found = NETWORKS[name](), {}
     for precision in ("fp32", "bf16"):
@@ -145,7 +145,7 @@ def test_any_network_will_do(name: str, plain: Item, here: Machine, images: np.n
     assert cosine(found["fp32"], found["bf16"]).min() >= 0.999
 
 
-def test_colour_goes_through_the_networks_own_conversion(plain: Item, here: Machine, images: np.ndarray) -> None:
+def test_colour_goes_through_the_networks_own_conversion(plain: Item, here: Compute, images: np.ndarray) -> None:
     run = reopen(plain, here)
     colour = np.repeat(images[:4, ..., None], 3, axis=3)
     np.testing.assert_allclose(features_of(run, colour), features_of(run, images[:4]), atol=1e-5)
@@ -154,7 +154,7 @@ def test_colour_goes_through_the_networks_own_conversion(plain: Item, here: Mach
 @pytest.mark.parametrize(
     ("shape", "dtype"), [((2, 48, 40), "uint8"), ((48, 48), "uint8"), ((2, 48, 48, 4), "uint8"), ((2, 48, 48), "float32")]
 )
-def test_other_arrays_are_refused(shape: tuple[int, ...], dtype: str, plain: Item, here: Machine) -> None:
+def test_other_arrays_are_refused(shape: tuple[int, ...], dtype: str, plain: Item, here: Compute) -> None:
     with pytest.raises(DataError, match="are needed, not"):
         deep_features(plain, here, np.zeros(shape, dtype))
 
@@ -162,13 +162,13 @@ def test_other_arrays_are_refused(shape: tuple[int, ...], dtype: str, plain: Ite
 # no leak
 
 
-def test_training_parts_are_told(plan: Plan, here: Machine, parts: dict[str, list[str]]) -> None:
+def test_training_parts_are_told(plan: Plan, here: Compute, parts: dict[str, list[str]]) -> None:
     plain, leaky = plan.items
     assert trained_on(plain, here) == parts["train"]
     assert sorted(trained_on(leaky, here)) == sorted([*parts["train"], *parts["test"]])
 
 
-def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Machine, images: np.ndarray) -> None:
+def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Compute, images: np.ndarray) -> None:
     plain, leaky = plan.items
     parts = judged.parts_of(plain, here)
     check_unseen(plain, here, parts["test"])
@@ -188,7 +188,7 @@ def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Machine, image
     [("ck48", [], None), ("other", [], None), ("synth-basic", [], "synth-basic"), ("mixed", ["x", "ck48"], "ck48")],
 )
 def test_sets_behind_the_weights_are_refused_as_test(
-    name: str, made_of: list[str], common: str | None, plain: Item, here: Machine, monkeypatch: pytest.MonkeyPatch
+    name: str, made_of: list[str], common: str | None, plain: Item, here: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run is on ck48 and, as it is told here, pre-trained on synth-basic."""
     config = plain.run.config
@@ -205,7 +205,7 @@ def test_sets_behind_the_weights_are_refused_as_test(
         judged.check_sets(item, here, tested)
 
 
-def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Machine, tmp_path: Path) -> None:
+def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Compute, tmp_path: Path) -> None:
     shutil.copytree(here.data_root / "ck48", tmp_path / "data" / "ck48")
     rewrite(tmp_path / "data" / "ck48", fingerprint="0123456789abcdef")
     with pytest.raises(DataError, match="which is 0123456789abcdef now; train it again"):
@@ -219,14 +219,14 @@ def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Machin
 # by id
 
 
-def test_a_finished_run_is_found_by_its_id(plain: Item, here: Machine, images: np.ndarray) -> None:
+def test_a_finished_run_is_found_by_its_id(plain: Item, here: Compute, images: np.ndarray) -> None:
     item = finished(plain.run_id, here)
     assert item.run.config == plain.run.config
     assert item.fingerprint == plain.fingerprint
     np.testing.assert_array_equal(deep_features(item, here, images[:3]), deep_features(plain, here, images[:3]))
 
 
-def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Machine, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Compute, tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="no finished run"):
         finished("0123456789ab", here)
     there = here.model_copy(update={"results": tmp_path})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fer_cli.claims import Owner
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import FerError
 from fer_cli.executors import EXECUTORS, Agenda, Job, Outcome, agenda, choose_executor
 from fer_cli.places import write_text
@@ -54,7 +54,7 @@ class Story:
     """Items by title, an agenda of them, and what was reported."""
 
     def __init__(self, results: Path, needs: dict[str, Sequence[str]]) -> None:
-        self.machine = Machine(data_root=results, results=results, track=False)
+        self.compute = Compute(data_root=results, results=results, track=False)
         results.mkdir(exist_ok=True)
         self.items: dict[str, Item] = {}
         for title, before in needs.items():
@@ -79,7 +79,7 @@ class Story:
 
     def job_of(self, item: Item) -> Job:
         self.begun.append(title := self.titles[item.run_id])
-        return Job(title, item.run.config, "x", item.folder, self.machine, None)
+        return Job(title, item.run.config, "x", item.folder, self.compute, None)
 
     def done(self, outcome: Outcome) -> None:
         self.ended.append((self.titles[outcome.run_id], outcome.status))

@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.drawing import PALETTE
 from fer_cli.learning.figures import confusion_figure, curves_figure, draw_run
 from fer_cli.plan import Plan, make_plan
@@ -69,13 +69,13 @@ def write_history(path: Path, score: float, epochs: int) -> None:
 
 
 @pytest.fixture
-def planned(tmp_path: Path, machine: Machine) -> Callable[..., Plan]:
+def planned(tmp_path: Path, compute: Compute) -> Callable[..., Plan]:
     """Return a function that plans a study given as YAML."""
 
     def plan(text: str = STUDY, **choice: tuple[int, ...]) -> Plan:
         path = tmp_path / "tiny.yaml"
         path.write_text(text)
-        return make_plan(str(path), Choice(**choice), machine)
+        return make_plan(str(path), Choice(**choice), compute)
 
     return plan
 

@@ -15,11 +15,11 @@ from fer_cli.config import (
     CLASSIFIERS,
     EXTRACTOR_VERSIONS,
     EXTRACTORS,
+    Compute,
     CorruptConfig,
     DataConfig,
     FeaturesConfig,
     LearningConfig,
-    Machine,
     RunConfig,
     load,
 )
@@ -49,13 +49,13 @@ report: {columns: data.split, metrics: [accuracy], against: CNN, per_seed: true}
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Machine:
+def here(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Compute:
     results = tmp_path_factory.mktemp("fused") / "results"
-    return Machine(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
+    return Compute(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
 
 
 @pytest.fixture(scope="module")
-def plan(here: Machine, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(here: Compute, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The study, done."""
     path = here.results.parent / "fused.yaml"
     path.write_text(STUDY)
@@ -94,7 +94,7 @@ def test_faces_of_new_people_are_recognised(plan: Plan) -> None:
 
 @pytest.mark.parametrize("classifier", [name for name in CLASSIFIERS if CLASSIFIERS[name].code])
 def test_only_training_rows_reach_the_classifier(
-    classifier: str, plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: str, plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     config = next(item.run.config for item in plan.items if item.run.arm == "HOG")
@@ -120,7 +120,7 @@ def test_only_training_rows_reach_the_classifier(
     assert given[0].max(0)[given[0].max(0) > 0].min() == pytest.approx(1)  # scaled by these rows
 
 
-def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: Machine, fer: Callable[..., Called]) -> None:
+def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: Compute, fer: Callable[..., Called]) -> None:
     path = here.results.parent / "fused.yaml"
     called = fer("report", "--study", path, "--results", here.results, "--data-root", here.data_root)
     assert called.code == 0, called.err
@@ -133,7 +133,7 @@ def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: M
     assert "HOG (leaky split)" not in called.out
 
 
-def test_a_run_whose_features_cannot_be_computed_fails_alone(here: Machine, tmp_path: Path) -> None:
+def test_a_run_whose_features_cannot_be_computed_fails_alone(here: Compute, tmp_path: Path) -> None:
     """The faces have too few key points for 5,000 words; HOG needs none."""
     path = tmp_path / "few.yaml"
     text = STUDY.replace("name: fused", "name: few").replace("[0, 1]", "[0]").replace("against: CNN", "against: HOG")
@@ -147,20 +147,20 @@ def test_a_run_whose_features_cannot_be_computed_fails_alone(here: Machine, tmp_
     assert "training images, for 5000 words" in failed[0].folder.file("error.txt").read_text()
 
 
-def replace_results(machine: Machine, folder: Path) -> Machine:
+def replace_results(compute: Compute, folder: Path) -> Compute:
     """Return the machine with its results under ``folder``."""
-    return machine.model_copy(update={"results": folder / "results"})
+    return compute.model_copy(update={"results": folder / "results"})
 
 
 def test_a_faces_column_gives_scores_of_detected_faces_too(
-    plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     config = next(item.run.config for item in plan.items if item.run.arm == "HOG")
     load = fit.load_data
 
-    def half(config: RunConfig, machine: Machine) -> Any:
-        data, fingerprint = load(config, machine)
+    def half(config: RunConfig, compute: Compute) -> Any:
+        data, fingerprint = load(config, compute)
         data.test_faces = {sample: place % 2 == 0 for place, sample in enumerate(data.samples["test"])}
         return data, fingerprint
 
@@ -170,7 +170,7 @@ def test_a_faces_column_gives_scores_of_detected_faces_too(
 
 
 def test_settings_of_extractors_reach_a_run(
-    plan: Plan, here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     plain = next(item.run.config for item in plan.items if item.run.arm == "HOG")
@@ -196,7 +196,7 @@ def test_versions_of_extractors_are_part_of_a_runs_identity(monkeypatch: pytest.
     assert (sift.run_id("x"), RunConfig().run_id("x")) == before[1:]
 
 
-def test_a_second_command_does_nothing(plan: Plan, here: Machine) -> None:
+def test_a_second_command_does_nothing(plan: Plan, here: Compute) -> None:
     assert run_plan(plan, here).counts == {"skipped": 16}
     lost = replace(plan, items=plan.items[:1])
     assert lost.everything[0].run_id == plan.first[0].run_id

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.report import make_report
 from tests.tracked import Report
 
@@ -37,7 +37,7 @@ def numbers(report: Report) -> list[list[list[tuple[list[str], bool]]]]:
 @pytest.mark.parametrize("name", STUDIES)
 def test_tables_of_old_runs_are_what_they_were(name: str, results: Path) -> None:
     (before,) = FOLDER.glob(f"tables/{name}-*.md")
-    written = make_report(str(FOLDER / f"{name}.yaml"), Machine(data_root=results / "none", results=results, threads=1))
+    written = make_report(str(FOLDER / f"{name}.yaml"), Compute(data_root=results / "none", results=results, threads=1))
     assert (written.missing, written.damaged) == (0, [])
     old, new = Report(before.with_suffix("")), Report(results / "tables" / before.stem)
     assert numbers(new) == numbers(old)

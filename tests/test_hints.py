@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fer_cli.cli import app
 from fer_cli.cli.advice import study_command, write_command, write_seeds
 from fer_cli.cli.options import parse_seeds
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.plan import make_plan, remember
 from fer_cli.study import Choice
 from fer_cli.synthetic.build import build_embedded
@@ -75,14 +75,14 @@ def test_the_command_after_a_plan_and_a_smoke_test_has_the_same_plan(fer: Fer, p
 
 def test_the_commands_after_a_report_have_its_plan(fer: Fer, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are missing at first; the choice is not the study's own, and is not typed but the one that was trained last."""
-    machine = Machine(data_root=place / "data", results=place / "my results")
+    compute = Compute(data_root=place / "data", results=place / "my results")
     choice = Choice(seeds=(0, 2), split="random")
-    plan = make_plan(str(place / "tiny.yaml"), choice, machine)
+    plan = make_plan(str(place / "tiny.yaml"), choice, compute)
     scores = {(arm, noise): [0.5, 0.6, 0.7] for arm in ("CNN", "SCN-CS") for noise in (0.0, 0.3)}
     fake_results(plan, scores)
     missing = plan.items[3].folder.path
     shutil.move(missing, place / "aside")
-    remember(plan, machine.results)
+    remember(plan, compute.results)
     where = ["--study", place / "tiny.yaml", "--data-root", place / "data", "--results", place / "my results"]
     report = fer("report", *where)
     again = hint(report)

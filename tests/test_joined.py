@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from sklearn.datasets import make_blobs
 
-from fer_cli.config import CLASSIFIERS, DataConfig, FeaturesConfig, LearningConfig, Machine, ModelConfig, RunConfig
+from fer_cli.config import CLASSIFIERS, Compute, DataConfig, FeaturesConfig, LearningConfig, ModelConfig, RunConfig
 from fer_cli.data.datamodule import Batch
 from fer_cli.features.hog import Hog
 from fer_cli.learning import smoke
@@ -54,13 +54,13 @@ def test_all_but_the_classifier_begins_as_without_features(attention: Any, impor
     torch.testing.assert_close(net(images, features).features, net.pooled(images))
 
 
-def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machine, tmp_path: Path) -> None:
+def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, compute: Compute, tmp_path: Path) -> None:
     config = joined(tiny)
     folder = RunFolder(tmp_path, config.run_id("x"))
     folder.path.mkdir(parents=True)
-    result = train_run(config, machine, folder)
-    data, _ = load_data(config, machine)
-    plain, _ = load_data(tiny(), machine)
+    result = train_run(config, compute, folder)
+    data, _ = load_data(config, compute)
+    plain, _ = load_data(tiny(), compute)
     assert data.split.hash == plain.split.hash
     assert (data.joined, plain.joined) == (JOINED, 0)
     classes = len(data.classes)
@@ -71,7 +71,7 @@ def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machi
     assert features.amin() == 0
     assert features.amax() == 1  # scaled by these rows
     folder.write_result(result)
-    opened = open_run(config, folder, machine)
+    opened = open_run(config, folder, compute)
     part = opened.data.test
     batch = part[list(range(len(part)))]
     kept = pd.read_parquet(folder.file("predictions.parquet")).query("part == 'test'")
@@ -83,18 +83,18 @@ def test_a_run_counts_uses_and_reopens_what_is_joined(tiny: Tiny, machine: Machi
 
 
 @pytest.mark.parametrize("classes", [[], ["surprise", "happy", "sad"]])
-def test_each_image_gets_its_own_features(classes: list[str], machine: Machine) -> None:
+def test_each_image_gets_its_own_features(classes: list[str], compute: Compute) -> None:
     data_config = DataConfig(name="ck48", image_size=48, folds=3, val_fraction=0.25, classes=classes)
     features = FeaturesConfig(blocks=["hog"], classifier="network", scaling="none")
-    data, _ = load_data(RunConfig(data=data_config, features=features), machine)
+    data, _ = load_data(RunConfig(data=data_config, features=features), compute)
     for part in (data.train, data.val, data.test):
         np.testing.assert_allclose(part.joined, Hog().transform(part.images[:].numpy()), atol=1e-6)
         assert len(part) > 10
 
 
-def test_gradient_reaches_the_weights_of_what_is_joined(tiny: Tiny, machine: Machine) -> None:
+def test_gradient_reaches_the_weights_of_what_is_joined(tiny: Tiny, compute: Compute) -> None:
     config = joined(tiny)
-    data, _ = load_data(config, machine)
+    data, _ = load_data(config, compute)
     module = new_module(config, data)
     batch = data.train[list(range(16))]
     assert isinstance(batch, Batch)
@@ -176,7 +176,7 @@ def test_the_small_network_has_one_hidden_layer() -> None:
     ],
 )
 def test_smoke_tries_what_the_run_would_do(
-    features: FeaturesConfig, trained: int, tiny: Tiny, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    features: FeaturesConfig, trained: int, tiny: Tiny, compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted: list[tuple[int, ...]] = []
     trainings: list[str] = []
@@ -191,7 +191,7 @@ def test_smoke_tries_what_the_run_would_do(
     monkeypatch.setattr(smoke, "new_classifier", watched)
     monkeypatch.setattr(smoke, "new_trainer", lambda *a, **k: trainings.append("x") or module(*a, **k))
     config = tiny().model_copy(update={"features": features})
-    task_of(config).smoke(config, machine, tmp_path)
+    task_of(config).smoke(config, compute, tmp_path)
     assert len(trainings) == trained
     assert len(fitted) == features.fitted
     if fitted:

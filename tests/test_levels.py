@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.errors import StudyError
 from fer_cli.expand import expand
 from fer_cli.plan import make_plan
@@ -72,13 +72,13 @@ def test_mistakes_are_one_line(tmp_path: Path, old: str, new: str, words: str) -
     assert words in str(error.value) and "\n" not in str(error.value)
 
 
-def test_levels_are_columns_of_the_table(fer: Callable[..., Called], tmp_path: Path, machine: Machine) -> None:
+def test_levels_are_columns_of_the_table(fer: Callable[..., Called], tmp_path: Path, compute: Compute) -> None:
     study = written(tmp_path)
     scores = {(arm, noise): [0.5, 0.6] for arm in ("CNN", "SCN") for noise in (0.0, 0.3)}
-    fake_results(make_plan(study, Choice(), machine), scores)
-    report = fer("report", "--study", study, "--data-root", machine.data_root, "--results", machine.results)
+    fake_results(make_plan(study, Choice(), compute), scores)
+    report = fer("report", "--study", study, "--data-root", compute.data_root, "--results", compute.results)
     assert report.code == 0, report.err
     head = next(line for line in report.out.splitlines() if line.startswith("|"))
     assert "condition clean" in head and "condition dark and blurred" in head
-    refused = fer("ablate", "--study", study, "--split", "random", "--plan", "--data-root", machine.data_root)
+    refused = fer("ablate", "--study", study, "--split", "random", "--plan", "--data-root", compute.data_root)
     assert refused.code == 0, refused.err

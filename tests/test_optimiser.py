@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_cli.config import Machine, RunConfig, TrainConfig
+from fer_cli.config import Compute, RunConfig, TrainConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.learning.train import new_module, train_run
@@ -82,10 +82,10 @@ def test_weight_decay_is_of_matrices_only(optimiser: str, kind: type, data_root:
     assert all(p.ndim > 1 for p in decayed["params"]) and all(p.ndim <= 1 for p in spared["params"])
 
 
-def test_the_schedule_reaches_the_history_of_a_run(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_the_schedule_reaches_the_history_of_a_run(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     """Two epochs of a cosine end at half the peak and at zero."""
     folder = tmp_path / "run"
     folder.mkdir()
     train = TrainConfig(epochs=2, batch_size=32, optimizer="sgd", lr=0.01, weight_decay=0.0, schedule="cosine")
-    train_run(tiny(train=train), machine, folder_at(folder))
+    train_run(tiny(train=train), compute, folder_at(folder))
     assert pd.read_csv(folder / "history.csv")["lr"].tolist() == pytest.approx([0.005, 0.0], abs=1e-9)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fer_cli.checks import check_runs
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import ResultsError, StudyError
 from fer_cli.plan import Item, Plan, estimate, finished_results, make_plan, on_other_builds, read_runs, sort_runs
 from fer_cli.study import Choice
@@ -37,11 +37,11 @@ def put_result(item: Item, **changes: object) -> None:
 
 
 @pytest.fixture
-def plan(tmp_path: Path, machine: Machine) -> Plan:
+def plan(tmp_path: Path, compute: Compute) -> Plan:
     """Two levels, tested by trainings that no table shows."""
     path = tmp_path / "tiny.yaml"
     path.write_text(LEVELS)
-    return make_plan(str(path), Choice(seeds=(0, 1)), machine, only=("CNN",))
+    return make_plan(str(path), Choice(seeds=(0, 1)), compute, only=("CNN",))
 
 
 def test_runs_come_after_those_they_need_and_keep_their_order_else() -> None:
@@ -55,14 +55,14 @@ def test_a_circle_is_one_line() -> None:
 
 
 def test_a_planned_run_that_would_need_itself_is_one_line(
-    fer: Callable[..., Called], study_file: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    fer: Callable[..., Called], study_file: Path, compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = RunConfig(seed=99)
     circular = replace(TASKS["stills"], before=lambda config: RunConfig(seed=98) if config == other else other)
     monkeypatch.setitem(TASKS, "stills", circular)
     with pytest.raises(StudyError, match="build on itself"):
-        make_plan(str(study_file), Choice(), machine)
-    called = fer("ablate", "--study", study_file, "--plan", "--data-root", machine.data_root)
+        make_plan(str(study_file), Choice(), compute)
+    called = fer("ablate", "--study", study_file, "--plan", "--data-root", compute.data_root)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert called.err.startswith("error: ")
 
@@ -73,11 +73,11 @@ def test_levels_come_after_the_training_they_share(plan: Plan) -> None:
     assert set(plan.states().values()) == {"new"}
 
 
-def test_run_folders_alone_give_the_same_graph(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+def test_run_folders_alone_give_the_same_graph(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     for item in plan.everything:
         put_result(item)
     copied = tmp_path / "copied"
-    shutil.copytree(machine.results, copied)
+    shutil.copytree(compute.results, copied)
     found = read_runs(copied)
     assert found.keys() == {item.run_id for item in plan.everything}
     for item in plan.everything:
@@ -89,7 +89,7 @@ def test_run_folders_alone_give_the_same_graph(plan: Plan, machine: Machine, tmp
     assert list(read_runs(copied, [one.run_id])) == [one.needs[0].run_id, one.run_id]
 
 
-def test_unfinished_and_damaged_folders(plan: Plan, machine: Machine) -> None:
+def test_unfinished_and_damaged_folders(plan: Plan, compute: Compute) -> None:
     done, begun, damaged, *_ = plan.items
     put_result(done)
     begun.folder.path.mkdir(parents=True)
@@ -97,49 +97,49 @@ def test_unfinished_and_damaged_folders(plan: Plan, machine: Machine) -> None:
     begun.folder.write_error("Traceback\nOops: no\n")
     damaged.folder.path.mkdir()
     damaged.folder.file("result.json").write_text("{")
-    found = read_runs(machine.results)
+    found = read_runs(compute.results)
     assert found.keys() == {done.run_id, begun.run_id}
     assert (found[begun.run_id].run.config, found[begun.run_id].folder.status) == (begun.run.config, "failed")
     assert found[done.run_id].needs == (), "the training it shares is not there"
-    assert read_runs(machine.results / "none") == {}
+    assert read_runs(compute.results / "none") == {}
 
 
-def test_results_in_a_circle_are_one_line(plan: Plan, machine: Machine) -> None:
+def test_results_in_a_circle_are_one_line(plan: Plan, compute: Compute) -> None:
     one, other = plan.items[:2]
     put_result(one, trained_by=other.run_id)
     put_result(other, pretrained_by=one.run_id)
     with pytest.raises(ResultsError, match="in a circle"):
-        read_runs(machine.results)
+        read_runs(compute.results)
 
 
-def test_costs_come_from_finished_runs_and_a_finished_plan_reads_none(plan: Plan, machine: Machine) -> None:
+def test_costs_come_from_finished_runs_and_a_finished_plan_reads_none(plan: Plan, compute: Compute) -> None:
     states = plan.states()
-    assert set(estimate(plan, machine, states).values()) == {None}
+    assert set(estimate(plan, compute, states).values()) == {None}
     (training, other), levels = plan.first, plan.items
-    put_result(training, cost={"seconds": {"total": 6.0}}, machine={"device": "cpu", "precision": "fp32", "threads": 2})
-    times = estimate(plan, machine, plan.states())
+    put_result(training, cost={"seconds": {"total": 6.0}}, compute={"device": "cpu", "precision": "fp32", "threads": 2})
+    times = estimate(plan, compute, plan.states())
     assert times.keys() == {other.run_id, *(item.run_id for item in levels)}
     assert times[other.run_id] == 12.0  # 6 s on two threads, here on one
     assert {times[item.run_id] for item in levels} == {6.0}  # of two epochs, one
-    assert estimate(plan, machine, dict.fromkeys(states, "done")) == {}
+    assert estimate(plan, compute, dict.fromkeys(states, "done")) == {}
 
 
-def test_runs_on_other_builds_are_counted(plan: Plan, machine: Machine) -> None:
+def test_runs_on_other_builds_are_counted(plan: Plan, compute: Compute) -> None:
     item = plan.items[0]
     put_result(item)
-    assert on_other_builds(plan, machine.results) == ""
-    foreign = machine.results / "runs" / "0123456789ab"
+    assert on_other_builds(plan, compute.results) == ""
+    foreign = compute.results / "runs" / "0123456789ab"
     shutil.copytree(item.folder.path, foreign)
     result = json.loads((foreign / "result.json").read_text()) | {"run_id": foreign.name, "fingerprint": "0" * 16}
     (foreign / "result.json").write_text(json.dumps(result))
-    assert on_other_builds(plan, machine.results).endswith("which are not used: 1 on ck48")
-    assert [one.run_id for one in finished_results(machine.results, but=[item.run_id])] == [foreign.name]
+    assert on_other_builds(plan, compute.results).endswith("which are not used: 1 on ck48")
+    assert [one.run_id for one in finished_results(compute.results, but=[item.run_id])] == [foreign.name]
 
 
-def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     for item in plan.everything:
         put_result(item)
-    places = ["--data-root", str(machine.data_root), "--results", str(machine.results)]
+    places = ["--data-root", str(compute.data_root), "--results", str(compute.results)]
     words = ["fer", "ablate", "--study", str(tmp_path / "tiny.yaml"), "--seeds", "2", "--only", "CNN", "--plan", *places]
     code = (
         f"import sys\nsys.argv = {words!r}\nfrom fer_cli.cli import main\n"
@@ -149,4 +149,4 @@ def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, ma
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("\tdone\t") == len(plan.everything)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert check_runs(plan, machine.model_copy(update={"data_root": tmp_path}), plan.states()) == []
+    assert check_runs(plan, compute.model_copy(update={"data_root": tmp_path}), plan.states()) == []

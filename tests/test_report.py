@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
@@ -26,30 +26,30 @@ from tests.reports import SCORES, SIZES, fake_results, planned, report, rows
 
 
 @pytest.fixture
-def plan(tmp_path: Path, machine: Machine) -> Plan:
-    return planned(tmp_path, machine)
+def plan(tmp_path: Path, compute: Compute) -> Plan:
+    return planned(tmp_path, compute)
 
 
-def test_means_deviations_and_bold(plan: Plan, machine: Machine, tmp_path: Path) -> None:
-    table = rows(report(plan, machine, tmp_path), "accuracy in %")
+def test_means_deviations_and_bold(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    table = rows(report(plan, compute, tmp_path), "accuracy in %")
     assert table[""] == ["label noise 0.0", "label noise 0.3", "someone-2025: MMI"]
     assert table["CNN"] == ["80.00 ± 10.00 (3)", "**60.00 ± 10.00 (3)**", ""]
     assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "**60.00 ± 10.00 (3)**", "95.80"]
     assert statistics.stdev(SCORES["SCN-CS", 0.0]) == pytest.approx(0.0529, abs=1e-4)
 
 
-def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path: Path, machine: Machine) -> None:
+def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path: Path, compute: Compute) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.leak: val}"))
-    made = make_plan(str(path), Choice(), machine)
+    made = make_plan(str(path), Choice(), compute)
     fake_results(made, SCORES)
-    table = rows(report(made, machine, tmp_path), "on validation images, accuracy in %")
+    table = rows(report(made, compute, tmp_path), "on validation images, accuracy in %")
     assert [label.split(" (")[0] for label in table] == ["", "CNN", "SCN-CS"]
     assert table["CNN"][0] == "90.00 ± 10.00 (3)"
 
 
-def test_paired_difference_by_hand(plan: Plan, machine: Machine, tmp_path: Path) -> None:
-    table = rows(report(plan, machine, tmp_path), "accuracy, difference to CNN in points [95 % interval], paired by fold")
+def test_paired_difference_by_hand(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    table = rows(report(plan, compute, tmp_path), "accuracy, difference to CNN in points [95 % interval], paired by fold")
     deltas = [0.05, 0.07, -0.03]
     half = 4.302653 * statistics.stdev(deltas) * math.sqrt(1 / 3 + 50 / 100)
     expected = f"+3.00 [−{100 * (half - 0.03):.2f}, +{100 * (0.03 + half):.2f}]"
@@ -72,18 +72,18 @@ TOO_SMALL = "the rank test takes pairs as independent and has no correction for 
     ],
 )
 def test_overlapping_training_parts_widen_intervals_and_are_named(
-    split: str, resampled: bool, tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    split: str, resampled: bool, tmp_path: Path, compute: Compute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Folds and repeated hold-out share training images; published parts, and another set to test on, do not resample."""
     if "other" in split:
-        shutil.copytree(machine.data_root / "ck48", tmp_path / "data" / "ck48")
-        shutil.copytree(machine.data_root / "ck48", tmp_path / "data" / "other")
-        machine = machine.model_copy(update={"data_root": tmp_path / "data"})
+        shutil.copytree(compute.data_root / "ck48", tmp_path / "data" / "ck48")
+        shutil.copytree(compute.data_root / "ck48", tmp_path / "data" / "other")
+        compute = compute.model_copy(update={"data_root": tmp_path / "data"})
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("folds: 3", split).replace("against: CNN", "against: CNN, per_seed: true"))
-    made = make_plan(str(path), Choice(), machine)
+    made = make_plan(str(path), Choice(), compute)
     fake_results(made, SCORES)
-    markdown = report(made, machine, tmp_path)
+    markdown = report(made, compute, tmp_path)
     half = 4.302653 * statistics.stdev([0.05, 0.07, -0.03]) * math.sqrt(1 / 3 + (50 / 100 if resampled else 0))
     label, cells = list(rows(markdown, "accuracy, difference to CNN").items())[1]
     assert label.startswith("SCN-CS")
@@ -92,13 +92,13 @@ def test_overlapping_training_parts_widen_intervals_and_are_named(
     assert markdown.count(TOO_SMALL) == (4 if resampled else 0), "under each table by seed"
 
 
-def test_further_differences_are_those_asked_for(tmp_path: Path, machine: Machine) -> None:
+def test_further_differences_are_those_asked_for(tmp_path: Path, compute: Compute) -> None:
     """The same as the difference to the baseline, the other way round."""
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("against: CNN", "against: CNN, per_seed: true, pairs: [[CNN, SCN-CS]]"))
-    plan = make_plan(str(path), Choice(), machine)
+    plan = make_plan(str(path), Choice(), compute)
     fake_results(plan, SCORES)
-    markdown = report(plan, machine, tmp_path)
+    markdown = report(plan, compute, tmp_path)
     table = rows(markdown, "accuracy, further differences in points [95 % interval], paired by fold")
     back = rows(markdown, "accuracy, difference to CNN")["SCN-CS"][0]
     low, high = re.findall(r"[+−][0-9.]+", back)[1:]
@@ -106,20 +106,20 @@ def test_further_differences_are_those_asked_for(tmp_path: Path, machine: Machin
     assert "SCN-CS: fewer than six pairs differ; CNN against SCN-CS: fewer than six pairs differ" in markdown
 
 
-def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, machine: Machine) -> None:
+def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute: Compute) -> None:
     """A classifier on features tells none, and does not hide those of the others."""
     path = tmp_path / "tiny.yaml"
     path.write_text(
         STUDY.replace("  CNN: {}\n", "  CNN: {}\n  HOG: {features.blocks: [hog]}\n  SCN: {learning.method: scn}\n")
     )
-    plan = make_plan(str(path), Choice(), machine)
+    plan = make_plan(str(path), Choice(), compute)
     fake_results(plan, SCORES | {(arm, noise): SCORES["CNN", noise] for arm in ("HOG", "SCN") for noise in (0.0, 0.3)})
     costs = {"CNN": 1000, "SCN": 1100, "SCN-CS": 1100}
     for item in plan.items:
         if item.run.arm in costs:
             cost = Cost(parameters=costs[item.run.arm], multiply_adds=70, seconds=Seconds(total=4.0))
             changed(item.folder, cost=cost)
-    markdown = report(plan, machine, tmp_path)
+    markdown = report(plan, compute, tmp_path)
     table = rows(markdown, "Model complexity")
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
     assert "checkpoint: best val/macro_f1 (of equal epochs the last); test predicted once, by that one" in markdown
@@ -127,7 +127,7 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, machine:
 
 
 def test_label_correction_is_shown_by_what_is_left_and_older_results_by_their_count(
-    plan: Plan, machine: Machine, tmp_path: Path
+    plan: Plan, compute: Compute, tmp_path: Path
 ) -> None:
     """Means over the runs in which a share is defined; results of earlier versions know how many labels changed."""
     for item in plan.items:
@@ -146,7 +146,7 @@ def test_label_correction_is_shown_by_what_is_left_and_older_results_by_their_co
                 }
             )
             changed(item.folder, relabelled=correction)
-    markdown = report(plan, machine, tmp_path)
+    markdown = report(plan, compute, tmp_path)
     table = rows(markdown, "Module diagnostics")
     assert table["SCN-CS"] == ["wrong 20.0 → 11.0 %, precision 37.5, recall –; 11 replaced", "40 replaced"]
     assert "CNN" not in table
@@ -158,9 +158,9 @@ def turned(number: str) -> str:
     return {"+": "−", "−": "+"}[number[0]] + number[1:]
 
 
-def test_csv_gives_back_every_cell(plan: Plan, machine: Machine, tmp_path: Path) -> None:
-    report(plan, machine, tmp_path)
-    path = machine.results / "tables" / "tiny-ck48-small.csv"
+def test_csv_gives_back_every_cell(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    report(plan, compute, tmp_path)
+    path = compute.results / "tables" / "tiny-ck48-small.csv"
     lines = list(csv.DictReader(io.StringIO(path.read_text())))
     assert len(lines) == 12 * 2
     for (arm, noise), values in SCORES.items():
@@ -173,17 +173,17 @@ def test_csv_gives_back_every_cell(plan: Plan, machine: Machine, tmp_path: Path)
     assert {line["run_id"] for line in lines} == {item.run_id for item in plan.items}
 
 
-def test_missing_cells_show_and_are_not_averaged(plan: Plan, machine: Machine, tmp_path: Path) -> None:
+def test_missing_cells_show_and_are_not_averaged(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     lost = next(item for item in plan.items if item.run.arm == "SCN-CS" and item.run.at[0][1] == 0.3)
     shutil.rmtree(lost.folder.path)
-    markdown = report(plan, machine, tmp_path)
+    markdown = report(plan, compute, tmp_path)
     assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "– (2/3)"
     assert rows(markdown, "accuracy in %")["CNN"][1] == "60.00 ± 10.00 (3)"
     assert rows(markdown, "accuracy, difference")["SCN-CS"][1] == "–"
 
 
-def test_header_says_what_a_reader_must_know(plan: Plan, machine: Machine, tmp_path: Path) -> None:
-    markdown = report(plan, machine, tmp_path)
+def test_header_says_what_a_reader_must_know(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    markdown = report(plan, compute, tmp_path)
     for words in (
         f"fingerprint {plan.items[0].fingerprint}",
         "168 images, 12 subjects, 7 classes",
@@ -200,20 +200,20 @@ def test_header_says_what_a_reader_must_know(plan: Plan, machine: Machine, tmp_p
         assert words in markdown, words
 
 
-def test_leaky_split_is_named_in_its_row_and_above_and_is_not_paired(machine: Machine, tmp_path: Path) -> None:
+def test_leaky_split_is_named_in_its_row_and_above_and_is_not_paired(compute: Compute, tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.split: random}"))
-    fake_results(make_plan(str(path), Choice(), machine), SCORES)
-    markdown = make_report(str(path), machine).markdown
+    fake_results(make_plan(str(path), Choice(), compute), SCORES)
+    markdown = make_report(str(path), compute).markdown
     assert "SCN-CS (leaky split)" in markdown
     assert not any(cell.startswith("**") for cell in rows(markdown, "accuracy in %")["SCN-CS (leaky split)"])
     assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
     assert "unpaired (the splits differ; Welch)" in markdown
 
 
-def test_latex_is_escaped_and_balanced(plan: Plan, machine: Machine, tmp_path: Path) -> None:
-    report(plan, machine, tmp_path)
-    text = (machine.results / "tables" / "tiny-ck48-small.tex").read_text()
+def test_latex_is_escaped_and_balanced(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    report(plan, compute, tmp_path)
+    text = (compute.results / "tables" / "tiny-ck48-small.tex").read_text()
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     for name in ("table", "tabular"):
         assert body.count(rf"\begin{{{name}}}") == body.count(rf"\end{{{name}}}") > 0
@@ -228,7 +228,7 @@ def test_latex_is_escaped_and_balanced(plan: Plan, machine: Machine, tmp_path: P
 AWKWARD = ["[1.5] | a", "*_x_*", "=1+1", "# $\\foo$ `x` 50 % & <b>", "a\\"]
 
 
-def test_awkward_names_stay_text_in_every_table(machine: Machine, tmp_path: Path) -> None:
+def test_awkward_names_stay_text_in_every_table(compute: Compute, tmp_path: Path) -> None:
     arms = "".join(
         f"  {json.dumps(name)}: {{train.momentum: 0.5, train.optimizer: sgd, train.weight_decay: 0.{i}}}\n"
         for i, name in enumerate(AWKWARD, 1)
@@ -236,39 +236,39 @@ def test_awkward_names_stay_text_in_every_table(machine: Machine, tmp_path: Path
     path = tmp_path / "tiny.yaml"
     question = json.dumps("First line\nsecond | line \\input{x} of *all*?")
     path.write_text(STUDY.replace("Does the tiny study run?", question).replace("  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
-    plan = make_plan(str(path), Choice(), machine)
+    plan = make_plan(str(path), Choice(), compute)
     scores = {(arm, noise): SCORES["CNN", noise] for arm in AWKWARD for noise in (0.0, 0.3)}
     fake_results(plan, SCORES | scores)
-    markdown = make_report(str(path), machine).markdown
+    markdown = make_report(str(path), compute).markdown
     assert "- First line second | line".replace("|", "\\|") in markdown
     tables = MarkdownIt("commonmark").enable("table").render(markdown)
     for name in AWKWARD:
         assert f"<td>{html.escape(name).replace('`x`', '<code>x</code>')}</td>" in tables
     assert "<em>" not in tables and "<b>" not in tables
     assert len({row.count("<td") for row in tables.split("<table>")[1].split("<tr>")[2:]}) == 1
-    tex = (machine.results / "tables" / "tiny-ck48-small.tex").read_text()
+    tex = (compute.results / "tables" / "tiny-ck48-small.tex").read_text()
     assert all(line.startswith("%") for line in tex.split(r"\begin{table}")[0].splitlines() if line)
     assert "\n{}[1.5] \\textbar{} a & " in tex and "\n{}*\\_x\\_* & " in tex
-    with (machine.results / "tables" / "tiny-ck48-small.csv").open(newline="") as stream:
+    with (compute.results / "tables" / "tiny-ck48-small.csv").open(newline="") as stream:
         found = {row["arm"] for row in csv.DictReader(stream)}
     assert found == {"CNN", "SCN-CS", *(f"'{name}" if name.startswith("=") else name for name in AWKWARD)}
 
 
-def test_report_without_runs_says_what_to_type(fer: Callable[..., Called], machine: Machine, study_file: Path) -> None:
-    called = fer("report", "--study", study_file, "--results", machine.results, "--data-root", machine.data_root)
+def test_report_without_runs_says_what_to_type(fer: Callable[..., Called], compute: Compute, study_file: Path) -> None:
+    called = fer("report", "--study", study_file, "--results", compute.results, "--data-root", compute.data_root)
     assert called.code == 2
     assert called.err.count("\n") == 1
     assert "fer ablate --study" in called.err
 
 
-def test_report_remembers_what_was_run_last(machine: Machine, tmp_path: Path) -> None:
+def test_report_remembers_what_was_run_last(compute: Compute, tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY)
-    fake_results(make_plan(str(path), Choice(seeds=(0, 1)), machine), SCORES)
-    record = machine.results / "studies" / "tiny.json"
+    fake_results(make_plan(str(path), Choice(seeds=(0, 1)), compute), SCORES)
+    record = compute.results / "studies" / "tiny.json"
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"profile": "small", "data": None, "seeds": [0, 1]}))
-    written = make_report(str(path), machine)
+    written = make_report(str(path), compute)
     assert (written.planned, written.missing) == (8, 0)
 
 

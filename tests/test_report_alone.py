@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fer_cli.ablate import run_plan
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.data.audit import audit_set, named_split, write_audit
 from fer_cli.data.build import build_own
 from fer_cli.data.kept import as_built, read_kept
@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_own(name, source, "folder", r"(?P<subject>S\d+)_", home / "data", allow_incomplete=True)
     write_audit(home / "data", "mine", audit_set(load_set(home / "data", "mine"), named_split("mine", "subject")))
     (home / "alone.yaml").write_text(STUDY)
-    here = Machine(data_root=home / "data", results=home / "results", device="cpu", precision="fp32", threads=1, track=False)
+    here = Compute(data_root=home / "data", results=home / "results", device="cpu", precision="fp32", threads=1, track=False)
     assert run_plan(make_plan(str(home / "alone.yaml"), Choice(), here), here).ok
     return home
 

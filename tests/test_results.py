@@ -40,16 +40,16 @@ report: {against: CNN}
 def whole(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """A folder with a study of two runs and their results."""
     from fer_cli.ablate import run_plan
-    from fer_cli.config import Machine
+    from fer_cli.config import Compute
     from fer_cli.plan import make_plan
     from fer_cli.study import Choice
 
     folder = tmp_path_factory.mktemp("pair")
     (folder / "pair.yaml").write_text(STUDY)
-    machine = Machine(
+    compute = Compute(
         data_root=data_root, results=folder / "results", device="cpu", precision="fp32", threads=1, track=False
     )
-    assert run_plan(make_plan(str(folder / "pair.yaml"), Choice(), machine), machine).complete
+    assert run_plan(make_plan(str(folder / "pair.yaml"), Choice(), compute), compute).complete
     return folder
 
 

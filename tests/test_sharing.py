@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fer_cli.ablate import run_plan
-from fer_cli.config import CorruptConfig, Machine, RunConfig
+from fer_cli.config import Compute, CorruptConfig, RunConfig
 from fer_cli.learning.train import train_run
 from fer_cli.plan import estimate, make_plan
 from fer_cli.study import Choice
@@ -29,12 +29,12 @@ def noisy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(data_root: Path, tmp_path: Path) -> Machine:
+def here(data_root: Path, tmp_path: Path) -> Compute:
     results = tmp_path / "results"
-    return Machine(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
+    return Compute(data_root=data_root, results=results, device="cpu", precision="fp32", threads=1, track=False)
 
 
-def test_one_training_serves_every_level(noisy: Path, here: Machine, tmp_path: Path) -> None:
+def test_one_training_serves_every_level(noisy: Path, here: Compute, tmp_path: Path) -> None:
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
     assert (len(plan.items), len(plan.first), [len(item.needs) for item in plan.everything]) == (3, 0, [0, 1, 1])
     assert run_plan(plan, here).counts == {"done": 3}
@@ -56,7 +56,7 @@ def test_one_training_serves_every_level(noisy: Path, here: Machine, tmp_path: P
     assert not scores[0].equals(scores[2])
 
 
-def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Machine) -> None:
+def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Compute) -> None:
     noisy.write_text(NOISY.replace("[0.0, 0.1, 0.3]", "[0.1, 0.3]"))
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
     assert (len(plan.items), len(plan.first)) == (2, 1)
@@ -70,7 +70,7 @@ def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Machine) 
     assert tested < trained
 
 
-def test_the_clean_level_may_come_last(noisy: Path, here: Machine) -> None:
+def test_the_clean_level_may_come_last(noisy: Path, here: Compute) -> None:
     noisy.write_text(NOISY.replace("corrupt.noise: [0.0, 0.1, 0.3]", "corrupt.light: [0.3, 1.0]").replace("noise", "light"))
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here)
     assert [(item.run.arm, item.run.at) for item in plan.items] == [
@@ -80,7 +80,7 @@ def test_the_clean_level_may_come_last(noisy: Path, here: Machine) -> None:
     assert plan.items[0].trained is plan.items[2]
 
 
-def test_levels_can_be_added_to_older_results(noisy: Path, here: Machine) -> None:
+def test_levels_can_be_added_to_older_results(noisy: Path, here: Compute) -> None:
     plan = make_plan(str(noisy), Choice(seeds=(0,)), here, only=("CNN",))
     clean = plan.items[0]
     assert run_plan(replace(plan, items=[clean]), here).ok
@@ -111,7 +111,7 @@ def test_only_what_leaves_training_images_alone_is_shared(corrupt: CorruptConfig
         assert task_of(training).training(training) is None
 
 
-def test_every_level_waits_for_a_training_that_failed(noisy: Path, here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_level_waits_for_a_training_that_failed(noisy: Path, here: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
     import fer_cli.learning.train as training
 
     def fail(*_: object) -> None:

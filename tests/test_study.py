@@ -11,10 +11,10 @@ from fer_cli.config import (
     ATTENTION,
     BACKBONES,
     SCHEMA,
+    Compute,
     CorruptConfig,
     DataConfig,
     LearningConfig,
-    Machine,
     ModelConfig,
     RunConfig,
     TrainConfig,
@@ -264,8 +264,8 @@ def cells_of(plan: Plan, **counts: int) -> dict[tuple[str, Point], Cell]:
     return {(arm, at): Cell(arm, at, sorted(results), results) for (arm, at), results in groups.items()}
 
 
-def planned(tmp_path: Path, machine: Machine, settings: str) -> Plan:
-    return make_plan(str(changed(tmp_path, "folds: 3", settings)), Choice(), machine)
+def planned(tmp_path: Path, compute: Compute, settings: str) -> Plan:
+    return make_plan(str(changed(tmp_path, "folds: 3", settings)), Choice(), compute)
 
 
 @pytest.mark.parametrize(
@@ -287,20 +287,20 @@ def planned(tmp_path: Path, machine: Machine, settings: str) -> Plan:
     ],
 )
 def test_header_names_each_split_and_its_leak(
-    tmp_path: Path, machine: Machine, settings: str, counts: dict[str, int], words: list[str]
+    tmp_path: Path, compute: Compute, settings: str, counts: dict[str, int], words: list[str]
 ) -> None:
-    plan = planned(tmp_path, machine, settings)
+    plan = planned(tmp_path, compute, settings)
     (line,) = split_lines(plan, cells_of(plan, **counts))
     assert all(word in line for word in words), line
     assert ("LEAK" in line) == any("LEAK" in word for word in words), line
 
 
-def test_header_without_results_warns_of_what_may_leak(tmp_path: Path, machine: Machine) -> None:
-    assert "MAY LEAK" in split_lines(planned(tmp_path, machine, "split: holdout"), {})[0]
-    assert "LEAK" not in split_lines(planned(tmp_path, machine, "split: official"), {})[0]
+def test_header_without_results_warns_of_what_may_leak(tmp_path: Path, compute: Compute) -> None:
+    assert "MAY LEAK" in split_lines(planned(tmp_path, compute, "split: holdout"), {})[0]
+    assert "LEAK" not in split_lines(planned(tmp_path, compute, "split: official"), {})[0]
 
 
-def test_header_says_what_a_seed_means(tmp_path: Path, machine: Machine) -> None:
+def test_header_says_what_a_seed_means(tmp_path: Path, compute: Compute) -> None:
     for settings, words in (
         ("folds: 3", "fold s mod 3"),
         ("folds: 2", "fold s mod 2 of partition s div 2"),
@@ -308,13 +308,13 @@ def test_header_says_what_a_seed_means(tmp_path: Path, machine: Machine) -> None
         ("split: holdout", "the s-th draw of the test part"),
         ("split: official", "the published parts, the same for all"),
     ):
-        assert seed_line(planned(tmp_path, machine, settings)) == words
+        assert seed_line(planned(tmp_path, compute, settings)) == words
 
 
-def test_header_names_each_corruption(tmp_path: Path, machine: Machine) -> None:
+def test_header_names_each_corruption(tmp_path: Path, compute: Compute) -> None:
     path = changed(tmp_path, "val_fraction: 0.25}", "val_fraction: 0.25}\n  corrupt: {noise: 0.1, jpeg: 30, occluder: hand}")
     path.write_text(path.read_text().replace("[0.0, 0.3]}", "[0.0, 0.3], corrupt.occlusion: [0.0, 0.2, 0.4]}"))
-    plan = make_plan(str(path), Choice(), machine)
+    plan = make_plan(str(path), Choice(), compute)
     assert corrupt_lines(plan) == [
         "corrupted test images (not validation), the same in every run (seed 0): " + step
         for step in (
@@ -326,12 +326,12 @@ def test_header_names_each_corruption(tmp_path: Path, machine: Machine) -> None:
     assert noise_lines(plan) == [
         "label noise `symmetric`, training labels only: 0.3 of them replaced by any other class, drawn uniformly"
     ]
-    clean = planned(tmp_path, machine, "folds: 2")
+    clean = planned(tmp_path, compute, "folds: 2")
     assert corrupt_lines(clean) == []
 
 
-def test_header_names_noise_of_pairs_and_of_a_file(tmp_path: Path, machine: Machine) -> None:
-    (line,) = noise_lines(planned(tmp_path, machine, "noise_kind: asymmetric"))
+def test_header_names_noise_of_pairs_and_of_a_file(tmp_path: Path, compute: Compute) -> None:
+    (line,) = noise_lines(planned(tmp_path, compute, "noise_kind: asymmetric"))
     assert "`asymmetric`" in line and "fear–surprise" in line and "where the set has both" in line
     table = tmp_path / "labels.csv"
     table.write_text("sample,label\n")
@@ -339,7 +339,7 @@ def test_header_names_noise_of_pairs_and_of_a_file(tmp_path: Path, machine: Mach
     path.write_text(
         path.read_text().replace("grid: {data.label_noise: [0.0, 0.3]}", "").replace("columns: data.label_noise, ", "")
     )
-    (line,) = noise_lines(make_plan(str(path), Choice(), machine))
+    (line,) = noise_lines(make_plan(str(path), Choice(), compute))
     assert str(table) in line and hashlib.sha256(table.read_bytes()).hexdigest()[:12] in line
 
 

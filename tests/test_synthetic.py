@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_cli.config import AugmentConfig, DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import AugmentConfig, Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.cards import CANONICAL, Embedded, load_card
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
@@ -320,8 +320,8 @@ def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: 
         augment=AugmentConfig(rotate=8, translate=0.05, scale=0.08, contrast=0.2, brightness=0.1),
         train=TrainConfig(epochs=14, batch_size=32, weight_average=0.97, lr=3e-3),
     )
-    machine = Machine(data_root=root, results=tmp_path, threads=1, device="cpu")
-    result = train_run(config, machine, folder_at(tmp_path))
+    compute = Compute(data_root=root, results=tmp_path, threads=1, device="cpu")
+    result = train_run(config, compute, folder_at(tmp_path))
     assert result.metrics["test"]["accuracy"] >= 0.85
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 
-from fer_cli.config import LearningConfig, Machine, ModelConfig, PartsConfig, RunConfig
+from fer_cli.config import Compute, LearningConfig, ModelConfig, PartsConfig, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
@@ -145,14 +145,14 @@ def test_arms_share_all_weights_but_the_blocks(attention: str) -> None:
 
 
 def test_centres_are_trained_and_the_loss_is_logged(
-    tiny: Callable[..., RunConfig], machine: Machine, tmp_path: Path
+    tiny: Callable[..., RunConfig], compute: Compute, tmp_path: Path
 ) -> None:
     config = tiny(learning=LearningConfig(center_weight=0.1))
-    result = train_run(config, machine, folder_at(tmp_path))
+    result = train_run(config, compute, folder_at(tmp_path))
     assert result.metrics["test"].n > 0
     history = (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
     assert "loss/centre" in history
-    data = RunData(load_set(machine.data_root, "ck48"), config)
+    data = RunData(load_set(compute.data_root, "ck48"), config)
     module = new_module(config, data)
     assert module.centres is not None
     assert module.centres.shape == (7, module.model.backbone.feature_size)
@@ -161,10 +161,10 @@ def test_centres_are_trained_and_the_loss_is_logged(
     assert torch.equal(bare.model.backbone.fc.weight, module.model.backbone.fc.weight)  # type: ignore[arg-type]
 
 
-def test_centres_may_have_steps_of_their_own(tiny: Callable[..., RunConfig], machine: Machine) -> None:
+def test_centres_may_have_steps_of_their_own(tiny: Callable[..., RunConfig], compute: Compute) -> None:
     """The optimiser moves the weights alone; the centres go down the unweighted loss, whatever its weight is."""
     config = tiny(learning=LearningConfig(center_weight=0.1, center_lr=0.5))
-    data = RunData(load_set(machine.data_root, "ck48"), config)
+    data = RunData(load_set(compute.data_root, "ck48"), config)
     module = new_module(config, data)
     assert module.centres is not None
     points, labels = torch.randn(8, module.model.backbone.feature_size), torch.arange(8) % 7
@@ -178,7 +178,7 @@ def test_centres_may_have_steps_of_their_own(tiny: Callable[..., RunConfig], mac
 
 
 def test_a_run_from_a_file_of_weights_says_what_it_took(
-    tiny: Callable[..., RunConfig], machine: Machine, tmp_path: Path
+    tiny: Callable[..., RunConfig], compute: Compute, tmp_path: Path
 ) -> None:
     import hashlib
 
@@ -186,13 +186,13 @@ def test_a_run_from_a_file_of_weights_says_what_it_took(
     torch.save(network.state_dict(), tmp_path / "faces.pth")  # type: ignore[attr-defined]
     sha256 = hashlib.sha256((tmp_path / "faces.pth").read_bytes()).hexdigest()
     config = tiny(model=ModelConfig(weights=str(tmp_path / "faces.pth"), weights_sha256=sha256))
-    module = new_module(config, RunData(load_set(machine.data_root, "ck48"), config))
+    module = new_module(config, RunData(load_set(compute.data_root, "ck48"), config))
     assert torch.equal(module.model.backbone.conv1.weight, network.conv1.weight)  # type: ignore[attr-defined]
     assert str(module.weights_note).startswith("loaded ")
     assert "fc.weight" in str(module.weights_note)
     torch.save({"conv1.weight": torch.zeros(16, 1, 3, 3)}, tmp_path / "faces.pth")
     with pytest.raises(DataError):
-        new_module(config, RunData(load_set(machine.data_root, "ck48"), config))
+        new_module(config, RunData(load_set(compute.data_root, "ck48"), config))
 
 
 def test_a_runs_own_weights_start_another_on_the_same_classes_only(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_study_pins_the_file_it_starts_from(tmp_path: Path) -> None:
 
 
 def test_of_a_frozen_network_only_the_classifier_is_trained(
-    tiny: Callable[..., RunConfig], machine: Machine, tmp_path: Path
+    tiny: Callable[..., RunConfig], compute: Compute, tmp_path: Path
 ) -> None:
     import hashlib
 
@@ -229,9 +229,9 @@ def test_of_a_frozen_network_only_the_classifier_is_trained(
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     frozen = ModelConfig(weights=str(file), weights_sha256=sha256, freeze=True)
     config = tiny(model=frozen, learning=LearningConfig(method="scn"))
-    train_run(config, machine, folder_at(tmp_path))
+    train_run(config, compute, folder_at(tmp_path))
     kept = torch.load(tmp_path / "best.pt", weights_only=True)["state"]
-    first = new_module(config, RunData(load_set(machine.data_root, "ck48"), config)).model.state_dict()
+    first = new_module(config, RunData(load_set(compute.data_root, "ck48"), config)).model.state_dict()
     for name, value in given.items():  # running means of batch norms among them
         assert torch.equal(kept[f"backbone.{name}"], value) is not name.startswith("fc."), name
     assert not torch.equal(kept["backbone.fc.weight"], first["backbone.fc.weight"])
@@ -239,7 +239,7 @@ def test_of_a_frozen_network_only_the_classifier_is_trained(
     torch.save({name: value for name, value in given.items() if name != "layer4.1.bn2.weight"}, file)
     partial = frozen.model_copy(update={"weights_sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
     with pytest.raises(DataError, match=r"nothing for layer4.1.bn2.weight, which would stay random"):
-        train_run(tiny(model=partial), machine, folder_at(tmp_path / "other"))
+        train_run(tiny(model=partial), compute, folder_at(tmp_path / "other"))
 
 
 def test_weights_are_verified_from_the_command_line(fer: Callable[..., Called], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fer_cli.config import CorruptConfig, DataConfig, FeaturesConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import Compute, CorruptConfig, DataConfig, FeaturesConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.runs import RunFolder
 from fer_cli.tasks import TASKS, Inputs, task_of
 
@@ -18,16 +18,16 @@ RUNS = {
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_is_tried_run_and_described(name: str, machine: Machine, tmp_path: Path) -> None:
+def test_a_task_is_tried_run_and_described(name: str, compute: Compute, tmp_path: Path) -> None:
     config, task = RUNS[name], TASKS[name]
     assert (config.kind, task_of(config), task.name) == (name, task, name)
     assert (task.before(config), task.training(config)) == (None, None)
     task.check([(config, ["happy", "sad"])])
-    task.smoke(config, machine, tmp_path)
+    task.smoke(config, compute, tmp_path)
     folder = RunFolder(tmp_path / "results", config.run_id("x"))
     folder.path.mkdir(parents=True)
     epochs: list[int] = []
-    result = task.run(config, Inputs(folder, lambda epoch, _: epochs.append(epoch)), machine)
+    result = task.run(config, Inputs(folder, lambda epoch, _: epochs.append(epoch)), compute)
     assert folder.file("predictions.parquet").is_file()
     assert bool(epochs) == folder.file("best.pt").is_file() == task.trains_network
     folder.write_result(result)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_cli.config import BACKBONES, AugmentConfig, DataConfig, LearningConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import BACKBONES, AugmentConfig, Compute, DataConfig, LearningConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.datamodule import Batches, RunData, class_weights
 from fer_cli.data.manifest import load_set
 from fer_cli.data.prepare import resize
@@ -141,9 +141,9 @@ MILD = AugmentConfig(rotate=12, translate=0.08, scale=0.12, brightness=0.1, cont
 """Changes small enough for a few cartoons to be learnt in a few epochs."""
 
 
-def run(config: RunConfig, machine: Machine, folder: Path) -> Result:
+def run(config: RunConfig, compute: Compute, folder: Path) -> Result:
     folder.mkdir(parents=True)
-    return train_run(config, machine, folder_at(folder))
+    return train_run(config, compute, folder_at(folder))
 
 
 def without_times(result: Result) -> dict[str, object]:
@@ -151,13 +151,13 @@ def without_times(result: Result) -> dict[str, object]:
     return result.model_dump(exclude={"cost": {"seconds"}, "run_id": True})
 
 
-def test_separable_classes_are_learnt_and_the_record_is_whole(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_separable_classes_are_learnt_and_the_record_is_whole(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32),
         augment=MILD,
         train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )
-    result = run(config, machine, tmp_path / "run")
+    result = run(config, compute, tmp_path / "run")
     assert result.metrics["test"]["accuracy"] > 0.9
     predictions = pd.read_parquet(tmp_path / "run" / "predictions.parquet")
     test = predictions[predictions["part"] == "test"]
@@ -174,14 +174,14 @@ def test_separable_classes_are_learnt_and_the_record_is_whole(machine: Machine, 
 
 
 @pytest.mark.parametrize("method", ["ce", "scn-cs"])
-def test_same_config_same_numbers_other_seed_others(method: str, machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_same_config_same_numbers_other_seed_others(method: str, compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     learning = LearningConfig(method=method)  # type: ignore[arg-type]
     config = tiny(learning=learning)
-    first, second = (run(config, machine, tmp_path / name) for name in "ab")
+    first, second = (run(config, compute, tmp_path / name) for name in "ab")
     assert without_times(first) == without_times(second)
     frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in "ab"]
     pd.testing.assert_frame_equal(*frames, check_exact=True)
-    other = run(tiny(learning=learning, seed=1), machine, tmp_path / "c")
+    other = run(tiny(learning=learning, seed=1), compute, tmp_path / "c")
     assert other.metrics != first.metrics
 
 
@@ -204,7 +204,7 @@ class StopError(Exception):
     ],
 )
 def test_interrupted_training_equals_an_uninterrupted_one(
-    backbone: str, learning: LearningConfig, machine: Machine, tiny: Tiny, tmp_path: Path
+    backbone: str, learning: LearningConfig, compute: Compute, tiny: Tiny, tmp_path: Path
 ) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=24, label_noise=0.2),
@@ -212,7 +212,7 @@ def test_interrupted_training_equals_an_uninterrupted_one(
         train=TrainConfig(epochs=4, batch_size=32),
         learning=learning,
     )
-    whole = run(config, machine, tmp_path / "whole")
+    whole = run(config, compute, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
     for stop_after in (1, 3):
 
@@ -221,9 +221,9 @@ def test_interrupted_training_equals_an_uninterrupted_one(
                 raise StopError
 
         with pytest.raises(StopError):
-            train_run(config, machine, folder_at(tmp_path / "cut"), stop)
+            train_run(config, compute, folder_at(tmp_path / "cut"), stop)
     seen: list[int] = []
-    resumed = train_run(config, machine, folder_at(tmp_path / "cut"), lambda epoch, _: seen.append(epoch))
+    resumed = train_run(config, compute, folder_at(tmp_path / "cut"), lambda epoch, _: seen.append(epoch))
     assert seen[0] == 4, "it started over"
     assert without_times(resumed) == without_times(whole)
     frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("whole", "cut")]
@@ -233,23 +233,23 @@ def test_interrupted_training_equals_an_uninterrupted_one(
         pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
-def test_broken_checkpoint_starts_over(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
-    whole = run(tiny(), machine, tmp_path / "whole")
+def test_broken_checkpoint_starts_over(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
+    whole = run(tiny(), compute, tmp_path / "whole")
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "last.ckpt").write_bytes(b"half a file")
-    assert without_times(train_run(tiny(), machine, folder_at(tmp_path / "cut"))) == without_times(whole)
+    assert without_times(train_run(tiny(), compute, folder_at(tmp_path / "cut"))) == without_times(whole)
 
 
-def test_val_search_keeps_the_margin_that_validation_prefers(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_val_search_keeps_the_margin_that_validation_prefers(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     learning = LearningConfig(method="scn-cs", cs_threshold="val_search")
-    result = run(tiny(learning=learning), machine, tmp_path / "run")
+    result = run(tiny(learning=learning), compute, tmp_path / "run")
     best = {m: pd.read_csv(tmp_path / "run" / f"history-margin-{m}.csv")["val/macro_f1"].max() for m in (0.1, 0.2, 0.3)}
     assert result.selection.relabel_margin in best
     assert best[result.selection.relabel_margin] == max(best.values())
 
 
 def test_test_part_is_seen_once_and_never_steers(
-    machine: Machine, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compute: Compute, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     original = RunData.test_dataloader
@@ -259,7 +259,7 @@ def test_test_part_is_seen_once_and_never_steers(
         return original(self)
 
     monkeypatch.setattr(RunData, "test_dataloader", spy)
-    first = run(tiny(), machine, tmp_path / "a")
+    first = run(tiny(), compute, tmp_path / "a")
     assert len(seen) == 1
 
     def other_labels(self: RunData) -> object:
@@ -267,20 +267,20 @@ def test_test_part_is_seen_once_and_never_steers(
         return original(self)
 
     monkeypatch.setattr(RunData, "test_dataloader", other_labels)
-    second = run(tiny(), machine, tmp_path / "b")
+    second = run(tiny(), compute, tmp_path / "b")
     assert first.selection == second.selection
     assert first.metrics["val"] == second.metrics["val"]
     assert first.metrics["test"] != second.metrics["test"]
 
 
-def test_planted_flips_are_found_and_original_labels_stay(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_planted_flips_are_found_and_original_labels_stay(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
         augment=MILD,
         train=TrainConfig(epochs=24, batch_size=16, lr=3e-3),
         learning=LearningConfig(method="scn-cs", relabel_start=17, relabel_logits="raw"),
     )
-    result = run(config, machine, tmp_path / "run")
+    result = run(config, compute, tmp_path / "run")
     labels = pd.read_parquet(tmp_path / "run" / "labels.parquet")
     planted = labels["label_given"] != labels["label_true"]
     assert planted.sum() == result.data.flipped == round(0.2 * len(labels))
@@ -301,9 +301,9 @@ def test_planted_flips_are_found_and_original_labels_stay(machine: Machine, tiny
     assert wrong < planted.mean()
 
 
-def test_weights_carry_class_names_and_refuse_others(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
-    run(tiny(), machine, tmp_path / "run")
-    data = RunData(load_set(machine.data_root, "ck48"), tiny())
+def test_weights_carry_class_names_and_refuse_others(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
+    run(tiny(), compute, tmp_path / "run")
+    data = RunData(load_set(compute.data_root, "ck48"), tiny())
     module = new_module(tiny(), data)
     load_weights(tmp_path / "run" / "best.pt", module)
     module.classes = list(reversed(module.classes))
@@ -311,7 +311,7 @@ def test_weights_carry_class_names_and_refuse_others(machine: Machine, tiny: Tin
         load_weights(tmp_path / "run" / "best.pt", module)
 
 
-def test_divergence_is_an_error_not_a_result(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_divergence_is_an_error_not_a_result(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(train=TrainConfig(epochs=1, batch_size=32, select_on="val/loss"))
     original = FerModule.on_validation_epoch_end
 
@@ -323,13 +323,13 @@ def test_divergence_is_an_error_not_a_result(machine: Machine, tiny: Tiny, tmp_p
     with patch.context() as context:
         context.setattr(FerModule, "on_validation_epoch_end", nan)
         with pytest.raises(FloatingPointError, match="not a number"):
-            run(config, machine, tmp_path / "run")
+            run(config, compute, tmp_path / "run")
 
 
-def test_a_loss_that_is_not_finite_fails_the_run(tiny: Tiny, machine: Machine, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_fails_the_run(tiny: Tiny, compute: Compute, tmp_path: Path) -> None:
     config = tiny(train=TrainConfig(epochs=1, batch_size=32, lr=1e20, schedule="constant", weight_average=0.0))
     with pytest.raises(FloatingPointError, match=r"loss was not finite in epoch 1; lower train\.lr"):
-        run(config, machine, tmp_path / "run")
+        run(config, compute, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -339,13 +339,13 @@ def test_a_loss_that_is_not_finite_fails_the_run(tiny: Tiny, machine: Machine, t
         {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"},
     ],
 )
-def test_other_optimisers_train(options: dict[str, object], machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
-    result = run(tiny(train=TrainConfig(epochs=1, batch_size=32, **options)), machine, tmp_path / "run")  # type: ignore[arg-type]
+def test_other_optimisers_train(options: dict[str, object], compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
+    result = run(tiny(train=TrainConfig(epochs=1, batch_size=32, **options)), compute, tmp_path / "run")  # type: ignore[arg-type]
     assert 0 <= result.metrics["test"]["accuracy"] <= 1
 
 
-def test_bf16_and_channels_last_train_too(machine: Machine, tiny: Tiny, tmp_path: Path) -> None:
-    bf16 = machine.model_copy(update={"precision": "bf16"})
+def test_bf16_and_channels_last_train_too(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
+    bf16 = compute.model_copy(update={"precision": "bf16"})
     result = run(tiny(), bf16, tmp_path / "run")
     assert result.machine.precision == "bf16"
     assert result.machine.channels_last is True

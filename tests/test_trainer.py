@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fer_cli.config import Machine, RunConfig, TrainConfig
+from fer_cli.config import Compute, RunConfig, TrainConfig
 from fer_cli.learning.smoke import smoke_network
 from fer_cli.learning.train import train_run
 from tests.fakes import folder_at
@@ -25,9 +25,9 @@ SURROUNDINGS = {
 }
 
 
-def trained(config: RunConfig, machine: Machine, folder: Path) -> dict[str, Any]:
+def trained(config: RunConfig, compute: Compute, folder: Path) -> dict[str, Any]:
     folder.mkdir()
-    return train_run(config, machine, folder_at(folder)).model_dump(exclude={"cost": {"seconds"}, "run_id": True})
+    return train_run(config, compute, folder_at(folder)).model_dump(exclude={"cost": {"seconds"}, "run_id": True})
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def undisturbed(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     """What the training gives where no variable is set."""
     folder = tmp_path_factory.mktemp("undisturbed")
     return trained(
-        CONFIG, Machine(data_root=data_root, results=folder, device="cpu", precision="fp32", threads=1), folder / "r"
+        CONFIG, Compute(data_root=data_root, results=folder, device="cpu", precision="fp32", threads=1), folder / "r"
     )
 
 
@@ -49,7 +49,7 @@ CONFIG = RunConfig.model_validate(
 
 @pytest.mark.parametrize("where", list(SURROUNDINGS))
 def test_no_variable_of_a_cluster_changes_a_training(
-    where: str, undisturbed: dict[str, Any], machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, undisturbed: dict[str, Any], compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -65,8 +65,8 @@ def test_no_variable_of_a_cluster_changes_a_training(
     monkeypatch.chdir(tmp_path / "cwd")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert trained(CONFIG, machine, tmp_path / "run") == undisturbed
-        smoke_network(CONFIG, machine, tmp_path / "smoke")
+        assert trained(CONFIG, compute, tmp_path / "run") == undisturbed
+        smoke_network(CONFIG, compute, tmp_path / "smoke")
     assert not [warning for warning in caught if "srun" in str(warning.message)]
     assert not list((tmp_path / "cwd").iterdir())
     assert all(os.environ[name] == value for name, value in SURROUNDINGS[where].items())

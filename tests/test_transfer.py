@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from fer_cli.ablate import Silent, run_plan
-from fer_cli.config import DataConfig, Machine, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
@@ -40,11 +40,11 @@ def both_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> P
 
 
 @pytest.fixture
-def both(both_root: Path, tmp_path: Path) -> Machine:
-    return Machine(data_root=both_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
+def both(both_root: Path, tmp_path: Path) -> Compute:
+    return Compute(data_root=both_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
 
 
-def test_a_run_on_another_set_trains_on_none_of_it(both: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_a_run_on_another_set_trains_on_none_of_it(both: Compute, tiny: Tiny, tmp_path: Path) -> None:
     six = ["angry", "disgust", "fear", "happy", "sad", "surprise"]
     config = tiny(data=DataConfig(name="synth-basic", test="ck48", classes=six, image_size=24))
     data, fingerprint = load_data(config, both)
@@ -65,7 +65,7 @@ def test_a_run_on_another_set_trains_on_none_of_it(both: Machine, tiny: Tiny, tm
     assert predictions["part"].value_counts()["test"] == 144
 
 
-def test_fewer_images_and_people_are_parts_of_more(both: Machine) -> None:
+def test_fewer_images_and_people_are_parts_of_more(both: Compute) -> None:
     manifest = load_set(both.data_root, "synth-basic").manifest
     whole = make_split(manifest, DataConfig(test="ck48"))
     parts = [make_split(manifest, DataConfig(test="ck48", max_images=n)) for n in (40, 80)]
@@ -79,7 +79,7 @@ def test_fewer_images_and_people_are_parts_of_more(both: Machine) -> None:
     assert len(whole.test) == 0
 
 
-def test_unknown_class_and_same_set_are_refused(both: Machine) -> None:
+def test_unknown_class_and_same_set_are_refused(both: Compute) -> None:
     with pytest.raises(DataError, match="no class 'glad'"):
         load_set(both.data_root, "ck48").of_classes(["happy", "glad"])
     config = RunConfig(data=DataConfig(name="synth-basic", test="ck48", classes=["neutral", "contempt"]))
@@ -92,7 +92,7 @@ def test_unknown_class_and_same_set_are_refused(both: Machine) -> None:
         RunConfig(data=DataConfig(name="synth-basic"), model=ModelConfig(pretrain="synth-basic"))
 
 
-def test_backbone_is_taken_over_and_the_classifier_starts_anew(both: Machine, tiny: Tiny, tmp_path: Path) -> None:
+def test_backbone_is_taken_over_and_the_classifier_starts_anew(both: Compute, tiny: Tiny, tmp_path: Path) -> None:
     donor = RunData(load_set(both.data_root, "synth-basic"), tiny(data=DataConfig(image_size=24)))
     heir = RunData(load_set(both.data_root, "ck48"), tiny())
     first = new_module(tiny(seed=3), donor)
@@ -109,7 +109,7 @@ def test_backbone_is_taken_over_and_the_classifier_starts_anew(both: Machine, ti
     assert float(module.model.mean) == pytest.approx(heir.mean)
 
 
-def test_each_image_by_its_own_contrast(both: Machine, tiny: Tiny) -> None:
+def test_each_image_by_its_own_contrast(both: Compute, tiny: Tiny) -> None:
     data, _ = load_data(tiny(), both)
     module = new_module(tiny(model=ModelConfig(normalise="image")), data).eval()
     images = torch.rand(3, 1, 24, 24)
@@ -121,7 +121,7 @@ def test_each_image_by_its_own_contrast(both: Machine, tiny: Tiny) -> None:
 PRETRAINED = STUDY.replace("train: {epochs: 2", "model: {pretrain: synth-basic}\n  train: {epochs: 1")
 
 
-def test_pre_training_runs_first_and_once(both: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pre_training_runs_first_and_once(both: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stills = TASKS["stills"]
 
     def pretraining(config: RunConfig) -> RunConfig | None:
@@ -151,7 +151,7 @@ def test_pre_training_runs_first_and_once(both: Machine, tmp_path: Path, monkeyp
 
 
 def test_a_failed_pre_training_keeps_its_followers_waiting(
-    both: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fer_cli.learning.train as training
 
@@ -194,7 +194,7 @@ def test_embedded_data_is_drawn_on_first_use(
     assert drawn == ["synth-basic"]
 
 
-def test_positions_of_classes_do_not_depend_on_the_other_sets_order(both: Machine, tiny: Tiny) -> None:
+def test_positions_of_classes_do_not_depend_on_the_other_sets_order(both: Compute, tiny: Tiny) -> None:
     turned = ["surprise", "sad", "happy", "fear", "disgust", "angry"]
     data, _ = load_data(tiny(data=DataConfig(name="synth-basic", test="ck48", classes=turned, image_size=24)), both)
     names = np.array(turned)[data.test.labels.numpy()]

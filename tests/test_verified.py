@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.data import identity
 from fer_cli.data.identity import mark_of
 from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH, build_command, load_info, load_set
@@ -256,13 +256,13 @@ def test_nothing_in_an_old_set_is_trusted(steps: Any) -> None:
 
 
 def test_results_on_another_build_are_not_mixed_in(
-    fer: Fer, root: Path, tmp_path: Path, study_file: Path, machine: Machine
+    fer: Fer, root: Path, tmp_path: Path, study_file: Path, compute: Compute
 ) -> None:
-    here = machine.model_copy(update={"data_root": root})
+    here = compute.model_copy(update={"data_root": root})
     item = make_plan(str(study_file), Choice(), here).items[0]
     leave(item.folder, fake_result(item.run_id, item.run.config, fingerprint=item.fingerprint))
     rewrite(root / "ck48", fingerprint="0" * 16)
-    places = ["--data-root", root, "--results", machine.results]
+    places = ["--data-root", root, "--results", compute.results]
     planned = fer("ablate", "--study", study_file, "--plan", *places)
     assert planned.code == 0
     assert "on other builds of these sets, which are not used: 1 on ck48" in planned.err
@@ -271,5 +271,5 @@ def test_results_on_another_build_are_not_mixed_in(
     (item.folder.path.parent / "damaged" / "result.json").write_text("[]")
     called = fer("report", "--study", study_file, *places)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
-    assert f"runs under {machine.results} on other builds of these sets, which are not used: 1 on ck48" in called.err
+    assert f"runs under {compute.results} on other builds of these sets, which are not used: 1 on ck48" in called.err
     assert f"train it with: fer ablate --study {study_file}" in called.err

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from fer_cli import study
 from fer_cli.analysis.outcome import Analysis
-from fer_cli.config import Machine, load
+from fer_cli.config import Compute, load
 from fer_cli.plan import Plan
 
 __all__ = ["ANALYSES", "Analysis"]
 
-ANALYSES: dict[str, Callable[[Plan, Machine, Path], Analysis]] = {name: load(code) for name, code in study.ANALYSES.items()}
+ANALYSES: dict[str, Callable[[Plan, Compute, Path], Analysis]] = {name: load(code) for name, code in study.ANALYSES.items()}
 """Name -> function of a plan, the machine, and the folder that figures are written to."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, groups_of, mean_text
-from fer_cli.config import BACKBONES, Machine
+from fer_cli.config import BACKBONES, Compute
 from fer_cli.plan import Item, Plan
 from fer_cli.table import Table
 
@@ -32,7 +32,7 @@ MOST = 4000
 PERCENT = 100.0
 
 
-def block_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
+def block_analysis(plan: Plan, compute: Compute, folder: Path) -> Analysis:
     """Return recall, mutual information with the class, and mutual information between cells, per grid, arm and group."""
     groups, notes = groups_of(plan), list[str]()
     numbers: dict[str, list[dict[str, Any]]] = {}
@@ -40,7 +40,7 @@ def block_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
         if not has_stages(group.planned[0]):
             notes.append(f"blocks: {group.label} is left out: its network has no stages whose maps could be cut into cells")
         elif group.done:
-            numbers[group.label] = [numbers_of(item, machine) for item in group.done]
+            numbers[group.label] = [numbers_of(item, compute) for item in group.done]
     groups = [group for group in groups if has_stages(group.planned[0])]
     known = [values for each in numbers.values() for values in each]
     if not known:
@@ -59,16 +59,16 @@ def has_stages(item: Item) -> bool:
     return BACKBONES[item.run.config.model.backbone].stages
 
 
-def numbers_of(item: Item, machine: Machine) -> dict[str, Any]:
+def numbers_of(item: Item, compute: Compute) -> dict[str, Any]:
     """Return the numbers of one finished run."""
 
-    def compute() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         from fer_cli.analysis.information import block_numbers
         from fer_cli.analysis.reopen import reopen
 
-        return block_numbers(reopen(item, machine), GRID, MOST)
+        return block_numbers(reopen(item, compute), GRID, MOST)
 
-    values: dict[str, Any] = cached(item, "blocks", VERSION, {"grid": GRID, "most": MOST}, compute)
+    values: dict[str, Any] = cached(item, "blocks", VERSION, {"grid": GRID, "most": MOST}, measure)
     return values
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, figure_path, groups_of, mean_text, shown
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 from fer_cli.table import Table
 
@@ -30,19 +30,19 @@ MOST_POINTS = 2000
 class Features:
     """The pooled features of one finished run's test images, computed only when asked for, and then once."""
 
-    def __init__(self, item: Item, machine: Machine) -> None:
-        self.item, self.machine = item, machine
+    def __init__(self, item: Item, compute: Compute) -> None:
+        self.item, self.compute = item, compute
 
     @functools.cached_property
     def values(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Features (N, F) float32, classes (N,) as codes, and the names of the classes."""
         from fer_cli.analysis.reopen import pooled_features, reopen
 
-        run = reopen(self.item, self.machine)
+        run = reopen(self.item, self.compute)
         return pooled_features(run, run.data.test), run.data.test.labels.numpy(), run.data.classes
 
 
-def embedding_analysis(plan: Plan, machine: Machine, folder: Path, by_group: bool | None = None) -> Analysis:
+def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: bool | None = None) -> Analysis:
     """Return silhouette and distance ratio of every arm, and one figure of t-SNE scatters.
 
     The figure has a panel per arm; ``by_group``: one for positive and one for negative expressions instead, as He 2025 has
@@ -55,7 +55,7 @@ def embedding_analysis(plan: Plan, machine: Machine, folder: Path, by_group: boo
     for group in groups_of(plan):
         numbers = []
         for item in group.done:
-            features = Features(item, machine)
+            features = Features(item, compute)
             numbers.append(numbers_of(features))
             if item.run_id in {one.run_id for _, one in runs}:
                 scatters[item.run_id] = scatter_of(features)
@@ -78,20 +78,20 @@ def embedding_analysis(plan: Plan, machine: Machine, folder: Path, by_group: boo
 def numbers_of(features: Features) -> dict[str, float | None]:
     """Return silhouette and distance ratio of a finished run's test images."""
 
-    def compute() -> dict[str, float | None]:
+    def measure() -> dict[str, float | None]:
         from fer_cli.analysis.points import distance_ratio, silhouette
 
         points, codes, _ = features.values
         return {"silhouette": silhouette(points, codes), "distance_ratio": distance_ratio(points, codes)}
 
-    values: dict[str, float | None] = cached(features.item, "embedding", VERSION, {"part": "test"}, compute)
+    values: dict[str, float | None] = cached(features.item, "embedding", VERSION, {"part": "test"}, measure)
     return values
 
 
 def scatter_of(features: Features) -> dict[str, Any]:
     """Return the points, labels and classes of a finished run's scatter, and the silhouette of each group of classes."""
 
-    def compute() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         from fer_cli.analysis.points import drawn, plane, silhouette
 
         points, codes, classes = features.values
@@ -109,7 +109,7 @@ def scatter_of(features: Features) -> dict[str, Any]:
         }
 
     values: dict[str, Any] = cached(
-        features.item, "embedding-points", VERSION, {"part": "test", "most": MOST_POINTS}, compute
+        features.item, "embedding-points", VERSION, {"part": "test", "most": MOST_POINTS}, measure
     )
     return values
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.analysis.outcome import Analysis, cached, figure_path, shown
-from fer_cli.config import ATTENTION, BACKBONES, Machine, ModelConfig
+from fer_cli.config import ATTENTION, BACKBONES, Compute, ModelConfig
 from fer_cli.places import whole_file
 from fer_cli.plan import Item, Plan
 
@@ -24,7 +24,7 @@ FACES = 6
 PICTURE = "analysis-maps.png"
 
 
-def maps_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
+def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> Analysis:
     """Return one figure per arm that has attention blocks, of one seed, and why the others have none."""
     runs = shown(plan)
     figures, notes = [], [] if runs else ["maps: no run is done"]
@@ -34,12 +34,12 @@ def maps_analysis(plan: Plan, machine: Machine, folder: Path) -> Analysis:
         tested = item.run.config.data.sets[-1]
         if block is None:
             without.setdefault("without an attention block to look into", []).append(group.label)
-        elif not may_be_shown(machine, tested):
+        elif not may_be_shown(compute, tested):
             without.setdefault(f"not drawn, since the images of {tested} may not be passed on", []).append(group.label)
         else:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
             with whole_file(path) as draft:
-                shutil.copyfile(picture_of(item, machine), draft)
+                shutil.copyfile(picture_of(item, compute), draft)
             figures.append(path)
             notes.append(
                 f"{path.name}: {group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
@@ -53,27 +53,27 @@ def block_of(model: ModelConfig) -> str | None:
     return model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
 
 
-def may_be_shown(machine: Machine, name: str) -> bool:
+def may_be_shown(compute: Compute, name: str) -> bool:
     """Return whether images of a set may stand in a figure: its card, or those of all its parts, must allow it."""
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.kept import info_of
 
-    known, parts = card_names(), info_of(machine.results, machine.data_root, name).parts
+    known, parts = card_names(), info_of(compute.results, compute.data_root, name).parts
     return all(part in known and load_card(part).redistributable for part in parts or [name])
 
 
-def picture_of(item: Item, machine: Machine) -> Path:
+def picture_of(item: Item, compute: Compute) -> Path:
     """Return the picture of a finished run, which lies in its folder."""
     picture = item.folder.file(PICTURE)
 
-    def compute() -> dict[str, Any]:
+    def measure() -> dict[str, Any]:
         from fer_cli.analysis.activity import chosen_faces, columns_of
         from fer_cli.analysis.figures import maps_figure
         from fer_cli.analysis.reopen import reopen
         from fer_cli.data.block import pictures
         from fer_cli.drawing import save
 
-        run, tested = reopen(item, machine), item.run.config.data.sets[-1]
+        run, tested = reopen(item, compute), item.run.config.data.sets[-1]
         test = run.data.test
         places = chosen_faces(test.labels.tolist(), FACES)
         images = test.images[places]
@@ -86,7 +86,7 @@ def picture_of(item: Item, machine: Machine) -> Path:
 
     if not is_whole(picture):
         item.folder.file("analysis-maps.json").unlink(missing_ok=True)
-    cached(item, "maps", VERSION, {"faces": FACES}, compute)
+    cached(item, "maps", VERSION, {"faces": FACES}, measure)
     return picture
 
 

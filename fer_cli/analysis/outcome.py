@@ -78,8 +78,8 @@ def shown(plan: Plan) -> list[tuple[Group, Item]]:
     return [(group, group.seeds[seed]) for group in groups if seed in group.seeds]
 
 
-def cached(item: Item, name: str, version: int, settings: dict[str, Any], compute: Callable[[], Any]) -> Any:
-    """Return what ``compute`` says of a finished run, read back from ``analysis-<name>.json`` of its folder where possible.
+def cached(item: Item, name: str, version: int, settings: dict[str, Any], measure: Callable[[], Any]) -> Any:
+    """Return what ``measure`` says of a finished run, read back from ``analysis-<name>.json`` of its folder where possible.
 
     What is stored counts only if version and settings of the analysis are the same, the run has the same result still, and
     the values are those that were written.
@@ -94,7 +94,7 @@ def cached(item: Item, name: str, version: int, settings: dict[str, Any], comput
             return values
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass  # not there, cut short or edited: computed again
-    values = json.loads(json.dumps(compute()))
+    values = json.loads(json.dumps(measure()))
     write_text(path, json.dumps({**mark, "values": values, "values_sha256": sha256_of(values)}) + "\n")
     return values
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.data.datamodule import Part
 from fer_cli.learning.reopen import Reopened, open_run
 from fer_cli.models.scn import Recogniser
@@ -18,9 +18,9 @@ from fer_cli.plan import Item
 __all__ = ["Reopened", "pooled_features", "reopen", "stages_of", "watch"]
 
 
-def reopen(item: Item, machine: Machine) -> Reopened:
+def reopen(item: Item, compute: Compute) -> Reopened:
     """Return the network of a finished run; raises ResultsError when its weights are gone."""
-    return open_run(item.run.config, item.folder, machine)
+    return open_run(item.run.config, item.folder, compute)
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
     from fer_cli.ablate import Summary
-    from fer_cli.config import Machine
+    from fer_cli.config import Compute
     from fer_cli.plan import Item, Plan
     from fer_cli.runs import Status
 
@@ -83,54 +83,54 @@ def ablate(
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     choose_executor(executor, jobs)
-    machine = machine_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
+    compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split)
-    prepare = None if plan else lambda name: build_if_embedded(name, machine.data_root)
-    planned = make_plan(study, choice, machine, tuple(only or ()), prepare)
+    prepare = None if plan else lambda name: build_if_embedded(name, compute.data_root)
+    planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
     same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
     again = write_command("fer ablate", **same, only=only, **how)
     states = planned.states()
-    warnings = check_runs(planned, machine, states)
+    warnings = check_runs(planned, compute, states)
     if plan:
-        print_plan(planned, machine, jobs, states)
+        print_plan(planned, compute, jobs, states)
     for line in warnings:
         say(f"warning: {line}")
     if smoke:
-        run_smoke(planned, machine)
+        run_smoke(planned, compute)
     if plan or smoke:
         say(f"next: {again}")
         return
-    summary = train(planned, machine, jobs, retry_failed, wait=not no_wait, executor=executor)
+    summary = train(planned, compute, jobs, retry_failed, wait=not no_wait, executor=executor)
     end(summary, again, write_command("fer report", **same))
 
 
-def train(plan: Plan, machine: Machine, jobs: int, retry_failed: bool, **how: Any) -> Summary:
+def train(plan: Plan, compute: Compute, jobs: int, retry_failed: bool, **how: Any) -> Summary:
     """Train what is missing while showing progress, print what was done, and return it; ``how``: as of ``run_plan``."""
     from fer_cli.ablate import run_plan
     from fer_cli.signals import end_on_sigterm
 
     end_on_sigterm()
     began = time.monotonic()
-    with Watch(plan, machine, jobs, retry_failed) as watch:
-        summary = run_plan(plan, machine, jobs, retry_failed, watch, **how)
+    with Watch(plan, compute, jobs, retry_failed) as watch:
+        summary = run_plan(plan, compute, jobs, retry_failed, watch, **how)
     print_summary(summary, time.monotonic() - began)
     return summary
 
 
-def machine_here(results: Path, data_root: Path | None, jobs: int, **means: Any) -> Machine:
+def compute_here(results: Path, data_root: Path | None, jobs: int, **settings: Any) -> Compute:
     """Return the machine of a command that trains ``jobs`` runs at once; raises StudyError for an unknown device."""
     from pydantic import ValidationError
 
-    from fer_cli.config import Machine
+    from fer_cli.config import Compute
     from fer_cli.yamls import explain
 
     threads = max(1, thread_count() // jobs)
     try:
-        return Machine(data_root=data_root_or_default(data_root), results=results, threads=threads, **means)
+        return Compute(data_root=data_root_or_default(data_root), results=results, threads=threads, **settings)
     except ValidationError as error:
-        raise StudyError(f"--{explain(error, Machine)}") from None
+        raise StudyError(f"--{explain(error, Compute)}") from None
 
 
 def end(summary: Summary, again: str, report: str) -> None:
@@ -144,11 +144,11 @@ def end(summary: Summary, again: str, report: str) -> None:
     say(f"next: {report}")
 
 
-def print_plan(plan: Plan, machine: Machine, jobs: int, states: Mapping[str, Status]) -> None:
+def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
     """Print one line per run, its state among it, to stdout and the totals to stderr."""
     from fer_cli.plan import estimate, on_other_builds
 
-    times = estimate(plan, machine, states)
+    times = estimate(plan, compute, states)
     rows = []
     for item in plan.everything:
         state = states[item.run_id]
@@ -160,38 +160,38 @@ def print_plan(plan: Plan, machine: Machine, jobs: int, states: Mapping[str, Sta
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
     count = len(plan.first) + len(plan.items)
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
-    for name, images in undrawn(plan, machine).items():
-        say(f"{name} is not built under {machine.data_root}: {images:,} images are drawn before the first run")
-    if others := on_other_builds(plan, machine.results):
+    for name, images in undrawn(plan, compute).items():
+        say(f"{name} is not built under {compute.data_root}: {images:,} images are drawn before the first run")
+    if others := on_other_builds(plan, compute.results):
         say(others)
     for item in plan.everything:
         if states[item.run_id] == "damaged":
             say(f"damaged: {item.run.title}: {item.folder.damage}")
 
 
-def undrawn(plan: Plan, machine: Machine) -> dict[str, int]:
+def undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
     """Return embedded set -> images, for those that the plan needs and that are not built yet."""
     from fer_cli.data.manifest import expected_info
 
     names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
-    infos = {name: expected_info(machine.data_root, name) for name in names}
+    infos = {name: expected_info(compute.data_root, name) for name in names}
     return {name: info.kept for name, info in infos.items() if not info.files}
 
 
-def run_smoke(plan: Plan, machine: Machine) -> None:
+def run_smoke(plan: Plan, compute: Compute) -> None:
     """Train one batch of each run under a progress bar."""
     from fer_cli.ablate import smoke_plan
 
     with progress_bar() as bar:
         task = bar.add_task("one batch each", total=len(plan.items))
-        smoke_plan(plan, machine, lambda _: bar.advance(task))
+        smoke_plan(plan, compute, lambda _: bar.advance(task))
     say(f"{len(plan.items)} runs each trained, validated and predicted one batch")
 
 
 class Watch:
     """Shows progress: what ended, and of the runs under way what each writes of itself after every epoch."""
 
-    def __init__(self, plan: Plan, machine: Machine, jobs: int, retry_failed: bool) -> None:
+    def __init__(self, plan: Plan, compute: Compute, jobs: int, retry_failed: bool) -> None:
         from fer_cli.plan import estimate, runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
@@ -203,15 +203,15 @@ class Watch:
         self.total = sum(item.epochs for item in self.todo.values())
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
-        times = estimate(plan, machine, states)
+        times = estimate(plan, compute, states)
         known = [times[name] for name in self.todo]
         if self.todo:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
             say(f"{plan.title}: {len(self.todo)} of {len(everything)} runs to train; expected time {duration(total)}")
-            if machine.track:
+            if compute.track:
                 from fer_cli.tracking import shown_store
 
-                say(f"MLflow store: {shown_store(machine.results)}")
+                say(f"MLflow store: {shown_store(compute.results)}")
 
     def __enter__(self) -> Watch:
         """Start showing."""

@@ -59,7 +59,7 @@ def extract_features(
     data_root: DataRoot = None,
 ) -> None:
     """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
-    from fer_cli.config import CNN, Machine
+    from fer_cli.config import CNN, Compute
     from fer_cli.extract import chosen_features, fused, plan_features
     from fer_cli.features.files import checked, write_features
     from fer_cli.features.store import Store
@@ -68,23 +68,23 @@ def extract_features(
     chosen = chosen_features(fuse, scaling, settings)
     if out is not None:
         checked(out)
-    machine = Machine(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
-    plan = plan_features(choice, split, machine, lambda name: build_if_embedded(name, machine.data_root), study)
+    plan = plan_features(choice, split, compute, lambda name: build_if_embedded(name, compute.data_root), study)
     source: Item | None = None
     if CNN in chosen.blocks and run is not None:
         from fer_cli.analysis.deep import finished
 
-        source = finished(run, machine)
+        source = finished(run, compute)
     elif CNN in chosen.blocks:
         from fer_cli.ablate import run_plan
         from fer_cli.checks import check_runs
 
-        check_runs(plan, machine, plan.states())
-        with Watch(plan, machine, 1, retry_failed=True) as watch:
-            run_plan(plan, machine, retry_failed=True, observer=watch, chosen=False)
+        check_runs(plan, compute, plan.states())
+        with Watch(plan, compute, 1, retry_failed=True) as watch:
+            run_plan(plan, compute, retry_failed=True, observer=watch, chosen=False)
     store = Store(jobs=jobs or thread_count(), progress=lambda title: partial(with_progress, title))
-    features = fused(plan.items[0], chosen, machine, store, source)
+    features = fused(plan.items[0], chosen, compute, store, source)
     path = out or results / "features" / f"{file_stem(plan, split, chosen)}.parquet"
     write_features(path, features)
     print_table(*blocks(features))

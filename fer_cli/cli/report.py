@@ -37,14 +37,14 @@ def report(
     data_root: DataRoot = None,
 ) -> None:
     """Print a study's table and write it as .md, .csv and .tex; without options, of what was trained last."""
-    from fer_cli.config import Machine
+    from fer_cli.config import Compute
     from fer_cli.report import make_report
 
     def tell(what: str) -> None:
         say(f"{what} …")
 
-    machine = Machine(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
-    written = make_report(study, machine, data, profile, parse_seeds(seeds), split, figures, tell)
+    compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, tell)
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown
@@ -54,7 +54,7 @@ def report(
         show(written.markdown)
     if written.unbuilt:
         kept = f"what {results / 'sets'} keeps of it is used"
-        say(f"not built under {machine.data_root}: {', '.join(written.unbuilt)}; {kept}")
+        say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")

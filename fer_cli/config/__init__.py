@@ -1,4 +1,4 @@
-"""RunConfig: everything that can change a number. Machine: everything that may not.
+"""RunConfig: everything that can change a number. Compute: everything that may not.
 
 Both are frozen pydantic models that refuse unknown keys and wrong types. A run's identity is the hash of its non-default
 settings and the fingerprint of its data (``RunConfig.run_id``); fields added later with a default keep old identities.
@@ -42,12 +42,12 @@ __all__ = [
     "SCHEMA",
     "SPLITS",
     "AugmentConfig",
+    "Compute",
     "CorruptConfig",
     "DataConfig",
     "FeaturesConfig",
     "Known",
     "LearningConfig",
-    "Machine",
     "Method",
     "ModelConfig",
     "PartsConfig",
@@ -210,7 +210,7 @@ class RunConfig(Section):
         return flatten(self.model_dump(mode="json"))
 
 
-class Machine(Section):
+class Compute(Section):
     """Where and how a run is executed; recorded with each result, never part of its identity."""
 
     data_root: Path

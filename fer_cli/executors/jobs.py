@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal
 
-from fer_cli.config import METRICS, Machine, RunConfig
+from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
 from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
@@ -29,7 +29,7 @@ class Job:
     config: RunConfig
     fingerprint: str
     folder: RunFolder
-    machine: Machine
+    compute: Compute
     mirror: Mirror | None
     tags: tuple[tuple[str, str], ...] = ()
     start: RunFolder | None = None
@@ -71,7 +71,7 @@ def execute(job: Job) -> Outcome:
         with logged_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                result = compute(job, tracker.epoch)
+                result = run_task(job, tracker.epoch)
                 folder.check_claim()
                 tracker.end("FINISHED", {f"test/{name}": result.metrics["test"][name] for name in METRICS})
                 folder.write_result(result)  # last: a run is done when everything about it is
@@ -93,12 +93,12 @@ def execute(job: Job) -> Outcome:
     return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
 
 
-def compute(job: Job, on_epoch: OnEpoch) -> Result:
+def run_task(job: Job, on_epoch: OnEpoch) -> Result:
     """Return a run's result, its other files written; raises DataError where its data set changed since it was planned."""
     from fer_cli.learning.figures import draw_run
 
     inputs = Inputs(job.folder, on_epoch, job.start, job.trained)
-    result = task_of(job.config).run(job.config, inputs, job.machine)
+    result = task_of(job.config).run(job.config, inputs, job.compute)
     if result.fingerprint != job.fingerprint:
         raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; start it again")
     draw_run(job.folder.path, result)

@@ -16,12 +16,12 @@ import torch
 from pydantic import PrivateAttr
 from torch import Tensor
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.block import Block
 from fer_cli.data.prepare import prepare_images
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import Described, Extractor
-from fer_cli.learning.machine import choose_means
+from fer_cli.learning.compute import resolve_compute
 from fer_cli.learning.reopen import Reopened, open_run, weights_of
 from fer_cli.runs import RunFolder
 
@@ -46,21 +46,21 @@ class Cnn(Extractor):
     precision: str
     _config: RunConfig = PrivateAttr()
     _folder: RunFolder = PrivateAttr()
-    _machine: Machine = PrivateAttr()
+    _compute: Compute = PrivateAttr()
 
     @classmethod
-    def of(cls, config: RunConfig, folder: RunFolder, machine: Machine) -> Cnn:
+    def of(cls, config: RunConfig, folder: RunFolder, compute: Compute) -> Cnn:
         """Return the features of a finished run, whose training part must be that of the split they are used with."""
-        means = choose_means(machine)
+        resolved = resolve_compute(compute)
         weights = hashlib.sha256(weights_of(folder).read_bytes()).hexdigest()
-        made = cls(run=folder.run_id, weights=weights, device=means.device, precision="bf16" if means.bf16 else "fp32")
-        made._config, made._folder, made._machine = config, folder, machine
+        made = cls(run=folder.run_id, weights=weights, device=resolved.device, precision="bf16" if resolved.bf16 else "fp32")
+        made._config, made._folder, made._compute = config, folder, compute
         return made
 
     @cached_property
     def opened(self) -> Reopened:
         """Return the run's network, read when it is first needed."""
-        return open_run(self._config, self._folder, self._machine)
+        return open_run(self._config, self._folder, self._compute)
 
     @property
     def dims(self) -> int:
@@ -82,11 +82,11 @@ def check_images(images: Block) -> None:
 def features_of(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
     """Return the features (N, D) float32 of images as ``deep_features`` takes them; a memory-mapped array stays on disk."""
     images = Block.of(images)
-    layout = torch.channels_last if run.means.channels_last else torch.contiguous_format
+    layout = torch.channels_last if run.resolved.channels_last else torch.contiguous_format
     run.module.to(memory_format=layout)
     batch = batch_size(run.data.config.data.image_size)
     found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
-    with torch.inference_mode(), torch.autocast(run.means.device, torch.bfloat16, enabled=run.means.bf16):
+    with torch.inference_mode(), torch.autocast(run.resolved.device, torch.bfloat16, enabled=run.resolved.bf16):
         for start in range(0, len(images), batch):
             pixels = pixels_of(run, images[start : start + batch])
             features = run.network.pooled(filled(pixels, batch).contiguous(memory_format=layout))
@@ -101,7 +101,7 @@ def batch_size(side: int) -> int:
 
 def pixels_of(run: Reopened, images: np.ndarray) -> Tensor:
     """Return stills (B, 1, C, H, W) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
-    return run.module.pixels(prepare_images(images, run.data.config).to(run.means.device))
+    return run.module.pixels(prepare_images(images, run.data.config).to(run.resolved.device))
 
 
 def filled(pixels: Tensor, batch: int) -> Tensor:

@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.base import ClassifierMixin
 from threadpoolctl import threadpool_limits
 
-from fer_cli.config import CLASSIFIERS, Machine, RunConfig, load
+from fer_cli.config import CLASSIFIERS, Compute, RunConfig, load
 from fer_cli.data.datamodule import RunData
 from fer_cli.learning.deep import Cnn
 from fer_cli.learning.handcrafted import about, extracted
@@ -27,23 +27,23 @@ from fer_cli.seeds import derive_seed
 
 
 def fit_run(
-    config: RunConfig, machine: Machine, folder: RunFolder, start: RunFolder | None = None, network: RunConfig | None = None
+    config: RunConfig, compute: Compute, folder: RunFolder, start: RunFolder | None = None, network: RunConfig | None = None
 ) -> Result:
     """Extract, fit, predict; return the result and leave ``predictions.parquet`` in ``folder``.
 
     ``start``, ``network``: the run whose network gives the features ``cnn``, and its settings.
     """
     began = time.monotonic()
-    means = prepare_torch(machine)
-    data, fingerprint = load_data(config, machine)
+    resolved = prepare_torch(compute)
+    data, fingerprint = load_data(config, compute)
     cnn: Cnn | None = None
     if network is not None:
         assert start is not None
-        cnn = Cnn.of(network, start, machine)
-    features = extracted(config, machine, data, cnn)
+        cnn = Cnn.of(network, start, compute)
+    features = extracted(config, compute, data, cnn)
     train = data.split.train
     values = features.values
-    with threadpool_limits(machine.threads):
+    with threadpool_limits(compute.threads):
         classifier = new_classifier(config)
         classifier.fit(values[train], data.train.labels.numpy())
         predictions = predict(classifier, values, data)
@@ -52,7 +52,7 @@ def fit_run(
     learned = Learned(selection=nothing, relabelled=None, health={}, warnings=[])
     cost = Cost(seconds=Seconds(total=time.monotonic() - began))
     described = describe_data(data, fingerprint, 0.0)
-    return new_result(config, folder, described, metrics, learned, cost, means, start, features=about(features))
+    return new_result(config, folder, described, metrics, learned, cost, resolved, start, features=about(features))
 
 
 def new_classifier(config: RunConfig) -> ClassifierMixin:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import FeaturesError, FerError
@@ -17,17 +17,17 @@ from fer_cli.features.fuse import Features, extract
 from fer_cli.features.store import Store
 
 
-def extracted(config: RunConfig, machine: Machine, data: RunData, cnn: Extractor | None = None) -> Features:
+def extracted(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor | None = None) -> Features:
     """Return the fused features of all images of a run's set, learned and scaled on its training part alone.
 
     ``cnn``: the extractor of that block, where the run asks for it. Raises FeaturesError where these images or settings give
     no features.
     """
-    faces = load_set(machine.data_root, config.data.name).of_classes(config.data.classes)
+    faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
     made: dict[str, Extractor] = {} if cnn is None else {"cnn": cnn}
     made |= handcrafted(config.features)
     try:
-        return extract(faces, data.split, made, Store(jobs=machine.threads), config.features.scaling)
+        return extract(faces, data.split, made, Store(jobs=compute.threads), config.features.scaling)
     except FerError as error:
         raise FeaturesError(str(error)) from error
 

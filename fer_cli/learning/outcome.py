@@ -6,7 +6,7 @@ import pandas as pd
 
 from fer_cli.config import RunConfig
 from fer_cli.data.datamodule import RunData
-from fer_cli.learning.machine import Means
+from fer_cli.learning.compute import ResolvedCompute
 from fer_cli.outputs import PREDICTIONS, count_predictions
 from fer_cli.places import whole_file
 from fer_cli.provenance import provenance
@@ -61,7 +61,7 @@ def new_result(
     metrics: dict[str, Scores],
     learned: Learned,
     cost: Cost,
-    means: Means,
+    resolved: ResolvedCompute,
     start: RunFolder | None = None,
     trained: RunFolder | None = None,
     features: dict[str, object] | None = None,
@@ -78,7 +78,7 @@ def new_result(
         data=data,
         features=features,
         cost=cost,
-        machine=MachineRecord(**means.record()),
+        machine=MachineRecord(**resolved.record()),
         provenance=Code(**provenance()),
         **{name: getattr(learned, name) for name in Learned.model_fields},
     )

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import EVAL_BATCH, RunData
 from fer_cli.data.prepare import Prepared
 from fer_cli.errors import ResultsError
-from fer_cli.learning.machine import Means
+from fer_cli.learning.compute import ResolvedCompute
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.record import load_weights
 from fer_cli.learning.train import load_data, new_module, prepare_torch
@@ -25,11 +25,11 @@ from fer_cli.runs import RunFolder
 
 @dataclass(frozen=True)
 class Reopened:
-    """A finished run's judged network in evaluation mode, its data, and the means of computation here."""
+    """A finished run's judged network in evaluation mode, its data, and the compute settings here."""
 
     module: FerModule
     data: RunData
-    means: Means
+    resolved: ResolvedCompute
 
     @property
     def network(self) -> Recogniser:
@@ -39,20 +39,20 @@ class Reopened:
     def batches(self, images: Prepared | Tensor) -> Iterator[Tensor]:
         """Yield images (N, T, C, S, S) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1]."""
         for start in range(0, len(images), EVAL_BATCH):
-            yield self.module.pixels(images[start : start + EVAL_BATCH].to(self.means.device)).contiguous()
+            yield self.module.pixels(images[start : start + EVAL_BATCH].to(self.resolved.device)).contiguous()
 
 
-def open_run(config: RunConfig, folder: RunFolder, machine: Machine) -> Reopened:
+def open_run(config: RunConfig, folder: RunFolder, compute: Compute) -> Reopened:
     """Return the network of a finished run; raises ResultsError when its weights are gone.
 
     A file of weights that the training started from is not needed again.
     """
-    means = prepare_torch(machine)
-    data, _ = load_data(config, machine)
+    resolved = prepare_torch(compute)
+    data, _ = load_data(config, compute)
     bare = config.model.model_copy(update={"weights": None, "weights_sha256": None})
     module = new_module(config.model_copy(update={"model": bare}), data)
     load_weights(weights_of(folder), module)
-    return Reopened(module.to(means.device).eval(), data, means)
+    return Reopened(module.to(resolved.device).eval(), data, resolved)
 
 
 def weights_of(folder: RunFolder) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.manifest import load_set
 from fer_cli.features import handcrafted
 from fer_cli.features.fuse import fuse
@@ -21,21 +21,21 @@ CHUNK = 16
 """Of these, how many pass through a network at once."""
 
 
-def smoke_network(config: RunConfig, machine: Machine, folder: Path) -> None:
+def smoke_network(config: RunConfig, compute: Compute, folder: Path) -> None:
     """Train and validate one batch and predict validation and test once; raises whatever a real run would raise."""
-    means = prepare_torch(machine)
-    data, _ = load_data(config, machine)
+    resolved = prepare_torch(compute)
+    data, _ = load_data(config, compute)
     module = new_module(config, data)
-    trainer = new_trainer(1, means, folder, [], limit_train_batches=1, limit_val_batches=1)
+    trainer = new_trainer(1, resolved, folder, [], limit_train_batches=1, limit_val_batches=1)
     trainer.fit(module, datamodule=data)
-    predict(module, data, means)
+    predict(module, data, resolved)
 
 
-def smoke_classifier(config: RunConfig, machine: Machine) -> None:
+def smoke_classifier(config: RunConfig, compute: Compute) -> None:
     """Extract and join features of a few training images and fit the classifier on them; cnn by an untrained network."""
-    prepare_torch(machine)
-    data, _ = load_data(config, machine)
-    faces = load_set(machine.data_root, config.data.name).of_classes(config.data.classes)
+    prepare_torch(compute)
+    data, _ = load_data(config, compute)
+    faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
     some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SOME])
     images = faces.images.select(data.split.train[some])
     made = handcrafted(config.features)

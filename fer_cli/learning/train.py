@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DamagedError, DataError
+from fer_cli.learning.compute import ResolvedCompute, resolve_compute
 from fer_cli.learning.handcrafted import about, extracted
 from fer_cli.learning.health import correction_scores, inert_warnings
-from fer_cli.learning.machine import Means, choose_means
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.outcome import describe_data, new_result, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
@@ -57,7 +57,7 @@ class Fitted:
 
 def train_run(
     config: RunConfig,
-    machine: Machine,
+    compute: Compute,
     folder: RunFolder,
     on_epoch: OnEpoch = lambda *_: None,
     start: RunFolder | None = None,
@@ -69,24 +69,29 @@ def train_run(
     repeated. An interrupted training found in ``folder`` is continued after its last whole epoch.
     """
     began = time.monotonic()
-    means = prepare_torch(machine)
-    data, fingerprint = load_data(config, machine)
+    resolved = prepare_torch(compute)
+    data, fingerprint = load_data(config, compute)
     if trained is None:
-        module, learned, training = learn(config, data, means, folder, on_epoch, start)
+        module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
     else:
-        module, learned, training = take_over(config, data, means, folder, trained)
-    metrics = write_predictions(predict(module, data, means), data, folder)
+        module, learned, training = take_over(config, data, resolved, folder, trained)
+    metrics = write_predictions(predict(module, data, resolved), data, folder)
     cost = Cost(
         parameters=parameters(module.model),
         multiply_adds=multiply_adds(module.model, *input_shapes(config, data)),
         seconds=Seconds(total=time.monotonic() - began, training=training),
     )
     described = describe_data(data, fingerprint, config.train.class_balance)
-    return new_result(config, folder, described, metrics, learned, cost, means, start, trained, data.about_joined)
+    return new_result(config, folder, described, metrics, learned, cost, resolved, start, trained, data.about_joined)
 
 
 def learn(
-    config: RunConfig, data: RunData, means: Means, folder: RunFolder, on_epoch: OnEpoch, start: RunFolder | None
+    config: RunConfig,
+    data: RunData,
+    resolved: ResolvedCompute,
+    folder: RunFolder,
+    on_epoch: OnEpoch,
+    start: RunFolder | None,
 ) -> tuple[FerModule, Learned, float]:
     """Train and select; return the module with the selected weights, what its training gave, and its seconds."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
@@ -96,7 +101,7 @@ def learn(
         on_epoch(epoch, row)
 
     candidates = [
-        fit(config, data, means, folder, partial(report_progress, stage), start, margin)
+        fit(config, data, resolved, folder, partial(report_progress, stage), start, margin)
         for stage, margin in enumerate(margins)
     ]
     lower = config.train.select_on == "val/loss"
@@ -127,7 +132,7 @@ def learn(
 
 
 def take_over(
-    config: RunConfig, data: RunData, means: Means, folder: RunFolder, trained: RunFolder
+    config: RunConfig, data: RunData, resolved: ResolvedCompute, folder: RunFolder, trained: RunFolder
 ) -> tuple[FerModule, Learned, float]:
     """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
     result = trained.result()
@@ -136,7 +141,7 @@ def take_over(
             with whole_file(folder.file(file.name)) as draft:
                 shutil.copyfile(file, draft)
     module = new_module(config, data)
-    if means.channels_last:
+    if resolved.channels_last:
         module.to(memory_format=torch.channels_last)
     load_weights(folder.file(result.selection.weights), module)
     taken = {name: getattr(result, name) for name in Learned.model_fields}
@@ -150,33 +155,33 @@ def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
     return [image, (data.joined,)] if data.joined else [image]
 
 
-def load_data(config: RunConfig, machine: Machine) -> tuple[RunData, str]:
+def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
     """Return a run's data and the fingerprint of the sets it comes from."""
-    sets = [load_set(machine.data_root, name) for name in config.data.sets]
+    sets = [load_set(compute.data_root, name) for name in config.data.sets]
     data = RunData(sets[0], config, *sets[1:])
     if config.features.joined:
-        features = extracted(config, machine, data)
+        features = extracted(config, compute, data)
         data.join(features.values, about(features))
     return data, "+".join(one.info.fingerprint for one in sets)
 
 
-def prepare_torch(machine: Machine) -> Means:
-    """Set threads and determinism for this process, quieten Lightning, and return the means of computation."""
+def prepare_torch(compute: Compute) -> ResolvedCompute:
+    """Set threads and determinism for this process, quieten Lightning, and return the compute settings."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
-    means = choose_means(machine)
-    torch.set_num_threads(means.threads)
-    return means
+    resolved = resolve_compute(compute)
+    torch.set_num_threads(resolved.threads)
+    return resolved
 
 
 def fit(
     config: RunConfig,
     data: RunData,
-    means: Means,
+    resolved: ResolvedCompute,
     folder: RunFolder,
     on_epoch: OnEpoch,
     start: RunFolder | None = None,
@@ -195,9 +200,9 @@ def fit(
     module = new_module(config, data)
     if start is not None:
         load_backbone(start.file("best.pt"), module)
-    if means.channels_last:
+    if resolved.channels_last:
         module.to(memory_format=torch.channels_last)
-    trainer = new_trainer(config.train.epochs, means, folder.path, [record])
+    trainer = new_trainer(config.train.epochs, resolved, folder.path, [record])
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as end:
@@ -254,12 +259,12 @@ def whole_checkpoint(path: Path) -> Path | None:
     return path
 
 
-def predict(module: FerModule, data: RunData, means: Means) -> pd.DataFrame:
+def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.DataFrame:
     """Return one row per validation and test image: part, sample, label, predicted, a probability per class, alpha.
 
     The only place that looks at the test part, once, with the weights that validation chose.
     """
-    trainer = new_trainer(1, means, Path(), [])
+    trainer = new_trainer(1, resolved, Path(), [])
     frames = []
     for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
         batches = trainer.predict(module, loader) or []

@@ -19,7 +19,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Checkpoint
 
-from fer_cli.learning.machine import Means
+from fer_cli.learning.compute import ResolvedCompute
 
 
 class OneProcess(LightningEnvironment):
@@ -42,20 +42,22 @@ class OneProcess(LightningEnvironment):
         """Leave the environment as it is."""
 
 
-def new_trainer(epochs: int, means: Means, folder: Path, callbacks: list[pl.Callback], **limits: Any) -> pl.Trainer:
+def new_trainer(
+    epochs: int, resolved: ResolvedCompute, folder: Path, callbacks: list[pl.Callback], **limits: Any
+) -> pl.Trainer:
     """Return a quiet, deterministic trainer; ``limits`` are Lightning's (e.g. ``limit_train_batches=1``)."""
     rank_zero_only.rank = 0  # type: ignore[attr-defined] # read from the environment when Lightning is imported
     SLURMEnvironment.detect = staticmethod(never)  # type: ignore[method-assign] # asked by fit and predict, too
     with own_variables_hidden():
         return pl.Trainer(
-            accelerator="gpu" if means.device == "cuda" else "cpu",
+            accelerator="gpu" if resolved.device == "cuda" else "cpu",
             devices=1,
             plugins=[OneProcess()],
-            precision=means.precision,  # type: ignore[arg-type]
+            precision=resolved.precision,  # type: ignore[arg-type]
             max_epochs=epochs,
             callbacks=callbacks,
             default_root_dir=folder,
-            deterministic=True if means.device == "cpu" else "warn",
+            deterministic=True if resolved.device == "cpu" else "warn",
             logger=False,
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
             enable_progress_bar=False,

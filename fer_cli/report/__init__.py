@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_cli.checked import keep_checked
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.data.importers.hints import few
 from fer_cli.data.kept import About, KeptSet, about_set, is_built, keep_sets
 from fer_cli.errors import DamagedError, DataError, ResultsError
@@ -55,7 +55,7 @@ class Written:
 
 def make_report(
     study: str,
-    machine: Machine,
+    compute: Compute,
     data: str | None = None,
     profile: str | None = None,
     seeds: tuple[int, ...] | None = None,
@@ -69,10 +69,10 @@ def make_report(
     before it begins, as it may take a while the first time. What is not given is as in the last ``fer ablate`` of that
     study. Raises ResultsError when no run of it is done.
     """
-    results = machine.results
+    results = compute.results
     choice = choice_of(study, results, data, profile, seeds, split)
-    about = cache(partial(about_set, results, machine.data_root))
-    plan = make_plan(study, choice, machine, about=about)
+    about = cache(partial(about_set, results, compute.data_root))
+    plan = make_plan(study, choice, compute, about=about)
     found = find_results(plan)
     cells = collect(plan, found)
     finished = sum(len(cell.results) for cell in cells.values())
@@ -84,7 +84,7 @@ def make_report(
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     weak = underfitted(plan, cells)
     tables = study_tables(plan, cells, weak)
-    keep_sets(results, machine.data_root, plan.sets, about)
+    keep_sets(results, compute.data_root, plan.sets, about)
     keep_checked(results)
     head, foot = header(plan, cells, about), footer(plan, cells, weak)
     stem = results / "tables" / plan.stem
@@ -94,7 +94,7 @@ def make_report(
 
         tell("figures")
         drawn = draw_study(plan, cells, results / "figures" / stem.name)
-        for analysis in analysed(plan, machine, results / "figures" / stem.name, tell):
+        for analysis in analysed(plan, compute, results / "figures" / stem.name, tell):
             tables += analysis.tables
             drawn += analysis.figures
             foot += analysis.notes
@@ -106,7 +106,7 @@ def make_report(
     for suffix, content in contents.items():
         files.append(stem.with_name(stem.name + suffix))
         write_text(files[-1], content)
-    unbuilt = [name for name in plan.sets if not is_built(machine.data_root, name)]
+    unbuilt = [name for name in plan.sets if not is_built(compute.data_root, name)]
     return Written(text, files, drawn, choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
 
 
@@ -138,7 +138,7 @@ def choice_of(
     )
 
 
-def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], None]) -> Iterator[Analysis]:
+def analysed(plan: Plan, compute: Compute, folder: Path, tell: Callable[[str], None]) -> Iterator[Analysis]:
     """Yield what each analysis that the study names has found."""
     if plan.study.report.analyses:
         from fer_cli.analysis import ANALYSES, Analysis
@@ -146,7 +146,7 @@ def analysed(plan: Plan, machine: Machine, folder: Path, tell: Callable[[str], N
         for name in plan.study.report.analyses:
             tell(name)
             try:
-                yield ANALYSES[name](plan, machine, folder)
+                yield ANALYSES[name](plan, compute, folder)
             except (ResultsError, DataError) as error:  # weights or images that are gone: the scores are there still
                 yield Analysis(notes=[f"{name}: {error}"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fer_cli.config import CLASSIFIERS, CNN, FeaturesConfig, Machine, RunConfig
+from fer_cli.config import CLASSIFIERS, CNN, Compute, FeaturesConfig, RunConfig
 from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
@@ -17,20 +17,20 @@ def network(config: RunConfig) -> RunConfig | None:
     return config.model_copy(update={"features": FeaturesConfig()})
 
 
-def fit_features(config: RunConfig, inputs: Inputs, machine: Machine) -> Result:
+def fit_features(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
     """Extract, fit and test; see ``fit_run``."""
     from fer_cli.learning.fit import fit_run
 
-    return fit_run(config, machine, inputs.folder, inputs.start, network(config))
+    return fit_run(config, compute, inputs.folder, inputs.start, network(config))
 
 
-def smoke_features(config: RunConfig, machine: Machine, folder: Path) -> None:
+def smoke_features(config: RunConfig, compute: Compute, folder: Path) -> None:
     """Fit the classifier on features of a few training images; cnn by a network that trained one batch."""
     from fer_cli.learning.smoke import smoke_classifier, smoke_network
 
-    smoke_classifier(config, machine)
+    smoke_classifier(config, compute)
     if (behind := network(config)) is not None:
-        smoke_network(behind, machine, folder)
+        smoke_network(behind, compute, folder)
 
 
 def check_features(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fer_cli.config import AugmentConfig, CorruptConfig, DataConfig, Machine, RunConfig, TrainConfig
+from fer_cli.config import AugmentConfig, Compute, CorruptConfig, DataConfig, RunConfig, TrainConfig
 from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
@@ -28,18 +28,18 @@ def shared_training(config: RunConfig) -> RunConfig | None:
     return config.model_copy(update={"corrupt": CorruptConfig()})
 
 
-def train_stills(config: RunConfig, inputs: Inputs, machine: Machine) -> Result:
+def train_stills(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
     """Train, select and test; see ``train_run``."""
     from fer_cli.learning.train import train_run
 
-    return train_run(config, machine, inputs.folder, inputs.on_epoch, inputs.start, inputs.trained)
+    return train_run(config, compute, inputs.folder, inputs.on_epoch, inputs.start, inputs.trained)
 
 
-def smoke_stills(config: RunConfig, machine: Machine, folder: Path) -> None:
+def smoke_stills(config: RunConfig, compute: Compute, folder: Path) -> None:
     """Train and validate one batch and predict validation and test images once."""
     from fer_cli.learning.smoke import smoke_network
 
-    smoke_network(config, machine, folder)
+    smoke_network(config, compute, folder)
 
 
 def check_stills(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:

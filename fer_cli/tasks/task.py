@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_cli.config import Machine, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
 
@@ -37,9 +37,9 @@ class Task:
     """Returns what a table of runs calls that run."""
     training: Callable[[RunConfig], RunConfig | None]
     """Returns the run whose training a run shares and only tests otherwise, or None."""
-    run: Callable[[RunConfig, Inputs, Machine], Result]
+    run: Callable[[RunConfig, Inputs, Compute], Result]
     """Runs and returns the result, leaving the other files in the folder."""
-    smoke: Callable[[RunConfig, Machine, Path], None]
+    smoke: Callable[[RunConfig, Compute, Path], None]
     """Passes one batch through everything that ``run`` does; raises what a real run would raise."""
     check: Callable[[Iterable[tuple[RunConfig, list[str]]]], None]
     """Raises a FerError where what runs (settings, and their classes) are to train cannot be built."""

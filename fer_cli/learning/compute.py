@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from fer_cli.config import Machine
+from fer_cli.config import Compute
 from fer_cli.errors import ResultsError
 
 
 @dataclass(frozen=True)
-class Means:
+class ResolvedCompute:
     """How a run is computed here."""
 
     device: str
@@ -40,11 +40,11 @@ def has_fast_bf16(device: str) -> bool:
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
-def choose_means(machine: Machine) -> Means:
-    """Return device, precision and layout for ``machine``; raises ResultsError when a GPU is asked for and missing."""
+def resolve_compute(compute: Compute) -> ResolvedCompute:
+    """Return device, precision and layout for ``compute``; raises ResultsError when a GPU is asked for and missing."""
     cuda = torch.cuda.is_available()
-    if machine.device == "cuda" and not cuda:
+    if compute.device == "cuda" and not cuda:
         raise ResultsError("--device cuda: no CUDA GPU is visible to PyTorch here; use --device cpu")
-    device = "cuda" if cuda and machine.device != "cpu" else "cpu"
-    bf16 = machine.precision == "bf16" or (machine.precision == "auto" and has_fast_bf16(device))
-    return Means(device, bf16, channels_last=bf16 or device == "cuda", threads=machine.threads)
+    device = "cuda" if cuda and compute.device != "cpu" else "cpu"
+    bf16 = compute.precision == "bf16" or (compute.precision == "auto" and has_fast_bf16(device))
+    return ResolvedCompute(device, bf16, channels_last=bf16 or device == "cuda", threads=compute.threads)
