@@ -116,7 +116,7 @@ def test_costs_come_from_finished_runs_and_a_finished_plan_reads_none(plan: Plan
     states = plan.states()
     assert set(estimate(plan, compute, states).values()) == {None}
     (training, other), levels = plan.first, plan.items
-    put_result(training, cost={"seconds": {"total": 6.0}}, compute={"device": "cpu", "precision": "fp32", "threads": 2})
+    put_result(training, cost={"seconds": {"total": 6.0}}, machine={"device": "cpu", "precision": "fp32", "threads": 2})
     times = estimate(plan, compute, plan.states())
     assert times.keys() == {other.run_id, *(item.run_id for item in levels)}
     assert times[other.run_id] == 12.0  # 6 s on two threads, here on one
