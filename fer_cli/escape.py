@@ -100,11 +100,15 @@ def bad_folder(name: str | None) -> str | None:
 
 def one_line(text: str) -> str:
     """Return text in one line: runs of blanks and line breaks become one blank, other control characters U+FFFD."""
+    if text.isprintable():
+        return " ".join(text.split())
     return "".join("\ufffd" if is_control(character) else character for character in " ".join(text.split()))
 
 
 def terminal(text: str, kept: str = "\n\t") -> str:
     """Return text that cannot steer a terminal: control characters become visible escapes, but for those ``kept``."""
+    if text.isprintable():
+        return text
     return "".join(
         character.encode("unicode_escape", "backslashreplace").decode("ascii")
         if is_control(character) and character not in kept

@@ -7,7 +7,9 @@ keys are passed over.
 
 from __future__ import annotations
 
+import fnmatch
 import math
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -264,6 +266,8 @@ def read_result(folder: Path) -> Result:
 
 def find_damage(folder: Path) -> DamagedError | None:
     """Return why a run with a ``result.json`` counts as damaged, or None."""
+    if was_whole(folder, _signs(folder)):
+        return None
     found = load_result(folder)
     return found if isinstance(found, DamagedError) else None
 
@@ -282,14 +286,19 @@ def read_final_accuracy(history: Path) -> float | None:
 
 def _signs(folder: Path) -> Files:
     """Return the names of the files that are read of a run, and what changes with the content of each."""
-    checked = [*sorted(folder.glob(HISTORIES)), *(folder / name for name in (PREDICTIONS, LABELS))]
-    return ((RESULT, _sign(folder / RESULT)), *((path.name, sign) for path in checked if (sign := _sign(path))))
+    try:
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries}
+    except OSError:
+        names = set()
+    checked = [*sorted(fnmatch.filter(names, HISTORIES)), *(name for name in (PREDICTIONS, LABELS) if name in names)]
+    return tuple((name, _sign(f"{folder}/{name}")) for name in (RESULT, *checked))
 
 
-def _sign(path: Path) -> Sign:
+def _sign(path: str | Path) -> Sign:
     """Return what changes with a file's content: time, size and inode; nothing where there is none."""
     try:
-        found = path.lstat() if path.is_symlink() else path.stat()
+        found = os.lstat(path)
     except OSError:
         return ()
     return found.st_mtime_ns, found.st_size, found.st_ino

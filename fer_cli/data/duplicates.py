@@ -19,9 +19,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.fft import dctn
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from fer_cli.data.block import Block, grey_picture, pictures
 from fer_cli.progress import Progress, silent
@@ -104,6 +101,9 @@ def to_first(keys: np.ndarray) -> np.ndarray:
 
 def joined(n: int, pairs: np.ndarray) -> np.ndarray:
     """Return a number per position, (n,) int64: equal for all that pairs (P, 2) link, directly or through others."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -163,6 +163,8 @@ def in_one(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 def described(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return prints (n, 64) float32 of unit length for thumbnails ``chosen``; slot 0 is the length of what is left out."""
+    from scipy.fft import dctn
+
     low = np.empty((len(chosen), CELLS * CELLS), np.float32)
     for start in range(0, len(chosen), CHUNK):
         part = chosen[start : start + CHUNK]

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from fer_cli.config import DataConfig, Known
 from fer_cli.data.identity import clip_codes, known_codes
@@ -232,6 +231,8 @@ def _share_out(labels: np.ndarray, config: DataConfig) -> Pair:
     if counts.min() < 2 or held_out < len(counts):
         short = f"a test part of {held_out} from {len(labels)} images cannot hold every class"
         raise DataError(f"{config.name}: {short}; raise data.test_fraction")
+    from sklearn.model_selection import StratifiedShuffleSplit  # here: it takes a second to import
+
     seed = derive_seed(config.split_seed, "holdout") % 2**32
     draw = StratifiedShuffleSplit(1, test_size=held_out, random_state=seed)
     rest, test = next(draw.split(labels, labels))
@@ -252,6 +253,8 @@ def _folds(
 
     Raises DataError, ending in ``cure``, where groups or images are too few.
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     per_class = np.unique(labels[pool], return_counts=True)[1]
     if groups is not None and config.split in GIVEN and per_class.min() >= k and len(set(groups[pool])) == len(pool):
         groups = None  # nothing to keep together: 290,000 groups of one image take 86 s, as many images 2 s
