@@ -1,27 +1,224 @@
-"""What all pictures share: colours that colour-blind readers can tell apart, and how a PNG is written."""
+"""What all figures share, of runs, reports and analyses: one style, the page around the panels, panels of several pages.
+
+A page is a heading, keys, panels and a grey footer that states what the numbers rest on. Heading and footer have their own
+height in inches, so that no panel grows into them.
+"""
 
 from __future__ import annotations
 
+import math
+import textwrap
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib import rcParams
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from fer_cli.places import whole_file
-
-rcParams["text.parse_math"] = False  # a dollar in a name is no formula
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 """Okabe and Ito (2008), without their yellow, which is too pale on white, and with a dark red in its place."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Fewer than colours: where colours come round again, the markers differ."""
+"""Fewer than colours: where colours repeat, the markers differ."""
 DPI = 130
+GREY = "0.5"
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "0.4",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "text.parse_math": False,  # a dollar in a name is no formula
+}
+rcParams.update(STYLE)
+KEY: dict[str, Any] = {
+    "fontsize": 8.5,
+    "frameon": False,
+    "borderpad": 0.2,
+    "borderaxespad": 0,
+    "labelspacing": 0.35,
+    "columnspacing": 1.6,
+}
+"""How legends look."""
+MARGIN, LINE, SMALL = 0.12, 1.35, 7.0
+"""Inches around the text of a page; height of a line of text in font sizes; font size of the footer in points."""
+QUANTITIES = {"accuracy": 100.0, "loss": 1.0}
+"""What is drawn by epoch, and the factor of its values: accuracy is shown in %."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The text around the panels of a page."""
+
+    title: str
+    notes: Sequence[str] = ()
+    keys: Sequence[Sequence[Artist]] = ()
+    """Rows of legend entries."""
+    foot: Sequence[str] = ()
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a PNG whole or not at all and return its path."""
-    with whole_file(path) as draft, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a name in another script shows as boxes
+    with whole_file(path) as draft, quiet_glyphs():
         figure.savefig(draft, format="png", dpi=DPI)
     return path
+
+
+@contextmanager
+def quiet_glyphs() -> Iterator[None]:
+    """Let names in scripts that the font lacks show as boxes, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def class_looks(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the colour and marker of each name, by its place."""
+    return {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(classes)}
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width of a line in inches at a font size in points."""
+    font = get_font(findfont(FontProperties()))
+    font.set_size(size, 72)
+    with quiet_glyphs():
+        font.set_text(text)
+    return float(font.get_width_height()[0]) / 64 / 72
+
+
+def wrap_text(text: str, width: float, size: float) -> list[str]:
+    """Return text in lines that fit ``width`` inches at a font size in points."""
+    full = text_width(text, size)
+    if full <= width:
+        return [text] if text else []
+    return textwrap.wrap(text, max(10, int(0.95 * len(text) * width / full)), break_on_hyphens=False)
+
+
+def page(width: float, height: float, words: Words) -> Figure:
+    """Return a figure without panels yet; those added will fill ``width`` x ``height`` inches below heading and keys."""
+    room = width - 2 * MARGIN
+    head = [(line, 11.0, "black", "bold") for line in wrap_text(words.title, 0.88 * room, 11)]
+    head += [(line, 8.5, "0.3", "normal") for note in words.notes for line in wrap_text(note, room, 8.5)]
+    foot = [line for note in words.foot for line in wrap_text(note, room, SMALL)]
+    counts = [key_columns([str(entry.get_label()) for entry in row], room) for row in words.keys]
+    keys = [0.19 * math.ceil(len(row) / columns) + 0.04 for row, columns in zip(words.keys, counts, strict=True)]
+    above = 1.7 * MARGIN + sum(size * LINE / 72 for _, size, _, _ in head) + sum(keys)
+    below = 2 * MARGIN + len(foot) * SMALL * LINE / 72
+    total = above + height + below
+    layout = ConstrainedLayoutEngine(rect=(0, below / total, 1, height / total), w_pad=0.08, h_pad=0.06)
+    figure = Figure(figsize=(width, total), layout=layout)
+    down = MARGIN
+    for line, size, colour, weight in head:
+        figure.text(MARGIN / width, 1 - down / total, line, size=size, color=colour, weight=weight, va="top")
+        down += size * LINE / 72
+    for row, columns, tall in zip(words.keys, counts, keys, strict=True):
+        corner = (MARGIN / width, 1 - down / total)
+        figure.legend(handles=list(row), ncols=columns, loc="upper left", bbox_to_anchor=corner, **KEY)
+        down += tall
+    for place, line in enumerate(reversed(foot)):
+        up = MARGIN + place * SMALL * LINE / 72
+        figure.text(MARGIN / width, up / total, line, size=SMALL, color="0.45", va="bottom")
+    return figure
+
+
+def key_columns(labels: Sequence[str], room: float) -> int:
+    """Return how many legend entries fit side by side in ``room`` inches; entries fill columns from the top."""
+    wide = [text_width(label, KEY["fontsize"]) + 4.5 * KEY["fontsize"] / 72 for label in labels]
+    for rows in range(1, len(wide)):
+        columns = math.ceil(len(wide) / rows)
+        if sum(max(column) for column in np.array_split(wide, columns)) <= room:
+            return columns
+    return 1
+
+
+def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool = True, bottom: bool = True) -> None:
+    """Draw a confusion matrix (K, K) of counts, each row (truth) in percent; class names where ``left`` and ``bottom``."""
+    shares = row_shares(counts)
+    # "auto": the page is sized for square cells; forcing them would let titles and labels of two rows overlap
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(len(classes)), classes if bottom else [""] * len(classes))
+    axes.set_yticks(range(len(classes)), classes if left else [""] * len(classes))
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")
+    for set_ticks in (axes.set_xticks, axes.set_yticks):
+        set_ticks(np.arange(len(classes) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="0.85", linewidth=0.5)
+    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("predicted" if bottom else "")
+    axes.set_ylabel("true" if left else "")
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 0.55 else "black"
+        axes.text(column, row, share_text(share), ha="center", va="center", fontsize=8, color=colour)
+
+
+def row_shares(counts: np.ndarray) -> np.ndarray:
+    """Return the (K, K) shares of each row; NaN in rows of classes without images."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.full(counts.shape, np.nan)
+    np.divide(counts, totals, out=shares, where=totals > 0)
+    return shares
+
+
+def share_text(share: float) -> str:
+    """Return a share as whole percent; what is not all or nothing never reads as all or nothing."""
+    if math.isnan(share):
+        return "–"
+    if share == 0:
+        return ""
+    return "<1" if share < 0.005 else ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
+
+
+def draw_curve(
+    axes: Axes, histories: Mapping[str, Sequence[np.ndarray]], quantity: str, chosen: float, colour: str, pale: str
+) -> None:
+    """Draw mean and deviation over seeds by epoch: validation solid, training (in ``pale``) dashed, the chosen epoch dotted.
+
+    ``histories``: column (``val/loss``) -> one series per seed, cut to the shortest.
+    """
+    scale = QUANTITIES[quantity]
+    for part, paint, line, width, strength, shade in (
+        ("train", pale, (0, (4, 2)), 1.2, 0.7, 0.08),
+        ("val", colour, "-", 1.8, 1.0, 0.18),
+    ):
+        mean, sd = band(histories[f"{part}/{quantity}"])
+        epochs = np.arange(1, len(mean) + 1)
+        if sd is not None:
+            axes.fill_between(epochs, scale * (mean - sd), scale * (mean + sd), color=paint, alpha=shade, lw=0)
+        axes.plot(epochs, scale * mean, color=paint, lw=width, ls=line, alpha=strength)
+    axes.axvline(chosen, color=colour, lw=1, ls=":", alpha=0.8)
+
+
+def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return mean and sample deviation over seeds, (epochs,) each, of series cut to the shortest; None for one series."""
+    shortest = min(len(values) for values in series)
+    stack = np.stack([values[:shortest] for values in series])
+    return stack.mean(axis=0), stack.std(axis=0, ddof=1) if len(stack) > 1 else None
+
+
+def finish_curves(axes: Axes, quantity: str, epochs: Sequence[int]) -> None:
+    """Set a panel's limits, ticks and label; a band reaches beyond what can be (0, 100 %), the panel does not."""
+    axes.set_xlim(1, max(2, *epochs))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
+    if quantity == "accuracy":
+        axes.set_ylim(top=min(axes.get_ylim()[1], 101))
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))

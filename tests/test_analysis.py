@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from fer_cli.analysis import information as info
 from fer_cli.analysis.activity import chosen_faces
 from fer_cli.analysis.maps import block_of
-from fer_cli.analysis.outcome import mean_text
+from fer_cli.analysis.outcome import summarise
 from fer_cli.analysis.points import distance_ratio, drawn, plane, silhouette
 from fer_cli.config import ModelConfig, PartsConfig
 from fer_cli.expand import expand
@@ -92,10 +92,10 @@ def test_drawn_images_are_always_the_same_ones() -> None:
 
 
 def test_text_of_a_mean_says_how_many_runs_it_rests_on() -> None:
-    assert mean_text([0.1, 0.3], 2) == "0.200 ± 0.141 (2)"
-    assert mean_text([-0.1, None], 2) == "−0.100 (1/2)"
-    assert mean_text([50.0, 51.0, 52.0], 5, 2) == "51.00 ± 1.00 (3/5)"
-    assert mean_text([], 5) == "– (0/5)"
+    assert summarise([0.1, 0.3], 2).text == "0.200 ± 0.141 (2)"
+    assert summarise([-0.1, None], 2).text == "−0.100 (1/2)"
+    assert summarise([0.50, 0.51, 0.52], 5, "%").text == "51.00 ± 1.00 (3/5)"
+    assert summarise([], 5).text == "– (0/5)"
 
 
 def test_faces_are_one_of_each_class_first() -> None:

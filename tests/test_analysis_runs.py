@@ -15,19 +15,19 @@ import pytest
 import torch
 
 from fer_cli.ablate import run_plan
-from fer_cli.analysis import ANALYSES, Analysis
+from fer_cli.analysis import ANALYSES
 from fer_cli.analysis import information as info
 from fer_cli.analysis.activity import columns_of
 from fer_cli.analysis.embedding import embedding_analysis
 from fer_cli.analysis.maps import may_be_shown
 from fer_cli.analysis.outcome import cached, groups_of, shown
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
+from fer_cli.blocks import Block, Figure, Note, Table, cell_text
 from fer_cli.config import Compute
 from fer_cli.errors import ResultsError
 from fer_cli.learning.train import predict
 from fer_cli.plan import Plan, make_plan
 from fer_cli.study import Choice
-from fer_cli.table import Table
 from tests.conftest import Called
 from tests.sets import rewrite
 
@@ -44,6 +44,18 @@ arms:
   drsn: {model.attention: soft-threshold}
 report: {against: plain}
 """
+
+
+def tables(blocks: list[Block]) -> list[Table]:
+    return [block for block in blocks if isinstance(block, Table)]
+
+
+def figures(blocks: list[Block]) -> list[Path]:
+    return [block.path for block in blocks if isinstance(block, Figure)]
+
+
+def notes(blocks: list[Block]) -> list[str]:
+    return [block.text for block in blocks if isinstance(block, Note)]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +93,7 @@ def forbid(*_: object, **__: object) -> None:
 
 
 def texts(table: Table) -> dict[str, list[str]]:
-    return {label: [cell.text for cell in cells] for label, cells in table.rows}
+    return {label: [cell_text(cell) for cell in cells] for label, cells in table.rows}
 
 
 # blocks
@@ -154,12 +166,12 @@ def test_lost_weights_are_one_clear_error(plan: Plan, here: Compute, tmp_path: P
 
 def test_embedding_says_how_many_runs_it_rests_on(plan: Plan, here: Compute, tmp_path: Path) -> None:
     found = ANALYSES["embedding"](plan, here, tmp_path)
-    (table,) = found.tables
+    (table,) = tables(found)
     assert [label for label, _ in table.rows] == ["plain", "sge", "drsn"]
     assert all(text.endswith("(2)") for text in texts(table)["sge"])
     assert all(text.endswith("(1/2)") and "±" not in text for text in texts(table)["drsn"])
-    assert found.figures == [tmp_path / "embedding.png"]
-    assert found.figures[0].stat().st_size > 10_000
+    assert figures(found) == [tmp_path / "embedding.png"]
+    assert figures(found)[0].stat().st_size > 10_000
     kept = json.loads(item_of(plan, "sge").folder.file("analysis-embedding.json").read_text())
     assert kept["version"] == 1
     assert kept["settings"] == {"part": "test"}
@@ -181,8 +193,8 @@ def test_scatters_are_of_one_seed_and_repeat_exactly(plan: Plan, here: Compute, 
 def test_blocks_of_a_run(plan: Plan, here: Compute, tmp_path: Path) -> None:
     one = replace(plan, items=[item_of(plan, "sge"), item_of(plan, "drsn", 1)])
     found = ANALYSES["blocks"](one, here, tmp_path)
-    recall, information, between = found.tables
-    assert found.figures == []
+    recall, information, between = tables(found)
+    assert figures(found) == []
     assert recall.columns == ["1×1", "2×2", "5×5", "7×7"]
     assert list(texts(recall)) == ["sge, positive", "sge, negative", "drsn, positive", "drsn, negative"]
     assert texts(recall)["drsn, positive"] == ["– (0/1)"] * 4
@@ -208,9 +220,9 @@ def test_a_second_look_computes_nothing(
     first = ANALYSES[name](one, here, tmp_path / "first")
     monkeypatch.setattr(reopening, "reopen", forbid)
     second = ANALYSES[name](one, here, tmp_path / "second")
-    assert second.tables == first.tables
-    assert [path.name for path in second.figures] == [path.name for path in first.figures]
-    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(first.figures, second.figures, strict=True))
+    assert tables(second) == tables(first)
+    assert [path.name for path in figures(second)] == [path.name for path in figures(first)]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(figures(first), figures(second), strict=True))
 
 
 def test_what_is_stored_counts_only_for_the_same_result_and_settings(plan: Plan) -> None:
@@ -244,7 +256,8 @@ from fer_cli.study import Choice
 from tests.conftest import Called
 compute = Compute(data_root=Path({str(here.data_root)!r}), results=Path({str(here.results)!r}), device="cpu", threads=1)
 found = ANALYSES["embedding"](make_plan({str(path)!r}, Choice(), compute), compute, Path({str(tmp_path)!r}))
-print(len(found.figures), [name for name in ("torch", "sklearn") if name in sys.modules])
+drawn = [block for block in found if type(block).__name__ == "Figure"]
+print(len(drawn), [name for name in ("torch", "sklearn") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1 []"
@@ -256,9 +269,9 @@ print(len(found.figures), [name for name in ("torch", "sklearn") if name in sys.
 def test_maps_are_drawn_of_arms_with_blocks(plan: Plan, here: Compute, tmp_path: Path) -> None:
     found = ANALYSES["maps"](plan, here, tmp_path)
     stem = "maps"
-    assert [path.name for path in found.figures] == [f"{stem}-2-sge.png", f"{stem}-3-drsn.png"]
-    assert all(path.stat().st_size > 20_000 for path in found.figures)
-    assert found.notes[-1] == "maps, without an attention block to look into: plain"
+    assert [path.name for path in figures(found)] == [f"{stem}-2-sge.png", f"{stem}-3-drsn.png"]
+    assert all(path.stat().st_size > 20_000 for path in figures(found))
+    assert notes(found)[-1] == "maps, without an attention block to look into: plain"
     kept = json.loads(item_of(plan, "sge").folder.file("analysis-maps.json").read_text())["values"]
     assert len(kept["samples"]) == len(set(kept["labels"])) == 6
 
@@ -282,7 +295,7 @@ def test_restricted_images_enter_no_picture(plan: Plan, here: Compute, tmp_path:
     restricted = make_plan(str(path), Choice(), here, only=("sge",))
     assert run_plan(restricted, here).ok
     found = ANALYSES["maps"](restricted, here, tmp_path / "figures")
-    assert found == Analysis([], [], ["maps, not drawn, since the images of ck48 may not be passed on: sge"])
+    assert found == [Note("maps, not drawn, since the images of ck48 may not be passed on: sge")]
     assert not (tmp_path / "figures").exists()
     assert not list(restricted.items[0].folder.path.glob("analysis-maps*"))
     assert may_be_shown(here, "synth-basic")
@@ -305,15 +318,15 @@ def test_figures_take_the_seed_that_most_arms_have(plan: Plan) -> None:
 @pytest.mark.parametrize("name", ANALYSES)
 def test_a_study_without_finished_runs_says_so(name: str, plan: Plan, here: Compute, tmp_path: Path) -> None:
     empty = replace(plan, items=[item_of(plan, "drsn", 1)])
-    assert ANALYSES[name](empty, here, tmp_path) == Analysis([], [], [f"{name}: no run is done"])
+    assert ANALYSES[name](empty, here, tmp_path) == [Note(f"{name}: no run is done")]
 
 
 def test_networks_without_stages_are_left_out_of_blocks(plan: Plan, here: Compute, tmp_path: Path) -> None:
     path = tmp_path / "looked-into.yaml"
     path.write_text(STUDY.replace("  plain: {}", "  plain: {model.backbone: cnn3}"))
     found = ANALYSES["blocks"](make_plan(str(path), Choice(), here, only=("plain",)), here, tmp_path)
-    assert not found.tables
-    assert found.notes == ["blocks: plain is left out: its network has no stages whose maps could be cut into cells"]
+    assert not tables(found)
+    assert notes(found) == ["blocks: plain is left out: its network has no stages whose maps could be cut into cells"]
 
 
 # the command

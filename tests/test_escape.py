@@ -190,5 +190,7 @@ def test_tables_and_talk_print_names_as_they_are(
 def test_names_in_pictures_are_no_formula_and_need_no_glyph(tmp_path: Path) -> None:
     from fer_cli.drawing import save
     from fer_cli.learning.figures import confusion_figure
+    from tests.fakes import fake_result
 
-    assert save(confusion_figure([[1, 0], [0, 1]], ["$\\foo$", "表情"]), tmp_path / "x.png").stat().st_size > 1000
+    result = fake_result(counts={"test": [[1, 0], [0, 1]]}, data={"classes": ["$\\foo$", "表情"]})
+    assert save(confusion_figure(result), tmp_path / "x.png").stat().st_size > 1000

@@ -9,18 +9,18 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from fer_cli.config import Compute
-from fer_cli.drawing import PALETTE
+from fer_cli.drawing import PALETTE, band, key_columns, row_shares, share_text, wrap_text
 from fer_cli.learning.figures import confusion_figure, curves_figure, draw_run
+from fer_cli.outputs import read_history
 from fer_cli.plan import Plan, make_plan
-from fer_cli.report.canvas import STYLE, arm_looks, chunks, key_columns, listed, point_words, wrapped
+from fer_cli.report.canvas import arm_looks, chunks, listed, point_words
 from fer_cli.report.collect import Cell, collect, history_file
-from fer_cli.report.confusion import matrices, reached, row_shares, share_text, shown, summed_confusion
-from fer_cli.report.curves import band, curves_at, draw_curves, stability, together, trainings
+from fer_cli.report.confusion import matrices, reached, shown, summed_confusion
+from fer_cli.report.curves import curves_at, draw_curves, stability, together, trainings
 from fer_cli.report.figures import draw_study
 from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
 from fer_cli.results import Scores
@@ -308,8 +308,7 @@ def test_no_text_is_cut_off_or_overlaps_another(
     draw_study(plan, collect(plan), tmp_path)
     assert len(figures) == 3 + 3 + 1
     for figure in (figures[0], figures[3], figures[-1]):
-        with rc_context(STYLE):
-            figure.savefig(io.BytesIO(), format="png")
+        figure.savefig(io.BytesIO(), format="png")
         assert f"{plan.title}; data set ck48, fingerprint {plan.items[0].fingerprint}; seeds 0, 1" in words(figure)
         boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
         for box in boxes:
@@ -323,7 +322,7 @@ def test_small_words() -> None:
     assert point_words((("corrupt.noise", 0.1), ("model.dropout", 0.2))) == "image noise 0.1, dropout 0.2"
     assert chunks(list(range(7)), 6) == [[0, 1, 2, 3], [4, 5, 6]]
     assert chunks([], 6) == []
-    assert wrapped("", 1, 9) == [] and wrapped("cross-entropy", 9, 9) == ["cross-entropy"]
+    assert wrap_text("", 1, 9) == [] and wrap_text("cross-entropy", 9, 9) == ["cross-entropy"]
     assert key_columns(["a", "b", "c", "d"], 100) == 4
     assert key_columns(["a" * 50, "b" * 50], 5) == 1
 
@@ -332,22 +331,21 @@ def test_small_words() -> None:
 
 
 def test_pictures_of_a_run_show_its_numbers(tmp_path: Path) -> None:
-    counts = confusion_figure([[3, 1, 0], [0, 5, 0], [0, 0, 0]], CLASSES).axes[0]
-    assert {text.get_position(): text.get_text() for text in counts.texts} == {
-        (0, 0): "3\n75%",
-        (1, 0): "1\n25%",
-        (1, 1): "5\n100%",
-    }
-    assert [label.get_text() for label in counts.get_yticklabels()] == CLASSES
+    result = fake_result(counts={"test": [[3, 1, 0], [0, 5, 0], [0, 0, 0]]}, selection={"epoch": 3})
+    figure = confusion_figure(result)
+    (counts,) = figure.axes
+    texts = {text.get_position(): text.get_text() for text in counts.texts if text.get_text()}
+    assert texts == {(0, 0): "75", (1, 0): "25", (1, 1): "100", (0, 2): "–", (1, 2): "–", (2, 2): "–"}
+    assert [label.get_text() for label in counts.get_yticklabels()] == result.data.classes
+    assert "accuracy 88.89 %" in figure.texts[0].get_text()
     write_history(tmp_path / "history.csv", 0.9, 4)
-    history = pd.read_csv(tmp_path / "history.csv")
-    loss, accuracy = curves_figure([history], 3).axes
-    for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
-        lines = {str(line.get_label()): line for line in axes.lines}
-        assert list(lines) == ["training", "validation", "chosen: epoch 3"]
-        for part, label in (("train", "training"), ("val", "validation")):
-            np.testing.assert_array_equal(lines[label].get_xydata(), history[["epoch", f"{part}/{quantity}"]])
-        assert list(lines["chosen: epoch 3"].get_xdata()) == [3, 3]
+    history = read_history(tmp_path / "history.csv")
+    accuracy, loss = curves_figure(result, [history]).axes
+    for axes, quantity, scale in ((accuracy, "accuracy", 100), (loss, "loss", 1)):
+        train, val, chosen = (np.asarray(line.get_xydata()) for line in axes.lines)
+        for part, line in (("train", train), ("val", val)):
+            np.testing.assert_allclose(line, [[row["epoch"], scale * row[f"{part}/{quantity}"]] for row in history])
+        assert set(chosen[:, 0]) == {3}
 
 
 def test_a_run_that_was_not_trained_by_epochs_has_no_curves(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from fer_cli.blocks import percent
 from fer_cli.report.doubts import OVERLAP, rank_caveat
-from fer_cli.report.tables import difference_text, percent, rank_text
-from fer_cli.table import Table
-from tests.tracked import REPORTS, Report, base_of, metric_of
+from fer_cli.report.tables import difference_number, rank_text
+from tests.tracked import REPORTS, Report, Table, base_of, metric_of
 
 LEAKY = "(leaky split)"
 MAJORITY = {"ck48": 249 / 927}
@@ -42,7 +42,7 @@ def test_intervals_are_recomputed_from_the_csv(report: Report) -> None:
             for column, text in zip(table.columns, texts, strict=True):
                 delta = report.cell(arm, column).against(report.cell(against, column), metric)
                 assert delta is not None
-                assert text.text == difference_text(delta), (table.title, label, column)
+                assert text.text == difference_number(delta).text, (table.title, label, column)
 
 
 def test_rank_tests_are_recomputed_from_the_csv(report: Report) -> None:

@@ -12,8 +12,26 @@ from fer_cli.config import METRICS, DataConfig, RunConfig
 from fer_cli.report.collect import Cell
 from fer_cli.report.tables import short
 from fer_cli.results import Result, Scores
-from fer_cli.table import Table, Text
 from tests.fakes import fake_result
+
+
+@dataclass(frozen=True)
+class Text:
+    """A cell as it is written."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is written."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[Text]]]
+    notes: list[str]
+
 
 FOLDER = Path(__file__).parent.parent / "results" / "tables"
 COMMON = ["study", "profile", "data", "fingerprint", "split", "split_hash", "arm"]

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_cli import study
-from fer_cli.analysis.outcome import Analysis
+from fer_cli.blocks import Block
 from fer_cli.config import Compute, load
 from fer_cli.plan import Plan
 
-__all__ = ["ANALYSES", "Analysis"]
+__all__ = ["ANALYSES"]
 
-ANALYSES: dict[str, Callable[[Plan, Compute, Path], Analysis]] = {name: load(code) for name, code in study.ANALYSES.items()}
-"""Name -> function of a plan, the machine, and the folder that figures are written to."""
+ANALYSES: dict[str, Callable[[Plan, Compute, Path], list[Block]]] = {
+    name: load(code) for name, code in study.ANALYSES.items()
+}
+"""Name -> function of a plan, compute settings, and the folder that figures are written to."""

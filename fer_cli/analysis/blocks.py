@@ -19,20 +19,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, groups_of, mean_text
+from fer_cli.analysis.outcome import GROUPS, Group, cached, groups_of, summarise
+from fer_cli.blocks import Block, Cell, Note, Number, Table
 from fer_cli.config import BACKBONES, Compute
 from fer_cli.plan import Item, Plan
-from fer_cli.table import Table
 
 VERSION = 1
 GRID = (1, 2, 5, 7)
 MOST = 4000
 """Training images that are read; of more, as many are drawn at random: their cells must fit into memory."""
 
-PERCENT = 100.0
 
-
-def block_analysis(plan: Plan, compute: Compute, folder: Path) -> Analysis:
+def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return recall, mutual information with the class, and mutual information between cells, per grid, arm and group."""
     groups, notes = groups_of(plan), list[str]()
     numbers: dict[str, list[dict[str, Any]]] = {}
@@ -44,14 +42,15 @@ def block_analysis(plan: Plan, compute: Compute, folder: Path) -> Analysis:
     groups = [group for group in groups if has_stages(group.planned[0])]
     known = [values for each in numbers.values() for values in each]
     if not known:
-        return Analysis(notes=notes or ["blocks: no run is done"])
+        return [Note(note) for note in notes or ["blocks: no run is done"]]
     names = [name for name in GROUPS if any(name in values["labels"] for values in known)]
     if not names:
-        return Analysis(notes=[*notes, "blocks: the classes are no positive and negative expressions; nothing is computed"])
+        notes.append("blocks: the classes are no positive and negative expressions; nothing is computed")
+        return [Note(note) for note in notes]
     tables = [table_of(kind, groups, names, numbers) for kind in KINDS]
     if any(values["train"] > MOST for values in known):
         notes.append(f"blocks: fitted on {MOST} training images drawn at random")
-    return Analysis(tables, [], notes)
+    return [*tables, *map(Note, notes)]
 
 
 def has_stages(item: Item) -> bool:
@@ -105,26 +104,21 @@ def table_of(kind: str, groups: list[Group], names: list[str], numbers: dict[str
         runs = numbers.get(group.label, [])
         for name in names:
             planned = len(group.planned)
-            texts = [cell(kind, [values["grids"][str(n)].get(name, {}) for values in runs], planned) for n in GRID]
+            found = [[values["grids"][str(n)].get(name, {}) for values in runs] for n in GRID]
+            texts: list[Cell] = [cell(kind, values, planned) for values in found]
             if kind == "information":
                 texts.append(
                     "/".join(sorted({f"{values['bound'][name]:.3f}" for values in runs if name in values["bound"]}))
                 )
-                texts.append(cell("chance", [values["grids"][str(GRID[-1])].get(name, {}) for values in runs], planned))
+                texts.append(cell("chance", found[-1], planned))
             elif kind == "between":
                 texts.append("3.000")
             rows.append((f"{group.label}, {name}", texts))
     told = {name: labels for each in numbers.values() for values in each for name, labels in values["labels"].items()}
-    if kind == "recall":
-        return Table.plain(title, columns, rows, notes)
-    return Table.plain(
-        title, columns, rows, [*notes, *(f"{name}: {', '.join(told[name])}" for name in names if name in told)]
-    )
+    members = [f"{name}: {', '.join(told[name])}" for name in names if name in told]
+    return Table(title, columns, rows, notes if kind == "recall" else [*notes, *members])
 
 
-def cell(kind: str, values: list[dict[str, float | None]], planned: int) -> str:
-    """Return one cell's text; recall in percent."""
-    found = [value.get(kind) for value in values]
-    if kind == "recall":
-        return mean_text([None if value is None else PERCENT * value for value in found], planned, 2)
-    return mean_text(found, planned)
+def cell(kind: str, values: list[dict[str, float | None]], planned: int) -> Number:
+    """Return one cell; recall in percent."""
+    return summarise([value.get(kind) for value in values], planned, "%" if kind == "recall" else "plain")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer_cli.analysis.outcome import GROUPS, Analysis, Group, cached, figure_path, groups_of, mean_text, shown
+from fer_cli.analysis.outcome import GROUPS, Group, cached, figure_path, groups_of, shown, summarise
+from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
-from fer_cli.table import Table
 
 if TYPE_CHECKING:
     from fer_cli.analysis.figures import Panel
@@ -42,7 +42,7 @@ class Features:
         return pooled_features(run, run.data.test), run.data.test.labels.numpy(), run.data.classes
 
 
-def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: bool | None = None) -> Analysis:
+def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: bool | None = None) -> list[Block]:
     """Return silhouette and distance ratio of every arm, and one figure of t-SNE scatters.
 
     The figure has a panel per arm; ``by_group``: one for positive and one for negative expressions instead, as He 2025 has
@@ -51,7 +51,7 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
     rows, scatters = [], dict[str, dict[str, Any]]()
     runs = shown(plan)
     if not runs:
-        return Analysis(notes=["embedding: no run is done"])
+        return [Note("embedding: no run is done")]
     for group in groups_of(plan):
         numbers = []
         for item in group.done:
@@ -60,8 +60,8 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
             if item.run_id in {one.run_id for _, one in runs}:
                 scatters[item.run_id] = scatter_of(features)
         names = ("silhouette", "distance_ratio")
-        rows.append((group.label, [mean_text([each[name] for each in numbers], len(group.planned)) for name in names]))
-    table = Table.plain(
+        rows.append((group.label, [summarise([each[name] for each in numbers], len(group.planned)) for name in names]))
+    table = Table(
         "How the features of the test images lie: mean ± sd (n)",
         ["silhouette (−1 to 1, higher is better)", "distance within classes / between their centres (lower is better)"],
         rows,
@@ -71,8 +71,7 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
             "means; on the features as they are",
         ],
     )
-    figures, notes = draw(plan, [(group, item, scatters[item.run_id]) for group, item in runs], folder, by_group)
-    return Analysis([table], figures, notes)
+    return [table, *draw(plan, [(group, item, scatters[item.run_id]) for group, item in runs], folder, by_group)]
 
 
 def numbers_of(features: Features) -> dict[str, float | None]:
@@ -114,21 +113,19 @@ def scatter_of(features: Features) -> dict[str, Any]:
     return values
 
 
-def draw(
-    plan: Plan, runs: list[tuple[Group, Item, dict[str, Any]]], folder: Path, by_group: bool | None
-) -> tuple[list[Path], list[str]]:
-    """Write the figure of runs and their scatters, if there is anything to see; return its path and what to know of it."""
-    panels, notes, classes = [], [], list[str]()
+def draw(plan: Plan, runs: list[tuple[Group, Item, dict[str, Any]]], folder: Path, by_group: bool | None) -> list[Block]:
+    """Write the figure of runs and their scatters, if there is anything to see; return it and notes on it."""
+    panels, notes, classes = [], list[Block](), list[str]()
     for group, _, scatter in runs:
         classes += [label for label in scatter["classes"] if label not in classes]
         if not scatter["points"]:
-            notes.append(f"embedding: {group.label} is not drawn: too few test images, or the same features for all")
+            notes.append(Note(f"embedding: {group.label} is not drawn: too few test images, or the same features for all"))
             continue
         both = all(set(members) & set(scatter["classes"]) for members in GROUPS.values())
         wanted = by_group if by_group is not None else both and len(plan.study.arms) == 1
         panels += panels_of(group, scatter, wanted)
     if not panels:
-        return [], notes
+        return notes
     from fer_cli.analysis.figures import scatter_figure
     from fer_cli.drawing import save
 
@@ -138,11 +135,8 @@ def draw(
     save(scatter_figure(panels, classes, f"{plan.title}; fingerprint {fingerprint}; runs {told}"), path)
     seed = runs[0][1].run.seed
     at = ", ".join(f"{key} {value}" for key, value in runs[0][1].run.at)
-    notes.append(
-        f"{path.name}: t-SNE of the pooled features of the test images (seed {seed}{f', {at}' if at else ''}); only who is "
-        "near whom means anything in it"
-    )
-    return [path], notes
+    meaning = f"t-SNE of the pooled features of the test images (seed {seed}{f', {at}' if at else ''})"
+    return [Figure(path), *notes, Note(f"{path.name}: {meaning}; only neighbourhoods have a meaning, distances have none")]
 
 
 def panels_of(group: Group, scatter: dict[str, Any], by_group: bool) -> list[Panel]:

@@ -14,7 +14,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import Analysis, cached, figure_path, shown
+from fer_cli.analysis.outcome import cached, figure_path, shown
+from fer_cli.blocks import Block, Figure, Note
 from fer_cli.config import ATTENTION, BACKBONES, Compute, ModelConfig
 from fer_cli.places import whole_file
 from fer_cli.plan import Item, Plan
@@ -24,10 +25,10 @@ FACES = 6
 PICTURE = "analysis-maps.png"
 
 
-def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> Analysis:
+def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return one figure per arm that has attention blocks, of one seed, and why the others have none."""
     runs = shown(plan)
-    figures, notes = [], [] if runs else ["maps: no run is done"]
+    found: list[Block] = [] if runs else [Note("maps: no run is done")]
     without: dict[str, list[str]] = {}
     for group, item in runs:
         block = block_of(item.run.config.model)
@@ -40,12 +41,9 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> Analysis:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
             with whole_file(path) as draft:
                 shutil.copyfile(picture_of(item, compute), draft)
-            figures.append(path)
-            notes.append(
-                f"{path.name}: {group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
-            )
-    told = [f"maps, {why}: {'; '.join(dict.fromkeys(labels))}" for why, labels in without.items()]
-    return Analysis([], figures, [*notes, *told])
+            what = f"{group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
+            found += [Figure(path), Note(f"{path.name}: {what}")]
+    return found + [Note(f"maps, {why}: {'; '.join(dict.fromkeys(labels))}") for why, labels in without.items()]
 
 
 def block_of(model: ModelConfig) -> str | None:

@@ -1,4 +1,4 @@
-"""What an analysis hands back, which runs it rests on, and the numbers it keeps in their folders."""
+"""The runs that an analysis rests on, the numbers that it keeps in their folders, and how it summarises them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,20 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from fer_cli.blocks import Number
 from fer_cli.places import read_text, write_text
 from fer_cli.plan import Item, Plan
 from fer_cli.stats import sample_sd
-from fer_cli.table import Table
 from fer_cli.tasks import task_of
 
 POSITIVE = ("happy", "surprise")
 NEGATIVE = ("angry", "disgust", "fear", "sad")
 GROUPS = {"positive": POSITIVE, "negative": NEGATIVE}
 """Positive and negative expressions of He 2025, who does not list them; ours."""
-
-DASH, MINUS = "–", "−"
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """Tables, the figures that were written, and what a reader must know of both or why there is none."""
-
-    tables: list[Table] = field(default_factory=list)
-    figures: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,15 +93,11 @@ def sha256_of(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def mean_text(values: Sequence[float | None], planned: int, digits: int = 3) -> str:
-    """Return ``0.312 ± 0.021 (5)``: mean, sample deviation, number of values; ``(3/5)`` where 5 were planned."""
+def summarise(values: Sequence[float | None], planned: int, unit: Literal["plain", "%"] = "plain") -> Number:
+    """Return mean, sample deviation and number of the values that are known, of the planned ones."""
     known = [value for value in values if value is not None]
-    count = f"({len(known)})" if len(known) == planned else f"({len(known)}/{planned})"
-    if not known:
-        return f"{DASH} {count}"
-    spread = sample_sd(known)
-    deviation = "" if spread is None else f" ± {spread:.{digits}f}"
-    return f"{sum(known) / len(known):.{digits}f}{deviation} {count}".replace("-", MINUS)
+    mean = sum(known) / len(known) if known else None
+    return Number(mean, sample_sd(known), n=len(known), planned=planned, unit=unit, digits=2 if unit == "%" else 3)
 
 
 def figure_path(folder: Path, *names: str) -> Path:

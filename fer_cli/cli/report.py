@@ -21,7 +21,7 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.screen import say, show
+from fer_cli.cli.screen import printing, say, show
 
 
 def report(
@@ -38,7 +38,7 @@ def report(
 ) -> None:
     """Print a study's table and write it as .md, .csv and .tex; without options, of what was trained last."""
     from fer_cli.config import Compute
-    from fer_cli.report import make_report
+    from fer_cli.report import RENDERERS, make_report
 
     def tell(what: str) -> None:
         say(f"{what} …")
@@ -46,10 +46,8 @@ def report(
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, tell)
     if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
-
-        Console().print(Markdown(written.markdown))
+        with printing(sys.stdout):
+            sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
     if written.unbuilt:

@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from fer_cli.drawing import save
+from fer_cli.drawing import GREY, PALETTE, QUANTITIES, Words, draw_curve, draw_matrix, finish_curves, page, save, text_width
+from fer_cli.outputs import HISTORIES, read_history
 from fer_cli.results import Result
 
 
 def draw_run(folder: Path, result: Result) -> None:
-    """Write ``confusion.png`` and ``curves.png`` for a finished run."""
-    save(confusion_figure(result.metrics["test"].confusion, result.data.classes), folder / "confusion.png")
-    histories = sorted(folder.glob("history*.csv"))
-    if not histories:  # nothing was trained by epochs
-        return
-    assert result.selection.epoch is not None
-    curves = curves_figure([pd.read_csv(path) for path in histories], result.selection.epoch)
-    save(curves, folder / "curves.png")
+    """Write ``confusion.png`` and, of a run trained by epochs, ``curves.png``."""
+    save(confusion_figure(result), folder / "confusion.png")
+    histories = [read_history(path) for path in sorted(folder.glob(HISTORIES))]
+    if histories and result.selection.epoch is not None:
+        save(curves_figure(result, histories), folder / "curves.png")
 
 
-def confusion_figure(matrix: list[list[int]], classes: list[str]) -> Figure:
-    """Return the matrix with rows (truth) scaled to 1; counts and shares in the cells."""
-    counts = np.array(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = 1.2 + 0.62 * len(classes)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            colour = "white" if shares[row, column] > 0.55 else "black"
-            text = f"{count}\n{shares[row, column]:.0%}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+def confusion_figure(result: Result) -> Figure:
+    """Return the confusion matrix of the test images, each row (truth) in percent."""
+    scores, classes = result.metrics["test"], result.data.classes
+    names, side = max(text_width(label, 8) for label in classes), max(2.6, 0.42 * len(classes))
+    title = f"confusion matrix, accuracy {100 * scores['accuracy']:.2f} %"
+    words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} test images"])
+    figure = page(side + names + 0.6, side + 0.75 * names + 0.6, words)
+    draw_matrix(figure.subplots(), np.array(scores.confusion), classes)
     return figure
 
 
-def curves_figure(histories: list[pd.DataFrame], best_epoch: int) -> Figure:
-    """Return loss and accuracy per epoch on training and validation, the chosen epoch marked."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    for position, quantity in enumerate(("loss", "accuracy"), start=1):
-        axes = figure.add_subplot(1, 2, position)
-        for history in histories:
-            axes.plot(history["epoch"], history[f"train/{quantity}"], color="tab:gray", label="training")
-            axes.plot(history["epoch"], history[f"val/{quantity}"], color="tab:blue", label="validation")
-        axes.axvline(best_epoch, color="tab:orange", linewidth=1, label=f"chosen: epoch {best_epoch}")
+def curves_figure(result: Result, histories: Sequence[list[dict[str, float]]]) -> Figure:
+    """Return accuracy and loss per epoch on training and validation images, the chosen epoch marked.
+
+    ``histories``: of each training that was tried, where relabelling margins were searched.
+    """
+    epoch = result.selection.epoch or 0
+    keys = [
+        Line2D([], [], color=PALETTE[0], lw=1.8, label="validation"),
+        Line2D([], [], color=GREY, lw=1.2, ls=(0, (4, 2)), label="training"),
+        Line2D([], [], color=PALETTE[0], lw=1, ls=":", label=f"epoch chosen: {epoch}"),
+    ]
+    figure = page(8, 3, Words("accuracy and loss by epoch", (), [keys], [f"run {result.run_id}"]))
+    for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
+        for rows in histories:
+            series = {name: [np.array([row[name] for row in rows])] for name in rows[0]}
+            draw_curve(axes, series, quantity, epoch, PALETTE[0], GREY)
+        finish_curves(axes, quantity, [len(rows) for rows in histories])
         axes.set_xlabel("epoch")
-        axes.set_ylabel(quantity)
-    handles, labels = axes.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    axes.legend(list(unique.values()), list(unique), fontsize=8)
     return figure

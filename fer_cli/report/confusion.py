@@ -7,27 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fer_cli.drawing import save
+from fer_cli.blocks import percent
+from fer_cli.drawing import LINE, Words, draw_matrix, page, save, text_width, wrap_text
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import (
-    LINE,
-    Words,
-    arm_label,
-    chunks,
-    common,
-    footer,
-    numbered,
-    page,
-    point_words,
-    seeds_words,
-    text_width,
-    wrapped,
-)
+from fer_cli.report.canvas import arm_label, chunks, common, footer, numbered, point_words, seeds_words
 from fer_cli.report.collect import Cell, Cells, Point
-from fer_cli.report.tables import layout, percent
+from fer_cli.report.tables import layout
 
 MOST_PANELS = 6
 """Matrices in one file."""
@@ -66,28 +53,11 @@ def summed_confusion(cell: Cell) -> np.ndarray:
     return counts
 
 
-def row_shares(counts: np.ndarray) -> np.ndarray:
-    """Return the (K, K) shares of each row; not a number in rows of classes without images."""
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.full(counts.shape, np.nan)
-    np.divide(counts, totals, out=shares, where=totals > 0)
-    return shares
-
-
 def reached(counts: np.ndarray, bar: float) -> int:
     """Return of how many classes at least the share ``bar`` of images is recognised."""
     totals = counts.sum(axis=1)
     hits = np.diag(counts)
     return int(((totals > 0) & (hits >= bar * totals - 1e-9)).sum())
-
-
-def share_text(share: float) -> str:
-    """Return a share as whole percent; what is not all or nothing never reads as all or nothing."""
-    if math.isnan(share):
-        return "–"
-    if share == 0:
-        return ""
-    return "<1" if share < 0.005 else ">99" if 0.995 <= share < 1 else f"{100 * share:.0f}"
 
 
 def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
@@ -98,7 +68,7 @@ def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
     classes = int((counts.sum(axis=1) > 0).sum())
     tally = ", ".join(f"≥ {100 * bar:.0f} % in {reached(counts, bar)}" for bar in BARS)
     own = point_words(tuple(pair for pair in cell.at if pair not in shared))
-    name = wrapped(arm_label(plan, cell.arm) + (f", {own}" if own else ""), width, TITLE)
+    name = wrap_text(arm_label(plan, cell.arm) + (f", {own}" if own else ""), width, TITLE)
     told = [f"{seeds_words(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
     return "\n".join([*name, *told, f"recall {tally} of {classes} classes"])
 
@@ -132,25 +102,3 @@ def matrices(plan: Plan, cells: Sequence[Cell]) -> Figure:
         draw_matrix(axes, summed_confusion(cells[place]), named[place], beside, below[place // columns])
         axes.set_title(titles[place], fontsize=TITLE)
     return figure
-
-
-def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool, bottom: bool) -> None:
-    """Draw one matrix (K, K) of counts as shares; class names where ``left`` and ``bottom`` say so."""
-    shares = row_shares(counts)
-    # "auto": the page is sized for square cells; forcing them would let titles and labels of two rows overlap
-    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
-    axes.set_xticks(range(len(classes)), classes if bottom else [""] * len(classes))
-    axes.set_yticks(range(len(classes)), classes if left else [""] * len(classes))
-    for label in axes.get_xticklabels():
-        label.set(rotation=45, ha="right", rotation_mode="anchor")
-    for way in (axes.set_xticks, axes.set_yticks):
-        way(np.arange(len(classes) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="0.85", linewidth=0.5)
-    axes.tick_params(which="both", length=0)
-    axes.set_xlabel("predicted" if bottom else "")
-    axes.set_ylabel("true" if left else "")
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.55 else "black"
-        axes.text(column, row, share_text(share), ha="center", va="center", fontsize=8, color=colour)

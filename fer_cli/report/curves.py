@@ -16,16 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from fer_cli.drawing import save
+from fer_cli.drawing import GREY, QUANTITIES, Words, draw_curve, finish_curves, page, save, wrap_text
 from fer_cli.escape import csv_cell
 from fer_cli.outputs import damaged, read_history
 from fer_cli.places import write_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     SD_BAND,
-    Words,
     arm_label,
     arm_looks,
     chunks,
@@ -33,10 +31,8 @@ from fer_cli.report.canvas import (
     factor_name,
     footer,
     numbered,
-    page,
     point_words,
     seeds_words,
-    wrapped,
 )
 from fer_cli.report.collect import Cells, Point, history_file
 from fer_cli.results import Selection
@@ -47,9 +43,6 @@ MOST_ARMS = 8
 """Arms in one file."""
 MOST_TRAININGS = 6
 """Grid points drawn; of a larger grid only the first is."""
-QUANTITIES = {"accuracy": 100.0, "loss": 1.0}
-"""What is drawn, and what its values are multiplied by: accuracy is shown in %."""
-GREY = "0.5"
 RULES = {
     "val/macro_f1": "highest validation macro-F1",
     "val/accuracy": "highest validation accuracy",
@@ -84,6 +77,11 @@ class Curve:
     def values(self, column: str) -> list[np.ndarray]:
         """Return a column of each seed's history, (epochs,) each."""
         return [history[column].to_numpy(float) for history in self.histories]
+
+    def draw(self, axes: Axes, quantity: str, colour: str, pale: str) -> None:
+        """Draw training and validation into a panel, and the mean chosen epoch; series are cut to the shortest."""
+        series = {name: self.values(name) for name in (f"train/{quantity}", f"val/{quantity}")}
+        draw_curve(axes, series, quantity, float(np.mean(self.chosen)), colour, pale)
 
 
 def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
@@ -149,13 +147,6 @@ def history_frame(path: Path) -> pd.DataFrame:
     if lost := [name for part in ("train", "val") for quantity in QUANTITIES if (name := f"{part}/{quantity}") not in frame]:
         raise damaged(path, f"no column {lost[0]}")
     return frame
-
-
-def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return mean and sample deviation over seeds, (epochs,) each, of series cut to the shortest; None for one series."""
-    shortest = min(len(values) for values in series)
-    stack = np.stack([values[:shortest] for values in series])
-    return stack.mean(axis=0), stack.std(axis=0, ddof=1) if len(stack) > 1 else None
 
 
 def stability(series: Sequence[np.ndarray]) -> float | None:
@@ -225,8 +216,8 @@ def together(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot:
     panels = figure.subplots(1, 2)
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         for curve in curves:
-            draw_curve(axes, curve, quantity, looks[curve.arm][0], looks[curve.arm][0])
-        finish(axes, quantity, [curve.epochs for curve in curves])
+            curve.draw(axes, quantity, looks[curve.arm][0], looks[curve.arm][0])
+        finish_curves(axes, quantity, [curve.epochs for curve in curves])
         axes.set_xlabel("epoch")
     return figure
 
@@ -246,8 +237,8 @@ def side_by_side(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
         shown: list[Axes] = []
         for place, curve in enumerate(curves):
             axes = panels[2 * (place // columns) + quantity_row, place % columns]
-            draw_curve(axes, curve, quantity, looks[curve.arm][0], GREY)
-            finish(axes, quantity, [curve.epochs])
+            curve.draw(axes, quantity, looks[curve.arm][0], GREY)
+            finish_curves(axes, quantity, [curve.epochs])
             if place % columns:
                 axes.set_ylabel("")
                 axes.tick_params(labelleft=False)
@@ -255,7 +246,7 @@ def side_by_side(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
                 axes.set_xlabel("epoch")
             else:
                 axes.set_title(
-                    "\n".join([*wrapped(arm_label(plan, curve.arm), 2.3, 9), seeds_words(curve.n, curve.planned)])
+                    "\n".join([*wrap_text(arm_label(plan, curve.arm), 2.3, 9), seeds_words(curve.n, curve.planned)])
                 )
             shown.append(axes)
         low = min(axes.get_ylim()[0] for axes in shown)
@@ -266,27 +257,3 @@ def side_by_side(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
         for row in range(2):
             panels[2 * (place // columns) + row, place % columns].set_axis_off()
     return figure
-
-
-def draw_curve(axes: Axes, curve: Curve, quantity: str, colour: str, pale: str) -> None:
-    """Draw one arm's training and validation into a panel, its mean chosen epoch as a dotted line."""
-    epochs, scale = np.arange(1, curve.epochs + 1), QUANTITIES[quantity]
-    for part, paint, line, width, strength, shade in (
-        ("train", pale, (0, (4, 2)), 1.2, 0.7, 0.08),
-        ("val", colour, "-", 1.8, 1.0, 0.18),
-    ):
-        mean, sd = band(curve.values(f"{part}/{quantity}"))
-        if sd is not None:
-            axes.fill_between(epochs, scale * (mean - sd), scale * (mean + sd), color=paint, alpha=shade, lw=0)
-        axes.plot(epochs, scale * mean, color=paint, lw=width, ls=line, alpha=strength)
-    axes.axvline(float(np.mean(curve.chosen)), color=colour, lw=1, ls=":", alpha=0.8)
-
-
-def finish(axes: Axes, quantity: str, epochs: Sequence[int]) -> None:
-    """Set a panel's limits, ticks and label; a band reaches beyond what can be (0, 100 %), the panel does not."""
-    axes.set_xlim(1, max(2, *epochs))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
-    if quantity == "accuracy":
-        axes.set_ylim(top=min(axes.get_ylim()[1], 101))
-    axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from matplotlib import rc_context
-
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import STYLE
 from fer_cli.report.collect import Cells
 from fer_cli.report.confusion import draw_confusions
 from fer_cli.report.curves import draw_curves
@@ -23,8 +20,7 @@ def draw_study(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     Figures of an earlier call that are not drawn again are removed, those of the analyses, which come later, among them:
     they would show another state of the study.
     """
-    with rc_context(STYLE):
-        files = [*draw_curves(plan, cells, folder), *draw_confusions(plan, cells, folder), *draw_levels(plan, cells, folder)]
+    files = [*draw_curves(plan, cells, folder), *draw_confusions(plan, cells, folder), *draw_levels(plan, cells, folder)]
     for path in folder.iterdir() if folder.is_dir() else []:
         if OURS.fullmatch(path.name) and path not in files:
             path.unlink()

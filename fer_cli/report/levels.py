@@ -15,17 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from fer_cli.config import METRICS
-from fer_cli.drawing import save
+from fer_cli.drawing import Words, page, save
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     FACTORS,
     SD_BAND,
-    Words,
     arm_label,
     arm_looks,
     factor_name,
     footer,
-    page,
     point_words,
     seeds_words,
 )

@@ -1,78 +1,138 @@
-"""Tables as Markdown, LaTeX (booktabs) and CSV."""
+"""RENDERERS: a report as Markdown, LaTeX (booktabs), CSV or for a terminal. They write blocks; they compute nothing."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fer_cli import escape
-from fer_cli.plan import Plan
-from fer_cli.report.collect import Cells
-from fer_cli.table import Table, Text
+from fer_cli.blocks import Block, Cell, Note, Table, cell_text, is_bold
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def markdown(title: str, head: list[str], tables: list[Table], foot: list[str]) -> str:
+@dataclass(frozen=True)
+class Report:
+    """What is rendered: blocks in order, and the frame that their numbers come from."""
+
+    title: str
+    blocks: Sequence[Block]
+    frame: pd.DataFrame
+    metrics: Sequence[str]
+    """Metrics of the test part that the CSV holds."""
+
+    @property
+    def head(self) -> list[str]:
+        """Return the notes before the first table."""
+        return [block.text for block in self.blocks if isinstance(block, Note) and block.head]
+
+    @property
+    def foot(self) -> list[str]:
+        """Return the notes after the last table."""
+        return [block.text for block in self.blocks if isinstance(block, Note) and not block.head]
+
+    @property
+    def tables(self) -> list[Table]:
+        """Return the tables."""
+        return [block for block in self.blocks if isinstance(block, Table)]
+
+
+def render_markdown(report: Report) -> str:
     """Return the whole report as Markdown."""
-    lines = [f"# {escape.markdown(title)}", "", *items(head), ""]
-    for table in tables:
+    lines = [f"# {escape.markdown(report.title)}", "", *markdown_list(report.head), ""]
+    for table in report.tables:
         lines += [f"## {escape.markdown(table.title)}", ""]
         lines.append(markdown_row(["", *table.columns]))
         lines.append("|" + "---|" * (len(table.columns) + 1))
-        lines += [markdown_row([label, *texts]) for label, texts in table.rows]
-        lines += ["", *items(table.notes), *([""] if table.notes else [])]
-    if foot:
-        lines += ["## Notes", "", *items(foot), ""]
+        lines += [markdown_row([label, *cells]) for label, cells in table.rows]
+        lines += ["", *markdown_list(table.notes), *([""] if table.notes else [])]
+    if report.foot:
+        lines += ["## Notes", "", *markdown_list(report.foot), ""]
     return "\n".join(lines)
 
 
-def items(lines: list[str]) -> list[str]:
+def markdown_list(lines: list[str]) -> list[str]:
     """Return the items of a Markdown list."""
     return [f"- {escape.markdown(line)}" for line in lines]
 
 
-def markdown_row(cells: Sequence[str | Text]) -> str:
+def markdown_row(cells: Sequence[Cell]) -> str:
     """Return a row of a Markdown table."""
-    texts = [Text(cell) if isinstance(cell, str) else cell for cell in cells]
-    return "| " + " | ".join(f"**{escape.markdown(t.text)}**" if t.bold else escape.markdown(t.text) for t in texts) + " |"
+    texts = [(escape.markdown(cell_text(cell)), is_bold(cell)) for cell in cells]
+    return "| " + " | ".join(f"**{text}**" if bold else text for text, bold in texts) + " |"
 
 
-def latex_cell(cell: Text) -> str:
-    """Return a table cell in LaTeX."""
-    return rf"\textbf{{{escape.latex(cell.text)}}}" if cell.bold else escape.latex(cell.text)
-
-
-def latex(head: list[str], tables: list[Table], foot: list[str]) -> str:
-    """Return every table as a ``table`` environment; provenance and notes stand in comments (needs booktabs)."""
-    lines = [escape.latex_comment(line) for line in [r"needs \usepackage{booktabs}", *head, *foot]]
-    for table in tables:
+def render_latex(report: Report) -> str:
+    """Return every table as a ``table`` environment, provenance and notes as comments (needs booktabs)."""
+    lines = [escape.latex_comment(line) for line in [r"needs \usepackage{booktabs}", *report.head, *report.foot]]
+    for table in report.tables:
         lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{escape.latex(table.title)}}}"]
         lines += [rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}", r"\toprule"]
         lines.append(escape.latex_row(["", *(escape.latex(column) for column in table.columns)]))
         lines.append(r"\midrule")
-        for label, texts in table.rows:
-            lines.append(escape.latex_row([escape.latex(label), *(latex_cell(cell) for cell in texts)]))
+        for label, cells in table.rows:
+            lines.append(escape.latex_row([escape.latex(label), *map(latex_cell, cells)]))
         lines += [r"\bottomrule", r"\end{tabular}"]
         lines += [rf"\par\footnotesize {escape.latex(note)}" for note in table.notes]
         lines.append(r"\end{table}")
     return "\n".join(lines) + "\n"
 
 
-def tidy_csv(plan: Plan, cells: Cells) -> str:
-    """Return one line per run and metric: everything needed to recompute each cell, with the run it came from."""
-    factors, settings = list(plan.factors), ["study", "profile", "data", "fingerprint", "split", "split_hash"]
+def latex_cell(cell: Cell) -> str:
+    """Return a table cell in LaTeX."""
+    text = escape.latex(cell_text(cell))
+    return rf"\textbf{{{text}}}" if is_bold(cell) else text
+
+
+def render_csv(report: Report) -> str:
+    """Return one line per run and metric: all that is needed to recompute each cell, with the run it came from."""
+    frame = report.frame[(report.frame["part"] == "test") & report.frame["metric"].isin(report.metrics)].drop(columns="part")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    measured = ["seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]
-    writer.writerow(map(escape.csv_cell, [*settings, "arm", *factors, *measured]))
-    for (arm, at), cell in cells.items():
-        for seed in cell.seeds:
-            result = cell.results[seed]
-            data, test = result.config.data, result.metrics["test"]
-            where = [plan.study.name, plan.choice.profile, data.name, result.fingerprint, data.split, result.data.split_hash]
-            choice = [result.selection.rule, result.selection.epoch]
-            made = [result.run_id, result.provenance.version]
-            for metric in plan.study.report.metrics:
-                row = [*where, arm, *(v for _, v in at), seed, metric, test[metric], test.n, *choice, *made]
-                writer.writerow(map(escape.csv_cell, row))
+    writer.writerow(map(escape.csv_cell, frame.columns))
+    writer.writerows(map(escape.csv_cell, row) for row in frame.to_numpy().tolist())
     return out.getvalue()
+
+
+def render_terminal(report: Report) -> str:
+    """Return the report with box-drawing tables and colours, as wide as the terminal."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    def safe(text: str, style: str = "") -> Text:
+        return Text(escape.terminal(text, kept=""), style)
+
+    console = Console(force_terminal=True)
+    with console.capture() as captured:
+        console.print(safe(report.title, "bold"))
+        for line in report.head:
+            console.print(Padding(safe(f"• {line}"), (0, 0, 0, 1)))
+        for table in report.tables:
+            grid = Grid(title=safe(table.title, "bold"), title_justify="left")
+            for column in ("", *table.columns):
+                grid.add_column(safe(column))
+            for label, cells in table.rows:
+                grid.add_row(safe(label), *(safe(cell_text(cell), "bold green" if is_bold(cell) else "") for cell in cells))
+            console.print("", grid)
+            for note in table.notes:
+                console.print(Padding(safe(note, "dim"), (0, 0, 0, 1)))
+        for line in report.foot:
+            console.print(Padding(safe(f"• {line}"), (0, 0, 0, 1)))
+    return captured.get()
+
+
+RENDERERS: dict[str, Callable[[Report], str]] = {
+    "md": render_markdown,
+    "csv": render_csv,
+    "tex": render_latex,
+    "terminal": render_terminal,
+}
+"""Name, which for files is their suffix -> function."""
+FILES = ("md", "csv", "tex")
+"""What ``fer report`` writes."""

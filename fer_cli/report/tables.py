@@ -9,6 +9,8 @@ from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fer_cli.blocks import DASH, Number, Table, percent
+from fer_cli.blocks import Cell as Entry
 from fer_cli.config import METRICS
 from fer_cli.outputs import DETECTED
 from fer_cli.plan import Item, Plan
@@ -17,9 +19,7 @@ from fer_cli.report.doubts import baseline, rank_caveat
 from fer_cli.results import Relabelled
 from fer_cli.stats import Difference
 from fer_cli.study import Published
-from fer_cli.table import Table, Text
 
-MINUS, DASH = "−", "–"
 ROUNDING = 1e-9
 """Means closer than this are equal: they are sums of floating-point numbers."""
 BOLD_FROM = 3
@@ -77,12 +77,6 @@ def leaks(items: Sequence[Item]) -> bool:
     return bool(items) and all(item.run.config.data.ignores_people for item in items)
 
 
-def percent(value: float, sign: bool = False) -> str:
-    """Return ``93.47``, or with a sign ``+1.20`` / ``−0.35``."""
-    text = f"{100 * value:+.2f}" if sign else f"{100 * value:.2f}"
-    return text.replace("-", MINUS)
-
-
 def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = ()) -> Table:
     """Return mean ± sample deviation (n) per arm and column; the paper's values have columns of their own.
 
@@ -97,13 +91,13 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
     for arm in shape.arms:
         for other in shape.others:
             points = {column: shape.point(plan, column, other) for column in shape.columns}
-            texts = []
+            entries: list[Entry] = []
             for column, point in points.items():
                 cell = cells[arm, point]
                 may = may_be_bold(cell, metric, weak)
-                texts.append(score_text(cell, metric, best[column] if may else None))
-            texts += [Text(published_text(published, arm, data)) for data in sources]
-            rows.append((row_label(plan, arm, other), texts))
+                entries.append(score_number(cell, metric, best[column] if may else None))
+            entries += [published_text(published, arm, data) for data in sources]
+            rows.append((row_label(plan, arm, other), entries))
     columns = headings(plan, shape, metric) + [f"{cite}: {data}" for data in sources]
     notes = baseline_notes(plan, cells, shape, metric)
     if weak:
@@ -180,13 +174,12 @@ def best_mean(
     return percent(max(means)) if means else None
 
 
-def score_text(cell: Cell, metric: str, best: str | None) -> Text:
-    """Return a cell's text."""
-    mean, spread = cell.mean(metric), cell.sd(metric)
+def score_number(cell: Cell, metric: str, best: str | None = None) -> Number:
+    """Return mean, sample deviation and number of seeds of a cell, bold if it reads ``best``; no mean if seeds miss."""
+    mean, n, planned = cell.mean(metric), len(cell.results), len(cell.planned)
     if mean is None:
-        return Text(f"{DASH} ({len(cell.results)}/{len(cell.planned)})")
-    deviation = "" if spread is None else f" ± {percent(spread)}"
-    return Text(f"{percent(mean)}{deviation} ({len(cell.results)})", bold=percent(mean) == best)
+        return Number(None, n=n, planned=planned)
+    return Number(mean, cell.sd(metric), n=n, planned=planned, best=percent(mean) == best)
 
 
 def published_text(published: list[Published], arm: str, data: str) -> str:
@@ -209,25 +202,26 @@ def difference_table(plan: Plan, cells: Cells, metric: str, what: str, pairs: di
     rows, paired = [], set()
     for label, (arm, base) in pairs.items():
         for other in shape.others:
-            texts = []
+            entries = []
             for column in shape.columns:
                 point = shape.point(plan, column, other)
                 delta = cells[arm, point].against(cells[base, point], metric)
                 if delta is not None:
                     paired.add(delta.paired)
-                texts.append(Text(DASH if delta is None else difference_text(delta)))
-            rows.append((row_label(plan, label, other), texts))
+                entries.append(difference_number(delta))
+            rows.append((row_label(plan, label, other), entries))
     how = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
     pairing = how.get(frozenset(paired), "paired by fold where the splits agree, else Welch")
     title = f"{METRICS[metric].label}, {what} in points [95 % interval], {pairing}"
     return Table(title, headings(plan, shape, metric), rows)
 
 
-def difference_text(delta: Difference) -> str:
-    """Return ``+1.20 [−0.35, +2.75]``, without an interval where there is none."""
-    if delta.low is None or delta.high is None:
-        return percent(delta.mean, True)
-    return f"{percent(delta.mean, True)} [{percent(delta.low, True)}, {percent(delta.high, True)}]"
+def difference_number(delta: Difference | None) -> Number:
+    """Return a difference in points with its 95 % interval, where there is one."""
+    if delta is None:
+        return Number(None, unit="points")
+    known = delta.low is not None and delta.high is not None
+    return Number(delta.mean, interval=(delta.low, delta.high) if known else None, unit="points")  # type: ignore[arg-type]
 
 
 def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
@@ -240,10 +234,8 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         rows = []
         for seed in here[base].planned:
             scores = [cell.results.get(seed) for cell in here.values()]
-            texts = [Text(DASH if one is None else percent(one.metrics["test"][metric])) for one in scores]
-            rows.append((f"seed {seed}", texts))
-        means = [cell.mean(metric) for cell in here.values()]
-        rows.append(("mean", [Text(DASH if mean is None else percent(mean)) for mean in means]))
+            rows.append((f"seed {seed}", [Number(None if one is None else one.metrics["test"][metric]) for one in scores]))
+        rows.append(("mean", [Number(cell.mean(metric)) for cell in here.values()]))
         pairs = [(arm, arm, base) for arm in here if arm != base]
         pairs += [(f"{arm} against {other}", arm, other) for arm, other in plan.study.report.pairs]
         tests = [f"{told}: {rank_text(here[arm], here[other], metric)}" for told, arm, other in pairs]
@@ -272,7 +264,7 @@ def cost_table(plan: Plan, cells: Cells) -> Table | None:
     known = {arm: next(iter(cost)) for arm, cost in costs.items() if len(cost) == 1}
     if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
         return None
-    rows = [(arm, [Text(f"{count:,}") for count in known[arm]]) for arm in layout(plan).arms if arm in known]
+    rows = [(arm, [Number(count, unit="count") for count in known[arm]]) for arm in layout(plan).arms if arm in known]
     notes = [
         "one image; multiplications of convolutions and linear layers, those of attention blocks among them, without norms, "
         "pooling and the scaling of maps; parameters: trainable ones"
@@ -286,8 +278,8 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
     rows = []
     for arm in shape.arms:
         for other in shape.others:
-            texts = [Text(health_text(cells[arm, shape.point(plan, column, other)])) for column in shape.columns]
-            if any(text.text != DASH for text in texts):
+            texts = [health_text(cells[arm, shape.point(plan, column, other)]) for column in shape.columns]
+            if any(text != DASH for text in texts):
                 rows.append((row_label(plan, arm, other), texts))
     if not rows:
         return None

@@ -1,0 +1,35 @@
+"""The tidy frame of a report: one row per run, part and metric, built once from the results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fer_cli.config import METRICS
+from fer_cli.plan import Plan
+from fer_cli.report.collect import Cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SETTINGS = ("study", "profile", "data", "fingerprint", "split", "split_hash")
+
+
+def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
+    """Return every score of a plan's results: its study, data and split, arm, factors, seed, part, metric, value and run.
+
+    Columns: ``SETTINGS``, arm, one per factor of the grid, seed, part, metric, value (share), n_test (samples of the part),
+    selected_on, epoch, run_id, commit.
+    """
+    import pandas as pd
+
+    rows = []
+    for (arm, at), cell in cells.items():
+        for seed, result in zip(cell.seeds, cell.ordered, strict=True):
+            data, chosen = result.config.data, result.selection
+            where = (plan.study.name, plan.choice.profile, data.name, result.fingerprint, data.split, result.data.split_hash)
+            made = (chosen.rule, chosen.epoch, result.run_id, result.provenance.version)
+            for part, scores in result.metrics.items():
+                head = (*where, arm, *(value for _, value in at), seed, part)
+                rows += [(*head, metric, scores[metric], scores.n, *made) for metric in METRICS]
+    measured = ("seed", "part", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit")
+    return pd.DataFrame(rows, columns=[*SETTINGS, "arm", *plan.factors, *measured], dtype=object)
