@@ -130,4 +130,5 @@ def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
             panels.append(Panel(name + told, places.tolist(), labels.iloc[some].tolist(), faces.info.classes))
     if not panels:
         raise DataError(f"{about['name']}: too few images, or all features the same: there is nothing to draw")
-    save(scatter_figure(panels, faces.info.classes, f"{about['name']}; fingerprint {about['fingerprint']}"), path)
+    origin = f"{about['name']}; fingerprint {about['fingerprint']}"
+    save(scatter_figure("t-SNE of features", panels, faces.info.classes, origin), path)

@@ -130,9 +130,9 @@ def draw(plan: Plan, runs: list[tuple[Group, Item, dict[str, Any]]], folder: Pat
     from fer_cli.drawing import save
 
     path = figure_path(folder, "embedding")
-    told = ", ".join(item.run_id for _, item, _ in runs)
-    fingerprint = runs[0][1].fingerprint
-    save(scatter_figure(panels, classes, f"{plan.title}; fingerprint {fingerprint}; runs {told}"), path)
+    names = ", ".join(item.run_id for _, item, _ in runs)
+    origin = f"{plan.title}; fingerprint {runs[0][1].fingerprint}; runs {names}"
+    save(scatter_figure(f"{plan.study.name}: t-SNE of pooled features", panels, classes, origin), path)
     seed = runs[0][1].run.seed
     at = ", ".join(f"{key} {value}" for key, value in runs[0][1].run.at)
     meaning = f"t-SNE of the pooled features of the test images (seed {seed}{f', {at}' if at else ''})"

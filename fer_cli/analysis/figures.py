@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
-from fer_cli.drawing import MARKERS, PALETTE
+from fer_cli.drawing import Words, class_looks, page
 
 if TYPE_CHECKING:
     from fer_cli.analysis.activity import Column
@@ -30,61 +32,50 @@ class Panel:
     classes: list[str]
 
 
-def scatter_figure(panels: list[Panel], classes: list[str], origin: str) -> Figure:
-    """Return one scatter per panel and a legend of all classes below; a class has colour and marker by its place.
-
-    ``origin``: what the features are of, in small print.
-    """
+def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: str) -> Figure:
+    """Return one scatter per panel; a class has colour and marker by its place. ``origin``: what the features are of."""
     columns = min(WIDE, len(panels))
     rows = -(-len(panels) // columns)
-    width = max(3.1 * columns, 5.0)
-    figure = Figure(figsize=(width, 3.4 * rows + 0.5), layout="constrained")
-    styles = {label: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(classes)}
-    handles = {}
+    looks = class_looks(classes)
+    labels = {label for panel in panels for label in panel.classes}
+    keys = [
+        Line2D([], [], color=colour, marker=marker, ms=6, lw=0, label=label)
+        for label, (colour, marker) in looks.items()
+        if label in labels
+    ]
+    if any(set(panel.labels) - set(panel.classes) for panel in panels):
+        keys.append(Line2D([], [], color=GREY, marker="o", ms=5, lw=0, label="other classes"))
+    figure = page(max(3.1 * columns, 5.0), 3.4 * rows, Words(title, (), [keys], [origin]))
     for position, panel in enumerate(panels, start=1):
         axes = figure.add_subplot(rows, columns, position)
-        points, labels = np.array(panel.points), np.array(panel.labels)
-        others = ~np.isin(labels, panel.classes)
-        if others.any():
-            handles["other classes"] = axes.scatter(
-                points[others, 0], points[others, 1], s=9, c=GREY, marker="o", linewidths=0
-            )
+        points, names = np.array(panel.points), np.array(panel.labels)
+        others = ~np.isin(names, panel.classes)
+        axes.scatter(points[others, 0], points[others, 1], s=9, c=GREY, marker="o", linewidths=0)
         for label in panel.classes:
-            colour, marker = styles[label]
-            here = points[labels == label]
-            handles[label] = axes.scatter(here[:, 0], here[:, 1], s=17, c=colour, marker=marker, alpha=0.8, linewidths=0)
-        axes.set_title(panel.title, fontsize=10)
+            colour, marker = looks[label]
+            here = points[names == label]
+            axes.scatter(here[:, 0], here[:, 1], s=17, c=colour, marker=marker, alpha=0.8, linewidths=0)
+        axes.set_title(panel.title)
         axes.set_xticks([])
         axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_color("#A0A0A0")
-    figure.suptitle(origin, fontsize=7, color="0.45", x=0.01, ha="left")
-    order = [label for label in [*classes, "other classes"] if label in handles]
-    figure.legend(
-        [handles[label] for label in order],
-        order,
-        loc="outside lower center",
-        ncols=min(len(order), int(width / 1.2)),
-        fontsize=9,
-        frameon=False,
-        markerscale=1.6,
-        handletextpad=0.2,
-    )
+        axes.spines[:].set(visible=True, color="#A0A0A0")
     return figure
 
 
 def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns: list[Column]) -> Figure:
     """Return faces (H, W) or (H, W, 3) uint8, one a row, with the maps of each beside it and their scales below."""
     count = len(faces)
-    figure = Figure(figsize=(1.25 * (len(columns) + 1) + 0.6, 1.27 * count + 1.1))
-    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    figure = page(1.25 * (len(columns) + 1) + 0.6, 1.27 * count + 0.7, Words(title))
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     heights = [*[1.0] * count, 0.07]
     grid = figure.subplots(count + 1, len(columns) + 1, squeeze=False, gridspec_kw={"height_ratios": heights})
     grid[count, 0].set_axis_off()
     for row, (face, label) in enumerate(zip(faces, labels, strict=True)):
         show_face(grid[row, 0], face)
-        grid[row, 0].set_ylabel(label, fontsize=9)
-    grid[0, 0].set_title("face", fontsize=9)
+        grid[row, 0].set_ylabel(label)
+    grid[0, 0].set_title("face")
     for place, column in enumerate(columns, start=1):
         drawn = None
         for row, (face, values) in enumerate(zip(faces, column.values, strict=True)):
@@ -92,6 +83,7 @@ def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns:
             height, width = face.shape[:2]
             if column.overlay:
                 show_face(axes, face)
+            axes.grid(visible=False)
             drawn = axes.imshow(
                 values,
                 cmap="viridis",
@@ -103,7 +95,7 @@ def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns:
             )
             axes.set_xticks([])
             axes.set_yticks([])
-        grid[0, place].set_title(column.title, fontsize=9)
+        grid[0, place].set_title(column.title)
         assert drawn is not None
         bar = figure.colorbar(ScalarMappable(drawn.norm, drawn.cmap), cax=grid[count, place], orientation="horizontal")
         bar.set_ticks([column.low, column.high], labels=[f"{column.low:.2f}", f"{column.high:.2f}"])
@@ -111,12 +103,12 @@ def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns:
         first, last = bar.ax.get_xticklabels()
         first.set_horizontalalignment("left")
         last.set_horizontalalignment("right")
-    figure.suptitle(title, fontsize=10)
     return figure
 
 
 def show_face(axes: Axes, face: np.ndarray) -> None:
     """Draw a face (H, W) grey or (H, W, 3) RGB, uint8."""
     axes.imshow(face, cmap="gray", vmin=0, vmax=255)
+    axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])

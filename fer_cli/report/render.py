@@ -114,12 +114,12 @@ def render_terminal(report: Report) -> str:
         for line in report.head:
             console.print(Padding(safe(f"• {line}"), (0, 0, 0, 1)))
         for table in report.tables:
-            grid = Grid(title=safe(table.title, "bold"), title_justify="left")
+            grid = Grid()
             for column in ("", *table.columns):
                 grid.add_column(safe(column))
             for label, cells in table.rows:
                 grid.add_row(safe(label), *(safe(cell_text(cell), "bold green" if is_bold(cell) else "") for cell in cells))
-            console.print("", grid)
+            console.print("", safe(table.title, "bold"), grid, sep="\n")
             for note in table.notes:
                 console.print(Padding(safe(note, "dim"), (0, 0, 0, 1)))
         for line in report.foot:
