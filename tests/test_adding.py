@@ -10,8 +10,10 @@ from fer_cli.config import ATTENTION, BACKBONES, CLASSIFIERS, METRICS, default_d
 from fer_cli.config.features import Classifier
 from fer_cli.config.networks import AttentionBlock, Backbone
 from fer_cli.config.scores import Metric
+from fer_cli.executors import EXECUTORS
 from tests.conftest import Called
 from tests.sets import rewrite
+from tests.toys import last_first
 
 STUDY = """
 name: added
@@ -47,6 +49,7 @@ def home(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ATTENTION, "scale", AttentionBlock("tests.toys:Scale"))
     monkeypatch.setitem(BACKBONES, "linear", Backbone("tests.toys:Linear"))
+    monkeypatch.setitem(EXECUTORS, "last-first", last_first)
     monkeypatch.setitem(CLASSIFIERS, "neighbour", Classifier("nearest neighbour", "tests.toys:neighbour", {"k": 1}))
 
 
@@ -56,11 +59,11 @@ def call(fer: Fer, command: str, home: Path, *options: str) -> Called:
     return called
 
 
-def test_a_block_a_network_a_classifier_and_a_metric_take_one_entry_each(
+def test_a_block_a_network_a_classifier_an_executor_and_a_metric_take_one_entry_each(
     fer: Fer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch)
-    call(fer, "ablate", home, "--jobs", "1", "--no-track")
+    call(fer, "ablate", home, "--executor", "last-first", "--no-track")
     folders = sorted((home / "results" / "runs").iterdir())
     assert len(folders) == 5
     assert all((folder / "result.json").is_file() for folder in folders)

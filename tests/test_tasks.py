@@ -1,13 +1,26 @@
 """Every kind of run keeps one contract; saying which kind a run is of makes no other run."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from fer_cli.config import Compute, CorruptConfig, DataConfig, FeaturesConfig, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import (
+    METHODS,
+    METRICS,
+    Compute,
+    CorruptConfig,
+    DataConfig,
+    FeaturesConfig,
+    LearningConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+)
 from fer_cli.runs import RunFolder
 from fer_cli.tasks import TASKS, Inputs, task_of
+from tests.conftest import Called
 
 DATA = DataConfig(name="ck48", image_size=24, folds=3, val_fraction=0.25)
 RUNS = {
@@ -60,3 +73,23 @@ def test_saying_the_kind_that_is_implied_makes_no_other_run(name: str) -> None:
         RunConfig.model_validate(config.model_dump() | {"task": other})
     with pytest.raises(ValidationError, match="task"):
         RunConfig.model_validate(config.model_dump() | {"task": "vedeo"})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_with_the_parts_that_it_names(method: str, compute: Compute, tmp_path: Path) -> None:
+    switches = METHODS[method]
+    learning = LearningConfig(method=method, relabel_start=1 if switches.relabels else None)
+    config = RUNS["stills"].model_copy(update={"learning": learning})
+    folder = RunFolder(tmp_path, config.run_id("x"))
+    folder.path.mkdir(parents=True)
+    result = task_of(config).run(config, Inputs(folder), compute)
+    assert ("alpha/sd" in result.health) == switches.attention
+    assert (result.relabelled is not None) == switches.relabels
+    assert all(0 <= value <= 1 for value in (result.metrics["test"][name] for name in METRICS))
+
+
+def test_an_unknown_task_is_one_line(fer: Callable[..., Called], study_file: Path) -> None:
+    study_file.write_text(study_file.read_text().replace("base:\n", "base:\n  task: still\n", 1))
+    called = fer("ablate", "--study", study_file, "--plan")
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert "task: Input should be 'stills' or 'features' (given: 'still')" in called.err

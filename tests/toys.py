@@ -1,11 +1,14 @@
 """The least that can be added in each place that CONTRIBUTING names: ``tests/test_adding.py`` registers and uses them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
+
+from fer_cli.executors import Agenda, Job, Outcome
 
 
 class Scale(nn.Module):
@@ -54,3 +57,17 @@ def kappa(counts: np.ndarray) -> float:
 def error_rate(counts: np.ndarray) -> float:
     """A metric: the share of wrong answers."""
     return float(1 - counts.trace() / counts.sum())
+
+
+def last_first(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None], workers: int) -> None:
+    """An executor: of the runs that may start, the one that the plan lists last."""
+    while True:
+        jobs = []
+        while (job := graph.take()) is not None:
+            jobs.append(job)
+        if not jobs:
+            return
+        for job in reversed(jobs):
+            outcome = run(job)
+            graph.finish(outcome)
+            on_done(outcome)
