@@ -16,9 +16,8 @@ from fer_cli.config import CNN, EXTRACTORS, SCALINGS, Compute, FeaturesConfig
 from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError, StudyError, nearest
-from fer_cli.features import handcrafted
 from fer_cli.features.extractor import Extractor
-from fer_cli.features.fuse import Features, extract
+from fer_cli.features.fuse import Features, extract_blocks
 from fer_cli.features.store import Store
 from fer_cli.plan import Item, Plan, make_plan
 from fer_cli.study import Choice, load_study
@@ -82,11 +81,10 @@ def fused(item: Item, chosen: FeaturesConfig, compute: Compute, store: Store, so
     config = item.run.config.data
     faces = load_set(compute.data_root, config.name).of_classes(config.classes)
     split = make_split(faces.manifest, config)
-    extractors: dict[str, Extractor] = {}
+    cnn: Extractor | None = None
     if CNN in chosen.blocks:
-        tested: Iterable[str] = faces.manifest["sample"].iloc[split.test]
-        extractors[CNN] = network(source or item, compute, faces.info, tested)
-    return extract(faces, split, extractors | handcrafted(chosen), store, chosen.scaling)
+        cnn = network(source or item, compute, faces.info, faces.manifest["sample"].iloc[split.test])
+    return extract_blocks(faces, split, chosen, store, cnn)
 
 
 def network(item: Item, compute: Compute, info: SetInfo, tested: Iterable[str]) -> Extractor:

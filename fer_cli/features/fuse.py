@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from fer_cli import __version__
-from fer_cli.config.features import EXTRACTORS, SCALINGS
+from fer_cli.config.features import CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.features import Scaling as Method
 from fer_cli.data.block import load_rows
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split
 from fer_cli.errors import DataError, StudyError, nearest
+from fer_cli.features import handcrafted
 from fer_cli.features.extractor import ROWS, Extractor
 from fer_cli.features.store import Store, versions
 
@@ -188,6 +189,14 @@ def extract(
     empty = {name: found.empty for name, found in made.items()}
     samples = faces.manifest["sample"].to_numpy(dtype=str)
     return fuse(samples, {name: found.values for name, found in made.items()}, split.train, method, provenance, empty)
+
+
+def extract_blocks(
+    faces: FaceSet, split: Split, config: FeaturesConfig, store: Store, cnn: Extractor | None = None
+) -> Features:
+    """Return the fused features that ``config`` asks for; ``cnn``: the extractor of that block. Raises as ``extract``."""
+    extractors = ({} if cnn is None else {CNN: cnn}) | handcrafted(config)
+    return extract(faces, split, extractors, store, config.scaling)
 
 
 def made_by(extractor: Extractor) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import FeaturesError, FerError
-from fer_cli.features import handcrafted
 from fer_cli.features.extractor import Extractor
-from fer_cli.features.fuse import Features, extract
+from fer_cli.features.fuse import Features, extract_blocks
 from fer_cli.features.store import Store
 
 
@@ -24,10 +23,8 @@ def extracted(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor
     no features.
     """
     faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
-    made: dict[str, Extractor] = {} if cnn is None else {"cnn": cnn}
-    made |= handcrafted(config.features)
     try:
-        return extract(faces, data.split, made, Store(jobs=compute.threads), config.features.scaling)
+        return extract_blocks(faces, data.split, config.features, Store(jobs=compute.threads), cnn)
     except FerError as error:
         raise FeaturesError(str(error)) from error
 
