@@ -21,7 +21,7 @@ from fer_cli.config import (
     Known,
     RunConfig,
     auto_split,
-    without_idle,
+    drop_idle,
 )
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
@@ -151,7 +151,7 @@ def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known
     if settings["data.split"] == AUTO:
         split, why = auto_split(said)
         settings = settings | {"data.split": split}
-    return without_idle(settings, said), why
+    return drop_idle(settings, said), why
 
 
 def _place(settings: Settings, seed: int) -> Settings:

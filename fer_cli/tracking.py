@@ -94,12 +94,12 @@ def is_served(uri: str) -> bool:
     return uri.startswith(("http:", "https:", "databricks", "uc:"))
 
 
-def shown_store(results: Path) -> str:
+def describe_store(results: Path) -> str:
     """Return the store that runs are mirrored to as it may be printed: without user and password."""
     return hide_secrets(given_uri(results)) or str(results / "mlflow.db")
 
 
-def viewer(results: Path) -> str:
+def view_command(results: Path) -> str:
     """Return how to look at the store: the command, or the address to open; "" where there is none.
 
     Artifacts are found where they are now, wherever the results folder was when they were made.
@@ -174,7 +174,7 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
             opened.append(_open_mirror(store_uri(results), results, study, title))
 
     given_up.clear()
-    attempt(uri, begin, f"this study is not mirrored to {shown_store(results)}")
+    attempt(uri, begin, f"this study is not mirrored to {describe_store(results)}")
     return opened[0] if opened else None
 
 
@@ -194,7 +194,7 @@ def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     reap(client, identity, results)
     pid = os.getpid()
     process = {"fer.pid": str(pid), "fer.host": socket.gethostname(), "fer.started": str(process_started(pid))}
-    if known := find(client, identity, {"fer.title": title, "fer.kind": "study", **mine}):
+    if known := find_run(client, identity, {"fer.title": title, "fer.kind": "study", **mine}):
         parent = known.info.run_id
         for key, value in process.items():
             client.set_tag(parent, key, value)
@@ -250,7 +250,7 @@ def place_tags(results: Path) -> dict[str, str]:
     return {"fer.results": hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:12]}
 
 
-def find(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
+def find_run(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
     """Return a run that has all these tags, or None."""
     wanted = " and ".join(f"tags.`{key}` LIKE {mlflow_pattern(value)}" for key, value in tags.items())
     token = None
@@ -309,7 +309,7 @@ class RunTracker:
         def start() -> None:
             self._client = client = new_client(mirror.uri)
             own = {"fer.kind": "run", "fer.run_id": self.folder.run_id, **place_tags(self.folder.results)}
-            if run := find(client, mirror.experiment, own):
+            if run := find_run(client, mirror.experiment, own):
                 client.update_run(run.info.run_id, status="RUNNING")
             else:
                 tagged = {"mlflow.parentRunId": mirror.parent, **own, **tags}

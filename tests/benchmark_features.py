@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
 
     from fer_cli.data.manifest import FaceSet
-    from fer_cli.features.extractor import Described, Extractor
+    from fer_cli.features.extractor import Descriptions, Extractor
     from fer_cli.learning.deep import Cnn
 
 NAME = "synth-basic"
@@ -100,37 +100,37 @@ def repeated(faces: FaceSet, count: int, side: int, root: Path) -> FaceSet:
 # --- plain loops -------------------------------------------------------------------------------------------------
 
 
-def plain_hog(images: np.ndarray) -> Described:
+def plain_hog(images: np.ndarray) -> Descriptions:
     """Return HOG by scikit-image, image by image."""
     from skimage.feature import hog
 
-    from fer_cli.features.extractor import Described
+    from fer_cli.features.extractor import Descriptions
 
     found = [hog(image, 9, (8, 8), (2, 2), "L2-Hys", transform_sqrt=True) for image in images]
-    return Described(np.stack(found), np.ones(len(found), np.int64))
+    return Descriptions(np.stack(found), np.ones(len(found), np.int64))
 
 
-def plain_sift(images: np.ndarray) -> Described:
+def plain_sift(images: np.ndarray) -> Descriptions:
     """Return SIFT's descriptors by OpenCV, image by image."""
     import cv2
 
-    from fer_cli.features.extractor import Described
+    from fer_cli.features.extractor import Descriptions
 
     sift = cv2.SIFT_create()
     found = [values for _, values in (sift.detectAndCompute(image, None) for image in images)]
     counts = np.array([0 if values is None else len(values) for values in found])
-    return Described(np.concatenate([values for values in found if values is not None]), counts)
+    return Descriptions(np.concatenate([values for values in found if values is not None]), counts)
 
 
-def plain_network(network: torch.nn.Module, images: np.ndarray) -> Described:
+def plain_network(network: torch.nn.Module, images: np.ndarray) -> Descriptions:
     """Return the network's features, image by image, in fp32."""
     import torch
 
-    from fer_cli.features.extractor import Described
+    from fer_cli.features.extractor import Descriptions
 
     with torch.inference_mode():
         found = [network(torch.from_numpy(image)[None, None].float() / 255).features[0].numpy() for image in images]
-    return Described(np.stack(found), np.ones(len(found), np.int64))
+    return Descriptions(np.stack(found), np.ones(len(found), np.int64))
 
 
 # --- ours --------------------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def finished_network(faces: FaceSet, root: Path) -> Cnn:
     return made
 
 
-def farthest(plain: Described, ours: Described) -> tuple[bool, str]:
+def farthest(plain: Descriptions, ours: Descriptions) -> tuple[bool, str]:
     """Return whether two descriptions are the same to within 1e-6, and how far apart they are."""
     if not np.array_equal(plain.counts, ours.counts):
         return False, "other counts"
@@ -175,7 +175,7 @@ def farthest(plain: Described, ours: Described) -> tuple[bool, str]:
     return apart <= NEAR, f"within {apart:.1g}"
 
 
-def likeness(plain: Described, ours: Described) -> tuple[bool, str]:
+def likeness(plain: Descriptions, ours: Descriptions) -> tuple[bool, str]:
     """Return whether all images have like features in two descriptions, and the lowest cosine."""
     lengths = np.linalg.norm(plain.values, axis=1) * np.linalg.norm(ours.values, axis=1)
     lowest = float(((plain.values * ours.values).sum(1) / lengths).min())
@@ -186,8 +186,8 @@ def compare(
     title: str,
     faces: FaceSet,
     extractor: Extractor,
-    plain: Callable[[np.ndarray], Described],
-    agree: Callable[[Described, Described], tuple[bool, str]],
+    plain: Callable[[np.ndarray], Descriptions],
+    agree: Callable[[Descriptions, Descriptions], tuple[bool, str]],
     least: float,
 ) -> tuple[bool, float]:
     """Print a row for a first run and one for a second; return whether both are as required, and the first's seconds.
@@ -203,8 +203,8 @@ def compare(
         loops.append(taken)
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder), PROCESSES)
-            firsts.append(timing(lambda: store.described(faces, extractor))[0])  # noqa: B023 (called at once)
-            taken, found = timing(lambda: store.described(faces, extractor))  # noqa: B023
+            firsts.append(timing(lambda: store.describe_images(faces, extractor))[0])  # noqa: B023 (called at once)
+            taken, found = timing(lambda: store.describe_images(faces, extractor))  # noqa: B023
             seconds.append(taken)
             alike, told = agree(expected, found)
     good = []
@@ -214,7 +214,7 @@ def compare(
     return all(good), min(firsts)
 
 
-def timing(work: Callable[[], Described]) -> tuple[float, Described]:
+def timing(work: Callable[[], Descriptions]) -> tuple[float, Descriptions]:
     """Return the seconds that ``work`` took, and what it made."""
     began = time.perf_counter()
     made = work()
@@ -226,11 +226,11 @@ def row(title: str, count: int, loop: float, ours: float, rest: list[str]) -> No
     print(f"| {title} | {count:,} | {loop:.2f} | {ours:.2f} | {loop / ours:.1f} | {' | '.join(rest)} |", flush=True)
 
 
-def in_one_thread(plain: Callable[[np.ndarray], Described]) -> Callable[[np.ndarray], Described]:
+def in_one_thread(plain: Callable[[np.ndarray], Descriptions]) -> Callable[[np.ndarray], Descriptions]:
     """Return a plain loop that keeps to one thread."""
     from fer_cli.features.parallel import one_thread
 
-    def kept(images: np.ndarray) -> Described:
+    def kept(images: np.ndarray) -> Descriptions:
         with one_thread():
             return plain(images)
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fer_cli.errors import StudyError
 from fer_cli.models.bsconv import BSD, BSConvS, BSConvU, Subspace, depthwise, subspace_penalty
-from fer_cli.models.counts import multiply_adds, parameters
+from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.resnet import resnet18
 
 LAYERS = {
@@ -57,7 +57,7 @@ def cos(*shape: int) -> torch.Tensor:
     ],
 )
 def test_parameters(layer: nn.Module, count: int) -> None:
-    assert parameters(layer) == count
+    assert count_parameters(layer) == count
 
 
 def test_subspace_form_is_normalised_after_each_of_its_1x1() -> None:
@@ -75,7 +75,7 @@ def test_subspace_form_is_normalised_after_each_of_its_1x1() -> None:
 
 
 def test_dense_costs_eight_times_as_much() -> None:
-    ratio = parameters(nn.Conv2d(64, 128, 3, bias=False)) / parameters(BSConvU(64, 128))
+    ratio = count_parameters(nn.Conv2d(64, 128, 3, bias=False)) / count_parameters(BSConvU(64, 128))
     assert ratio == pytest.approx(7.890, abs=5e-4)
 
 
@@ -86,15 +86,15 @@ def test_subspace_is_a_quarter_but_at_least_four(cin: int, middle: int) -> None:
 
 def test_multiply_adds_of_hand_counts() -> None:
     dense = nn.Conv2d(3, 5, 3, stride=2, padding=1, bias=True)  # 9x7 -> 5x4
-    assert multiply_adds(dense, (3, 9, 7)) == 5 * 4 * 5 * 27
+    assert count_multiply_adds(dense, (3, 9, 7)) == 5 * 4 * 5 * 27
     net = nn.Sequential(
         nn.Conv2d(4, 8, 3, groups=4), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 4, 6)
     )
-    assert multiply_adds(net, (4, 6, 6)) == 16 * 8 * 9 + 32 * 6
-    assert parameters(net) == 8 * 9 + 8 + 16 + 32 * 6 + 6
+    assert count_multiply_adds(net, (4, 6, 6)) == 16 * 8 * 9 + 32 * 6
+    assert count_parameters(net) == 8 * 9 + 8 + 16 + 32 * 6 + 6
     video = nn.Conv3d(2, 3, (3, 1, 1), padding=(1, 0, 0))
-    assert multiply_adds(video, (2, 5, 4, 4)) == 5 * 16 * 3 * 6
-    assert multiply_adds(BSConvU(16, 32), (16, 10, 10)) == 100 * (16 * 32 + 32 * 9)
+    assert count_multiply_adds(video, (2, 5, 4, 4)) == 5 * 16 * 3 * 6
+    assert count_multiply_adds(BSConvU(16, 32), (16, 10, 10)) == 100 * (16 * 32 + 32 * 9)
 
 
 def test_a_layer_that_runs_twice_counts_twice() -> None:
@@ -106,15 +106,15 @@ def test_a_layer_that_runs_twice_counts_twice() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layer(self.layer(x))
 
-    assert multiply_adds(Twice(), (5,)) == 50
-    assert multiply_adds(Twice(), (4, 5)) == 200
+    assert count_multiply_adds(Twice(), (5,)) == 50
+    assert count_multiply_adds(Twice(), (4, 5)) == 200
 
 
 def test_counting_agrees_with_the_articles_and_with_pytorch() -> None:
     with torch.device("meta"):
         net = resnet18(6, 3)
-    assert multiply_adds(net, (3, 224, 224)) == 1_813_564_416
-    assert parameters(net) == 11_179_590
+    assert count_multiply_adds(net, (3, 224, 224)) == 1_813_564_416
+    assert count_parameters(net) == 11_179_590
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.eval()(torch.empty(1, 3, 224, 224, device="meta"))
     assert counter.get_total_flops() == 2 * 1_813_564_416
@@ -123,7 +123,7 @@ def test_counting_agrees_with_the_articles_and_with_pytorch() -> None:
 def test_counting_leaves_the_network_alone() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    multiply_adds(net, (1, 8, 8))
+    count_multiply_adds(net, (1, 8, 8))
     assert net.training
     assert not net[0]._forward_hooks
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

@@ -89,7 +89,7 @@ def test_a_run_gives_batches_of_clips_corrupted_as_one_sample(channels: int) -> 
     assert batch.images.shape[1:] == (4, channels, SIDE, SIDE)
     black = batch.images == 0
     same = black.all(1).all(1)  # (B, S, S): hidden in every frame and channel
-    assert (same.sum((1, 2)) >= config.corrupt.covered(SIDE)).all()
+    assert (same.sum((1, 2)) >= config.corrupt.covered_pixels(SIDE)).all()
     assert int((data.train.labels.numpy() != data.true_labels).sum()) == round(0.5 * len(data.train))
     module = new_module(config, data)
     assert module.pixels(batch.images).shape == batch.images.shape

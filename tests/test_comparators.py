@@ -14,17 +14,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from fer_cli.config import ModelConfig
 from fer_cli.errors import StudyError
 from fer_cli.models.build import build_backbone
-from fer_cli.models.capsule import CapsuleEmotion, LogOdds, margin_loss, routed, squash
+from fer_cli.models.capsule import CapsuleEmotion, LogOdds, margin_loss, route, squash
 from fer_cli.models.comparators import (
     VALENCE,
     VALENCES,
     MiniXception,
     MtlFer,
+    encode_valences,
     same_max_pool,
     valence_loss,
-    valence_of,
 )
-from fer_cli.models.counts import multiply_adds, parameters
+from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.face_nets import LocallyConnected, OpenFace, PoolBranch
 from tests.overfit import LEARNED, loss_after
 
@@ -63,10 +63,10 @@ def total_loss(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> to
 def test_size(name: str) -> None:
     with torch.device("meta"):
         net = comparator(name, 7, 1, 48)
-    assert parameters(net) == SIZES[name]
+    assert count_parameters(net) == SIZES[name]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net.eval()(torch.empty(1, 1, 48, 48, device="meta"))
-    assert multiply_adds(net, (1, 48, 48)) == counter.get_total_flops() // 2
+    assert count_multiply_adds(net, (1, 48, 48)) == counter.get_total_flops() // 2
 
 
 @pytest.mark.parametrize("name", list(SIZES))
@@ -118,7 +118,7 @@ def test_mini_xception_has_the_numbers_keras_counts() -> None:
     net = comparator("mini-xception", 7, 1, 64)
     running = sum(buffer.numel() for name, buffer in net.named_buffers() if "running" in name)
     assert running == 1_472
-    assert parameters(net) + running == 58_423
+    assert count_parameters(net) + running == 58_423
 
 
 def test_mini_xception_ends_like_a_convolution_and_the_mean_of_its_maps() -> None:
@@ -159,21 +159,21 @@ def test_squash_of_zero_has_a_finite_gradient() -> None:
 
 def test_coupling_coefficients_sum_to_one_and_follow_agreement() -> None:
     torch.manual_seed(0)
-    capsules, shares = routed(torch.randn(2, 10, 4, 16))
+    capsules, shares = route(torch.randn(2, 10, 4, 16))
     assert capsules.shape == (2, 4, 16)
     assert torch.allclose(shares.sum(2), torch.ones(2, 10), atol=1e-5)
     assert bool((capsules.norm(dim=2) < 1).all())
     votes = torch.zeros(1, 6, 2, 3)
     votes[0, :, 0, 0] = 2.0  # all agree on class 0
     votes[0, :, 1, 1] = torch.tensor([2.0, -2, 2, -2, 2, -2])  # and cancel out on class 1
-    capsules, shares = routed(votes)
+    capsules, shares = route(votes)
     assert float(capsules[0, 0].norm()) > 0.9 > 0.1 > float(capsules[0, 1].norm())
     assert bool((shares[0, :, 0] > 0.9).all())
 
 
 def test_one_iteration_shares_evenly() -> None:
     votes = torch.randn(1, 5, 3, 4)
-    capsules, shares = routed(votes, iterations=1)
+    capsules, shares = route(votes, iterations=1)
     assert torch.allclose(shares, torch.full((1, 5, 3), 1 / 3))
     assert torch.allclose(capsules, squash(votes.sum(1) / 3), atol=1e-6)
 
@@ -263,10 +263,10 @@ def test_pooling_branch_takes_the_largest_or_the_root_of_the_mean_square() -> No
 
 
 def test_valences_cover_every_class_and_refuse_others() -> None:
-    assert valence_of(["happy", "neutral", "sad", "tired"]).tolist() == [2, 1, 0, 0]
+    assert encode_valences(["happy", "neutral", "sad", "tired"]).tolist() == [2, 1, 0, 0]
     assert set(VALENCE.values()) == set(VALENCES)
     with pytest.raises(StudyError, match="sleepy"):
-        valence_of(["happy", "sleepy"])
+        encode_valences(["happy", "sleepy"])
 
 
 def test_valences_know_the_project_s_classes() -> None:

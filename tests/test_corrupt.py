@@ -101,7 +101,7 @@ def test_side_of_the_square(side: int, share: float, square: int) -> None:
     config = CorruptConfig(occlusion=share)
     masks = occlusion_masks(names(20), side, config)
     assert (masks.sum((1, 2)) == square**2).all()
-    assert config.covered(side) == square**2
+    assert config.covered_pixels(side) == square**2
     for mask in masks[: 20 if square else 0]:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         assert len(rows) == len(columns) == square
@@ -134,7 +134,7 @@ def test_square_stands_at_every_place_about_equally() -> None:
 def test_occluders_cover_the_share_they_are_given(occluder: str, share: float, side: int, seed: int) -> None:
     config = CorruptConfig(occlusion=share, occluder=occluder, seed=seed)
     covered = occlusion_masks(names(4), side, config).sum((1, 2))
-    wanted = config.covered(side)
+    wanted = config.covered_pixels(side)
     assert (covered >= wanted).all()
     assert (covered <= wanted + (0 if occluder == "square" else 4 * side)).all()
     assert wanted == pytest.approx(share * side * side, abs=side + 1)

@@ -19,7 +19,7 @@ from fer_cli.config import Compute, ModelConfig
 from fer_cli.data.manifest import load_info, load_set
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.learning import deep
-from fer_cli.learning.deep import features_of
+from fer_cli.learning.deep import compute_features
 from fer_cli.models.build import build_backbone
 from fer_cli.models.vgg import vgg_small
 from fer_cli.plan import Item, Plan, make_plan
@@ -104,13 +104,13 @@ def test_how_many_images_come_together_changes_no_value(
     precision: str, plain: Item, here: Compute, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = reopen(plain, here.model_copy(update={"precision": precision}))
-    whole = features_of(run, images)  # 168: two whole batches of 64 and a part of one
+    whole = compute_features(run, images)  # 168: two whole batches of 64 and a part of one
     for rows in (slice(0, 1), slice(5, 70), slice(100, 168)):
-        np.testing.assert_allclose(features_of(run, images[rows]), whole[rows], atol=1e-6, rtol=0)
-    assert features_of(run, images[:0]).shape == (0, 128)
+        np.testing.assert_allclose(compute_features(run, images[rows]), whole[rows], atol=1e-6, rtol=0)
+    assert compute_features(run, images[:0]).shape == (0, 128)
     if precision == "fp32":
         monkeypatch.setattr(deep, "MOST_IMAGES", 7)
-        np.testing.assert_allclose(features_of(run, images[:20]), whole[:20], atol=1e-6, rtol=0)
+        np.testing.assert_allclose(compute_features(run, images[:20]), whole[:20], atol=1e-6, rtol=0)
 
 
 def test_batches_fit_the_side() -> None:
@@ -139,8 +139,8 @@ def test_any_network_will_do(name: str, plain: Item, here: Compute, images: np.n
     for precision in ("fp32", "bf16"):
         run = reopen(plain, here.model_copy(update={"precision": precision}))
         with_backbone(run, copy.deepcopy(backbone))
-        found[precision] = features_of(run, images[:70])
-        np.testing.assert_allclose(features_of(run, images[66:70]), found[precision][66:], atol=1e-6)
+        found[precision] = compute_features(run, images[:70])
+        np.testing.assert_allclose(compute_features(run, images[66:70]), found[precision][66:], atol=1e-6)
     assert found["fp32"].shape == (70, backbone.feature_size)
     assert cosine(found["fp32"], found["bf16"]).min() >= 0.999
 
@@ -148,7 +148,7 @@ def test_any_network_will_do(name: str, plain: Item, here: Compute, images: np.n
 def test_colour_goes_through_the_networks_own_conversion(plain: Item, here: Compute, images: np.ndarray) -> None:
     run = reopen(plain, here)
     colour = np.repeat(images[:4, ..., None], 3, axis=3)
-    np.testing.assert_allclose(features_of(run, colour), features_of(run, images[:4]), atol=1e-5)
+    np.testing.assert_allclose(compute_features(run, colour), compute_features(run, images[:4]), atol=1e-5)
 
 
 @pytest.mark.parametrize(

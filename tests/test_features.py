@@ -19,7 +19,7 @@ from fer_cli.data.block import Block
 from fer_cli.errors import DataError, StudyError
 from fer_cli.features.extractor import Extractor
 from fer_cli.features.fuse import fuse
-from fer_cli.features.hog import Hog, hog_of, over_largest
+from fer_cli.features.hog import Hog, compute_hog, divide_by_largest
 from fer_cli.features.lbp import Lbp
 from fer_cli.features.sift import Sift, descriptors, histogram
 from tests.conftest import FOLDERS, draw_face
@@ -95,7 +95,7 @@ def test_every_extractor_has_its_name() -> None:
 
 
 def test_hog_gives_the_values_of_methods_md() -> None:
-    values = hog_of(WAVES, Hog())
+    values = compute_hog(WAVES, Hog())
     assert values.shape == (7 * 7 * 2 * 2 * 9,) == (1764,)
     assert values.sum() == pytest.approx(190.42, abs=5e-3)
     assert values[0] == pytest.approx(0.104054, abs=1e-6)
@@ -113,7 +113,7 @@ def test_hog_equals_scikit_image(norm: str, faces: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("image", "place"), [(X, 0), (Y, 4), (X + Y, 2)])
 def test_ramps_fall_into_the_orientation_of_their_gradient(image: np.ndarray, place: int) -> None:
-    blocks = hog_of(image, Hog(root=False)).reshape(7, 7, 2, 2, 9)[1:-1, 1:-1]
+    blocks = compute_hog(image, Hog(root=False)).reshape(7, 7, 2, 2, 9)[1:-1, 1:-1]
     expected = np.zeros_like(blocks)
     expected[..., place] = 0.5
     np.testing.assert_allclose(blocks, expected, atol=1e-6)
@@ -121,8 +121,8 @@ def test_ramps_fall_into_the_orientation_of_their_gradient(image: np.ndarray, pl
 
 def test_eq_6_divides_a_block_by_its_largest_value() -> None:
     block = np.array([2.0, 4, 0, 8]).reshape(1, 1, 1, 1, 4)
-    np.testing.assert_array_equal(over_largest(block).ravel(), [0.25, 0.5, 0, 1])
-    np.testing.assert_array_equal(over_largest(block * 0), block * 0)
+    np.testing.assert_array_equal(divide_by_largest(block).ravel(), [0.25, 0.5, 0, 1])
+    np.testing.assert_array_equal(divide_by_largest(block * 0), block * 0)
 
 
 def test_norm_max_is_eq_6_on_raw_histograms() -> None:

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from fer_cli.data.manifest import FaceSet
-from fer_cli.features.clean import DAY_S, removed, stored
+from fer_cli.features.clean import DAY_S, list_entries, remove_entries
 from fer_cli.features.hog import Hog
 from fer_cli.features.lbp import Lbp
 from fer_cli.features.store import Store
@@ -33,8 +33,8 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faces: FaceSet) -> Sto
     """The store of the command, with two descriptions and one entry that was learned."""
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
     kept = Store()
-    kept.extracted(faces, Lbp(size=8, cells=1))
-    kept.extracted(faces, WORDS, np.arange(12))
+    kept.extract(faces, Lbp(size=8, cells=1))
+    kept.extract(faces, WORDS, np.arange(12))
     return kept
 
 
@@ -43,18 +43,18 @@ def names(folder: Path) -> set[str]:
 
 
 def test_everything_the_store_wrote_is_found_and_removed(kept: Store, faces: FaceSet) -> None:
-    entries = stored(kept.folder)
+    entries = list_entries(kept.folder)
     assert [entry.kind for entry in entries] == ["lbp", "sift", "sift"]
     assert {file for entry in entries for file in entry.files} == set(kept.folder.iterdir())
     assert sum(entry.size for entry in entries) == sum(path.stat().st_size for path in kept.folder.iterdir())
-    assert list(removed(entries)) == entries
+    assert list(remove_entries(entries)) == entries
     assert names(kept.folder) == set()
-    assert stored(kept.folder) == []
-    assert kept.extracted(faces, WORDS, np.arange(12)).origin == "computed"
+    assert list_entries(kept.folder) == []
+    assert kept.extract(faces, WORDS, np.arange(12)).origin == "computed"
 
 
 def test_what_a_killed_process_left_is_removed(kept: Store) -> None:
-    before = len(stored(kept.folder))
+    before = len(list_entries(kept.folder))
     for name in (
         f".hog-{HEX}.values.npy.77.tmp",
         f".hog-{HEX}.json.77.tmp",
@@ -62,10 +62,10 @@ def test_what_a_killed_process_left_is_removed(kept: Store) -> None:
         f"cnn-{HEX}.state-words.npy",
     ):
         (kept.folder / name).write_bytes(b"1234")
-    entries = stored(kept.folder)
+    entries = list_entries(kept.folder)
     assert len(entries) == before + 2
     assert {entry.kind: entry.size for entry in entries if entry.kind in {"hog", "cnn"}} == {"hog": 12, "cnn": 4}
-    assert len(list(removed(entries))) == before + 2
+    assert len(list(remove_entries(entries))) == before + 2
     assert names(kept.folder) == set()
 
 
@@ -93,7 +93,7 @@ def test_nothing_else_is_removed(kept: Store) -> None:
     below.mkdir()
     (below / f"hog-{HEX}.json").write_text("mine")
     (kept.folder / f"lbp-{HEX}.json").mkdir()
-    assert len(list(removed(stored(kept.folder)))) == 3
+    assert len(list(remove_entries(list_entries(kept.folder)))) == 3
     assert names(kept.folder) == {*OTHERS, "more", f"lbp-{HEX}.json"}
     assert (below / f"hog-{HEX}.json").read_text() == "mine"
 
@@ -106,14 +106,14 @@ def test_links_are_neither_followed_nor_removed(kept: Store, tmp_path: Path) -> 
     (kept.folder / f"hog-{HEX}.json").symlink_to(outside / f"hog-{HEX}.json")
     (kept.folder / f"lbp-{HEX}.lock").symlink_to(outside / "lock")
     (kept.folder / f"lbp-{HEX}.json").write_text("{}")
-    gone = list(removed(stored(kept.folder)))
+    gone = list(remove_entries(list_entries(kept.folder)))
     assert len(gone) == 3
     assert names(outside) == {f"hog-{HEX}.json"}
     assert names(kept.folder) == {"away", f"hog-{HEX}.json", f"lbp-{HEX}.json", f"lbp-{HEX}.lock"}
 
 
 def test_an_entry_that_is_being_written_stays(kept: Store, fer: Fer) -> None:
-    entry = stored(kept.folder)[0]
+    entry = list_entries(kept.folder)[0]
     with FileLock(kept.folder / f"{entry.key}.lock"):
         called = fer("features", "clean")
         assert called.code == 0
@@ -124,7 +124,7 @@ def test_an_entry_that_is_being_written_stays(kept: Store, fer: Fer) -> None:
 
 
 def test_only_old_entries_go_where_asked(kept: Store, fer: Fer) -> None:
-    old, *young = stored(kept.folder)
+    old, *young = list_entries(kept.folder)
     for file in old.files:
         os.utime(file, (time.time() - 31 * DAY_S,) * 2)
     os.utime(young[0].files[0], (time.time() - 31 * DAY_S,) * 2)  # its other files are young
@@ -132,12 +132,12 @@ def test_only_old_entries_go_where_asked(kept: Store, fer: Fer) -> None:
     called = fer("features", "clean", "--older-than", 30.5)
     assert called.code == 0
     assert called.out.splitlines() == ["features\tentries\tMiB", "lbp\t1\t0.0"]
-    assert stored(kept.folder) == young
+    assert list_entries(kept.folder) == young
     assert fer("features", "clean", "--older-than", -1).code == 2
 
 
 def test_the_command_says_what_it_would_do_then_does_it(kept: Store, fer: Fer, faces: FaceSet) -> None:
-    kept.extracted(faces_of(np.repeat(faces.images.packed, 40, 0), ["happy"] * 480), Hog())
+    kept.extract(faces_of(np.repeat(faces.images.packed, 40, 0), ["happy"] * 480), Hog())
     before = names(kept.folder)
     size = sum(path.stat().st_size for path in kept.folder.iterdir()) / 2**20
     told = fer("features", "clean", "--plan")

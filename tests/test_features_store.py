@@ -18,13 +18,13 @@ from fer_cli.data.manifest import FaceSet, SetInfo
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError, FerError
 from fer_cli.features import store
-from fer_cli.features.clean import removed, stored
-from fer_cli.features.extractor import Described, Extractor
+from fer_cli.features.clean import list_entries, remove_entries
+from fer_cli.features.extractor import Descriptions, Extractor
 from fer_cli.features.files import read_features, write_features
 from fer_cli.features.fuse import Features, extract, fuse
 from fer_cli.features.hog import Hog
 from fer_cli.features.lbp import Lbp
-from fer_cli.features.parallel import described
+from fer_cli.features.parallel import describe_images
 from fer_cli.features.sift import Sift
 from fer_cli.features.store import Store
 from tests.conftest import FOLDERS
@@ -71,7 +71,7 @@ def test_nothing_fitted_depends_on_validation_or_test_images(method: Any, faces:
     extractors: dict[str, Extractor] = {"hog": Hog(), "sift": WORDS}
 
     def fitted(faces: FaceSet) -> list[bytes]:
-        words = kept.extracted(faces, WORDS, split.train).state["words"]
+        words = kept.extract(faces, WORDS, split.train).state["words"]
         scaling = extract(faces, split, extractors, kept, method).scaling
         return [each.tobytes() for each in (words, scaling.low, scaling.span)]
 
@@ -98,7 +98,7 @@ def test_processes_and_chunks_change_no_byte(faces: FaceSet, split: Split, tmp_p
                     yield item
 
             kept = Store(tmp_path / f"{jobs}-{chunk}", jobs, chunk, lambda _, count=counted: count)  # type: ignore[misc]
-            found = kept.extracted(mapped, extractor, split.train)
+            found = kept.extract(mapped, extractor, split.train)
             assert len(seen) == seen[0] == -(-42 // chunk)
             made.append((found.values.tobytes(), {name: a.tobytes() for name, a in found.state.items()}, found.key))
         assert made[0] == made[1]
@@ -108,16 +108,16 @@ def test_processes_and_chunks_change_no_byte(faces: FaceSet, split: Split, tmp_p
 
 def test_nothing_is_computed_twice(faces: FaceSet, split: Split, kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for extractor in (Hog(), WORDS):
-        first = kept.extracted(faces, extractor, split.train)
+        first = kept.extract(faces, extractor, split.train)
         assert first.origin == "computed"
         monkeypatch.setattr(type(extractor), "describe", lambda *_: pytest.fail("described again"))
-        again = kept.extracted(faces, extractor, split.train)
+        again = kept.extract(faces, extractor, split.train)
         assert again.origin == "found"
         assert again.values.tobytes() == first.values.tobytes()
         assert isinstance(again.values, np.memmap)
         assert not again.values.flags.writeable
         assert not isinstance(load_rows(again.values, slice(2, 5)), np.memmap)  # read, not mapped: memory stays bounded
-    other = kept.extracted(faces, Sift(words=6), split.train[:-1])  # another codebook: the key points are known
+    other = kept.extract(faces, Sift(words=6), split.train[:-1])  # another codebook: the key points are known
     assert other.origin == "computed"
     assert other.values.shape == (42, 6)
 
@@ -177,26 +177,26 @@ def plant(path: Path) -> None:
 @pytest.mark.parametrize("harm", [cut, flip, reshape, plant, Path.unlink, lambda path: path.write_bytes(b"")])
 @pytest.mark.parametrize("name", ["values", "counts"])
 def test_a_damaged_array_is_made_anew(harm: Any, name: str, faces: FaceSet, kept: Store) -> None:
-    first = kept.extracted(faces, Lbp(size=8, cells=1))
+    first = kept.extract(faces, Lbp(size=8, cells=1))
     before = first.values.tobytes()
     harm(kept.folder / f"{first.key}.{name}.npy")
-    second = kept.extracted(faces, Lbp(size=8, cells=1))
+    second = kept.extract(faces, Lbp(size=8, cells=1))
     assert second.origin == "mended"
     assert second.values.tobytes() == before
-    assert kept.extracted(faces, Lbp(size=8, cells=1)).origin == "found"
+    assert kept.extract(faces, Lbp(size=8, cells=1)).origin == "found"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "arrays": 3}', '{"format": 0, "arrays": {}}'])
 def test_a_damaged_record_is_made_anew(text: str, faces: FaceSet, kept: Store) -> None:
-    first = kept.extracted(faces, Lbp(size=8, cells=1))
+    first = kept.extract(faces, Lbp(size=8, cells=1))
     (kept.folder / f"{first.key}.json").write_text(text)
-    assert kept.extracted(faces, Lbp(size=8, cells=1)).origin == "mended"
+    assert kept.extract(faces, Lbp(size=8, cells=1)).origin == "mended"
 
 
 def test_a_damaged_codebook_is_learned_again(faces: FaceSet, split: Split, kept: Store) -> None:
-    first = kept.extracted(faces, WORDS, split.train)
+    first = kept.extract(faces, WORDS, split.train)
     flip(kept.folder / f"{first.key}.state-words.npy")
-    second = kept.extracted(faces, WORDS, split.train)
+    second = kept.extract(faces, WORDS, split.train)
     assert second.origin == "mended"
     np.testing.assert_array_equal(second.state["words"], first.state["words"])
 
@@ -208,40 +208,40 @@ class Faulty(Extractor):
     dims: ClassVar[int] = 1  # type: ignore[assignment]
     nan_at: int
 
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         values = images[:, 0, 0, 0, :1].astype(np.float32)
-        return Described(np.where(values == self.nan_at, np.nan, values), np.ones(len(images), np.int64))
+        return Descriptions(np.where(values == self.nan_at, np.nan, values), np.ones(len(images), np.int64))
 
 
 def test_a_value_that_is_no_number_stops_and_leaves_nothing(kept: Store) -> None:
     faces = faces_of(np.arange(10, dtype=np.uint8)[:, None, None] * np.ones((4, 4), np.uint8), ["happy"] * 10)
     with pytest.raises(DataError, match="faulty: image 's0007' gives a value that is no number"):
-        Store(kept.folder, chunk=4).extracted(faces, Faulty(nan_at=7))
+        Store(kept.folder, chunk=4).extract(faces, Faulty(nan_at=7))
     assert {path.suffix for path in kept.folder.iterdir()} <= {".lock"}
 
 
 class Dying(Faulty):
     """Ends its process, as one that runs out of memory is ended."""
 
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         os._exit(9)
 
 
 def test_a_process_that_dies_is_told_in_one_line(kept: Store) -> None:
     faces = faces_of(np.zeros((8, 4, 4), np.uint8), ["happy"] * 8)
     with pytest.raises(FerError, match="faulty: a process ended before its work"):
-        Store(kept.folder, 2, 4).extracted(faces, Dying(nan_at=300))
+        Store(kept.folder, 2, 4).extract(faces, Dying(nan_at=300))
 
 
 def test_learning_needs_training_images(faces: FaceSet, kept: Store) -> None:
     with pytest.raises(DataError, match="sift: learns from training images, and none are given"):
-        kept.extracted(faces, WORDS)
+        kept.extract(faces, WORDS)
 
 
 def test_what_is_read_stays_readable_when_the_store_is_emptied(faces: FaceSet, split: Split, kept: Store) -> None:
-    found = kept.extracted(faces, Hog(), split.train)
+    found = kept.extract(faces, Hog(), split.train)
     expected = np.array(found.values)
-    assert list(removed(stored(kept.folder)))
+    assert list(remove_entries(list_entries(kept.folder)))
     assert not list(kept.folder.glob("*.npy"))
     features = fuse(faces.manifest["sample"].to_numpy(dtype=str), {"hog": found.values}, split.train, "none")
     np.testing.assert_array_equal(features.values, expected)
@@ -258,11 +258,11 @@ def test_few_chunks_are_read_ahead() -> None:
     class Watched(Faulty):
         processes: ClassVar[bool] = False
 
-        def describe(self, images: np.ndarray) -> Described:
+        def describe(self, images: np.ndarray) -> Descriptions:
             read.append(len(images))
             return super().describe(images)
 
-    parts = described(Watched(nan_at=300), Block(np.zeros((50, 4, 4), np.uint8)), chunk=8)
+    parts = describe_images(Watched(nan_at=300), Block(np.zeros((50, 4, 4), np.uint8)), chunk=8)
     next(parts)
     assert read == [8]
     assert sum(len(part.counts) for part in parts) == 42

@@ -11,7 +11,7 @@ from torch import nn
 from fer_cli.config import PartsConfig
 from fer_cli.models.attention import SGE
 from fer_cli.models.bsconv import BSD, subspace_penalty
-from fer_cli.models.counts import multiply_adds, parameters
+from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.multiscale import LADDER, MultiScale, lightweight, multiscale
 from tests.overfit import LEARNED, loss_after
 
@@ -50,28 +50,28 @@ def on_meta(parts: PartsConfig, image_size: int = 48) -> MultiScale:
 @pytest.mark.parametrize("rung", list(LADDER))
 def test_every_rung_costs_its_closed_form(rung: str) -> None:
     net = on_meta(LADDER[rung])
-    assert (parameters(net), multiply_adds(net, (3, 48, 48))) == COSTS[rung]
+    assert (count_parameters(net), count_multiply_adds(net, (3, 48, 48))) == COSTS[rung]
 
 
 def test_constructors_are_the_ends_of_the_ladder() -> None:
     assert next(iter(LADDER)) == "lightweight"
     assert LADDER["multiscale"] == PartsConfig()
-    assert parameters(multiscale(7)) == COSTS["multiscale"][0]
-    assert parameters(lightweight(7)) == COSTS["lightweight"][0]
+    assert count_parameters(multiscale(7)) == COSTS["multiscale"][0]
+    assert count_parameters(lightweight(7)) == COSTS["lightweight"][0]
 
 
 @pytest.mark.parametrize("image_size", [48, 64, 112])
 def test_only_the_fc_head_grows_with_the_image(image_size: int) -> None:
-    assert parameters(on_meta(LADDER["multiscale"], image_size)) == COSTS["multiscale"][0]
+    assert count_parameters(on_meta(LADDER["multiscale"], image_size)) == COSTS["multiscale"][0]
     side = image_size // 16
     extra = 256 * 256 * (side**2 - 9)
-    assert parameters(on_meta(LADDER["lightweight"], image_size)) == COSTS["lightweight"][0] + extra
+    assert count_parameters(on_meta(LADDER["lightweight"], image_size)) == COSTS["lightweight"][0] + extra
 
 
 def test_groups_are_the_arms_of_sge() -> None:
     for groups in (4, 8, 16):
         net = on_meta(replace(LADDER["lightweight+gap+bsd+sge"], groups=groups))
-        assert parameters(net) == COSTS["lightweight+gap+bsd"][0] + 4 * 2 * groups
+        assert count_parameters(net) == COSTS["lightweight+gap+bsd"][0] + 4 * 2 * groups
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

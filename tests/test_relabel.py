@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_cli.config import LearningConfig
-from fer_cli.learning.relabel import relabelled, thresholds
+from fer_cli.learning.relabel import relabel, thresholds
 from tests.test_losses import ALPHA, LABELS, LOGITS
 
 
 def new_labels(**options: object) -> list[int]:
-    return relabelled(LOGITS, ALPHA, LABELS, LearningConfig(**options)).tolist()  # type: ignore[arg-type]
+    return relabel(LOGITS, ALPHA, LABELS, LearningConfig(**options)).tolist()  # type: ignore[arg-type]
 
 
 def test_weighted_leads_of_q() -> None:
@@ -44,14 +44,14 @@ def test_inverted_threshold_is_margin_times_alpha() -> None:
 def test_lead_of_015_keeps_and_of_035_replaces(label: int, expected: int) -> None:
     logits = torch.tensor([[0.5, 0.35, 0.15]]).log()
     config = LearningConfig(method="scn", relabel_scope="all", relabel_logits="raw")
-    assert relabelled(logits, torch.tensor([0.5]), torch.tensor([label]), config).tolist() == [expected]
+    assert relabel(logits, torch.tensor([0.5]), torch.tensor([label]), config).tolist() == [expected]
 
 
 def test_scope_all_reaches_the_high_group_too() -> None:
     logits = torch.tensor([[0.0, 9.0], [0.0, 9.0], [0.0, 9.0], [9.0, 0.0]])
     alpha, labels = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.zeros(4, dtype=torch.long)
-    low = relabelled(logits, alpha, labels, LearningConfig(method="scn"))
-    everywhere = relabelled(logits, alpha, labels, LearningConfig(method="scn", relabel_scope="all"))
+    low = relabel(logits, alpha, labels, LearningConfig(method="scn"))
+    everywhere = relabel(logits, alpha, labels, LearningConfig(method="scn", relabel_scope="all"))
     assert low.tolist() == [0, 0, 1, 0]
     assert everywhere.tolist() == [1, 1, 1, 0]
 
@@ -63,8 +63,8 @@ def test_calibrated_set_contains_the_scn_set(seed: int, n: int, classes: int) ->
     logits = torch.randn(n, classes, generator=generator) * 3
     alpha = torch.rand(n, generator=generator)
     labels = torch.randint(classes, (n,), generator=generator)
-    scn = relabelled(logits, alpha, labels, LearningConfig(method="scn")) != labels
-    calibrated = relabelled(logits, alpha, labels, LearningConfig(method="scn-cs")) != labels
+    scn = relabel(logits, alpha, labels, LearningConfig(method="scn")) != labels
+    calibrated = relabel(logits, alpha, labels, LearningConfig(method="scn-cs")) != labels
     assert bool((calibrated | ~scn).all())
 
 

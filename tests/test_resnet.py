@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from fer_cli.config import ATTENTION
 from fer_cli.errors import StudyError
-from fer_cli.models.counts import multiply_adds
-from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, half
+from fer_cli.models.counts import count_multiply_adds
+from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, mean_pool
 from fer_cli.models.gates import watch_gates
 from fer_cli.models.resnet import BasicBlock, Bottleneck, ResNet, resnet18, resnet18_small, resnet50, resnet50_small
 from fer_cli.models.vgg import vgg_small
@@ -180,9 +180,9 @@ def test_attention_adds_to_resnet18_what_the_articles_imply(attention: str, opti
 
 def test_multiply_adds_are_the_published_ones() -> None:
     plain, se = resnet18(6), resnet18(6, attention="se")
-    assert multiply_adds(plain, (3, 224, 224)) == 1_813_564_416
-    assert multiply_adds(se, (3, 224, 224)) - multiply_adds(plain, (3, 224, 224)) == 87_040
-    cost = {down: multiply_adds(resnet50_small(7, downsample=down), (1, 64, 64)) for down in DOWNSAMPLE}
+    assert count_multiply_adds(plain, (3, 224, 224)) == 1_813_564_416
+    assert count_multiply_adds(se, (3, 224, 224)) - count_multiply_adds(plain, (3, 224, 224)) == 87_040
+    cost = {down: count_multiply_adds(resnet50_small(7, downsample=down), (1, 64, 64)) for down in DOWNSAMPLE}
     assert cost["none"] == cost["shortcut"]
     assert cost["v1"] == cost["both"] < cost["none"] < cost["dilated"]
 
@@ -282,7 +282,7 @@ def test_share_of_positions_that_each_path_reads(downsample: str, main: float, s
 @pytest.mark.parametrize("side", [1, 2, 5, 7, 8, 25])
 def test_both_paths_agree_on_maps_of_any_side(side: int) -> None:
     x = torch.ones(1, 8, side, side)
-    assert torch.equal(half()(x), torch.ones(1, 8, -(-side // 2), -(-side // 2)))
+    assert torch.equal(mean_pool()(x), torch.ones(1, 8, -(-side // 2), -(-side // 2)))
     for downsample in DOWNSAMPLE.values():
         out = Bottleneck(8, 4, downsample.halving).eval()(x)
         assert out.shape == (1, 16, -(-side // 2), -(-side // 2))

@@ -366,19 +366,19 @@ def test_a_checkpoint_with_a_wrong_bit_is_not_continued(
 ) -> None:
     import torch
 
-    from fer_cli.learning.train import whole_checkpoint
+    from fer_cli.learning.train import find_checkpoint
 
     path = pair[1] / "last.ckpt"
-    assert whole_checkpoint(path) is None
+    assert find_checkpoint(path) is None
     content = {"state_dict": {"x": torch.zeros(100)}, "epoch": 1, "callbacks": {}, "optimizer_states": []}
     torch.save(content, path)
-    assert whole_checkpoint(path) == path
+    assert find_checkpoint(path) == path
     wrong = bytearray(path.read_bytes())
     wrong[len(wrong) // 2] ^= 1
     path.write_bytes(wrong)
-    assert whole_checkpoint(path) is None
+    assert find_checkpoint(path) is None
     torch.save({"state_dict": {}}, path)
-    assert whole_checkpoint(path) is None
+    assert find_checkpoint(path) is None
 
 
 @pytest.mark.parametrize(

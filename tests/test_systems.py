@@ -15,10 +15,10 @@ from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
 from fer_cli.expand import expand
-from fer_cli.learning.losses import class_center_loss, classification, method_loss
+from fer_cli.learning.losses import class_center_loss, classification_loss, method_loss
 from fer_cli.learning.train import new_module, train_run
 from fer_cli.models.build import build_model
-from fer_cli.models.counts import multiply_adds, parameters
+from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.multiscale import LADDER
 from fer_cli.models.weights import load_weights_file
 from fer_cli.study import Choice, load_study
@@ -74,17 +74,17 @@ def test_class_centre_loss_pulls_points_and_spreads_centres() -> None:
 def test_focal_loss_and_label_smoothing_against_their_definitions() -> None:
     logits, labels = torch.randn(8, 5, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 5
     p = logits.softmax(1)[torch.arange(8), labels]
-    focal = classification(logits, labels, LearningConfig(focal_gamma=2.0), "mean")
+    focal = classification_loss(logits, labels, LearningConfig(focal_gamma=2.0), "mean")
     assert torch.allclose(focal, (-((1 - p) ** 2) * p.log()).mean(), atol=1e-6)
     certain = torch.tensor([[40.0, 0, 0], [-40.0, 0, 0]], requires_grad=True)
     for gamma in (0.5, 1.0, 2.0):  # where p is 1 or 0, loss and slope are numbers still
         certain.grad = None
-        loss = classification(certain, torch.tensor([0, 0]), LearningConfig(focal_gamma=gamma), "mean")
+        loss = classification_loss(certain, torch.tensor([0, 0]), LearningConfig(focal_gamma=gamma), "mean")
         loss.backward()
         assert certain.grad is not None
         assert certain.grad.isfinite().all()
         assert loss.item() == pytest.approx((40 + math.log(2)) / 2, rel=1e-4)
-    smooth = classification(logits, labels, LearningConfig(label_smoothing=0.1), "mean")
+    smooth = classification_loss(logits, labels, LearningConfig(label_smoothing=0.1), "mean")
     target = F.one_hot(labels, 5) * 0.9 + 0.1 / 5
     assert torch.allclose(smooth, -(target * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
     plain = method_loss(logits, None, labels, LearningConfig())["loss"]
@@ -276,6 +276,6 @@ def test_a_table_tells_what_each_arms_network_costs(fer: Callable[..., Called], 
     }
     plain, se = (build_model(ModelConfig(attention=block), 7, attention=False) for block in ("none", "se"))  # type: ignore[arg-type]
     for arm, net in (("CNN", plain), ("SE", se)):
-        assert rows[arm][0].strip() == f"{parameters(net):,}"
-        assert rows[arm][1].strip() == f"{multiply_adds(net, (1, 24, 24)):,}"
+        assert rows[arm][0].strip() == f"{count_parameters(net):,}"
+        assert rows[arm][1].strip() == f"{count_multiply_adds(net, (1, 24, 24)):,}"
     assert "SE: model.attention = se" in text

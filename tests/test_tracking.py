@@ -134,7 +134,7 @@ def test_a_moved_results_folder_goes_on_where_it_is(tmp_path: Path) -> None:
     connection.close()
     again = tmp_path / "again"
     shutil.move(new, again)
-    assert tracking.viewer(again) == f"mlflow ui --backend-store-uri sqlite:///{again}/mlflow.db"
+    assert tracking.view_command(again) == f"mlflow ui --backend-store-uri sqlite:///{again}/mlflow.db"
     assert artifacts(again) == {"abc": ["config.json"], "def": ["config.json"]}
 
 
@@ -160,7 +160,7 @@ def test_a_given_store_is_used_and_shared(tmp_path: Path, monkeypatch: pytest.Mo
     assert client.get_run(next(run for run in runs if run != finished).info.run_id).info.status == "KILLED"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "shared", "two"]
     assert not list(tmp_path.glob("*/mlflow.db"))
-    assert tracking.viewer(two) == f"mlflow ui --backend-store-uri {uri}"
+    assert tracking.view_command(two) == f"mlflow ui --backend-store-uri {uri}"
 
 
 def garbage(results: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_store_out_of_reach_is_one_line_soon_and_without_the_password(
     assert time.monotonic() - began < 60
     (line,) = (record.getMessage() for record in caplog.records)
     assert line.startswith("MLflow: this study is not mirrored to ") and "\n" not in line
-    assert "pass-word" not in line and "pass-word" not in tracking.shown_store(tmp_path) + tracking.viewer(tmp_path)
+    assert "pass-word" not in line and "pass-word" not in tracking.describe_store(tmp_path) + tracking.view_command(tmp_path)
 
 
 def test_a_server_that_goes_away_stops_mirroring_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from fer_cli.models.counts import multiply_adds, parameters
+from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.vgg import VGG, vgg16, vgg_small
 from fer_cli.models.weights import load_weights_file
@@ -74,9 +74,9 @@ def test_vgg16_has_torchvisions_names_and_shapes_in_its_order() -> None:
 
 def test_vgg16_has_the_published_sizes() -> None:
     net = on_meta(vgg16, 1000)
-    assert parameters(net) == 138_357_544
-    assert parameters(on_meta(vgg16, 6)) == 134_285_126
-    assert multiply_adds(net, (3, 224, 224)) == 15_470_264_320
+    assert count_parameters(net) == 138_357_544
+    assert count_parameters(on_meta(vgg16, 6)) == 134_285_126
+    assert count_multiply_adds(net, (3, 224, 224)) == 15_470_264_320
     assert [type(layer).__name__ for layer in net.classifier] == [*["Linear", "ReLU", "Dropout"] * 2, "Linear"]
     assert [layer.p for layer in net.modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
 
@@ -159,10 +159,11 @@ def test_a_file_of_weights_loads_in_colour_and_in_grey(tmp_path: Path) -> None:
 
 def test_vgg_small_has_the_stated_size() -> None:
     net = on_meta(vgg_small, 7)
-    assert parameters(net) == 321_703
+    assert count_parameters(net) == 321_703
     assert "321,703" in str(vgg_small.__doc__)
     assert sum(isinstance(layer, nn.Conv2d) for layer in net.modules()) == 6
-    assert multiply_adds(net, (1, 48, 48)) == 48**2 * 288 + 48**2 * 9216 + 24**2 * 55_296 + 12**2 * 221_184 + 32_768 + 1_792
+    convolutions = 48**2 * 288 + 48**2 * 9216 + 24**2 * 55_296 + 12**2 * 221_184
+    assert count_multiply_adds(net, (1, 48, 48)) == convolutions + 32_768 + 1_792
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 48), (3, 64), (1, 112), (1, 50)])

@@ -16,7 +16,7 @@ from fer_cli.data.block import Block
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
-from fer_cli.learning.deep import check_images, features_of
+from fer_cli.learning.deep import check_images, compute_features
 from fer_cli.plan import Item, read_runs
 from fer_cli.runs import RunFolder
 
@@ -106,4 +106,4 @@ def deep_features(item: Item, compute: Compute, images: Block | np.ndarray, unse
     block = Block.of(images)
     check_images(block)
     check_unseen(item, compute, unseen)
-    return features_of(reopen(item, compute), block)
+    return compute_features(reopen(item, compute), block)

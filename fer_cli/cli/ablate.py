@@ -209,9 +209,9 @@ class Watch:
             total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
             say(f"{plan.title}: {len(self.todo)} of {len(everything)} runs to train; expected time {duration(total)}")
             if compute.track:
-                from fer_cli.tracking import shown_store
+                from fer_cli.tracking import describe_store
 
-                say(f"MLflow store: {shown_store(compute.results)}")
+                say(f"MLflow store: {describe_store(compute.results)}")
 
     def __enter__(self) -> Watch:
         """Start showing."""

@@ -61,13 +61,13 @@ def extract_features(
     """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
     from fer_cli.config import CNN, Compute
     from fer_cli.extract import chosen_features, fused, plan_features
-    from fer_cli.features.files import checked, write_features
+    from fer_cli.features.files import check_suffix, write_features
     from fer_cli.features.store import Store
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     chosen = chosen_features(fuse, scaling, settings)
     if out is not None:
-        checked(out)
+        check_suffix(out)
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
     plan = plan_features(choice, split, compute, lambda name: build_if_embedded(name, compute.data_root), study)
@@ -162,12 +162,12 @@ def clean(
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be removed, and remove nothing.")] = False,
 ) -> None:
     """Remove features from the store, which computes nothing twice; files that were written from them stay."""
-    from fer_cli.features.clean import removed, stored
+    from fer_cli.features.clean import list_entries, remove_entries
     from fer_cli.features.store import Store
 
     folder = Store().folder
-    entries = stored(folder, older_than)
-    gone = entries if plan else list(removed(entries))
+    entries = list_entries(folder, older_than)
+    gone = entries if plan else list(remove_entries(entries))
     kinds = sorted({entry.kind for entry in gone})
     sizes = {kind: [entry.size for entry in gone if entry.kind == kind] for kind in kinds}
     print_table(("features", "entries", "MiB"), [(kind, str(len(s)), f"{sum(s) / 2**20:.1f}") for kind, s in sizes.items()])

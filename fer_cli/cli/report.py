@@ -63,7 +63,7 @@ def report(
     elif not figures:
         say(f"next: {write_command('fer report', **same, figures=True)}")
     else:
-        from fer_cli.tracking import viewer
+        from fer_cli.tracking import view_command
 
-        if command := viewer(results):
+        if command := view_command(results):
             say(f"next: {command}")

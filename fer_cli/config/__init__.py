@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, without_idle
+from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, drop_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, OCCLUDERS, CorruptConfig, DataConfig
 from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.learning import METHODS, LearningConfig, Method
@@ -56,9 +56,9 @@ __all__ = [
     "TrainConfig",
     "auto_split",
     "default_data_root",
+    "drop_idle",
     "flatten",
     "load",
-    "without_idle",
 ]
 
 SCHEMA = 3

@@ -39,7 +39,7 @@ def auto_split(known: Known) -> tuple[str, str]:
     return "random", f"{lacks} and names neither people nor sequences"
 
 
-def without_idle(settings: dict[str, Any], known: Known) -> dict[str, Any]:
+def drop_idle(settings: dict[str, Any], known: Known) -> dict[str, Any]:
     """Return dotted settings without those of ``data`` that have no effect under their ``data.split``.
 
     A study that leaves the split open so has folds and a share to validate on where the set needs them.

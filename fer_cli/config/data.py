@@ -207,7 +207,7 @@ class CorruptConfig(Section):
         lossy = self.light < 1 or self.blur > 0 or self.downscale > 1 or self.jpeg is not None
         return lossy or self.occlusion > 0 or self.noise > 0
 
-    def covered(self, side: int) -> int:
+    def covered_pixels(self, side: int) -> int:
         """Return how many pixels of ``side`` x ``side`` are covered: by a square exactly, by other shapes at least."""
         if self.occluder == "square":
             return round(math.sqrt(self.occlusion) * side) ** 2
@@ -217,7 +217,7 @@ class CorruptConfig(Section):
         """Return the settings that were given but change nothing in images of ``side`` pixels, each with the reason."""
         placed = self.occlusion > 0 and self.occluder in {"square", "hand"}
         needs = {
-            "occlusion": (self.covered(side) > 0, f"it covers no pixel of {side} x {side}"),
+            "occlusion": (self.covered_pixels(side) > 0, f"it covers no pixel of {side} x {side}"),
             "occluder": (self.occlusion > 0, "corrupt.occlusion is 0"),
             "downscale": (round(side / self.downscale) != side, f"{side} pixels stay {side}"),
             "parts": (self.active, "nothing is corrupted"),

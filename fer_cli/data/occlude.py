@@ -34,7 +34,7 @@ def occluded(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> 
 
     Square and bar are black, the mask is light grey, the hand has the image's median grey over its frames.
     """
-    if config.covered(images.shape[-1]) == 0:
+    if config.covered_pixels(images.shape[-1]) == 0:
         return images
     fill: np.ndarray | int = {"square": 0, "eyes": 0, "mask": MASK_GREY}.get(config.occluder, 0)
     if config.occluder == "hand":
@@ -45,7 +45,7 @@ def occluded(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> 
 
 def occlusion_masks(samples: np.ndarray, side: int, config: CorruptConfig) -> np.ndarray:
     """Return (N, side, side) bool: True where the image of that name is covered."""
-    n, area = len(samples), config.covered(side)
+    n, area = len(samples), config.covered_pixels(side)
     if area == 0:
         return np.zeros((n, side, side), dtype=bool)
     if config.occluder == "square":

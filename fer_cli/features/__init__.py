@@ -10,7 +10,7 @@ from fer_cli.config import CNN, EXTRACTORS, FeaturesConfig, load
 from fer_cli.features.extractor import Extractor
 
 
-def handcrafted(config: FeaturesConfig) -> dict[str, Extractor]:
+def make_extractors(config: FeaturesConfig) -> dict[str, Extractor]:
     """Return the extractors of a run's blocks, with its settings; ``cnn`` is not among them."""
     own = {name: getattr(config, name).model_dump() for name in config.blocks if name != CNN}
     return {name: load(EXTRACTORS[name])(**settings) for name, settings in own.items()}

@@ -37,7 +37,7 @@ class Stored:
     """Bytes of all files."""
 
 
-def stored(folder: Path, older_than: float | None = None) -> list[Stored]:
+def list_entries(folder: Path, older_than: float | None = None) -> list[Stored]:
     """Return the entries in the store's folder, by name; of these, only the ones ``older_than`` days old or more.
 
     An entry is as old as the last of its files. What an interrupted process left of one counts as one, too. There are none
@@ -62,7 +62,7 @@ def stored(folder: Path, older_than: float | None = None) -> list[Stored]:
     return entries
 
 
-def removed(entries: list[Stored]) -> Iterator[Stored]:
+def remove_entries(entries: list[Stored]) -> Iterator[Stored]:
     """Remove entries and yield those that are gone; one that is being written, or whose lock is a link, stays."""
     for entry in entries:
         path = entry.files[0].parent / f"{entry.key}.lock"

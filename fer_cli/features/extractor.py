@@ -27,7 +27,7 @@ ROWS = 1024
 
 
 @dataclass(frozen=True)
-class Described:
+class Descriptions:
     """Descriptions of images, one under another."""
 
     values: np.ndarray
@@ -44,7 +44,7 @@ class Described:
         """Return the rows of images ``start`` to ``stop``, read into memory."""
         return load_rows(self.values, slice(int(self.ends[start]), int(self.ends[min(stop, len(self.counts))])))
 
-    def of(self, positions: np.ndarray) -> np.ndarray:
+    def rows_at(self, positions: np.ndarray) -> np.ndarray:
         """Return the rows of the images at ``positions``, in the order of the set."""
         chosen = np.zeros(len(self.counts), bool)
         chosen[positions] = True
@@ -54,7 +54,7 @@ class Described:
             found.append(self.rows(start, start + ROWS)[np.repeat(chosen[here], self.counts[here])])
         return np.concatenate(found)
 
-    def each(self) -> Iterator[np.ndarray]:
+    def per_image(self) -> Iterator[np.ndarray]:
         """Yield each image's rows (k, d)."""
         for start in range(0, len(self.counts), ROWS):
             stop = min(start + ROWS, len(self.counts))
@@ -82,7 +82,7 @@ class Extractor(Section, ABC):
         """Return whether something is learned from training images."""
         return False
 
-    def described_by(self) -> dict[str, Any]:
+    def description_settings(self) -> dict[str, Any]:
         """Return all that decides a description, as JSON; a network adds the checksum of its weights."""
         return self.model_dump(mode="json")
 
@@ -92,15 +92,15 @@ class Extractor(Section, ABC):
             raise DataError(f"{self.name}: describes stills, not samples of {images.frames} frames")
 
     @abstractmethod
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         """Return the descriptions of stills (n, 1, C, H, W) uint8."""
 
-    def learn(self, described: Described, train: np.ndarray) -> State:
+    def learn(self, described: Descriptions, train: np.ndarray) -> State:
         """Return what is learned from the images at positions ``train``; no other image is looked at."""
         del described, train
         return {}
 
-    def gather(self, described: Described, state: State) -> Iterator[np.ndarray]:
+    def gather(self, described: Descriptions, state: State) -> Iterator[np.ndarray]:
         """Yield the features of the images in order, in blocks (n, D) float32."""
         del state
         for start in range(0, len(described.counts), ROWS):
@@ -116,10 +116,10 @@ class Extractor(Section, ABC):
         """Return (N, D) float32 of images, as ``Block.of`` takes them; ``state`` is what ``fit`` returned."""
         block = Block.of(images)
         self.check(block)
-        return stacked(self.gather(self.describe(block[:]), state or {}), self.dims)
+        return stack_blocks(self.gather(self.describe(block[:]), state or {}), self.dims)
 
 
-def stacked(blocks: Iterable[np.ndarray], dims: int) -> np.ndarray:
+def stack_blocks(blocks: Iterable[np.ndarray], dims: int) -> np.ndarray:
     """Return blocks (n, D) one under another, (N, D) float32; N may be 0."""
     return np.concatenate([np.zeros((0, dims), np.float32), *blocks])
 
@@ -129,7 +129,7 @@ def grey_pictures(images: np.ndarray) -> Iterator[np.ndarray]:
     return pictures(grey_block(images))
 
 
-def sized(image: np.ndarray, side: int | None) -> np.ndarray:
+def resize(image: np.ndarray, side: int | None) -> np.ndarray:
     """Return an (H, W) uint8 image as (side, side): area means where it shrinks, cubic where it grows; None leaves it."""
     if side is None or image.shape == (side, side):
         return image

@@ -35,7 +35,7 @@ AGAIN = "write it again with fer extract-features"
 
 def write_features(path: Path, features: Features) -> None:
     """Write scaled features; the name's ending says how. Raises DataError for another ending or a block's name in use."""
-    checked(path)
+    check_suffix(path)
     if clash := [name for name in features.parts if name in TAKEN]:
         raise DataError(f"a block cannot be named '{clash[0]}'")
     with whole_file(path) as draft:
@@ -48,7 +48,7 @@ def read_features(path: Path, fingerprint: str | None = None) -> Features:
     Raises DataError where the file is missing, no features file or not whole, and where ``fingerprint`` is given and the
     features are of other data.
     """
-    checked(path)
+    check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such features file; write it with: fer extract-features --out {path}")
     try:
@@ -68,7 +68,7 @@ def read_features(path: Path, fingerprint: str | None = None) -> Features:
     return features
 
 
-def checked(path: Path) -> None:
+def check_suffix(path: Path) -> None:
     """Raise DataError where a name does not say which kind of file it is."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: a features file ends in {' or '.join(SUFFIXES)}")

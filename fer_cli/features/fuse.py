@@ -23,9 +23,9 @@ from fer_cli.data.block import load_rows
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import Split
 from fer_cli.errors import DataError, StudyError, nearest
-from fer_cli.features import handcrafted
+from fer_cli.features import make_extractors
 from fer_cli.features.extractor import ROWS, Extractor
-from fer_cli.features.store import Store, versions
+from fer_cli.features.store import Store, library_versions
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scaling:
     span: np.ndarray
     """(D,) float64: largest less smallest value, or standard deviation (population); 0 marks a constant dimension."""
 
-    def applied(self, values: np.ndarray, start: int = 0) -> np.ndarray:
+    def apply(self, values: np.ndarray, start: int = 0) -> np.ndarray:
         """Return one block's rows (n, d), scaled, float32; the block's first dimension is ``start`` of all."""
         if self.method == "none":
             return np.asarray(values, np.float32)
@@ -84,7 +84,7 @@ class Features:
     def block(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return rows ``start`` to ``stop`` of one block, (n, d) float32, scaled."""
         rows = load_rows(self.parts[name], slice(start, stop))
-        return rows if self.scaled else self.scaling.applied(rows, self.slices[name].start)
+        return rows if self.scaled else self.scaling.apply(rows, self.slices[name].start)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return rows ``start`` to ``stop`` of all blocks joined, (n, D) float32, scaled."""
@@ -122,11 +122,11 @@ def fuse(
         raise DataError(f"block '{wrong[0]}' is {parts[wrong[0]].shape}, for {len(samples)} samples")
     if not ordered:
         raise DataError("there is no block to join")
-    scaling = fitted_scaling(list(ordered.values()), train, method)
+    scaling = fit_scaling(list(ordered.values()), train, method)
     return Features(np.asarray(samples, str), ordered, scaling, provenance or {}, empty or {})
 
 
-def fitted_scaling(parts: list[np.ndarray], train: np.ndarray, method: Method) -> Scaling:
+def fit_scaling(parts: list[np.ndarray], train: np.ndarray, method: Method) -> Scaling:
     """Return the scaling of blocks (N, d) joined, fitted on the rows at ``train`` (n,) alone.
 
     Raises DataError where there is no training row, or one holds a value that is no number.
@@ -135,14 +135,14 @@ def fitted_scaling(parts: list[np.ndarray], train: np.ndarray, method: Method) -
         return Scaling(method, np.zeros(0), np.zeros(0))
     if not len(train):
         raise DataError(f"{method} scaling is fitted on training images, and there are none")
-    found = [fitted(part, train, method) for part in parts]
+    found = [fit_range(part, train, method) for part in parts]
     low, span = (np.concatenate(each) for each in zip(*found, strict=True))
     if not (np.isfinite(low).all() and np.isfinite(span).all()):
         raise DataError("features of a training image hold a value that is no number")
     return Scaling(method, low, span)
 
 
-def fitted(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.ndarray, np.ndarray]:
+def fit_range(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.ndarray, np.ndarray]:
     """Return low and span of one block, each (d,) float64; see Scaling."""
     chosen = np.zeros(len(part), bool)
     chosen[train] = True
@@ -175,13 +175,13 @@ def extract(
 
     Raises DataError where the images cannot be described, StudyError for an unknown method.
     """
-    made = {name: store.extracted(faces, extractor, split.train) for name, extractor in extractors.items()}
-    about = {name: made_by(extractor) | {"dims": made[name].values.shape[1]} for name, extractor in extractors.items()}
-    libraries = {library: text for extractor in extractors.values() for library, text in versions(extractor).items()}
+    made = {name: store.extract(faces, extractor, split.train) for name, extractor in extractors.items()}
+    described = {name: describe_extractor(one) | {"dims": made[name].values.shape[1]} for name, one in extractors.items()}
+    libraries = {library: version for one in extractors.values() for library, version in library_versions(one).items()}
     provenance = {
         "data": {"name": faces.info.name, "fingerprint": faces.info.fingerprint},
         "split": {"hash": split.hash, "train": len(split.train), "val": len(split.val), "test": len(split.test)},
-        "extractors": about,
+        "extractors": described,
         "scaling": method,
         "libraries": dict(sorted(libraries.items())),
         "fer": __version__,
@@ -195,10 +195,10 @@ def extract_blocks(
     faces: FaceSet, split: Split, config: FeaturesConfig, store: Store, cnn: Extractor | None = None
 ) -> Features:
     """Return the fused features that ``config`` asks for; ``cnn``: the extractor of that block. Raises as ``extract``."""
-    extractors = ({} if cnn is None else {CNN: cnn}) | handcrafted(config)
+    extractors = ({} if cnn is None else {CNN: cnn}) | make_extractors(config)
     return extract(faces, split, extractors, store, config.scaling)
 
 
-def made_by(extractor: Extractor) -> dict[str, Any]:
+def describe_extractor(extractor: Extractor) -> dict[str, Any]:
     """Return what a file says of an extractor: version, settings and, of a network, the checksum of its weights."""
-    return {"version": extractor.version, **extractor.model_dump(mode="json"), **extractor.described_by()}
+    return {"version": extractor.version, **extractor.model_dump(mode="json"), **extractor.description_settings()}

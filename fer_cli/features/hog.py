@@ -17,7 +17,7 @@ from skimage.feature import hog
 from fer_cli.config.features import HogSettings
 from fer_cli.data.block import Block
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import Described, Extractor, grey_pictures, sized
+from fer_cli.features.extractor import Descriptions, Extractor, grey_pictures, resize
 
 
 class Hog(HogSettings, Extractor):
@@ -26,7 +26,7 @@ class Hog(HogSettings, Extractor):
     name = "hog"
     libraries = ("numpy", "opencv-contrib-python", "scikit-image")
 
-    def values_of(self, height: int, width: int) -> int:
+    def count_values(self, height: int, width: int) -> int:
         """Return how many values an image of that size gives, not counting ``size``; 0 or less where no block fits."""
         down, across = (max(0, side // self.cell - self.block + 1) for side in (height, width))
         return down * across * self.block**2 * self.orientations
@@ -36,7 +36,7 @@ class Hog(HogSettings, Extractor):
         """Return how many values an image gets; raises DataError where ``size`` is None, since images then decide."""
         if self.size is None:
             raise DataError("hog: with size None the number of values follows from the images")
-        return self.values_of(self.size, self.size)
+        return self.count_values(self.size, self.size)
 
     def check(self, images: Block) -> None:
         """Raise DataError where an image, or ``size``, is smaller than one block."""
@@ -47,13 +47,13 @@ class Hog(HogSettings, Extractor):
             if min(high, wide) < least:
                 raise DataError(f"hog: {what} of {wide} x {high} px: too small for one block of {least} x {least} px")
 
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         """Return one row per image."""
         shape = (self.size, self.size) if self.size else images.shape[3:]
-        values = np.empty((len(images), self.values_of(*shape)), np.float32)
+        values = np.empty((len(images), self.count_values(*shape)), np.float32)
         for row, image in zip(values, grey_pictures(images), strict=True):
-            row[:] = hog_of(sized(image, self.size), self)
-        return Described(values, np.ones(len(images), np.int64))
+            row[:] = compute_hog(resize(image, self.size), self)
+        return Descriptions(values, np.ones(len(images), np.int64))
 
     def transform(self, images: Block | np.ndarray, state: dict[str, np.ndarray] | None = None) -> np.ndarray:
         """Return (N, D) float32 of images, as ``Block.of`` takes them."""
@@ -63,7 +63,7 @@ class Hog(HogSettings, Extractor):
         return self.describe(block[:]).values
 
 
-def hog_of(image: np.ndarray, settings: Hog) -> np.ndarray:
+def compute_hog(image: np.ndarray, settings: Hog) -> np.ndarray:
     """Return (D,) float64 of an (H, W) image without negative values, of the size it has.
 
     Block rows, block columns, cell rows, cell columns and orientations follow in this order, as in scikit-image.
@@ -77,10 +77,10 @@ def hog_of(image: np.ndarray, settings: Hog) -> np.ndarray:
         transform_sqrt=settings.root,
         feature_vector=False,
     )
-    return (over_largest(blocks) if settings.norm == "max" else blocks).ravel()
+    return (divide_by_largest(blocks) if settings.norm == "max" else blocks).ravel()
 
 
-def over_largest(blocks: np.ndarray) -> np.ndarray:
+def divide_by_largest(blocks: np.ndarray) -> np.ndarray:
     """Return blocks (R, C, r, c, o), none negative, each divided by its largest value (Eq 6); zero blocks stay zero."""
     largest = blocks.max((2, 3, 4), keepdims=True)
     return np.asarray(blocks / np.where(largest > 0, largest, 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fer_cli.config.features import LbpSettings
-from fer_cli.features.extractor import Described, Extractor, grey_pictures, sized
+from fer_cli.features.extractor import Descriptions, Extractor, grey_pictures, resize
 
 
 class Lbp(LbpSettings, Extractor):
@@ -28,7 +28,7 @@ class Lbp(LbpSettings, Extractor):
         """Return how many values an image gets."""
         return self.cells**2 * self.bins
 
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         """Return one row per image: cells row by row, bins in each."""
         from skimage.feature import local_binary_pattern  # loads SciPy, which the processes of other features need not
 
@@ -37,6 +37,6 @@ class Lbp(LbpSettings, Extractor):
         area = np.repeat(np.bincount(first.ravel() // self.bins), self.bins)
         values = np.empty((len(images), self.dims), np.float32)
         for row, image in zip(values, grey_pictures(images), strict=True):
-            codes = local_binary_pattern(sized(image, self.size), self.points, self.radius, "nri_uniform")
+            codes = local_binary_pattern(resize(image, self.size), self.points, self.radius, "nri_uniform")
             row[:] = np.bincount((first + codes.astype(np.int64)).ravel(), minlength=self.dims) / area
-        return Described(values, np.ones(len(images), np.int64))
+        return Descriptions(values, np.ones(len(images), np.int64))

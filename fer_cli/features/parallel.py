@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from fer_cli.data.block import Block
 from fer_cli.errors import FerError
-from fer_cli.features.extractor import Described, Extractor
+from fer_cli.features.extractor import Descriptions, Extractor
 
 CHUNK = 64
 """Images in a chunk."""
@@ -30,7 +30,9 @@ AHEAD = 3
 """Chunks under way per process."""
 
 
-def described(extractor: Extractor, images: Block, jobs: int = 1, chunk: int = CHUNK) -> Generator[Described, None, None]:
+def describe_images(
+    extractor: Extractor, images: Block, jobs: int = 1, chunk: int = CHUNK
+) -> Generator[Descriptions, None, None]:
     """Yield the descriptions of stills, ``chunk`` of them at a time, in order."""
     starts = range(0, len(images), chunk)
     jobs = min(jobs, len(starts))
@@ -43,13 +45,13 @@ def described(extractor: Extractor, images: Block, jobs: int = 1, chunk: int = C
                 made = extractor.describe(images[start : start + chunk])
             yield made
     else:
-        yield from shared_out(extractor, images, starts, jobs)
+        yield from describe_in_processes(extractor, images, starts, jobs)
 
 
-def shared_out(extractor: Extractor, images: Block, starts: range, jobs: int) -> Iterator[Described]:
+def describe_in_processes(extractor: Extractor, images: Block, starts: range, jobs: int) -> Iterator[Descriptions]:
     """Yield what ``jobs`` processes make of the chunks that begin at ``starts``."""
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=begin)
-    under_way: deque[Future[Described]] = deque()
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=start_worker)
+    under_way: deque[Future[Descriptions]] = deque()
     try:
         for start in starts:
             under_way.append(pool.submit(extractor.describe, images[start : start + starts.step]))
@@ -63,16 +65,16 @@ def shared_out(extractor: Extractor, images: Block, starts: range, jobs: int) ->
         pool.shutdown(cancel_futures=True)
 
 
-def begin() -> None:
+def start_worker() -> None:
     """Keep a worker to one thread, in libraries that are loaded and in those to come, and to its parent's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers in order
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     cv2.setNumThreads(1)
     threadpool_limits(1)
 
 
-def follow() -> None:
+def exit_with_parent() -> None:
     """End this process at once when its parent is gone."""
     if (parent := parent_process()) is not None:
         parent.join()

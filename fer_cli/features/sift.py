@@ -20,7 +20,7 @@ import numpy as np
 
 from fer_cli.config.features import SiftSettings
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import ROWS, Described, Extractor, State, grey_pictures, sized
+from fer_cli.features.extractor import ROWS, Descriptions, Extractor, State, grey_pictures, resize
 from fer_cli.seeds import derive_seed
 
 LENGTH = 128
@@ -45,26 +45,26 @@ class Sift(SiftSettings, Extractor):
         """Return whether there is a codebook to learn."""
         return not self.dense
 
-    def described_by(self) -> dict[str, Any]:
+    def description_settings(self) -> dict[str, Any]:
         """Return the settings that decide an image's descriptors; words and seeds do not."""
         return self.model_dump(mode="json", exclude={"words", "sample", "seed"})
 
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         """Return the descriptors (M, 128) uint8 of the images' key points, or of a grid one row (n, 2048) float32 each."""
-        found = [descriptors(sized(image, self.size), self) for image in grey_pictures(images)]
+        found = [descriptors(resize(image, self.size), self) for image in grey_pictures(images)]
         if self.dense:
             rows = np.stack([each.ravel() for each in found]) if found else np.zeros((0, self.dims))
-            return Described(rows.astype(np.float32), np.ones(len(images), np.int64))
+            return Descriptions(rows.astype(np.float32), np.ones(len(images), np.int64))
         counts = np.array([len(each) for each in found], np.int64)
-        return Described(np.concatenate([np.zeros((0, LENGTH), np.uint8), *found]), counts)
+        return Descriptions(np.concatenate([np.zeros((0, LENGTH), np.uint8), *found]), counts)
 
-    def learn(self, described: Described, train: np.ndarray) -> State:
+    def learn(self, described: Descriptions, train: np.ndarray) -> State:
         """Return the codebook, ``words`` (words, 128) float32; raises DataError where key points are fewer than words."""
         if self.dense:
             return {}
         order = np.random.default_rng(derive_seed(self.seed, "sift", "sample")).permutation(np.sort(train))
         counts = described.counts[order]
-        values = described.of(order[np.cumsum(counts) - counts < self.sample])
+        values = described.rows_at(order[np.cumsum(counts) - counts < self.sample])
         if len(values) < self.words:
             raise DataError(
                 f"sift: {len(values)} key points in {len(train)} training images, for {self.words} words; "
@@ -72,13 +72,13 @@ class Sift(SiftSettings, Extractor):
             )
         return {"words": codebook(values.astype(np.float32), self.words, derive_seed(self.seed, "sift", "words") % 2**32)}
 
-    def gather(self, described: Described, state: State) -> Iterator[np.ndarray]:
+    def gather(self, described: Descriptions, state: State) -> Iterator[np.ndarray]:
         """Yield histograms of words in blocks (n, words) float32; each sums to 1, or is zeros without key points."""
         if self.dense:
             yield from super().gather(described, state)
             return
         words = state["words"].astype(np.float64)
-        rows = chain(described.each(), [None])
+        rows = chain(described.per_image(), [None])
         block: list[np.ndarray] = []
         for each in rows:
             if each is not None:

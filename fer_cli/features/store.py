@@ -26,8 +26,8 @@ from filelock import FileLock
 from fer_cli.data.block import load_rows
 from fer_cli.data.manifest import FaceSet
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import ROWS, Described, Extractor, State
-from fer_cli.features.parallel import CHUNK, described
+from fer_cli.features.extractor import ROWS, Descriptions, Extractor, State
+from fer_cli.features.parallel import CHUNK, describe_images
 from fer_cli.places import cache_folder, whole_file, write_text
 from fer_cli.progress import Progress, silent
 
@@ -71,7 +71,7 @@ class Store:
     progress: Callable[[str], Progress] = lambda _: silent
     """Title -> what shows how far work under that title is."""
 
-    def extracted(self, faces: FaceSet, extractor: Extractor, train: np.ndarray | None = None) -> Extracted:
+    def extract(self, faces: FaceSet, extractor: Extractor, train: np.ndarray | None = None) -> Extracted:
         """Return the features of all images of ``faces``.
 
         ``train``: (n,) positions of the training images; extractors that learn need it, others ignore it. Raises DataError
@@ -80,22 +80,22 @@ class Store:
         extractor.check(faces.images)
         key = describe_key(faces, extractor)
         if not extractor.learns:
-            entry = self.kept(key, lambda drafts: self._describe(faces, extractor, drafts))
+            entry = self.get_or_make(key, lambda drafts: self._describe(faces, extractor, drafts))
             return Extracted(entry.arrays["values"], {}, entry.empty["values"], entry.origin, key)
         if train is None or not len(train):
             raise DataError(f"{extractor.name}: learns from training images, and none are given")
         learned_key = learn_key(key, faces, extractor, train)
-        entry = self.kept(learned_key, lambda drafts: self._learn(faces, extractor, train, drafts))
+        entry = self.get_or_make(learned_key, lambda drafts: self._learn(faces, extractor, train, drafts))
         state = {name.removeprefix("state-"): np.array(a) for name, a in entry.arrays.items() if name != "values"}
         return Extracted(entry.arrays["values"], state, entry.empty["values"], entry.origin, learned_key)
 
-    def described(self, faces: FaceSet, extractor: Extractor) -> Described:
+    def describe(self, faces: FaceSet, extractor: Extractor) -> Descriptions:
         """Return the descriptions of all images, from the store or made now."""
         key = describe_key(faces, extractor)
-        entry = self.kept(key, lambda drafts: self._describe(faces, extractor, drafts))
-        return Described(entry.arrays["values"], entry.arrays["counts"])
+        entry = self.get_or_make(key, lambda drafts: self._describe(faces, extractor, drafts))
+        return Descriptions(entry.arrays["values"], entry.arrays["counts"])
 
-    def kept(self, key: str, make: Callable[[Drafts], None]) -> Entry:
+    def get_or_make(self, key: str, make: Callable[[Drafts], None]) -> Entry:
         """Return the entry ``key``; where it is missing or damaged, ``make`` writes it, once, whoever comes first."""
         if (found := read_entry(self.folder, key)) is not None:
             return found
@@ -115,7 +115,7 @@ class Store:
     def _describe(self, faces: FaceSet, extractor: Extractor, drafts: Drafts) -> None:
         """Write what ``extractor`` makes of each image."""
         total, before = -(-len(faces.images) // self.chunk), 0
-        with closing(described(extractor, faces.images, self.jobs, self.chunk)) as parts:
+        with closing(describe_images(extractor, faces.images, self.jobs, self.chunk)) as parts:
             for part in self.progress(extractor.name)(parts, total):
                 if part.values.dtype.kind == "f" and not (good := np.isfinite(part.values).all(1)).all():
                     row = int(np.repeat(np.arange(len(part.counts)), part.counts)[~good][0])
@@ -127,7 +127,7 @@ class Store:
 
     def _learn(self, faces: FaceSet, extractor: Extractor, train: np.ndarray, drafts: Drafts) -> None:
         """Write what is learned from the training images, and every image's features by it."""
-        made = self.described(faces, extractor)
+        made = self.describe(faces, extractor)
         state = extractor.learn(made, np.sort(train))
         for name, array in state.items():
             drafts.add(f"state-{name}", array)
@@ -237,32 +237,32 @@ def array_file(folder: Path, key: str, name: str) -> Path:
 
 def describe_key(faces: FaceSet, extractor: Extractor) -> str:
     """Return the name of the entry that holds the descriptions of a set's images."""
-    return hashed(
+    return hash_key(
         extractor.name,
         data=faces.info.fingerprint,
-        samples=samples_hash(faces, np.arange(len(faces.images))),
+        samples=hash_samples(faces, np.arange(len(faces.images))),
         version=extractor.version,
-        settings=extractor.described_by(),
-        libraries=versions(extractor),
+        settings=extractor.description_settings(),
+        libraries=library_versions(extractor),
     )
 
 
 def learn_key(described_key: str, faces: FaceSet, extractor: Extractor, train: np.ndarray) -> str:
     """Return the name of the entry that holds features with a part learned from the images at ``train``."""
-    settings = {**extractor.model_dump(mode="json"), **extractor.described_by()}
-    return hashed(extractor.name, described=described_key, train=samples_hash(faces, np.sort(train)), settings=settings)
+    settings = {**extractor.model_dump(mode="json"), **extractor.description_settings()}
+    return hash_key(extractor.name, described=described_key, train=hash_samples(faces, np.sort(train)), settings=settings)
 
 
-def hashed(name: str, **parts: Any) -> str:
+def hash_key(name: str, **parts: Any) -> str:
     """Return ``<name>-<32 hex digits>`` over all parts."""
     return f"{name}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
-def samples_hash(faces: FaceSet, positions: np.ndarray) -> str:
+def hash_samples(faces: FaceSet, positions: np.ndarray) -> str:
     """Return 16 hex digits over the sample ids at ``positions``, in that order."""
     return hashlib.sha256("\x1f".join(faces.manifest["sample"].iloc[positions]).encode()).hexdigest()[:16]
 
 
-def versions(extractor: Extractor) -> dict[str, str]:
+def library_versions(extractor: Extractor) -> dict[str, str]:
     """Return the versions of the libraries that may change a value."""
     return {name: metadata.version(name) for name in extractor.libraries}

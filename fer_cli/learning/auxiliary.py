@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from fer_cli.models.bsconv import Subspace, subspace_penalty
-from fer_cli.models.comparators import MtlFer, valence_loss, valence_of
+from fer_cli.models.comparators import MtlFer, encode_valences, valence_loss
 from fer_cli.models.precision import full_precision
 from fer_cli.models.scn import Scores
 
@@ -23,7 +23,7 @@ def network_terms(backbone: Any, classes: Sequence[str], scores: Scores, labels:
     if any(isinstance(part, Subspace) for part in backbone.modules()):
         terms["subspace"] = subspace_penalty(backbone)
     if isinstance(backbone, MtlFer) and scores.features is not None:
-        valences = valence_of(classes).to(labels.device)
+        valences = encode_valences(classes).to(labels.device)
         with full_precision(scores.features):
             terms["valence"] = valence_loss(backbone.valence(scores.features.float()), labels, valences)
     return terms

@@ -20,9 +20,9 @@ from fer_cli.config import Compute, RunConfig
 from fer_cli.data.block import Block
 from fer_cli.data.prepare import prepare_images
 from fer_cli.errors import DataError
-from fer_cli.features.extractor import Described, Extractor
+from fer_cli.features.extractor import Descriptions, Extractor
 from fer_cli.learning.compute import resolve_compute
-from fer_cli.learning.reopen import Reopened, open_run, weights_of
+from fer_cli.learning.reopen import Reopened, open_run, weights_path
 from fer_cli.runs import RunFolder
 
 MOST_IMAGES = 64
@@ -52,7 +52,7 @@ class Cnn(Extractor):
     def of(cls, config: RunConfig, folder: RunFolder, compute: Compute) -> Cnn:
         """Return the features of a finished run, whose training part must be that of the split they are used with."""
         resolved = resolve_compute(compute)
-        weights = hashlib.sha256(weights_of(folder).read_bytes()).hexdigest()
+        weights = hashlib.sha256(weights_path(folder).read_bytes()).hexdigest()
         made = cls(run=folder.run_id, weights=weights, device=resolved.device, precision="bf16" if resolved.bf16 else "fp32")
         made._config, made._folder, made._compute = config, folder, compute
         return made
@@ -67,9 +67,9 @@ class Cnn(Extractor):
         """Return how many values an image gets."""
         return int(self.opened.network.backbone.feature_size)
 
-    def describe(self, images: np.ndarray) -> Described:
+    def describe(self, images: np.ndarray) -> Descriptions:
         """Return the features of stills (n, 1, C, S, S) uint8, a row each."""
-        return Described(features_of(self.opened, images), np.ones(len(images), np.int64))
+        return Descriptions(compute_features(self.opened, images), np.ones(len(images), np.int64))
 
 
 def check_images(images: Block) -> None:
@@ -79,7 +79,7 @@ def check_images(images: Block) -> None:
         raise DataError(f"images: square stills are needed, not {frames} frames of {width} x {height} pixels")
 
 
-def features_of(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
+def compute_features(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
     """Return the features (N, D) float32 of images as ``deep_features`` takes them; a memory-mapped array stays on disk."""
     images = Block.of(images)
     layout = torch.channels_last if run.resolved.channels_last else torch.contiguous_format
@@ -88,8 +88,8 @@ def features_of(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
     found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
     with torch.inference_mode(), torch.autocast(run.resolved.device, torch.bfloat16, enabled=run.resolved.bf16):
         for start in range(0, len(images), batch):
-            pixels = pixels_of(run, images[start : start + batch])
-            features = run.network.pooled(filled(pixels, batch).contiguous(memory_format=layout))
+            pixels = load_pixels(run, images[start : start + batch])
+            features = run.network.pooled(pad_batch(pixels, batch).contiguous(memory_format=layout))
             found[start : start + batch] = features[: len(pixels)].float().cpu().numpy()
     return found
 
@@ -99,12 +99,12 @@ def batch_size(side: int) -> int:
     return max(1, min(MOST_IMAGES, MOST_PIXELS // side**2))
 
 
-def pixels_of(run: Reopened, images: np.ndarray) -> Tensor:
+def load_pixels(run: Reopened, images: np.ndarray) -> Tensor:
     """Return stills (B, 1, C, H, W) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
     return run.module.pixels(prepare_images(images, run.data.config).to(run.resolved.device))
 
 
-def filled(pixels: Tensor, batch: int) -> Tensor:
+def pad_batch(pixels: Tensor, batch: int) -> Tensor:
     """Return (``batch``, C, S, S): the given images, then the last of them again and again."""
     missing = batch - len(pixels)
     return torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]) if missing else pixels

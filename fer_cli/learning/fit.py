@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from fer_cli.config import CLASSIFIERS, Compute, RunConfig, load
 from fer_cli.data.datamodule import RunData
 from fer_cli.learning.deep import Cnn
-from fer_cli.learning.handcrafted import about, extracted
+from fer_cli.learning.handcrafted import describe_features, extract_features
 from fer_cli.learning.outcome import describe_data, new_result, write_predictions
 from fer_cli.learning.train import load_data, prepare_torch
 from fer_cli.results import Cost, Learned, Result, Seconds, Selection
@@ -40,7 +40,7 @@ def fit_run(
     if network is not None:
         assert start is not None
         cnn = Cnn.of(network, start, compute)
-    features = extracted(config, compute, data, cnn)
+    features = extract_features(config, compute, data, cnn)
     train = data.split.train
     values = features.values
     with threadpool_limits(compute.threads):
@@ -51,8 +51,8 @@ def fit_run(
     nothing = Selection(rule="nothing is chosen", epoch=None)
     learned = Learned(selection=nothing, relabelled=None, health={}, warnings=[])
     cost = Cost(seconds=Seconds(total=time.monotonic() - began))
-    described = describe_data(data, fingerprint, 0.0)
-    return new_result(config, folder, described, metrics, learned, cost, resolved, start, features=about(features))
+    described, summary = describe_data(data, fingerprint, 0.0), describe_features(features)
+    return new_result(config, folder, described, metrics, learned, cost, resolved, start, features=summary)
 
 
 def new_classifier(config: RunConfig) -> ClassifierMixin:

@@ -16,7 +16,7 @@ from fer_cli.features.fuse import Features, extract_blocks
 from fer_cli.features.store import Store
 
 
-def extracted(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor | None = None) -> Features:
+def extract_features(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor | None = None) -> Features:
     """Return the fused features of all images of a run's set, learned and scaled on its training part alone.
 
     ``cnn``: the extractor of that block, where the run asks for it. Raises FeaturesError where these images or settings give
@@ -29,7 +29,7 @@ def extracted(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor
         raise FeaturesError(str(error)) from error
 
 
-def about(features: Features) -> dict[str, Any]:
+def describe_features(features: Features) -> dict[str, Any]:
     """Return what a result says of its features: size and empty images of each block, settings, versions, libraries."""
     dims = {name: part.shape[1] for name, part in features.parts.items()}
     return {"dims": dims, "empty": features.empty, "provenance": features.provenance}

@@ -66,7 +66,7 @@ def calibration_loss(logits: Tensor, alpha: Tensor, labels: Tensor, config: Lear
     return total
 
 
-def classification(logits: Tensor, labels: Tensor, config: LearningConfig, reduction: str) -> Tensor:
+def classification_loss(logits: Tensor, labels: Tensor, config: LearningConfig, reduction: str) -> Tensor:
     """Return cross-entropy, smoothed or focal where the settings say so: of each image (B,), or their "mean"."""
     if config.capsule_margin:
         each = margin_loss(torch.sigmoid(logits), labels)
@@ -102,12 +102,12 @@ def method_loss(logits: Tensor, alpha: Tensor | None, labels: Tensor, config: Le
     """
     decided = decision_logits(logits, alpha, config)
     if alpha is None:
-        loss = classification(decided, labels, config, "mean")
+        loss = classification_loss(decided, labels, config, "mean")
         return {"loss": loss, "ce": loss.detach()}
     if config.parts.weighs_logits:
-        ce = classification(decided, labels, config, "mean")
+        ce = classification_loss(decided, labels, config, "mean")
     else:
-        ce = (alpha * classification(decided, labels, config, "none")).sum() / alpha.sum()
+        ce = (alpha * classification_loss(decided, labels, config, "none")).sum() / alpha.sum()
     parts = {"ce": ce.detach()}
     loss = ce
     if config.parts.calibrates:

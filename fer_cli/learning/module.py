@@ -21,7 +21,7 @@ from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.health import attention_health
 from fer_cli.learning.losses import class_center_loss, decision_logits, method_loss
-from fer_cli.learning.relabel import relabelled
+from fer_cli.learning.relabel import relabel
 from fer_cli.metrics import score
 from fer_cli.models.scn import Recogniser, Scores
 from fer_cli.seeds import derive_seed
@@ -126,7 +126,7 @@ class FerModule(pl.LightningModule):
         index = batch.positions
         images = torch.unique(index)  # a balanced batch may hold an image twice; its last label stays
         before = self.label_current[images]
-        self.label_current[index] = relabelled(scores.logits, scores.alpha, self.label_current[index], learning)
+        self.label_current[index] = relabel(scores.logits, scores.alpha, self.label_current[index], learning)
         self._replaced += int((before != self.label_current[images]).sum())
 
     def on_train_epoch_end(self) -> None:

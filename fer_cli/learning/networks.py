@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from fer_cli.config import RunConfig
-from fer_cli.learning.train import start_from_file
+from fer_cli.learning.train import load_start_weights
 from fer_cli.models.build import build_model
 
 
@@ -28,4 +28,4 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
         with torch.device("cpu" if file else "meta"):
             network = build_model(config.model, len(classes), importance, size)
         if file:
-            start_from_file(network, file, config.model.weights_sha256, classes)
+            load_start_weights(network, file, config.model.weights_sha256, classes)

@@ -22,7 +22,7 @@ def thresholds(alpha: Tensor, config: LearningConfig) -> Tensor:
 
 
 @torch.no_grad()
-def relabelled(logits: Tensor, alpha: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
+def relabel(logits: Tensor, alpha: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
     """Return new labels (B,): the most probable class where it leads the label by more than the threshold.
 
     ``logits`` (B, K) are raw; the lead is measured on the softmax of the weighted ones unless ``relabel_logits: raw``.

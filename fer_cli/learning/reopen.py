@@ -51,11 +51,11 @@ def open_run(config: RunConfig, folder: RunFolder, compute: Compute) -> Reopened
     data, _ = load_data(config, compute)
     bare = config.model.model_copy(update={"weights": None, "weights_sha256": None})
     module = new_module(config.model_copy(update={"model": bare}), data)
-    load_weights(weights_of(folder), module)
+    load_weights(weights_path(folder), module)
     return Reopened(module.to(resolved.device).eval(), data, resolved)
 
 
-def weights_of(folder: RunFolder) -> Path:
+def weights_path(folder: RunFolder) -> Path:
     """Return the file with the weights of a finished run's test scores; raises ResultsError where it is gone."""
     path = folder.file(folder.result().selection.weights)
     if not path.is_file():

@@ -9,13 +9,13 @@ import torch
 
 from fer_cli.config import Compute, RunConfig
 from fer_cli.data.manifest import load_set
-from fer_cli.features import handcrafted
+from fer_cli.features import make_extractors
 from fer_cli.features.fuse import fuse
 from fer_cli.learning.fit import new_classifier
 from fer_cli.learning.train import load_data, new_module, predict, prepare_torch
 from fer_cli.learning.trainer import new_trainer
 
-SOME = 256
+SAMPLE = 256
 """Training images that features are learned from."""
 CHUNK = 16
 """Of these, how many pass through a network at once."""
@@ -36,9 +36,9 @@ def smoke_classifier(config: RunConfig, compute: Compute) -> None:
     prepare_torch(compute)
     data, _ = load_data(config, compute)
     faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
-    some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SOME])
+    some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SAMPLE])
     images = faces.images.select(data.split.train[some])
-    made = handcrafted(config.features)
+    made = make_extractors(config.features)
     parts = {name: extractor.transform(images, extractor.fit(images)) for name, extractor in made.items()}
     if "cnn" in config.features.blocks:
         module = new_module(config, data).eval()

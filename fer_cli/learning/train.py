@@ -25,16 +25,16 @@ from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DamagedError, DataError
 from fer_cli.learning.compute import ResolvedCompute, resolve_compute
-from fer_cli.learning.handcrafted import about, extracted
+from fer_cli.learning.handcrafted import describe_features, extract_features
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.outcome import describe_data, new_result, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
-from fer_cli.models.counts import multiply_adds, parameters
+from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.scn import Recogniser
-from fer_cli.models.weights import CLASSIFIER, load_weights_file, some
+from fer_cli.models.weights import CLASSIFIER, join_names, load_weights_file
 from fer_cli.outputs import damaged
 from fer_cli.places import user_path, whole_file
 from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, Selection
@@ -74,11 +74,11 @@ def train_run(
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
     else:
-        module, learned, training = take_over(config, data, resolved, folder, trained)
+        module, learned, training = reuse_training(config, data, resolved, folder, trained)
     metrics = write_predictions(predict(module, data, resolved), data, folder)
     cost = Cost(
-        parameters=parameters(module.model),
-        multiply_adds=multiply_adds(module.model, *input_shapes(config, data)),
+        parameters=count_parameters(module.model),
+        multiply_adds=count_multiply_adds(module.model, *input_shapes(config, data)),
         seconds=Seconds(total=time.monotonic() - began, training=training),
     )
     described = describe_data(data, fingerprint, config.train.class_balance)
@@ -131,7 +131,7 @@ def learn(
     return module, learned, sum(row["seconds"] for row in record.rows)
 
 
-def take_over(
+def reuse_training(
     config: RunConfig, data: RunData, resolved: ResolvedCompute, folder: RunFolder, trained: RunFolder
 ) -> tuple[FerModule, Learned, float]:
     """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
@@ -160,8 +160,8 @@ def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
     sets = [load_set(compute.data_root, name) for name in config.data.sets]
     data = RunData(sets[0], config, *sets[1:])
     if config.features.joined:
-        features = extracted(config, compute, data)
-        data.join(features.values, about(features))
+        features = extract_features(config, compute, data)
+        data.join(features.values, describe_features(features))
     return data, "+".join(one.info.fingerprint for one in sets)
 
 
@@ -196,7 +196,7 @@ def fit(
         learning = config.learning.model_copy(update={"relabel_margin": margin})
         config = config.model_copy(update={"learning": learning})
     record = Record(folder, config, on_epoch, stage)
-    checkpoint = whole_checkpoint(record.last_path)
+    checkpoint = find_checkpoint(record.last_path)
     module = new_module(config, data)
     if start is not None:
         load_backbone(start.file("best.pt"), module)
@@ -220,7 +220,7 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     alpha, size = config.learning.parts.attention, config.data.image_size
     model = build_model(config.model, len(data.classes), alpha, size, data.joined)
     file, sha256 = config.model.weights, config.model.weights_sha256
-    note = None if file is None else start_from_file(model, file, sha256, data.classes)
+    note = None if file is None else load_start_weights(model, file, sha256, data.classes)
     if config.model.normalise == "train":
         model.mean.fill_(data.mean)
         model.std.fill_(data.std)
@@ -229,7 +229,7 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     return module
 
 
-def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
+def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
     """Load the backbone's weights from a file and return what became of its tensors.
 
     Raises DataError when the file is not the one the run was planned with, is damaged, of another network or other classes.
@@ -240,12 +240,12 @@ def start_from_file(model: Recogniser, path: str, sha256: str | None, classes: l
     absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
     lost = [name for name in absent if not CLASSIFIER.fullmatch(name)]
     if model.frozen and lost:
-        raise DataError(f"{path}: model.freeze: has nothing for {some(lost)}, which would stay random; leave freeze out")
+        raise DataError(f"{path}: model.freeze: no weights for {join_names(lost)}, which would stay random; remove freeze")
     log.info("%s: %s", path, loaded)
     return str(loaded)
 
 
-def whole_checkpoint(path: Path) -> Path | None:
+def find_checkpoint(path: Path) -> Path | None:
     """Return a checkpoint's path, or None where there is none to continue from: it is missing or damaged."""
     if not os.path.lexists(path):
         return None

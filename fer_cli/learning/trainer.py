@@ -48,7 +48,7 @@ def new_trainer(
     """Return a quiet, deterministic trainer; ``limits`` are Lightning's (e.g. ``limit_train_batches=1``)."""
     rank_zero_only.rank = 0  # type: ignore[attr-defined] # read from the environment when Lightning is imported
     SLURMEnvironment.detect = staticmethod(never)  # type: ignore[method-assign] # asked by fit and predict, too
-    with own_variables_hidden():
+    with hide_lightning_variables():
         return pl.Trainer(
             accelerator="gpu" if resolved.device == "cuda" else "cpu",
             devices=1,
@@ -73,7 +73,7 @@ def never() -> bool:
 
 
 @contextmanager
-def own_variables_hidden() -> Iterator[None]:
+def hide_lightning_variables() -> Iterator[None]:
     """Hide the variables from which Lightning takes options that are not given."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PL_TRAINER_")}
     try:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fer_cli.config import ATTENTION, ModelConfig, PartsConfig, load
 from fer_cli.errors import StudyError
-from fer_cli.models.gates import Gate, channel_means, positions, squeezed
+from fer_cli.models.gates import Gate, channel_means, positions, squeezed_width
 
 Order = Literal["channel-spatial", "spatial-channel"]
 
@@ -81,7 +81,7 @@ class SqueezeGate(Gate):
 
     def __init__(self, channels: int, reduction: int, bias: bool) -> None:
         super().__init__()
-        hidden = squeezed(channels, reduction)
+        hidden = squeezed_width(channels, reduction)
         self.reduce = nn.Linear(channels, hidden, bias)
         self.expand = nn.Linear(hidden, channels, bias)
 
@@ -107,7 +107,7 @@ class ChannelGate(Gate):
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
-        hidden = squeezed(channels, reduction)
+        hidden = squeezed_width(channels, reduction)
         self.reduce = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
 

@@ -38,7 +38,7 @@ def squash(s: Tensor) -> Tensor:
     return s * (square + EPSILON).sqrt() / (1 + square)
 
 
-def routed(votes: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
+def route(votes: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
     """Return class capsules (B, K, D) and coupling coefficients (B, N, K), which sum to 1 over K, of votes (B, N, K, D).
 
     Each primary capsule n sends its vote to the classes in shares; the shares grow where vote and outcome agree (Eq 2-3).
@@ -72,7 +72,7 @@ class ClassCapsules(nn.Module):
     def forward(self, primary: Tensor) -> Tensor:
         """Return the class capsules."""
         with full_precision(primary):  # lengths near 1 differ by less than bf16 can represent
-            return routed(torch.einsum("nkdp,bnp->bnkd", self.weight, primary.float()))[0]
+            return route(torch.einsum("nkdp,bnp->bnkd", self.weight, primary.float()))[0]
 
     def multiply_adds(self, output: Tensor) -> int:
         """Return the multiply-adds of the votes, the part that has weights."""

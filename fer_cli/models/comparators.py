@@ -135,7 +135,7 @@ VALENCE = {
 VALENCE_WEIGHT = 0.5
 
 
-def valence_of(classes: Sequence[str]) -> Tensor:
+def encode_valences(classes: Sequence[str]) -> Tensor:
     """Return, for each class by its place, the place of its valence in ``VALENCES``: (K,) int64.
 
     Raises StudyError for a class without a valence.
@@ -149,7 +149,7 @@ def valence_of(classes: Sequence[str]) -> Tensor:
 def valence_loss(valence_logits: Tensor, labels: Tensor, valences: Tensor) -> Tensor:
     """Return half the cross-entropy of the valence: the second task's term beside that of the class.
 
-    ``valences``: ``valence_of`` the classes; ``labels``: (B,) classes.
+    ``valences``: ``encode_valences`` the classes; ``labels``: (B,) classes.
     """
     return VALENCE_WEIGHT * F.cross_entropy(valence_logits, valences[labels])
 

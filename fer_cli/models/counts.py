@@ -19,12 +19,12 @@ from torch import Tensor, nn
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def parameters(network: nn.Module) -> int:
+def count_parameters(network: nn.Module) -> int:
     """Return how many numbers training may change; running statistics of norms are buffers and not among them."""
     return sum(weights.numel() for weights in network.parameters())
 
 
-def multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int:
+def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int:
     """Return the multiply-adds of one input, its shape given without the batch, e.g. ``(3, 224, 224)``.
 
     A network of several inputs gets a shape for each.

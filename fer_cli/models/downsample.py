@@ -69,7 +69,7 @@ DOWNSAMPLE: dict[str, Downsample] = {
 """Name -> how a residual network halves its maps."""
 
 
-def half() -> nn.AvgPool2d:
+def mean_pool() -> nn.AvgPool2d:
     """Return 2x2 means with stride 2: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2)), of what there is at the border."""
     return nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
 
@@ -79,7 +79,7 @@ class PooledConv(nn.Conv2d):
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__(cin, cout, 1, bias=False)
-        self.pool = half()
+        self.pool = mean_pool()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, cout, ceil(H / 2), ceil(W / 2)) of (B, cin, H, W)."""

@@ -1,4 +1,4 @@
-"""What attention blocks share: gates whose values can be watched, and the width of a squeezed layer.
+"""What attention blocks share: gates whose values can be watched, and the width of a squeezed_width layer.
 
 A block multiplies its input by gates, or subtracts thresholds. The module that computes them is a ``Gate``, so that figures
 can read what it said (``watch_gates``) while training keeps nothing.
@@ -56,7 +56,7 @@ def channel_means(x: Tensor) -> Tensor:
     return torch.bmm(share, places).squeeze(1)
 
 
-def squeezed(channels: int, reduction: int) -> int:
+def squeezed_width(channels: int, reduction: int) -> int:
     """Return ``channels`` / ``reduction``, rounded down; raises StudyError where nothing is left."""
     if not 1 <= reduction <= channels:
         raise StudyError(f"reduction: {reduction} does not fit a layer of {channels} channels; give 1 to {channels}")

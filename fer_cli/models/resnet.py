@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
 from fer_cli.models.attention import make_attention
-from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, Steps, half
+from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, Steps, mean_pool
 
 
 def conv3x3(cin: int, cout: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -48,7 +48,7 @@ class BasicBlock(nn.Module):
             raise StudyError(
                 "downsample: v1 is of bottlenecks; the basic blocks of ResNet-18 have no 1x1 in their main path"
             )
-        self.enter = half() if steps.enter else nn.Identity()
+        self.enter = mean_pool() if steps.enter else nn.Identity()
         self.conv1 = conv3x3(cin, width, steps.stride, steps.dilation)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = conv3x3(width, width, dilation=steps.later_dilation)
@@ -73,7 +73,7 @@ class Bottleneck(nn.Module):
     def __init__(self, cin: int, width: int, steps: Steps) -> None:
         super().__init__()
         cout = self.expansion * width
-        self.enter = half() if steps.enter else nn.Identity()
+        self.enter = mean_pool() if steps.enter else nn.Identity()
         self.conv1 = nn.Conv2d(cin, width, 1, steps.pointwise, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = conv3x3(width, width, steps.stride, steps.dilation)

@@ -65,10 +65,10 @@ class Recogniser(nn.Module):
         self.alpha = nn.Linear(backbone.feature_size, 1) if attention else None
         self.register_buffer("mean", torch.tensor(0.5))
         self.register_buffer("std", torch.tensor(0.5))
-        for weight in self.kept():
+        for weight in self.frozen_parameters():
             weight.requires_grad_(False)
 
-    def kept(self) -> list[nn.Parameter]:
+    def frozen_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that training leaves as they are: those of a frozen backbone but for its classifier."""
         own = {id(weight) for weight in self.backbone.fc.parameters()}
         return [weight for weight in self.backbone.parameters() if id(weight) not in own] if self.frozen else []

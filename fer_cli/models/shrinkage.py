@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fer_cli.models.gates import Gate, channel_means, squeezed
+from fer_cli.models.gates import Gate, channel_means, squeezed_width
 
 
 def soft_threshold(x: Tensor, tau: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class Threshold(Gate):
 
     def __init__(self, channels: int, reduction: int, norm: bool) -> None:
         super().__init__()
-        hidden = squeezed(channels, reduction)
+        hidden = squeezed_width(channels, reduction)
         self.reduce = nn.Linear(channels, hidden)
         self.bn = nn.BatchNorm1d(hidden) if norm else nn.Identity()
         self.expand = nn.Linear(hidden, channels)

@@ -53,13 +53,13 @@ class Loaded:
         """Return e.g. ``loaded 318/320 tensors, left out fc.bias (1000 in the file, here 7)``."""
         notes = [f"loaded {self.loaded}/{self.total} tensors"]
         if self.summed:
-            notes.append(f"colours of {some(self.summed)} added into one channel")
+            notes.append(f"colours of {join_names(self.summed)} added into one channel")
         if self.missing:
-            notes.append(f"missing {some(self.missing)}")
+            notes.append(f"missing {join_names(self.missing)}")
         if self.mismatched:
-            notes.append(f"left out {some(f'{name} ({why})' for name, why in self.mismatched.items())}")
+            notes.append(f"left out {join_names(f'{name} ({why})' for name, why in self.mismatched.items())}")
         if self.unexpected:
-            notes.append(f"not used {some(self.unexpected)}")
+            notes.append(f"not used {join_names(self.unexpected)}")
         return ", ".join(notes)
 
 
@@ -76,15 +76,15 @@ def load_weights_file(
     network's tensors, or of the file's, finds its place. Not counted: left-out classifiers, the blocks ``attention`` where
     the file knows nothing of any, and the counters of batch norms, which old files lack.
     """
-    content, sha256 = read(path)
+    content, sha256 = read_file(path)
     check_classes(path, content, classes)
-    given, own = state_of(path, content), network.state_dict()
+    given, own = extract_state(path, content), network.state_dict()
     tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     first = next((name for name, value in own.items() if value.ndim == 4), "")
-    summed = [first] if first in tensors and colours_too_many(tensors[first], own[first]) else []
+    summed = [first] if first in tensors and has_extra_colours(tensors[first], own[first]) else []
     for name in summed:
         tensors[name] = tensors[name].sum(1, keepdim=True)
-    mismatched = misfits(tensors, own)
+    mismatched = find_mismatches(tensors, own)
     fitting = {name: value for name, value in tensors.items() if name in own and name not in mismatched}
     missing = tuple(name for name in own if name not in tensors)
     unexpected = tuple(name for name in given if name not in own or name not in tensors)
@@ -92,12 +92,12 @@ def load_weights_file(
     check_share(path, loaded, threshold, own, given)
     damaged = [name for name, value in fitting.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if damaged:
-        raise DataError(f"{path}: infinite or undefined numbers in {some(damaged)}; the file is damaged, fetch it anew")
+        raise DataError(f"{path}: NaN or infinite values in {join_names(damaged)}; the file is damaged, download it again")
     network.load_state_dict(own | fitting)
     return loaded
 
 
-def read(path: Path) -> tuple[Any, str]:
+def read_file(path: Path) -> tuple[Any, str]:
     """Return what ``path`` holds, tensors and plain containers, and its SHA-256; raises DataError in one line."""
     try:
         with open_regular(path) as stream:
@@ -141,14 +141,14 @@ def read(path: Path) -> tuple[Any, str]:
         raise DataError(f"{path}: not a whole file of weights as torch.save writes it ({why}); fetch it anew") from None
 
 
-def is_of_a_run(content: Any) -> bool:
+def is_run_checkpoint(content: Any) -> bool:
     """Return whether a file's content is a run's ``best.pt``."""
     return isinstance(content, Mapping) and isinstance(content.get("state"), Mapping) and "classes" in content
 
 
 def check_classes(path: Path, content: Any, classes: Sequence[str] | None) -> None:
     """Raise DataError with both lists where a run's weights were trained on other classes, or on the same in other order."""
-    if classes is None or not is_of_a_run(content) or list(content["classes"]) == list(classes):
+    if classes is None or not is_run_checkpoint(content) or list(content["classes"]) == list(classes):
         return
     raise DataError(
         f"{path}: trained on {', '.join(map(str, content['classes']))}; the run has {', '.join(classes)}; set data.classes "
@@ -156,11 +156,11 @@ def check_classes(path: Path, content: Any, classes: Sequence[str] | None) -> No
     )
 
 
-def state_of(path: Path, content: Any) -> dict[str, Any]:
+def extract_state(path: Path, content: Any) -> dict[str, Any]:
     """Return the weights by name, without a wrapper around them and ``module.`` before them."""
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
-    if is_of_a_run(content):
+    if is_run_checkpoint(content):
         state = content["state"].items()
         content = {name.removeprefix("backbone."): value for name, value in state if name.startswith("backbone.")}
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
@@ -171,22 +171,22 @@ def state_of(path: Path, content: Any) -> dict[str, Any]:
     return named
 
 
-def colours_too_many(value: Tensor, own: Tensor) -> bool:
+def has_extra_colours(value: Tensor, own: Tensor) -> bool:
     """Return whether ``value`` is a kernel of three colours where ``own`` has one channel, and else alike."""
     return value.ndim == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
 
 
-def misfits(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
+def find_mismatches(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the names that both have and of which one cannot stand for the other -> why."""
     both = [name for name in tensors if name in own]
-    reasons = {name: why for name in both if (why := misfit(tensors[name], own[name]))}
+    reasons = {name: why for name in both if (why := explain_mismatch(tensors[name], own[name]))}
     classifier = [name for name in both if CLASSIFIER.fullmatch(name)]
     if any(name in reasons for name in classifier):  # half of the old one and half of a new one would be neither
         reasons |= {name: "of a classifier that does not fit" for name in classifier if name not in reasons}
     return reasons
 
 
-def misfit(value: Tensor, own: Tensor) -> str:
+def explain_mismatch(value: Tensor, own: Tensor) -> str:
     """Return why ``value`` cannot stand for ``own``, or nothing."""
     if value.shape != own.shape:
         return f"{'x'.join(map(str, value.shape))} in the file, here {'x'.join(map(str, own.shape))}"
@@ -212,7 +212,7 @@ def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str]
             )
 
 
-def some(names: Iterable[str], most: int = 3) -> str:
+def join_names(names: Iterable[str], most: int = 3) -> str:
     """Return up to ``most`` names, and how many more there are."""
     listed = list(names)
     rest = len(listed) - most
