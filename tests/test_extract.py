@@ -157,7 +157,7 @@ def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[ob
         (["--fuse", "hog", "--set", "hog.cell=x"], "--set: hog.cell: Input should be a valid integer (given: 'x')"),
         (["--fuse", "hog", "--set", "norm"], "--set norm: give it as BLOCK.NAME=VALUE"),
         (["--fuse", "hog", "--set", "sift.dense=true"], "--set sift: has no effect: sift is not among --fuse"),
-        (["--fuse", "hog", "--out", "a.csv"], "a.csv: a features file ends in .parquet or .npz"),
+        (["--fuse", "hog", "--out", "a.csv"], "a.csv: feature files must end in .parquet or .npz"),
         (["--fuse", "cnn", "--run", "0123456789ab"], "no finished run"),
         (["--fuse", "hog", "--study", "feature-fusion", "--split", "CNN"], "its arms have levels (data.split)"),
         (["--fuse", "hog", "--study", "cnn-feature"], "no study named 'cnn-feature'; did you mean cnn-features"),
@@ -171,7 +171,7 @@ def test_bad_input_is_one_line(fer: Fer, where: list[object], arguments: list[st
 
 def test_show_refuses_what_is_no_features_file(fer: Fer, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK")
-    for name, words in (("a.npz", "not a features file, or not whole"), ("b.npz", "no such features file")):
+    for name, words in (("a.npz", "damaged or not a feature file"), ("b.npz", "no such features file")):
         called = fer("features", "show", tmp_path / name)
         assert (called.code, called.err.count("\n")) == (2, 1)
         assert words in called.err

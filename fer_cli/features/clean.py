@@ -1,7 +1,6 @@
-"""Making room in the store of computed features: which entries there are, how large, and their removal.
+"""List and delete entries of the feature cache; deleted features are recomputed when they are next needed.
 
-Only regular files that are named as the store names its own are ever looked at: links, folders and all others stay. An entry
-that a process is writing is locked, and stays too. What is removed is computed anew when it is next needed.
+Only regular files whose names match the cache's naming scheme are touched; links, folders and locked entries are kept.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ OWN = re.compile(
     r"(?P<draft>\.)?(?P<key>(?P<kind>[a-z][a-z0-9_-]*)-[0-9a-f]{32})"
     r"(\.json|\.lock|\.[a-z][a-z0-9_-]*\.npy)(?(draft)\.[0-9]+(-[0-9a-f]{8})?\.tmp)"
 )
-"""Names that the store gives: an entry's record, lock and arrays, and drafts of these, which a killed process leaves."""
+"""File names of the cache: an entry's record, lock and arrays, and temporary files left by a killed process."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The files of one entry."""
+    """The files of one cache entry."""
 
     key: str
     kind: str
@@ -38,21 +37,21 @@ class Stored:
 
 
 def list_entries(folder: Path, older_than: float | None = None) -> list[Stored]:
-    """Return the entries in the store's folder, by name; of these, only the ones ``older_than`` days old or more.
+    """Return the cache entries in ``folder`` sorted by name, optionally only those at least ``older_than`` days old.
 
-    An entry is as old as the last of its files. What an interrupted process left of one counts as one, too. There are none
-    where there is no folder.
+    An entry's age is that of its newest file. Partial entries of interrupted processes are included; a missing folder is
+    empty.
     """
     found: dict[tuple[str, str], list[tuple[Path, int, float]]] = defaultdict(list)
     for path in folder.iterdir() if folder.is_dir() else ():
         if (name := OWN.fullmatch(path.name)) is None:
             continue
         try:
-            about = path.lstat()
-        except FileNotFoundError:  # a draft that got its name meanwhile
+            status = path.lstat()
+        except FileNotFoundError:  # a temporary file that was renamed meanwhile
             continue
-        if S_ISREG(about.st_mode):
-            found[name["key"], name["kind"]].append((path, about.st_size, about.st_mtime))
+        if S_ISREG(status.st_mode):
+            found[name["key"], name["kind"]].append((path, status.st_size, status.st_mtime))
     latest = math.inf if older_than is None else time.time() - older_than * DAY_S
     entries = []
     for (key, kind), files in sorted(found.items()):
@@ -63,14 +62,14 @@ def list_entries(folder: Path, older_than: float | None = None) -> list[Stored]:
 
 
 def remove_entries(entries: list[Stored]) -> Iterator[Stored]:
-    """Remove entries and yield those that are gone; one that is being written, or whose lock is a link, stays."""
+    """Delete entries and yield the deleted ones; entries being written or whose lock is a link are kept."""
     for entry in entries:
         path = entry.files[0].parent / f"{entry.key}.lock"
         if path.is_symlink():
             continue
         try:
             with FileLock(path, timeout=0):
-                for file in sorted(entry.files, key=lambda file: file.suffix != ".json"):  # without its record it is none
+                for file in sorted(entry.files, key=lambda file: file.suffix != ".json"):  # no record, no entry
                     file.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
         except Timeout:

@@ -1,8 +1,7 @@
-"""What an extractor is: frozen settings, a description made image by image, and perhaps a part learned from training images.
+"""Base class of extractors: frozen settings, per-image descriptors, and optionally a state learned from training images.
 
-The description of an image never depends on other images, so it can be made in any order, by any number of processes, and
-kept for every split of the set. What is learned (SIFT's codebook) is learned from descriptions of training images alone;
-from both together comes one row per image.
+Descriptors of an image never depend on other images, so they can be computed in any order by any number of processes and
+cached for every split of the set. The state (SIFT's codebook) is learned from descriptors of training images only.
 """
 
 from __future__ import annotations
@@ -21,31 +20,31 @@ from fer_cli.data.block import Block, grey_block, load_rows, pictures
 from fer_cli.errors import DataError
 
 State = dict[str, np.ndarray]
-"""What an extractor learned, as named arrays; empty where it learns nothing."""
+"""Learned state as named arrays; empty if the extractor learns nothing."""
 ROWS = 1024
 """Rows read at a time from arrays on disk."""
 
 
 @dataclass(frozen=True)
 class Descriptions:
-    """Descriptions of images, one under another."""
+    """Descriptors of N images."""
 
     values: np.ndarray
-    """(M, d) uint8 or float32, perhaps memory-mapped; the rows of an image stand together, images in order."""
+    """(M, d) uint8 or float32, possibly memory-mapped; an image's rows are contiguous, images in order."""
     counts: np.ndarray
-    """(N,) int64: how many rows each image has; they sum to M."""
+    """(N,) int64: number of rows per image; sums to M."""
 
     @cached_property
     def ends(self) -> np.ndarray:
-        """Return (N + 1,) int64: image i has the rows from ``ends[i]`` to ``ends[i + 1]``."""
+        """Return (N + 1,) int64: image i has rows ``ends[i]`` to ``ends[i + 1]``."""
         return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows of images ``start`` to ``stop``, read into memory."""
+        """Return the rows of images ``start`` to ``stop``, in memory."""
         return load_rows(self.values, slice(int(self.ends[start]), int(self.ends[min(stop, len(self.counts))])))
 
     def rows_at(self, positions: np.ndarray) -> np.ndarray:
-        """Return the rows of the images at ``positions``, in the order of the set."""
+        """Return the rows of the images at ``positions``, in set order."""
         chosen = np.zeros(len(self.counts), bool)
         chosen[positions] = True
         found = [load_rows(self.values, slice(0))]
@@ -62,41 +61,41 @@ class Descriptions:
 
 
 class Extractor(Section, ABC):
-    """Settings of one kind of features, and how they are computed from stills."""
+    """Settings of one kind of features, and their computation from still images."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
-    """Raised when the same settings would give other values."""
+    """Increment when the same settings give different values."""
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "opencv-contrib-python")
     """Distributions whose version may change a value."""
     processes: ClassVar[bool] = True
-    """Whether images are shared out over processes; otherwise this process sees all of them, a chunk at a time."""
+    """Whether images are distributed over processes; otherwise this process handles all of them, a chunk at a time."""
 
     @property
     @abstractmethod
     def dims(self) -> int:
-        """Return how many values an image gets."""
+        """Return the number of values per image."""
 
     @property
     def learns(self) -> bool:
-        """Return whether something is learned from training images."""
+        """Return whether the extractor learns a state from training images."""
         return False
 
     def description_settings(self) -> dict[str, Any]:
-        """Return all that decides a description, as JSON; a network adds the checksum of its weights."""
+        """Return the JSON settings that determine the descriptors; networks include the checksum of their weights."""
         return self.model_dump(mode="json")
 
     def check(self, images: Block) -> None:
-        """Raise DataError where the images cannot be described; only their shape is looked at."""
+        """Raise DataError if images of this shape are not supported."""
         if images.frames != 1:
-            raise DataError(f"{self.name}: describes stills, not samples of {images.frames} frames")
+            raise DataError(f"{self.name}: supports still images only, not samples of {images.frames} frames")
 
     @abstractmethod
     def describe(self, images: np.ndarray) -> Descriptions:
-        """Return the descriptions of stills (n, 1, C, H, W) uint8."""
+        """Return the descriptors of stills (n, 1, C, H, W) uint8."""
 
     def learn(self, described: Descriptions, train: np.ndarray) -> State:
-        """Return what is learned from the images at positions ``train``; no other image is looked at."""
+        """Return the state learned from the images at positions ``train``; no other image is used."""
         del described, train
         return {}
 
@@ -107,20 +106,20 @@ class Extractor(Section, ABC):
             yield described.rows(start, start + ROWS)
 
     def fit(self, images: Block | np.ndarray) -> State:
-        """Return what is learned from training images, as ``Block.of`` takes them."""
+        """Return the state learned from training images; ``images`` as in ``Block.of``."""
         block = Block.of(images)
         self.check(block)
         return self.learn(self.describe(block[:]), np.arange(len(block))) if self.learns else {}
 
     def transform(self, images: Block | np.ndarray, state: State | None = None) -> np.ndarray:
-        """Return (N, D) float32 of images, as ``Block.of`` takes them; ``state`` is what ``fit`` returned."""
+        """Return features (N, D) float32; ``images`` as in ``Block.of``, ``state`` as returned by ``fit``."""
         block = Block.of(images)
         self.check(block)
         return stack_blocks(self.gather(self.describe(block[:]), state or {}), self.dims)
 
 
 def stack_blocks(blocks: Iterable[np.ndarray], dims: int) -> np.ndarray:
-    """Return blocks (n, D) one under another, (N, D) float32; N may be 0."""
+    """Return blocks (n, D) concatenated to (N, D) float32; N may be 0."""
     return np.concatenate([np.zeros((0, dims), np.float32), *blocks])
 
 
@@ -130,7 +129,7 @@ def grey_pictures(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def resize(image: np.ndarray, side: int | None) -> np.ndarray:
-    """Return an (H, W) uint8 image as (side, side): area means where it shrinks, cubic where it grows; None leaves it."""
+    """Return an (H, W) uint8 image resized to (side, side): area averaging to shrink, cubic to enlarge; None: unchanged."""
     if side is None or image.shape == (side, side):
         return image
     shrinks = side < max(image.shape)

@@ -1,8 +1,8 @@
-"""Features in one file, Parquet or ``.npz``: sample ids, one block per extractor, the scaling and where it all came from.
+"""Read and write feature files, Parquet or ``.npz``: sample ids, one block per extractor, scaling and provenance.
 
-Parquet has a column ``sample`` and a column of float32 lists of fixed length per block; scaling and provenance are JSON in
-the schema's metadata, under ``fer``. An ``.npz`` has the arrays ``samples``, one per block, and ``fer``, a JSON string. Both
-carry checksums, and are written a few rows at a time without a clock: equal features give equal bytes. Nothing is unpickled.
+Parquet has a column ``sample`` and one column of fixed-length float32 lists per block; scaling and provenance are JSON in
+the schema metadata, under ``fer``. An ``.npz`` has the arrays ``samples``, one per block, and ``fer``, a JSON string. Both
+have checksums and no timestamps, so equal features give equal bytes. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -29,12 +28,12 @@ DAMAGED = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError),
     *(RuntimeError, SyntaxError, TokenError, zipfile.BadZipFile),  # NotImplementedError is a RuntimeError
 )
-"""What a file that is not whole may raise where it is read."""
-AGAIN = "write it again with fer extract-features"
+"""Exceptions that reading a damaged file may raise."""
+AGAIN = "rewrite it with fer extract-features"
 
 
 def write_features(path: Path, features: Features) -> None:
-    """Write scaled features; the name's ending says how. Raises DataError for another ending or a block's name in use."""
+    """Write scaled features in the format of the suffix; raises DataError for other suffixes or a reserved block name."""
     check_suffix(path)
     if clash := [name for name in features.parts if name in TAKEN]:
         raise DataError(f"a block cannot be named '{clash[0]}'")
@@ -45,58 +44,51 @@ def write_features(path: Path, features: Features) -> None:
 def read_features(path: Path, fingerprint: str | None = None) -> Features:
     """Return the features in a file, in memory.
 
-    Raises DataError where the file is missing, no features file or not whole, and where ``fingerprint`` is given and the
-    features are of other data.
+    Raises DataError if the file is missing, damaged or not a feature file, or of data other than ``fingerprint``.
     """
     check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such features file; write it with: fer extract-features --out {path}")
     try:
-        samples, parts, about = (read_parquet if path.suffix == ".parquet" else read_npz)(path)
-        low, span = (np.array(about["scaling"][name], np.float64) for name in ("low", "span"))
-        scaling = Scaling(about["scaling"]["method"], low, span)
-        features = Features(samples, parts, scaling, about["provenance"], about["empty"], scaled=True)
-        if {name: part.shape[1] for name, part in parts.items()} != about["blocks"]:
+        samples, parts, metadata = (read_parquet if path.suffix == ".parquet" else read_npz)(path)
+        low, span = (np.array(metadata["scaling"][name], np.float64) for name in ("low", "span"))
+        scaling = Scaling(metadata["scaling"]["method"], low, span)
+        features = Features(samples, parts, scaling, metadata["provenance"], metadata["empty"], scaled=True)
+        if {name: part.shape[1] for name, part in parts.items()} != metadata["blocks"]:
             raise ValueError("blocks are missing")
     except DAMAGED as error:
-        raise DataError(
-            f"{path}: not a features file, or not whole ({' '.join(str(error).split())[:120]}); {AGAIN}"
-        ) from None
+        why = " ".join(str(error).split())[:120]
+        raise DataError(f"{path}: damaged or not a feature file ({why}); {AGAIN}") from None
     theirs = features.provenance.get("data", {}).get("fingerprint")
     if fingerprint is not None and theirs != fingerprint:
-        raise DataError(f"{path}: features of other data (fingerprint {theirs}, not {fingerprint})")
+        raise DataError(f"{path}: features of different data (fingerprint {theirs}, not {fingerprint})")
     return features
 
 
 def check_suffix(path: Path) -> None:
-    """Raise DataError where a name does not say which kind of file it is."""
+    """Raise DataError for an unsupported suffix."""
     if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: a features file ends in {' or '.join(SUFFIXES)}")
+        raise DataError(f"{path}: feature files must end in {' or '.join(SUFFIXES)}")
 
 
-def about(features: Features) -> str:
-    """Return what is kept beside the values, as JSON; numbers keep every digit."""
+def dump_metadata(features: Features) -> str:
+    """Return scaling, provenance, empty counts and block sizes as JSON, floats at full precision."""
     scaling = features.scaling
     fitted = {"method": scaling.method, "low": scaling.low.tolist(), "span": scaling.span.tolist()}
     blocks = {name: part.shape[1] for name, part in features.parts.items()}
-    kept = {"provenance": features.provenance, "empty": features.empty, "scaling": fitted, "blocks": blocks}
-    return json.dumps(kept, sort_keys=True)
-
-
-def starts(features: Features) -> Iterator[int]:
-    """Yield where each group of rows begins."""
-    yield from range(0, len(features.samples), ROWS)
+    metadata = {"provenance": features.provenance, "empty": features.empty, "scaling": fitted, "blocks": blocks}
+    return json.dumps(metadata, sort_keys=True)
 
 
 def write_parquet(path: Path, features: Features) -> None:
-    """Write a Parquet file with a row group per 1024 images."""
+    """Write a Parquet file with 1024 images per row group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     lists = {name: pa.list_(pa.float32(), part.shape[1]) for name, part in features.parts.items()}
-    schema = pa.schema([("sample", pa.string()), *lists.items()], metadata={KEY: about(features)})
+    schema = pa.schema([("sample", pa.string()), *lists.items()], metadata={KEY: dump_metadata(features)})
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_page_checksum=True) as writer:
-        for start in starts(features):
+        for start in range(0, len(features.samples), ROWS):
             columns = [pa.array(features.samples[start : start + ROWS].tolist(), pa.string())]
             for name, kind in lists.items():
                 flat = pa.array(features.block(name, start, start + ROWS).ravel())
@@ -105,22 +97,22 @@ def write_parquet(path: Path, features: Features) -> None:
 
 
 def read_parquet(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-    """Return sample ids (N,), blocks (N, d) float32 and what is kept beside them."""
+    """Return sample ids (N,), blocks (N, d) float32 and the metadata."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, page_checksum_verification=True)
-    kept = json.loads((table.schema.metadata or {})[KEY.encode()])
+    metadata = json.loads((table.schema.metadata or {})[KEY.encode()])
     parts = {}
     for name in table.column_names[1:]:
         flat = np.concatenate([chunk.flatten().to_numpy() for chunk in table[name].chunks])
         parts[name] = flat.reshape(-1, table.schema.field(name).type.list_size)
-    return np.array(table["sample"].to_pylist(), str), parts, kept
+    return np.array(table["sample"].to_pylist(), str), parts, metadata
 
 
 def write_npz(path: Path, features: Features) -> None:
-    """Write an uncompressed ``.npz`` file, as ``numpy.savez`` would, with a fixed date."""
+    """Write an uncompressed ``.npz`` file like ``numpy.savez``, with a fixed date."""
     with zipfile.ZipFile(path, "w") as archive:
-        for name, array in (("samples", features.samples), (KEY, np.array(about(features)))):
+        for name, array in (("samples", features.samples), (KEY, np.array(dump_metadata(features)))):
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, array, allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getvalue())
@@ -128,13 +120,12 @@ def write_npz(path: Path, features: Features) -> None:
             header = {"descr": "<f4", "fortran_order": False, "shape": (len(features.samples), part.shape[1])}
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as stream:
                 np.lib.format.write_array_header_1_0(stream, header)
-                for start in starts(features):
+                for start in range(0, len(features.samples), ROWS):
                     stream.write(features.block(name, start, start + ROWS).astype("<f4").data)
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-    """Return sample ids (N,), blocks (N, d) float32 and what is kept beside them."""
+    """Return sample ids (N,), blocks (N, d) float32 and the metadata."""
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
         arrays = dict(stored)
-    samples, kept = arrays.pop("samples"), json.loads(str(arrays.pop(KEY)))
-    return samples, arrays, kept
+    return arrays.pop("samples"), arrays, json.loads(str(arrays.pop(KEY)))

@@ -1,17 +1,18 @@
-"""Normalisation and fusion of features (Sun 2024, section 3.4, Eq 7-8).
+"""Scaling and fusion of features (Sun 2024, section 3.4, Eq 7-8).
 
-Eq 7 maps features to [0, 1] by their smallest and largest value, "and standardises to a normal distribution", which it does
-not. Ours: ``min-max`` per dimension, fitted on the training images; other images are clipped to [0, 1], and a dimension that
-is constant in training is 0. ``per-vector`` reads F_min and F_max as those of one image's block; ``z-score`` does what the
-sentence says; ``none`` joins values as they are. Eq 8 joins the blocks in the order CNN, HOG, SIFT; ours follow.
+Eq 7 scales features to [0, 1] by their minimum and maximum, "and standardises to a normal distribution", which it does not.
+Ours: ``min-max`` per dimension, fitted on the training images; other images are clipped to [0, 1], and dimensions that are
+constant in training become 0. ``per-vector`` takes F_min and F_max over one image's block; ``z-score`` standardises as the
+sentence says; ``none`` does not scale. Eq 8 concatenates CNN, HOG and SIFT in this order; other blocks follow.
 
-Values are scaled when they are read, a few rows at a time, so that a large set need not fit into memory.
+Values are scaled on access, a few rows at a time, so that a large set need not fit into memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,16 @@ from fer_cli.features.store import Store, library_versions
 
 @dataclass(frozen=True)
 class Scaling:
-    """How values are brought to one scale, and what was fitted for it."""
+    """A scaling method and its fitted parameters."""
 
     method: Method
     low: np.ndarray
-    """(D,) float64: smallest value (``min-max``) or mean (``z-score``) over the training images; else (0,)."""
+    """(D,) float64: minimum (``min-max``) or mean (``z-score``) over the training images; else (0,)."""
     span: np.ndarray
-    """(D,) float64: largest less smallest value, or standard deviation (population); 0 marks a constant dimension."""
+    """(D,) float64: maximum - minimum, or population standard deviation; 0 marks a constant dimension."""
 
     def apply(self, values: np.ndarray, start: int = 0) -> np.ndarray:
-        """Return one block's rows (n, d), scaled, float32; the block's first dimension is ``start`` of all."""
+        """Return rows (n, d) of one block scaled, float32; ``start`` is the block's first dimension in the fused vector."""
         if self.method == "none":
             return np.asarray(values, np.float32)
         if self.method == "per-vector":
@@ -59,17 +60,17 @@ class Features:
     samples: np.ndarray
     """(N,) str: sample ids."""
     parts: dict[str, np.ndarray]
-    """Block name -> (N, d) float32, in the order of joining; as extracted, or scaled where ``scaled`` says so."""
+    """Block name -> (N, d) float32, in the order of fusion; scaled if ``scaled``, else as extracted."""
     scaling: Scaling
     provenance: dict[str, Any]
     """Data, split, extractors and versions, as JSON."""
     empty: dict[str, int] = field(default_factory=dict)
-    """Block name -> images whose values were all zeros before scaling: no key point, or no gradient."""
+    """Block name -> number of images with all-zero values before scaling: no key points, or no gradient."""
     scaled: bool = False
 
     @property
     def slices(self) -> dict[str, slice]:
-        """Return which dimensions each block has."""
+        """Return each block's dimensions in the fused vector."""
         found, start = {}, 0
         for name, part in self.parts.items():
             found[name] = slice(start, start + part.shape[1])
@@ -78,7 +79,7 @@ class Features:
 
     @property
     def dims(self) -> int:
-        """Return D, the sum over all blocks."""
+        """Return D, the total number of dimensions."""
         return sum(part.shape[1] for part in self.parts.values())
 
     def block(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -87,7 +88,7 @@ class Features:
         return rows if self.scaled else self.scaling.apply(rows, self.slices[name].start)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """Return rows ``start`` to ``stop`` of all blocks joined, (n, D) float32, scaled."""
+        """Return rows ``start`` to ``stop`` of all blocks concatenated, (n, D) float32, scaled."""
         return np.concatenate([self.block(name, start, stop) for name in self.parts], axis=1)
 
     @property
@@ -107,11 +108,10 @@ def fuse(
     provenance: dict[str, Any] | None = None,
     empty: dict[str, int] | None = None,
 ) -> Features:
-    """Return blocks (N, d) float32 joined in the paper's order and scaled by what their rows ``train`` (n,) say.
+    """Return blocks (N, d) float32 fused in the paper's order, with scaling fitted on rows ``train`` (n,).
 
-    Blocks of names that have no place in that order follow as given.
-
-    Raises StudyError for an unknown method, DataError where blocks differ in length or there is nothing to fit on.
+    Blocks with other names follow in the given order. Raises StudyError for an unknown method, DataError for blocks of
+    different lengths or an empty training part.
     """
     if method not in SCALINGS:
         raise StudyError(f"no scaling '{method}'{nearest(method, SCALINGS)}")
@@ -121,29 +121,29 @@ def fuse(
     if wrong := [name for name, part in ordered.items() if part.ndim != 2 or len(part) != len(samples)]:
         raise DataError(f"block '{wrong[0]}' is {parts[wrong[0]].shape}, for {len(samples)} samples")
     if not ordered:
-        raise DataError("there is no block to join")
+        raise DataError("no feature blocks to fuse")
     scaling = fit_scaling(list(ordered.values()), train, method)
     return Features(np.asarray(samples, str), ordered, scaling, provenance or {}, empty or {})
 
 
 def fit_scaling(parts: list[np.ndarray], train: np.ndarray, method: Method) -> Scaling:
-    """Return the scaling of blocks (N, d) joined, fitted on the rows at ``train`` (n,) alone.
+    """Return the scaling of the concatenated blocks (N, d), fitted on rows ``train`` (n,) only.
 
-    Raises DataError where there is no training row, or one holds a value that is no number.
+    Raises DataError if there are no training rows or they contain NaN or infinite values.
     """
     if method in {"per-vector", "none"}:
         return Scaling(method, np.zeros(0), np.zeros(0))
     if not len(train):
-        raise DataError(f"{method} scaling is fitted on training images, and there are none")
+        raise DataError(f"{method} scaling is fitted on training images, and the training part is empty")
     found = [fit_range(part, train, method) for part in parts]
     low, span = (np.concatenate(each) for each in zip(*found, strict=True))
     if not (np.isfinite(low).all() and np.isfinite(span).all()):
-        raise DataError("features of a training image hold a value that is no number")
+        raise DataError("features of a training image contain NaN or infinite values")
     return Scaling(method, low, span)
 
 
 def fit_range(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.ndarray, np.ndarray]:
-    """Return low and span of one block, each (d,) float64; see Scaling."""
+    """Return ``low`` and ``span`` of one block, each (d,) float64; see Scaling."""
     chosen = np.zeros(len(part), bool)
     chosen[train] = True
 
@@ -153,27 +153,23 @@ def fit_range(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.n
             if len(here):
                 yield here.astype(np.float64)
 
-    def over(gathered: Callable[..., np.ndarray], each: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        total: np.ndarray | None = None
-        for block in rows():
-            total = each(block) if total is None else gathered(total, each(block))
-        assert total is not None
-        return total
+    def aggregate(combine: Callable[..., np.ndarray], per_block: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        return reduce(combine, map(per_block, rows()))
 
-    low, high = over(np.minimum, lambda block: block.min(0)), over(np.maximum, lambda block: block.max(0))
+    low, high = aggregate(np.minimum, lambda block: block.min(0)), aggregate(np.maximum, lambda block: block.max(0))
     if method == "min-max":
         return low, high - low
-    mean = over(np.add, lambda block: block.sum(0)) / chosen.sum()
-    variance = over(np.add, lambda block: ((block - mean) ** 2).sum(0)) / chosen.sum()
+    mean = aggregate(np.add, lambda block: block.sum(0)) / chosen.sum()
+    variance = aggregate(np.add, lambda block: ((block - mean) ** 2).sum(0)) / chosen.sum()
     return mean, np.where(high > low, np.sqrt(variance), 0.0)
 
 
 def extract(
     faces: FaceSet, split: Split, extractors: dict[str, Extractor], store: Store, method: Method = "min-max"
 ) -> Features:
-    """Return the fused features of all images of a set; what is learned or fitted is so on the split's training images.
+    """Return the fused features of all images of a set, learned and scaled on the split's training images only.
 
-    Raises DataError where the images cannot be described, StudyError for an unknown method.
+    Raises DataError for unsupported images, StudyError for an unknown method.
     """
     made = {name: store.extract(faces, extractor, split.train) for name, extractor in extractors.items()}
     described = {name: describe_extractor(one) | {"dims": made[name].values.shape[1]} for name, one in extractors.items()}
@@ -200,5 +196,5 @@ def extract_blocks(
 
 
 def describe_extractor(extractor: Extractor) -> dict[str, Any]:
-    """Return what a file says of an extractor: version, settings and, of a network, the checksum of its weights."""
+    """Return an extractor's provenance record: version, settings and, for networks, the checksum of the weights."""
     return {"version": extractor.version, **extractor.model_dump(mode="json"), **extractor.description_settings()}

@@ -1,12 +1,12 @@
 """Histograms of oriented gradients (Sun 2024, section 3.2, Eq 1-6; Dalal and Triggs 2005), computed by scikit-image.
 
 The paper gives gamma 0.5, nine bins, cells of 8 x 8 pixels, blocks of 2 x 2 cells and 1764 values, which implies images of
-64 x 64 it never states. Its arguments carry scikit-image's names, so that library's L2-Hys is the default. Orientation is
+64 x 64 that it never states. It uses scikit-image's argument names, so that library's L2-Hys is the default. Orientation is
 unsigned, by atan2 modulo 180 degrees, where Eq 5 would divide by zero.
 
-``norm: max`` is Eq 6, read per block: each value is divided by the largest of its block. scikit-image has no such norm and
-returns no raw blocks, but it need not: Eq 6 is the same for a block and any multiple of it, and its L1 norm is the raw
-block divided by one number. A block without gradient stays zero, where Eq 6 has no value.
+``norm: max`` is Eq 6 per block: each value is divided by the block's maximum. scikit-image returns no raw blocks, but Eq 6
+does not depend on a block's scale, so it is computed from L1-normalised blocks. Blocks without gradient stay zero, where
+Eq 6 is undefined.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ class Hog(HogSettings, Extractor):
     libraries = ("numpy", "opencv-contrib-python", "scikit-image")
 
     def count_values(self, height: int, width: int) -> int:
-        """Return how many values an image of that size gives, not counting ``size``; 0 or less where no block fits."""
+        """Return the number of values for an image of this size, ignoring ``size``; 0 if no block fits."""
         down, across = (max(0, side // self.cell - self.block + 1) for side in (height, width))
         return down * across * self.block**2 * self.orientations
 
     @property
     def dims(self) -> int:
-        """Return how many values an image gets; raises DataError where ``size`` is None, since images then decide."""
+        """Return the number of values per image; raises DataError if ``size`` is None, as it then depends on the images."""
         if self.size is None:
-            raise DataError("hog: with size None the number of values follows from the images")
+            raise DataError("hog: with size None the number of values depends on the images")
         return self.count_values(self.size, self.size)
 
     def check(self, images: Block) -> None:
-        """Raise DataError where an image, or ``size``, is smaller than one block."""
+        """Raise DataError if the images or ``size`` are smaller than one block."""
         super().check(images)
         least = self.cell * self.block
         height, width = images.shape[3:]
         for high, wide, what in ((height, width, "images"), (self.size or height, self.size or width, "size")):
             if min(high, wide) < least:
-                raise DataError(f"hog: {what} of {wide} x {high} px: too small for one block of {least} x {least} px")
+                raise DataError(f"hog: {what} of {wide} x {high} px: smaller than one block of {least} x {least} px")
 
     def describe(self, images: np.ndarray) -> Descriptions:
         """Return one row per image."""
@@ -56,7 +56,7 @@ class Hog(HogSettings, Extractor):
         return Descriptions(values, np.ones(len(images), np.int64))
 
     def transform(self, images: Block | np.ndarray, state: dict[str, np.ndarray] | None = None) -> np.ndarray:
-        """Return (N, D) float32 of images, as ``Block.of`` takes them."""
+        """Return features (N, D) float32; ``images`` as in ``Block.of``."""
         del state
         block = Block.of(images)
         self.check(block)
@@ -64,9 +64,9 @@ class Hog(HogSettings, Extractor):
 
 
 def compute_hog(image: np.ndarray, settings: Hog) -> np.ndarray:
-    """Return (D,) float64 of an (H, W) image without negative values, of the size it has.
+    """Return (D,) float64 of a non-negative (H, W) image at its own size.
 
-    Block rows, block columns, cell rows, cell columns and orientations follow in this order, as in scikit-image.
+    Values are ordered by block row, block column, cell row, cell column and orientation, as in scikit-image.
     """
     blocks = hog(
         image,
@@ -81,6 +81,6 @@ def compute_hog(image: np.ndarray, settings: Hog) -> np.ndarray:
 
 
 def divide_by_largest(blocks: np.ndarray) -> np.ndarray:
-    """Return blocks (R, C, r, c, o), none negative, each divided by its largest value (Eq 6); zero blocks stay zero."""
+    """Return non-negative blocks (R, C, r, c, o), each divided by its maximum (Eq 6); zero blocks stay zero."""
     largest = blocks.max((2, 3, 4), keepdims=True)
     return np.asarray(blocks / np.where(largest > 0, largest, 1))

@@ -1,7 +1,7 @@
 """Local binary patterns (Ojala 2002) in a grid of cells (Ahonen 2006), computed by scikit-image.
 
-No part of Sun 2024; one more hand-crafted descriptor to compare and to fuse. Uniform patterns, not rotated to a common
-start, have a bin each and all others one: 59 bins for eight neighbours. Outside the image scikit-image reads zero.
+Not in Sun 2024; a further hand-crafted descriptor. Each uniform pattern (not rotation invariant) has its own bin, all others
+share one: 59 bins for eight neighbours. scikit-image pads images with zeros.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ class Lbp(LbpSettings, Extractor):
 
     @property
     def bins(self) -> int:
-        """Return how many patterns are told apart."""
+        """Return the number of histogram bins per cell."""
         return self.points * (self.points - 1) + 3
 
     @property
     def dims(self) -> int:
-        """Return how many values an image gets."""
+        """Return the number of values per image."""
         return self.cells**2 * self.bins
 
     def describe(self, images: np.ndarray) -> Descriptions:
-        """Return one row per image: cells row by row, bins in each."""
-        from skimage.feature import local_binary_pattern  # loads SciPy, which the processes of other features need not
+        """Return one row per image: cells in row-major order, each with its bins."""
+        from skimage.feature import local_binary_pattern  # loads SciPy, which workers of other extractors do not need
 
         side = np.arange(self.size) * self.cells // self.size
-        first = (side[:, None] * self.cells + side) * self.bins  # (S, S): where a pixel's cell begins in the row
+        first = (side[:, None] * self.cells + side) * self.bins  # (S, S): offset of each pixel's cell in the row
         area = np.repeat(np.bincount(first.ravel() // self.bins), self.bins)
         values = np.empty((len(images), self.dims), np.float32)
         for row, image in zip(values, grey_pictures(images), strict=True):

@@ -1,8 +1,7 @@
-"""Descriptions of many images by several processes, a chunk at a time.
+"""Compute descriptors of many images in parallel processes, chunk by chunk and in order.
 
-The images are shared out in chunks and come back in their order. Each image is described on its own by one thread, so
-neither the size of a chunk nor the number of processes can change a value. Few chunks are under way at once: memory does
-not grow with the set. Workers are started afresh, and import no more than the extractors need.
+Each image is processed on its own by one thread, so neither chunk size nor number of processes changes a value. Only a few
+chunks are in flight at once, so memory does not grow with the set. Workers are spawned and import only what extractors need.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from fer_cli.errors import FerError
 from fer_cli.features.extractor import Descriptions, Extractor
 
 CHUNK = 64
-"""Images in a chunk."""
+"""Images per chunk."""
 AHEAD = 3
-"""Chunks under way per process."""
+"""Chunks in flight per process."""
 
 
 def describe_images(
@@ -49,25 +48,25 @@ def describe_images(
 
 
 def describe_in_processes(extractor: Extractor, images: Block, starts: range, jobs: int) -> Iterator[Descriptions]:
-    """Yield what ``jobs`` processes make of the chunks that begin at ``starts``."""
+    """Yield the descriptors of the chunks that begin at ``starts``, computed by ``jobs`` processes."""
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=start_worker)
-    under_way: deque[Future[Descriptions]] = deque()
+    in_flight: deque[Future[Descriptions]] = deque()
     try:
         for start in starts:
-            under_way.append(pool.submit(extractor.describe, images[start : start + starts.step]))
-            if len(under_way) == AHEAD * jobs:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            in_flight.append(pool.submit(extractor.describe, images[start : start + starts.step]))
+            if len(in_flight) == AHEAD * jobs:
+                yield in_flight.popleft().result()
+        while in_flight:
+            yield in_flight.popleft().result()
     except BrokenProcessPool:
-        raise FerError(f"{extractor.name}: a process ended before its work; fewer processes need less memory") from None
+        raise FerError(f"{extractor.name}: a worker process died, probably out of memory; use fewer processes") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def start_worker() -> None:
-    """Keep a worker to one thread, in libraries that are loaded and in those to come, and to its parent's life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers in order
+    """Limit a worker to one thread, also in libraries it loads later, and end it with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which shuts the workers down
     threading.Thread(target=exit_with_parent, daemon=True).start()
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     cv2.setNumThreads(1)
@@ -75,7 +74,7 @@ def start_worker() -> None:
 
 
 def exit_with_parent() -> None:
-    """End this process at once when its parent is gone."""
+    """Exit immediately when the parent process ends."""
     if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)
@@ -83,7 +82,7 @@ def exit_with_parent() -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep this process to one thread for a while."""
+    """Limit this process to one thread inside the ``with`` block."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -1,11 +1,9 @@
-"""Scale-invariant feature transform (Sun 2024, section 3.3; Lowe 2004), computed by OpenCV, as a vector of fixed length.
+"""Fixed-length SIFT features (Sun 2024, section 3.3; Lowe 2004), computed by OpenCV.
 
-The paper names the steps of SIFT but no vector length, without which features cannot be joined. Ours: a bag of visual words
-(Csurka 2004). scikit-learn's MiniBatchKMeans finds 128 words among the descriptors of training images; an image is the
-share of its key points that is nearest to each word. An image without key points is zeros. ``dense`` describes a fixed
-grid of 4 x 4 key points instead: 2048 values, and nothing is learned.
-
-OpenCV's descriptors are whole numbers from 0 to 255, kept as such.
+The paper lists the steps of SIFT but no vector length, which fusion needs. Ours: a bag of visual words (Csurka 2004).
+scikit-learn's MiniBatchKMeans clusters descriptors of training images into 128 words; an image's features are the shares of
+its key points nearest to each word, all zeros without key points. ``dense`` uses a fixed grid of 4 x 4 key points instead:
+2048 values, nothing learned. OpenCV's descriptors are integers from 0 to 255 and are stored as such.
 """
 
 from __future__ import annotations
@@ -24,9 +22,9 @@ from fer_cli.features.extractor import ROWS, Descriptions, Extractor, State, gre
 from fer_cli.seeds import derive_seed
 
 LENGTH = 128
-"""Values of a descriptor."""
+"""Values per descriptor."""
 GRID = 4
-"""Key points along each side where they stand on a grid."""
+"""Key points along each side of the dense grid."""
 
 
 class Sift(SiftSettings, Extractor):
@@ -37,20 +35,20 @@ class Sift(SiftSettings, Extractor):
 
     @property
     def dims(self) -> int:
-        """Return how many values an image gets."""
+        """Return the number of values per image."""
         return GRID * GRID * LENGTH if self.dense else self.words
 
     @property
     def learns(self) -> bool:
-        """Return whether there is a codebook to learn."""
+        """Return whether a codebook is learned."""
         return not self.dense
 
     def description_settings(self) -> dict[str, Any]:
-        """Return the settings that decide an image's descriptors; words and seeds do not."""
+        """Return the settings that determine the descriptors: all but those of the codebook."""
         return self.model_dump(mode="json", exclude={"words", "sample", "seed"})
 
     def describe(self, images: np.ndarray) -> Descriptions:
-        """Return the descriptors (M, 128) uint8 of the images' key points, or of a grid one row (n, 2048) float32 each."""
+        """Return key-point descriptors (M, 128) uint8, or if ``dense`` one row per image (n, 2048) float32."""
         found = [descriptors(resize(image, self.size), self) for image in grey_pictures(images)]
         if self.dense:
             rows = np.stack([each.ravel() for each in found]) if found else np.zeros((0, self.dims))
@@ -59,7 +57,7 @@ class Sift(SiftSettings, Extractor):
         return Descriptions(np.concatenate([np.zeros((0, LENGTH), np.uint8), *found]), counts)
 
     def learn(self, described: Descriptions, train: np.ndarray) -> State:
-        """Return the codebook, ``words`` (words, 128) float32; raises DataError where key points are fewer than words."""
+        """Return the codebook, ``words`` (words, 128) float32; raises DataError if there are fewer key points than words."""
         if self.dense:
             return {}
         order = np.random.default_rng(derive_seed(self.seed, "sift", "sample")).permutation(np.sort(train))
@@ -67,13 +65,13 @@ class Sift(SiftSettings, Extractor):
         values = described.rows_at(order[np.cumsum(counts) - counts < self.sample])
         if len(values) < self.words:
             raise DataError(
-                f"sift: {len(values)} key points in {len(train)} training images, for {self.words} words; "
-                "lower features.sift.words or contrast, give a larger size, or use dense"
+                f"sift: only {len(values)} key points in {len(train)} training images, for {self.words} words; "
+                "lower features.sift.words or contrast, increase size, or use dense"
             )
         return {"words": codebook(values.astype(np.float32), self.words, derive_seed(self.seed, "sift", "words") % 2**32)}
 
     def gather(self, described: Descriptions, state: State) -> Iterator[np.ndarray]:
-        """Yield histograms of words in blocks (n, words) float32; each sums to 1, or is zeros without key points."""
+        """Yield word histograms in blocks (n, words) float32; each sums to 1, or is all zeros without key points."""
         if self.dense:
             yield from super().gather(described, state)
             return
@@ -89,7 +87,7 @@ class Sift(SiftSettings, Extractor):
 
 
 def codebook(values: np.ndarray, words: int, seed: int) -> np.ndarray:
-    """Return (words, 128) float32 cluster centres of descriptors (M, 128) float32; one thread, so that sums are the same."""
+    """Return (words, 128) float32 cluster centres of descriptors (M, 128) float32; single-threaded to be deterministic."""
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
@@ -98,13 +96,13 @@ def codebook(values: np.ndarray, words: int, seed: int) -> np.ndarray:
 
 
 def histogram(values: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Return (W,) float32: the share of descriptors (k, 128) that is nearest to each word (W, 128) float64.
+    """Return (W,) float32: the share of descriptors (k, 128) nearest to each word (W, 128) float64.
 
-    The product is over one image's descriptors alone: with other images beside them the last digit could differ.
+    Images are not batched: the matrix product's last digits could then depend on the other images.
     """
     if not len(values):
         return np.zeros(len(words), np.float32)
-    distances = (words**2).sum(1) - 2 * (values.astype(np.float64) @ words.T)  # less each descriptor's own square
+    distances = (words**2).sum(1) - 2 * (values.astype(np.float64) @ words.T)  # squared, minus a constant per descriptor
     return (np.bincount(distances.argmin(1), minlength=len(words)) / len(values)).astype(np.float32)
 
 
@@ -113,7 +111,7 @@ def descriptors(image: np.ndarray, settings: Sift) -> np.ndarray:
     if settings.dense:
         step = image.shape[0] / GRID
         places = [((column + 0.5) * step, (row + 0.5) * step) for row in range(GRID) for column in range(GRID)]
-        points = [cv2.KeyPoint(x, y, step, 0.0) for x, y in places]  # angle 0: the default, -1, would turn it by a degree
+        points = [cv2.KeyPoint(x, y, step, 0.0) for x, y in places]  # upright: the default angle, -1, rotates by a degree
         _, found = detector(settings.contrast, settings.edge).compute(image, points)
     else:
         _, found = detector(settings.contrast, settings.edge).detectAndCompute(image, None)

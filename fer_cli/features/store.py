@@ -1,12 +1,11 @@
-"""A store of computed features, addressed by all that decides them, so that nothing is computed twice.
+"""Content-addressed cache of computed features.
 
-An entry is one or more ``.npy`` files and a JSON file, written last, that says of each its shape, type and SHA-256. Its name
-is a hash over the set's fingerprint, the samples, the extractor with its version and settings, and the versions of the
-libraries; of features with a learned part also over the training samples. An entry that is cut short or altered is made
-anew, never trusted; nothing is unpickled.
+An entry is one or more ``.npy`` files and a JSON record, written last, with the shape, dtype and SHA-256 of each. Its key
+hashes the set's fingerprint, the sample ids, the extractor's version and settings, and the library versions; for features
+with a learned state also the training samples. Truncated or modified entries are recomputed; nothing is unpickled.
 
-Descriptions of images are entries of their own, since no split changes them: SIFT's key points are found once for all
-splits and all codebooks.
+Descriptors have their own entries, as they do not depend on the split: SIFT key points are detected once for all splits and
+codebooks.
 """
 
 from __future__ import annotations
@@ -31,10 +30,9 @@ from fer_cli.features.parallel import CHUNK, describe_images
 from fer_cli.places import cache_folder, whole_file, write_text
 from fer_cli.progress import Progress, silent
 
-"""Title, items, how many: the same items, shown as they pass."""
 Origin = Literal["found", "computed", "mended"]
 FORMAT = 1
-"""Raised when entries are written differently."""
+"""Increment when the format of entries changes."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,17 @@ class Extracted:
     values: np.ndarray
     """(N, D) float32, memory-mapped, read-only."""
     state: State
-    """What was learned from the training images."""
+    """Learned from the training images."""
     empty: int
-    """How many rows are all zeros: images without key points, or without any gradient."""
+    """Number of all-zero rows: images without key points, or without any gradient."""
     origin: Origin
-    """Found in the store, computed, or computed because the entry was damaged."""
+    """Found in the cache, computed, or recomputed because the entry was damaged."""
     key: str
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Named arrays of the store, memory-mapped, and for each how many of its rows are all zeros."""
+    """Named memory-mapped arrays of an entry, with the number of all-zero rows of each."""
 
     arrays: dict[str, np.ndarray]
     empty: dict[str, int]
@@ -63,19 +61,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Store:
-    """Computes features, or finds them; jobs, chunks and progress change no value."""
+    """Computes features or reads them from the cache; ``jobs``, ``chunk`` and ``progress`` do not affect values."""
 
     folder: Path = field(default_factory=lambda: cache_folder() / "features")
     jobs: int = 1
     chunk: int = CHUNK
     progress: Callable[[str], Progress] = lambda _: silent
-    """Title -> what shows how far work under that title is."""
+    """Title -> progress display."""
 
     def extract(self, faces: FaceSet, extractor: Extractor, train: np.ndarray | None = None) -> Extracted:
         """Return the features of all images of ``faces``.
 
-        ``train``: (n,) positions of the training images; extractors that learn need it, others ignore it. Raises DataError
-        where the images cannot be described or learned from.
+        ``train``: (n,) positions of the training images; required by extractors that learn, ignored by others. Raises
+        DataError for unsupported images or if learning fails.
         """
         extractor.check(faces.images)
         key = describe_key(faces, extractor)
@@ -83,20 +81,20 @@ class Store:
             entry = self.get_or_make(key, lambda drafts: self._describe(faces, extractor, drafts))
             return Extracted(entry.arrays["values"], {}, entry.empty["values"], entry.origin, key)
         if train is None or not len(train):
-            raise DataError(f"{extractor.name}: learns from training images, and none are given")
+            raise DataError(f"{extractor.name}: learns from training images, but none are given")
         learned_key = learn_key(key, faces, extractor, train)
         entry = self.get_or_make(learned_key, lambda drafts: self._learn(faces, extractor, train, drafts))
         state = {name.removeprefix("state-"): np.array(a) for name, a in entry.arrays.items() if name != "values"}
         return Extracted(entry.arrays["values"], state, entry.empty["values"], entry.origin, learned_key)
 
     def describe(self, faces: FaceSet, extractor: Extractor) -> Descriptions:
-        """Return the descriptions of all images, from the store or made now."""
+        """Return the descriptors of all images, cached or computed."""
         key = describe_key(faces, extractor)
         entry = self.get_or_make(key, lambda drafts: self._describe(faces, extractor, drafts))
         return Descriptions(entry.arrays["values"], entry.arrays["counts"])
 
     def get_or_make(self, key: str, make: Callable[[Drafts], None]) -> Entry:
-        """Return the entry ``key``; where it is missing or damaged, ``make`` writes it, once, whoever comes first."""
+        """Return the entry ``key``; if it is missing or damaged, ``make`` writes it, under a lock across processes."""
         if (found := read_entry(self.folder, key)) is not None:
             return found
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -109,24 +107,24 @@ class Store:
             write_text(self.folder / f"{key}.json", json.dumps({"format": FORMAT, "arrays": drafts.records()}) + "\n")
         made = read_entry(self.folder, key)
         if made is None:
-            raise DataError(f"{self.folder}: what was just written cannot be read back; is the disk full or failing?")
+            raise DataError(f"{self.folder}: cannot read back the entry just written; is the disk full or failing?")
         return Entry(made.arrays, made.empty, "mended" if damaged else "computed")
 
     def _describe(self, faces: FaceSet, extractor: Extractor, drafts: Drafts) -> None:
-        """Write what ``extractor`` makes of each image."""
+        """Write the descriptors of each image."""
         total, before = -(-len(faces.images) // self.chunk), 0
         with closing(describe_images(extractor, faces.images, self.jobs, self.chunk)) as parts:
             for part in self.progress(extractor.name)(parts, total):
                 if part.values.dtype.kind == "f" and not (good := np.isfinite(part.values).all(1)).all():
                     row = int(np.repeat(np.arange(len(part.counts)), part.counts)[~good][0])
                     name = faces.manifest["name"].iloc[before + row]
-                    raise DataError(f"{extractor.name}: image '{name}' gives a value that is no number")
+                    raise DataError(f"{extractor.name}: NaN or infinite values for image '{name}'")
                 drafts.add("values", part.values)
                 drafts.add("counts", part.counts)
                 before += len(part.counts)
 
     def _learn(self, faces: FaceSet, extractor: Extractor, train: np.ndarray, drafts: Drafts) -> None:
-        """Write what is learned from the training images, and every image's features by it."""
+        """Write the state learned from the training images, and every image's features."""
         made = self.describe(faces, extractor)
         state = extractor.learn(made, np.sort(train))
         for name, array in state.items():
@@ -136,7 +134,7 @@ class Store:
 
 
 class Drafts:
-    """Arrays of an entry being written row by row; they get their names when all are complete."""
+    """Arrays of an entry being written row by row; files are renamed into place when all are complete."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
@@ -156,7 +154,7 @@ class Drafts:
         self.growing[name].add(rows)
 
     def records(self) -> dict[str, dict[str, Any]]:
-        """Return shape, type and digest of each array."""
+        """Return the JSON record of each array."""
         return {name: growing.record() for name, growing in self.growing.items()}
 
     def __exit__(self, *error: Any) -> bool | None:
@@ -167,7 +165,7 @@ class Drafts:
 
 
 class Growing:
-    """An ``.npy`` file whose number of rows is known at the end; numpy leaves room for it in the header."""
+    """An ``.npy`` file whose row count is filled in at the end; numpy leaves room for it in the header."""
 
     def __init__(self, stream: IO[bytes], like: np.ndarray) -> None:
         self.stream, self.dtype, self.tail = stream, like.dtype, like.shape[1:]
@@ -176,16 +174,16 @@ class Growing:
         self.start = self._header()
 
     def _header(self) -> int:
-        """Write the header at the beginning and return where it ends."""
+        """Write the header and return its end position."""
         self.stream.seek(0)
-        about = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, *self.tail)}
-        np.lib.format.write_array_header_1_0(self.stream, about)
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, *self.tail)}
+        np.lib.format.write_array_header_1_0(self.stream, header)
         return self.stream.tell()
 
     def add(self, rows: np.ndarray) -> None:
-        """Append rows of the same type and shape."""
+        """Append rows of the same dtype and shape."""
         if rows.dtype != self.dtype or rows.shape[1:] != self.tail:
-            raise DataError(f"rows of {rows.shape[1:]} {rows.dtype} among rows of {self.tail} {self.dtype}")
+            raise DataError(f"rows of {rows.shape[1:]} {rows.dtype} appended to rows of {self.tail} {self.dtype}")
         data = np.ascontiguousarray(rows)
         self.stream.write(data.data)
         self.digest.update(data.data)
@@ -193,35 +191,35 @@ class Growing:
         self.empty += int((~data.reshape(len(data), -1).any(1)).sum()) if data.size else 0
 
     def finish(self) -> None:
-        """Write the header again, with the final number of rows."""
+        """Rewrite the header with the final number of rows."""
         if self._header() != self.start:
-            raise DataError("this version of numpy leaves no room in the header of an array; another one is needed")
+            raise DataError("this version of numpy leaves no room in array headers; install another one")
         self.stream.flush()
 
     def record(self) -> dict[str, Any]:
-        """Return what the entry's JSON says of the array."""
+        """Return shape, dtype, SHA-256 and number of all-zero rows."""
         shape = [self.rows, *self.tail]
         return {"shape": shape, "dtype": self.dtype.str, "sha256": self.digest.hexdigest(), "empty": self.empty}
 
 
 def read_entry(folder: Path, key: str) -> Entry | None:
-    """Return an entry whose every byte is as it was written; None where it is missing, cut short or altered."""
+    """Return an entry with verified checksums, or None if it is missing, truncated or modified."""
     try:
-        about = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
+        content = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
             return None
-        arrays = {name: read_array(array_file(folder, key, name), record) for name, record in about["arrays"].items()}
-        empty = {name: int(record["empty"]) for name, record in about["arrays"].items()}
+        arrays = {name: read_array(array_file(folder, key, name), record) for name, record in content["arrays"].items()}
+        empty = {name: int(record["empty"]) for name, record in content["arrays"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
     return Entry(arrays, empty, "found")
 
 
 def read_array(path: Path, record: dict[str, Any]) -> np.ndarray:
-    """Return an array memory-mapped; raises ValueError or OSError where it is not what ``record`` says."""
+    """Return an array memory-mapped; raises ValueError or OSError if it does not match ``record``."""
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     if list(array.shape) != record["shape"] or array.dtype.str != record["dtype"] or not array.flags.c_contiguous:
-        raise ValueError(f"{path}: shape or type changed")
+        raise ValueError(f"{path}: shape or dtype changed")
     digest = hashlib.sha256()
     for start in range(0, len(array), ROWS):
         digest.update(load_rows(array, slice(start, start + ROWS)).data)
@@ -231,12 +229,12 @@ def read_array(path: Path, record: dict[str, Any]) -> np.ndarray:
 
 
 def array_file(folder: Path, key: str, name: str) -> Path:
-    """Return where an array of an entry is kept."""
+    """Return the path of one array of an entry."""
     return folder / f"{key}.{name}.npy"
 
 
 def describe_key(faces: FaceSet, extractor: Extractor) -> str:
-    """Return the name of the entry that holds the descriptions of a set's images."""
+    """Return the key of the descriptors of a set's images."""
     return hash_key(
         extractor.name,
         data=faces.info.fingerprint,
@@ -248,21 +246,21 @@ def describe_key(faces: FaceSet, extractor: Extractor) -> str:
 
 
 def learn_key(described_key: str, faces: FaceSet, extractor: Extractor, train: np.ndarray) -> str:
-    """Return the name of the entry that holds features with a part learned from the images at ``train``."""
+    """Return the key of features whose state is learned from the images at positions ``train``."""
     settings = {**extractor.model_dump(mode="json"), **extractor.description_settings()}
     return hash_key(extractor.name, described=described_key, train=hash_samples(faces, np.sort(train)), settings=settings)
 
 
 def hash_key(name: str, **parts: Any) -> str:
-    """Return ``<name>-<32 hex digits>`` over all parts."""
+    """Return ``<name>-<32 hex digits>``, a hash of all parts."""
     return f"{name}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
 def hash_samples(faces: FaceSet, positions: np.ndarray) -> str:
-    """Return 16 hex digits over the sample ids at ``positions``, in that order."""
+    """Return 16 hex digits, a hash of the sample ids at ``positions`` in this order."""
     return hashlib.sha256("\x1f".join(faces.manifest["sample"].iloc[positions]).encode()).hexdigest()[:16]
 
 
 def library_versions(extractor: Extractor) -> dict[str, str]:
-    """Return the versions of the libraries that may change a value."""
+    """Return the versions of the extractor's libraries."""
     return {name: metadata.version(name) for name in extractor.libraries}
