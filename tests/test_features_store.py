@@ -334,7 +334,7 @@ def test_features_that_cannot_be_used_are_refused_in_one_line(ending: str, fused
 
 
 def test_other_files_are_no_features_files(fused: Features, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"ends in \.parquet or \.npz"):
+    with pytest.raises(DataError, match=r"must end in \.parquet or \.npz"):
         write_features(tmp_path / "features.csv", fused)
     np.savez(tmp_path / "other.npz", a=np.ones(3))
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "other.parquet")
