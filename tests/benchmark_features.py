@@ -203,8 +203,8 @@ def compare(
         loops.append(taken)
         with tempfile.TemporaryDirectory() as folder:
             store = Store(Path(folder), PROCESSES)
-            firsts.append(timing(lambda: store.describe_images(faces, extractor))[0])  # noqa: B023 (called at once)
-            taken, found = timing(lambda: store.describe_images(faces, extractor))  # noqa: B023
+            firsts.append(timing(lambda: store.describe(faces, extractor))[0])  # noqa: B023 (called at once)
+            taken, found = timing(lambda: store.describe(faces, extractor))  # noqa: B023
             seconds.append(taken)
             alike, told = agree(expected, found)
     good = []

@@ -137,9 +137,9 @@ def test_no_track_and_two_processes_change_no_result(
 @pytest.mark.parametrize(
     ("arm", "words"),
     [
-        ("{model.backbone: deepface}", "deepface needs 26 pixels or more, not 24"),
+        ("{model.backbone: deepface}", "deepface needs at least 26 pixels, not 24"),
         ("{model.attention: sge, model.groups: 5}", "5 groups do not divide"),
-        ("{model.backbone: vgg16}", "32 pixels or more"),
+        ("{model.backbone: vgg16}", "at least 32 pixels"),
         ("{model.weights: other.pth}", "of another network"),
         ("{data.leak: test, data.max_images: 8}", "leaves no room"),
     ],

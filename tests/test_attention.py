@@ -115,7 +115,7 @@ def test_none_is_the_identity_and_takes_no_settings() -> None:
     [
         ("sge", {"groups": 5}, "groups: 5 groups do not divide 8 channels"),
         ("sge", {"groups": 0}, "groups"),
-        ("se", {}, "reduction: 16 does not fit a layer of 8 channels"),
+        ("se", {}, "reduction: 16 is invalid for 8 channels"),
         ("cbam", {"reduction": 0}, "reduction"),
         ("cbam", {"reduction": 2, "kernel": 4}, "kernel: 4"),
         ("soft-threshold", {"reduction": 9}, "reduction"),

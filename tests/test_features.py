@@ -272,7 +272,7 @@ def test_what_cannot_be_joined_or_fitted_is_said() -> None:
         ({"hog": block[:1]}, [0], "is \\(1, 3\\), for 2 samples"),
         ({"hog": block}, [], "fitted on training images"),
         ({"hog": block * np.nan}, [0], "contain NaN or infinite values"),
-        ({}, [0], "no block"),
+        ({}, [0], "no feature blocks"),
     ):
         with pytest.raises(DataError, match=said):
             fuse(names, parts, np.array(train, int))

@@ -22,7 +22,7 @@ from tests.conftest import Called
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_a_backbone_takes_images_from_its_smallest_side_on(name: str) -> None:
     known, config = BACKBONES[name], ModelConfig(backbone=name, channels=3)
-    with pytest.raises(StudyError, match=f"image_size: {name} needs {known.least} pixels or more, not {known.least - 1}"):
+    with pytest.raises(StudyError, match=f"image_size: {name} needs at least {known.least} pixels, not {known.least - 1}"):
         build_backbone(config, 7, known.least - 1)
     with torch.device("meta"):
         network: Any = build_backbone(config, 7, known.least)

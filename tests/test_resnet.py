@@ -321,7 +321,7 @@ def test_down_samplings_are_different_functions() -> None:
 
 
 def test_v1_is_of_bottlenecks() -> None:
-    with pytest.raises(StudyError, match="v1 is of bottlenecks"):
+    with pytest.raises(StudyError, match="v1 requires bottlenecks"):
         resnet18_small(7, downsample="v1")
 
 

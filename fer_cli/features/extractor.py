@@ -7,7 +7,7 @@ cached for every split of the set. The state (SIFT's codebook) is learned from d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -102,7 +102,7 @@ class Extractor(Section, ABC):
     def gather(self, described: Descriptions, state: State) -> Iterator[np.ndarray]:
         """Yield the features of the images in order, in blocks (n, D) float32."""
         del state
-        for start in range(0, len(described.counts), ROWS):
+        for start in range(0, max(1, len(described.counts)), ROWS):
             yield described.rows(start, start + ROWS)
 
     def fit(self, images: Block | np.ndarray) -> State:
@@ -115,12 +115,8 @@ class Extractor(Section, ABC):
         """Return features (N, D) float32; ``images`` as in ``Block.of``, ``state`` as returned by ``fit``."""
         block = Block.of(images)
         self.check(block)
-        return stack_blocks(self.gather(self.describe(block[:]), state or {}), self.dims)
-
-
-def stack_blocks(blocks: Iterable[np.ndarray], dims: int) -> np.ndarray:
-    """Return blocks (n, D) concatenated to (N, D) float32; N may be 0."""
-    return np.concatenate([np.zeros((0, dims), np.float32), *blocks])
+        blocks = list(self.gather(self.describe(block[:]), state or {}))
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.dims), np.float32)
 
 
 def grey_pictures(images: np.ndarray) -> Iterator[np.ndarray]:

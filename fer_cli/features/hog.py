@@ -55,13 +55,6 @@ class Hog(HogSettings, Extractor):
             row[:] = compute_hog(resize(image, self.size), self)
         return Descriptions(values, np.ones(len(images), np.int64))
 
-    def transform(self, images: Block | np.ndarray, state: dict[str, np.ndarray] | None = None) -> np.ndarray:
-        """Return features (N, D) float32; ``images`` as in ``Block.of``."""
-        del state
-        block = Block.of(images)
-        self.check(block)
-        return self.describe(block[:]).values
-
 
 def compute_hog(image: np.ndarray, settings: Hog) -> np.ndarray:
     """Return (D,) float64 of a non-negative (H, W) image at its own size.

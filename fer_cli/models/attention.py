@@ -1,9 +1,8 @@
-"""The blocks of ``ATTENTION``: (B, C, H, W) -> (B, C, H, W) that weigh channels and positions.
+"""Attention blocks, (B, C, H, W) -> (B, C, H, W), that reweight channels and positions.
 
 ``sge``: spatial group-wise enhance (He 2025, Eq 1-8; Li 2019). ``se``: squeeze-and-excitation (Sun 2024, Fig 6-7; Hu 2018).
-``cbam``: convolutional block attention (Aly 2023, Fig 1; Woo 2018). ``soft-threshold``: see ``shrinkage``.
-
-Residual networks put a block after the last batch norm of a residual branch, before the addition.
+``cbam``: convolutional block attention (Aly 2023, Fig 1; Woo 2018). ``soft-threshold``: see ``shrinkage``. In residual
+networks the block follows the last batch norm of each residual branch, before the addition.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from fer_cli.models.gates import Gate, channel_means, positions, squeezed_width
 Order = Literal["channel-spatial", "spatial-channel"]
 
 SGE_EPSILON = 1e-5
-"""Added to the deviation, outside the root (He 2025, Eq 5)."""
+"""Added to the standard deviation, outside the root (He 2025, Eq 5)."""
 
 
 class GroupGate(Gate):
-    """Gates (B, G, H, W) of maps (B, C, H, W): how alike each position of a group of channels is to the group's mean."""
+    """Gates (B, G, H, W) of maps (B, C, H, W): similarity of each position in a channel group to the group's mean."""
 
     def __init__(self, channels: int, groups: int, unbiased: bool, gamma: float, beta: float) -> None:
         super().__init__()
@@ -39,7 +38,7 @@ class GroupGate(Gate):
         """Return the gates."""
         size, _, height, width = x.shape
         if self.unbiased and height * width == 1:
-            raise StudyError("unbiased: one position has no unbiased deviation; leave it out, or give larger images")
+            raise StudyError("unbiased: undefined for 1x1 maps; remove the setting or use larger images")
         mean = channel_means(x)  # (B, C), Eq 1
         z = torch.bmm(positions(x), mean.unsqueeze(2) * membership(x, self.groups)).float()  # (B, HW, G), Eq 2
         z = z.transpose(1, 2).reshape(size, self.groups, height, width)
@@ -49,18 +48,15 @@ class GroupGate(Gate):
 
 
 def membership(x: Tensor, groups: int) -> Tensor:
-    """Return (C, G) of 0 and 1, which says to which of G groups each channel of maps (B, C, H, W) belongs.
-
-    Products with it sum over a group, or hand a group's value to its channels, faster than maps in five dimensions.
-    """
+    """Return the group membership (C, G) of the channels of ``x``, 0 or 1; products with it are faster than 5-D maps."""
     return torch.eye(groups, dtype=x.dtype, device=x.device).repeat_interleave(x.shape[1] // groups, 0)
 
 
 class SGE(nn.Module):
-    """Spatial group-wise enhance: each group of channels has a gate per position; 2 ``groups`` parameters.
+    """Spatial group-wise enhance: one gate per channel group and position; 2 ``groups`` parameters.
 
-    Eq 4 takes the population's deviation, the public code the ``unbiased`` one. ``gamma`` and ``beta`` are the first values
-    of scale and shift; they are vectors, as those of a batch norm are, and so are spared from weight decay with them.
+    Eq 4 uses the population standard deviation, the public code the ``unbiased`` one. ``gamma`` and ``beta`` initialise
+    scale and shift, which like those of a batch norm are exempt from weight decay.
     """
 
     def __init__(
@@ -70,14 +66,14 @@ class SGE(nn.Module):
         self.gate = GroupGate(channels, groups, unbiased, gamma, beta)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x``, weighed (Eq 7)."""
+        """Return ``x`` times the gates (Eq 7)."""
         gate = self.gate(x)  # (B, G, H, W)
-        each = torch.matmul(positions(gate), membership(x, gate.shape[1]).T)  # (B, HW, C)
-        return x * each.transpose(1, 2).reshape(x.shape)
+        per_channel = torch.matmul(positions(gate), membership(x, gate.shape[1]).T)  # (B, HW, C)
+        return x * per_channel.transpose(1, 2).reshape(x.shape)
 
 
 class SqueezeGate(Gate):
-    """Gates (B, C, 1, 1) of maps (B, C, H, W): FC, ReLU, FC and sigmoid of the channels' means."""
+    """Gates (B, C, 1, 1) of maps (B, C, H, W): FC, ReLU, FC and sigmoid of the channel means."""
 
     def __init__(self, channels: int, reduction: int, bias: bool) -> None:
         super().__init__()
@@ -91,19 +87,19 @@ class SqueezeGate(Gate):
 
 
 class SE(nn.Module):
-    """Squeeze-and-excitation: each channel has a gate; 2 C^2 / ``reduction`` parameters, and the biases if any."""
+    """Squeeze-and-excitation: one gate per channel; 2 C^2 / ``reduction`` parameters, plus biases if ``bias``."""
 
     def __init__(self, channels: int, reduction: int = 16, bias: bool = False) -> None:
         super().__init__()
         self.gate = SqueezeGate(channels, reduction, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x``, weighed."""
+        """Return ``x`` times the gates."""
         return x * self.gate(x)  # type: ignore[no-any-return]
 
 
 class ChannelGate(Gate):
-    """Gates (B, C, 1, 1) of maps (B, C, H, W): sigmoid of one network's answers to the channels' means and maxima, added."""
+    """Gates (B, C, 1, 1) of maps (B, C, H, W): sigmoid of a shared MLP's summed outputs for channel means and maxima."""
 
     def __init__(self, channels: int, reduction: int) -> None:
         super().__init__()
@@ -113,33 +109,32 @@ class ChannelGate(Gate):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
-        peak = F.adaptive_max_pool2d(x, 1).flatten(1)  # on the CPU ten times faster than amax in bf16
+        peak = F.adaptive_max_pool2d(x, 1).flatten(1)  # ten times faster than amax in bf16 on the CPU
         mean, largest = (self.expand(F.relu(self.reduce(pooled))) for pooled in (channel_means(x), peak))
         return torch.sigmoid(mean + largest)[:, :, None, None]
 
 
 class SpatialGate(Gate):
-    """Gates (B, 1, H, W) of maps (B, C, H, W): a convolution of the largest and the mean channel, batch norm, sigmoid."""
+    """Gates (B, 1, H, W) of maps (B, C, H, W): convolution of channel maximum and mean, batch norm, sigmoid."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
         if kernel % 2 == 0:
-            raise StudyError(f"kernel: {kernel} has no middle; give an odd number")
+            raise StudyError(f"kernel: {kernel} is even; use an odd number")
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
         places = positions(x)
-        both = torch.stack([places.max(2).values, places.mean(2)], 1)  # (B, 2, HW)
-        both = both.reshape(len(x), 2, *x.shape[2:])
-        return torch.sigmoid(self.bn(self.conv(both)))
+        pooled = torch.stack([places.max(2).values, places.mean(2)], 1)  # (B, 2, HW)
+        return torch.sigmoid(self.bn(self.conv(pooled.reshape(len(x), 2, *x.shape[2:]))))
 
 
 class CBAM(nn.Module):
-    """Channel gates, then spatial gates of what they leave; 2 C^2 / r + C / r + C + 2 k^2 + 2 parameters.
+    """Channel gates, then spatial gates (or reversed by ``order``); 2 C^2 / r + C / r + C + 2 k^2 + 2 parameters.
 
-    ``reduction`` r is 16 and ``kernel`` k is 7 in the public code; Aly 2023 gives neither. ``order`` turns the two around.
+    ``reduction`` r is 16 and ``kernel`` k is 7 in the public code; Aly 2023 specifies neither.
     """
 
     def __init__(self, channels: int, reduction: int = 16, kernel: int = 7, order: Order = "channel-spatial") -> None:
@@ -149,7 +144,7 @@ class CBAM(nn.Module):
         self.order = order
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x``, weighed twice."""
+        """Return ``x`` times both gates."""
         gates = (self.channel, self.spatial) if self.order == "channel-spatial" else (self.spatial, self.channel)
         for gate in gates:
             x = x * gate(x)
@@ -157,16 +152,16 @@ class CBAM(nn.Module):
 
 
 def none(channels: int) -> nn.Module:
-    """Return the block that changes nothing and takes no settings."""
+    """Return an identity block."""
     return nn.Identity()
 
 
 def make_attention(name: str, channels: int, **own: Any) -> nn.Module:
-    """Return the block of that name for maps of ``channels`` channels, with settings of its own."""
+    """Return the block ``name`` for maps of ``channels`` channels, with its own settings."""
     return load(ATTENTION[name].code)(channels, **own)  # type: ignore[no-any-return]
 
 
 def attention_settings(name: str, config: ModelConfig | PartsConfig) -> dict[str, Any]:
-    """Return the settings of ``config`` that the block of that name takes, of those that are given and not None."""
+    """Return the settings of ``config`` that the block ``name`` takes, without those that are None."""
     given = {setting: getattr(config, setting, None) for setting in ATTENTION[name].takes}
     return {setting: value for setting, value in given.items() if value is not None}

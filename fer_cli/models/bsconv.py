@@ -1,13 +1,13 @@
 """Blueprint-separable convolutions, plain (He 2025, Eq 9-16; Haase 2020) and dilated at several rates (He 2025, Fig 4).
 
-Each output kernel is a blueprint Y of one channel, scaled for every input channel: W[v, z] = mu[v, z] Y[v] (Eq 10). So
-the convolution is a 1x1 convolution with mu (Eq 15) and then a depthwise one with Y (Eq 16): Z V + V k^2 weights in the
-place of Z V k^2. In the subspace form S, mu is the product of two thin matrices, the first kept near orthonormal.
+Each output kernel is a single-channel blueprint Y scaled per input channel: W[v, z] = mu[v, z] Y[v] (Eq 10). So the
+convolution is a 1x1 convolution with mu (Eq 15) followed by a depthwise one with Y (Eq 16): Z V + V k^2 weights instead of
+Z V k^2. In the subspace form S, mu is the product of two thin matrices, the first kept near orthonormal.
 
-What differs: the article's text has two pointwise stages where its equations have one; U follows the equations and is
-the default, S is the other. It dilates "both stages", but a dilated 1x1 is a plain 1x1, so only the depthwise stage is
-dilated; ``pw_kernel=3`` puts a dilated 3x3 in the place of the 1x1 instead. It gives no rates: 1, 2 and 3 are ours.
-No class holds the batch normalisation that follows it; that is the business of the network around it.
+Differences: the article's text has two pointwise stages, its equations one; U, the default, follows the equations, S the
+text. It dilates "both stages", but dilating a 1x1 changes nothing, so only the depthwise stage is dilated; ``pw_kernel=3``
+replaces the 1x1 by a dilated 3x3. It gives no rates: 1, 2 and 3 are ours. The batch norm after a convolution belongs to the
+surrounding network.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ORTHONORMAL_WEIGHT = 0.1
 
 
 class Depthwise(nn.Conv2d):
-    """A convolution of each channel by itself, in float32 whatever the autocast precision.
+    """Depthwise convolution, in float32 even under autocast.
 
-    PyTorch 2.13's bf16 kernel for dilated depthwise convolutions on the CPU now and then returns weight gradients that are
-    wrong beyond all bounds; float32 is also the faster of the two there.
+    PyTorch 2.13's bf16 CPU kernel for dilated depthwise convolutions occasionally returns arbitrarily wrong weight
+    gradients, and float32 is faster there.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,29 +43,24 @@ class Depthwise(nn.Conv2d):
 
 
 def depthwise(channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> Depthwise:
-    """Return one ``kernel`` x ``kernel`` filter per channel, padded so that stride 1 keeps the size of the map."""
+    """Return a depthwise convolution, padded so that stride 1 keeps the size of the map."""
     padding = dilation * (kernel // 2)
     return Depthwise(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
 
 BLOCK = 16
-"""Channels that one bf16 matrix unit works on at once."""
+"""Channels per bf16 matrix unit."""
 
 
 def by_channel(x: Tensor, kernels: Tensor) -> Tensor:
-    """Return maps (B, C, H, W), each channel convolved with its own of ``kernels`` (C, 1, K, K), K odd.
+    """Return maps (B, C, H, W), each channel convolved with its own kernel of ``kernels`` (C, 1, K, K), K odd.
 
-    Under bf16 autocast on the CPU groups of 16 channels are convolved with 16 kernels each, of which 15 are zero, because
-    matrix units do that 2 to 3 times faster than the depthwise convolution.
+    Under bf16 autocast on the CPU, dense kernels for groups of 16 channels, zero off the diagonal, are 2 to 3 times faster
+    than the depthwise convolution.
     """
     channels, padding = len(kernels), kernels.shape[-1] // 2
-    cpu = x.device.type == "cpu"
-    if (
-        cpu
-        and channels % BLOCK == 0
-        and torch.is_autocast_enabled("cpu")
-        and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    ):
+    bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if x.device.type == "cpu" and channels % BLOCK == 0 and bf16:
         own = torch.eye(BLOCK, device=x.device).repeat(channels // BLOCK, 1)[:, :, None, None]
         return F.conv2d(x, kernels * own, padding=padding, groups=channels // BLOCK)
     with full_precision(x):
@@ -73,10 +68,9 @@ def by_channel(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 class Scales(nn.ModuleList):
-    """Depthwise 3x3 convolutions of one map at several rates, added: (B, C, H, W) -> (B, C, H, W).
+    """Sum of depthwise 3x3 convolutions at several dilation rates: (B, C, H, W) -> (B, C, H, W).
 
-    A sum of convolutions is the convolution with the sum of their kernels, those of larger rates spread over a larger
-    one; so the map is read once. Called one by one, they give the map of each rate.
+    Computed as one convolution with the sum of the dilated kernels; iterate to get the convolution of each rate.
     """
 
     def __init__(self, channels: int, rates: Sequence[int]) -> None:
@@ -90,7 +84,7 @@ class Scales(nn.ModuleList):
         return by_channel(x, self.kernels())
 
     def kernels(self) -> Tensor:
-        """Return the summed kernels (C, 1, K, K), K = 2 x the largest rate + 1."""
+        """Return the summed kernels (C, 1, K, K), K = 2 x largest rate + 1."""
         reach = max(self.rates)
         kernels = []
         for rate, weight in zip(self.rates, self.parameters(), strict=True):
@@ -100,7 +94,7 @@ class Scales(nn.ModuleList):
         return torch.stack(kernels).sum(0)
 
     def multiply_adds(self, output: Tensor) -> int:
-        """Return those of the single convolutions: nine for each rate and number of the output."""
+        """Return the multiply-adds of the separate convolutions: nine per rate and output value."""
         return output.numel() * 9 * len(self)
 
 
@@ -108,7 +102,7 @@ class Subspace(nn.Module):
     """Two 1x1 convolutions through a subspace of ``middle`` channels: (B, Z, H, W) -> (B, V, H, W)."""
 
     def __init__(self, cin: int, cout: int, bn: bool = False) -> None:
-        """``bn``: normalise after the first 1x1."""
+        """``bn``: batch norm after the first 1x1."""
         super().__init__()
         middle = min(cin, max(4, math.ceil(0.25 * cin)))
         self.inward = nn.Conv2d(cin, middle, 1, bias=False)
@@ -116,11 +110,11 @@ class Subspace(nn.Module):
         self.outward = nn.Conv2d(middle, cout, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mixed channels."""
+        """Return the maps (B, V, H, W)."""
         return self.outward(self.norm(self.inward(x)))  # type: ignore[no-any-return]
 
     def regulariser(self) -> Tensor:
-        """Return |W W^T - I|_F of the first 1x1, W: (middle, Z); 0 where its rows are orthonormal."""
+        """Return |W W^T - I|_F of the first 1x1, W: (middle, Z); 0 for orthonormal rows."""
         rows = self.inward.weight.flatten(1)
         unit = torch.eye(len(rows), device=rows.device, dtype=rows.dtype)
         return torch.linalg.matrix_norm(rows @ rows.T - unit)  # type: ignore[no-any-return]
@@ -132,9 +126,9 @@ class BSConvU(nn.Module):
     def __init__(
         self, cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bn_mid: bool = False
     ) -> None:
-        """``bn_mid``: normalise between the two stages."""
+        """``bn_mid``: batch norm between the two stages."""
         super().__init__()
-        self.pointwise = nn.Conv2d(cin, cout, 1, bias=False)
+        self.pointwise: nn.Module = nn.Conv2d(cin, cout, 1, bias=False)
         self.middle = nn.BatchNorm2d(cout) if bn_mid else nn.Identity()
         self.depthwise = depthwise(cout, kernel, stride, dilation)
 
@@ -143,21 +137,19 @@ class BSConvU(nn.Module):
         return self.depthwise(self.middle(self.pointwise(x)))  # type: ignore[no-any-return]
 
 
-class BSConvS(nn.Module):
-    """Subspace: 1x1 into a quarter of the channels, 1x1 out of it, then depthwise; shapes as ``BSConvU``."""
+class BSConvS(BSConvU):
+    """Subspace: 1x1 to a quarter of the channels, 1x1, then depthwise; shapes as ``BSConvU``.
+
+    ``bn_mid``: batch norm after each of the two 1x1, as in the public code.
+    """
+
+    pointwise: Subspace
 
     def __init__(
         self, cin: int, cout: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bn_mid: bool = False
     ) -> None:
-        """``bn_mid``: normalise after each of the two 1x1, as the public code does: two batch norms."""
-        super().__init__()
+        super().__init__(cin, cout, kernel, stride, dilation, bn_mid)
         self.pointwise = Subspace(cin, cout, bn_mid)
-        self.middle = nn.BatchNorm2d(cout) if bn_mid else nn.Identity()
-        self.depthwise = depthwise(cout, kernel, stride, dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the convolved map."""
-        return self.depthwise(self.middle(self.pointwise(x)))  # type: ignore[no-any-return]
 
     def regulariser(self) -> Tensor:
         """Return |W W^T - I|_F of the first 1x1, without its weight in the loss."""
@@ -167,7 +159,7 @@ class BSConvS(nn.Module):
 class BSD(nn.Module):
     """Blueprint-separable dilated: one pointwise stage, a depthwise 3x3 per rate, merged: (B, Z, H, W) -> (B, V, H, W).
 
-    With one rate it is ``BSConvU`` or ``BSConvS`` of that dilation.
+    With one rate it equals ``BSConvU`` or ``BSConvS`` of that dilation.
     """
 
     def __init__(
@@ -179,15 +171,12 @@ class BSD(nn.Module):
         pw_kernel: Literal[1, 3] = 1,
         variant: Variant = "u",
     ) -> None:
-        """``merge``: add the rates' maps, or concatenate them and mix by a 1x1.
-
-        ``pw_kernel=3``: the pointwise stage of the U form is a 3x3 dilated by the largest rate.
-        """
+        """``pw_kernel=3``: the pointwise stage of the U form is a 3x3 dilated by the largest rate."""
         super().__init__()
         if not rates or min(rates) < 1:
             raise StudyError(f"rates: {tuple(rates)} must be dilations of 1 or more")
         if pw_kernel == 3 and variant == "s":
-            raise StudyError("pw_kernel=3 belongs to the U form; the subspace of the S form is 1x1")
+            raise StudyError("pw_kernel=3 requires the U form; the S form uses 1x1 convolutions")
         spread = max(rates)
         self.pointwise: nn.Module
         if variant == "s":
@@ -200,7 +189,7 @@ class BSD(nn.Module):
         self.mix = nn.Conv2d(len(rates) * cout, cout, 1, bias=False) if merge == "concat" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the merged maps of all rates."""
+        """Return the merged maps."""
         shared = self.pointwise(x)
         if self.mix is not None:
             return self.mix(torch.cat([scale(shared) for scale in self.scales], 1))  # type: ignore[no-any-return]
@@ -208,6 +197,6 @@ class BSD(nn.Module):
 
 
 def subspace_penalty(network: nn.Module) -> Tensor:
-    """Return the S form's term of the loss: 0.1 times the sum of its regularisers in ``network``, 0 where there is none."""
+    """Return the S form's loss term: 0.1 times the sum of all regularisers in ``network``, or 0."""
     terms = [part.regulariser() for part in network.modules() if isinstance(part, Subspace)]
     return ORTHONORMAL_WEIGHT * torch.stack(terms).sum() if terms else torch.zeros(())

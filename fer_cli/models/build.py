@@ -1,4 +1,4 @@
-"""``build_model``, the one function that turns settings into a network."""
+"""Build networks from settings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from fer_cli.models.scn import Backbone, Recogniser
 
 
 def build_backbone(config: ModelConfig, classes: int, image_size: int) -> Backbone:
-    """Return the network that ``config`` names, with the settings that it takes.
-
-    Raises StudyError where images of ``image_size`` pixels are too small for it, or settings do not fit together.
-    """
+    """Return the backbone of ``config``; raises StudyError if ``image_size`` is too small or settings are incompatible."""
     known = BACKBONES[config.backbone]
     if image_size < known.least:
-        raise StudyError(f"image_size: {config.backbone} needs {known.least} pixels or more, not {image_size}")
+        raise StudyError(f"image_size: {config.backbone} needs at least {known.least} pixels, not {image_size}")
     own = {name: getattr(config, name) for name in known.takes}
     if "attention" in known.takes:
         own |= attention_settings(config.attention, config)
@@ -25,13 +22,12 @@ def build_backbone(config: ModelConfig, classes: int, image_size: int) -> Backbo
 
 
 def build_model(config: ModelConfig, classes: int, attention: bool, image_size: int = 48, joined: int = 0) -> Recogniser:
-    """Return the network of ``config`` for ``classes`` classes, with an importance head if ``attention``.
+    """Return the network of ``config``, with an importance head if ``attention``; raises as ``build_backbone``.
 
-    ``joined``: features of other kinds that its classifier gets beside the pooled ones, of networks that join any. All else
-    begins with the weights it has without them. Raises StudyError as ``build_backbone`` does.
+    ``joined``: number of additional features that the classifier takes; all other initial weights do not depend on it.
     """
     backbone = build_backbone(config, classes, image_size)
     made = Recogniser(backbone, attention, config.dropout, config.normalise == "image", config.freeze)
-    if joined:  # last, so that all else begins as it does without
+    if joined:  # drawn last, so that other initial weights do not change
         backbone.fc = nn.Linear(backbone.feature_size + joined, classes)
     return made

@@ -1,15 +1,14 @@
 """Capsule-Emotion, small: a re-implementation of a capsule network for expressions (comparator of He 2025, Table 2).
 
-He 2025 names it without a reference or a number, so this is the network of Sabour 2017 (dynamic routing, Eq 1-4): a
-convolutional stem, primary capsules of 8 numbers, one class capsule of 16 per expression, three routing iterations.
-What differs: a stem of two 3x3 stride-2 convolutions with batch normalisation for its single 9x9 one, 8 capsule types for
-its 32, no reconstruction decoder, and gradients that pass through the last routing iteration only, as in common code.
+He 2025 names it without a reference or a size, so this is the network of Sabour 2017 (dynamic routing, Eq 1-4): a
+convolutional stem, 8-D primary capsules, one 16-D class capsule per expression, three routing iterations. Differences: a
+stem of two 3x3 stride-2 convolutions with batch norm instead of one 9x9, 8 capsule types instead of 32, no reconstruction
+decoder, and gradients through the last routing iteration only, as in common code.
 
-A class capsule's length l in [0, 1) is the probability that the class is present, and l = s^2 / (1 + s^2) for s before the
-squash; its log-odds log(l / (1 - l)) = log s^2 are the network's logits. They order the classes as the lengths do, cross-
-entropy can train them to any depth (lengths themselves, at most 1 apart, would stop it at 1.17 for 7 classes), and
-their sigmoid gives the lengths back to ``margin_loss``. ``features`` are the class capsules, one after the other; ``fc``
-turns them into logits and has no weights.
+A class capsule's length l = s^2 / (1 + s^2) in [0, 1), s its length before the squash, is the probability that the class is
+present; its log-odds log(l / (1 - l)) = log s^2 are the logits. They rank classes like the lengths, cross-entropy can
+approach 0 (on lengths, which differ by at most 1, it stops at 1.17 for 7 classes), and their sigmoid restores the lengths
+for ``margin_loss``. ``features`` are the concatenated class capsules; ``fc`` maps them to logits and has no weights.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.models.precision import full_precision
+from fer_cli.models.scn import Network
 
 PRIMARY = 8
-"""Numbers of a primary capsule (Sabour 2017, section 4)."""
+"""Dimensions of a primary capsule (Sabour 2017, section 4)."""
 CLASS = 16
-"""Numbers of a class capsule (section 4)."""
+"""Dimensions of a class capsule (section 4)."""
 ITERATIONS = 3
 PRESENT, ABSENT, DOWN_WEIGHT = 0.9, 0.1, 0.5
 """m+, m- and lambda of the margin loss (Eq 4)."""
 TYPES = 8
-"""Kinds of primary capsules at each place."""
+"""Primary capsule types per position."""
 EPSILON = 1e-7
 
 
@@ -39,9 +39,9 @@ def squash(s: Tensor) -> Tensor:
 
 
 def route(votes: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
-    """Return class capsules (B, K, D) and coupling coefficients (B, N, K), which sum to 1 over K, of votes (B, N, K, D).
+    """Return class capsules (B, K, D) and coupling coefficients (B, N, K), summing to 1 over K, of votes (B, N, K, D).
 
-    Each primary capsule n sends its vote to the classes in shares; the shares grow where vote and outcome agree (Eq 2-3).
+    The couplings of a primary capsule n grow for classes whose capsule agrees with its vote (Eq 2-3).
     """
     settled = votes.detach()
     agreement = torch.zeros_like(settled[..., 0])  # (B, N, K)
@@ -54,7 +54,7 @@ def route(votes: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
 
 
 def margin_loss(lengths: Tensor, labels: Tensor) -> Tensor:
-    """Return Eq 4 of each image (B,), of capsule lengths (B, K) in [0, 1) and labels (B,)."""
+    """Return the loss (B,) of capsule lengths (B, K) in [0, 1) and labels (B,) (Eq 4)."""
     present = F.one_hot(labels, lengths.shape[1]).to(lengths.dtype)
     missing = F.relu(PRESENT - lengths).square()
     surplus = F.relu(lengths - ABSENT).square()
@@ -66,7 +66,7 @@ class ClassCapsules(nn.Module):
 
     def __init__(self, capsules: int, classes: int) -> None:
         super().__init__()
-        scale = classes / (CLASS * capsules) ** 0.5  # class capsules then begin about half as long as they can be
+        scale = classes / (CLASS * capsules) ** 0.5  # initial lengths of class capsules are then about 0.5
         self.weight = nn.Parameter(scale * torch.randn(capsules, classes, CLASS, PRIMARY))
 
     def forward(self, primary: Tensor) -> Tensor:
@@ -75,25 +75,22 @@ class ClassCapsules(nn.Module):
             return route(torch.einsum("nkdp,bnp->bnkd", self.weight, primary.float()))[0]
 
     def multiply_adds(self, output: Tensor) -> int:
-        """Return the multiply-adds of the votes, the part that has weights."""
+        """Return the multiply-adds of the votes, the only part with weights."""
         return len(output) * self.weight.numel()
 
 
 class LogOdds(nn.Module):
-    """Class capsules laid flat (B, 16 K) -> log-odds of their lengths (B, K)."""
+    """Flattened class capsules (B, 16 K) -> log-odds of their lengths (B, K)."""
 
     def forward(self, flat: Tensor) -> Tensor:
-        """Return log(l / (1 - l)); a zero capsule gets a large negative number."""
+        """Return log(l / (1 - l)); a large negative number for zero capsules."""
         capsules = flat.float().reshape(len(flat), -1, CLASS)  # (B, K, 16)
         length = (capsules.square().sum(2) + EPSILON).sqrt()
         return length.log() - (1 - length).clamp(min=EPSILON).log()
 
 
-class CapsuleEmotion(nn.Module):
-    """Stem, primary capsules, class capsules (Sabour 2017): images (B, channels, S, S) -> logits (B, classes).
-
-    S is ``image_size``.
-    """
+class CapsuleEmotion(Network):
+    """Stem, primary capsules, class capsules (Sabour 2017); logits are log-odds of the class capsules' lengths."""
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
         super().__init__()
@@ -108,11 +105,7 @@ class CapsuleEmotion(nn.Module):
         self.feature_size = classes * CLASS
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the class capsules laid flat (B, 16 K)."""
+        """Return the flattened class capsules (B, 16 K)."""
         grid = self.primary(self.stem(x)).unflatten(1, (TYPES, PRIMARY))  # (B, 8 types, 8 numbers, H, W)
         primary = squash(grid.float().permute(0, 1, 3, 4, 2).flatten(1, 3))  # (B, 8 H W, 8)
         return self.capsules(primary).flatten(1)  # type: ignore[no-any-return]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the log-odds of the class capsules' lengths (B, classes)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]

@@ -1,9 +1,7 @@
-"""The networks that the articles compare with, re-implemented from scratch at a size for 48 to 112 pixels.
+"""Baseline networks of the articles, re-implemented for images of 48 to 112 pixels; none loads published weights.
 
-Here: Mini-Xception, three- and six-layer networks (Aly 2023, Table 4) and a multi-task network (He 2025, Table 2). The
-capsule network is in ``capsule``, the face-recognition designs of Fan 2025 in ``face_nets``. None loads published weights.
-Every one is a backbone: ``features`` (B, F) of images (B, channels, S, S), a last step ``fc`` to logits, ``feature_size`` F,
-and ``forward(x) = fc(features(x))``.
+Mini-Xception, three- and six-layer networks (Aly 2023, Table 4) and a multi-task network (He 2025, Table 2). The capsule
+network is in ``capsule``, the face-recognition designs of Fan 2025 are in ``face_nets``.
 """
 
 from __future__ import annotations
@@ -16,15 +14,16 @@ from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
 from fer_cli.models.multiscale import LADDER, MultiScale
+from fer_cli.models.scn import Network
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """Return batch normalisation with Keras's epsilon."""
+    """Return batch norm with Keras's epsilon."""
     return nn.BatchNorm2d(channels, eps=1e-3)
 
 
 def same_max_pool(x: Tensor) -> Tensor:
-    """Return the 3x3 stride-2 maxima with the padding of Keras's ``same``: an even side gets one line, at its end only."""
+    """Return 3x3 stride-2 max-pooling with Keras's ``same`` padding: even sides are padded at the end only."""
     height, width = x.shape[2:]
     return F.max_pool2d(F.pad(x, (width % 2, 1, height % 2, 1), value=float("-inf")), 3, 2)
 
@@ -42,26 +41,24 @@ class XceptionModule(nn.Module):
         self.body = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the module's output."""
+        """Return the maps."""
         return same_max_pool(self.body(x)) + self.shortcut(x)  # type: ignore[no-any-return]
 
 
-class MiniXception(nn.Module):
-    """Mini-Xception (Arriaga 2017), layer for layer as in its public Keras code.
+class MiniXception(Network):
+    """Mini-Xception (Arriaga 2017), layer by layer as in its public Keras code; accepts any ``image_size``.
 
-    Keras counts 58,423 parameters for 1x64x64 and 7 classes: 56,951 that are trained, which are this network's parameters,
-    and 1,472 running means and variances, which are its batch norms' buffers here.
-    The original ends with a 3x3 convolution to one map per class and the mean of each map. Both are linear, so the mean is
-    taken first: ``features`` are the nine shifted means of each last map (9 x 128 numbers) and ``fc`` holds that
-    convolution's weights. Logits are the same; 16 times fewer multiply-adds are spent on them at 64 pixels. What differs:
-    PyTorch's momentum of the running statistics and initial weights; L2 decay is the optimiser's.
+    Keras counts 58,423 parameters for 1x64x64 and 7 classes: 56,951 trainable ones, this network's parameters, and 1,472
+    running means and variances, buffers here. The original ends with a 3x3 convolution to one map per class and the mean of
+    each map. Both are linear, so the mean is taken first: ``features`` are the nine shifted means of each last map (9 x 128
+    values) and ``fc`` holds the convolution's weights: the same logits with 16 times fewer multiply-adds at 64 pixels.
+    Differences: PyTorch's momentum of running statistics and initial weights; L2 decay is left to the optimiser.
     """
 
     WIDTHS = (16, 32, 64, 128)
     STEM = 8
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
-        """``image_size`` makes no difference: the network averages over places."""
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(channels, self.STEM, 3, bias=False), norm(self.STEM), nn.ReLU(),
@@ -73,24 +70,19 @@ class MiniXception(nn.Module):
         self.fc = nn.Linear(self.feature_size, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the mean over places of what each of the nine taps of a padded 3x3 kernel sees: (B, 9 x 128)."""
+        """Return the mean input (B, 9 x 128) of each of the nine taps of a padded 3x3 kernel over all positions."""
         last = self.body(self.stem(x))  # (B, 128, H, W)
-        return F.unfold(last, 3, padding=1).mean(2)  # channel by channel, its nine taps row by row
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
+        return F.unfold(last, 3, padding=1).mean(2)  # per channel, nine taps in row-major order
 
 
-class PlainCNN(nn.Module):
-    """A stack of 3x3 convolutions, each with batch normalisation and ReLU, max-pooling in between, one hidden layer.
+class PlainCNN(Network):
+    """3x3 convolutions with batch norm and ReLU, 2x2 max-pooling after every ``pool_every`` of them, one hidden layer.
 
-    Aly 2023 compares with a three-layer (Subramanian 2021) and a six-layer network (Borgalli 2022) without giving a layer
-    of either; so "three" and "six" count convolutions here, and widths, poolings and the hidden layer are ours.
+    Aly 2023 compares with a three-layer (Subramanian 2021) and a six-layer network (Borgalli 2022) without specifying any
+    layer, so "three" and "six" count convolutions here, and widths, pooling and the hidden layer are ours.
     """
 
     def __init__(self, classes: int, channels: int, image_size: int, widths: Sequence[int], pool_every: int) -> None:
-        """``pool_every``: convolutions between two poolings, which halve the map."""
         super().__init__()
         layers: list[nn.Module] = []
         befores = (channels, *widths[:-1])
@@ -110,10 +102,6 @@ class PlainCNN(nn.Module):
         """Return the hidden layer (B, 128)."""
         return self.hidden(self.body(x))  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
-
 
 VALENCES = ("negative", "neutral", "positive")
 VALENCE = {
@@ -131,35 +119,28 @@ VALENCE = {
     "confused": "negative",
     "tired": "negative",
 }
-"""Valence of an expression: a convention, He 2025's positive and negative groups extended to all class names."""
+"""Valence of each expression: He 2025's positive and negative groups, extended to all class names by convention."""
 VALENCE_WEIGHT = 0.5
 
 
 def encode_valences(classes: Sequence[str]) -> Tensor:
-    """Return, for each class by its place, the place of its valence in ``VALENCES``: (K,) int64.
-
-    Raises StudyError for a class without a valence.
-    """
+    """Return the index of each class's valence in ``VALENCES``, (K,) int64; raises StudyError for classes without one."""
     unknown = [name for name in classes if name not in VALENCE]
     if unknown:
-        raise StudyError(f"mtl-fer: no valence is known for {', '.join(unknown)}; add it to VALENCE")
+        raise StudyError(f"mtl-fer: no valence defined for {', '.join(unknown)}; add it to VALENCE")
     return torch.tensor([VALENCES.index(VALENCE[name]) for name in classes])
 
 
 def valence_loss(valence_logits: Tensor, labels: Tensor, valences: Tensor) -> Tensor:
-    """Return half the cross-entropy of the valence: the second task's term beside that of the class.
-
-    ``valences``: ``encode_valences`` the classes; ``labels``: (B,) classes.
-    """
+    """Return the valence loss term, half the cross-entropy; ``labels``: classes (B,), ``valences``: as encoded (K,)."""
     return VALENCE_WEIGHT * F.cross_entropy(valence_logits, valences[labels])
 
 
 class MtlFer(MultiScale):
-    """MTL-FER, light: the lightweight baseline's trunk with a head for the class and one for its valence.
+    """MTL-FER, light: the lightweight baseline's trunk with a class head ``fc`` and a valence head ``valence``.
 
-    A re-implementation of the idea only: He 2025 names "Multi-Task Facial Expression Recognition" without a reference.
-    The second task needs no further labels, valence follows from the class. ``fc`` is the class head; ``valence`` takes
-    the same features and takes part in training alone (``valence_loss``).
+    Re-implements the idea only: He 2025 names "Multi-Task Facial Expression Recognition" without a reference. The second
+    task needs no extra labels, as valence follows from the class; its head is used in training only (``valence_loss``).
     """
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
@@ -168,10 +149,10 @@ class MtlFer(MultiScale):
 
 
 def cnn3(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
-    """Return three convolutions of 32, 64 and 128 channels, each pooled."""
+    """Return three convolutions of 32, 64 and 128 channels, each followed by pooling."""
     return PlainCNN(classes, channels, image_size, (32, 64, 128), pool_every=1)
 
 
 def cnn6(classes: int, channels: int = 1, image_size: int = 48) -> PlainCNN:
-    """Return six convolutions, two each of 32, 64 and 128 channels, each pair pooled."""
+    """Return six convolutions, two each of 32, 64 and 128 channels, each pair followed by pooling."""
     return PlainCNN(classes, channels, image_size, (32, 32, 64, 64, 128, 128), pool_every=2)

@@ -1,10 +1,9 @@
-"""What a network costs: its trained numbers, and its multiply-adds for one input.
+"""Parameter and multiply-add counts of networks.
 
-Convention, as in the tables of the articles (ResNet-18 for six classes at 224x224: 1,813,564,416, "1.81 GFLOPs"): one
-multiply-add per weight of a convolution or linear layer and place where it is applied. Not counted: biases, norms,
-activations, pooling, additions of shortcuts, scaling by attention, products of two activations (softmax attention).
-A layer that holds weights but is neither says its own count by a method ``multiply_adds(output) -> int``; a layer that
-runs several times, as in recurrence, is counted each time.
+Convention of the articles' tables (ResNet-18 for six classes at 224x224: 1,813,564,416, "1.81 GFLOPs"): one multiply-add
+per weight of a convolution or linear layer and position where it is applied. Not counted: biases, norms, activations,
+pooling, shortcut additions, scaling by attention, products of two activations (softmax attention). Other layers with
+weights report their count by a method ``multiply_adds(output) -> int``; layers that run several times count each time.
 """
 
 from __future__ import annotations
@@ -20,16 +19,14 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Return how many numbers training may change; running statistics of norms are buffers and not among them."""
+    """Return the number of parameters, without buffers such as running statistics."""
     return sum(weights.numel() for weights in network.parameters())
 
 
 def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int:
-    """Return the multiply-adds of one input, its shape given without the batch, e.g. ``(3, 224, 224)``.
+    """Return the multiply-adds for one sample; one shape per input, without the batch, e.g. ``(3, 224, 224)``.
 
-    A network of several inputs gets a shape for each.
-
-    Nothing is computed and ``network`` is left alone: a copy without values, in eval mode, is run on PyTorch's meta device.
+    A copy of ``network`` in eval mode runs on the meta device, so nothing is computed and ``network`` does not change.
     """
     total = 0
 
@@ -47,7 +44,7 @@ def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int
 
 
 def layer_multiply_adds(layer: nn.Module, output: Tensor) -> int:
-    """Return the multiply-adds by which ``layer`` made ``output``: weights behind each output number x numbers."""
+    """Return the multiply-adds of ``layer`` for ``output``: weights per output value x output values."""
     if isinstance(layer, CONVOLUTIONS):
         return output.numel() * layer.weight[0].numel()
     if isinstance(layer, nn.Linear):

@@ -1,8 +1,7 @@
 """VGG-Face-, DeepFace- and OpenFace-style networks at reduced width (comparators of Fan 2025, Fig 9-10).
 
-Re-implementations of three face-recognition designs, trained from scratch on expressions: their published weights are not
-used, so their numbers say what the design does here, not what the pretrained systems do. Each keeps its design's layout
-and is made for faces of 48 to 112 pixels in the place of 152 to 224.
+Re-implementations of three face-recognition designs for faces of 48 to 112 instead of 152 to 224 pixels, trained from
+scratch on expressions. Published weights are not used, so scores reflect the design, not the pretrained systems.
 """
 
 from __future__ import annotations
@@ -14,25 +13,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fer_cli.models.scn import Network
+
 
 def conv_bn(cin: int, cout: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Return convolution, batch normalisation and ReLU; stride 1 keeps the size of the map."""
+    """Return convolution, batch norm and ReLU; stride 1 keeps the size of the map."""
     conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(cout), nn.ReLU())
 
 
-class VggFace(nn.Module):
-    """VGG-Face (Parkhi 2015): the 16 weight layers of VGG, at a quarter of the width.
+class VggFace(Network):
+    """VGG-Face (Parkhi 2015): the 16 weight layers of VGG, at a quarter of the width; ``image_size`` of 32 or more.
 
-    What differs: 16 to 128 channels for 64 to 512, fully connected layers of 256 for 4,096, batch normalisation after each
-    convolution (without it 16 layers do not train from scratch), no face-recognition pretraining.
+    Differences: 16 to 128 instead of 64 to 512 channels, fully connected layers of 256 instead of 4,096, batch norm after
+    each convolution (without it 16 layers do not train from scratch), no face-recognition pre-training.
     """
 
     BLOCKS = ((16, 2), (32, 2), (64, 3), (128, 3), (128, 3))
     """Channels and number of 3x3 convolutions before each 2x2 max-pooling."""
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
-        """``image_size``: 32 or more."""
         super().__init__()
         layers: list[nn.Module] = []
         width = channels
@@ -54,25 +54,20 @@ class VggFace(nn.Module):
         """Return the second hidden layer (B, 256) of images (B, channels, S, S)."""
         return self.hidden(self.body(x))  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
-
 
 class LocallyConnected(nn.Module):
-    """A convolution whose kernels differ from place to place: (B, cin, S, S) -> (B, cout, O, O), O = (S - k) // stride + 1.
+    """A convolution with unshared kernels: (B, cin, S, S) -> (B, cout, O, O), S the ``size``, O = (S - k) // stride + 1.
 
-    ``weight``: (O O, cout, cin k k), places row by row; ``bias``: (cout O O,), a
-    vector as other biases are, and so spared from weight decay with them.
+    ``weight``: (O O, cout, cin k k), positions in row-major order; ``bias``: (cout O O,), a vector, so that weight decay
+    skips it like other biases.
     """
 
     def __init__(self, cin: int, cout: int, kernel: int, size: int, stride: int = 1) -> None:
-        """``size``: side S of the map it will see."""
         super().__init__()
         self.kernel, self.stride = kernel, stride
         self.side = (size - kernel) // stride + 1
-        behind = cin * kernel * kernel
-        self.weight = nn.Parameter(torch.randn(self.side**2, cout, behind) * (2 / behind) ** 0.5)
+        fan_in = cin * kernel * kernel
+        self.weight = nn.Parameter(torch.randn(self.side**2, cout, fan_in) * (2 / fan_in) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(cout * self.side**2))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,23 +77,21 @@ class LocallyConnected(nn.Module):
         return (out.flatten(1) + self.bias).reshape(len(x), -1, self.side, self.side)
 
     def multiply_adds(self, output: Tensor) -> int:
-        """Return how many weights are applied: each once an image."""
+        """Return the multiply-adds: each weight is applied once per image."""
         return len(output) * self.weight.numel()
 
 
-class DeepFace(nn.Module):
-    """DeepFace (Taigman 2014): two shared convolutions, three locally connected layers, one hidden layer.
+class DeepFace(Network):
+    """DeepFace (Taigman 2014): C1 - M2 - C3 - L4 - L5 - L6 - F7 - F8, with L locally connected; ``image_size`` >= 26.
 
-    C1 - M2 - C3 - L4 - L5 - L6 - F7 - F8 in its names, strides and order. What differs: 5x5 and 3x3 kernels for 11x11,
-    9x9, 7x7 and 5x5, which 48 pixels would not survive; F7 of 256 for 4,096; batch normalisation after the two shared
-    convolutions; no 3-D frontalisation of the face before it.
+    Differences: 5x5 and 3x3 kernels instead of 11x11, 9x9, 7x7 and 5x5, too large for 48 pixels; F7 of 256 instead of
+    4,096; batch norm after C1 and C3; no 3-D frontalisation.
     """
 
     WIDTHS = (32, 16)
     """Channels of C1, and of every later map."""
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
-        """``image_size``: 26 or more."""
         super().__init__()
         first, later = self.WIDTHS
         self.c1 = nn.Sequential(nn.Conv2d(channels, first, 5, bias=False), nn.BatchNorm2d(first), nn.ReLU())
@@ -119,16 +112,11 @@ class DeepFace(nn.Module):
             x = F.relu(local(x))
         return self.f7(x)  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
-
 
 class PoolBranch(nn.Module):
-    """3x3 pooling by the maximum or by the root of the mean square, then optionally a 1x1 convolution."""
+    """3x3 max or root-mean-square pooling, then a 1x1 convolution unless ``cout`` is 0."""
 
     def __init__(self, cin: int, cout: int, kind: Literal["max", "l2"], stride: int = 1) -> None:
-        """``cout`` 0: no convolution."""
         super().__init__()
         self.kind, self.stride = kind, stride
         self.project = conv_bn(cin, cout, 1) if cout else nn.Identity()
@@ -143,17 +131,17 @@ class PoolBranch(nn.Module):
 
 
 class Mix(NamedTuple):
-    """Channels of one inception block; 0 leaves a branch out."""
+    """Channels of one inception block; 0 omits a branch."""
 
     one: int
     """Of the 1x1 branch."""
     three: tuple[int, int]
-    """Of the 3x3 branch, before and after its large kernel."""
+    """Of the 3x3 branch: of its 1x1 reduction and its output."""
     five: tuple[int, int]
-    """Likewise of the 5x5 branch."""
+    """Of the 5x5 branch, likewise."""
     pool: Literal["max", "l2"]
     projected: int
-    """Of the pooling branch; 0 leaves its 1x1 out and keeps the channels of the input."""
+    """Of the pooling branch; 0 omits its 1x1 and keeps the input channels."""
     stride: int = 1
 
 
@@ -166,11 +154,11 @@ NN4_SMALL2 = (
     Mix(64, (24, 96), (0, 0), "l2", 24),
     Mix(64, (24, 96), (0, 0), "max", 24),
 )
-"""Blocks 3a, 3b, 3c, 4a, 4e, 5a and 5b of OpenFace's nn4.small2, with a quarter of its channels."""
+"""Blocks 3a, 3b, 3c, 4a, 4e, 5a and 5b of OpenFace's nn4.small2, at a quarter of the channels."""
 
 
 class Inception(nn.Module):
-    """Branches of 1x1, 3x3, 5x5 convolutions and pooling, joined: (B, cin, H, W) -> (B, ``width``, H/stride, W/stride)."""
+    """1x1, 3x3, 5x5 and pooling branches, concatenated: (B, cin, H, W) -> (B, ``width``, H/stride, W/stride)."""
 
     def __init__(self, cin: int, mix: Mix) -> None:
         super().__init__()
@@ -184,23 +172,22 @@ class Inception(nn.Module):
         self.width = mix.one + mix.three[1] + mix.five[1] + (mix.projected or cin)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the joined maps."""
+        """Return the concatenated maps."""
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-class OpenFace(nn.Module):
-    """OpenFace (Amos 2016, nn4.small2): inception blocks, a 128-number embedding of unit length, a linear classifier.
+class OpenFace(Network):
+    """OpenFace (Amos 2016, nn4.small2): inception blocks, a unit-length 128-D embedding, a linear classifier.
 
-    What differs: a quarter of the channels; a 3x3 stem of stride 1 for the 7x7 of stride 2, so that 48 pixels reach the
-    last block as 3x3; batch normalisation only, without local response normalisation; no triplet training: embedding and
-    classifier learn together. The unit embedding is scaled by sqrt(128), so that the classifier's usual initial weights and
-    learning rate fit.
+    Differences: a quarter of the channels; a 3x3 stem of stride 1 instead of 7x7 of stride 2, so that 48 pixels reach the
+    last block as 3x3; batch norm but no local response normalisation; embedding and classifier are trained together, without
+    triplets. The embedding is scaled by sqrt(128) to suit the classifier's default initialisation and learning rate. Any
+    ``image_size``.
     """
 
     EMBEDDING = 128
 
     def __init__(self, classes: int, channels: int = 1, image_size: int = 48) -> None:
-        """``image_size`` makes no difference: the network averages over places."""
         super().__init__()
         self.stem = nn.Sequential(
             conv_bn(channels, 16, 3), nn.MaxPool2d(3, 2, 1), conv_bn(16, 16, 1), conv_bn(16, 48, 3), nn.MaxPool2d(3, 2, 1)
@@ -218,9 +205,4 @@ class OpenFace(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return embeddings (B, 128) of length sqrt(128) of images (B, channels, S, S)."""
         pooled = self.body(self.stem(x)).mean((2, 3))  # (B, 184)
-        unit = F.normalize(self.embedding(pooled))
-        return unit * math.sqrt(self.EMBEDDING)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
+        return F.normalize(self.embedding(pooled)) * math.sqrt(self.EMBEDDING)

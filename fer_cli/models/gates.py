@@ -1,7 +1,7 @@
-"""What attention blocks share: gates whose values can be watched, and the width of a squeezed_width layer.
+"""Building blocks of attention: observable gates and pooling helpers.
 
-A block multiplies its input by gates, or subtracts thresholds. The module that computes them is a ``Gate``, so that figures
-can read what it said (``watch_gates``) while training keeps nothing.
+The module of a block that computes its gates or thresholds is a ``Gate``, so that figures can record them (``watch_gates``)
+at no cost to training.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from fer_cli.errors import StudyError
 
 
 class Gate(nn.Module):
-    """A module whose output, gates or thresholds, is worth a look."""
+    """A module that outputs gates or thresholds."""
 
 
 @contextmanager
 def watch_gates(network: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that forward passes inside the ``with`` fill: name of each ``Gate`` -> its latest output, detached."""
+    """Yield a dict, filled by forward passes in the ``with`` block: name of each ``Gate`` -> latest output, detached."""
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -47,17 +47,14 @@ def positions(x: Tensor) -> Tensor:
 
 
 def channel_means(x: Tensor) -> Tensor:
-    """Return the means (B, C) of maps (B, C, H, W) over positions.
-
-    As a matrix product, which on the CPU is several times faster than a mean in bf16 and has a cheap gradient.
-    """
+    """Return the means (B, C) of maps (B, C, H, W), by a matrix product: much faster than ``mean`` in bf16 on the CPU."""
     places = positions(x)
     share = places.new_full((len(x), 1, places.shape[1]), 1 / places.shape[1])
     return torch.bmm(share, places).squeeze(1)
 
 
 def squeezed_width(channels: int, reduction: int) -> int:
-    """Return ``channels`` / ``reduction``, rounded down; raises StudyError where nothing is left."""
+    """Return ``channels // reduction``; raises StudyError unless ``reduction`` is from 1 to ``channels``."""
     if not 1 <= reduction <= channels:
-        raise StudyError(f"reduction: {reduction} does not fit a layer of {channels} channels; give 1 to {channels}")
+        raise StudyError(f"reduction: {reduction} is invalid for {channels} channels; use 1 to {channels}")
     return channels // reduction

@@ -1,10 +1,10 @@
-"""The multi-scale fused network and its lightweight baseline (He 2025, Fig 1), one class with a switch per rung.
+"""The multi-scale fused network and its lightweight baseline (He 2025, Fig 1) as one configurable class.
 
-The article names the parts (blueprint-separable dilated convolutions, SGE attention, global average pooling in the place
-of the fully connected head, cross-layer connections) and gives no width, depth, input size or rate; those are ours: a
-3x3 stem of 32 channels, four stages of two convolutions of 32, 64, 128 and 256 channels, each ended by a 2x2 max-pooling.
-"Cross-layer connection" can mean shortcuts within a stage or joining low and high stages: each has its switch.
-``LADDER`` adds one part after the other, from the baseline to the proposed network.
+The article names the parts (blueprint-separable dilated convolutions, SGE attention, global average pooling instead of the
+fully connected head, cross-layer connections) but no width, depth, input size or rate; ours: a 3x3 stem of 32 channels and
+four stages of two convolutions with 32, 64, 128 and 256 channels, each followed by 2x2 max-pooling. "Cross-layer connection"
+can mean shortcuts within a stage or concatenating low and high stages; each is an option. ``LADDER`` adds one part at a
+time, from the baseline to the proposed network.
 """
 
 from __future__ import annotations
@@ -16,30 +16,26 @@ from torch import Tensor, nn
 from fer_cli.config import PartsConfig
 from fer_cli.models.attention import attention_settings, make_attention
 from fer_cli.models.bsconv import BSD
+from fer_cli.models.scn import Network
 
 STEM = 32
 WIDTHS = (32, 64, 128, 256)
 JOINED = WIDTHS[1:]
-"""Stages whose pooled maps the cross-layer connection concatenates: 448 features."""
+"""Widths of the stages whose pooled maps the cross-layer connection concatenates: 448 features."""
 HIDDEN = 256
-"""Features of the fully connected head."""
+"""Width of the fully connected head."""
 
 
 def convolution(parts: PartsConfig, cin: int, cout: int) -> nn.Module:
-    """Return a 3x3 convolution of these parts that keeps the size of the map."""
+    """Return a 3x3 convolution of the configured kind that keeps the size of the map."""
     if parts.conv == "dense":
         rate = parts.rates[0]
         return nn.Conv2d(cin, cout, 3, padding=rate, dilation=rate, bias=False)
     return BSD(cin, cout, parts.rates, parts.merge, parts.pw_kernel, "s" if parts.conv == "bsconv-s" else "u")
 
 
-def attention_block(parts: PartsConfig, channels: int) -> nn.Module:
-    """Return the block for maps of ``channels`` channels."""
-    return make_attention(parts.attention, channels, **attention_settings(parts.attention, parts))
-
-
 def rung(head: str, conv: str, rates: list[int], attention: str = "none", residual: bool = False) -> PartsConfig:
-    """Return the parts of a network without the cross-layer connection."""
+    """Return settings without the cross-layer connection."""
     settings = {"head": head, "conv": conv, "rates": rates, "attention": attention, "residual": residual}
     return PartsConfig.model_validate(settings | {"concat": False})
 
@@ -54,7 +50,7 @@ LADDER: dict[str, PartsConfig] = {
     "lightweight+gap+bsd+sge+residual": rung("gap", "bsconv-u", [1, 2, 3], "sge", residual=True),
     "multiscale": PartsConfig(),
 }
-"""Rungs from the lightweight baseline to the proposed network, each with one part more (the fourth: another rate)."""
+"""Steps from the lightweight baseline to the proposed network, one part at a time (the fourth changes the rate)."""
 
 
 class Stage(nn.Module):
@@ -66,7 +62,7 @@ class Stage(nn.Module):
         self.bn1 = nn.BatchNorm2d(cout)
         self.conv2 = convolution(parts, cout, cout)
         self.bn2 = nn.BatchNorm2d(cout)
-        self.attention = attention_block(parts, cout)
+        self.attention = make_attention(parts.attention, cout, **attention_settings(parts.attention, parts))
         self.shortcut: nn.Module | None = None
         if parts.residual:
             widened = nn.Sequential(nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout))
@@ -81,11 +77,10 @@ class Stage(nn.Module):
         return F.max_pool2d(F.relu(out), 2)
 
 
-class MultiScale(nn.Module):
-    """Stem, four stages, head: images (B, channels, S, S), S = ``image_size`` of 16 or more -> logits (B, classes)."""
+class MultiScale(Network):
+    """Stem, four stages, head; ``image_size`` of 16 or more matters to the fc head only; by default the proposed network."""
 
     def __init__(self, classes: int, channels: int = 3, image_size: int = 48, parts: PartsConfig | None = None) -> None:
-        """``parts``: the proposed network's, where none are given; only the fc head depends on ``image_size``."""
         super().__init__()
         parts = parts or PartsConfig()
         self.stem = nn.Conv2d(channels, STEM, 3, padding=1, bias=False)
@@ -104,11 +99,11 @@ class MultiScale(nn.Module):
         self.fc = nn.Linear(self.feature_size, classes)
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d) and ".attention." not in name:
-                # by fan-in: for a depthwise kernel PyTorch's fan-out counts every channel
+                # fan-in: PyTorch's fan-out counts every channel of a depthwise kernel
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Return the four stages' outputs (B, 32, S/2, S/2) to (B, 256, S/16, S/16) of images (B, channels, S, S)."""
+        """Return the outputs (B, 32, S/2, S/2) to (B, 256, S/16, S/16) of the four stages for images (B, channels, S, S)."""
         x = F.relu(self.bn(self.stem(x)))
         outputs = []
         for stage in self.stages:
@@ -117,16 +112,12 @@ class MultiScale(nn.Module):
         return outputs
 
     def features(self, x: Tensor) -> Tensor:
-        """Return features (B, F): the joined or last pooled maps, or what the fully connected head makes of the last."""
+        """Return features (B, F): pooled maps, concatenated or of the last stage, or the fully connected head's output."""
         maps = self.maps(x)
         if self.hidden is not None:
             return self.hidden(maps[-1])  # type: ignore[no-any-return]
         used = maps[-len(JOINED) :] if self.concat else maps[-1:]
         return torch.cat([each.mean((2, 3)) for each in used], 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes) of images (B, channels, S, S)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
 
 
 def multiscale(classes: int, channels: int = 3, image_size: int = 48) -> MultiScale:

@@ -1,13 +1,10 @@
-"""Residual networks (He 2016) in torchvision's parameter names, so that its ImageNet files load.
+"""Residual networks (He 2016) with torchvision's parameter names, so that its ImageNet weights load.
 
-``resnet18`` and ``resnet50`` are torchvision's networks, whose bottlenecks have the stride in the 3x3. The small ones keep
-their blocks at a quarter of the width and replace the 7x7 stride-2 stem and the max-pooling by one 3x3 convolution, for
-faces of 48 to 112 pixels; that of the deep one, whose blocks cost more, has stride 2. All take a block of ``ATTENTION``,
-which stands after the last batch norm of each residual branch (Aly 2023, Fig 5; Sun 2024, Fig 7-8), and a way of halving
-the maps of ``DOWNSAMPLE`` (Aly 2023, Fig 4).
-
-With one seed, networks that differ in these two only begin with the same weights in all they share: attention blocks draw
-theirs last, and down-sampling has none.
+``resnet18`` and ``resnet50`` are torchvision's networks, whose bottlenecks have the stride in the 3x3. The small variants,
+for faces of 48 to 112 pixels, use a quarter of the width and replace the 7x7 stride-2 stem and max-pooling by one 3x3
+convolution, with stride 2 in ResNet-50. All take an ``ATTENTION`` block after the last batch norm of each residual branch
+(Aly 2023, Fig 5; Sun 2024, Fig 7-8) and a ``DOWNSAMPLE`` variant (Aly 2023, Fig 4). For a given seed, shared weights are
+initialised identically whatever these two are: attention weights are drawn last, and down-sampling has none.
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ from torch import Tensor, nn
 from fer_cli.errors import StudyError
 from fer_cli.models.attention import make_attention
 from fer_cli.models.downsample import DOWNSAMPLE, PooledConv, Steps, mean_pool
+from fer_cli.models.scn import Network
 
 
 def conv3x3(cin: int, cout: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -30,7 +28,7 @@ def conv3x3(cin: int, cout: int, stride: int = 1, dilation: int = 1) -> nn.Conv2
 
 
 def projection(cin: int, cout: int, steps: Steps) -> nn.Sequential | None:
-    """Return the shortcut's 1x1 convolution and batch norm, or None where the input passes as it is."""
+    """Return the shortcut's 1x1 convolution and batch norm, or None for an identity shortcut."""
     if cin == cout and not steps.begins:
         return None
     conv = PooledConv(cin, cout) if steps.pool_shortcut else nn.Conv2d(cin, cout, 1, steps.shortcut, bias=False)
@@ -45,9 +43,7 @@ class BasicBlock(nn.Module):
     def __init__(self, cin: int, width: int, steps: Steps) -> None:
         super().__init__()
         if steps.pointwise != 1:
-            raise StudyError(
-                "downsample: v1 is of bottlenecks; the basic blocks of ResNet-18 have no 1x1 in their main path"
-            )
+            raise StudyError("downsample: v1 requires bottlenecks; ResNet-18's basic blocks have no 1x1 in the main path")
         self.enter = mean_pool() if steps.enter else nn.Identity()
         self.conv1 = conv3x3(cin, width, steps.stride, steps.dilation)
         self.bn1 = nn.BatchNorm2d(width)
@@ -97,13 +93,16 @@ Block = type[BasicBlock] | type[Bottleneck]
 
 
 def stage(block: Block, cin: int, width: int, steps: Sequence[Steps]) -> nn.Sequential:
-    """Return one block for each of ``steps``; the first changes the number of channels."""
+    """Return one block per entry of ``steps``; the first changes the number of channels."""
     cout = block.expansion * width
     return nn.Sequential(block(cin, width, steps[0]), *(block(cout, width, step) for step in steps[1:]))
 
 
-class ResNet(nn.Module):
-    """Stem, four stages of residual blocks, global average pooling, linear classifier ``fc``."""
+class ResNet(Network):
+    """Stem, four stages of residual blocks, global average pooling, linear classifier ``fc``.
+
+    ``options``: settings of the attention block; StudyError or TypeError for those it does not take.
+    """
 
     def __init__(
         self,
@@ -117,7 +116,6 @@ class ResNet(nn.Module):
         downsample: str = "none",
         **options: Any,
     ) -> None:
-        """``options``: settings of the attention block; StudyError and TypeError tell of those it cannot take."""
         super().__init__()
         large, stride = stem == "large", 1 if stem == "small" else 2
         self.conv1 = nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False) if large else conv3x3(channels, widths[0], stride)
@@ -135,17 +133,17 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for module in self.modules():  # last, so that all else begins as it does without
+        for module in self.modules():  # drawn last, so that other initial weights do not change
             if isinstance(module, BasicBlock | Bottleneck):
                 module.attention = make_attention(attention, module.conv1.out_channels * module.expansion, **options)
 
     @property
     def stages(self) -> list[nn.Module]:
-        """The four stages, from the image on."""
+        """The four stages in forward order."""
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Return what each of the four stages makes of images (B, channels, H, W): (B, C, H', W') each."""
+        """Return the outputs (B, C, H', W') of the four stages for images (B, channels, H, W)."""
         x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
         outputs = []
         for layer in self.stages:
@@ -157,16 +155,11 @@ class ResNet(nn.Module):
         """Return pooled features (B, F) of images (B, channels, H, W)."""
         return torch.flatten(self.avgpool(self.maps(x)[-1]), 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes) of images (B, channels, H, W)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
-
 
 def resnet18(classes: int, channels: int = 3, image_size: int = 224, **options: Any) -> ResNet:
     """Return torchvision's ResNet-18: 11,689,512 parameters for 3 channels and 1,000 classes, 11,179,590 for 6.
 
-    ``options``, here and below: attention, downsample and the settings of the attention block. ``image_size`` changes none
-    of these networks.
+    ``options``, here and below: attention, downsample and the attention block's settings. ``image_size`` is ignored.
     """
     return ResNet(classes, channels, **options)
 
@@ -182,5 +175,5 @@ def resnet50(classes: int, channels: int = 3, image_size: int = 224, **options: 
 
 
 def resnet50_small(classes: int, channels: int = 1, image_size: int = 48, **options: Any) -> ResNet:
-    """Return ResNet-50 at a quarter of the width, 3x3 stem of stride 2: 1,482,359 parameters for 1 channel and 7 classes."""
+    """Return ResNet-50 at a quarter of the width, 3x3 stride-2 stem: 1,482,359 parameters for 1 channel and 7 classes."""
     return ResNet(classes, channels, Bottleneck, (16, 32, 64, 128), (3, 4, 6, 3), "small-stride2", **options)

@@ -1,7 +1,7 @@
 """A backbone with an importance weight per image (Fan 2025, Eq 1; Wang 2020).
 
-alpha_i = sigmoid(w_alpha . x_i + b) from the pooled feature x_i. Whether alpha scales the logits or weighs the loss is the
-learning method's choice; the network hands out raw logits and alpha.
+alpha_i = sigmoid(w_alpha . x_i + b) of the pooled feature x_i. The network returns raw logits and alpha; the learning method
+decides whether alpha scales the logits or weights the loss.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fer_cli.models.precision import full_precision
 
 
 class Backbone(Protocol):
-    """A network in two steps: features, and the classifier on top of them."""
+    """A network of two parts: feature extractor and classifier."""
 
     fc: nn.Module
     feature_size: int
@@ -26,7 +26,7 @@ class Backbone(Protocol):
         ...
 
     def train(self, mode: bool = True) -> Any:
-        """Switch to training or evaluation."""
+        """Set training or evaluation mode."""
         ...
 
     def features(self, x: Tensor) -> Tensor:
@@ -34,8 +34,22 @@ class Backbone(Protocol):
         ...
 
 
+class Network(nn.Module):
+    """A backbone as a module: images (B, channels, S, S), S the ``image_size`` it is built for -> logits (B, classes)."""
+
+    fc: nn.Module
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return features (B, ``feature_size``)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, classes)."""
+        return self.fc(self.features(x))  # type: ignore[no-any-return]
+
+
 class Scores(NamedTuple):
-    """What a recogniser says of a batch: raw logits (B, K), importance alpha (B,) in (0, 1) or none, features (B, F)."""
+    """Outputs for a batch: raw logits (B, K), importance alpha (B,) in (0, 1) or None, features (B, F)."""
 
     logits: Tensor
     alpha: Tensor | None
@@ -43,9 +57,11 @@ class Scores(NamedTuple):
 
 
 class Recogniser(nn.Module):
-    """Images (B, C, H, W) in [0, 1] -> ``Scores``; with ``attention`` off there is no alpha and no parameter for it.
+    """Images (B, C, H, W) in [0, 1] -> ``Scores``; without ``attention`` alpha is None and has no parameters.
 
-    ``mean`` and ``std`` of the training pixels are part of the network, so that a checkpoint needs nothing beside it.
+    ``mean`` and ``std`` of the training pixels are buffers, so that checkpoints are self-contained. ``own_contrast``: each
+    image is standardised by its own mean and standard deviation instead. ``frozen``: only the backbone's classifier is
+    trained; its batch norms stay in evaluation mode.
     """
 
     mean: Tensor
@@ -54,10 +70,6 @@ class Recogniser(nn.Module):
     def __init__(
         self, backbone: Backbone, attention: bool, dropout: float = 0.0, own_contrast: bool = False, frozen: bool = False
     ) -> None:
-        """``own_contrast``: each image is standardised by its own mean and deviation instead.
-
-        ``frozen``: of the backbone only the classifier is trained; its batch norms stay as they are, too.
-        """
         super().__init__()
         self.own_contrast, self.frozen = own_contrast, frozen
         self.backbone = backbone
@@ -69,12 +81,12 @@ class Recogniser(nn.Module):
             weight.requires_grad_(False)
 
     def frozen_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that training leaves as they are: those of a frozen backbone but for its classifier."""
+        """Return the parameters that are not trained: those of a frozen backbone, without its classifier."""
         own = {id(weight) for weight in self.backbone.fc.parameters()}
         return [weight for weight in self.backbone.parameters() if id(weight) not in own] if self.frozen else []
 
     def train(self, mode: bool = True) -> Recogniser:
-        """Switch to training or evaluation; a frozen backbone is always evaluated."""
+        """Set training or evaluation mode; a frozen backbone stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
             self.backbone.train(False)
@@ -82,7 +94,7 @@ class Recogniser(nn.Module):
         return self
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Return the backbone's features (B, F), some of them dropped in training where ``dropout`` says so."""
+        """Return the backbone's features (B, F), with dropout in training."""
         if self.own_contrast:
             middle = images.mean((1, 2, 3), keepdim=True)
             images = (images - middle) / (images.std((1, 2, 3), keepdim=True) + 0.01)
@@ -93,12 +105,10 @@ class Recogniser(nn.Module):
         return self.dropout(features)  # type: ignore[no-any-return]
 
     def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
-        """Return raw logits, features and, with attention, alpha, all of them float32.
+        """Return raw logits, features and, with attention, alpha, all float32.
 
-        Both heads are computed in float32 whatever the autocast precision: bf16 has so few numbers between 0 and 1 that 256
-        images had 75 distinct alphas, and their order within a batch decided which were relabelled.
-
-        ``joined``: features (B, D) that the classifier gets beside the backbone's, where it was made for D of them.
+        ``joined``: additional features (B, D) for a classifier built for them. Both heads run in float32 even under
+        autocast: in bf16, 256 images had only 75 distinct alphas, so ties within a batch decided what was relabelled.
         """
         features = self.pooled(images).float()
         with full_precision(features):

@@ -1,10 +1,8 @@
-"""VGG networks (Simonyan 2015): VGG-16 in torchvision's names, so that its ImageNet file loads, and a small one.
+"""VGG networks (Simonyan 2015): VGG-16 with torchvision's parameter names, to load its ImageNet weights, and a small one.
 
-VGG-16 is the deep extractor of Sun 2024 (section 3.1, Table 2): its feature is fc7 after ReLU, 4,096 numbers. What differs
-from Simonyan 2015 is what differs in torchvision: the last map is averaged to 7x7, so that other sides than 224 run too;
-convolutions begin with He's weights and linear layers with N(0, 0.01), all biases at 0.
-
-Both are backbones: ``features`` (B, F), a last layer ``fc`` to logits, ``feature_size`` F, ``forward(x) = fc(features(x))``.
+VGG-16 is the deep feature extractor of Sun 2024 (section 3.1, Table 2): its feature is fc7 after ReLU, 4,096 values. As in
+torchvision, the last map is averaged to 7x7, so that sides other than 224 work; convolutions have He initialisation, linear
+layers N(0, 0.01), biases 0.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fer_cli.models.face_nets import conv_bn
+from fer_cli.models.scn import Network
 
 Stages = Sequence[tuple[int, int]]
 """Channels and number of 3x3 convolutions before each 2x2 max-pooling."""
@@ -22,29 +21,29 @@ Stages = Sequence[tuple[int, int]]
 CONFIGURATION_D: Stages = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Simonyan 2015, Table 1, column D: 13 convolutions."""
 FC_SIZE = 4096
-"""Width of fc6 and fc7, likewise."""
+"""Width of fc6 and fc7 (Simonyan 2015, Table 1)."""
 POOLED_SIDE = 7
-"""Side of the map that fc6 gets."""
+"""Side of fc6's input map."""
 
 
 class Convolutions(nn.Sequential):
-    """The layers that torchvision calls ``features``, under these names; a call gives what a backbone's ``features`` does.
+    """torchvision's ``features`` layers, callable as a backbone's ``features``.
 
-    One name has to be both: the place of the kernels in files of weights, and the step that hands out (B, 4096). So a call
-    goes on through ``later``, the pooling and the hidden layers; ``maps`` stops at the last map, and so does a slice.
+    The attribute ``features`` is both the name of the kernels in weights files and the function returning (B, 4096). So a
+    call continues through ``later``, pooling and hidden layers; ``maps`` stops at the last map, and so does a slice.
     """
 
     later: tuple[nn.Module, nn.Sequential] | None = None
-    """Pooling and classifier, whose last layer is left out; in a tuple, so that the network alone registers them."""
+    """Pooling and classifier, whose last layer is skipped; a tuple, so that they are not registered as submodules here."""
 
     def maps(self, x: Tensor) -> Tensor:
-        """Return the last map (B, C, H', W') of images (B, channels, H, W), sides halved once per stage."""
+        """Return the last map (B, C, H', W') of images (B, channels, H, W); each stage halves the sides."""
         for layer in self:
             x = layer(x)
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the last hidden layer after ReLU (B, F), in training with dropout, of images (B, channels, H, W)."""
+        """Return the last hidden layer after ReLU (B, F), with dropout in training, of images (B, channels, H, W)."""
         maps = self.maps(x)
         if self.later is None:
             return maps
@@ -53,10 +52,9 @@ class Convolutions(nn.Sequential):
 
 
 class VGG(nn.Module):
-    """3x3 convolutions and 2x2 max-poolings without batch normalisation, two hidden layers, a linear classifier."""
+    """3x3 convolutions and 2x2 max-pooling without batch norm, two hidden layers, a linear classifier; default: VGG-16."""
 
     def __init__(self, classes: int, channels: int = 3, stages: Stages = CONFIGURATION_D, hidden: int = FC_SIZE) -> None:
-        """``hidden``: width of fc6 and fc7. The defaults are VGG-16's; tests take narrower ones."""
         super().__init__()
         layers: list[nn.Module] = []
         width = channels
@@ -84,7 +82,7 @@ class VGG(nn.Module):
 
     @property
     def fc(self) -> nn.Module:
-        """The layer from features to logits, ``classifier.6`` in torchvision's names."""
+        """The layer from features to logits, torchvision's ``classifier.6``."""
         return self.classifier[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,13 +90,13 @@ class VGG(nn.Module):
         return self.fc(self.features(x))  # type: ignore[no-any-return]
 
 
-class VggSmall(nn.Module):
+class VggSmall(Network):
     """Six 3x3 convolutions of 32, 64 and 128 channels, two each, and one hidden layer of 256, for 48 to 112 pixels.
 
-    The first three stages of VGG's configuration B at half the width: 64 to 256 channels would cost four times as much. What
-    differs: batch normalisation after each convolution (Ioffe 2015), which lets it learn from scratch; global average
-    pooling in the place of the last max-pooling, so that any side gives the same network; one hidden layer of 256 for two
-    of 4,096. ``cnn6`` of ``comparators`` has the same convolutions but flattens its last map into 128.
+    The first three stages of VGG's configuration B at half the width (a quarter of the cost). Differences: batch norm after
+    each convolution (Ioffe 2015), to train from scratch; global average pooling instead of the last max-pooling, for any
+    image side; one hidden layer of 256 instead of two of 4,096. ``cnn6`` of ``comparators`` has the same convolutions but
+    flattens its last map into 128.
     """
 
     WIDTHS = (32, 64, 128)
@@ -114,23 +112,18 @@ class VggSmall(nn.Module):
         self.fc = nn.Linear(self.feature_size, classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the hidden layer after ReLU (B, 256), in training with dropout, of images (B, channels, H, W)."""
-        pooled = self.body(x).mean((2, 3))  # (B, 128)
-        return self.hidden(pooled)  # type: ignore[no-any-return]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, classes) of images (B, channels, H, W)."""
-        return self.fc(self.features(x))  # type: ignore[no-any-return]
+        """Return the hidden layer after ReLU (B, 256), with dropout in training, of images (B, channels, H, W)."""
+        return self.hidden(self.body(x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def vgg16(classes: int, channels: int = 3, image_size: int = 224) -> VGG:
     """Return torchvision's VGG-16: 138,357,544 parameters for 3 channels and 1,000 classes, 134,285,126 for 6.
 
-    It runs on any ``image_size`` from 32 on; fc6 gets 7x7 averages or, under 224, repeats of the last map.
+    Any ``image_size`` of 32 or more; the last map is averaged to 7x7 or, below 224, upsampled by repetition.
     """
     return VGG(classes, channels)
 
 
 def vgg_small(classes: int, channels: int = 1, image_size: int = 48) -> VggSmall:
-    """Return the small network: 321,703 parameters for 1 channel and 7 classes, whatever the ``image_size``."""
+    """Return the small network: 321,703 parameters for 1 channel and 7 classes at any ``image_size``."""
     return VggSmall(classes, channels)

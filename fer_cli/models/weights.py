@@ -1,7 +1,7 @@
-"""Weights from a file, e.g. torchvision's of ImageNet: all that fits is loaded, and what was not is said.
+"""Load matching weights from a file, e.g. torchvision's ImageNet weights, and report the rest.
 
-Files are read with ``torch.load(weights_only=True)``: tensors and plain containers, never code. A file that is damaged, or
-of another network, is one line of error and leaves the network as it was.
+Files are read with ``torch.load(weights_only=True)``: tensors and plain containers, never code. A damaged file or one of
+another network raises a one-line error and leaves the network unchanged.
 """
 
 from __future__ import annotations
@@ -24,57 +24,54 @@ from fer_cli.errors import DataError
 from fer_cli.places import open_regular
 
 CLASSIFIER = re.compile(r"(backbone\.)?(fc|classifier\.6)\.\w+")
-"""Names of the tensors of a network's classifier, which is left out where the file's has other classes."""
+"""Tensor names of a network's classifier, which is skipped if the number of classes differs."""
 
 NAMED_BY_HASH = re.compile(r"-(?=\d*[a-f])(?=[a-f]*\d)([0-9a-f]{8,64})\.\w+$")
-"""How a file name ends that holds the beginning of the content's SHA-256, as torchvision's do; no date looks like that."""
+"""Suffix of file names that contain a prefix of the content's SHA-256, like torchvision's; never matches a date."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of a file's tensors; ``str`` of it is one line for the log."""
+    """Outcome of loading a weights file; ``str`` gives one line for the log."""
 
     loaded: int
-    """Tensors of the network that were taken from the file."""
+    """Number of the network's tensors found in the file."""
     total: int
-    """Tensors of the network."""
+    """Number of the network's tensors."""
     missing: tuple[str, ...]
-    """Tensors of the network that the file lacks; they keep the values they had."""
+    """Tensors of the network that the file lacks; they keep their values."""
     unexpected: tuple[str, ...]
     """Entries of the file that the network lacks."""
     mismatched: dict[str, str]
-    """Tensors that were left out though both have them -> why, e.g. ``1000x512 in the file, here 7x512``."""
+    """Skipped tensors that both have -> reason, e.g. ``1000x512 in the file, here 7x512``."""
     summed: tuple[str, ...]
-    """Tensors whose three colours were added into one channel."""
+    """Tensors whose three colour channels were summed into one."""
     sha256: str
-    """Of the file."""
 
     def __str__(self) -> str:
-        """Return e.g. ``loaded 318/320 tensors, left out fc.bias (1000 in the file, here 7)``."""
+        """Return e.g. ``loaded 318/320 tensors, skipped fc.bias (1000 in the file, here 7)``."""
         notes = [f"loaded {self.loaded}/{self.total} tensors"]
         if self.summed:
-            notes.append(f"colours of {join_names(self.summed)} added into one channel")
+            notes.append(f"colour channels of {join_names(self.summed)} summed into one")
         if self.missing:
             notes.append(f"missing {join_names(self.missing)}")
         if self.mismatched:
-            notes.append(f"left out {join_names(f'{name} ({why})' for name, why in self.mismatched.items())}")
+            notes.append(f"skipped {join_names(f'{name} ({why})' for name, why in self.mismatched.items())}")
         if self.unexpected:
-            notes.append(f"not used {join_names(self.unexpected)}")
+            notes.append(f"unused {join_names(self.unexpected)}")
         return ", ".join(notes)
 
 
 def load_weights_file(
     path: Path, network: nn.Module, threshold: float = 0.9, classes: Sequence[str] | None = None
 ) -> Loaded:
-    """Load the weights of ``path`` into ``network`` by name, and return what was and what was not loaded.
+    """Load the weights of ``path`` into ``network`` by name, and return the outcome.
 
-    Of a run's ``best.pt`` the backbone is taken; where it was trained on other ``classes``, DataError names both lists.
-
-    A ``{"state_dict": ...}`` around the weights and a ``module.`` before their names are taken off. A first convolution of
-    three colours is added up for one of one channel, which gives the same answer to a grey image. A classifier of other
-    classes is left out. Raises DataError where the file cannot be read, or where less than the share ``threshold`` of the
-    network's tensors, or of the file's, finds its place. Not counted: left-out classifiers, the blocks ``attention`` where
-    the file knows nothing of any, and the counters of batch norms, which old files lack.
+    Of a run's ``best.pt`` the backbone is loaded. Wrappers ``{"state_dict": ...}`` and ``module.`` prefixes are removed. A
+    three-channel first convolution is summed for a one-channel network, which is equivalent on grey images. A classifier
+    for another number of classes is skipped. Raises DataError if the file cannot be read, was trained on other ``classes``,
+    or less than ``threshold`` of either side's tensors match, not counting skipped classifiers, ``attention`` blocks if the
+    file has none, and batch-norm counters, which old files lack.
     """
     content, sha256 = read_file(path)
     check_classes(path, content, classes)
@@ -98,29 +95,25 @@ def load_weights_file(
 
 
 def read_file(path: Path) -> tuple[Any, str]:
-    """Return what ``path`` holds, tensors and plain containers, and its SHA-256; raises DataError in one line."""
+    """Return the content of ``path``, tensors and plain containers, and its SHA-256; raises DataError."""
     try:
         with open_regular(path) as stream:
             data = stream.read()
     except OSError as error:
-        raise DataError(
-            f"{path}: the file of weights cannot be read ({error.strerror}); give an existing .pt or .pth"
-        ) from None
+        raise DataError(f"{path}: cannot read weights file ({error.strerror}); give an existing .pt or .pth") from None
     sha256 = hashlib.sha256(data).hexdigest()
     named = NAMED_BY_HASH.search(path.name)
     if named and not sha256.startswith(named[1]):
-        raise DataError(f"{path}: its name promises SHA-256 {named[1]}..., its content has {sha256[:8]}...: fetch it anew")
+        raise DataError(f"{path}: SHA-256 {named[1]}... in its name, {sha256[:8]}... of its content; download it again")
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):  # torch itself does not look at the checksums
+        if zipfile.is_zipfile(io.BytesIO(data)):  # torch does not verify the checksums
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                    raise DataError(f"{path}: is a TorchScript program; give its weights, torch.save(net.state_dict(), ...)")
+                    raise DataError(f"{path}: a TorchScript program; save its weights by torch.save(net.state_dict(), ...)")
                 if wrong := archive.testzip():
                     raise zipfile.BadZipFile(f"checksum of {wrong}")
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # on a protocol that it cannot read it warns and fails; the failure is told below
+            warnings.simplefilter("ignore")  # for unsupported protocols torch warns before it fails
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), sha256
     except DataError:
         raise
@@ -128,66 +121,66 @@ def read_file(path: Path) -> tuple[Any, str]:
         code = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if code:
             raise DataError(
-                f"{path}: holds the Python object {code[1]}, and only tensors are read, never code; "
-                "save it again as torch.save(net.state_dict(), ...)"
+                f"{path}: contains the Python object {code[1]}, but only tensors are read, never code; "
+                "save it by torch.save(net.state_dict(), ...)"
             ) from None
         if "Unsupported operand" in str(error) and data[:1] in (b"P", b"\x80"):  # an archive of torch, or a bare pickle
             raise DataError(
-                f"{path}: pickled by a protocol that is never read, as what it holds is unknown and may be code; "
-                "save it again as torch.save(net.state_dict(), ...)"
+                f"{path}: unsupported pickle protocol, which is not read as it may contain code; "
+                "save it by torch.save(net.state_dict(), ...)"
             ) from None
         lines = str(error).rpartition("WeightsUnpickler error:")[2].strip().splitlines()
         why = f"{type(error).__name__}: {lines[0][:100]}" if lines else type(error).__name__
-        raise DataError(f"{path}: not a whole file of weights as torch.save writes it ({why}); fetch it anew") from None
+        raise DataError(f"{path}: damaged or not written by torch.save ({why}); download it again") from None
 
 
 def is_run_checkpoint(content: Any) -> bool:
-    """Return whether a file's content is a run's ``best.pt``."""
+    """Return whether ``content`` is that of a run's ``best.pt``."""
     return isinstance(content, Mapping) and isinstance(content.get("state"), Mapping) and "classes" in content
 
 
 def check_classes(path: Path, content: Any, classes: Sequence[str] | None) -> None:
-    """Raise DataError with both lists where a run's weights were trained on other classes, or on the same in other order."""
+    """Raise DataError if a run's weights were trained on other classes or another class order."""
     if classes is None or not is_run_checkpoint(content) or list(content["classes"]) == list(classes):
         return
     raise DataError(
         f"{path}: trained on {', '.join(map(str, content['classes']))}; the run has {', '.join(classes)}; set data.classes "
-        "to the file's, or start from an embedded set by model.pretrain, which leaves the classifier out"
+        "to the file's, or pre-train on an embedded set by model.pretrain, which skips the classifier"
     )
 
 
 def extract_state(path: Path, content: Any) -> dict[str, Any]:
-    """Return the weights by name, without a wrapper around them and ``module.`` before them."""
+    """Return the weights by name, without wrapper and ``module.`` prefixes."""
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if is_run_checkpoint(content):
         state = content["state"].items()
         content = {name.removeprefix("backbone."): value for name, value in state if name.startswith("backbone.")}
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
-        raise DataError(f"{path}: holds no weights by name; give what torch.save(net.state_dict(), ...) writes")
+        raise DataError(f"{path}: contains no named weights; save them by torch.save(net.state_dict(), ...)")
     named = {str(name).removeprefix("module."): value for name, value in content.items()}
     if len(named) < len(content):
-        raise DataError(f"{path}: holds some weights twice, with and without 'module.' before their names")
+        raise DataError(f"{path}: contains weights twice, with and without the prefix 'module.'")
     return named
 
 
 def has_extra_colours(value: Tensor, own: Tensor) -> bool:
-    """Return whether ``value`` is a kernel of three colours where ``own`` has one channel, and else alike."""
+    """Return whether ``value`` is a three-channel kernel and ``own`` the same with one channel."""
     return value.ndim == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
 
 
 def find_mismatches(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the names that both have and of which one cannot stand for the other -> why."""
+    """Return the names of incompatible tensors that both have -> reason."""
     both = [name for name in tensors if name in own]
     reasons = {name: why for name in both if (why := explain_mismatch(tensors[name], own[name]))}
     classifier = [name for name in both if CLASSIFIER.fullmatch(name)]
-    if any(name in reasons for name in classifier):  # half of the old one and half of a new one would be neither
+    if any(name in reasons for name in classifier):  # never mix an old and a new classifier
         reasons |= {name: "of a classifier that does not fit" for name in classifier if name not in reasons}
     return reasons
 
 
 def explain_mismatch(value: Tensor, own: Tensor) -> str:
-    """Return why ``value`` cannot stand for ``own``, or nothing."""
+    """Return why ``value`` cannot replace ``own``, or ""."""
     if value.shape != own.shape:
         return f"{'x'.join(map(str, value.shape))} in the file, here {'x'.join(map(str, own.shape))}"
     if value.layout != torch.strided or value.is_quantized or value.is_floating_point() != own.is_floating_point():
@@ -196,7 +189,7 @@ def explain_mismatch(value: Tensor, own: Tensor) -> str:
 
 
 def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str], given: Iterable[str]) -> None:
-    """Raise DataError where less than the share ``threshold`` of either side's tensors finds its place."""
+    """Raise DataError if less than ``threshold`` of either side's tensors match."""
     exempt = {name for name in loaded.mismatched if CLASSIFIER.fullmatch(name)}
     here, there = ([name for name in names if not name.endswith(".num_batches_tracked")] for names in (own, given))
     if not any(".attention." in name for name in there):
@@ -207,13 +200,13 @@ def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str]
         fit = sum(name not in lost for name in counted)
         if fit < threshold * len(counted) or not fit:
             raise DataError(
-                f"{path}: of another network: only {fit} of {whose} {len(counted)} tensors fit, "
+                f"{path}: weights of another network: only {fit} of {whose} {len(counted)} tensors match, "
                 f"fewer than {threshold:.0%}; {str(loaded).partition(', ')[2]}"
             )
 
 
 def join_names(names: Iterable[str], most: int = 3) -> str:
-    """Return up to ``most`` names, and how many more there are."""
-    listed = list(names)
-    rest = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")
+    """Return up to ``most`` names, and the number of further ones."""
+    names = list(names)
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
