@@ -1,7 +1,7 @@
-"""Terms of the loss that belong to a network, whatever the learning method: each under its name, already weighed.
+"""Weighted auxiliary loss terms of networks, independent of the learning method.
 
-``subspace``: BSConv-S keeps its first 1x1 near an orthonormal basis (see ``models.bsconv``). ``valence``: the second task of
-the multi-task comparator (see ``models.comparators``).
+``subspace``: orthonormality of BSConv-S (see ``models.bsconv``). ``valence``: second task of the multi-task comparator (see
+``models.comparators``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fer_cli.models.scn import Scores
 
 
 def network_terms(backbone: Any, classes: Sequence[str], scores: Scores, labels: Tensor) -> dict[str, Tensor]:
-    """Return the terms of ``backbone`` for a batch of ``labels`` (B,), places in ``classes``; empty for most networks."""
+    """Return the terms of ``backbone`` by name for a batch with ``labels`` (B,), indices into ``classes``; mostly empty."""
     terms: dict[str, Tensor] = {}
     if any(isinstance(part, Subspace) for part in backbone.modules()):
         terms["subspace"] = subspace_penalty(backbone)

@@ -1,4 +1,4 @@
-"""What this machine can do, found out and not assumed: device, precision, memory layout, threads."""
+"""Resolve compute settings on this machine: device, precision, memory layout, threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fer_cli.errors import ResultsError
 
 @dataclass(frozen=True)
 class ResolvedCompute:
-    """How a run is computed here."""
+    """Compute settings as used on this machine."""
 
     device: str
     bf16: bool
@@ -23,28 +23,28 @@ class ResolvedCompute:
 
     @property
     def precision(self) -> str:
-        """Lightning's name of the precision."""
+        """Lightning's name for the precision."""
         return "bf16-mixed" if self.bf16 else "32-true"
 
     def record(self) -> dict[str, Any]:
-        """Return what a result says of the machine."""
+        """Return the machine record of a result."""
         name = torch.cuda.get_device_name() if self.device == "cuda" else platform.processor() or platform.machine()
         known = {"precision": "bf16" if self.bf16 else "fp32", "processor": name}
         return {**asdict(self), **known, "instructions": torch.backends.cpu.get_cpu_capability()}
 
 
 def has_fast_bf16(device: str) -> bool:
-    """Return whether bf16 matrix units are there: AMX tiles or AVX-512 BF16 on a CPU, Ampere or newer on a GPU."""
+    """Return whether the device has bf16 matrix units: AMX or AVX-512 BF16 on a CPU, Ampere or newer on a GPU."""
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def resolve_compute(compute: Compute) -> ResolvedCompute:
-    """Return device, precision and layout for ``compute``; raises ResultsError when a GPU is asked for and missing."""
+    """Return the resolved settings; raises ResultsError if a GPU is requested but not available."""
     cuda = torch.cuda.is_available()
     if compute.device == "cuda" and not cuda:
-        raise ResultsError("--device cuda: no CUDA GPU is visible to PyTorch here; use --device cpu")
+        raise ResultsError("--device cuda: no CUDA GPU is visible to PyTorch; use --device cpu")
     device = "cuda" if cuda and compute.device != "cpu" else "cpu"
     bf16 = compute.precision == "bf16" or (compute.precision == "auto" and has_fast_bf16(device))
     return ResolvedCompute(device, bf16, channels_last=bf16 or device == "cuda", threads=compute.threads)

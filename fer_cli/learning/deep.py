@@ -1,8 +1,7 @@
-"""Deep features: what the classifier of a trained network gets for any images (Sun 2024, section 3.1: fc7 of VGG-16).
+"""Deep features: inputs of a trained network's classifier for any images (Sun 2024, section 3.1: fc7 of VGG-16).
 
-Images are computed in batches of one shape, the last filled up, so that the features of an image depend neither on how many
-others there are nor on which. Precision and memory layout are the machine's: bf16 and channels last where it is fast at
-them. An image is looked at once, as it is: not mirrored, and not corrupted where the run corrupted its own.
+All batches have one shape, the last padded, so that features do not depend on other images. Precision and memory layout
+depend on the machine: bf16 and channels-last where fast. Images are neither mirrored nor corrupted.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from fer_cli.runs import RunFolder
 MOST_IMAGES = 64
 """Largest batch."""
 MOST_PIXELS = 2**20
-"""Largest batch in pixels: 64 channels of VGG-16's first maps are then 256 MiB."""
+"""Largest batch in pixels: VGG-16's first maps, 64 channels, then take 256 MiB."""
 
 
 class Cnn(Extractor):
-    """The block ``cnn`` of fused features, by one run's network; precision is a part of it, as it changes last digits."""
+    """The block ``cnn`` of fused features, by one run's network; includes the precision, which changes the last digits."""
 
     name: ClassVar[str] = "cnn"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "opencv-contrib-python")
@@ -50,37 +49,37 @@ class Cnn(Extractor):
 
     @classmethod
     def of(cls, config: RunConfig, folder: RunFolder, compute: Compute) -> Cnn:
-        """Return the features of a finished run, whose training part must be that of the split they are used with."""
+        """Return the extractor of a finished run, whose training part must be that of the split it is used with."""
         resolved = resolve_compute(compute)
         weights = hashlib.sha256(weights_path(folder).read_bytes()).hexdigest()
-        made = cls(run=folder.run_id, weights=weights, device=resolved.device, precision="bf16" if resolved.bf16 else "fp32")
-        made._config, made._folder, made._compute = config, folder, compute
-        return made
+        cnn = cls(run=folder.run_id, weights=weights, device=resolved.device, precision="bf16" if resolved.bf16 else "fp32")
+        cnn._config, cnn._folder, cnn._compute = config, folder, compute
+        return cnn
 
     @cached_property
     def opened(self) -> Reopened:
-        """Return the run's network, read when it is first needed."""
+        """Return the run's network, loaded on first use."""
         return open_run(self._config, self._folder, self._compute)
 
     @property
     def dims(self) -> int:
-        """Return how many values an image gets."""
+        """Return the number of values per image."""
         return int(self.opened.network.backbone.feature_size)
 
     def describe(self, images: np.ndarray) -> Descriptions:
-        """Return the features of stills (n, 1, C, S, S) uint8, a row each."""
+        """Return the features of stills (n, 1, C, S, S) uint8, one row each."""
         return Descriptions(compute_features(self.opened, images), np.ones(len(images), np.int64))
 
 
 def check_images(images: Block) -> None:
-    """Raise DataError for images that are no square stills."""
+    """Raise DataError unless ``images`` are square stills."""
     _, frames, _, height, width = images.shape
     if frames != 1 or not height == width > 0:
-        raise DataError(f"images: square stills are needed, not {frames} frames of {width} x {height} pixels")
+        raise DataError(f"images: must be square stills, not {frames} frames of {width} x {height} pixels")
 
 
 def compute_features(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
-    """Return the features (N, D) float32 of images as ``deep_features`` takes them; a memory-mapped array stays on disk."""
+    """Return features (N, D) float32; ``images`` as in ``deep_features``; memory-mapped images stay on disk."""
     images = Block.of(images)
     layout = torch.channels_last if run.resolved.channels_last else torch.contiguous_format
     run.module.to(memory_format=layout)
@@ -95,16 +94,16 @@ def compute_features(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
 
 
 def batch_size(side: int) -> int:
-    """Return how many images of ``side`` pixels are computed at once."""
+    """Return the batch size for images of ``side`` pixels."""
     return max(1, min(MOST_IMAGES, MOST_PIXELS // side**2))
 
 
 def load_pixels(run: Reopened, images: np.ndarray) -> Tensor:
-    """Return stills (B, 1, C, H, W) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1], at the run's size."""
+    """Return the network input (B, C, S, S) float32 in [0, 1], at the run's size, of stills (B, 1, C, H, W) uint8."""
     return run.module.pixels(prepare_images(images, run.data.config).to(run.resolved.device))
 
 
 def pad_batch(pixels: Tensor, batch: int) -> Tensor:
-    """Return (``batch``, C, S, S): the given images, then the last of them again and again."""
+    """Return (``batch``, C, S, S): ``pixels`` padded by repeating the last image."""
     missing = batch - len(pixels)
     return torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)]) if missing else pixels

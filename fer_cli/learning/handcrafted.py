@@ -1,6 +1,6 @@
-"""Features of a run's images for its split: what learns in them has seen the training part alone (Sun 2024, E3 to E5).
+"""Features of a run's images, fitted on its training part only (Sun 2024, E3 to E5).
 
-They are of the images of the set, before the run brings them to its size: HOG of a 64-pixel face keeps what 48 pixels lose.
+They are computed from the set's images, before resizing to the run's size: HOG of a 64-pixel face has more detail.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from fer_cli.features.store import Store
 
 
 def extract_features(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor | None = None) -> Features:
-    """Return the fused features of all images of a run's set, learned and scaled on its training part alone.
+    """Return the fused features of all images of a run's set; raises FeaturesError if they cannot be computed.
 
-    ``cnn``: the extractor of that block, where the run asks for it. Raises FeaturesError where these images or settings give
-    no features.
+    ``cnn``: the extractor of that block, if the run uses it.
     """
     faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
     try:
@@ -30,6 +29,6 @@ def extract_features(config: RunConfig, compute: Compute, data: RunData, cnn: Ex
 
 
 def describe_features(features: Features) -> dict[str, Any]:
-    """Return what a result says of its features: size and empty images of each block, settings, versions, libraries."""
+    """Return a result's record of its features: dimensions and empty images per block, and provenance."""
     dims = {name: part.shape[1] for name, part in features.parts.items()}
     return {"dims": dims, "empty": features.empty, "provenance": features.provenance}

@@ -1,4 +1,4 @@
-"""Does the module under study do anything? Numbers per epoch, and a warning when it does not."""
+"""Diagnostics of the modules under study: values per epoch, and warnings for modules without effect."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fer_cli.learning.losses import low_group
 
 BINS = 10
 INERT_SPREAD = 0.01
-"""Below this standard deviation over an epoch's images, importance weights are called equal."""
+"""Importance weights with a smaller standard deviation over an epoch's images count as constant."""
 
 
 def attention_health(alpha: Tensor, beta: float) -> dict[str, float]:
-    """Return mean, deviation, high-low gap and a ten-bin histogram (image counts) of an epoch's alpha (N,)."""
+    """Return mean, standard deviation, high-low gap and a ten-bin histogram (image counts) of an epoch's alpha (N,)."""
     low = low_group(alpha, beta)
     gap = float(alpha[~low].mean() - alpha[low].mean()) if bool(low.any()) and bool((~low).any()) else 0.0
     counts = torch.histc(alpha.float(), BINS, 0.0, 1.0).int().tolist()
@@ -25,10 +25,10 @@ def attention_health(alpha: Tensor, beta: float) -> dict[str, float]:
 
 
 def correction_scores(truth: Tensor, given: Tensor, current: Tensor) -> dict[str, float | None]:
-    """Return what relabelling made of training labels (N,): shares of wrong ones before and after, precision and recall.
+    """Return the label error rate before and after relabelling training labels (N,), with precision and recall.
 
-    Precision: of the labels that differ from the given ones, the share that is now true; None where none differs. Recall:
-    of the planted flips, the share that is now right; None where none was planted.
+    Precision: share of changed labels that are now correct; None if none changed. Recall: share of planted flips that are
+    now correct; None if none was planted.
     """
     changed, planted, right = current != given, given != truth, current == truth
     return {
@@ -41,7 +41,7 @@ def correction_scores(truth: Tensor, given: Tensor, current: Tensor) -> dict[str
 
 
 def inert_warnings(rows: Sequence[Mapping[str, float]], config: LearningConfig, epochs: int) -> list[str]:
-    """Return a sentence for each switched-on part that did nothing over a whole training."""
+    """Return a warning for each enabled module that had no effect during training."""
     warnings = []
     if config.parts.attention and rows[-1]["alpha/sd"] < INERT_SPREAD:
         mean, spread = rows[-1]["alpha/mean"], rows[-1]["alpha/sd"]

@@ -1,8 +1,7 @@
-"""Losses of the self-cure family (Fan 2025, Eq 1, 2, 5; Wang 2020), as functions of logits, alpha and labels.
+"""Losses of the self-cure family (Fan 2025, Eq 1, 2, 5; Wang 2020), scalar functions of logits, alpha and labels.
 
-Shapes: logits (B, K) float32, alpha (B,) float32 in (0, 1), labels (B,) int64. All return a scalar.
-What differs from the article: Eq 5 is summed over the misclassified images of the batch and divided by the batch size
-(its index starts at 0 and its sum grows with the batch); the other readings are options.
+Shapes: logits (B, K) float32, alpha (B,) float32 in (0, 1), labels (B,) int64. Unlike in the article, where the sum of Eq 5
+grows with the batch, it is divided by the batch size; the other readings are options.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from fer_cli.config import LearningConfig
 from fer_cli.models.capsule import margin_loss
 
 LEAST_WRONG = 1e-12
-"""Least 1 - p of the focal loss: at 0, a power below 1 has no slope."""
+"""Lower bound of 1 - p in the focal loss: powers below 1 have no gradient at 0."""
 CENTRE_EPSILON = 1e-8
-"""Added to the spread of the centres, which may coincide."""
+"""Added to the spread of the centres, which may be 0."""
 
 
 def decision_logits(logits: Tensor, alpha: Tensor | None, config: LearningConfig) -> Tensor:
-    """Return the logits that decide and are trained: alpha x logits where the method weighs logits, else the raw ones."""
+    """Return the logits used for prediction and loss: alpha x logits if the method weights logits, else the raw ones."""
     if alpha is None or not config.parts.weighs_logits:
         return logits
     return alpha.unsqueeze(1) * logits
 
 
 def high_group_size(n: int, beta: float) -> int:
-    """Return how many of ``n`` images form the high-importance group: floor(beta x n)."""
+    """Return the size of the high-importance group of ``n`` images: floor(beta x n)."""
     return math.floor(beta * n + 1e-9)
 
 
@@ -43,7 +42,7 @@ def low_group(alpha: Tensor, beta: float) -> Tensor:
 
 
 def rank_regularisation(alpha: Tensor, beta: float, margin: float) -> Tensor:
-    """Return max(0, margin - (mean of high alpha - mean of low alpha)), Eq 2; 0 when a group is empty."""
+    """Return max(0, margin - (mean of high alpha - mean of low alpha)), Eq 2; 0 if a group is empty."""
     low = low_group(alpha, beta)
     if bool(low.all()) or not bool(low.any()):
         return alpha.sum() * 0.0
@@ -51,10 +50,9 @@ def rank_regularisation(alpha: Tensor, beta: float, margin: float) -> Tensor:
 
 
 def calibration_loss(logits: Tensor, alpha: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
-    """Return Eq 5: 1 - alpha summed over the images whose arg max of ``logits`` is not their label.
+    """Return Eq 5: the sum of 1 - alpha over misclassified images; ``cs_loss: reversed`` sums alpha instead.
 
-    Minimising it raises alpha on misclassified images: it opposes the weighted cross-entropy's tendency to shrink the
-    weight of hard images. ``cs_loss: reversed`` sums alpha instead.
+    Minimising it raises alpha on misclassified images, against the weighted cross-entropy, which lowers it on hard images.
     """
     wrong = logits.detach().argmax(1) != labels
     each = alpha if config.cs_loss == "reversed" else 1.0 - alpha
@@ -67,23 +65,23 @@ def calibration_loss(logits: Tensor, alpha: Tensor, labels: Tensor, config: Lear
 
 
 def classification_loss(logits: Tensor, labels: Tensor, config: LearningConfig, reduction: str) -> Tensor:
-    """Return cross-entropy, smoothed or focal where the settings say so: of each image (B,), or their "mean"."""
+    """Return cross-entropy, smoothed, focal or margin loss as configured: per image (B,), or the "mean"."""
     if config.capsule_margin:
         each = margin_loss(torch.sigmoid(logits), labels)
         return each.mean() if reduction == "mean" else each
     if config.focal_gamma == 0:
         return F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=config.label_smoothing)
     each = F.cross_entropy(logits, labels, reduction="none")
-    wrong = (-torch.expm1(-each)).clamp_min(LEAST_WRONG)  # 1 - p of the label, which is exp(-cross-entropy)
+    wrong = (-torch.expm1(-each)).clamp_min(LEAST_WRONG)  # 1 - p, with p = exp(-cross-entropy)
     each = wrong**config.focal_gamma * each
     return each.mean() if reduction == "mean" else each
 
 
 def class_center_loss(points: Tensor, centres: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
-    """Return squared distances of points (B, D) from their class's centre (K, D), over the spread of the centres.
+    """Return squared distances of points (B, D) from their class centre (K, D), divided by the spread of the centres.
 
-    Sun 2024, Eq 9-10: the formula, not the sentence around it, which swaps numerator and denominator. Scaling points and
-    centres alike changes nothing, so that shrinking them cannot win. What differs: 1e-8 is added to the spread.
+    Sun 2024, Eq 9-10: the formula, not the text, which swaps numerator and denominator. Invariant to a common scale of
+    points and centres, so shrinking both does not help. Difference: 1e-8 is added to the spread.
     """
     distances = ((points - centres[labels]) ** 2).sum(1)  # (B,)
     apart = ((centres - centres.mean(0)) ** 2).sum()
@@ -95,10 +93,10 @@ def class_center_loss(points: Tensor, centres: Tensor, labels: Tensor, config: L
 
 
 def method_loss(logits: Tensor, alpha: Tensor | None, labels: Tensor, config: LearningConfig) -> dict[str, Tensor]:
-    """Return the loss under ``loss`` and its parts under their names, for the arm that ``config`` describes.
+    """Return the total as ``loss`` and its terms by name; ``logits`` are raw.
 
     ``ce``: cross-entropy. ``scn``: weighted-logit cross-entropy + rank term. ``cs``: alpha-weighted mean of cross-entropy
-    + Eq 5. ``scn-cs``: weighted-logit cross-entropy + Eq 5. ``logits`` are the raw ones.
+    + Eq 5. ``scn-cs``: weighted-logit cross-entropy + Eq 5.
     """
     decided = decision_logits(logits, alpha, config)
     if alpha is None:

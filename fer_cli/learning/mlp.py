@@ -1,7 +1,7 @@
-"""A network of one hidden layer on features, fitted like a classifier of scikit-learn (Sun 2024, section 3; ours).
+"""MLP classifier on features with scikit-learn's interface (Sun 2024, section 3; ours).
 
-Features are standardised by the training rows, as scaling to [0, 1] leaves most of them near 0. The number of epochs is
-fixed and nothing is chosen, so no validation images are needed. All randomness is of the seed given.
+Features are standardised on the training rows, as scaling to [0, 1] leaves most of them near 0. The number of epochs is
+fixed, so no validation images are needed. All randomness depends on the seed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EVAL_ROWS = 1024
 
 
 class Mlp(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Standardisation, 256 units with batch norm, ReLU and dropout, and a linear layer; cross-entropy, AdamW, one cycle."""
+    """Standardisation, 256 hidden units with batch norm, ReLU and dropout; cross-entropy, AdamW, one-cycle schedule."""
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
@@ -41,11 +41,11 @@ class Mlp(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             self.network_ = perceptron(values.shape[1], len(self.classes_))
-            self._train(self._ready(values), torch.from_numpy(codes), generator)
+            self._train(self._standardise(values), torch.from_numpy(codes), generator)
         return self
 
     def _train(self, values: Tensor, codes: Tensor, generator: torch.Generator) -> None:
-        """Run the epochs; the last rows of one that would be a batch of one are left to the next."""
+        """Run the epochs; a last batch of one row is skipped."""
         optimizer = torch.optim.AdamW(self.network_.parameters(), LR, weight_decay=WEIGHT_DECAY)
         batches = max(1, len(values) // BATCH + (len(values) % BATCH > 1))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=EPOCHS * batches)
@@ -59,21 +59,21 @@ class Mlp(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 schedule.step()
         self.network_.eval()
 
-    def _ready(self, values: np.ndarray) -> Tensor:
+    def _standardise(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy((values - self.mean_) / self.deviation_)
 
     @torch.inference_mode()
     def predict_proba(self, values: np.ndarray) -> np.ndarray:
         """Return probabilities (N, K) float32 of (N, D) float32 features, in the order of ``classes_``."""
-        found = [self.network_(rows).softmax(1) for rows in torch.split(self._ready(values), EVAL_ROWS)]
-        return np.asarray(torch.cat(found).numpy())
+        batches = torch.split(self._standardise(values), EVAL_ROWS)
+        return np.asarray(torch.cat([self.network_(rows).softmax(1) for rows in batches]).numpy())
 
     def predict(self, values: np.ndarray) -> np.ndarray:
-        """Return the likeliest label of each row, (N,)."""
+        """Return the most probable label of each row, (N,)."""
         return np.asarray(self.classes_[self.predict_proba(values).argmax(1)])
 
 
 def perceptron(features: int, classes: int) -> nn.Sequential:
-    """Return the network, not yet trained: (B, features) -> logits (B, classes)."""
+    """Return the untrained network: (B, features) -> logits (B, classes)."""
     hidden = nn.Linear(features, HIDDEN, bias=False)
     return nn.Sequential(hidden, nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, classes))

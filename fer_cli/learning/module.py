@@ -1,8 +1,8 @@
-"""The LightningModule: one loop for every arm. What an arm does is said by its LearningConfig.
+"""The LightningModule: one training loop for all methods, configured by LearningConfig.
 
-Labels live here, not in the data set: ``label_given`` as the run got them (noise included) and ``label_current`` as
-relabelling left them. Both are buffers, so they are part of every checkpoint, and relabelling can only ever reach the
-training part. All randomness of a step is seeded from (seed, epoch, batch): a resumed run equals an uninterrupted one.
+Training labels are buffers of the module, ``label_given`` (noise included) and ``label_current`` (after relabelling), so
+checkpoints contain them and relabelling cannot touch other parts. All randomness of a step is seeded from (seed, epoch,
+batch), so a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fer_cli.seeds import derive_seed
 
 
 class FerModule(pl.LightningModule):
-    """Trains a Recogniser by the method of ``config`` and logs, each epoch, its scores and the health of its parts."""
+    """Trains a Recogniser by the method of ``config`` and logs scores and module diagnostics every epoch."""
 
     label_given: Tensor
     label_current: Tensor
@@ -40,7 +40,7 @@ class FerModule(pl.LightningModule):
         self.averaged = moving_average(model, config.train.weight_average)
         self.config = config
         self.weights_note: str | None = None
-        """What became of the tensors of the file the run starts from."""
+        """Outcome of loading the initial weights from a file."""
         self.classes = data.classes
         self.register_buffer("label_given", data.train.labels.clone())
         self.register_buffer("label_current", data.train.labels.clone())
@@ -52,26 +52,23 @@ class FerModule(pl.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8; grey is repeated for three channels.
-
-        Of clips (B, T, C, S, S) the frames stay.
-        """
+        """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8, grey repeated; clips keep their frames."""
         scaled = images.float().div_(255)
         return scaled.expand(-1, -1, self.config.model.channels, -1, -1).squeeze(1)
 
     def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
-        """Return the scores of (B, T, C, S, S) uint8 images, and features joined, by the network that is judged and kept."""
+        """Return the judged network's scores of images (B, T, C, S, S) uint8, with additional features ``joined``."""
         return self.judged(self.pixels(images).contiguous(), joined)  # type: ignore[no-any-return]
 
     @property
     def judged(self) -> Recogniser:
-        """The network that validation, test and ``best.pt`` use: the average of the weights, or the trained one itself."""
+        """The network of validation, test and ``best.pt``: the weight average, or the trained one if there is none."""
         return self.model if self.averaged is None else cast(Recogniser, self.averaged.module)
 
     # training
 
     def on_train_epoch_start(self) -> None:
-        """Begin the epoch's health record; of a frozen network, keep the batch norms as they are."""
+        """Reset the epoch's diagnostics; frozen batch norms stay in evaluation mode."""
         self.model.train()
         self._alphas = []
         self._replaced = 0
@@ -93,7 +90,7 @@ class FerModule(pl.LightningModule):
         return losses["loss"]
 
     def with_terms(self, losses: dict[str, Tensor], scores: Scores, labels: Tensor) -> dict[str, Tensor]:
-        """Return the losses with class-centre loss and the network's own terms, where there are any, added to their sum."""
+        """Return ``losses`` with class-centre loss and the network's auxiliary terms, if any, added to the total."""
         learning = self.config.learning
         terms = network_terms(self.model.backbone, self.classes, scores, labels)
         points = scores.logits if learning.center_on == "logits" else scores.features
@@ -105,16 +102,16 @@ class FerModule(pl.LightningModule):
         return losses | {"loss": torch.stack([losses["loss"], *terms.values()]).sum(), **parts}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Move the centres by a step of their own where the settings give its size."""
+        """Update the centres by plain gradient descent if ``center_lr`` is set."""
         learning = self.config.learning
         if learning.center_lr is None or self.centres is None or self.centres.grad is None:
             return
         with torch.no_grad():
             self.centres.sub_(self.centres.grad, alpha=learning.center_lr / learning.center_weight)
-        self.centres.grad = None  # the optimiser, which does not know them, would leave it to grow
+        self.centres.grad = None  # not in the optimiser, so its zero_grad does not reset it
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Average the weights; relabel after the optimiser step, from the scores of the very same forward pass."""
+        """Update the weight average; relabel after the optimiser step, from the scores of the same forward pass."""
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         scores, learning = self._scores, self.config.learning
@@ -124,13 +121,13 @@ class FerModule(pl.LightningModule):
         if not learning.parts.relabels or self.current_epoch + 1 < learning.first_relabel_epoch(self.config.train.epochs):
             return
         index = batch.positions
-        images = torch.unique(index)  # a balanced batch may hold an image twice; its last label stays
+        images = torch.unique(index)  # class-balanced batches may repeat an image; its last label counts
         before = self.label_current[images]
         self.label_current[index] = relabel(scores.logits, scores.alpha, self.label_current[index], learning)
         self._replaced += int((before != self.label_current[images]).sum())
 
     def on_train_epoch_end(self) -> None:
-        """Log the health of the parts that are switched on."""
+        """Log the diagnostics of the enabled modules."""
         learning = self.config.learning
         health: dict[str, float] = {}
         if learning.parts.attention:
@@ -145,11 +142,11 @@ class FerModule(pl.LightningModule):
     # validation and prediction
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep what the network says of a validation batch."""
+        """Collect logits and labels of a validation batch."""
         self._seen.append((self.judge(batch).logits, batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Score the whole validation part at once."""
+        """Log the scores of the whole validation part."""
         logits, labels = (torch.cat(part).cpu() for part in zip(*self._seen, strict=True))
         self._seen = []
         names = dict(enumerate(self.classes))
@@ -164,9 +161,9 @@ class FerModule(pl.LightningModule):
         return scores.logits.softmax(1), scores.alpha
 
     def judge(self, batch: Batch) -> Scores:
-        """Return decision logits and alpha of a batch, averaged with those of its mirror images if so set.
+        """Return decision logits and alpha of a batch, averaged with its mirror images if ``mirror_average`` is on.
 
-        Features that are joined are those of the image as it is, as they are in training.
+        Joined features are those of the original image, as in training.
         """
         views = [batch.images, batch.images.flip(-1)] if self.config.model.mirror_average else [batch.images]
         scores = [self(view, batch.joined) for view in views]
@@ -181,7 +178,7 @@ class FerModule(pl.LightningModule):
     # optimisation
 
     def configure_optimizers(self) -> Any:
-        """Return the optimiser and the per-step schedule of the settings; weight decay spares biases and norms."""
+        """Return optimiser and per-step schedule; weight decay skips biases and norms."""
         train = self.config.train
         trained = [p for p in self.model.parameters() if p.requires_grad]
         decayed = [p for p in trained if p.ndim > 1]
@@ -191,10 +188,8 @@ class FerModule(pl.LightningModule):
         optimizer: torch.optim.Optimizer
         if train.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, train.lr, momentum=train.momentum)
-        elif train.optimizer == "adam":
-            optimizer = torch.optim.Adam(groups, train.lr)
         else:
-            optimizer = torch.optim.AdamW(groups, train.lr)
+            optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[train.optimizer](groups, train.lr)
         steps = max(2, int(self.trainer.estimated_stepping_batches))
         if train.schedule == "constant":
             return optimizer
@@ -207,7 +202,7 @@ class FerModule(pl.LightningModule):
 
 
 def first_centres(model: Recogniser, config: RunConfig, classes: int) -> nn.Parameter | None:
-    """Return centres (K, D) drawn from N(0, 1), D features or K logits, or None without class-centre loss."""
+    """Return centres (K, D) drawn from N(0, 1), D the number of features or logits; None without class-centre loss."""
     if config.learning.center_weight == 0:
         return None
     size = classes if config.learning.center_on == "logits" else model.backbone.feature_size
@@ -216,7 +211,7 @@ def first_centres(model: Recogniser, config: RunConfig, classes: int) -> nn.Para
 
 
 def moving_average(model: Recogniser, decay: float) -> AveragedModel | None:
-    """Return a copy of ``model`` that will hold the moving average of its weights and running statistics, or None for 0."""
+    """Return a copy of ``model`` for the moving average of its weights and running statistics; None if ``decay`` is 0."""
     if decay == 0:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Whether the networks of planned runs can be built and their files of weights loaded, found without training any."""
+"""Check that the networks of planned runs can be built and their weights files loaded, without training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from fer_cli.models.build import build_model
 
 
 def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
-    """Build each different network of ``runs``, configs with their classes, once.
+    """Build each distinct network of ``runs``, configs with their classes, once; on the meta device unless it loads a file.
 
-    Raises StudyError where parts do not fit together or images are too small, DataError for a file of weights that cannot
-    be loaded into its network. No memory is taken, but for a network that a file is loaded into.
+    Raises StudyError for incompatible settings or too small images, DataError for weights that cannot be loaded.
     """
     seen = set()
     for config, classes in runs:

@@ -1,7 +1,8 @@
-"""What a run leaves when it ends: its predictions, their scores, and the description of its data, as one ``Result``."""
+"""Outcome of a run: predictions, their scores and the description of its data, as one ``Result``."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from fer_cli.config import RunConfig
@@ -14,11 +15,18 @@ from fer_cli.results import Code, Cost, Data, Drawn, Learned, MachineRecord, Res
 from fer_cli.runs import RunFolder
 
 
-def write_predictions(predictions: pd.DataFrame, data: RunData, folder: RunFolder) -> dict[str, Scores]:
-    """Write ``predictions.parquet`` into ``folder`` and return the scores of its parts.
+def prediction_frame(part: str, data: RunData, truth: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """Return one row per image of ``part``, from true and predicted codes (N,) and class probabilities (N, K)."""
+    names = np.array(data.classes)
+    columns = {"part": part, "sample": data.samples[part], "label": names[truth], "predicted": names[codes]}
+    return pd.DataFrame(columns | {f"p_{name}": scores[:, code] for code, name in enumerate(data.classes)})
 
-    Where faces were looked for in the test images, a column says whether one was found. The headline is always the score
-    over all test images; ``test, face detected`` is a part of its own.
+
+def write_predictions(predictions: pd.DataFrame, data: RunData, folder: RunFolder) -> dict[str, Scores]:
+    """Write ``predictions.parquet`` to ``folder`` and return the scores of its parts.
+
+    If face detection ran on the test images, the column ``face`` records its outcome and ``test, face detected`` is an
+    additional part; the main score always covers all test images.
     """
     if data.test_faces is not None:
         found = predictions["sample"].map(data.test_faces).where(predictions["part"] == "test")
@@ -30,10 +38,7 @@ def write_predictions(predictions: pd.DataFrame, data: RunData, folder: RunFolde
 
 
 def describe_data(data: RunData, fingerprint: str, balance: float) -> Data:
-    """Return the description of a run's data.
-
-    ``fingerprint``: of the sets it comes from. ``balance``: how far training images are drawn class-balanced.
-    """
+    """Return the description of a run's data; ``balance``: the degree of class-balanced sampling, 0 to 1."""
     return Data(
         fingerprint=fingerprint,
         classes=data.classes,

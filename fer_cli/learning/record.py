@@ -1,4 +1,4 @@
-"""The callback that keeps a run: history, the best weights by the selection rule, and a checkpoint to continue from."""
+"""Callback that saves a run's history, best weights and resume checkpoint; reading and writing of weights."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from fer_cli.runs import OnEpoch, RunFolder
 
 
 class Record(Checkpoint):
-    """Writes ``history.csv``, ``best.pt`` and ``last.ckpt`` at the end of every epoch; runs after all other hooks.
+    """Writes ``history.csv``, ``best.pt`` and ``last.ckpt`` at the end of every epoch, after all other hooks.
 
-    Its own memory (history so far, best epoch) travels in ``last.ckpt``; nothing is read back from the other files, so
-    that a kill between two writes cannot leave them at odds; the retrained epoch writes its weights anew.
+    Its state (history, best epoch) is stored in ``last.ckpt`` and never read back from the other files, so a kill between
+    two writes cannot make them inconsistent: the repeated epoch rewrites its weights.
     """
 
     def __init__(self, folder: RunFolder, config: RunConfig, on_epoch: OnEpoch, stage: str = "") -> None:
@@ -45,43 +45,39 @@ class Record(Checkpoint):
 
     @property
     def last_path(self) -> Path:
-        """Everything needed to continue after the last whole epoch."""
+        """Checkpoint to resume from after the last complete epoch."""
         return self.folder.path / f"last{self.stage}.ckpt"
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what travels in the checkpoint."""
+        """Return the state for the checkpoint."""
         return {"rows": self.rows, "best_epoch": self.best_epoch, "best_value": self.best_value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state of an interrupted run."""
+        """Restore the state of an interrupted run."""
         self.rows = list(state_dict["rows"])
         self.best_epoch, self.best_value = state_dict["best_epoch"], state_dict["best_value"]
 
     def is_better(self, value: float) -> bool:
-        """Return whether ``value`` is at least as good as the best so far: of equal epochs, the last is kept."""
-        if math.isnan(value):
-            return False
-        if math.isnan(self.best_value):
-            return True
+        """Return whether ``value`` is at least as good as the best so far; ties go to the latest epoch."""
+        if math.isnan(value) or math.isnan(self.best_value):
+            return not math.isnan(value)
         return value <= self.best_value if self.config.train.select_on == "val/loss" else value >= self.best_value
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the time."""
+        """Start the epoch's clock."""
         self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record the epoch that just ended."""
+        """Record the finished epoch."""
         assert isinstance(pl_module, FerModule)
         epoch = trainer.current_epoch + 1
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         row = {"epoch": epoch, **logged, "lr": rate, "seconds": time.monotonic() - self._began}
-        self.folder.check_claim()  # never write into a folder that is gone, or another process's now
+        self.folder.check_claim()  # never write to a folder that was deleted or claimed by another process
         self.rows.append(row)
         if not math.isfinite(row["train/loss"]):
-            raise FloatingPointError(
-                f"the training loss was not finite in epoch {epoch}; lower train.lr or use --precision fp32"
-            )
+            raise FloatingPointError(f"loss was not finite in epoch {epoch}; lower train.lr or use --precision fp32")
         value = row[self.config.train.select_on]
         if self.is_better(value):
             self.best_epoch, self.best_value = epoch, value
@@ -94,7 +90,7 @@ class Record(Checkpoint):
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write what ``torch.load`` reads, whole or not at all; a full disk is an OSError here, which it is not in torch."""
+    """Write a ``torch.load`` file atomically; a full disk raises OSError, unlike ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with whole_file(path) as draft:
@@ -103,21 +99,12 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
 
 def save_weights(path: Path, module: FerModule, epoch: int) -> None:
     """Write the judged network's weights with their class names; readable with ``weights_only=True``."""
-    content = {
-        "state": module.judged.state_dict(),
-        "classes": module.classes,
-        "config": module.config.model_dump_json(),
-        "epoch": epoch,
-    }
-    write_tensors(path, content)
+    content = {"state": module.judged.state_dict(), "classes": module.classes}
+    write_tensors(path, content | {"config": module.config.model_dump_json(), "epoch": epoch})
 
 
 def load_weights(path: Path, module: FerModule) -> None:
-    """Load ``best.pt`` into ``module``.
-
-    Raises DamagedError when the file is not what ``save_weights`` writes for such a network, ValueError, naming both lists,
-    when the class names differ.
-    """
+    """Load ``best.pt`` into ``module``; raises DamagedError if it does not fit the network, ValueError for other classes."""
     content = read_weights(path)
     if content["classes"] != module.classes:
         raise ValueError(f"{path}: trained on classes {content['classes']}, the data set has {module.classes}")
@@ -128,19 +115,19 @@ def load_weights(path: Path, module: FerModule) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Return what ``save_weights`` wrote; raises DamagedError when a bit of it is wrong, ResultsError when it is gone."""
+    """Return the content written by ``save_weights``; raises DamagedError if it is corrupt, ResultsError if missing."""
     if not path.is_file():
-        raise ResultsError(f"{path}: missing, and the network is needed; remove {path.parent} and train it again")
+        raise ResultsError(f"{path}: missing, but the network is needed; remove {path.parent} and train it again")
     content = read_tensors(path)
     if not isinstance(content, dict) or not isinstance(content.get("state"), dict) or "classes" not in content:
-        raise damaged(path, "does not hold a network's weights")
+        raise damaged(path, "contains no network weights")
     return content
 
 
 def read_tensors(path: Path) -> Any:
-    """Return what ``torch.save`` wrote, tensors and plain containers, never code; raises DamagedError when it is not whole.
+    """Return the tensors and plain containers in a ``torch.save`` file; raises DamagedError if it is incomplete or corrupt.
 
-    ``torch.load`` does not compare the checksums that the file holds, so a wrong bit could pass for a weight.
+    ``torch.load`` does not verify the file's checksums, so a flipped bit could pass as a weight.
     """
     if not path.is_file():
         raise damaged(path, "not a file")
@@ -149,16 +136,16 @@ def read_tensors(path: Path) -> Any:
             wrong = archive.testzip()
         if wrong is None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on a protocol that it cannot read, torch warns before it fails
+                warnings.simplefilter("ignore")  # for unsupported protocols torch warns before it fails
                 return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged file raises whatever its wrong bytes lead to
-        raise damaged(path, f"not a whole file of tensors ({type(error).__name__})") from None
-    raise damaged(path, f"{wrong} in it has another checksum")
+    except Exception as error:  # a damaged file can raise anything
+        raise damaged(path, f"not a complete file of tensors ({type(error).__name__})") from None
+    raise damaged(path, f"wrong checksum of {wrong}")
 
 
 def load_backbone(path: Path, module: FerModule) -> None:
-    """Load the backbone of ``path``, all but its classifier, into a new module and into its average."""
-    kept = {
+    """Load the backbone of ``path``, without its classifier, into a new module and its weight average."""
+    state = {
         name.removeprefix("backbone."): value
         for name, value in read_weights(path)["state"].items()
         if name.startswith("backbone.") and not CLASSIFIER.fullmatch(name)
@@ -166,6 +153,6 @@ def load_backbone(path: Path, module: FerModule) -> None:
     for network in {id(one): one for one in (module.model, module.judged)}.values():
         backbone = network.get_submodule("backbone")
         try:
-            backbone.load_state_dict(backbone.state_dict() | kept)
+            backbone.load_state_dict(backbone.state_dict() | state)
         except (RuntimeError, TypeError, AttributeError) as error:  # shapes of another network
             raise damaged(path, str(error)) from None

@@ -1,8 +1,8 @@
 """Relabelling (Fan 2025, Eq 3) and its calibrated form (Eq 6).
 
-A label gives way to the most probable class when that class leads it by more than a threshold: delta 2 in SCN,
-delta 2 x (1 - alpha) with the calibration strategy. The article's prose says that important images are relabelled; its
-equations, and SCN, relabel the low-importance group, which is what happens here unless ``relabel_scope: all``.
+A label is replaced by the most probable class if that class's probability exceeds the label's by a threshold: delta 2 in
+SCN, delta 2 x (1 - alpha) with the calibration strategy. The article's text says that important images are relabelled; its
+equations, and SCN, relabel the low-importance group, as here unless ``relabel_scope: all``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fer_cli.learning.losses import decision_logits, low_group
 
 
 def thresholds(alpha: Tensor, config: LearningConfig) -> Tensor:
-    """Return the probability lead (B,) that each image's best class needs to replace its label."""
+    """Return the probability margin (B,) by which each image's best class must exceed its label to replace it."""
     if not config.parts.calibrates:
         return torch.full_like(alpha, config.relabel_margin)
     return config.relabel_margin * (alpha if config.cs_threshold == "inverted" else 1.0 - alpha)
@@ -23,9 +23,9 @@ def thresholds(alpha: Tensor, config: LearningConfig) -> Tensor:
 
 @torch.no_grad()
 def relabel(logits: Tensor, alpha: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
-    """Return new labels (B,): the most probable class where it leads the label by more than the threshold.
+    """Return new labels (B,): the most probable class where it exceeds the label by more than the threshold.
 
-    ``logits`` (B, K) are raw; the lead is measured on the softmax of the weighted ones unless ``relabel_logits: raw``.
+    ``logits`` (B, K) are raw; probabilities are the softmax of the weighted ones unless ``relabel_logits: raw``.
     """
     judged = logits if config.relabel_logits == "raw" else decision_logits(logits, alpha, config)
     probabilities = judged.softmax(1)

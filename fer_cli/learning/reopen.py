@@ -1,6 +1,6 @@
-"""The network of a finished run, opened again: the weights that its test scores come from, and its data.
+"""Reload the network of a finished run, with the weights behind its test scores, and its data.
 
-A network looks at each image once, as it is; the scores of a run may average over the image and its mirror image.
+Here images are passed once, without mirroring; a run's scores may average an image and its mirror image.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fer_cli.runs import RunFolder
 
 @dataclass(frozen=True)
 class Reopened:
-    """A finished run's judged network in evaluation mode, its data, and the compute settings here."""
+    """A finished run's judged network in evaluation mode, its data, and the resolved compute settings."""
 
     module: FerModule
     data: RunData
@@ -33,20 +33,17 @@ class Reopened:
 
     @property
     def network(self) -> Recogniser:
-        """The network that the run's test scores are of."""
+        """The network behind the run's test scores."""
         return self.module.judged
 
     def batches(self, images: Prepared | Tensor) -> Iterator[Tensor]:
-        """Yield images (N, T, C, S, S) uint8 as the network takes them: (B, C, S, S) float32 in [0, 1]."""
+        """Yield network inputs (B, C, S, S) float32 in [0, 1] of images (N, T, C, S, S) uint8."""
         for start in range(0, len(images), EVAL_BATCH):
             yield self.module.pixels(images[start : start + EVAL_BATCH].to(self.resolved.device)).contiguous()
 
 
 def open_run(config: RunConfig, folder: RunFolder, compute: Compute) -> Reopened:
-    """Return the network of a finished run; raises ResultsError when its weights are gone.
-
-    A file of weights that the training started from is not needed again.
-    """
+    """Return a finished run reloaded, without its initial weights file; raises ResultsError if its weights are missing."""
     resolved = prepare_torch(compute)
     data, _ = load_data(config, compute)
     bare = config.model.model_copy(update={"weights": None, "weights_sha256": None})
@@ -56,8 +53,8 @@ def open_run(config: RunConfig, folder: RunFolder, compute: Compute) -> Reopened
 
 
 def weights_path(folder: RunFolder) -> Path:
-    """Return the file with the weights of a finished run's test scores; raises ResultsError where it is gone."""
+    """Return the path of a finished run's selected weights; raises ResultsError if missing."""
     path = folder.file(folder.result().selection.weights)
     if not path.is_file():
-        raise ResultsError(f"{path}: missing, and the network is needed; remove {folder.path} and train it again")
+        raise ResultsError(f"{path}: missing, but the network is needed; remove {folder.path} and train it again")
     return path

@@ -1,4 +1,4 @@
-"""One batch through everything a run does: build, train, validate, predict; nothing is kept."""
+"""Smoke tests of runs: build, train, validate and predict one batch; nothing is saved."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fer_cli.learning.train import load_data, new_module, predict, prepare_torch
 from fer_cli.learning.trainer import new_trainer
 
 SAMPLE = 256
-"""Training images that features are learned from."""
+"""Training images used for features."""
 CHUNK = 16
-"""Of these, how many pass through a network at once."""
+"""Batch size of the network on them."""
 
 
 def smoke_network(config: RunConfig, compute: Compute, folder: Path) -> None:
-    """Train and validate one batch and predict validation and test once; raises whatever a real run would raise."""
+    """Train and validate one batch and predict validation and test; raises whatever a real run would raise."""
     resolved = prepare_torch(compute)
     data, _ = load_data(config, compute)
     module = new_module(config, data)
@@ -32,18 +32,18 @@ def smoke_network(config: RunConfig, compute: Compute, folder: Path) -> None:
 
 
 def smoke_classifier(config: RunConfig, compute: Compute) -> None:
-    """Extract and join features of a few training images and fit the classifier on them; cnn by an untrained network."""
+    """Fit the classifier on fused features of a few training images; ``cnn`` by an untrained network."""
     prepare_torch(compute)
     data, _ = load_data(config, compute)
     faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
-    some = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SAMPLE])
-    images = faces.images.select(data.split.train[some])
-    made = make_extractors(config.features)
-    parts = {name: extractor.transform(images, extractor.fit(images)) for name, extractor in made.items()}
+    chosen = np.sort(np.random.default_rng(0).permutation(len(data.train))[:SAMPLE])
+    images = faces.images.select(data.split.train[chosen])
+    extractors = make_extractors(config.features)
+    parts = {name: extractor.transform(images, extractor.fit(images)) for name, extractor in extractors.items()}
     if "cnn" in config.features.blocks:
         module = new_module(config, data).eval()
         with torch.inference_mode():
-            chunks = torch.split(data.train.images[some], CHUNK)
+            chunks = torch.split(data.train.images[chosen], CHUNK)
             parts["cnn"] = np.concatenate([module.judged.pooled(module.pixels(chunk)).numpy() for chunk in chunks])
-    features = fuse(data.samples["train"][some], parts, np.arange(len(some)), config.features.scaling)
-    new_classifier(config).fit(features.values, data.train.labels.numpy()[some])
+    features = fuse(data.samples["train"][chosen], parts, np.arange(len(chosen)), config.features.scaling)
+    new_classifier(config).fit(features.values, data.train.labels.numpy()[chosen])

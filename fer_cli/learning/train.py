@@ -1,7 +1,6 @@
-"""``train_run``: one RunConfig in, one result out.
+"""``train_run``: train on the training part, select the epoch on the validation part, predict the test part once.
 
-Fit on the training part, choose the epoch on the validation part, predict the test part once. Everything is a function of
-(RunConfig, data, device, precision, threads).
+The result is a function of (RunConfig, data, device, precision, threads).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from fer_cli.learning.compute import ResolvedCompute, resolve_compute
 from fer_cli.learning.handcrafted import describe_features, extract_features
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.module import FerModule
-from fer_cli.learning.outcome import describe_data, new_result, write_predictions
+from fer_cli.learning.outcome import describe_data, new_result, prediction_frame, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
@@ -42,14 +41,14 @@ from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.seeds import derive_seed
 
 SEARCHED_MARGINS = (0.1, 0.2, 0.3)
-"""Values of delta 2 that ``cs_threshold: val_search`` tries; the validation part chooses."""
+"""Values of delta 2 that ``cs_threshold: val_search`` tries on the validation part."""
 
 log = logging.getLogger("fer")
 
 
 @dataclass
 class Fitted:
-    """A finished training: the module with its last labels, and the record of its epochs."""
+    """A finished training: the module with its final labels, and the record of its epochs."""
 
     module: FerModule
     record: Record
@@ -63,10 +62,10 @@ def train_run(
     start: RunFolder | None = None,
     trained: RunFolder | None = None,
 ) -> Result:
-    """Train, select, predict; return the result and leave ``predictions.parquet`` and weights in ``folder``.
+    """Train, select, predict; return the result and write ``predictions.parquet`` and weights to ``folder``.
 
-    ``start``: the run whose weights this one starts from. ``trained``: a finished run with the same training, which is not
-    repeated. An interrupted training found in ``folder`` is continued after its last whole epoch.
+    ``start``: the run with the initial weights. ``trained``: a finished run with the same training, which is reused. An
+    interrupted training in ``folder`` is resumed after its last complete epoch.
     """
     began = time.monotonic()
     resolved = prepare_torch(compute)
@@ -93,7 +92,7 @@ def learn(
     on_epoch: OnEpoch,
     start: RunFolder | None,
 ) -> tuple[FerModule, Learned, float]:
-    """Train and select; return the module with the selected weights, what its training gave, and its seconds."""
+    """Train and select; return the module with the selected weights, the training record, and the training seconds."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
 
     def report_progress(stage: int, epoch: int, row: dict[str, float]) -> None:
@@ -134,7 +133,7 @@ def learn(
 def reuse_training(
     config: RunConfig, data: RunData, resolved: ResolvedCompute, folder: RunFolder, trained: RunFolder
 ) -> tuple[FerModule, Learned, float]:
-    """Return what ``learn`` would, from a finished run with the same training, whose files are put into ``folder`` too."""
+    """Return the same as ``learn`` from a finished run with the same training, and copy its files to ``folder``."""
     result = trained.result()
     for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
         for file in trained.path.glob(pattern):
@@ -150,13 +149,13 @@ def reuse_training(
 
 
 def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
-    """Return the shapes of what a run's network gets of one image: the image, and features where they are joined."""
+    """Return the input shapes of a run's network for one image: the image, and additional features if any."""
     image = (config.model.channels, config.data.image_size, config.data.image_size)
     return [image, (data.joined,)] if data.joined else [image]
 
 
 def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
-    """Return a run's data and the fingerprint of the sets it comes from."""
+    """Return a run's data and the fingerprint of its data sets."""
     sets = [load_set(compute.data_root, name) for name in config.data.sets]
     data = RunData(sets[0], config, *sets[1:])
     if config.features.joined:
@@ -166,13 +165,11 @@ def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
 
 
 def prepare_torch(compute: Compute) -> ResolvedCompute:
-    """Set threads and determinism for this process, quieten Lightning, and return the compute settings."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    """Set the number of threads, silence Lightning, and return the resolved compute settings."""
+    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    ignored = "does not have many workers|is smaller than the logging interval|Checkpoint directory|treespec, LeafSpec"
+    warnings.filterwarnings("ignore", message=f".*({ignored}).*")
     resolved = resolve_compute(compute)
     torch.set_num_threads(resolved.threads)
     return resolved
@@ -187,10 +184,7 @@ def fit(
     start: RunFolder | None = None,
     margin: float | None = None,
 ) -> Fitted:
-    """Train once (with ``margin`` as delta 2 where it is searched), continuing from ``last.ckpt`` if it is whole.
-
-    ``start``: the run whose backbone this one starts with.
-    """
+    """Train once, resuming from an intact ``last.ckpt``; ``margin``: delta 2 if searched; ``start``: as in ``train_run``."""
     stage = "" if margin is None else f"-margin-{margin}"
     if margin is not None:
         learning = config.learning.model_copy(update={"relabel_margin": margin})
@@ -206,16 +200,16 @@ def fit(
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as end:
-        if end.code == 1 and trainer.interrupted:  # how Lightning passes on Ctrl-C
+        if end.code == 1 and trainer.interrupted:  # Lightning's form of Ctrl-C
             raise KeyboardInterrupt from None
         raise
     if math.isnan(record.best_value):
-        raise FloatingPointError(f"{config.train.select_on} was not a number in any epoch; lower train.lr")
+        raise FloatingPointError(f"{config.train.select_on} was NaN in every epoch; lower train.lr")
     return Fitted(module, record)
 
 
 def new_module(config: RunConfig, data: RunData) -> FerModule:
-    """Return a freshly initialised module; weights depend on the seed alone, alike for every arm."""
+    """Return a newly initialised module; initial weights depend on the seed only, not on the arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
     alpha, size = config.learning.parts.attention, config.data.image_size
     model = build_model(config.model, len(data.classes), alpha, size, data.joined)
@@ -230,13 +224,13 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
 
 
 def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
-    """Load the backbone's weights from a file and return what became of its tensors.
+    """Load the backbone's weights from a file and return a summary of the outcome.
 
-    Raises DataError when the file is not the one the run was planned with, is damaged, of another network or other classes.
+    Raises DataError if the file changed since planning, is damaged, or belongs to another network or other classes.
     """
     loaded = load_weights_file(user_path(path), model.get_submodule("backbone"), classes=classes)
     if loaded.sha256 != sha256:
-        raise DataError(f"{path}: changed since the run was planned (SHA-256 is {loaded.sha256[:12]}); plan it again")
+        raise DataError(f"{path}: changed since the run was planned (SHA-256 {loaded.sha256[:12]}); plan it again")
     absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
     lost = [name for name in absent if not CLASSIFIER.fullmatch(name)]
     if model.frozen and lost:
@@ -246,13 +240,13 @@ def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes
 
 
 def find_checkpoint(path: Path) -> Path | None:
-    """Return a checkpoint's path, or None where there is none to continue from: it is missing or damaged."""
+    """Return ``path`` if it is an intact checkpoint to resume from, else None."""
     if not os.path.lexists(path):
         return None
     try:
         content = read_tensors(path)
         if not isinstance(content, dict) or not {"state_dict", "epoch", "callbacks", "optimizer_states"} <= set(content):
-            raise damaged(path, "does not hold a training")
+            raise damaged(path, "contains no training state")
     except DamagedError as error:
         log.warning("%s; training starts over", error)
         return None
@@ -262,19 +256,15 @@ def find_checkpoint(path: Path) -> Path | None:
 def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.DataFrame:
     """Return one row per validation and test image: part, sample, label, predicted, a probability per class, alpha.
 
-    The only place that looks at the test part, once, with the weights that validation chose.
+    The only use of the test part, once, with the weights selected on the validation part.
     """
     trainer = new_trainer(1, resolved, Path(), [])
     frames = []
     for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
         batches = trainer.predict(module, loader) or []
         probabilities = torch.cat([batch[0] for batch in batches]).float().numpy()
-        frame = pd.DataFrame({"part": part, "sample": data.samples[part]})
-        names = np.array(data.classes)
-        frame["label"] = names[loader.dataset.labels.numpy()]  # type: ignore[attr-defined]
-        frame["predicted"] = names[probabilities.argmax(1)]
-        for code, name in enumerate(data.classes):
-            frame[f"p_{name}"] = probabilities[:, code]
+        truth = loader.dataset.labels.numpy()  # type: ignore[attr-defined]
+        frame = prediction_frame(part, data, truth, probabilities.argmax(1), probabilities)
         if module.judged.alpha is not None:
             frame["alpha"] = torch.cat([batch[1] for batch in batches]).float().numpy()
         frames.append(frame)
@@ -282,7 +272,7 @@ def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.D
 
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
-    """Return the training labels, true, given and as relabelling left them, where any of these can differ."""
+    """Return the true, given and current training labels, or None if they cannot differ."""
     if not module.config.learning.parts.relabels and not module.config.data.plants_noise:
         return None
     names = np.array(data.classes)

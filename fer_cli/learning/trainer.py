@@ -1,8 +1,7 @@
-"""Lightning's trainer, of one process on one device whatever started that process.
+"""Lightning trainers restricted to one process on one device, independent of the environment.
 
-By itself Lightning reads the environment: variables of Slurm, LSF, Kubernetes, torchrun and MPI change how it trains or end
-it, ``srun`` on the path gives a hint per run, and ``PL_TRAINER_*`` replace every option that is not given. A result must not
-depend on any of these.
+By default Lightning reads variables of Slurm, LSF, Kubernetes, torchrun and MPI, which change or abort training, prints a
+hint if ``srun`` is on the path, and takes options that are not given from ``PL_TRAINER_*``. Results must not depend on it.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from fer_cli.learning.compute import ResolvedCompute
 
 
 class OneProcess(LightningEnvironment):
-    """The only process of a training, whatever rank a launcher gave it."""
+    """A single-process environment, whatever rank a launcher assigned."""
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Return that no launcher starts others."""
+        """Return False: no launcher starts other processes."""
         return False
 
     def local_rank(self) -> int:
-        """Return 0, the first on its machine."""
+        """Return 0."""
         return 0
 
     def node_rank(self) -> int:
-        """Return 0, the first machine."""
+        """Return 0."""
         return 0
 
     def teardown(self) -> None:
-        """Leave the environment as it is."""
+        """Keep the environment unchanged."""
 
 
 def new_trainer(
@@ -47,7 +46,7 @@ def new_trainer(
 ) -> pl.Trainer:
     """Return a quiet, deterministic trainer; ``limits`` are Lightning's (e.g. ``limit_train_batches=1``)."""
     rank_zero_only.rank = 0  # type: ignore[attr-defined] # read from the environment when Lightning is imported
-    SLURMEnvironment.detect = staticmethod(never)  # type: ignore[method-assign] # asked by fit and predict, too
+    SLURMEnvironment.detect = staticmethod(lambda: False)  # type: ignore[method-assign] # fit and predict call it, too
     with hide_lightning_variables():
         return pl.Trainer(
             accelerator="gpu" if resolved.device == "cuda" else "cpu",
@@ -67,14 +66,9 @@ def new_trainer(
         )
 
 
-def never() -> bool:
-    """Return False: no training is Slurm's to steer."""
-    return False
-
-
 @contextmanager
 def hide_lightning_variables() -> Iterator[None]:
-    """Hide the variables from which Lightning takes options that are not given."""
+    """Hide the environment variables from which Lightning takes options that are not given."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PL_TRAINER_")}
     try:
         yield
