@@ -337,7 +337,7 @@ IDLE = [
     ({"corrupt": {"seed": 3, "occlusion": 0.2, "occluder": "eyes"}}, "corrupt.seed has no effect"),
     ({"corrupt": {"occlusion": 0.00001}}, "corrupt.occlusion has no effect: it covers no pixel"),
     ({"corrupt": {"downscale": 1.001}}, "corrupt.downscale has no effect: 48 pixels stay 48"),
-    ({"corrupt": {"parts": ["test", "test"], "blur": 1.0}}, "none twice"),
+    ({"corrupt": {"parts": ["test", "test"], "blur": 1.0}}, "duplicates are not allowed"),
     ({"corrupt": {"parts": ["val"], "blur": 1.0}}, "corrupt.parts"),
     ({"corrupt": {"parts": [], "blur": 1.0}}, "corrupt.parts"),
     ({"corrupt": {"occlusion": 1.0}}, "less than 1"),

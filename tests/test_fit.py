@@ -205,10 +205,10 @@ def test_a_second_command_does_nothing(plan: Plan, here: Compute) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"corrupt": CorruptConfig(noise=0.1)}, "goes with no corruption"),
-        ({"learning": LearningConfig(method="scn")}, "goes with no learning settings"),
-        ({"data": DataConfig(name="synth-basic", test="ck48")}, "goes with no corruption"),
-        ({"features": FeaturesConfig(blocks=["hog", "hog"])}, "none twice"),
+        ({"corrupt": CorruptConfig(noise=0.1)}, "cannot be combined with corrupt"),
+        ({"learning": LearningConfig(method="scn")}, "ignores learning"),
+        ({"data": DataConfig(name="synth-basic", test="ck48")}, "cannot be combined with corrupt"),
+        ({"features": FeaturesConfig(blocks=["hog", "hog"])}, "duplicates are not allowed"),
         (
             {"features": FeaturesConfig(blocks=["hog"], sift=SiftSettings(words=64))},
             "features.sift has no effect: sift is not",

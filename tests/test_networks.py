@@ -48,7 +48,7 @@ def test_a_backbone_can_do_what_it_says(name: str) -> None:
         if known.bottlenecks:
             build_backbone(ModelConfig(backbone=name, downsample="v1"), 7, 48)
     if not known.bottlenecks:
-        with pytest.raises(ValidationError, match="v1 is of bottlenecks only"):
+        with pytest.raises(ValidationError, match="v1 requires bottlenecks"):
             ModelConfig(backbone=name, downsample="v1")
 
 

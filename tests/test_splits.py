@@ -220,7 +220,7 @@ def test_a_planted_leak_trains_on_a_part_more_and_changes_no_other() -> None:
         assert leaky.test_hash == honest.test_hash
         assert leaky.shared_subjects == (leaky.test_subjects if part == "test" else 0)
         assert DataConfig(leak=part).ignores_people  # type: ignore[arg-type]
-        with pytest.raises(ValidationError, match="leak: 'ck48' is tested on, so no part of synth-basic is"):
+        with pytest.raises(ValidationError, match="leak: the test part is 'ck48', not a part of synth-basic"):
             DataConfig(test="ck48", leak=part)  # type: ignore[arg-type]
     assert not DataConfig().ignores_people
     assert make_split(table, DataConfig(fold=1)).test_hash != honest.test_hash

@@ -1,7 +1,7 @@
-"""RunConfig: everything that can change a number. Compute: everything that may not.
+"""RunConfig: all settings that affect results. Compute: all that must not.
 
-Both are frozen pydantic models that refuse unknown keys and wrong types. A run's identity is the hash of its non-default
-settings and the fingerprint of its data (``RunConfig.run_id``); fields added later with a default keep old identities.
+Both are frozen pydantic models that reject unknown keys and wrong types. A run's id hashes its non-default settings and the
+fingerprint of its data (``RunConfig.run_id``), so fields added later with a default keep existing ids.
 """
 
 from __future__ import annotations
@@ -62,70 +62,67 @@ __all__ = [
 ]
 
 SCHEMA = 3
-"""Raised by hand whenever the meaning of an existing setting, or the training code behind it, changes results.
+"""Increment by hand whenever an existing setting or the training code behind it gives different results.
 
 3: classifier and alpha of every network are computed in float32 under bf16, too.
 """
 
-
 REVISIONS: dict[str, int] = {}
-"""Networks that changed under their name since SCHEMA was raised last: their earlier results are those of another one."""
-
+"""Backbone -> revision, for networks that changed since SCHEMA was last incremented; invalidates their earlier results."""
 
 EXTRACTOR_VERSIONS: dict[str, int] = {}
-"""Kinds of features whose values changed under the same settings, with the version of their extractor: see REVISIONS."""
-
+"""Features -> extractor version, for features whose values changed for the same settings; see REVISIONS."""
 
 SPLIT_VERSIONS = {"official": 2, "list": 2}
-"""Splits whose parts changed since SCHEMA was raised last: see REVISIONS.
+"""Split -> version, for splits whose parts changed; see REVISIONS.
 
-2: of images of which neither people nor clips are known, the validation part is drawn image by image.
+2: without known people or clips, the validation part is drawn image by image.
 """
 
 
 class AugmentConfig(Section):
-    """Random changes of each training batch; shares of the image side, degrees, or probabilities."""
+    """Random augmentation of each training batch; fractions of the image side, degrees, or probabilities."""
 
     flip: float = Field(0.5, ge=0, le=1)
     rotate: float = Field(15.0, ge=0, le=180)
-    """Largest rotation in degrees, either way."""
+    """Maximum rotation in degrees, in either direction."""
     translate: float = Field(0.1, ge=0, le=0.5)
     scale: float = Field(0.15, ge=0, lt=1)
     brightness: float = Field(0.25, ge=0, le=1)
     contrast: float = Field(0.4, ge=0, lt=1)
     erase: float = Field(0.0, ge=0, le=1)
-    """Probability that a square of 10-30 % of the side is blacked out."""
+    """Probability of blacking out a square of 10-30 % of the image side."""
 
 
 class TrainConfig(Section):
-    """Optimisation, and the rule that picks the checkpoint."""
+    """Optimisation and checkpoint selection."""
 
     epochs: int = Field(40, ge=1)
     batch_size: int = Field(64, ge=2)
     class_balance: float = Field(1.0, ge=0, le=1)
-    """Training images are drawn with probability 1 / (images of their class) ** class_balance; 0: each once an epoch."""
+    """Training images are sampled with weight 1 / (images of their class) ** class_balance; 0: each once per epoch."""
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     weight_decay: float = Field(0.1, ge=0)
-    """Of weight matrices and kernels, not of biases and norms; decoupled in ``adamw``."""
+    """For weight matrices and kernels, not biases and norms; decoupled in ``adamw``."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of ``sgd`` only."""
+    """For ``sgd`` only."""
     schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
     weight_average: float = Field(0.98, ge=0, lt=1)
-    """Per-step decay of the exponential moving average of the weights that is validated, tested and kept; 0: none."""
+    """Per-step decay of the exponential moving average of the weights, which is validated, tested and saved; 0: off."""
     select_on: Literal["val/macro_f1", "val/accuracy", "val/loss"] = "val/macro_f1"
-    """The best value on the validation part picks the checkpoint; of equal epochs the last, whose step size is smallest."""
+    """The checkpoint with the best value on the validation part is selected; ties go to the latest epoch."""
 
     @model_validator(mode="after")
     def _decay_fits_optimizer(self) -> TrainConfig:
         if self.optimizer != "adamw" and "weight_decay" not in self.model_fields_set:
-            raise ValueError(f"weight_decay: give one for {self.optimizer}; the default is meant for adamw")
+            raise ValueError(f"weight_decay: required for {self.optimizer}; the default is for adamw only")
         return self
 
 
 class RunConfig(Section):
-    """One training run, entirely: two equal RunConfigs on equal data and machine give equal numbers."""
+    """All settings of one run: equal RunConfigs on equal data and machine give equal results."""
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -135,7 +132,7 @@ class RunConfig(Section):
     corrupt: CorruptConfig = CorruptConfig()
     features: FeaturesConfig = FeaturesConfig()
     task: Literal["stills", "features"] | None = None
-    """Kind of run: a name in ``fer_cli.tasks.TASKS``; none: the one that the other settings imply."""
+    """Kind of run, a name in ``fer_cli.tasks.TASKS``; none: implied by the other settings."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -154,28 +151,28 @@ class RunConfig(Section):
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
         self._features_fit()
         if self.kind != self.implied:
-            raise ValueError(f"task: {self.task}, but the other settings are those of {self.implied}; leave it out")
+            raise ValueError(f"task: {self.task}, but the other settings imply {self.implied}; remove task")
         if self.model.pretrain in self.data.sets:
-            raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test people would leak")
+            raise ValueError(f"model.pretrain: '{self.model.pretrain}' is also the run's data; its test subjects would leak")
         if idle:
             raise ValueError("; ".join(f"{name} has no effect: {why}" for name, why in idle.items()))
         return self
 
     def _features_fit(self) -> None:
-        """Raise ValueError where features do not go with the rest."""
+        """Raise ValueError if the features are incompatible with other settings."""
         features = self.features
         if features.blocks and (self.corrupt.active or self.data.test is not None):
-            raise ValueError("features.blocks: goes with no corruption and no other set to test on")
+            raise ValueError("features.blocks: cannot be combined with corrupt.* or data.test")
         if features.fitted and self.learning != LearningConfig():
-            raise ValueError(f"features.classifier: {features.classifier} goes with no learning settings; network does")
+            raise ValueError(f"features.classifier: {features.classifier} ignores learning.*; use network or remove them")
         if features.joined and CNN in features.blocks:
             others = ", ".join(name for name in EXTRACTORS if name != CNN)
-            raise ValueError(f"features.blocks: {CNN} are a network's own; what joins one is {others}")
+            raise ValueError(f"features.blocks: {CNN} cannot be joined to a network; use {others}")
         if features.joined and not BACKBONES[self.model.backbone].joins:
             able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.joins)
-            raise ValueError(f"features.classifier: network joins features to {able} only")
+            raise ValueError(f"features.classifier: network requires one of the backbones {able}")
         if len(set(features.blocks)) != len(features.blocks):
-            raise ValueError("features.blocks: none twice")
+            raise ValueError("features.blocks: duplicates are not allowed")
 
     @property
     def kind(self) -> str:
@@ -184,17 +181,17 @@ class RunConfig(Section):
 
     @property
     def implied(self) -> str:
-        """Return the kind of run that the other settings imply."""
+        """Return the kind of run implied by the other settings."""
         return "features" if self.features.fitted else "stills"
 
     def run_id(self, fingerprint: str) -> str:
-        """Return the run's name: 12 hex digits over schema, non-default settings and the data's fingerprint.
+        """Return the run id: 12 hex digits, a hash of schema, non-default settings and data fingerprint.
 
-        ``fingerprint``: of the run's sets, and, where it starts from another run's weights, that run's name.
+        ``fingerprint``: of the run's sets, plus the id of the run with the initial weights, if any.
         """
         settings = self.model_dump(mode="json", exclude_defaults=True)
         if self.task == self.implied:
-            settings.pop("task", None)  # saying what is implied makes no other run
+            settings.pop("task", None)  # stating the implied task does not change the id
         content = {"schema": SCHEMA, "config": settings, "data": fingerprint}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision
@@ -211,15 +208,15 @@ class RunConfig(Section):
 
 
 class Compute(Section):
-    """Where and how a run is executed; recorded with each result, never part of its identity."""
+    """Where and how a run is executed; recorded with each result, never part of its id."""
 
     data_root: Path
     results: Path
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """``auto`` takes bf16 autocast only where the processor or GPU has fast bf16 matrix units."""
+    """``auto`` uses bf16 autocast only on processors or GPUs with fast bf16 matrix units."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
-    """Processor threads of one run."""
+    """CPU threads per run."""
     track: bool = True
     """Whether runs are mirrored to the MLflow store under ``results``."""
 
@@ -237,5 +234,5 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def default_data_root() -> Path:
-    """Return where built data sets live: ``FER_DATA``, else ``~/.local/share/fer``."""
+    """Return the folder of built data sets: ``FER_DATA``, else ``~/.local/share/fer``."""
     return user_path(os.environ.get("FER_DATA") or Path.home() / ".local" / "share" / "fer")

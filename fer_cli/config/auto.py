@@ -1,4 +1,4 @@
-"""What ``data.split: auto`` of a study becomes: chosen by what a set says of its images, before runs get their identity."""
+"""Resolve ``data.split: auto`` of a study from a set's metadata, before run ids are computed."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ SPLITS: tuple[str, ...] = get_args(SplitName)
 
 
 class Known(NamedTuple):
-    """What a data set says of its images that a split can be made by."""
+    """Metadata of a data set that splits can use."""
 
     parts: frozenset[str] = frozenset()
-    """Official parts, where each image is in one; else none, as the others would never be used."""
+    """Official parts if every image is in one; else empty, as other images would never be used."""
     people: int = 0
-    """How many, where each image has one; else 0."""
+    """Number of people if known for every image, else 0."""
     sequences: int = 0
-    """How many, where each image has one; else 0."""
+    """Number of sequences if known for every image, else 0."""
 
     @property
     def validates(self) -> bool:
-        """Return whether one of the official parts is there to choose the checkpoint."""
+        """Return whether an official part can select the checkpoint."""
         return "val" in self.parts or {"public", "private"} <= self.parts
 
 
 def auto_split(known: Known) -> tuple[str, str]:
-    """Return the strictest split that a set allows, and why it is this one."""
+    """Return the strictest split that a set allows, and the reason."""
     if "train" in known.parts and known.parts & {"test", "private"}:
         return "official", "the set was published with parts"
-    lacks = "its official parts do not include one to train and one to test on"
-    lacks = lacks if known.parts else "the set has no official parts that hold all of its images"
+    lacks = "its official parts include no training or no test part" if known.parts else "no official parts cover all images"
     if known.people > 1:
         return "subject", f"{lacks}; the person in each image is known"
     if known.sequences > 1:
-        return "sequence", f"{lacks} and does not name its people; the sequence of each image is known"
-    return "random", f"{lacks} and names neither people nor sequences"
+        return "sequence", f"{lacks}, people are unknown; the sequence of each image is known"
+    return "random", f"{lacks}; people and sequences are unknown"
 
 
 def drop_idle(settings: dict[str, Any], known: Known) -> dict[str, Any]:
-    """Return dotted settings without those of ``data`` that have no effect under their ``data.split``.
+    """Return dotted settings without those of ``data`` that have no effect with their ``data.split``.
 
-    A study that leaves the split open so has folds and a share to validate on where the set needs them.
+    Studies with ``data.split: auto`` can thus give folds and a validation fraction for sets that need them.
     """
     split = settings["data.split"]
     idle = set() if split in K_FOLD else {"data.folds"}

@@ -1,4 +1,4 @@
-"""Features that a classifier is fitted on, or that a network gets beside its images (Sun 2024, section 3 and Table 3)."""
+"""Settings of features for a classifier, or as additional input of a network (Sun 2024, section 3 and Table 3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
 
 CNN = "cnn"
-"""The block that a run's own network gives; all others are computed from the image alone."""
+"""The block extracted by a trained network; all others are hand-crafted."""
 
 EXTRACTORS: dict[str, str] = {
     CNN: "fer_cli.learning.deep:Cnn",
@@ -19,7 +19,7 @@ EXTRACTORS: dict[str, str] = {
     "sift": "fer_cli.features.sift:Sift",
     "lbp": "fer_cli.features.lbp:Lbp",
 }
-"""Kind of features -> its class, in the order in which blocks are joined (Sun 2024, Eq 8, then ours)."""
+"""Kind of features -> extractor class, in the order of fusion (Sun 2024, Eq 8, then ours)."""
 
 Scaling = Literal["min-max", "per-vector", "z-score", "none"]
 SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
@@ -27,16 +27,16 @@ SCALINGS: tuple[Scaling, ...] = get_args(Scaling)
 
 @dataclass(frozen=True)
 class Classifier:
-    """What recognises an image by its features."""
+    """A classifier on features."""
 
     words: str
-    """What it is, for tables."""
+    """Description, for tables."""
     code: str = ""
-    """Class that has ``fit`` and ``predict`` of scikit-learn; none: the run's network, which gets the features as well."""
+    """Class with scikit-learn's ``fit`` and ``predict``; empty: the run's network, which also takes the features."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Arguments of that class that differ from its defaults."""
+    """Non-default arguments of the class."""
     seed: str = ""
-    """Its argument that takes a seed; none: nothing in it is random."""
+    """Name of its seed argument; empty: deterministic."""
 
 
 CLASSIFIERS: dict[str, Classifier] = {
@@ -54,74 +54,73 @@ CLASSIFIERS: dict[str, Classifier] = {
 
 
 class HogSettings(Section):
-    """Of histograms of oriented gradients; a 64-pixel image gives 1,764 values as they stand (Sun 2024, Eq 1-6)."""
+    """Histograms of oriented gradients; 1,764 values by default (Sun 2024, Eq 1-6)."""
 
     size: int | None = Field(64, ge=2)
-    """Side the image is brought to, in pixels; None leaves it as it is."""
+    """Side of the resized image in pixels; None: not resized."""
     root: bool = True
-    """Gradients of the square root of the image: gamma 0.5 (Eq 1)."""
+    """Whether gradients are those of the image's square root: gamma 0.5 (Eq 1)."""
     orientations: int = Field(9, ge=1)
     cell: int = Field(8, ge=1)
     """Side of a cell in pixels."""
     block: int = Field(2, ge=1)
-    """Side of a block in cells; blocks overlap and move by a cell."""
+    """Side of a block in cells; blocks overlap, with a stride of one cell."""
     norm: Literal["L2-Hys", "L2", "L1", "L1-sqrt", "max"] = "L2-Hys"
 
 
 class SiftSettings(Section):
-    """Of SIFT; an image gives ``words`` shares that sum to 1 or 0, or 2,048 values if ``dense`` (Sun 2024, section 3.3)."""
+    """SIFT; ``words`` values that sum to 1 or 0, or 2,048 values if ``dense`` (Sun 2024, section 3.3)."""
 
     size: int = Field(64, ge=16)
-    """Side the image is brought to, in pixels; 128 finds more key points."""
+    """Side of the resized image in pixels; 128 gives more key points."""
     words: int = Field(128, ge=1)
+    """Size of the codebook."""
     dense: bool = False
-    """A grid of 4 x 4 key points, each as wide as its share of the image (16 px of 64), upright."""
+    """Whether to use a grid of 4 x 4 upright key points, each as wide as its grid cell (16 px of 64)."""
     contrast: float = Field(0.04, ge=0)
-    """OpenCV's threshold against weak key points."""
+    """OpenCV's contrast threshold; weaker key points are discarded."""
     edge: float = Field(10.0, gt=0)
-    """OpenCV's threshold against key points on edges; larger keeps more."""
+    """OpenCV's edge threshold; larger values keep more key points on edges."""
     sample: int = Field(200_000, ge=1)
-    """About the most descriptors to learn words from: those of training images in random order, until there are enough."""
+    """Approximate maximum number of descriptors for the codebook, from training images in random order."""
     seed: int = Field(0, ge=0)
-    """Of that order and of the clustering."""
+    """Seed of that order and of the clustering."""
 
     @model_validator(mode="after")
     def _effective(self) -> Self:
-        """Refuse settings of key points and words where a grid needs neither."""
         changed = self.model_dump(exclude_defaults=True).keys() - {"dense", "size"}
         if self.dense and changed:
-            raise ValueError(f"{min(changed)} has no effect where dense is true")
+            raise ValueError(f"{min(changed)} has no effect if dense is true")
         return self
 
 
 class LbpSettings(Section):
-    """Of local binary patterns in a grid of cells; 2,891 values as they stand."""
+    """Local binary patterns in a grid of cells; 2,891 values by default."""
 
     size: int = Field(64, ge=8)
-    """Side the image is brought to, in pixels."""
+    """Side of the resized image in pixels."""
     cells: int = Field(7, ge=1)
-    """Cells along each side; where they do not divide ``size`` evenly, some are a pixel wider."""
+    """Cells along each side; if ``size`` is not divisible, some cells are a pixel wider."""
     points: int = Field(8, ge=2, le=24)
     """Neighbours on a circle around each pixel."""
     radius: float = Field(1.0, gt=0)
-    """Of that circle, in pixels."""
+    """Radius of the circle in pixels."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        """Refuse cells narrower than a pixel."""
         if self.cells > self.size:
             raise ValueError(f"cells: {self.cells} cells do not fit into {self.size} pixels")
         return self
 
 
 class FeaturesConfig(Section):
-    """Which features, how they are scaled, and what is fitted on them."""
+    """Features, their scaling and the classifier on them."""
 
     blocks: list[Annotated[str, one_of(EXTRACTORS)]] = []
-    """Kinds of features, joined; none: the run's network recognises images alone. ``cnn`` are those of the network that
-    ``model`` and ``train`` say, trained on the same training part as a run of its own."""
+    """Kinds of features to fuse; empty: a network on images only. ``cnn``: features of the network in ``model`` and
+    ``train``, trained on the same training part as a separate run."""
     scaling: Scaling = "min-max"
-    """Per dimension to [0, 1] or to mean 0 and deviation 1, fitted on the training part; or each image's block by itself."""
+    """Per dimension to [0, 1] or zero mean and unit variance, fitted on the training part; or per image and block."""
     classifier: Annotated[str, one_of(CLASSIFIERS)] = "logistic"
 
     hog: HogSettings = HogSettings()
@@ -131,21 +130,20 @@ class FeaturesConfig(Section):
     @field_validator("blocks")
     @classmethod
     def _in_order(cls, blocks: list[str]) -> list[str]:
-        """Put blocks into the order in which they are joined, so that any order is the same run."""
-        return sorted(blocks, key=list(EXTRACTORS).index)
+        return sorted(blocks, key=list(EXTRACTORS).index)  # any order is the same run
 
     @property
     def fitted(self) -> bool:
-        """Return whether a classifier is fitted on features in the place of a network on images."""
+        """Return whether a classifier on features replaces the network on images."""
         return bool(self.blocks and CLASSIFIERS[self.classifier].code)
 
     @property
     def joined(self) -> bool:
-        """Return whether the run's network on images gets the features, too."""
+        """Return whether the run's network on images also takes the features."""
         return bool(self.blocks) and not self.fitted
 
     def idle(self) -> dict[str, str]:
-        """Return the settings that were given but change nothing, each with the reason."""
+        """Return given settings without effect -> reason."""
         given = self.model_dump(exclude_defaults=True)
         if not self.blocks:
             return dict.fromkeys(given, "features.blocks is empty")

@@ -1,4 +1,4 @@
-"""The loss, and the parts of self-cure learning that a method switches on (Fan 2025, Eq 1-6 and Fig 8)."""
+"""Settings of the loss and of self-cure learning (Fan 2025, Eq 1-6 and Fig 8)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fer_cli.config.section import Section
 
 @dataclass(frozen=True)
 class Method:
-    """Which parts of the self-cure family a learning method switches on (Fan 2025, Eq 1-6 and Fig 8)."""
+    """Components of a self-cure learning method (Fan 2025, Eq 1-6 and Fig 8)."""
 
     attention: bool = False
     """An importance weight alpha in (0, 1) per image (Eq 1)."""
     weighs_logits: bool = False
-    """alpha scales the logits; otherwise it weighs the loss of each image."""
+    """alpha scales the logits; otherwise it weights the loss of each image."""
     rank: bool = False
     """Rank regularisation (Eq 2)."""
     calibrates: bool = False
     """Calibration loss over misclassified images (Eq 5)."""
     relabels: bool = False
-    """Labels of the low-importance group may be replaced (Eq 3, Eq 6)."""
+    """Relabelling of the low-importance group (Eq 3, Eq 6)."""
 
 
 METHODS: dict[str, Method] = {
@@ -36,11 +36,11 @@ METHODS: dict[str, Method] = {
 
 
 class LearningConfig(Section):
-    """The loss, and self-cure learning with its documented readings (Fan 2025, Eq 1-6)."""
+    """The loss, and self-cure learning with the possible readings of the article (Fan 2025, Eq 1-6)."""
 
     method: Annotated[str, one_of(METHODS)] = "ce"
     beta: float = Field(0.7, gt=0, lt=1)
-    """Share of a batch that forms the high-importance group (Wang 2020)."""
+    """Fraction of a batch in the high-importance group (Wang 2020)."""
     rank_margin: float = Field(0.15, ge=0, le=1)
     """delta 1 of Eq 2."""
     rank_form: Literal["sum", "gamma"] = "sum"
@@ -49,41 +49,40 @@ class LearningConfig(Section):
     relabel_margin: float = Field(0.2, ge=0, lt=1)
     """delta 2 of Eq 3."""
     relabel_scope: Literal["low", "all"] = "low"
-    """Only the low-importance group may be relabelled (article), or all images (public code of SCN)."""
+    """Whether only the low-importance group (article) or all images (public code of SCN) may be relabelled."""
     relabel_logits: Literal["weighted", "raw"] = "weighted"
     relabel_start: int | None = Field(None, ge=1)
-    """First epoch (from 1) that relabels; none: a seventh of the epochs, rounded up (10 of 70 in SCN)."""
+    """First epoch (from 1) with relabelling; none: a seventh of the epochs, rounded up (10 of 70 in SCN)."""
     cs_loss: Literal["literal", "reversed", "literal+rr"] = "literal"
-    """Eq 5 sums 1 - alpha over misclassified images; ``reversed`` sums alpha; ``literal+rr`` keeps Eq 2 beside it."""
+    """Eq 5 sums 1 - alpha over misclassified images; ``reversed`` sums alpha; ``literal+rr`` adds Eq 2."""
     cs_reduction: Literal["batch", "sum", "mean_wrong"] = "batch"
-    """Divide Eq 5 by the batch size, by nothing, or by the number of misclassified images."""
+    """Divisor of Eq 5: the batch size, none, or the number of misclassified images."""
     cs_threshold: Literal["literal", "inverted", "val_search"] = "literal"
     """Eq 6 relabels above delta2 x (1 - alpha); ``inverted``: delta2 x alpha; ``val_search``: delta 2 from validation."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of each target that is spread evenly over all classes; a plain comparison."""
+    """Fraction of each target spread evenly over all classes; a baseline."""
     focal_gamma: float = Field(0.0, ge=0)
-    """Exponent of the focal loss (Lin 2017), (1 - p) ** gamma x cross-entropy; 0: cross-entropy. A plain comparison."""
+    """Exponent of the focal loss (Lin 2017), (1 - p) ** gamma x cross-entropy; 0: cross-entropy. A baseline."""
     capsule_margin: bool = False
-    """Margin loss of the capsules' lengths (Sabour 2017) in the place of cross-entropy; of ``capsule-emotion`` only."""
+    """Margin loss on capsule lengths (Sabour 2017) instead of cross-entropy; ``capsule-emotion`` only."""
     center_weight: float = Field(0.0, ge=0)
-    """lambda of class-centre loss beside the other terms (Sun 2024, Eq 9-10; there 1); 0: none."""
+    """Weight lambda of the class-centre loss (Sun 2024, Eq 9-10; there 1); 0: off."""
     center_on: Literal["features", "logits"] = "features"
-    """What is drawn to the centres: pooled features, or the network's output as the article has it."""
+    """Points of the class-centre loss: pooled features, or the network's output as in the article."""
     center_spread: Literal["population", "unbiased", "elementwise"] = "population"
-    """sigma_c squared: squared distances of the K centres from their mean, over K, over K - 1 or over K x D."""
+    """sigma_c squared: squared distances of the K centres from their mean, divided by K, K - 1 or K x D."""
     center_reduction: Literal["mean", "sum"] = "mean"
     """Over the batch."""
     center_detach: bool = False
-    """Whether the spread only scales the loss: no gradient through it drives centres apart."""
+    """Whether the spread gets no gradient, so that it does not push centres apart."""
     center_lr: float | None = Field(None, gt=0)
-    """Step size of plain gradient descent on the unweighted loss for the centres (0.5 in public code of centre losses).
-
-    None: the optimiser of the weights moves them too."""
+    """Step size of plain gradient descent on the unweighted loss for the centres (0.5 in public code of centre losses);
+    none: the weights' optimiser updates them."""
 
     @property
     def parts(self) -> Method:
-        """What the method switches on."""
+        """Components of the method."""
         return METHODS[self.method]
 
     @property
@@ -92,11 +91,11 @@ class LearningConfig(Section):
         return self.parts.rank or (self.parts.calibrates and self.cs_loss == "literal+rr")
 
     def first_relabel_epoch(self, epochs: int) -> int:
-        """Return the first epoch, counted from 1, whose batches may be relabelled."""
+        """Return the first epoch with relabelling, counted from 1."""
         return self.relabel_start if self.relabel_start is not None else -(-epochs // 7)
 
     def idle(self) -> dict[str, str]:
-        """Return the settings that were given but change nothing, each with the reason."""
+        """Return given settings without effect -> reason."""
         parts = self.parts
         needs = {
             "beta": (self.uses_rank or (parts.relabels and self.relabel_scope == "low"), "no group split is used"),

@@ -1,4 +1,4 @@
-"""BACKBONES and ATTENTION: the networks and attention blocks that settings can name, and what each of them can do."""
+"""BACKBONES and ATTENTION: registries of networks and attention blocks with their capabilities."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ class AttentionBlock:
     """A block (B, C, H, W) -> (B, C, H, W) of a residual or multi-scale network."""
 
     code: str
-    """Class or function of the number of channels and of the settings that it takes."""
+    """Class or function with arguments ``channels`` and the settings in ``takes``."""
     takes: tuple[str, ...] = ()
-    """Settings beside the number of channels, where they are given: ``groups``, ``reduction``."""
+    """Optional settings: ``groups``, ``reduction``."""
     gates: str = ""
-    """Which of the values of its last ``Gate`` per position a figure lays over faces; none: it has no such gates, and
-    what goes into it and comes out are drawn side by side."""
+    """Values of its last ``Gate`` per position that figures overlay on faces; empty: no such gates, so figures compare the
+    block's input and output."""
 
     @property
     def picture(self) -> str:
-        """What a figure of the block shows, in words."""
+        """Description of the block's figure."""
         if self.gates:
             return f"gates over the face ({self.gates})"
         return "mean absolute activation before and after the block, on one scale"
@@ -36,26 +36,25 @@ ATTENTION: dict[str, AttentionBlock] = {
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network with ``features`` (B, F), a last step ``fc`` from them to logits, and ``feature_size`` F."""
+    """A network with ``features`` (B, F), a classifier ``fc`` from them to logits, and ``feature_size`` F."""
 
     code: str
-    """Class or function of the numbers of classes and input channels, the side of the image, and the settings it takes."""
+    """Class or function with arguments ``classes``, ``channels``, ``image_size`` and the settings in ``takes``."""
     takes: tuple[str, ...] = ()
-    """Settings of ``model`` that change it: ``attention``, ``downsample``, ``parts``."""
+    """Supported settings of ``model``: ``attention``, ``downsample``, ``parts``."""
     least: int = 16
-    """Side of the smallest images that it takes, in pixels."""
+    """Minimum image side in pixels."""
     stages: bool = False
-    """Whether it has ``stages`` and their ``maps``, which analyses look at."""
+    """Whether it has ``stages`` and ``maps``, used by analyses."""
     bottlenecks: bool = False
-    """Whether its main path begins with a 1x1 convolution, which downsample v1 needs."""
+    """Whether its blocks begin with a 1x1 convolution, required by downsample v1."""
     capsules: bool = False
-    """Whether its logits come from lengths of capsules, which learning.capsule_margin needs."""
+    """Whether its logits derive from capsule lengths, required by learning.capsule_margin."""
     joins: bool = False
-    """Whether its classifier can get further features beside its own, which features.classifier: network needs."""
+    """Whether its classifier can take additional features, required by features.classifier: network."""
 
 
 RESNET = Backbone("", takes=("attention", "downsample"), stages=True, joins=True)
-"""What all residual networks have in common."""
 
 BACKBONES: dict[str, Backbone] = {
     "resnet18": replace(RESNET, code="fer_cli.models.resnet:resnet18"),

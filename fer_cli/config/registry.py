@@ -1,7 +1,6 @@
-"""How settings name code: by the keys of literal dicts, whose entries say where the code is and what it can do.
+"""Helpers for registries: literal dicts whose keys are the valid names of a setting.
 
-Settings load before anything heavy, so an entry holds ``module:name`` instead of the function itself; ``load`` imports it
-when it is called for. Whoever adds an entry has added a valid name: ``one_of`` looks at the dict as it is.
+Entries refer to code as ``module:name``, so that settings load without heavy imports; ``load`` imports it on demand.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from fer_cli.escape import cut
 
 
 def one_of(known: Mapping[str, Any]) -> AfterValidator:
-    """Return the check of a text that must be a key of ``known``, which names the nearest key otherwise."""
+    """Return a validator of strings that must be keys of ``known``; its error suggests the nearest key."""
 
     def check(name: str) -> str:
         if name not in known:
@@ -28,6 +27,6 @@ def one_of(known: Mapping[str, Any]) -> AfterValidator:
 
 
 def load(code: str) -> Any:
-    """Return what a text of the form ``module:name`` names, imported now."""
+    """Import and return the object ``module:name``."""
     module, _, name = code.partition(":")
     return getattr(importlib.import_module(module), name)

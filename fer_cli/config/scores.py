@@ -1,4 +1,4 @@
-"""METRICS: the scores of predictions that a study's report can name, where their code is, and what tables call them."""
+"""METRICS: registry of the metrics in reports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """One number in [0, 1] from a confusion matrix; larger is better, and tables show it in percent."""
+    """A metric in [0, 1]; larger is better, and tables show it in percent."""
 
     code: str
-    """Function of a confusion matrix (K, K), rows the truth."""
+    """Function of a confusion matrix (K, K) with true classes as rows."""
     label: str
-    """What tables call it."""
+    """Name in tables."""
 
 
 METRICS: dict[str, Metric] = {

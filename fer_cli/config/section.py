@@ -1,4 +1,4 @@
-"""The base of every group of settings."""
+"""Base class of settings groups."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, strict about types, closed to unknown keys."""
+    """A group of settings: frozen, with strict types and no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Return itself, as it never changes: pydantic copies defaults for each model that it makes."""
+        """Return self: pydantic copies defaults for each new model, but sections are immutable."""
         return self
