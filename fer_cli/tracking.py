@@ -1,9 +1,9 @@
-"""MLflow as a mirror of the run folders: the only file that imports mlflow.
+"""Mirror run folders to MLflow; the only file that imports mlflow.
 
 One experiment per study, one parent run per study, data set and profile, one child run per training. The store is
-``<results>/mlflow.db``, or what ``MLFLOW_TRACKING_URI`` names; it and the experiment are made once, before workers start.
-MLflow keeps artifacts' addresses absolute: those of the store in the results folder follow the folder when it is moved.
-No number is ever read back from MLflow, and a store that fails costs a warning, never a result.
+``<results>/mlflow.db`` or ``MLFLOW_TRACKING_URI``; it and the experiment are created once, before workers start. MLflow's
+artifact addresses are absolute; those of the store in the results folder are updated when the folder moves. No number is
+read back from MLflow, and a failing store causes a warning, never a lost result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("fer")
 End = Literal["FINISHED", "FAILED", "KILLED"]
 LOCK_S = 30.0
-"""How long a command waits for another one that opens the store; signals are held back meanwhile."""
+"""Timeout for another command opening the store; signals are deferred meanwhile."""
 BUSY_S = 10.0
-"""How long it waits for a store that another program has locked."""
+"""Timeout for a store locked by another program."""
 BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-"""Waiting for a server that does not answer: half a minute, where MLflow's own settings are minutes; the user's count."""
+"""Defaults that limit waiting for an unresponsive server to half a minute instead of minutes."""
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "CRITICAL"}
 LONGEST_WHY = 200
-"""Characters of a store's complaint that a warning repeats."""
+"""Maximum length of an error quoted in a warning."""
 ATTEMPTS = 3
-"""At opening a database; MLflow's own ten take two minutes."""
+"""At opening a database; MLflow's default, ten, takes two minutes."""
 ARTIFACTS = (
     "config.json",
     "predictions.parquet",
@@ -62,48 +62,45 @@ ARTIFACTS = (
     "error.txt",
 )
 given_up: set[str] = set()
-"""Stores that failed in this process: they are left alone from then on, as each attempt may take a while."""
+"""Stores that failed in this process; not retried, as each attempt may be slow."""
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where the runs of one study are mirrored; plain text, so that it travels to worker processes."""
+    """MLflow location of one study's runs; plain strings, so that it can be sent to worker processes."""
 
     uri: str
     experiment: str
     parent: str
     artifacts: str = ""
-    """Folder of the runs' artifacts, where the store lies in the results folder; else the store says where."""
+    """Folder of the artifacts if the store is in the results folder; else the store determines it."""
 
 
 def store_uri(results: Path) -> str:
-    """Return the address of the store in a results folder."""
+    """Return the URI of the store in a results folder."""
     return sqlite_uri(results.resolve() / "mlflow.db")
 
 
 def given_uri(results: Path) -> str:
-    """Return the address in ``MLFLOW_TRACKING_URI``, or "" where it names none or the store in the results folder."""
+    """Return ``MLFLOW_TRACKING_URI``, or "" if it is unset or names the store in the results folder."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-    with suppress(OSError):  # no address is that of a path that is not UTF-8
+    with suppress(OSError):  # paths that are not UTF-8 have no URI
         return "" if uri and uri == store_uri(results) else uri
     return uri
 
 
 def is_served(uri: str) -> bool:
-    """Return whether a server is asked, which decides where artifacts go."""
+    """Return whether the store is a server, which then determines where artifacts go."""
     return uri.startswith(("http:", "https:", "databricks", "uc:"))
 
 
 def describe_store(results: Path) -> str:
-    """Return the store that runs are mirrored to as it may be printed: without user and password."""
+    """Return the URI or path of the store for messages, without credentials."""
     return hide_secrets(given_uri(results)) or str(results / "mlflow.db")
 
 
 def view_command(results: Path) -> str:
-    """Return how to look at the store: the command, or the address to open; "" where there is none.
-
-    Artifacts are found where they are now, wherever the results folder was when they were made.
-    """
+    """Return how to view the store, a command or an address to open, or "" without a store; updates artifact addresses."""
     given = hide_secrets(given_uri(results))
     if is_served(given):
         return f"open {given}"
@@ -117,7 +114,7 @@ def view_command(results: Path) -> str:
 
 
 def artifacts_folder(uri: str, results: Path) -> Path:
-    """Return where artifacts of a store without a server lie: beside its file, else in the results folder."""
+    """Return the artifact folder of a store without a server: next to its file, else in the results folder."""
     from sqlalchemy.engine import make_url
 
     file = make_url(uri).database if uri.startswith("sqlite") else None
@@ -125,10 +122,10 @@ def artifacts_folder(uri: str, results: Path) -> Path:
 
 
 def new_client(uri: str) -> MlflowClient:
-    """Return a quiet MLflow client that waits for nothing for long; its usage reporting is switched off."""
+    """Return a quiet MLflow client with short timeouts and without telemetry."""
     for name, value in {**QUIET, **BOUNDS}.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic", "urllib3"):  # each attempt would be a line, each failure a traceback
+    for name in ("mlflow", "alembic", "urllib3"):  # they log every attempt, and a traceback per failure
         logging.getLogger(name).setLevel(logging.CRITICAL)
     from mlflow import MlflowClient
     from mlflow.store.db import utils
@@ -138,16 +135,13 @@ def new_client(uri: str) -> MlflowClient:
 
 
 def attempt(uri: str, action: Callable[[], Any], lost: str) -> bool:
-    """Do ``action`` whole, signals held back; a store that fails costs one warning, which says what is ``lost``.
-
-    Return whether it went well. After a failure nothing more is tried of that store in this process.
-    """
+    """Run ``action`` with signals deferred; a failure warns what is ``lost``, disables the store and returns False."""
     if uri in given_up:
         return False
     try:
         with held_back():
             action()
-    except Exception as error:  # of a store that may be a file, a database or a server anything can be raised
+    except Exception as error:  # a file, database or server may raise anything
         given_up.add(uri)
         why = one_line(hide_secrets(str(error).strip().split("\n")[0])) or type(error).__name__
         log.warning("MLflow: %s: %s", lost, why if len(why) < LONGEST_WHY else f"{why[:LONGEST_WHY]}…")
@@ -156,10 +150,9 @@ def attempt(uri: str, action: Callable[[], Any], lost: str) -> bool:
 
 
 def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
-    """Make or open store, experiment and parent run, and mark runs whose process is gone as KILLED.
+    """Create or open store, experiment and parent run, and mark runs whose process ended as KILLED.
 
-    Call it once, before any worker starts; two commands that begin together wait for one another. None, with a warning,
-    when the store fails.
+    Call it once, before workers start; concurrent commands wait for each other. Returns None, with a warning, on failure.
     """
     opened: list[Mirror] = []
     uri = given_uri(results)
@@ -194,8 +187,8 @@ def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     reap(client, identity, results)
     pid = os.getpid()
     process = {"fer.pid": str(pid), "fer.host": socket.gethostname(), "fer.started": str(process_started(pid))}
-    if known := find_run(client, identity, {"fer.title": title, "fer.kind": "study", **mine}):
-        parent = known.info.run_id
+    if parent_run := find_run(client, identity, {"fer.title": title, "fer.kind": "study", **mine}):
+        parent = parent_run.info.run_id
         for key, value in process.items():
             client.set_tag(parent, key, value)
         client.update_run(parent, status="RUNNING")
@@ -206,11 +199,11 @@ def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
 
 
 def check_store(path: Path) -> None:
-    """Raise sqlite3.Error or OSError where the store cannot be written to now; a missing one is fine."""
+    """Raise sqlite3.Error or OSError if an existing store is not writable."""
     if not path.exists() and not path.is_symlink():
         return
     if not path.is_file():
-        raise OSError("no file; remove it")
+        raise OSError("not a file; remove it")
     with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -218,19 +211,13 @@ def check_store(path: Path) -> None:
 
 
 def move_addresses(results: Path) -> None:
-    """Bring the artifacts' addresses in the store of a results folder in line with where that folder is now.
-
-    MLflow keeps them absolute. Without this, a folder that was moved would be made again where it was.
-    """
+    """Update the store's absolute artifact addresses, or MLflow would recreate a moved results folder at its old path."""
     path = results / "mlflow.db"
     if not path.is_file():
         return
-    root, columns = (
-        (results.resolve() / "mlartifacts").as_uri(),
-        {"experiments": "artifact_location", "runs": "artifact_uri"},
-    )
+    root = (results.resolve() / "mlartifacts").as_uri()
     with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
-        for table, column in columns.items():
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
             query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 (names from above)
             for row, address in connection.execute(query).fetchall():
                 _, ours, rest = str(address).rpartition("/mlartifacts/")
@@ -240,60 +227,59 @@ def move_addresses(results: Path) -> None:
 
 
 def place_tags(results: Path) -> dict[str, str]:
-    """Return what tells the runs of this results folder from those of others, in a store that several share.
-
-    Of the store in the results folder it says nothing, as the folder may be moved.
-    """
+    """Return tags that identify this results folder in a shared store; none in its own store, as the folder may move."""
     if not given_uri(results):
         return {}
     place = f"{socket.gethostname()}:{results.resolve()}"
     return {"fer.results": hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:12]}
 
 
-def find_run(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
-    """Return a run that has all these tags, or None."""
-    wanted = " and ".join(f"tags.`{key}` LIKE {mlflow_pattern(value)}" for key, value in tags.items())
+def search_runs(client: MlflowClient, experiment: str, query: str) -> Iterator[Run]:
+    """Yield all runs of an experiment that match ``query``, page by page."""
     token = None
     while True:
-        page = client.search_runs([experiment], wanted, max_results=100, page_token=token)
-        for run in page:
-            if all(run.data.tags.get(key) == value for key, value in tags.items()):
-                return run
-        token = page.token
-        if not token:
-            return None
+        page = client.search_runs([experiment], query, max_results=500, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def has_tags(run: Run, tags: Mapping[str, str]) -> bool:
+    """Return whether a run has all these tags."""
+    return all(run.data.tags.get(key) == value for key, value in tags.items())
+
+
+def find_run(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> Run | None:
+    """Return a run that has all these tags, or None."""
+    query = " and ".join(f"tags.`{key}` LIKE {mlflow_pattern(value)}" for key, value in tags.items())
+    return next((run for run in search_runs(client, experiment, query) if has_tags(run, tags)), None)
 
 
 def close_mirror(mirror: Mirror, end: End, complete: bool = True) -> None:
-    """End the parent run; ``complete``: whether all runs were mirrored, as far as the processes that trained them know."""
+    """End the parent run; ``complete``: whether all workers report that their runs were mirrored."""
     if mirror.uri in given_up or not complete:
         log.warning("MLflow: not every run of this study is mirrored; the run folders are complete")
     attempt(mirror.uri, lambda: new_client(mirror.uri).set_terminated(mirror.parent, end), f"the study is not marked {end}")
 
 
 def reap(client: MlflowClient, experiment: str, results: Path) -> None:
-    """Mark runs of this results folder that still read RUNNING, though nobody works on them, as KILLED."""
-    token, mine = None, place_tags(results)
-    while True:
-        page = client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=500, page_token=token)
-        for run in page:
-            tags = run.data.tags
-            if any(tags.get(key) != value for key, value in mine.items()):
-                continue
-            if tags.get("fer.kind") == "study":
-                here, pid = tags.get("fer.host") == socket.gethostname(), tags.get("fer.pid", "")
-                alive = not here or (pid.isdigit() and process_started(int(pid)) == tags.get("fer.started"))
-            else:
-                alive = RunFolder(results, tags.get("fer.run_id", "unknown")).claimed
-            if not alive:
-                client.set_terminated(run.info.run_id, "KILLED")
-        token = page.token
-        if not token:
-            return
+    """Mark RUNNING runs of this results folder whose process ended as KILLED."""
+    mine = place_tags(results)
+    for run in list(search_runs(client, experiment, "attributes.status = 'RUNNING'")):
+        tags = run.data.tags
+        if not has_tags(run, mine):
+            continue
+        if tags.get("fer.kind") == "study":
+            here, pid = tags.get("fer.host") == socket.gethostname(), tags.get("fer.pid", "")
+            alive = not here or (pid.isdigit() and process_started(int(pid)) == tags.get("fer.started"))
+        else:
+            alive = RunFolder(results, tags.get("fer.run_id", "unknown")).claimed
+        if not alive:
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 class RunTracker:
-    """Mirrors one run; with no mirror every method does nothing."""
+    """Mirrors one run; without a mirror all methods do nothing."""
 
     def __init__(self, mirror: Mirror | None, folder: RunFolder) -> None:
         self.mirror, self.folder = mirror, folder
@@ -301,7 +287,7 @@ class RunTracker:
         self._client: MlflowClient | None = None
 
     def begin(self, title: str, config: RunConfig, tags: Mapping[str, str]) -> None:
-        """Start the child run with its parameters, or take up the one an interrupted run left."""
+        """Start the child run with its parameters, or resume that of an interrupted run."""
         mirror = self.mirror
         if mirror is None:
             return
@@ -323,11 +309,11 @@ class RunTracker:
         self._try(start)
 
     def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Log all metrics of one epoch in one batch."""
+        """Log the metrics of one epoch."""
         self._try(lambda: self._log(row, epoch))
 
     def end(self, status: End, metrics: Mapping[str, float] | None = None) -> None:
-        """Fill in epochs that a kill kept from the mirror, log final metrics and artifacts, and end the run."""
+        """Log missing epochs of an interrupted run, final metrics and artifacts, and end the run."""
 
         def finish() -> None:
             client = self._client
@@ -347,7 +333,7 @@ class RunTracker:
         self._try(finish)
 
     def _keep(self, file: Path) -> None:
-        """Keep a copy of a file as an artifact; in the results folder itself, wherever the store believes that to be."""
+        """Copy a file to the artifacts; directly if the store is in the results folder, as its address may be outdated."""
         assert self._client is not None and self.mirror is not None
         if self.mirror.artifacts:
             with whole_file(Path(self.mirror.artifacts, self.run_id, "artifacts", file.name)) as draft:
@@ -364,6 +350,6 @@ class RunTracker:
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def _try(self, action: Callable[[], Any]) -> None:
-        """Do ``action``; a store that fails costs a warning and ends the mirroring."""
-        if self.mirror is not None and not attempt(self.mirror.uri, action, "runs are not (fully) mirrored from here on"):
+        """Run ``action``; a failing store causes a warning and ends mirroring."""
+        if self.mirror is not None and not attempt(self.mirror.uri, action, "further runs are not (fully) mirrored"):
             self.mirror = None

@@ -12,7 +12,7 @@ from fer_cli.config import PartsConfig
 from fer_cli.models.attention import SGE
 from fer_cli.models.bsconv import BSD, subspace_penalty
 from fer_cli.models.counts import count_multiply_adds, count_parameters
-from fer_cli.models.multiscale import LADDER, MultiScale, lightweight, multiscale
+from fer_cli.models.multiscale import LADDER, MultiScale
 from tests.overfit import LEARNED, loss_after
 
 ENDS = ("lightweight", "multiscale")
@@ -56,8 +56,8 @@ def test_every_rung_costs_its_closed_form(rung: str) -> None:
 def test_constructors_are_the_ends_of_the_ladder() -> None:
     assert next(iter(LADDER)) == "lightweight"
     assert LADDER["multiscale"] == PartsConfig()
-    assert count_parameters(multiscale(7)) == COSTS["multiscale"][0]
-    assert count_parameters(lightweight(7)) == COSTS["lightweight"][0]
+    assert count_parameters(MultiScale(7)) == COSTS["multiscale"][0]
+    assert count_parameters(MultiScale(7, parts=LADDER["lightweight"])) == COSTS["lightweight"][0]
 
 
 @pytest.mark.parametrize("image_size", [48, 64, 112])
@@ -98,13 +98,13 @@ def test_the_same_seed_gives_the_same_network() -> None:
     nets = []
     for _ in range(2):
         torch.manual_seed(3)
-        nets.append(multiscale(4, 1))
+        nets.append(MultiScale(4, 1))
     x = torch.rand(2, 1, 32, 32)
     assert torch.equal(nets[0](x), nets[1](x))
 
 
 def test_cross_layer_features_are_the_means_of_stages_two_to_four() -> None:
-    net = multiscale(7, 1).eval()
+    net = MultiScale(7, 1).eval()
     x = torch.rand(2, 1, 48, 48)
     with torch.no_grad():
         maps = net.maps(x)
@@ -117,7 +117,7 @@ def test_cross_layer_features_are_the_means_of_stages_two_to_four() -> None:
 
 
 def test_shortcut_carries_the_input_where_the_branch_is_silent() -> None:
-    net = multiscale(7, 1).eval()
+    net = MultiScale(7, 1).eval()
     stage = net.stages[0]
     nn.init.zeros_(stage.bn2.weight)
     x = torch.rand(2, 32, 8, 8)
@@ -154,14 +154,14 @@ def test_dilation_changes_values_but_not_size() -> None:
 
 
 def test_subspace_form_has_a_penalty_and_the_default_has_none() -> None:
-    assert subspace_penalty(multiscale(7, 1)).item() == 0
+    assert subspace_penalty(MultiScale(7, 1)).item() == 0
     penalty = subspace_penalty(MultiScale(7, 1, 48, NETWORKS["s"]))
     assert penalty.item() > 0
     assert penalty.requires_grad
 
 
 def test_every_convolution_but_stem_and_shortcuts_is_blueprint_separable() -> None:
-    net = multiscale(7)
+    net = MultiScale(7)
     dense = [name for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d) and layer.groups == 1]
     assert sum(isinstance(layer, BSD) for layer in net.modules()) == 8
     assert [name for name in dense if "pointwise" not in name] == ["stem", *(f"stages.{i}.shortcut.0" for i in (1, 2, 3))]

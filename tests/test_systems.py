@@ -106,7 +106,7 @@ def test_focal_loss_and_label_smoothing_against_their_definitions() -> None:
         (lambda: ModelConfig(freeze=True), "random weights would be frozen"),
         (lambda: LearningConfig(center_lr=0.5), "learning.center_lr has no effect"),
         (lambda: PartsConfig(conv="dense"), "dense has one rate"),
-        (lambda: PartsConfig(head="fc"), "needs head: gap"),
+        (lambda: PartsConfig(head="fc"), "requires head: gap"),
         (lambda: PartsConfig(rates=[1, 400]), "from 1 to 8"),
         (lambda: PartsConfig(conv="bsconv-s", pw_kernel=3), "3 requires bsconv-u"),
         (lambda: PartsConfig(attention="se", groups=4), "groups: has no effect"),

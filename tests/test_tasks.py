@@ -69,7 +69,7 @@ def test_saying_the_kind_that_is_implied_makes_no_other_run(name: str) -> None:
     said = RunConfig.model_validate(config.model_dump() | {"task": name})
     assert said.run_id("x") == config.run_id("x")
     other = next(kind for kind in TASKS if kind != name)
-    with pytest.raises(ValidationError, match=f"task: {other}, but the other settings are those of {name}"):
+    with pytest.raises(ValidationError, match=f"task: {other}, but the other settings imply {name}"):
         RunConfig.model_validate(config.model_dump() | {"task": other})
     with pytest.raises(ValidationError, match="task"):
         RunConfig.model_validate(config.model_dump() | {"task": "vedeo"})

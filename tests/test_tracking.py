@@ -235,7 +235,7 @@ def test_a_server_that_goes_away_stops_mirroring_once(tmp_path: Path, caplog: py
             tracker.end("FINISHED")
         close_mirror(mirror, "FINISHED")
     assert [record.getMessage().split(":")[1] for record in caplog.records] == [
-        " runs are not (fully) mirrored from here on",
+        " further runs are not (fully) mirrored",
         " not every run of this study is mirrored; the run folders are complete",
     ]
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, drop_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, OCCLUDERS, CorruptConfig, DataConfig
 from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
-from fer_cli.config.learning import METHODS, LearningConfig, Method
+from fer_cli.config.learning import LearningConfig
 from fer_cli.config.model import ModelConfig, PartsConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.config.registry import load
@@ -35,7 +35,6 @@ __all__ = [
     "CONFUSABLE",
     "EXTRACTORS",
     "K_FOLD",
-    "METHODS",
     "METRICS",
     "OCCLUDERS",
     "SCALINGS",
@@ -48,7 +47,6 @@ __all__ = [
     "FeaturesConfig",
     "Known",
     "LearningConfig",
-    "Method",
     "ModelConfig",
     "PartsConfig",
     "RunConfig",
@@ -185,10 +183,7 @@ class RunConfig(Section):
         return "features" if self.features.fitted else "stills"
 
     def run_id(self, fingerprint: str) -> str:
-        """Return the run id: 12 hex digits, a hash of schema, non-default settings and data fingerprint.
-
-        ``fingerprint``: of the run's sets, plus the id of the run with the initial weights, if any.
-        """
+        """Return 12 hex digits over schema, non-default settings and ``fingerprint``, of the sets and the start run."""
         settings = self.model_dump(mode="json", exclude_defaults=True)
         if self.task == self.implied:
             settings.pop("task", None)  # stating the implied task does not change the id

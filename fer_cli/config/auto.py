@@ -39,10 +39,7 @@ def auto_split(known: Known) -> tuple[str, str]:
 
 
 def drop_idle(settings: dict[str, Any], known: Known) -> dict[str, Any]:
-    """Return dotted settings without those of ``data`` that have no effect with their ``data.split``.
-
-    Studies with ``data.split: auto`` can thus give folds and a validation fraction for sets that need them.
-    """
+    """Return dotted settings without those of ``data`` that have no effect with their ``data.split``, which may be auto."""
     split = settings["data.split"]
     idle = set() if split in K_FOLD else {"data.folds"}
     idle |= set() if split == "holdout" else {"data.test_fraction"}

@@ -73,7 +73,6 @@ class LearningConfig(Section):
     center_spread: Literal["population", "unbiased", "elementwise"] = "population"
     """sigma_c squared: squared distances of the K centres from their mean, divided by K, K - 1 or K x D."""
     center_reduction: Literal["mean", "sum"] = "mean"
-    """Over the batch."""
     center_detach: bool = False
     """Whether the spread gets no gradient, so that it does not push centres apart."""
     center_lr: float | None = Field(None, gt=0)

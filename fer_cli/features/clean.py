@@ -30,7 +30,6 @@ class Stored:
 
     key: str
     kind: str
-    """Name of the extractor."""
     files: tuple[Path, ...]
     size: int
     """Bytes of all files."""
@@ -39,8 +38,7 @@ class Stored:
 def list_entries(folder: Path, older_than: float | None = None) -> list[Stored]:
     """Return the cache entries in ``folder`` sorted by name, optionally only those at least ``older_than`` days old.
 
-    An entry's age is that of its newest file. Partial entries of interrupted processes are included; a missing folder is
-    empty.
+    An entry's age is that of its newest file. Partial entries of interrupted processes are included.
     """
     found: dict[tuple[str, str], list[tuple[Path, int, float]]] = defaultdict(list)
     for path in folder.iterdir() if folder.is_dir() else ():

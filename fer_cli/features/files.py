@@ -42,10 +42,7 @@ def write_features(path: Path, features: Features) -> None:
 
 
 def read_features(path: Path, fingerprint: str | None = None) -> Features:
-    """Return the features in a file, in memory.
-
-    Raises DataError if the file is missing, damaged or not a feature file, or of data other than ``fingerprint``.
-    """
+    """Return the features in a file; raises DataError if it is missing, damaged or of data other than ``fingerprint``."""
     check_suffix(path)
     if not path.is_file():
         raise DataError(f"{path}: no such features file; write it with: fer extract-features --out {path}")

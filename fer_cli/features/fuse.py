@@ -127,10 +127,7 @@ def fuse(
 
 
 def fit_scaling(parts: list[np.ndarray], train: np.ndarray, method: Method) -> Scaling:
-    """Return the scaling of the concatenated blocks (N, d), fitted on rows ``train`` (n,) only.
-
-    Raises DataError if there are no training rows or they contain NaN or infinite values.
-    """
+    """Return the scaling of blocks (N, d), fitted on rows ``train`` (n,); raises DataError if none or not finite."""
     if method in {"per-vector", "none"}:
         return Scaling(method, np.zeros(0), np.zeros(0))
     if not len(train):
@@ -167,10 +164,7 @@ def fit_range(part: np.ndarray, train: np.ndarray, method: Method) -> tuple[np.n
 def extract(
     faces: FaceSet, split: Split, extractors: dict[str, Extractor], store: Store, method: Method = "min-max"
 ) -> Features:
-    """Return the fused features of all images of a set, learned and scaled on the split's training images only.
-
-    Raises DataError for unsupported images, StudyError for an unknown method.
-    """
+    """Return a set's fused features, learned and scaled on the training images only; raises DataError or StudyError."""
     made = {name: store.extract(faces, extractor, split.train) for name, extractor in extractors.items()}
     described = {name: describe_extractor(one) | {"dims": made[name].values.shape[1]} for name, one in extractors.items()}
     libraries = {library: version for one in extractors.values() for library, version in library_versions(one).items()}

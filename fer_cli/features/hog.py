@@ -57,10 +57,7 @@ class Hog(HogSettings, Extractor):
 
 
 def compute_hog(image: np.ndarray, settings: Hog) -> np.ndarray:
-    """Return (D,) float64 of a non-negative (H, W) image at its own size.
-
-    Values are ordered by block row, block column, cell row, cell column and orientation, as in scikit-image.
-    """
+    """Return (D,) float64 of a non-negative (H, W) image, ordered by block row, column, cell row, column and orientation."""
     blocks = hog(
         image,
         orientations=settings.orientations,

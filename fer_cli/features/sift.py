@@ -96,13 +96,11 @@ def codebook(values: np.ndarray, words: int, seed: int) -> np.ndarray:
 
 
 def histogram(values: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Return (W,) float32: the share of descriptors (k, 128) nearest to each word (W, 128) float64.
-
-    Images are not batched: the matrix product's last digits could then depend on the other images.
-    """
+    """Return (W,) float32: the share of descriptors (k, 128) nearest to each word (W, 128) float64."""
     if not len(values):
         return np.zeros(len(words), np.float32)
-    distances = (words**2).sum(1) - 2 * (values.astype(np.float64) @ words.T)  # squared, minus a constant per descriptor
+    # squared, minus a constant per descriptor; images are not batched, so that no digit depends on other images
+    distances = (words**2).sum(1) - 2 * (values.astype(np.float64) @ words.T)
     return (np.bincount(distances.argmin(1), minlength=len(words)) / len(values)).astype(np.float32)
 
 

@@ -70,11 +70,7 @@ class Store:
     """Title -> progress display."""
 
     def extract(self, faces: FaceSet, extractor: Extractor, train: np.ndarray | None = None) -> Extracted:
-        """Return the features of all images of ``faces``.
-
-        ``train``: (n,) positions of the training images; required by extractors that learn, ignored by others. Raises
-        DataError for unsupported images or if learning fails.
-        """
+        """Return all images' features; ``train``: (n,) positions, required to learn. Raises DataError if images do not fit."""
         extractor.check(faces.images)
         key = describe_key(faces, extractor)
         if not extractor.learns:

@@ -28,10 +28,7 @@ from fer_cli.seeds import derive_seed
 def fit_run(
     config: RunConfig, compute: Compute, folder: RunFolder, start: RunFolder | None = None, network: RunConfig | None = None
 ) -> Result:
-    """Extract, fit, predict; return the result and write ``predictions.parquet`` to ``folder``.
-
-    ``start``, ``network``: the run whose network extracts ``cnn``, and its settings.
-    """
+    """Extract, fit, predict; ``start``, ``network``: the run whose network extracts ``cnn``, and its settings."""
     began = time.monotonic()
     resolved = prepare_torch(compute)
     data, fingerprint = load_data(config, compute)
@@ -61,10 +58,7 @@ def new_classifier(config: RunConfig) -> ClassifierMixin:
 
 
 def predict(classifier: ClassifierMixin, values: np.ndarray, data: RunData) -> pd.DataFrame:
-    """Return one row per validation and test image: part, sample, label, predicted, a probability per class.
-
-    Support vector machines give no probabilities: the predicted class gets 1.
-    """
+    """Return the predictions of validation and test part; support vector machines give the predicted class probability 1."""
     frames = []
     for part, positions, truth in (("val", data.split.val, data.val.labels), ("test", data.split.test, data.test.labels)):
         codes = np.asarray(classifier.predict(values[positions]), int)

@@ -17,10 +17,7 @@ from fer_cli.features.store import Store
 
 
 def extract_features(config: RunConfig, compute: Compute, data: RunData, cnn: Extractor | None = None) -> Features:
-    """Return the fused features of all images of a run's set; raises FeaturesError if they cannot be computed.
-
-    ``cnn``: the extractor of that block, if the run uses it.
-    """
+    """Return the fused features of all images of a run's set; raises FeaturesError if they cannot be computed."""
     faces = load_set(compute.data_root, config.data.name).of_classes(config.data.classes)
     try:
         return extract_blocks(faces, data.split, config.features, Store(jobs=compute.threads), cnn)

@@ -161,10 +161,7 @@ class FerModule(pl.LightningModule):
         return scores.logits.softmax(1), scores.alpha
 
     def judge(self, batch: Batch) -> Scores:
-        """Return decision logits and alpha of a batch, averaged with its mirror images if ``mirror_average`` is on.
-
-        Joined features are those of the original image, as in training.
-        """
+        """Return decision logits and alpha, averaged over mirror images if so set; joined features are never mirrored."""
         views = [batch.images, batch.images.flip(-1)] if self.config.model.mirror_average else [batch.images]
         scores = [self(view, batch.joined) for view in views]
         logits = [decision_logits(one.logits, one.alpha, self.config.learning) for one in scores]

@@ -23,11 +23,7 @@ def prediction_frame(part: str, data: RunData, truth: np.ndarray, codes: np.ndar
 
 
 def write_predictions(predictions: pd.DataFrame, data: RunData, folder: RunFolder) -> dict[str, Scores]:
-    """Write ``predictions.parquet`` to ``folder`` and return the scores of its parts.
-
-    If face detection ran on the test images, the column ``face`` records its outcome and ``test, face detected`` is an
-    additional part; the main score always covers all test images.
-    """
+    """Write ``predictions.parquet``, with the column ``face`` if faces were detected, and return the scores of its parts."""
     if data.test_faces is not None:
         found = predictions["sample"].map(data.test_faces).where(predictions["part"] == "test")
         predictions = predictions.assign(face=found.astype("boolean"))

@@ -23,10 +23,7 @@ def thresholds(alpha: Tensor, config: LearningConfig) -> Tensor:
 
 @torch.no_grad()
 def relabel(logits: Tensor, alpha: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
-    """Return new labels (B,): the most probable class where it exceeds the label by more than the threshold.
-
-    ``logits`` (B, K) are raw; probabilities are the softmax of the weighted ones unless ``relabel_logits: raw``.
-    """
+    """Return new labels (B,) for raw ``logits`` (B, K), which are weighted by alpha unless ``relabel_logits: raw``."""
     judged = logits if config.relabel_logits == "raw" else decision_logits(logits, alpha, config)
     probabilities = judged.softmax(1)
     best, candidate = probabilities.max(1)

@@ -11,7 +11,6 @@ import os
 import shutil
 import time
 import warnings
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -44,14 +43,6 @@ SEARCHED_MARGINS = (0.1, 0.2, 0.3)
 """Values of delta 2 that ``cs_threshold: val_search`` tries on the validation part."""
 
 log = logging.getLogger("fer")
-
-
-@dataclass
-class Fitted:
-    """A finished training: the module with its final labels, and the record of its epochs."""
-
-    module: FerModule
-    record: Record
 
 
 def train_run(
@@ -104,8 +95,7 @@ def learn(
         for stage, margin in enumerate(margins)
     ]
     lower = config.train.select_on == "val/loss"
-    fitted = min(candidates, key=lambda one: one.record.best_value * (1 if lower else -1))
-    record, module = fitted.record, fitted.module
+    module, record = min(candidates, key=lambda fitted: fitted[1].best_value * (1 if lower else -1))
     labels = current_labels(module, data)
     load_weights(record.best_path, module)
     if labels is not None:
@@ -183,7 +173,7 @@ def fit(
     on_epoch: OnEpoch,
     start: RunFolder | None = None,
     margin: float | None = None,
-) -> Fitted:
+) -> tuple[FerModule, Record]:
     """Train once, resuming from an intact ``last.ckpt``; ``margin``: delta 2 if searched; ``start``: as in ``train_run``."""
     stage = "" if margin is None else f"-margin-{margin}"
     if margin is not None:
@@ -205,7 +195,7 @@ def fit(
         raise
     if math.isnan(record.best_value):
         raise FloatingPointError(f"{config.train.select_on} was NaN in every epoch; lower train.lr")
-    return Fitted(module, record)
+    return module, record
 
 
 def new_module(config: RunConfig, data: RunData) -> FerModule:
@@ -224,10 +214,7 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
 
 
 def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
-    """Load the backbone's weights from a file and return a summary of the outcome.
-
-    Raises DataError if the file changed since planning, is damaged, or belongs to another network or other classes.
-    """
+    """Load the backbone's weights and return a summary; raises DataError if the file changed, is damaged or does not fit."""
     loaded = load_weights_file(user_path(path), model.get_submodule("backbone"), classes=classes)
     if loaded.sha256 != sha256:
         raise DataError(f"{path}: changed since the run was planned (SHA-256 {loaded.sha256[:12]}); plan it again")
@@ -254,10 +241,7 @@ def find_checkpoint(path: Path) -> Path | None:
 
 
 def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.DataFrame:
-    """Return one row per validation and test image: part, sample, label, predicted, a probability per class, alpha.
-
-    The only use of the test part, once, with the weights selected on the validation part.
-    """
+    """Return the predictions of validation and test part, and alpha; the only use of the test part, after selection."""
     trainer = new_trainer(1, resolved, Path(), [])
     frames = []
     for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):

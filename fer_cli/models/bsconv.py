@@ -138,10 +138,7 @@ class BSConvU(nn.Module):
 
 
 class BSConvS(BSConvU):
-    """Subspace: 1x1 to a quarter of the channels, 1x1, then depthwise; shapes as ``BSConvU``.
-
-    ``bn_mid``: batch norm after each of the two 1x1, as in the public code.
-    """
+    """Subspace: 1x1 to a quarter of the channels, 1x1, depthwise; shapes as ``BSConvU``; ``bn_mid``: after each 1x1."""
 
     pointwise: Subspace
 

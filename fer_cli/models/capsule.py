@@ -39,10 +39,7 @@ def squash(s: Tensor) -> Tensor:
 
 
 def route(votes: Tensor, iterations: int = ITERATIONS) -> tuple[Tensor, Tensor]:
-    """Return class capsules (B, K, D) and coupling coefficients (B, N, K), summing to 1 over K, of votes (B, N, K, D).
-
-    The couplings of a primary capsule n grow for classes whose capsule agrees with its vote (Eq 2-3).
-    """
+    """Return class capsules (B, K, D) and couplings (B, N, K), summing to 1 over K, of votes (B, N, K, D) (Eq 2-3)."""
     settled = votes.detach()
     agreement = torch.zeros_like(settled[..., 0])  # (B, N, K)
     for _ in range(iterations - 1):

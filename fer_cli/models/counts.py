@@ -24,10 +24,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int:
-    """Return the multiply-adds for one sample; one shape per input, without the batch, e.g. ``(3, 224, 224)``.
-
-    A copy of ``network`` in eval mode runs on the meta device, so nothing is computed and ``network`` does not change.
-    """
+    """Return the multiply-adds of one sample, on the meta device; a shape per input, e.g. ``(3, 224, 224)``."""
     total = 0
 
     def count(layer: nn.Module, _: Any, output: Tensor) -> None:

@@ -118,13 +118,3 @@ class MultiScale(Network):
             return self.hidden(maps[-1])  # type: ignore[no-any-return]
         used = maps[-len(JOINED) :] if self.concat else maps[-1:]
         return torch.cat([each.mean((2, 3)) for each in used], 1)
-
-
-def multiscale(classes: int, channels: int = 3, image_size: int = 48) -> MultiScale:
-    """Return the proposed network: 206,951 parameters for 3 channels and 7 classes."""
-    return MultiScale(classes, channels, image_size, LADDER["multiscale"])
-
-
-def lightweight(classes: int, channels: int = 3, image_size: int = 48) -> MultiScale:
-    """Return the baseline: dense convolutions, fully connected head; 1,774,375 parameters for 3x48x48 and 7 classes."""
-    return MultiScale(classes, channels, image_size, LADDER["lightweight"])

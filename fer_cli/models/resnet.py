@@ -99,10 +99,7 @@ def stage(block: Block, cin: int, width: int, steps: Sequence[Steps]) -> nn.Sequ
 
 
 class ResNet(Network):
-    """Stem, four stages of residual blocks, global average pooling, linear classifier ``fc``.
-
-    ``options``: settings of the attention block; StudyError or TypeError for those it does not take.
-    """
+    """Stem, four stages of residual blocks, global average pooling, ``fc``; ``options``: settings of the attention block."""
 
     def __init__(
         self,

@@ -1,8 +1,7 @@
-"""TASKS: the kinds of runs there are, one file each.
+"""TASKS: registry of the kinds of runs, one file each.
 
-A task says what must be done before a run, does it, tries it with one batch, and describes it in a report. Nothing else asks
-what kind a run is of: whoever needs to know calls ``task_of(config)``. A task may do without a data set, a split or a
-network; what it has no use for it does not ask for.
+A task plans a run's prerequisites, executes it, smoke-tests it and describes it in reports. All other code gets the kind of
+a run from ``task_of(config)``. A task need not have a data set, a split or a network.
 """
 
 from __future__ import annotations
@@ -18,5 +17,5 @@ TASKS: dict[str, Task] = {"stills": STILLS, "features": FEATURES}
 
 
 def task_of(config: RunConfig) -> Task:
-    """Return the kind that a run is of."""
+    """Return the task of a run."""
     return TASKS[config.kind]

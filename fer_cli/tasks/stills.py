@@ -1,4 +1,4 @@
-"""Runs that train a network on still images and predict the test images once."""
+"""Runs that train a network on still images and predict the test part once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fer_cli.tasks.task import Inputs, Task
 
 
 def pretraining(config: RunConfig) -> RunConfig | None:
-    """Return the run whose weights a run starts from, or None; the same for every run on like images and network."""
+    """Return the pre-training run of a run, or None; shared by all runs with the same image size, split file and network."""
     if config.model.pretrain is None:
         return None
     data = DataConfig(name=config.model.pretrain, image_size=config.data.image_size, folds=10)
@@ -22,7 +22,7 @@ def pretraining(config: RunConfig) -> RunConfig | None:
 
 
 def shared_training(config: RunConfig) -> RunConfig | None:
-    """Return the run with the same training, tested on clean images, where only test images are corrupted here."""
+    """Return the run with clean test images if only test images are corrupted, as both share one training; else None."""
     if not config.corrupt.active or config.corrupt.parts != ["test"]:
         return None
     return config.model_copy(update={"corrupt": CorruptConfig()})
@@ -36,25 +36,25 @@ def train_stills(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
 
 
 def smoke_stills(config: RunConfig, compute: Compute, folder: Path) -> None:
-    """Train and validate one batch and predict validation and test images once."""
+    """Train and validate one batch and predict validation and test images."""
     from fer_cli.learning.smoke import smoke_network
 
     smoke_network(config, compute, folder)
 
 
 def check_stills(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
-    """Raise StudyError or DataError where a network cannot be built or its file of weights not loaded."""
+    """Raise StudyError or DataError if a network cannot be built or its weights file not loaded."""
     from fer_cli.learning.networks import check_networks
 
     check_networks(runs)
 
 
 def describe_stills(configs: list[RunConfig]) -> list[str]:
-    """Return a line on each kind of features that networks are given beside the image."""
+    """Return a line per kind of additional features that networks take."""
     joined = [config.features for config in configs if config.features.joined]
     return [
-        f"joined to the pooled features before the last layer, where an arm says so: {' + '.join(blocks)} of the image "
-        f"as it is, scaling {scaling}; scaling and visual words are fitted on the training part only"
+        f"concatenated with the pooled features before the last layer in some arms: {' + '.join(blocks)} of the original "
+        f"image, scaling {scaling}; scaling and visual words are fitted on the training part only"
         for blocks, scaling in dict.fromkeys((tuple(config.blocks), config.scaling) for config in joined)
     ]
 

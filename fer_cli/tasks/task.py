@@ -1,4 +1,4 @@
-"""What a kind of run is: the functions that plan, train, try and describe it."""
+"""Interface of a kind of run: functions that plan, execute, smoke-test and describe it."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from fer_cli.runs import OnEpoch, RunFolder
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run is given besides its settings."""
+    """Inputs of a run besides its settings."""
 
     folder: RunFolder
-    """Where it leaves its files; an interrupted run found there is continued."""
+    """Output folder; an interrupted run in it is resumed."""
     on_epoch: OnEpoch = lambda *_: None
     start: RunFolder | None = None
-    """The finished run whose weights this one needs, where ``Task.before`` names one."""
+    """The finished run of ``Task.before``, with the initial weights."""
     trained: RunFolder | None = None
-    """The finished run whose training this one shares, where ``Task.training`` names one."""
+    """The finished run of ``Task.training``, whose training is shared."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of run. Its functions import what is heavy when they are called, so that planning stays light."""
+    """A kind of run. Its functions import heavy libraries when called, so that planning stays light."""
 
     name: str
     trains_network: bool
-    """Whether a run has a network of its own: epochs, a history, weights, something to look into."""
+    """Whether a run trains a network, with epochs, history and weights."""
     before: Callable[[RunConfig], RunConfig | None]
-    """Returns the run whose weights a run needs, or None."""
+    """Returns the run whose weights a run requires, or None."""
     name_before: Callable[[RunConfig], str]
-    """Returns what a table of runs calls that run."""
+    """Returns the name of that run in tables."""
     training: Callable[[RunConfig], RunConfig | None]
-    """Returns the run whose training a run shares and only tests otherwise, or None."""
+    """Returns the run whose training a run shares, if only its test differs, or None."""
     run: Callable[[RunConfig, Inputs, Compute], Result]
-    """Runs and returns the result, leaving the other files in the folder."""
+    """Executes the run, writes its files and returns the result."""
     smoke: Callable[[RunConfig, Compute, Path], None]
-    """Passes one batch through everything that ``run`` does; raises what a real run would raise."""
+    """Passes one batch through all steps of ``run``; raises what a real run would raise."""
     check: Callable[[Iterable[tuple[RunConfig, list[str]]]], None]
-    """Raises a FerError where what runs (settings, and their classes) are to train cannot be built."""
+    """Raises a FerError if the networks of runs (settings and classes) cannot be built."""
     cost: Callable[[RunConfig], int]
-    """Returns about how many epochs' time a run takes that shares no training."""
+    """Returns the approximate duration in epochs of a run that shares no training."""
     balance: Callable[[RunConfig], float]
-    """Returns how far training images are drawn class-balanced, 0 to 1; see ``train.class_balance``."""
+    """Returns the degree of class-balanced sampling, 0 to 1; see ``train.class_balance``."""
     describe: Callable[[list[RunConfig]], list[str]]
-    """Returns the lines of a report on what is particular to such runs."""
+    """Returns the lines about such runs in a report."""
