@@ -111,7 +111,7 @@ def test_gradient_reaches_the_weights_of_what_is_joined(tiny: Tiny, compute: Com
     [
         ({"features": FeaturesConfig(blocks=["cnn", "hog"], classifier="network")}, "cnn cannot be joined to a network"),
         ({"features": HANDCRAFTED, "model": ModelConfig(backbone="cnn3")}, "network requires one of the backbones resnet18"),
-        ({"features": FeaturesConfig(blocks=["hog"]), "learning": LearningConfig(method="scn")}, "network does"),
+        ({"features": FeaturesConfig(blocks=["hog"]), "learning": LearningConfig(method="scn")}, "use network or"),
         ({"features": FeaturesConfig(classifier="network")}, "features.blocks is empty"),
     ],
 )

@@ -332,7 +332,7 @@ def test_parts_of_a_run_on_another_set() -> None:
         ({"split": "loso", "test": "ck48"}, "use subject"),
         ({"split": "holdout", "test": "ck48"}, "use subject"),
         ({"split": "list"}, "needs split_file"),
-        ({"split": "list", "split_file": "x"}, "give its split_sha256"),
+        ({"split": "list", "split_file": "x"}, "split_file: requires split_sha256"),
     ],
 )
 def test_splits_that_make_no_sense(changes: dict[str, Any], words: str) -> None:

@@ -238,7 +238,7 @@ def test_of_a_frozen_network_only_the_classifier_is_trained(
     assert not torch.equal(kept["alpha.weight"], first["alpha.weight"])
     torch.save({name: value for name, value in given.items() if name != "layer4.1.bn2.weight"}, file)
     partial = frozen.model_copy(update={"weights_sha256": hashlib.sha256(file.read_bytes()).hexdigest()})
-    with pytest.raises(DataError, match=r"nothing for layer4.1.bn2.weight, which would stay random"):
+    with pytest.raises(DataError, match=r"no weights for layer4.1.bn2.weight, which would stay random"):
         train_run(tiny(model=partial), compute, folder_at(tmp_path / "other"))
 
 

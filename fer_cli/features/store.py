@@ -70,7 +70,7 @@ class Store:
     """Title -> progress display."""
 
     def extract(self, faces: FaceSet, extractor: Extractor, train: np.ndarray | None = None) -> Extracted:
-        """Return all images' features; ``train``: (n,) positions, required to learn. Raises DataError if images do not fit."""
+        """Return all images' features; ``train``: (n,) positions, required to learn. Raises DataError for unfit images."""
         extractor.check(faces.images)
         key = describe_key(faces, extractor)
         if not extractor.learns:

@@ -75,7 +75,7 @@ def check_images(images: Block) -> None:
     """Raise DataError unless ``images`` are square stills."""
     _, frames, _, height, width = images.shape
     if frames != 1 or not height == width > 0:
-        raise DataError(f"images: must be square stills, not {frames} frames of {width} x {height} pixels")
+        raise DataError(f"images: square stills are needed, not {frames} frames of {width} x {height} pixels")
 
 
 def compute_features(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
