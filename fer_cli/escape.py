@@ -151,14 +151,14 @@ def markdown(text: str) -> str:
 def _plain_markdown(part: str, whole: str, first: bool) -> str:
     """Return one part of a text between words set as code."""
     if not first:  # its beginning is not that of the line
-        return MARKDOWN.sub(lambda found: _escaped(found.group()), f"){part}")[1:]
+        return MARKDOWN.sub(lambda found: _escape(found.group()), f"){part}")[1:]
     numbered = re.match(r"\d{1,9}(?=[.)](?:\s|$))", part)
     head = f"{numbered.group()}\\" if numbered else ""
     rest = part[numbered.end() :] if numbered else part
-    return head + MARKDOWN.sub(lambda found: _escaped(found.group()), rest)
+    return head + MARKDOWN.sub(lambda found: _escape(found.group()), rest)
 
 
-def _escaped(characters: str) -> str:
+def _escape(characters: str) -> str:
     return "".join(f"\\{character}" for character in characters)
 
 

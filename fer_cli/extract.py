@@ -27,7 +27,7 @@ from fer_cli.yamls import explain, parse_yaml
 STUDY = "cnn-features"
 
 
-def chosen_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> FeaturesConfig:
+def select_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> FeaturesConfig:
     """Return what is extracted: blocks as in ``"cnn,hog,sift"``, a scaling, and settings as in ``"hog.norm=max"``.
 
     Raises StudyError for an unknown one, for one given twice or of the wrong kind, and for no block.
@@ -72,7 +72,9 @@ def plan_features(
     return make_plan(study, choice, compute, only=(split,), prepare=prepare)
 
 
-def fused(item: Item, chosen: FeaturesConfig, compute: Compute, store: Store, source: Item | None = None) -> Features:
+def fuse_features(
+    item: Item, chosen: FeaturesConfig, compute: Compute, store: Store, source: Item | None = None
+) -> Features:
     """Return the features of all images of the item's set, learned and scaled on its training part alone.
 
     ``source``: the run that gives ``cnn``; none: the item itself. Raises ResultsError where it is not done, DataError where

@@ -14,7 +14,7 @@ from typing import BinaryIO
 PACKAGE = Path(__file__).resolve().parent
 
 
-def shipped(folder: str) -> Path:
+def shipped_folder(folder: str) -> Path:
     """Return ``experiments`` or ``data_cards``: inside an installed package, or beside it in a checkout."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder

@@ -144,10 +144,10 @@ def make_plan(
     ``prepare`` is called with each data set that is needed before it is looked for; it may build it. Without it, embedded
     sets that are not built are planned as they will be drawn. ``about``: returns what is known of a set, else looked up.
     """
-    from fer_cli.data.manifest import known_about
+    from fer_cli.data.manifest import load_known
 
     def known(data: str) -> Known:
-        return known_about(compute.data_root, data) if about is None else about(data).known
+        return load_known(compute.data_root, data) if about is None else about(data).known
 
     study = load_study(name)
     runs = expand(study, choice, known)

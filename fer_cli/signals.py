@@ -24,7 +24,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[None]:
+def limit_time(seconds: float) -> Iterator[None]:
     """Raise TimeoutError once the body takes longer; outside the main thread and where there is no such timer, do nothing.
 
     Whatever timer ran before goes on afterwards.
@@ -49,7 +49,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
+def hold_signals() -> Iterator[None]:
     """Hold SIGTERM and Ctrl-C back until the body is done; outside the main thread, which alone gets them, do nothing.
 
     An exception out of nowhere can leave a data base locked by its own half-done transaction.

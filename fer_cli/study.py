@@ -24,7 +24,7 @@ from fer_cli.config import (
 from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
-from fer_cli.places import shipped, user_path
+from fer_cli.places import shipped_folder, user_path
 from fer_cli.settings import Settings, identity, leaves, spread
 from fer_cli.yamls import explain, parse_yaml, read_text
 
@@ -210,13 +210,13 @@ class PlannedRun:
 
 def study_names() -> list[str]:
     """Return the names of all shipped studies."""
-    return sorted(path.stem for path in shipped("experiments").glob("*.yaml"))
+    return sorted(path.stem for path in shipped_folder("experiments").glob("*.yaml"))
 
 
 def load_study(name: str) -> Study:
     """Return a study by name, or by path to a YAML; raises StudyError naming what is wrong and where."""
     given = name.endswith((".yaml", ".yml"))
-    path = user_path(name) if given else shipped("experiments") / f"{name}.yaml"
+    path = user_path(name) if given else shipped_folder("experiments") / f"{name}.yaml"
     if not given and name not in study_names():
         raise StudyError(f"no study named '{cut(name)}'{nearest(name, study_names())}")
     if not os.path.lexists(path):

@@ -29,7 +29,7 @@ from fer_cli.config import RunConfig
 from fer_cli.escape import hide_secrets, mlflow_pattern, one_line, sqlite_uri
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder, process_started
-from fer_cli.signals import held_back
+from fer_cli.signals import hold_signals
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -139,7 +139,7 @@ def attempt(uri: str, action: Callable[[], Any], lost: str) -> bool:
     if uri in given_up:
         return False
     try:
-        with held_back():
+        with hold_signals():
             action()
     except Exception as error:  # a file, database or server may raise anything
         given_up.add(uri)

@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fer_cli.data.cards import Embedded, load_card
-from fer_cli.data.decode import INTERPOLATION, Preparation, prepared
+from fer_cli.data.decode import INTERPOLATION, Preparation, prepare_image
 from fer_cli.seeds import derive_seed
 from fer_cli.synthetic import faces, sets
 from fer_cli.synthetic.actions import UNITS
@@ -57,7 +57,7 @@ def float_hash() -> str:
         person = make_identity(7, number, len(UNITS))
         rng = np.random.default_rng(derive_seed(7, "floats", number))
         shown = draw_expression(RECIPES["basic"][label], label, rng, 0.3, 14.0)
-        points, units = faces.expressed(person, shown)
+        points, units = faces.express(person, shown)
         turn = faces.rotation(shown.yaw, shown.pitch, shown.roll)
         view = faces.frame(points[faces.landmark_ids()], faces.Look(), rng)
         eyes = faces.Eyes(person.iris, person.sclera, 2.0, faces.gaze_vectors(shown, turn))
@@ -73,7 +73,7 @@ def resized_hash() -> str:
     total = hashlib.sha256()
     photo = np.random.default_rng(3).integers(0, 256, (40, 70, 3), dtype=np.uint8).repeat(3, 0).repeat(2, 1)
     for name, picture in itertools.product(INTERPOLATION, (photo, np.ascontiguousarray(photo[..., 1]))):
-        made = prepared(picture, "", None, Preparation(size=48, interpolation=name))  # type: ignore[arg-type]
+        made = prepare_image(picture, "", None, Preparation(size=48, interpolation=name))  # type: ignore[arg-type]
         assert made.image is not None
         total.update(np.ascontiguousarray(made.image).tobytes())
     return total.hexdigest()[:16]

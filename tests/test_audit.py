@@ -18,13 +18,13 @@ from fer_cli.data.audit import (
     audit_lines,
     audit_set,
     audit_text,
-    named_split,
+    split_by_name,
     write_audit,
 )
 from fer_cli.data.block import Block
 from fer_cli.data.cards import Embedded
-from fer_cli.data.duplicates import compared, exact_groups, near_duplicates, take_prints
-from fer_cli.data.findings import KINDS, groups_of, leaks_of, look
+from fer_cli.data.duplicates import compare_thumbs, exact_groups, near_duplicates, take_prints
+from fer_cli.data.findings import KINDS, gather_facts, groups_of, leaks_of
 from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_set
 from fer_cli.errors import DataError
@@ -172,7 +172,7 @@ def test_one_person_with_one_expression_drawn_often_is_no_duplicate() -> None:
     manifest, images, _ = render_set(options, ["happy", "neutral"], 1, lambda items, _: items)
     prints = take_prints(Block(images))
     upper = np.triu_indices(200, 1)
-    alike = compared(prints.thumbs[upper[0]], prints.thumbs[upper[1]])[0]
+    alike = compare_thumbs(prints.thumbs[upper[0]], prints.thumbs[upper[1]])[0]
     assert alike.max() > duplicates.COPY  # correlation alone would call some of them copies
     assert counts(audit_set(face_set(manifest, images), DataConfig(split="random"))).keys() == {"subjects"}
 
@@ -194,7 +194,7 @@ def test_random_folds_leak_people_and_sequences_in_every_fold(data_root: Path) -
 
 
 def test_a_leak_in_the_last_fold_alone_is_found(clean: FaceSet) -> None:
-    facts = look(clean, lambda items, _: items)
+    facts = gather_facts(clean, lambda items, _: items)
     by_person = np.where(facts.subjects < 10, 0, 1)
     torn = by_person.copy()
     torn[np.flatnonzero(facts.subjects == 3)[:2]] = 1
@@ -222,7 +222,7 @@ def test_images_of_no_part_and_unknown_people_leak_nothing(clean: FaceSet) -> No
     clean.manifest.loc[test[:2], "split"] = "none"
     clean.manifest.loc[test[:2], "label"] = clean.manifest["label"].to_numpy()[train[:2]]
     clean.manifest["subject"] = ""
-    audit = audit_set(clean, named_split("faces", "official"))
+    audit = audit_set(clean, split_by_name("faces", "official"))
     assert (audit.verdict, counts(audit)) == ("flawed", {"exact": 1, "near": 1})
     assert audit.notes == ["160 of 160 images have no known person: sharing one cannot be seen"]
     assert audit.folds[0].sizes == {"train": 96, "val": 32, "test": 30}
@@ -236,7 +236,7 @@ def test_default_split_is_that_of_data_split_auto(clean: FaceSet) -> None:
     clean.manifest["sequence"] = ""
     assert audit_set(clean).split == "random"
     with pytest.raises(DataError, match="published without parts"):
-        audit_set(clean, named_split("faces", "official"))
+        audit_set(clean, split_by_name("faces", "official"))
 
 
 def test_loso_compares_all_people_and_a_split_that_cannot_be_made_is_named(clean: FaceSet) -> None:

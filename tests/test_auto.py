@@ -16,7 +16,7 @@ from fer_cli.config import Compute, Known, auto_split
 from fer_cli.data.audit import audit_set
 from fer_cli.data.block import Block
 from fer_cli.data.identity import file_hash
-from fer_cli.data.manifest import FaceSet, known_about, load_set
+from fer_cli.data.manifest import FaceSet, load_known, load_set
 from fer_cli.data.splits import known_of
 from fer_cli.errors import StudyError
 from fer_cli.expand import expand
@@ -308,9 +308,9 @@ def test_near_duplicates_across_parts_are_those_of_a_whole_group_whatever_the_or
 
 
 def test_what_a_set_knows_is_read_from_its_manifest(data_root: Path, drawn: Path, tmp_path: Path) -> None:
-    assert known_about(data_root, "ck48") == known_of(load_set(data_root, "ck48").manifest)
-    assert known_about(drawn, "synth-basic").people == 2
-    assert known_about(tmp_path, "synth-basic") == Known(people=600)
+    assert load_known(data_root, "ck48") == known_of(load_set(data_root, "ck48").manifest)
+    assert load_known(drawn, "synth-basic").people == 2
+    assert load_known(tmp_path, "synth-basic") == Known(people=600)
 
 
 def test_a_column_left_to_the_set_bears_the_name_of_what_it_became(fer: Fer, tmp_path: Path, compute: Compute) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from fer_cli.config import CorruptConfig, DataConfig, ModelConfig, RunConfig
 from fer_cli.data import prepare
 from fer_cli.data.block import Block, colour_picture, grey_block, grey_picture, header, load_rows, open_block, pictures
-from fer_cli.data.corrupt import corrupted
+from fer_cli.data.corrupt import corrupt_images
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.identity import image_hash
 from fer_cli.data.manifest import FaceSet, SetInfo
@@ -113,7 +113,7 @@ def test_images_are_resized_and_then_corrupted_channel_by_channel(size: int, col
                 torch.from_numpy(plane.copy())[:, None].float(), (size, size), mode="bilinear", antialias=True
             )
             small = exact.round().clamp(0, 255).to(torch.uint8)[:, None]
-            return small if part == "val" else corrupted(small, data.samples[part], CorruptConfig(**steps))
+            return small if part == "val" else corrupt_images(small, data.samples[part], CorruptConfig(**steps))
 
         whole = torch.cat([reference(plane) for plane in planes], dim=2)
         assert torch.equal(getattr(data, part).images[:], whole)

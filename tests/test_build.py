@@ -17,15 +17,15 @@ from PIL import Image
 from fer_cli.data.build import Choices, build_own, build_set
 from fer_cli.data.cards import card_names, load_card
 from fer_cli.data.check import check_set, left_out_table
-from fer_cli.data.combine import LABEL_MAPS, mapped
+from fer_cli.data.combine import LABEL_MAPS, map_labels
 from fer_cli.data.decode import (
     MAX_PIXELS,
     Preparation,
     UnreadableError,
-    boxed,
+    cut_box,
     decode_all,
     open_image,
-    prepared,
+    prepare_image,
     recorded_steps,
     table_image,
     why,
@@ -97,7 +97,7 @@ def test_bombs_and_absurd_sizes_are_refused_unopened() -> None:
             open_image(content, "grey")
         assert why(raised.value) == reason
     with pytest.raises(UnreadableError, match="400 x 4 pixels; at least 8 x 8"):
-        prepared(np.zeros((4, 400), np.uint8), "", None, Preparation(size=24))
+        prepare_image(np.zeros((4, 400), np.uint8), "", None, Preparation(size=24))
 
 
 def test_table_pixels_are_a_square_or_nothing() -> None:
@@ -111,20 +111,20 @@ def test_table_pixels_are_a_square_or_nothing() -> None:
 def test_the_data_sets_box_is_cut_square_and_may_leave_the_image() -> None:
     image = np.zeros((40, 60), np.uint8)
     image[10:20, 30:50] = 200
-    cut = boxed(image, (30, 10, 50, 20), 0.0)
+    cut = cut_box(image, (30, 10, 50, 20), 0.0)
     assert cut.shape == (20, 20)
     assert (cut == 200).sum() == 200
-    beyond = boxed(image, (-10, -10, 20, 20), 0.0)
+    beyond = cut_box(image, (-10, -10, 20, 20), 0.0)
     assert beyond.shape == (30, 30)
-    assert boxed(image, (100, 100, 120, 120), 0.0).size == 0
-    assert boxed(image, (20, 20, 20, 30), 0.0).size == 0
-    assert boxed(image, (0, 0, 1e9, 1e9), 1.0).shape == (120, 120)
+    assert cut_box(image, (100, 100, 120, 120), 0.0).size == 0
+    assert cut_box(image, (20, 20, 20, 30), 0.0).size == 0
+    assert cut_box(image, (0, 0, 1e9, 1e9), 1.0).shape == (120, 120)
 
 
 def test_wide_images_are_cut_to_their_central_square() -> None:
     wide = np.zeros((20, 40), np.uint8)
     wide[:, 10:30] = 100
-    result = prepared(wide, "", None, Preparation(size=20))
+    result = prepare_image(wide, "", None, Preparation(size=20))
     assert result.cut == "centre"
     assert result.image is not None
     assert (result.image == 100).all()
@@ -350,7 +350,7 @@ def test_a_map_keeps_its_classes_and_counts_what_it_drops(name: str, data_root: 
     assert all(table[label] == label for label in table.values())
     labels = [*table, "another"]
     given = faces.manifest.assign(label=[labels[row % len(labels)] for row in range(len(faces.manifest))])
-    (manifest,), dropped = mapped(["ck48"], [replace(faces, manifest=given)], table, {})
+    (manifest,), dropped = map_labels(["ck48"], [replace(faces, manifest=given)], table, {})
     assert set(manifest["label"]) == set(table.values())
     assert len(manifest) + (given["label"] == "another").sum() == len(given)
     assert str((given["label"] == "another").sum()) in str(dropped)

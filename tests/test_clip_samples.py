@@ -8,7 +8,7 @@ from fer_cli.config import AugmentConfig, CorruptConfig, DataConfig, ModelConfig
 from fer_cli.data.augment import augment
 from fer_cli.data.block import Block, pictures
 from fer_cli.data.clips import choose_frames, group_clips
-from fer_cli.data.corrupt import corrupted
+from fer_cli.data.corrupt import corrupt_images
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.splits import make_split
@@ -102,7 +102,7 @@ def test_frames_of_a_clip_have_noise_of_their_own_that_channels_share() -> None:
     grey = np.full((6, SIDE, SIDE, 3), 128, np.uint8)
     clips = Block(grey).group(np.array([[0, 1, 2], [3, 4, 5]]))
     images = torch.from_numpy(np.ascontiguousarray(clips[:]))
-    seen = corrupted(images, np.array(["a", "b"]), CorruptConfig(noise=0.1)).numpy()
+    seen = corrupt_images(images, np.array(["a", "b"]), CorruptConfig(noise=0.1)).numpy()
     assert (seen[:, :, :1] == seen).all()
     assert len({frame.tobytes() for frame in pictures(seen)}) == 6
 

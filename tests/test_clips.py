@@ -14,7 +14,7 @@ from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
 from fer_cli.synthetic.actions import UNITS
-from fer_cli.synthetic.body import SIDES, about, between, body_mesh, posed
+from fer_cli.synthetic.body import SIDES, body_mesh, pose_body, rotation_about, rotation_between
 from fer_cli.synthetic.build import build_embedded
 from fer_cli.synthetic.clips import blinks, draw_clip, envelope, speech_motion
 from fer_cli.synthetic.expressions import RECIPES
@@ -65,18 +65,20 @@ def test_rotations_turn_what_they_should() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
         a, b = rng.normal(size=3), rng.normal(size=3)
-        turn = between(a, b)
+        turn = rotation_between(a, b)
         np.testing.assert_allclose(turn @ a / np.linalg.norm(a), b / np.linalg.norm(b), atol=1e-9)
         np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-9)
-    np.testing.assert_allclose(between(np.array([1.0, 0, 0]), np.array([-1.0, 0, 0])) @ [1, 0, 0], [-1, 0, 0], atol=1e-9)
-    np.testing.assert_allclose(about(np.array([0, 0, 2.0]), 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        rotation_between(np.array([1.0, 0, 0]), np.array([-1.0, 0, 0])) @ [1, 0, 0], [-1, 0, 0], atol=1e-9
+    )
+    np.testing.assert_allclose(rotation_about(np.array([0, 0, 2.0]), 90) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
 
 
 def hands(pose: Pose) -> dict[str, np.ndarray]:
     """Return the middle of each hand of the mean body in this pose, in mm, trunk and head straight."""
     mesh = body_mesh()
     joints = mesh.joints.mean((0, 1, 2))
-    points = posed(mesh.rest, joints, {"L": pose.left, "R": pose.right}, np.eye(3), np.eye(3))
+    points = pose_body(mesh.rest, joints, {"L": pose.left, "R": pose.right}, np.eye(3), np.eye(3))
     is_hand = mesh.part == 3
     return {side: points[is_hand & (mesh.rest[:, 0] * sign > 0)].mean(0) for side, sign in SIDES.items()}
 

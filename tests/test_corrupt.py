@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fer_cli.config import CONFUSABLE, OCCLUDERS, CorruptConfig, DataConfig, RunConfig
-from fer_cli.data.corrupt import corrupted, partners_of, plant_label_noise, plant_pair_noise
+from fer_cli.data.corrupt import corrupt_images, partners_of, plant_label_noise, plant_pair_noise
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.draws import normals, uniforms
 from fer_cli.data.manifest import load_set
@@ -112,7 +112,7 @@ def test_square_is_black_and_nothing_else_changes() -> None:
     images = noise_images(30, 48)
     config = CorruptConfig(occlusion=0.3)
     masks = torch.from_numpy(occlusion_masks(names(30), 48, config))[:, None, None]
-    after = corrupted(images, names(30), config)
+    after = corrupt_images(images, names(30), config)
     assert (after[masks] == 0).all()
     assert torch.equal(after[~masks], images[~masks])
     assert after.dtype == torch.uint8
@@ -159,33 +159,33 @@ ALL_STEPS = CorruptConfig(occlusion=0.1, occluder="hand", light=0.7, blur=0.8, d
 @given(st.permutations(range(12)), st.integers(1, 12))
 def test_an_image_is_corrupted_alike_in_any_company(order: list[int], kept: int) -> None:
     images, labels = noise_images(12, 24), names(12)
-    whole = corrupted(images, labels, ALL_STEPS)
+    whole = corrupt_images(images, labels, ALL_STEPS)
     some = order[:kept]
-    assert torch.equal(corrupted(images[some], labels[some], ALL_STEPS), whole[some])
+    assert torch.equal(corrupt_images(images[some], labels[some], ALL_STEPS), whole[some])
 
 
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     images = noise_images(7, 24)
-    whole = corrupted(images, names(7), ALL_STEPS)
+    whole = corrupt_images(images, names(7), ALL_STEPS)
     monkeypatch.setattr("fer_cli.data.corrupt.PIXELS_AT_ONCE", 1000)
-    assert torch.equal(corrupted(images, names(7), ALL_STEPS), whole)
+    assert torch.equal(corrupt_images(images, names(7), ALL_STEPS), whole)
 
 
 def test_another_seed_is_another_corruption_and_none_is_identity() -> None:
     images = noise_images(5, 24)
     for config in (CorruptConfig(occlusion=0.2), CorruptConfig(noise=0.1), CorruptConfig(occlusion=0.2, occluder="hand")):
         other = config.model_copy(update={"seed": 1})
-        assert not torch.equal(corrupted(images, names(5), config), corrupted(images, names(5), other))
-    assert corrupted(images, names(5), CorruptConfig()) is images
+        assert not torch.equal(corrupt_images(images, names(5), config), corrupt_images(images, names(5), other))
+    assert corrupt_images(images, names(5), CorruptConfig()) is images
     empty = images[:0]
-    assert len(corrupted(empty, names(0), CorruptConfig(noise=0.1))) == 0
+    assert len(corrupt_images(empty, names(0), CorruptConfig(noise=0.1))) == 0
 
 
 def test_light_noise_blur_resolution_and_jpeg_by_hand() -> None:
     flat = torch.full((4, 1, 1, 64, 64), 120, dtype=torch.uint8)
 
     def after(images: torch.Tensor, **steps: float) -> torch.Tensor:
-        return corrupted(images, names(len(images)), CorruptConfig(**steps)).double()  # type: ignore[arg-type]
+        return corrupt_images(images, names(len(images)), CorruptConfig(**steps)).double()  # type: ignore[arg-type]
 
     assert (after(flat, light=0.3) == 36).all()
     noisy = after(flat, noise=0.05)

@@ -43,9 +43,9 @@ def test_ck48_card_agrees_with_the_published_counts() -> None:
 
 
 def test_card_with_a_wrong_key_names_it(tmp_path: Path) -> None:
-    from fer_cli.places import shipped
+    from fer_cli.places import shipped_folder
 
-    text = (shipped("data_cards") / "ck48.md").read_text().replace("licence:", "license:")
+    text = (shipped_folder("data_cards") / "ck48.md").read_text().replace("licence:", "license:")
     (tmp_path / "ck48.md").write_text(text)
     with pytest.raises(DataError, match=r"license: unknown key; did you mean licence"):
         read_card(tmp_path / "ck48.md")

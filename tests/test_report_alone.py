@@ -9,9 +9,9 @@ import pytest
 
 from fer_cli.ablate import run_plan
 from fer_cli.config import Compute
-from fer_cli.data.audit import audit_set, named_split, write_audit
+from fer_cli.data.audit import audit_set, split_by_name, write_audit
 from fer_cli.data.build import build_own
-from fer_cli.data.kept import as_built, read_kept
+from fer_cli.data.kept import describe_built_set, read_kept
 from fer_cli.data.manifest import load_set
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice
@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name == "mine":
             picture(source / "cover.png")
         build_own(name, source, "folder", r"(?P<subject>S\d+)_", home / "data", allow_incomplete=True)
-    write_audit(home / "data", "mine", audit_set(load_set(home / "data", "mine"), named_split("mine", "subject")))
+    write_audit(home / "data", "mine", audit_set(load_set(home / "data", "mine"), split_by_name("mine", "subject")))
     (home / "alone.yaml").write_text(STUDY)
     here = Compute(data_root=home / "data", results=home / "results", device="cpu", precision="fp32", threads=1, track=False)
     assert run_plan(make_plan(str(home / "alone.yaml"), Choice(), here), here).ok
@@ -95,7 +95,7 @@ def test_an_audit_after_the_training_is_kept_by_the_next_report(trained: tuple[P
     assert fer("report", *where).code == 0
     kept = read_kept(root.parent / "results", "mine")
     assert kept is not None and set(kept.audits) == {"subject", "random"}
-    assert kept == as_built(root, "mine")
+    assert kept == describe_built_set(root, "mine")
 
 
 @pytest.mark.parametrize(

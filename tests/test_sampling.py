@@ -10,7 +10,7 @@ import torch
 
 from fer_cli.config import DataConfig, FeaturesConfig, RunConfig
 from fer_cli.data.corrupt import plant_label_noise
-from fer_cli.data.datamodule import Batches, RunData, class_weights, drawn_noise
+from fer_cli.data.datamodule import Batches, RunData, class_weights, expected_noise
 from fer_cli.data.manifest import load_set
 from fer_cli.report.collect import Cell
 from fer_cli.report.protocol import drawn_lines
@@ -28,10 +28,10 @@ def test_drawn_noise_by_hand() -> None:
     labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
     truth = torch.tensor([1, 0, 0, 0, 0, 0, 0, 1])
     classes = ["a", "b", "without images"]
-    assert drawn_noise(labels, truth, 1.0, classes) == pytest.approx((1 / 3, "b", 1 / 2))
-    assert drawn_noise(labels, truth, 0.0, classes) == pytest.approx((1 / 4, "b", 1 / 2))
+    assert expected_noise(labels, truth, 1.0, classes) == pytest.approx((1 / 3, "b", 1 / 2))
+    assert expected_noise(labels, truth, 0.0, classes) == pytest.approx((1 / 4, "b", 1 / 2))
     half = (1 / 6**0.5 + 1 / 2**0.5) / (6 / 6**0.5 + 2 / 2**0.5)
-    assert drawn_noise(labels, truth, 0.5, classes).wrong == pytest.approx(half)
+    assert expected_noise(labels, truth, 0.5, classes).wrong == pytest.approx(half)
 
 
 def test_forty_percent_of_ck48_become_more_when_drawn() -> None:
@@ -40,7 +40,7 @@ def test_forty_percent_of_ck48_become_more_when_drawn() -> None:
     for seed in range(5):
         labels = torch.from_numpy(plant_label_noise(truth, 7, 0.4, seed))
         wrong = labels != torch.from_numpy(truth)
-        found = drawn_noise(labels, torch.from_numpy(truth), 1.0, list(CK48))
+        found = expected_noise(labels, torch.from_numpy(truth), 1.0, list(CK48))
         assert found.rarest == "contempt" and found.wrong_in_rarest is not None
         assert 0.42 < found.wrong < 0.45
         assert 0.60 < found.wrong_in_rarest < 0.75
@@ -60,10 +60,10 @@ def test_weights_follow_given_labels_never_true_ones(data_root: Path, tiny: Tiny
     assert torch.equal(sampler.weights, class_weights(data.train.labels, 1.0))
     assert not torch.allclose(sampler.weights, class_weights(torch.from_numpy(data.true_labels), 1.0))
     truth = torch.from_numpy(data.true_labels)
-    assert data.drawn_noise(1.0) == drawn_noise(data.train.labels, truth, 1.0, data.classes)
+    assert data.expected_noise(1.0) == expected_noise(data.train.labels, truth, 1.0, data.classes)
     fitted = RunData(load_set(data_root, "ck48"), tiny(data=settings, features=FeaturesConfig(blocks=["hog"])))
     balance = task_of(fitted.config).balance(fitted.config)
-    assert fitted.drawn_noise(balance).wrong == pytest.approx(0.4, abs=0.01), "a classifier sees each image once"
+    assert fitted.expected_noise(balance).wrong == pytest.approx(0.4, abs=0.01), "a classifier sees each image once"
 
 
 def test_the_head_of_a_table_says_what_is_drawn() -> None:

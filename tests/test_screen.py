@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from fer_cli.cli import app, fault_line
-from fer_cli.cli.options import expanded
+from fer_cli.cli.options import expand_path
 from fer_cli.config import default_data_root
 from fer_cli.places import read_text, user_path, whole_file
 from fer_cli.study import load_study
@@ -112,7 +112,7 @@ def test_every_path_of_every_command_is_expanded(monkeypatch: pytest.MonkeyPatch
     assert {"fer ablate results", "fer data build source", "fer weights verify file"} <= set(found)
     assert len(found) > 15
     assert set(found.values()) == {"expanded"}, found
-    assert expanded(Path("~/x")) == tmp_path / "x"
+    assert expand_path(Path("~/x")) == tmp_path / "x"
 
 
 def test_home_is_expanded_in_variables_and_studies(fer: Fer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from fer_cli import escape
 from fer_cli.blocks import Figure, Note, Number, Table, cell_text
 from fer_cli.config import METRICS, Compute
-from fer_cli.data.kept import about_set
+from fer_cli.data.kept import look_up_set
 from fer_cli.plan import make_plan
 from fer_cli.report import RENDERERS, SECTIONS, Report, make_report
 from fer_cli.report.collect import collect
@@ -34,7 +34,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
     results = tmp_path_factory.mktemp("sections") / "results"
     shutil.copytree(FIXTURE / "results", results)
     compute = Compute(data_root=results / "none", results=results, threads=1)
-    about = cache(partial(about_set, results, compute.data_root))
+    about = cache(partial(look_up_set, results, compute.data_root))
     found = {}
     for name in STUDIES:
         plan = make_plan(str(FIXTURE / f"{name}.yaml"), Choice(), compute, about=about)

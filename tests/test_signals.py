@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fer_cli.signals import end_on_sigterm, ending, held_back
+from fer_cli.signals import end_on_sigterm, ending, hold_signals
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def usual_handlers() -> Iterator[None]:
 def test_a_signal_waits_for_the_end_of_the_work_and_is_heard_then() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt):
-        with held_back():
+        with hold_signals():
             os.kill(os.getpid(), signal.SIGINT)
             done.append("work")
         done.append("more")
@@ -39,7 +39,7 @@ def test_a_signal_waits_for_the_end_of_the_work_and_is_heard_then() -> None:
 def test_sigterm_ends_in_order_after_the_work() -> None:
     done = []
     end_on_sigterm()
-    with pytest.raises(SystemExit) as end, held_back(), held_back():
+    with pytest.raises(SystemExit) as end, hold_signals(), hold_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         done.append("work")
     assert end.value.code == 128 + signal.SIGTERM
@@ -49,14 +49,14 @@ def test_sigterm_ends_in_order_after_the_work() -> None:
 
 def test_sigterm_counts_where_both_have_come() -> None:
     end_on_sigterm()
-    with pytest.raises(SystemExit), held_back():
+    with pytest.raises(SystemExit), hold_signals():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
     assert ending.is_set()
 
 
 def test_an_error_of_the_work_is_not_lost() -> None:
-    with pytest.raises(ValueError, match="mine"), held_back():
+    with pytest.raises(ValueError, match="mine"), hold_signals():
         raise ValueError("mine")
 
 
@@ -64,7 +64,7 @@ def test_other_threads_are_left_alone() -> None:
     seen = []
 
     def work() -> None:
-        with held_back():
+        with hold_signals():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

@@ -15,11 +15,11 @@ from fer_cli.data.cards import CANONICAL, Embedded, load_card
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
-from fer_cli.synthetic.actions import ACTION_UNITS, UNITS, action_matrix, combined
+from fer_cli.synthetic.actions import ACTION_UNITS, UNITS, action_matrix, combine_units
 from fer_cli.synthetic.annotators import ERROR_RATES, annotate, confusion
 from fer_cli.synthetic.build import build_embedded
 from fer_cli.synthetic.expressions import RECIPES, Expression, draw_expression
-from fer_cli.synthetic.faces import Look, expressed, make_face, rotation
+from fer_cli.synthetic.faces import Look, express, make_face, rotation
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh, read_target
@@ -37,7 +37,7 @@ def shown(person: Identity, **intensities: float) -> np.ndarray:
     units = np.zeros((2, len(UNITS)), np.float32)
     for unit, value in intensities.items():
         units[:, UNITS.index(unit)] = value
-    points, _ = expressed(person, Expression("neutral", units, 0, 0, 0, (0, 0)))
+    points, _ = express(person, Expression("neutral", units, 0, 0, 0, (0, 0)))
     return points[landmark_ids()]
 
 
@@ -115,7 +115,7 @@ def test_inner_brows_rise_in_one_and_four_though_four_alone_lowers_them(people: 
         assert inner_brow(shown(person, AU1=1.0, AU4=0.6)) > inner_brow(shown(person)) + 1.5
     both = np.zeros((2, len(UNITS)))
     both[:, [UNITS.index("AU1"), UNITS.index("AU4")]] = 1
-    assert combined(both)[0, UNITS.index("AU4")] == pytest.approx(0.4)
+    assert combine_units(both)[0, UNITS.index("AU4")] == pytest.approx(0.4)
 
 
 PROTOTYPES = {
@@ -137,7 +137,7 @@ def test_recipes_move_faces_as_their_emotion_does(people: list[Identity], label:
             for _ in range(10):
                 drawn = draw_expression(RECIPES["basic"][label], label, rng, 0.2, 0.0)
                 posed = Expression(label, drawn.units, 0, 0, 0, (0, 0))
-                changes.append(measure(expressed(person, posed)[0][landmark_ids()]) - measure(shown(person)))
+                changes.append(measure(express(person, posed)[0][landmark_ids()]) - measure(shown(person)))
         assert np.mean(np.array(changes) * sign > 0) > 0.8, (label, measure.__name__, np.mean(changes))
 
 

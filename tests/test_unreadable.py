@@ -22,7 +22,7 @@ from fer_cli.data.build import build_own
 from fer_cli.data.cards import load_card
 from fer_cli.data.check import check_set
 from fer_cli.data.decode import open_image
-from fer_cli.data.files import readable, shown
+from fer_cli.data.files import readable_name, shorten
 from fer_cli.data.importers.found import inside
 from fer_cli.data.importers.walk import files_below
 from fer_cli.data.manifest import load_set
@@ -233,8 +233,8 @@ def test_rows_of_a_table_that_name_no_picture_are_listed(fer: Fer, tmp_path: Pat
 
 
 def test_names_are_cut_to_their_end_in_messages() -> None:
-    assert shown("happy/a.png") == "happy/a.png"
-    assert shown("x" * 200 + "/a.png") == "..." + "x" * 74 + "/a.png"
+    assert shorten("happy/a.png") == "happy/a.png"
+    assert shorten("x" * 200 + "/a.png") == "..." + "x" * 74 + "/a.png"
 
 
 @pytest.mark.parametrize("error", [struct.error("unpack"), KeyError("x"), RuntimeError(), MemoryError()])
@@ -329,7 +329,7 @@ def test_names_that_are_not_utf8_are_kept_escaped(fer: Fer, tmp_path: Path) -> N
 
 @given(st.binary(min_size=1, max_size=20).filter(lambda name: b"\0" not in name))
 def test_escaped_names_can_be_turned_back(name: bytes) -> None:
-    text = readable(os.fsdecode(name))
+    text = readable_name(os.fsdecode(name))
     text.encode()
     assert text.isprintable() or not any(character < " " or "\x7f" <= character < "\xa0" for character in text)
     parts = re.split(r"\\x([0-9a-f]{2})", text)
@@ -338,14 +338,14 @@ def test_escaped_names_can_be_turned_back(name: bytes) -> None:
 
 def test_ordinary_names_stay_as_they_are() -> None:
     for name in ("happy/a b.png", "Zoë/größe.jpg", "顔/笑顔.png", "a%20b#1.png"):
-        assert readable(name) == name
+        assert readable_name(name) == name
 
 
 def test_a_card_that_is_not_utf8_is_one_line(fer: Fer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fer_cli.places import shipped
+    from fer_cli.places import shipped_folder
 
     cards = tmp_path / "data_cards"
-    shutil.copytree(shipped("data_cards"), cards)
+    shutil.copytree(shipped_folder("data_cards"), cards)
     content = (cards / "ck48.md").read_bytes()
     (cards / "ck48.md").write_bytes(content.replace(b"CK+48", b"CK\xff48"))
     monkeypatch.setattr("fer_cli.data.cards.shipped", lambda _: cards)

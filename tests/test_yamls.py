@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fer_cli.data.cards import read_card
-from fer_cli.data.listed import read_listed
+from fer_cli.data.listed import read_sample_table
 from fer_cli.errors import DataError, FerError, StudyError
 from fer_cli.expand import expand
 from fer_cli.study import Choice, load_study
@@ -337,7 +337,7 @@ def test_reading_never_waits_for_a_pipe(fer: Fer, tmp_path: Path) -> None:
     with within(5), pytest.raises(StudyError, match="a pipe or a device"):
         read_text(pipe, StudyError)
     with within(5), pytest.raises(DataError, match="a pipe or a device"):
-        read_listed(str(pipe), "0" * 64, "label")
+        read_sample_table(str(pipe), "0" * 64, "label")
     with within(30):
         called = fer("weights", "verify", pipe, "--model", "resnet18", "--channels", "1", "--size", "32")
     assert (called.code, called.err.count("\n")) == (2, 1) and "a pipe or a device" in called.err

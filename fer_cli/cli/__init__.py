@@ -79,14 +79,14 @@ def main() -> None:
     left to another process, 130 when interrupted, 141 when the reader of stdout went away.
     """
     try:
-        code = called()
+        code = run_command()
     except SystemExit:
-        flushed(0)
+        flush_stdout(0)
         raise
-    sys.exit(flushed(code))
+    sys.exit(flush_stdout(code))
 
 
-def flushed(code: int) -> int:
+def flush_stdout(code: int) -> int:
     """Write out what stdout still holds and return the exit code, one that says so if nobody or nothing takes it."""
     try:
         with printing(sys.stdout):
@@ -96,7 +96,7 @@ def flushed(code: int) -> int:
     return code or (OUTPUT_CLOSED if sys.stdout in closed else 0)
 
 
-def called() -> int:
+def run_command() -> int:
     """Return the exit code of the command that was typed."""
     gc.set_threshold(200_000, 50, 1000)  # collections by the default thresholds take a quarter of a report on 3,000 runs
     try:

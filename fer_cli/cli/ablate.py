@@ -160,7 +160,7 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
     count = len(plan.first) + len(plan.items)
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
-    for name, images in undrawn(plan, compute).items():
+    for name, images in count_undrawn(plan, compute).items():
         say(f"{name} is not built under {compute.data_root}: {images:,} images are drawn before the first run")
     if others := on_other_builds(plan, compute.results):
         say(others)
@@ -169,7 +169,7 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
             say(f"damaged: {item.run.title}: {item.folder.damage}")
 
 
-def undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
+def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
     """Return embedded set -> images, for those that the plan needs and that are not built yet."""
     from fer_cli.data.manifest import expected_info
 

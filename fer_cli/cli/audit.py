@@ -13,7 +13,7 @@ from fer_cli.cli.options import DataRoot, data_root_or_default
 from fer_cli.cli.screen import say, show, with_progress
 
 
-def stored_audit(name: str, root: Path) -> str:
+def audit_built(name: str, root: Path) -> str:
     """Audit a set that was just built, store what was found for its tables, and return the verdict."""
     from fer_cli.data.audit import audit_set, write_audit
     from fer_cli.data.manifest import load_set
@@ -38,11 +38,11 @@ def audit(
     data_root: DataRoot = None,
 ) -> None:
     """Look for people, clips and copies that parts of a split share, and for conflicts and blanks; exit 1 if it leaks."""
-    from fer_cli.data.audit import audit_set, audit_text, named_split, write_audit
+    from fer_cli.data.audit import audit_set, audit_text, split_by_name, write_audit
     from fer_cli.data.manifest import load_set
 
     root = data_root_or_default(data_root)
-    config = None if split is None else named_split(name, split)
+    config = None if split is None else split_by_name(name, split)
     faces = load_set(root, name)
     found = audit_set(faces, config, partial(with_progress, f"auditing {name}"))
     write_audit(root, name, found)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.options import expanded
+from fer_cli.cli.options import expand_path
 
 OWN = "Your own data"
 FACES = "Finding faces"
@@ -16,7 +16,7 @@ EMBEDDED = "Embedded sets"
 Source = Annotated[
     Path | None,
     typer.Option(
-        "--from", callback=expanded, help="Folder, .zip or table that holds the data set; embedded sets need none."
+        "--from", callback=expand_path, help="Folder, .zip or table that holds the data set; embedded sets need none."
     ),
 ]
 AllowIncomplete = Annotated[
@@ -59,7 +59,7 @@ Detect = Annotated[
 ]
 DetectorModel = Annotated[
     Path | None,
-    typer.Option("--detector-model", callback=expanded, help="ONNX file of the yunet detector.", rich_help_panel=FACES),
+    typer.Option("--detector-model", callback=expand_path, help="ONNX file of the yunet detector.", rich_help_panel=FACES),
 ]
 Margin = Annotated[float | None, typer.Option("--margin", help="Room around the face, in its sides.", rich_help_panel=FACES)]
 Align = Annotated[

@@ -11,10 +11,10 @@ import typer
 
 from fer_cli.cli import build_options as o
 from fer_cli.cli.advice import study_command, write_command
-from fer_cli.cli.audit import audit, stored_audit
+from fer_cli.cli.audit import audit, audit_built
 from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
-from fer_cli.cli.sets import check, combine, list_sets, peek, tell_replaced
+from fer_cli.cli.sets import check, combine, list_sets, peek, print_replaced
 
 if TYPE_CHECKING:
     from fer_cli.data.build import Choices
@@ -59,32 +59,34 @@ def build(
     jobs: o.Jobs = None,
 ) -> None:
     """Draw an embedded set, or check a source folder against its card and pack it for training."""
-    from fer_cli.data.build import Choices, there_before
+    from fer_cli.data.build import Choices, previous_info
     from fer_cli.errors import DataError
 
     root = data_root_or_default(data_root)
-    drawn = given(images=images, subjects=subjects, difficulty=difficulty, seed=seed)
-    read = given(colour=colour, interpolation=interpolation, no_face=no_face)
-    faces = given(detect=detect, detector_model=detector_model, margin=margin, align=align)
-    own = given(layout=layout, subject=subject, label=label, codes=codes)
-    flags = given(
+    drawn = given_options(images=images, subjects=subjects, difficulty=difficulty, seed=seed)
+    read = given_options(colour=colour, interpolation=interpolation, no_face=no_face)
+    faces = given_options(detect=detect, detector_model=detector_model, margin=margin, align=align)
+    own = given_options(layout=layout, subject=subject, label=label, codes=codes)
+    flags = given_options(
         allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None, replace=replace or None
     )
-    before = there_before(root, name)
+    before = previous_info(root, name)
     if source is None:
         for option in {**flags, **own, **read, **faces}.keys() - {"replace"}:
             raise DataError(f"--{option.replace('_', '-')} goes with --from; an embedded set is whole and needs none of it")
-        info = draw(name, root, drawn | given(size=size), jobs, replace)
+        info = draw_set(name, root, drawn | given_options(size=size), jobs, replace)
     else:
         for option in drawn:
             raise DataError(f"--{option} is for embedded sets; it does not go with --from")
-        choices = Choices(preparation(read | given(size=size), faces), drop_duplicates, replace, jobs or thread_count())
-        info = pack(name, source, root, own, allow_incomplete, choices)
-    tell_replaced(before)
-    tell(info, root, data_root)
+        choices = Choices(
+            preparation(read | given_options(size=size), faces), drop_duplicates, replace, jobs or thread_count()
+        )
+        info = pack_source(name, source, root, own, allow_incomplete, choices)
+    print_replaced(before)
+    print_built(info, root, data_root)
 
 
-def given(**options: Any) -> dict[str, Any]:
+def given_options(**options: Any) -> dict[str, Any]:
     """Return the options that were given."""
     return {key: value for key, value in options.items() if value is not None}
 
@@ -105,7 +107,9 @@ def preparation(read: dict[str, Any], faces: dict[str, Any]) -> dict[str, Any]:
     return read | {"crop": crop}
 
 
-def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incomplete: bool, choices: Choices) -> SetInfo:
+def pack_source(
+    name: str, source: Path, root: Path, own: dict[str, Any], allow_incomplete: bool, choices: Choices
+) -> SetInfo:
     """Pack a source folder under a progress bar and return what was built."""
     from fer_cli.data.build import build_own, build_set
     from fer_cli.errors import DataError
@@ -122,13 +126,13 @@ def pack(name: str, source: Path, root: Path, own: dict[str, Any], allow_incompl
     return build_set(name, source, root, allow_incomplete, choices, bar)
 
 
-def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
+def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print what was built: counts per class to stdout, the rest to stderr."""
     from fer_cli.data.archive import SUFFIX
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.check import left_out_table
     from fer_cli.data.compare import verdict
-    from fer_cli.data.files import shown
+    from fer_cli.data.files import shorten
     from fer_cli.data.importers.hints import few
     from fer_cli.data.own import unused_codes
 
@@ -143,14 +147,14 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     if info.undetected:
         say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")
     for reason, files in info.skipped.items():
-        say(f"  left out, {reason}: {len(files)}, e.g. {shown(files[0])}" if files else f"  left out, {reason}: 0")
+        say(f"  left out, {reason}: {len(files)}, e.g. {shorten(files[0])}" if files else f"  left out, {reason}: 0")
     if info.others:
         say("  neither picture nor film, counted alone: " + ", ".join(f"{n} {kind}" for kind, n in info.others.items()))
     if SUFFIX in info.others:
         say(f"  a {SUFFIX} in the source is not opened; to read one, give it itself: --from PATH{SUFFIX}")
     if empty := unused_codes(info):
         say(f"  no image has the code {', '.join(empty)}")
-    unreadable = [f"{shown(file)} ({why})" for file, why in info.unreadable.items()]
+    unreadable = [f"{shorten(file)} ({why})" for file, why in info.unreadable.items()]
     for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:
             say(f"  left out, {reason}: {file}")
@@ -161,22 +165,22 @@ def tell(info: SetInfo, root: Path, data_root: Path | None) -> None:
     if info.layout and not info.differences and info.name in card_names():
         say(verdict(load_card(info.name), info.expected))
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")
-    audited = stored_audit(info.name, root)
+    audited = audit_built(info.name, root)
     hints = [write_command("fer data audit", info.name, data_root=data_root)] if audited != "clean" else []
     hints.append(write_command("fer data peek", info.name, data_root=data_root))
     say("next: " + " · ".join([*hints, study_command(info.name, root, data_root)]))
 
 
-def draw(name: str, root: Path, changes: dict[str, Any], jobs: int | None, replace: bool = False) -> SetInfo:
+def draw_set(name: str, root: Path, changes: dict[str, Any], jobs: int | None, replace: bool = False) -> SetInfo:
     """Draw an embedded set under a progress bar and return what was built; a larger one is only replaced where asked for."""
     from fer_cli.data.build import check_size
     from fer_cli.synthetic.build import build_embedded, options_of
-    from fer_cli.synthetic.mesh import cached_head
+    from fer_cli.synthetic.mesh import head_cache_path
 
     workers = jobs or thread_count()
     options = options_of(name, changes)[1]  # what cannot be drawn is refused before anything is said to begin
     check_size(root, name, options.images, replace)
-    if not cached_head().is_file():  # the body's arrays come with a set of gestures, and take as long
+    if not head_cache_path().is_file():  # the body's arrays come with a set of gestures, and take as long
         say("preparing the human model; once on this machine, about half a minute")
     return build_embedded(name, root, changes, workers, partial(with_progress, f"drawing {name}: people"))
 
@@ -188,8 +192,8 @@ def build_if_embedded(name: str, root: Path) -> None:
     if os.path.lexists(root / name / "set.json") or name not in card_names() or load_card(name).embedded is None:
         return
     say(f"data set {name} is not built under {root}; drawing it")
-    draw(name, root, {}, None)
-    stored_audit(name, root)
+    draw_set(name, root, {}, None)
+    audit_built(name, root)
 
 
 data_app.command(name="list", epilog="Example: fer data list")(list_sets)

@@ -23,7 +23,7 @@ from fer_cli.cli.options import (
     Results,
     StudyName,
     data_root_or_default,
-    expanded,
+    expand_path,
     thread_count,
 )
 from fer_cli.cli.screen import print_table, say, with_progress
@@ -51,7 +51,7 @@ def extract_features(
     ] = [],  # noqa: B006
     run: Annotated[str | None, typer.Option("--run", help="Take cnn from this finished run instead of an own one.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", callback=expanded, help="File to write, .parquet or .npz.")
+        Path | None, typer.Option("--out", "-o", callback=expand_path, help="File to write, .parquet or .npz.")
     ] = None,
     profile: Profile = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="all cores")] = None,
@@ -60,12 +60,12 @@ def extract_features(
 ) -> None:
     """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
     from fer_cli.config import CNN, Compute
-    from fer_cli.extract import chosen_features, fused, plan_features
+    from fer_cli.extract import fuse_features, plan_features, select_features
     from fer_cli.features.files import check_suffix, write_features
     from fer_cli.features.store import Store
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
-    chosen = chosen_features(fuse, scaling, settings)
+    chosen = select_features(fuse, scaling, settings)
     if out is not None:
         check_suffix(out)
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
@@ -84,7 +84,7 @@ def extract_features(
         with Watch(plan, compute, 1, retry_failed=True) as watch:
             run_plan(plan, compute, retry_failed=True, observer=watch, chosen=False)
     store = Store(jobs=jobs or thread_count(), progress=lambda title: partial(with_progress, title))
-    features = fused(plan.items[0], chosen, compute, store, source)
+    features = fuse_features(plan.items[0], chosen, compute, store, source)
     path = out or results / "features" / f"{file_stem(plan, split, chosen)}.parquet"
     write_features(path, features)
     print_table(*blocks(features))
@@ -118,10 +118,10 @@ def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
 
 @features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
 def show(
-    path: Annotated[Path, typer.Argument(callback=expanded, help="File written by fer extract-features.")],
+    path: Annotated[Path, typer.Argument(callback=expand_path, help="File written by fer extract-features.")],
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", callback=expanded, help="Draw a t-SNE scatter of each block to this PNG, too."),
+        typer.Option("--picture", callback=expand_path, help="Draw a t-SNE scatter of each block to this PNG, too."),
     ] = None,
     data_root: DataRoot = None,
 ) -> None:

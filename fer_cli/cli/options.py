@@ -14,7 +14,7 @@ from fer_cli.escape import cut
 from fer_cli.places import user_path
 
 
-def expanded(path: Path | None) -> Path | None:
+def expand_path(path: Path | None) -> Path | None:
     """Return a path that a user gave with ``~`` expanded; raises StudyError for the home of a user who is not known.
 
     The shell leaves it in ``--results=~/x`` and in environment variables. Every option that takes a path goes through here.
@@ -29,12 +29,17 @@ def expanded(path: Path | None) -> Path | None:
 DataRoot = Annotated[
     Path | None,
     typer.Option(
-        "--data-root", callback=expanded, help="Where built data sets live.", show_default="$FER_DATA or ~/.local/share/fer"
+        "--data-root",
+        callback=expand_path,
+        help="Where built data sets live.",
+        show_default="$FER_DATA or ~/.local/share/fer",
     ),
 ]
 Results = Annotated[
     Path,
-    typer.Option("--results", envvar="FER_RESULTS", callback=expanded, help="Results folder: runs, tables, MLflow store."),
+    typer.Option(
+        "--results", envvar="FER_RESULTS", callback=expand_path, help="Results folder: runs, tables, MLflow store."
+    ),
 ]
 StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
 DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]

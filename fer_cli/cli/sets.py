@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_cli.cli.advice import study_command, write_command
-from fer_cli.cli.audit import stored_audit
+from fer_cli.cli.audit import audit_built
 from fer_cli.cli.build_options import Replace
-from fer_cli.cli.options import DataRoot, data_root_or_default, expanded
+from fer_cli.cli.options import DataRoot, data_root_or_default, expand_path
 from fer_cli.cli.screen import print_table, say, show, with_progress
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def list_sets(data_root: DataRoot = None) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
     source: Annotated[
-        Path | None, typer.Option("--from", callback=expanded, help="Compare with this folder, table or .zip too.")
+        Path | None, typer.Option("--from", callback=expand_path, help="Compare with this folder, table or .zip too.")
     ] = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -79,7 +79,7 @@ def amounts(count: Count) -> list[str]:
 def peek(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
     out: Annotated[
-        Path | None, typer.Option("--out", callback=expanded, help="PNG to write.", show_default="NAME.png")
+        Path | None, typer.Option("--out", callback=expand_path, help="PNG to write.", show_default="NAME.png")
     ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
     data_root: DataRoot = None,
@@ -93,7 +93,7 @@ def peek(
     say(f"next: {study_command(name, root, data_root)}")
 
 
-def tell_replaced(before: SetInfo | None) -> None:
+def print_replaced(before: SetInfo | None) -> None:
     """Say what a set took the place of, where there was one."""
     if before is not None:
         say(f"replaced a set of {before.amount}, fingerprint {before.fingerprint}")
@@ -119,13 +119,13 @@ def combine(
     data_root: DataRoot = None,
 ) -> None:
     """Make one set of several, through a named map of classes; what it leaves out is counted."""
-    from fer_cli.data.build import there_before
-    from fer_cli.data.combine import combine_sets, named_parts, parts_line
+    from fer_cli.data.build import previous_info
+    from fer_cli.data.combine import combine_sets, parse_parts, parts_line
     from fer_cli.data.manifest import load_set
 
     root = data_root_or_default(data_root)
     sets = [one.strip() for one in of.split(",") if one.strip()]
-    given, before = named_parts(part), there_before(root, name)
+    given, before = parse_parts(part), previous_info(root, name)
     info = combine_sets(name, sets, label_map, root, size, given, replace)
     side = info.image_size
     print_table(
@@ -135,8 +135,8 @@ def combine(
         say(f"  left out, not in {label_map}: {label} {count}")
     if line := parts_line(load_set(root, name).manifest):
         say(line)
-    tell_replaced(before)
+    print_replaced(before)
     say(f"built {root / name}, {info.subjects} subjects, {side} x {side} pixels, grey, fingerprint {info.fingerprint}")
-    stored_audit(name, root)
+    audit_built(name, root)
     look = write_command("fer data peek", name, data_root=data_root)
     say(f"next: {look} · {study_command(name, root, data_root)}")

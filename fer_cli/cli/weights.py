@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.options import expanded
+from fer_cli.cli.options import expand_path
 from fer_cli.cli.screen import say, show
 
 weights_app = typer.Typer(help="Files of weights to start from.", no_args_is_help=True)
@@ -21,7 +21,7 @@ def group() -> None:
 @weights_app.command(epilog="Example: fer weights verify resnet50-0676ba61.pth --model resnet50")
 def verify(
     file: Annotated[
-        Path, typer.Argument(callback=expanded, help="File written by torch.save, e.g. torchvision's of ImageNet.")
+        Path, typer.Argument(callback=expand_path, help="File written by torch.save, e.g. torchvision's of ImageNet.")
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="Name of a backbone, e.g. resnet50.")],
     channels: Annotated[int, typer.Option("--channels", help="Input channels: 1 or 3.")] = 3,

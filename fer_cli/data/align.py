@@ -27,7 +27,7 @@ from fer_cli.data.detect import (
     centerface_path,
     model_digest,
     similarity,
-    warped,
+    warp,
 )
 
 USED = {"none": 0, "eyes": 2, "five": 5}
@@ -117,7 +117,7 @@ def cut_face(image: np.ndarray, face: Face, options: Crop) -> np.ndarray:
 
     Where it reaches beyond the image, the nearest edge pixel is repeated; smaller pictures average what they merge.
     """
-    return warped(image, to_square(face, options), options.size, INTERPOLATION[options.interpolation])
+    return warp(image, to_square(face, options), options.size, INTERPOLATION[options.interpolation])
 
 
 def steps(options: Crop) -> list[dict[str, Any]]:

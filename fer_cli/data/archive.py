@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path, PosixPath
 from typing import IO, Any, ClassVar
 
-from fer_cli.data.files import readable, shown, why_unreadable
+from fer_cli.data.files import readable_name, shorten, why_unreadable
 from fer_cli.errors import DataError
 from fer_cli.places import open_regular, user_path
 
@@ -63,7 +63,7 @@ class Archive:
         self.stream = open_regular(file)
         try:
             self.found = os.fstat(self.stream.fileno())
-            self.zip = self._opened()
+            self.zip = self._open_zip()
             self._check()
             for info in self.zip.infolist():
                 self._add(info)
@@ -72,18 +72,18 @@ class Archive:
             raise
         self.root: Inside = type("Inside", (Inside,), {"archive": self})(file)
 
-    def _opened(self) -> zipfile.ZipFile:
+    def _open_zip(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.stream)
         except (*DAMAGE, ValueError, OverflowError) as error:
             what = "empty file" if not self.found.st_size else " ".join(str(error).split()) or "damaged"
-            raise DataError(f"{self.file}: no .zip that can be read ({shown(what)}); is it whole?") from None
+            raise DataError(f"{self.file}: no .zip that can be read ({shorten(what)}); is it whole?") from None
 
     def _check(self) -> None:
         """Raise DataError for an archive that needs a password, is packed in another way, or is a bomb."""
         infos = self.zip.infolist()
         for info in infos:
-            name = shown(readable(info.filename))
+            name = shorten(readable_name(info.filename))
             if info.flag_bits & ENCRYPTED:
                 raise DataError(f"{self.file}: {name} is encrypted; unpack it with its password and give --from the folder")
             if info.compress_type not in METHODS:
@@ -101,7 +101,7 @@ class Archive:
         parts = parts_of(info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if parts is None or kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            self.refused.setdefault(NO_FILE if parts else LEADS_OUT, []).append(readable(info.filename))
+            self.refused.setdefault(NO_FILE if parts else LEADS_OUT, []).append(readable_name(info.filename))
             return
         name = "/".join(parts)
         is_folder = info.filename.endswith(("/", "\\"))
@@ -109,7 +109,7 @@ class Archive:
         folders = [folder for folder, _ in inner] + [name] * is_folder
         if any(folder in self.entries for folder in folders) or (not is_folder and self.lists(name)):
             raise DataError(
-                f"{self.file}: two entries are called {shown(readable(name))}; {UNPACK}, with the right one in it"
+                f"{self.file}: two entries are called {shorten(readable_name(name))}; {UNPACK}, with the right one in it"
             )
         for folder, part in inner:
             self.folders.setdefault(folder, {})[part] = None
@@ -157,7 +157,7 @@ def parts_of(name: str) -> tuple[str, ...] | None:
 
 
 @contextmanager
-def damage_named(name: str) -> Iterator[None]:
+def name_damage(name: str) -> Iterator[None]:
     """Raise OSError naming an entry where it turns out to be damaged, as a bad sector of a disk would."""
     try:
         yield
@@ -172,7 +172,7 @@ class Member(io.RawIOBase):
         """Open the entry; raises OSError where its header is damaged."""
         super().__init__()
         self._archive, self._name = archive, str(archive.file / info.filename)
-        with archive.lock, damage_named(self._name):
+        with archive.lock, name_damage(self._name):
             self._stream = archive.zip.open(info)
 
     def readable(self) -> bool:  # noqa: D102 (as in io)
@@ -182,7 +182,7 @@ class Member(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:  # noqa: D102
-        with damage_named(self._name):
+        with name_damage(self._name):
             return self._stream.seek(offset, whence)
 
     def tell(self) -> int:  # noqa: D102
@@ -190,7 +190,7 @@ class Member(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:  # noqa: D102
         view = memoryview(buffer)
-        with damage_named(self._name):
+        with name_damage(self._name):
             content = self._stream.read(len(view))
         view[: len(content)] = content
         return len(content)
@@ -269,7 +269,7 @@ class Inside(PosixPath):
         content = io.BufferedReader(Member(self.archive, info), BLOCK)
         return content if mode == "rb" else io.TextIOWrapper(content, encoding, errors, newline)
 
-    def walked(self) -> Iterator[tuple[Path, list[str], list[str]]]:
+    def walk_entries(self) -> Iterator[tuple[Path, list[str], list[str]]]:
         """Yield folder, names of folders (which the caller may change), names of files, as ``os.walk`` does."""
         level: list[Inside] = [self] if self.is_dir() else []
         while level:

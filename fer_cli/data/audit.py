@@ -19,7 +19,7 @@ from fer_cli import __version__
 from fer_cli.config import DataConfig, Section, auto_split
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.files import why_unreadable
-from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, leaks_of, look
+from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, gather_facts, leaks_of
 from fer_cli.data.identity import known_codes
 from fer_cli.data.manifest import FaceSet, load_info
 from fer_cli.data.splits import known_of, make_split
@@ -88,7 +88,7 @@ def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progre
     validation part that a run may carve out of them is not looked at. Raises DataError when the split asked for cannot be
     made.
     """
-    facts = look(faces, progress)
+    facts = gather_facts(faces, progress)
     notes = []
     try:
         split, protocol, folds = parts_of(facts, faces.info.name, config)
@@ -115,7 +115,7 @@ def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progre
         split=split,
         protocol=protocol,
         verdict=verdict,
-        reasons=[said(findings[kind]) for kind in kinds if kind in {*LEAKS, *FLAWS}],
+        reasons=[describe_finding(findings[kind]) for kind in kinds if kind in {*LEAKS, *FLAWS}],
         notes=notes,
         images=len(faces.manifest),
         classes=counts,
@@ -131,7 +131,7 @@ def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, s
     codes = known_codes(facts.manifest["split"])
     parts = list(dict.fromkeys(facts.manifest["split"].astype(str)[codes >= 0]))
     if config is None:
-        config = named_split(name, auto_split(known_of(facts.manifest))[0])
+        config = split_by_name(name, auto_split(known_of(facts.manifest))[0])
     if config.split == "official":
         if len(parts) < 2:
             raise DataError(f"{name}: was published without parts; audit it under --split subject or random")
@@ -144,12 +144,12 @@ def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, s
             known = "one subject" if not unknown else "no subjects" if unknown == len(codes) else some
             raise DataError(f"{name}: has {known}, so no person can be left out; audit it under --split sequence or random")
         return "loso", f"loso, {len(people)} people", [(people, facts.subjects)]
-    folds = list(drawn_folds(facts.manifest, config))
+    folds = list(make_folds(facts.manifest, config))
     many = f", {len(folds)} folds" if len(folds) > 1 else ""
     return config.split, f"{config.split}{many}, seed {config.split_seed}", folds
 
 
-def drawn_folds(manifest: pd.DataFrame, config: DataConfig) -> Iterator[tuple[list[str], np.ndarray]]:
+def make_folds(manifest: pd.DataFrame, config: DataConfig) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield every fold of a split that ``make_split`` draws or reads; images of other classes stand in no part."""
     rows = np.arange(len(manifest))
     if config.classes:
@@ -163,7 +163,7 @@ def drawn_folds(manifest: pd.DataFrame, config: DataConfig) -> Iterator[tuple[li
         yield ["train", "val", "test"], codes
 
 
-def named_split(name: str, split: str) -> DataConfig:
+def split_by_name(name: str, split: str) -> DataConfig:
     """Return the settings of a split by its name alone; raises DataError for an unknown one, or one that needs a file."""
     known = ("subject", "random", "sequence", "loso", "holdout", "official")
     if split not in known:
@@ -217,7 +217,7 @@ def audit_text(audit: Audit) -> str:
         shared += "".join(f"; {n} of {part} near a training image" for part, n in fold.seen.items() if n)
         lines.append(f"fold {number}: {sizes}; shared: {shared}" if len(audit.folds) > 1 else f"{sizes}; shared: {shared}")
     for finding in audit.findings:
-        lines += ["", f"{said(finding)}, {finding.images} images"]
+        lines += ["", f"{describe_finding(finding)}, {finding.images} images"]
         for group in finding.groups[:SHOWN]:
             images = [f"{i.part} {i.sample} ({i.file or 'drawn'}, {i.label})".lstrip() for i in group.images]
             lines.append(f"  {group.why}: {' | '.join(images[:FEW])}{' | ...' if len(images) > FEW else ''}")
@@ -229,7 +229,7 @@ def audit_text(audit: Audit) -> str:
     return "\n".join(lines) + "\n"
 
 
-def said(finding: Finding) -> str:
+def describe_finding(finding: Finding) -> str:
     """Return a finding in words, e.g. ``1 blank image``."""
     one, many = KINDS[finding.kind]
     return f"{finding.count} {one if finding.count == 1 else many}"
@@ -242,12 +242,12 @@ def write_audit(data_root: Path, name: str, audit: Audit) -> None:
     """
     if load_info(data_root, name).fingerprint != audit.fingerprint:
         raise DataError(f"{data_root / name}: was built again since it was audited; run fer data audit {name} again")
-    audits = stored_audits(data_root, name) | {audit.split: audit}
+    audits = load_audits(data_root, name) | {audit.split: audit}
     file = AuditFile(fingerprint=audit.fingerprint, audits=audits)
     write_text(data_root / name / "audit.json", file.model_dump_json(indent=1) + "\n")
 
 
-def stored_audits(data_root: Path, name: str) -> dict[str, Audit]:
+def load_audits(data_root: Path, name: str) -> dict[str, Audit]:
     """Return the audits of a set as it is built now, by split; none where there is no set, no file or another build's."""
     path = data_root / name / "audit.json"
     if why_unreadable(path, MOST) is not None:
@@ -264,5 +264,5 @@ def audit_lines(data_root: Path, name: str) -> dict[str, str]:
     """Return, by split, a line on what the stored audits of a set found."""
     return {
         split: f"audit: {a.verdict} ({a.protocol})" + (f": {', '.join(a.reasons)}" if a.reasons else "")
-        for split, a in stored_audits(data_root, name).items()
+        for split, a in load_audits(data_root, name).items()
     }

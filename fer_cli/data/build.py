@@ -18,7 +18,7 @@ from fer_cli.data.block import Block, picture_shape
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
-from fer_cli.data.files import readable, shown
+from fer_cli.data.files import readable_name, shorten
 from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.importers.accounts import accounts
@@ -116,12 +116,12 @@ def build_scan(
         images = pack.finish(order)
         used = [row for row in pack.rows if row[0] == "kept"]
         steps = recorded_steps(how, {row[3] for row in used}, any(row[5] for row in used))
-        gone = left_out(scan, pack.rows, source)
-        info = described(card, scan, pack.rows, manifest, images, steps, gone).model_copy(
-            update={"own": own.given() if own else {}}
+        gone = list_left_out(scan, pack.rows, source)
+        info = describe_built(card, scan, pack.rows, manifest, images, steps, gone).model_copy(
+            update={"own": own.given_options() if own else {}}
         )
         if (archive := archive_of(source)) is not None:
-            info = info.model_copy(update={"archive": {readable(archive.file.name): archive.sha256()}})
+            info = info.model_copy(update={"archive": {readable_name(archive.file.name): archive.sha256()}})
         gone.to_csv(draft / "left_out.csv", index=False)
         info = write_info(draft, info, manifest)
         move_into_place(draft, data_root / card.name)
@@ -166,7 +166,7 @@ def preparation_of(card: Card, choices: Choices) -> Preparation:
         raise DataError(f"--{explain(error, Preparation).removeprefix('crop.').removeprefix('crop: ')}") from None
 
 
-def there_before(data_root: Path, name: str) -> SetInfo | None:
+def previous_info(data_root: Path, name: str) -> SetInfo | None:
     """Return what is known of the set that a build would replace, None where there is none that can be used."""
     try:
         return load_info(data_root, name)
@@ -176,7 +176,7 @@ def there_before(data_root: Path, name: str) -> SetInfo | None:
 
 def check_size(data_root: Path, name: str, images: int, replace: bool) -> None:
     """Raise DataError where a set of so many images, or drawn clips, would replace a larger one unasked."""
-    old = there_before(data_root, name)
+    old = previous_info(data_root, name)
     held = 0 if old is None else old.clips or old.kept
     if old is not None and images < held and not replace:
         what = f"holds {held} {'clips' if old.clips else 'images'} (fingerprint {old.fingerprint}), this build only {images}"
@@ -186,16 +186,20 @@ def check_size(data_root: Path, name: str, images: int, replace: bool) -> None:
 def check_whole(scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:
     """Raise DataError where images are unreadable, unless that is allowed, or none is left."""
     kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
-    unreadable = [(named(image, source), row) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"]
+    unreadable = [
+        (display_name(image, source), row) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"
+    ]
     if unreadable and not allowed:
-        first = ", ".join([*(f"{shown(name)} ({row[4]})" for name, row in unreadable[:5]), *["..."][: len(unreadable) - 5]])
+        first = ", ".join(
+            [*(f"{shorten(name)} ({row[4]})" for name, row in unreadable[:5]), *["..."][: len(unreadable) - 5]]
+        )
         raise DataError(f"{len(unreadable)} of {len(scan.found)} images in {source} cannot be read: {first}; {ALLOW}")
     if not kept:
         reasons = "; ".join(f"{n} {why}" for why, n in Counter(row[4] for row in rows).most_common(3))
         raise DataError(f"{source}: none of {len(scan.found)} images can be used ({reasons})")
 
 
-def named(image: Found, source: Path) -> str:
+def display_name(image: Found, source: Path) -> str:
     """Return how an image is named to the user: its path below the source, with the sample where a file holds several."""
     path = path_below(image, source)
     return path if image.pixels is None and image.moment is None else f"{path} [{image.sample}]"
@@ -203,7 +207,7 @@ def named(image: Found, source: Path) -> str:
 
 def path_below(image: Found, source: Path) -> str:
     """Return the path of an image's file below the source; the file's own name where the source is that file."""
-    return readable(image.file.name if image.file == source else image.file.relative_to(source).as_posix())
+    return readable_name(image.file.name if image.file == source else image.file.relative_to(source).as_posix())
 
 
 def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) -> tuple[pd.DataFrame, list[int]]:
@@ -223,14 +227,18 @@ def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) 
     return manifest.assign(face=[bool(kept[place][1][2]) for place in order]) if faces else manifest, order
 
 
-def left_out(scan: Scan, rows: list[Row], source: Path) -> pd.DataFrame:
+def list_left_out(scan: Scan, rows: list[Row], source: Path) -> pd.DataFrame:
     """Return every image that was not kept: file, label (empty: none), what it is (unreadable, ..., left out) and why."""
-    gone = [(named(f, source), f.label, row[0], row[4]) for f, row in zip(scan.found, rows, strict=True) if row[0] != "kept"]
+    gone = [
+        (display_name(f, source), f.label, row[0], row[4])
+        for f, row in zip(scan.found, rows, strict=True)
+        if row[0] != "kept"
+    ]
     gone += [(name, "", LEFT_OUT, reason) for reason, names in scan.skipped.items() for name in names]
     return pd.DataFrame(gone, columns=["file", "label", "status", "reason"])
 
 
-def described(
+def describe_built(
     card: Card,
     scan: Scan,
     rows: list[Row],

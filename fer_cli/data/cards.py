@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from fer_cli.config import Section
 from fer_cli.errors import DataError, nearest
-from fer_cli.places import shipped
+from fer_cli.places import shipped_folder
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
@@ -144,12 +144,12 @@ class Card(Section):
 
 def card_names() -> list[str]:
     """Return the names of all shipped cards."""
-    return sorted(path.stem for path in shipped("data_cards").glob("*.md"))
+    return sorted(path.stem for path in shipped_folder("data_cards").glob("*.md"))
 
 
 def load_card(name: str) -> Card:
     """Return the card of data set ``name``; raises DataError for an unknown name or a malformed card."""
-    path = shipped("data_cards") / f"{name}.md"
+    path = shipped_folder("data_cards") / f"{name}.md"
     if not path.is_file():
         raise DataError(f"no data card named '{name}'{nearest(name, card_names())}")
     return read_card(path)

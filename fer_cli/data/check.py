@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from fer_cli.data.archive import source_at
-from fer_cli.data.build import named, scan_source
+from fer_cli.data.build import display_name, scan_source
 from fer_cli.data.cards import Card, card_names, load_card
 from fer_cli.data.compare import differences, verdict
 from fer_cli.data.decode import UnreadableError, read_source, why
-from fer_cli.data.files import shown
+from fer_cli.data.files import shorten
 from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.hints import few
 from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
@@ -75,7 +75,7 @@ def check_set(data_root: Path, name: str, source: Path | None = None, progress: 
             problems.append(f"differs from the card: {few(wrong)}")
     if source is not None:
         with source_at(source) as place:
-            problems += compare_with_source(faces, *found_again(info, card, place), progress)
+            problems += compare_with_source(faces, *rescan_source(info, card, place), progress)
     return Checked(info, counts, problems, verdict(card, info.expected) if card else "not compared: no card of this name")
 
 
@@ -102,7 +102,7 @@ def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
     return rows
 
 
-def found_again(info: SetInfo, card: Card | None, source: Path) -> tuple[Scan, Path]:
+def rescan_source(info: SetInfo, card: Card | None, source: Path) -> tuple[Scan, Path]:
     """Return what is found in ``source`` in the way the set was read, and the folder that it lies in.
 
     Raises DataError for a set that was not read from files, or by a version that did not note how.
@@ -136,8 +136,8 @@ def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Pro
             if hashlib.sha256(content).hexdigest() != row.sha256:
                 wrong["changed"].append(row.file)
     out = {*faces.info.unreadable, *faces.info.no_face, *faces.info.duplicates}
-    wrong["new"] = [name for name in (named(image, source) for image in scan.values()) if name not in out]
-    return [f"{kind}: {len(files)}, e.g. {', '.join(map(shown, files[:NAMED]))}" for kind, files in wrong.items() if files]
+    wrong["new"] = [name for name in (display_name(image, source) for image in scan.values()) if name not in out]
+    return [f"{kind}: {len(files)}, e.g. {', '.join(map(shorten, files[:NAMED]))}" for kind, files in wrong.items() if files]
 
 
 def left_out_table(info: SetInfo) -> pd.DataFrame:

@@ -56,7 +56,7 @@ def combine_sets(
     check_request(name, parts, label_map, given)
     parts = sorted(parts, key=lambda part: f"{part}/")
     sets = [load_set(data_root, part) for part in parts]
-    manifests, dropped = mapped(parts, sets, LABEL_MAPS[label_map], given)
+    manifests, dropped = map_labels(parts, sets, LABEL_MAPS[label_map], given)
     manifest = pd.concat(manifests, ignore_index=True)
     present = [label for label in dict.fromkeys(LABEL_MAPS[label_map].values()) if (manifest["label"] == label).any()]
     if len(present) < 2:
@@ -71,7 +71,7 @@ def combine_sets(
         steps[0]["parts"] = dict(sorted(given.items()))
     steps.append({"step": "resize", "size": side, "interpolation": "area"})
     with draft_folder(data_root, name) as draft:
-        images_sha256 = image_hash(packed(draft / IMAGES, sets, manifests, side))
+        images_sha256 = image_hash(pack_images(draft / IMAGES, sets, manifests, side))
         counts = Counter(manifest["label"])
         info = SetInfo(
             name=name,
@@ -118,7 +118,7 @@ def check_request(name: str, parts: list[str], label_map: str, given: Mapping[st
             raise DataError(f"--part {part}={official}: a part is one of {', '.join(PARTS)}{nearest(official, PARTS)}")
 
 
-def named_parts(values: list[str]) -> dict[str, str]:
+def parse_parts(values: list[str]) -> dict[str, str]:
     """Return set -> part of texts such as ``jaffe=test``; raises DataError for another text, and a set named twice."""
     given: dict[str, str] = {}
     for value in values:
@@ -130,7 +130,7 @@ def named_parts(values: list[str]) -> dict[str, str]:
     return given
 
 
-def mapped(
+def map_labels(
     parts: list[str], sets: list[FaceSet], common: dict[str, str], given: Mapping[str, str]
 ) -> tuple[list[pd.DataFrame], dict[str, int]]:
     """Return the rows of each set that have a common label, and how many of which label of each set have none."""
@@ -140,11 +140,11 @@ def mapped(
         labels = faces.manifest["label"].map(common)
         gone = Counter(faces.manifest["label"][labels.isna()])
         dropped |= {f"{part}: {label}": n for label, n in sorted(gone.items())}
-        manifests.append(renamed(part, faces, labels, given.get(part)))
+        manifests.append(prefix_ids(part, faces, labels, given.get(part)))
     return manifests, dropped
 
 
-def renamed(part: str, faces: FaceSet, labels: pd.Series, given: str | None) -> pd.DataFrame:
+def prefix_ids(part: str, faces: FaceSet, labels: pd.Series, given: str | None) -> pd.DataFrame:
     """Return the rows of a set that have a common label, with ids that carry the set's name; the index is kept.
 
     ``given``: the official part of all rows. Without it they keep their own; of two test parts the public one validates.
@@ -181,7 +181,7 @@ def parts_line(manifest: pd.DataFrame) -> str:
     return f"{line}; {which}: give one with --part {without[0]}=train, val or test"
 
 
-def packed(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side: int) -> Block:
+def pack_images(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side: int) -> Block:
     """Write the chosen images of all sets, grey and resized, and return them, memory-mapped."""
     with path.open("wb") as stream:
         stream.write(header((sum(map(len, manifests)), *picture_shape(side, 1))))

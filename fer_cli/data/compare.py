@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fer_cli.data.cards import Card, load_card
-from fer_cli.data.files import shown
+from fer_cli.data.files import shorten
 from fer_cli.data.importers import IMPORTERS, ckplus, fer2013, jaffe, kdef, rafdb
 from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.hints import few, where_to_point
@@ -119,7 +119,7 @@ def refuse_names_of_another(card: Card, scan: Scan) -> None:
         if owners and not any(card.name in names for names in owners):
             other = " or ".join(sorted(owners[0]))
             fix = f"build it as {other}, or move it out of the folder"
-            raise DataError(f"{shown(str(file))}: a file name of {other}, not of {card.name}; {fix}")
+            raise DataError(f"{shorten(str(file))}: a file name of {other}, not of {card.name}; {fix}")
 
 
 def refuse_counts_of_another(card: Card, scan: Scan) -> None:

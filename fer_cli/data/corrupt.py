@@ -17,8 +17,8 @@ from torch import Tensor
 
 from fer_cli.config import CONFUSABLE, CorruptConfig, DataConfig
 from fer_cli.data.draws import normals
-from fer_cli.data.listed import known_only, name_of, read_listed
-from fer_cli.data.occlude import occluded
+from fer_cli.data.listed import keep_known, name_of, read_sample_table
+from fer_cli.data.occlude import occlude
 from fer_cli.errors import DataError, nearest
 from fer_cli.seeds import derive_seed
 
@@ -72,14 +72,14 @@ def partners_of(classes: list[str], pairs: list[list[str]]) -> np.ndarray:
     return partners
 
 
-def listed_labels(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -> np.ndarray:
+def labels_from_file(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -> np.ndarray:
     """Return the labels (N,) int64 of every image of a set, those of ``config.noise_file`` in place of its own.
 
     Raises DataError for a sample or label the set lacks, and where the file changes no label.
     """
     path, sha256 = config.noise_file, config.noise_sha256
     assert path is not None and sha256 is not None
-    listed = known_only(read_listed(path, sha256, "label"), manifest, path, not config.classes)
+    listed = keep_known(read_sample_table(path, sha256, "label"), manifest, path, not config.classes)
     unknown = listed[~listed.isin(classes)]
     if len(unknown):
         sample, label = name_of(unknown.index[0], manifest), str(unknown.iloc[0])
@@ -100,13 +100,13 @@ def training_labels(
     """
     true = codes[train]
     if config.noise_kind == "file":
-        return np.asarray(listed_labels(manifest, classes, config)[train])
+        return np.asarray(labels_from_file(manifest, classes, config)[train])
     if config.noise_kind == "asymmetric":
         return plant_pair_noise(true, partners_of(classes, config.noise_pairs), config.label_noise, seed)
     return plant_label_noise(true, len(classes), config.label_noise, seed)
 
 
-def corrupted(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Tensor:
+def corrupt_images(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Tensor:
     """Return images (N, T, C, S, S) uint8 after every step of ``config``; ``samples`` (N,) are their names.
 
     A face is hidden at one place in all frames of a clip; each frame has its own noise, which all channels share. The same
@@ -124,36 +124,36 @@ def corrupted(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Ten
 
 def _steps(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np.ndarray:
     """Return (n, T, C, S, S) uint8 after occlusion, light, blur, downscale, noise and jpeg, in this order."""
-    images = occluded(images, samples, config)
+    images = occlude(images, samples, config)
     if config.light < 1:
-        images = rounded(np.arange(256) * config.light)[images]
+        images = to_uint8(np.arange(256) * config.light)[images]
     if config.blur > 0:
-        images = rounded(gaussian_filter(images.astype(np.float32), config.blur, mode="nearest", axes=(-2, -1)))
+        images = to_uint8(gaussian_filter(images.astype(np.float32), config.blur, mode="nearest", axes=(-2, -1)))
     if config.downscale > 1:
-        images = downscaled(images, config.downscale)
+        images = downscale(images, config.downscale)
     if config.noise > 0:
         n, frames, _, height, width = images.shape
         drawn = normals(samples, config.seed, "noise", frames * height * width).reshape(n, frames, 1, height, width)
-        images = rounded(images + 255 * config.noise * drawn)
-    return images if config.jpeg is None else compressed(images, config.jpeg)
+        images = to_uint8(images + 255 * config.noise * drawn)
+    return images if config.jpeg is None else compress(images, config.jpeg)
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """Return float grey values (...) as uint8: rounded, and cut off at 0 and 255."""
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
-def downscaled(images: np.ndarray, factor: float) -> np.ndarray:
+def downscale(images: np.ndarray, factor: float) -> np.ndarray:
     """Return (n, T, C, S, S) uint8 shrunk to round(S / factor), at least 1, and enlarged to S again, both bilinear."""
     side = images.shape[-1]
     small = max(1, round(side / factor))
     values = torch.from_numpy(images).reshape(-1, 1, side, side).float()
     for size in (small, side):
         values = F.interpolate(values, (size, size), mode="bilinear", antialias=True)
-    return rounded(values.numpy()).reshape(images.shape)
+    return to_uint8(values.numpy()).reshape(images.shape)
 
 
-def compressed(images: np.ndarray, quality: int) -> np.ndarray:
+def compress(images: np.ndarray, quality: int) -> np.ndarray:
     """Return (n, T, C, S, S) uint8, each channel written as a grey JPEG of this quality (1-100) and read again."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     files = (cv2.imencode(".jpg", plane, options)[1] for plane in images.reshape(-1, *images.shape[-2:]))

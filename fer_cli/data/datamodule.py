@@ -146,9 +146,9 @@ class RunData(pl.LightningDataModule):
         weights = class_weights(self.train.labels, balance) if balance else None
         return _loader(self.train, Batches(len(self.train), size, self.config.seed, weights))
 
-    def drawn_noise(self, balance: float) -> DrawnNoise:
+    def expected_noise(self, balance: float) -> DrawnNoise:
         """Return how much label noise training sees that draws its images so far class-balanced (0 to 1)."""
-        return drawn_noise(self.train.labels, torch.from_numpy(self.true_labels), balance, self.classes)
+        return expected_noise(self.train.labels, torch.from_numpy(self.true_labels), balance, self.classes)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches in order, with true labels."""
@@ -208,7 +208,7 @@ class DrawnNoise(NamedTuple):
     """Of the drawn images labelled as the rarest class; None where noise left none."""
 
 
-def drawn_noise(labels: Tensor, truth: Tensor, balance: float, classes: list[str]) -> DrawnNoise:
+def expected_noise(labels: Tensor, truth: Tensor, balance: float, classes: list[str]) -> DrawnNoise:
     """Return the noise that sampling by ``class_weights`` of the given ``labels`` (N,) draws.
 
     Class-balanced sampling raises it: most labels of a rare class are then those of other classes' images, and an image that

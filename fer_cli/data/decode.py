@@ -26,7 +26,7 @@ from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, steps
 from fer_cli.data.files import SHOWN, problem, why_unreadable
 from fer_cli.data.formats import NOT_READ, unread_kind
 from fer_cli.data.importers.found import Box, Found
-from fer_cli.data.metadata import read_tags, turned, upright, without_tags
+from fer_cli.data.metadata import read_tags, strip_tags, turn_by_exif, turn_upright
 from fer_cli.data.video import read_frames
 from fer_cli.errors import FerError
 
@@ -155,7 +155,7 @@ def decode_image(image: Found, how: Preparation) -> Decoded:
         if image.fault:
             raise UnreadableError(image.fault)
         pixels, clear = (table_image(content), False) if image.pixels is not None else read_picture(content, how.colour)
-        return replace(prepared(rotated(pixels, image.turn), digest, image.box, how), clear=clear)
+        return replace(prepare_image(rotate(pixels, image.turn), digest, image.box, how), clear=clear)
     except FerError:
         raise
     except Exception as error:  # as in decode_group; here the content is known
@@ -176,11 +176,11 @@ def decode_video(group: list[Found], how: Preparation) -> list[Decoded]:
         if moment not in frames:
             results.append(Decoded(None, "unreadable", name, reason="no frame of the video can be decoded"))
             continue
-        frame = rotated(frames[moment], image.turn)
+        frame = rotate(frames[moment], image.turn)
         if how.colour == "grey":
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         try:
-            results.append(prepared(frame, name, image.box, how))
+            results.append(prepare_image(frame, name, image.box, how))
         except UnreadableError as error:
             results.append(Decoded(None, "unreadable", name, reason=why(error)))
     return results
@@ -208,7 +208,7 @@ def why(error: Exception) -> str:
     return f"cannot be decoded: {' '.join(str(error).split())[:SHOWN] or type(error).__name__}"
 
 
-def rotated(image: np.ndarray, turns: int) -> np.ndarray:
+def rotate(image: np.ndarray, turns: int) -> np.ndarray:
     """Return an image (H, W[, 3]) after so many quarter turns clockwise."""
     return np.ascontiguousarray(np.rot90(image, -turns)) if turns else image
 
@@ -237,18 +237,18 @@ def read_picture(content: bytes, colour: str) -> tuple[np.ndarray, bool]:
     try:
         with Image.open(io.BytesIO(content)) as opened:
             read_tags(opened)
-            return pixels_of(opened, upright, colour)
+            return pixels_of(opened, turn_upright, colour)
     except UnreadableError:
         raise
     except Exception as error:  # whatever it is, it may lie in what is no part of the picture
         if isinstance(error, UnidentifiedImageError) and (kind := unread_kind(content)) is not None:
             raise UnreadableError(f"{kind}, {NOT_READ}") from None
-        parts = without_tags(content)
+        parts = strip_tags(content)
         if parts is None:
             raise
     bare, exif = parts
     with Image.open(io.BytesIO(bare)) as opened:
-        return pixels_of(opened, lambda picture: turned(picture, exif), colour)
+        return pixels_of(opened, lambda picture: turn_by_exif(picture, exif), colour)
 
 
 def pixels_of(opened: Image.Image, turn: Callable[[Image.Image], Image.Image], colour: str) -> tuple[np.ndarray, bool]:
@@ -310,7 +310,7 @@ _own = threading.local()
 """A detector for each thread: OpenCV's networks must not be shared."""
 
 
-def prepared(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) -> Decoded:
+def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) -> Decoded:
     """Return a decoded source image as it goes into the array; raises UnreadableError where nothing of it can be used."""
     if min(image.shape[:2]) < LEAST:
         raise UnreadableError(f"{image.shape[1]} x {image.shape[0]} pixels; at least {LEAST} x {LEAST} are needed")
@@ -328,7 +328,7 @@ def prepared(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) 
     height, width = image.shape[:2]
     cut: Literal["whole", "centre", "box"] = "whole"
     if box is not None:
-        image, cut = boxed(image, box, how.box_margin), "box"
+        image, cut = cut_box(image, box, how.box_margin), "box"
         if image.size == 0:
             raise UnreadableError("the face that the data set gives lies outside the image")
     elif height != width:
@@ -340,7 +340,7 @@ def prepared(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) 
     return Decoded(image, "kept", sha256, face, cut)
 
 
-def boxed(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
+def cut_box(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
     """Return the square around a box, ``margin`` of its side wider all round; edge pixels repeat beyond the image.
 
     Empty where the box has no area or lies wholly outside the image.

@@ -81,7 +81,7 @@ class View(NamedTuple):
     largest: int
     """... or reduced to this many."""
 
-    def shown(self, image: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    def apply(self, image: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
         """Return the view of an image (H, W[, 3]), view pixels per image pixel, and where the image starts in it (x, y)."""
         frame = round(self.margin * max(image.shape[:2]))
         if frame:
@@ -129,7 +129,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def warped(image: np.ndarray, matrix: np.ndarray, size: int, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+def warp(image: np.ndarray, matrix: np.ndarray, size: int, how: int = cv2.INTER_LINEAR) -> np.ndarray:
     """Return (size, size[, 3]) uint8: the image seen through ``matrix`` (2, 3), edge pixels repeated beyond it.
 
     ``matrix`` leads from image to picture coordinates; ``how``: OpenCV's interpolation. Where the image is made smaller by
@@ -170,19 +170,19 @@ class _Network(ABC):
         rgb = colour_picture(image)
         found = []
         for place, view in enumerate(VIEWS):
-            shown, scale, start = view.shown(rgb)
+            shown, scale, start = view.apply(rgb)
             boxes, scores, points = self.candidates(shown, place)
             found.append(Candidates((boxes - np.tile(start, 2)) / scale, scores, (points - start) / scale))
-        return [self.looked_at_again(rgb, face) for face in best_of(found, rgb.shape, self.min_score)]
+        return [self.refine_landmarks(rgb, face) for face in best_of(found, rgb.shape, self.min_score)]
 
-    def looked_at_again(self, image: np.ndarray, face: Face) -> Face:
+    def refine_landmarks(self, image: np.ndarray, face: Face) -> Face:
         """Return a face turned by more than ``SLANT`` with landmarks found again in an upright, framed picture of it."""
         assert face.landmarks is not None
         side = VIEWS[-1].largest
         matrix = similarity(face.landmarks, (TEMPLATE + 0.5) / 2 * side)
         if matrix is None or abs(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))) <= SLANT:
             return face
-        found = self.candidates(warped(image, matrix, side), len(VIEWS) - 1)
+        found = self.candidates(warp(image, matrix, side), len(VIEWS) - 1)
         central = (abs((found.boxes[:, :2] + found.boxes[:, 2:]) / side - 1) < 0.5).all(1)
         if not central.any():
             return face
@@ -293,7 +293,7 @@ class Lbp:
     def __call__(self, image: np.ndarray) -> list[Face]:
         """Return the faces in an image, largest first."""
         grey = cv2.cvtColor(colour_picture(image), cv2.COLOR_RGB2GRAY)
-        shown, scale, start = CASCADE_VIEW.shown(grey)
+        shown, scale, start = CASCADE_VIEW.apply(grey)
         windows = self._cascade.detect_multi_scale(
             shown, 1.1, 1, (24, 24), shown.shape[:2], min_neighbor_number=CASCADE_NEIGHBOURS
         )

@@ -19,8 +19,8 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 def uniforms(samples: np.ndarray, seed: int, purpose: str, count: int) -> np.ndarray:
     """Return (N, count) float64 in [0, 1) for images named ``samples`` (N,); each ``purpose`` has its own stream."""
     names = pd.util.hash_array(np.asarray(samples, dtype=object), categorize=False)
-    state = _mixed(names ^ np.uint64(derive_seed(seed, "corrupt", purpose)))
-    bits = _mixed(state[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP)
+    state = _mix(names ^ np.uint64(derive_seed(seed, "corrupt", purpose)))
+    bits = _mix(state[:, None] + np.arange(1, count + 1, dtype=np.uint64) * _STEP)
     return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
@@ -29,7 +29,7 @@ def normals(samples: np.ndarray, seed: int, purpose: str, count: int) -> np.ndar
     return np.asarray(ndtri(uniforms(samples, seed, purpose, count) + 2.0**-54), dtype=np.float32)
 
 
-def _mixed(state: np.ndarray) -> np.ndarray:
+def _mix(state: np.ndarray) -> np.ndarray:
     """Return SplitMix64's output of each (…) uint64 state."""
     state = (state ^ (state >> np.uint64(30))) * _MIX[0]
     state = (state ^ (state >> np.uint64(27))) * _MIX[1]

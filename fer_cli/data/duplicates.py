@@ -87,7 +87,7 @@ def exact_groups(prints: Prints, manifest: pd.DataFrame) -> np.ndarray:
     files, digests = manifest["file"].astype(str), manifest["sha256"].astype(str)
     alone = ((files != "") & ~files.duplicated(keep=False) & (digests != "")).to_numpy()
     rows = np.flatnonzero(alone)
-    return joined(
+    return link_groups(
         len(manifest),
         np.concatenate([to_first(prints.pixels), rows[to_first(pd.factorize(digests[alone])[0])]]),
     )
@@ -99,7 +99,7 @@ def to_first(keys: np.ndarray) -> np.ndarray:
     return np.stack([np.arange(len(keys)), first[inverse]], axis=1)
 
 
-def joined(n: int, pairs: np.ndarray) -> np.ndarray:
+def link_groups(n: int, pairs: np.ndarray) -> np.ndarray:
     """Return a number per position, (n,) int64: equal for all that pairs (P, 2) link, directly or through others."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -117,9 +117,9 @@ def near_duplicates(
     ``sequences``: (N,) int64, -1 where none is known. Copies in several sequences belong to none of them.
     """
     chosen = np.unique(exact, return_index=True)[1]
-    whole = in_one(sequences, exact)
+    whole = common_sequence(sequences, exact)
     chosen = chosen[~prints.blank[chosen]]
-    coefficients = described(prints.thumbs, chosen)
+    coefficients = describe_thumbs(prints.thumbs, chosen)
     order = np.argsort(coefficients[:, spread(coefficients)], kind="stable")
     chosen, coefficients = chosen[order], coefficients[order]
     pairs, correlations = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
@@ -129,16 +129,16 @@ def near_duplicates(
         first, second = first[other], second[other]
         for start in range(0, len(first), CHUNK):
             i, j = first[start : start + CHUNK], second[start : start + CHUNK]
-            correlation, difference = compared(prints.thumbs[i], prints.thumbs[j])
+            correlation, difference = compare_thumbs(prints.thumbs[i], prints.thumbs[j])
             same = (correlation >= COPY) & (difference <= CELL)
             pairs.append(np.stack([i[same], j[same]], axis=1))
             correlations.append(correlation[same])
-    found, values = shown_apart(np.concatenate(pairs), sequences, exact), np.concatenate(correlations)
+    found, values = separate_pairs(np.concatenate(pairs), sequences, exact), np.concatenate(correlations)
     order = np.lexsort((found[:, 1], found[:, 0]))
     return found[order], values[order]
 
 
-def shown_apart(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
+def separate_pairs(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Return pairs (P, 2) int64, ascending within; where both are of one sequence, a copy of one in another replaces it."""
     shown = pairs.copy()
     for row in np.flatnonzero((sequences[pairs] >= 0).all(1) & (sequences[pairs[:, 0]] == sequences[pairs[:, 1]])):
@@ -151,7 +151,7 @@ def shown_apart(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) -> 
     return np.sort(shown, axis=1)
 
 
-def in_one(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
+def common_sequence(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Return (N,) int64: the one sequence that holds all copies of an image, -1 where there is none."""
     groups = np.unique(exact, return_inverse=True)[1]
     low = np.full(groups.max(initial=-1) + 1, np.iinfo(np.int64).max)
@@ -161,7 +161,7 @@ def in_one(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(low == high, low, -1)[groups])
 
 
-def described(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def describe_thumbs(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return prints (n, 64) float32 of unit length for thumbnails ``chosen``; slot 0 is the length of what is left out."""
     from scipy.fft import dctn
 
@@ -199,15 +199,15 @@ def candidates(coefficients: np.ndarray, progress: Progress) -> Iterator[np.ndar
             yield hits[hits[:, 1] > hits[:, 0]]
 
 
-def compared(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def compare_thumbs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return for pairs of thumbnails (n, 16, 16) their correlations and largest cell differences, both (n,) float32."""
-    a, b = standardised(first), standardised(second)
+    a, b = standardise(first), standardise(second)
     step = SIDE // CELLS
     cells = (a - b).reshape(-1, CELLS, step, CELLS, step).mean(axis=(2, 4))
     return (a * b).mean(axis=(1, 2)), np.abs(cells).max(axis=(1, 2), initial=0)
 
 
-def standardised(thumbs: np.ndarray) -> np.ndarray:
+def standardise(thumbs: np.ndarray) -> np.ndarray:
     """Return (n, 16, 16) float32 with mean 0 and deviation 1 each; thumbnails without contrast become 0."""
     centred: np.ndarray = thumbs - thumbs.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     centred /= np.maximum(centred.std(axis=(1, 2), keepdims=True), 1e-6)
@@ -227,7 +227,7 @@ def alike_neighbours(prints: Prints, exact: np.ndarray, sequences: np.ndarray, f
     alike = [np.empty(0, bool)]
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
-        alike.append(compared(prints.thumbs[first[part]], prints.thumbs[second[part]])[0] >= NEIGHBOUR)
+        alike.append(compare_thumbs(prints.thumbs[first[part]], prints.thumbs[second[part]])[0] >= NEIGHBOUR)
     pairs: np.ndarray = np.stack([first, second], axis=1)
     kept: np.ndarray = pairs[np.concatenate(alike)]
     return kept

@@ -1,6 +1,6 @@
 """What lies at a path: why it cannot be read as a file, and how its name is written down.
 
-A name on a disk is bytes. ``readable`` writes it as text that every table, report and screen takes, and loses nothing.
+A name on a disk is bytes. ``readable_name`` writes it as text that every table, report and screen takes, and loses nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def problem(error: OSError) -> str:
     return PROBLEMS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
 
 
-def readable(path: Path | str) -> str:
+def readable_name(path: Path | str) -> str:
     r"""Return a name with ``\xNN`` for every byte that is not UTF-8, of a control character, or a backslash.
 
     The name on the disk is the bytes that this stands for; no two names give the same text.
@@ -63,14 +63,14 @@ def readable(path: Path | str) -> str:
     text = os.fspath(path)
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
-    return "".join(_escaped(character) for character in text)
+    return "".join(_escape(character) for character in text)
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     unseen = character == "\\" or "\ud800" <= character <= "\udfff" or unicodedata.category(character) in INVISIBLE
     return "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape")) if unseen else character
 
 
-def shown(name: str) -> str:
+def shorten(name: str) -> str:
     """Return a name as messages repeat it: its end, which tells files apart, where it is long."""
     return name if len(name) <= SHOWN else f"...{name[-SHOWN:]}"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fer_cli.config import Section
-from fer_cli.data.duplicates import Prints, alike_neighbours, exact_groups, joined, near_duplicates, take_prints
+from fer_cli.data.duplicates import Prints, alike_neighbours, exact_groups, link_groups, near_duplicates, take_prints
 from fer_cli.data.identity import known_codes
 from fer_cli.data.manifest import FaceSet
 from fer_cli.progress import Progress
@@ -95,14 +95,14 @@ class Facts:
     """(P, 2) int64: neighbouring frames that look alike."""
     prints: Prints
 
-    def named(self, positions: np.ndarray, parts: list[str] | None = None) -> list[Named]:
+    def name_images(self, positions: np.ndarray, parts: list[str] | None = None) -> list[Named]:
         """Return the names of the first 20 positions."""
         rows = self.manifest.iloc[positions[:MEMBERS]]
         cells = zip(rows["sample"], rows["file"], rows["label"], parts or [""] * len(rows), strict=False)
         return [Named(sample=str(s), file=str(f), label=str(la), part=p) for s, f, la, p in cells]
 
 
-def look(faces: FaceSet, progress: Progress) -> Facts:
+def gather_facts(faces: FaceSet, progress: Progress) -> Facts:
     """Return what does not depend on the split."""
     manifest = faces.manifest
     subjects, clips = known_codes(manifest["subject"]), known_codes(manifest["sequence"])
@@ -128,16 +128,16 @@ def copies_of(facts: Facts) -> dict[str, Finding]:
             conflict.append(copies)
     near = [(two, f"correlation {value:.3f}") for two, value in zip(facts.near, facts.correlations.tolist(), strict=True)]
     conflict += [(two, why) for two, why in near if labels[two[0]] != labels[two[1]]]
-    alike = [(run, f"{len(run)} look-alike frames") for run in groups_of(joined(len(labels), facts.alike))]
+    alike = [(run, f"{len(run)} look-alike frames") for run in groups_of(link_groups(len(labels), facts.alike))]
     blank = [(at, "blank") for at in np.flatnonzero(facts.prints.blank)[:, None]]
     kinds = {"exact": exact, "near": near, "conflict": conflict, "blank": blank, "repeated": repeated, "look_alike": alike}
-    return {kind: counted(facts, kind, found) for kind, found in kinds.items()}
+    return {kind: make_finding(facts, kind, found) for kind, found in kinds.items()}
 
 
-def counted(facts: Facts, kind: str, found: list[tuple[np.ndarray, str]]) -> Finding:
+def make_finding(facts: Facts, kind: str, found: list[tuple[np.ndarray, str]]) -> Finding:
     """Return a finding of groups, each given as the positions of its images and what holds them together."""
     images = len(np.unique(np.concatenate([group for group, _ in found]))) if found else 0
-    groups = [Group(why=why, images=facts.named(group)) for group, why in found[:LISTED]]
+    groups = [Group(why=why, images=facts.name_images(group)) for group, why in found[:LISTED]]
     return Finding(kind=kind, count=len(found), images=images, groups=groups)
 
 
@@ -158,13 +158,13 @@ def leaks_of(facts: Facts, folds: Folds) -> tuple[dict[str, Finding], list[Fold]
     for number, (names, parts) in enumerate(folds):
         shared = {kind: in_several(own, parts) for kind, own in keys.items()}
         held = parts_held(facts.exact, parts)
-        shared["near_across"] = np.flatnonzero(apart(held, facts))
+        shared["near_across"] = np.flatnonzero(are_across(held, facts))
         where = f"fold {number}, " if len(folds) > 1 else ""
         for kind, own in shared.items():
             for key in own.tolist():
                 if key not in seen[kind]:
                     few = len(seen[kind]) < LISTED
-                    seen[kind][key] = leaking(facts, kind, key, names, parts, where) if few else None
+                    seen[kind][key] = leak_group(facts, kind, key, names, parts, where) if few else None
         sizes = {name: int((parts == code).sum()) for code, name in enumerate(names)}
         seen_near = near_training(held, facts, names, parts)
         checked.append(Fold(sizes=sizes, shared={kind: len(shared[kind]) for kind in LEAKS}, seen=seen_near))
@@ -194,7 +194,7 @@ def parts_held(exact: np.ndarray, parts: np.ndarray) -> np.ndarray:
     return np.asarray(held[groups])
 
 
-def apart(held: np.ndarray, facts: Facts) -> np.ndarray:
+def are_across(held: np.ndarray, facts: Facts) -> np.ndarray:
     """Return (P,) bool: which near pairs have copies of their two images in different parts."""
     i, j = facts.near.T
     alone = (held[i].sum(1) == 1) & (held[i] == held[j]).all(1)
@@ -211,7 +211,7 @@ def near_training(held: np.ndarray, facts: Facts, names: list[str], parts: np.nd
     return {name: int((near & (parts == code)).sum()) for code, name in enumerate(names) if name != "train"}
 
 
-def leaking(facts: Facts, kind: str, key: int, names: list[str], parts: np.ndarray, where: str) -> Group:
+def leak_group(facts: Facts, kind: str, key: int, names: list[str], parts: np.ndarray, where: str) -> Group:
     """Return a person, a sequence, identical images or a near pair (numbered ``key``) with the parts they stand in."""
     if kind == "near_across":
         group = np.flatnonzero(np.isin(facts.exact, facts.exact[facts.near[key]]) & (parts >= 0))
@@ -225,4 +225,4 @@ def leaking(facts: Facts, kind: str, key: int, names: list[str], parts: np.ndarr
         what = f"{column} {facts.manifest[column].iloc[group[0]]}"
         group = group[np.unique(held, return_index=True)[1]]
     counts = ", ".join(f"{names[code]} {int((held == code).sum())}" for code in np.unique(held))
-    return Group(why=f"{where}{what}: {counts}", images=facts.named(group, [names[code] for code in parts[group]]))
+    return Group(why=f"{where}{what}: {counts}", images=facts.name_images(group, [names[code] for code in parts[group]]))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fer_cli.config import Section
 from fer_cli.config.auto import Known
-from fer_cli.data.manifest import INFO, SetInfo, expected_info, known_about, load_info
+from fer_cli.data.manifest import INFO, SetInfo, expected_info, load_info, load_known
 from fer_cli.errors import ResultsError
 from fer_cli.places import read_text, write_text
 from fer_cli.yamls import explain
@@ -54,21 +54,21 @@ def is_built(data_root: Path, name: str) -> bool:
     return os.path.lexists(data_root / name / INFO)
 
 
-def about_set(results: Path, data_root: Path, name: str) -> KeptSet:
+def look_up_set(results: Path, data_root: Path, name: str) -> KeptSet:
     """Return what is known of a set: of the one under ``data_root``, else what ``results`` keep of it.
 
     A set that neither has is one that can be drawn. Raises DataError where it cannot, or is not as it was built;
     ResultsError where what is kept cannot be read.
     """
     kept = None if is_built(data_root, name) else read_kept(results, name)
-    return as_built(data_root, name) if kept is None else kept
+    return describe_built_set(data_root, name) if kept is None else kept
 
 
-def as_built(data_root: Path, name: str) -> KeptSet:
+def describe_built_set(data_root: Path, name: str) -> KeptSet:
     """Return what is known of a set under ``data_root``, or of one that can be drawn; raises DataError."""
     from fer_cli.data.audit import audit_lines
 
-    info, known = expected_info(data_root, name), known_about(data_root, name)
+    info, known = expected_info(data_root, name), load_known(data_root, name)
     bare = info.model_copy(update={"unreadable": {}, "no_face": [], "duplicates": [], "skipped": {}})
     return KeptSet(
         info=bare,
@@ -87,7 +87,7 @@ def keep_sets(results: Path, data_root: Path, sets: Iterable[str], about: About 
     """
     for name in sorted(set(sets)):
         if is_built(data_root, name):
-            known = as_built(data_root, name) if about is None else about(name)
+            known = describe_built_set(data_root, name) if about is None else about(name)
             write_text(place_of(results, name), known.model_dump_json(indent=1) + "\n")
 
 

@@ -15,7 +15,7 @@ from fer_cli.errors import DataError
 from fer_cli.places import open_regular, user_path
 
 
-def read_listed(path: str, sha256: str, column: str) -> pd.Series:
+def read_sample_table(path: str, sha256: str, column: str) -> pd.Series:
     """Return ``column`` as names by sample; raises DataError when the file is missing, changed, or no such table.
 
     ``sha256``: of the file when the run was planned; another content would be another run.
@@ -42,7 +42,7 @@ def read_listed(path: str, sha256: str, column: str) -> pd.Series:
     return table.set_index("sample")[column].str.strip()
 
 
-def known_only(listed: pd.Series, manifest: pd.DataFrame, path: str, complete: bool) -> pd.Series:
+def keep_known(listed: pd.Series, manifest: pd.DataFrame, path: str, complete: bool) -> pd.Series:
     """Return the rows of images the data set has, by sample; where it is a choice of its classes, ``complete`` is False.
 
     Raises DataError naming the first image the set lacks (unless it is not ``complete`` and has others), and where one is

@@ -280,7 +280,7 @@ def expected_info(data_root: Path, name: str) -> SetInfo:
     )
 
 
-def known_about(data_root: Path, name: str) -> Known:
+def load_known(data_root: Path, name: str) -> Known:
     """Return what a set, built or not, says of its images that a split can be made by; raises DataError as ``load_info``.
 
     An embedded set that is not drawn yet names its people and was published without parts.

@@ -42,12 +42,12 @@ def read_tags(opened: Image.Image) -> None:
         opened.info.pop(key, None)
 
 
-def upright(opened: Image.Image) -> Image.Image:
+def turn_upright(opened: Image.Image) -> Image.Image:
     """Return a picture whose tags were read by ``read_tags``, turned as they say."""
     return ImageOps.exif_transpose(opened)
 
 
-def turned(picture: Image.Image, exif: bytes) -> Image.Image:
+def turn_by_exif(picture: Image.Image, exif: bytes) -> Image.Image:
     """Return a picture turned as the tags say that were taken out of its file; as it is where they cannot be read."""
     tags = Image.Exif()
     with suppress(Exception):  # as in read_tags
@@ -57,7 +57,7 @@ def turned(picture: Image.Image, exif: bytes) -> Image.Image:
     return ImageOps.exif_transpose(picture)
 
 
-def without_tags(content: bytes) -> tuple[bytes, bytes] | None:
+def strip_tags(content: bytes) -> tuple[bytes, bytes] | None:
     """Return a JPEG or PNG without anything but its picture, and its EXIF block; None where there is nothing to take out."""
     bare, exif = b"", b""
     if content.startswith(JPEG):

@@ -29,7 +29,7 @@ FINGERS = ((-36, 0.9, 8), (-12, 1.05, 8), (12, 1.0, 8), (36, 0.8, 8), (82, 0.55,
 """Each finger's direction in degrees from the hand's own, its length in palm radii, and its half width in degrees."""
 
 
-def occluded(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np.ndarray:
+def occlude(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np.ndarray:
     """Return images (N, T, C, S, S) uint8 with ``config.occluder`` before each face; ``samples`` (N,) are the images' names.
 
     Square and bar are black, the mask is light grey, the hand has the image's median grey over its frames.

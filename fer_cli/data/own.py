@@ -52,7 +52,7 @@ class Own:
         if self.subject is not None:
             compile_pattern(self.subject, "subject")
 
-    def given(self) -> dict[str, str]:
+    def given_options(self) -> dict[str, str]:
         """Return the options that were given, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 

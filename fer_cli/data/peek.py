@@ -29,21 +29,21 @@ def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
     faces = load_set(data_root, name)
     side = max(LEAST_SIDE, faces.info.image_size)
     counts = faces.manifest["label"].value_counts()
-    names = [written(f"{label}  {counts.get(label, 0)}") for label in faces.info.classes]
-    lines = [padded(written(line)) for line in heading(faces)]
+    names = [render_text(f"{label}  {counts.get(label, 0)}") for label in faces.info.classes]
+    lines = [pad_line(render_text(line)) for line in heading(faces)]
     most = max(line.shape[1] for line in lines)
-    head = np.concatenate([widened(line, most) for line in lines])
+    head = np.concatenate([widen(line, most) for line in lines])
     left = max(text.shape[1] for text in names) + 2 * GAP
     width = max(head.shape[1], left + columns * side)
-    rows = [widened(head, width)]
+    rows = [widen(head, width)]
     rng = np.random.default_rng(0)
     for label, text in zip(faces.info.classes, names, strict=True):
         row = np.full((side, width, 3), 255, np.uint8)
         top = (side - text.shape[0]) // 2
         row[top : top + text.shape[0], GAP : GAP + text.shape[1]] = text
-        images = faces.images[chosen(faces, label, rng)[:columns]]
+        images = faces.images[choose_images(faces, label, rng)[:columns]]
         for column, picture in enumerate(pictures(images[:, :1])):
-            row[:, left + column * side : left + (column + 1) * side] = enlarged(picture, side)
+            row[:, left + column * side : left + (column + 1) * side] = enlarge(picture, side)
         rows.append(row)
     sheet = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,19 +66,19 @@ def amount(faces: FaceSet) -> str:
     return f"{info.amount}, {info.subjects} subjects" if info.subjects else info.amount
 
 
-def chosen(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:
+def choose_images(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:
     """Return positions of a class in a random order in which people take turns."""
     own = faces.manifest[faces.manifest["label"] == label]
     mixed = own.iloc[rng.permutation(len(own))]
     return mixed.index.to_numpy()[mixed.groupby("subject").cumcount().argsort(kind="stable").to_numpy()]
 
 
-def enlarged(image: np.ndarray, side: int) -> np.ndarray:
+def enlarge(image: np.ndarray, side: int) -> np.ndarray:
     """Return an image (S, S) or (S, S, 3) uint8 as (side, side, 3)."""
     return colour_picture(cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC))
 
 
-def written(text: str) -> np.ndarray:
+def render_text(text: str) -> np.ndarray:
     """Return a text as black letters on white (h, w, 3) uint8, none of them cut off, whatever its length."""
     from matplotlib import get_data_path
     from PIL import Image, ImageDraw, ImageFont
@@ -91,11 +91,11 @@ def written(text: str) -> np.ndarray:
     return np.asarray(picture)
 
 
-def padded(text: np.ndarray) -> np.ndarray:
+def pad_line(text: np.ndarray) -> np.ndarray:
     """Return a written line with room on the left, on the right and above."""
     return np.pad(text, ((GAP, 2), (GAP, GAP), (0, 0)), constant_values=255)
 
 
-def widened(block: np.ndarray, width: int) -> np.ndarray:
+def widen(block: np.ndarray, width: int) -> np.ndarray:
     """Return a block with white on its right up to ``width``."""
     return np.pad(block, ((0, 0), (0, width - block.shape[1]), (0, 0)), constant_values=255)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fer_cli.config import RunConfig
 from fer_cli.data.block import CHUNK, Block, grey_block
-from fer_cli.data.corrupt import corrupted
+from fer_cli.data.corrupt import corrupt_images
 from fer_cli.errors import DataError
 
 FEW_PIXELS = 2**26
@@ -61,7 +61,7 @@ def prepare_part(images: np.ndarray, samples: np.ndarray, config: RunConfig, par
     ``samples``: (n,) their names. The result of an image does not depend on those beside it.
     """
     small = prepare_images(images, config)
-    return corrupted(small, samples, config.corrupt) if part in config.corrupt.parts else small
+    return corrupt_images(small, samples, config.corrupt) if part in config.corrupt.parts else small
 
 
 def prepare_images(images: np.ndarray, config: RunConfig) -> Tensor:

@@ -27,7 +27,7 @@ import pandas as pd
 
 from fer_cli.config import DataConfig, Known
 from fer_cli.data.identity import clip_codes, known_codes
-from fer_cli.data.listed import known_only, name_of, read_listed
+from fer_cli.data.listed import keep_known, name_of, read_sample_table
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
@@ -69,15 +69,15 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     is made by, or when a given part is missing.
     """
     labels = manifest["label"].to_numpy()
-    train, val, test = _named(manifest, config) if config.split in GIVEN else _drawn(manifest, config)
+    train, val, test = _read_parts(manifest, config) if config.split in GIVEN else _draw_parts(manifest, config)
     if config.max_subjects is not None:
-        _known(manifest, "subject", config, "data.max_subjects cannot count people")
+        _require(manifest, "subject", config, "data.max_subjects cannot count people")
     leaked = {"none": test[:0], "val": val, "test": test}[config.leak]
     if config.max_images is not None and len(leaked) >= config.max_images:
         raise DataError(
             f"{config.name}: data.max_images: {config.max_images} leaves no room beside {len(leaked)} leaked ones"
         )
-    train = thinned(train, labels, manifest["subject"].to_numpy(), config, len(leaked))
+    train = thin_training(train, labels, manifest["subject"].to_numpy(), config, len(leaked))
     train = np.concatenate([train, leaked])
     train, val, test = np.sort(train), np.sort(val), np.sort(test)
     needed = {"train": train, "val": val} | ({"test": test} if config.test is None else {})
@@ -93,7 +93,9 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     return Split(train, val, test, digest.hexdigest()[:12], tested_on, *counts)
 
 
-def thinned(train: np.ndarray, labels: np.ndarray, subjects: np.ndarray, config: DataConfig, taken: int = 0) -> np.ndarray:
+def thin_training(
+    train: np.ndarray, labels: np.ndarray, subjects: np.ndarray, config: DataConfig, taken: int = 0
+) -> np.ndarray:
     """Return at most ``max_subjects`` people's and ``max_images`` of the training positions, a class at a time in turn.
 
     ``taken``: how many of ``max_images`` others have.
@@ -120,7 +122,7 @@ def sequences_of(manifest: pd.DataFrame) -> np.ndarray:
     return (manifest["subject"].astype(str) + "\x1f" + clips).where(clips != "", "").to_numpy()
 
 
-def _drawn(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw_parts(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return training, validation and test positions of a split drawn by us."""
     labels, groups = manifest["label"].to_numpy(), _groups(manifest, config)
     everything = np.arange(len(labels))
@@ -132,12 +134,12 @@ def _drawn(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.n
     elif config.test is None:
         seed = derive_seed(config.split_seed, "folds") % 2**32
         rest, test = _folds(labels, groups, everything, config, config.folds, seed, "lower data.folds")[config.fold]
-    return *_carved(labels, groups, rest, config), test
+    return *_carve(labels, groups, rest, config), test
 
 
-def _named(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read_parts(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return training, validation and test positions of a split that is given."""
-    names = official_parts(manifest, config) if config.split == "official" else listed_parts(manifest, config)
+    names = official_parts(manifest, config) if config.split == "official" else parts_from_file(manifest, config)
     train, val, test = (np.flatnonzero(names == part) for part in PARTS)
     for name, part in (("train", train), ("test", test)):
         if not len(part) and (name == "train" or config.test is None):
@@ -147,7 +149,7 @@ def _named(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.n
     if len(val) and config.val_fraction != DataConfig().val_fraction:
         raise DataError(f"{config.name}: data.val_fraction has no effect: the {config.split} split has a validation part")
     if not len(val):
-        train, val = _carved(manifest["label"].to_numpy(), _groups(manifest, config), train, config)
+        train, val = _carve(manifest["label"].to_numpy(), _groups(manifest, config), train, config)
     return train, val, test
 
 
@@ -169,11 +171,11 @@ def official_parts(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray:
     return names.replace("", UNUSED).to_numpy()
 
 
-def listed_parts(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray:
+def parts_from_file(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray:
     """Return (N,) "train", "val", "test" or "none" from ``config.split_file``, which must name every image."""
     path, sha256 = config.split_file, config.split_sha256
     assert path is not None and sha256 is not None
-    listed = known_only(read_listed(path, sha256, "part"), manifest, path, not config.classes)
+    listed = keep_known(read_sample_table(path, sha256, "part"), manifest, path, not config.classes)
     wrong = listed[~listed.isin([*PARTS, UNUSED])]
     if len(wrong):
         sample = name_of(wrong.index[0], manifest)
@@ -193,10 +195,10 @@ def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
     if config.split in {"random", "holdout"}:
         return None
     if config.split in {"subject", "loso"}:
-        _known(manifest, "subject", config, f"data.split: {config.split} cannot keep people apart")
+        _require(manifest, "subject", config, f"data.split: {config.split} cannot keep people apart")
         return manifest["subject"].to_numpy()
     if config.split == "sequence":
-        _known(manifest, "sequence", config, "data.split: sequence cannot keep clips apart")
+        _require(manifest, "sequence", config, "data.split: sequence cannot keep clips apart")
         return clip_codes(manifest)
     people, codes = manifest["subject"].astype(str), clip_codes(manifest)
     clips = pd.Series([f"clip {code:09d}" for code in codes], manifest.index)
@@ -204,7 +206,7 @@ def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
     return groups.to_numpy()
 
 
-def _known(manifest: pd.DataFrame, column: str, config: DataConfig, problem: str) -> None:
+def _require(manifest: pd.DataFrame, column: str, config: DataConfig, problem: str) -> None:
     """Raise DataError, saying what can be done, unless every image has a ``column``."""
     unknown = int((manifest[column].astype(str) == "").sum())
     if unknown:
@@ -239,7 +241,7 @@ def _share_out(labels: np.ndarray, config: DataConfig) -> Pair:
     return np.sort(rest), np.sort(test)
 
 
-def _carved(labels: np.ndarray, groups: np.ndarray | None, rest: np.ndarray, config: DataConfig) -> Pair:
+def _carve(labels: np.ndarray, groups: np.ndarray | None, rest: np.ndarray, config: DataConfig) -> Pair:
     """Return training and validation positions of ``rest``: the first of round(1 / val_fraction) folds validates."""
     seed = derive_seed(config.split_seed, "validation", config.fold) % 2**32
     k = max(2, round(1 / config.val_fraction))

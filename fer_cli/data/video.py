@@ -33,7 +33,7 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[cv2.VideoCapture | None]:
+def open_video(file: Path) -> Iterator[cv2.VideoCapture | None]:
     """Give the capture of a video file; None where it is missing, no video, or absurdly large."""
     if not file.is_file():  # FFmpeg would go on to take the name for a pattern of pictures
         yield None
@@ -57,7 +57,7 @@ def frame_count(file: Path) -> int:
 
     A file that was cut short still says what the whole one had; ``read_frames`` copes with that.
     """
-    with opened(file) as capture:
+    with open_video(file) as capture:
         if capture is None:
             return 0
         said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -88,7 +88,7 @@ def _pass(file: Path, wanted: set[int]) -> tuple[dict[int, np.ndarray], int]:
     """Return the wanted frames that decode, and how many frames were passed on the way to the last of them."""
     frames: dict[int, np.ndarray] = {}
     count = 0
-    with opened(file) as capture:
+    with open_video(file) as capture:
         while capture is not None and count <= max(wanted, default=-1) and capture.grab():
             if count in wanted:  # only then is the frame converted and copied, half of the work
                 whole, frame = capture.retrieve()

@@ -10,7 +10,7 @@ from pathlib import Path
 from fer_cli.blocks import Figure
 from fer_cli.checked import keep_checked
 from fer_cli.config import Compute
-from fer_cli.data.kept import about_set, is_built, keep_sets
+from fer_cli.data.kept import is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.places import write_text
 from fer_cli.plan import last_choice, make_plan, on_other_builds
@@ -64,7 +64,7 @@ def make_report(
     """
     results = compute.results
     choice = choice_of(study, results, data, profile, seeds, split)
-    about = cache(partial(about_set, results, compute.data_root))
+    about = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, about=about)
     found = find_results(plan)
     cells = collect(plan, found)

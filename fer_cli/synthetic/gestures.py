@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from fer_cli.synthetic import camera, exact, skin
-from fer_cli.synthetic.body import SIDES, Arm, body_mesh, normal_sums, posed
+from fer_cli.synthetic.body import SIDES, Arm, body_mesh, normal_sums, pose_body
 from fer_cli.synthetic.clips import envelope, wander
 from fer_cli.synthetic.faces import OVERSAMPLE, rotation
 from fer_cli.synthetic.identities import Identity
@@ -136,7 +136,7 @@ GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = 
 }
 
 
-def mixed(rest: Pose, pose: Pose, share: float) -> Pose:
+def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
     """Return a pose between two: ``share`` 0 is ``rest``, 1 is ``pose``."""
 
     def arm(a: Arm, b: Arm) -> Arm:
@@ -161,7 +161,7 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
     restless = 3.0 + 7.0 * difficulty
     drifts = [wander(frames, restless * size, rng) for size in (1.0, 0.4, 1.4, 0.8)]
     start = Pose(DOWN, DOWN)
-    poses = [mixed(start, motion(float(t)), float(shares[t])) for t in range(frames)]
+    poses = [mix_poses(start, motion(float(t)), float(shares[t])) for t in range(frames)]
     return [
         replace(
             pose,
@@ -204,7 +204,7 @@ def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Ligh
     size = len(background)
     trunk = rotation(pose.trunk[0], pose.trunk[1], 0.0).astype(np.float64)
     head = exact.matrix_product(trunk, rotation(pose.head[0], pose.head[1], 0.0))
-    points = posed(body.rest, body.joints, {"L": pose.left, "R": pose.right}, trunk, head)
+    points = pose_body(body.rest, body.joints, {"L": pose.left, "R": pose.right}, trunk, head)
     a, b, c = (points[column] for column in mesh.faces.T)
     normals = normal_sums() @ np.cross(b - a, c - a)
     normals /= exact.length(normals.T)[:, None] + 1e-9

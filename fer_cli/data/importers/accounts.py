@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 from fer_cli.data.archive import archive_of
-from fer_cli.data.files import problem, readable, why_unreadable
+from fer_cli.data.files import problem, readable_name, why_unreadable
 from fer_cli.data.formats import HEAD, IMAGE_SUFFIXES, NOT_READ, PLAIN, UNREAD, VIDEO_SUFFIXES, kind_of
 from fer_cli.data.importers.found import Found, Scan
-from fer_cli.data.importers.walk import below, is_junk, leads_out, real, walked
+from fer_cli.data.importers.walk import below, is_junk, leads_out, real, walk_folders
 
 LINK = "a link that leads out of the source; it is not followed"
 PICTURE = "picture where this layout has none"
@@ -44,7 +44,7 @@ def accounts(source: Path, scan: Scan) -> Scan:
     known = {(folder(image.file.parent), image.file.name) for image in found}
     others: Counter[str] = Counter()
     for file in every_file(source, folder):
-        name = readable(below(source, file))
+        name = readable_name(below(source, file))
         if (folder(file.parent), file.name) in known or name in names:
             continue
         reason = why_left_out(file, source)
@@ -75,14 +75,14 @@ def without_links_out(source: Path, found: list[Found], folder: Where) -> tuple[
             continue
         steps = [image.file, *image.file.parents]
         way = [step for step in steps if step.is_relative_to(source) and step != source and leads_out(step, home)]
-        links.add(readable(below(source, way[-1] if way else image.file)))
+        links.add(readable_name(below(source, way[-1] if way else image.file)))
     return kept, links
 
 
 def every_file(source: Path, folder: Where) -> Iterator[Path]:
     """Yield every file below ``source`` in order, and every link to a folder out of it; hidden folders are looked into."""
     home, seen = real(source), set[Path]()
-    for where, folders, files in walked(source, follow=True):
+    for where, folders, files in walk_folders(source, follow=True):
         here = folder(where)
         if here in seen or not here.is_relative_to(home):
             if here not in seen:
@@ -123,4 +123,4 @@ def other_kind(file: Path, source: Path) -> str:
     """Return what a file that is neither picture nor film is counted as: its suffix."""
     if any(is_junk(part) for part in file.relative_to(source).parts):
         return HIDDEN
-    return readable(file.suffix.lower()) or NO_SUFFIX
+    return readable_name(file.suffix.lower()) or NO_SUFFIX

@@ -93,11 +93,11 @@ def by_annotation(source: Path, card: Card, images: list[Path]) -> Scan | None:
             for file in files:
                 labels.skip("in no part", file.relative_to(source).as_posix())
         else:
-            found += annotated(folder.parent, files, part, labels)
+            found += read_annotated(folder.parent, files, part, labels)
     return Scan("train_set and val_set with annotations", found, labels.skipped)
 
 
-def annotated(home: Path, images: list[Path], part: str, labels: Labels) -> Iterator[Found]:
+def read_annotated(home: Path, images: list[Path], part: str, labels: Labels) -> Iterator[Found]:
     """Yield the images of one part; raises DataError where an image has no annotation or an annotation no image."""
     tail, name = "_exp.npy", home.name.lower().removesuffix("_set")
     folder = home / "annotations"
@@ -226,7 +226,7 @@ def by_labels(source: Path, card: Card, images: list[Path], tables: list[Path]) 
             raise DataError(f"{where}: {row['pth']} is {label}, but {found[file].label} in an earlier line")
         if file not in found and own.get(file.parent.name.lower(), label) != label:
             moved += 1
-        found[file] = repacked(file, source, label, parts)
+        found[file] = repacked_image(file, source, label, parts)
     layout = f"class folders with labels.csv; {moved} images lie in the folder of another class, the table is taken"
     return Scan(layout, list(found.values()), labels.rest(images, seen, "not in labels.csv"), {})
 
@@ -237,7 +237,7 @@ def part_names(images: list[Path], source: Path) -> dict[str, str]:
     return RESPLIT if both else {name: "test" if part == "val" else part for name, part in RESPLIT.items()}
 
 
-def repacked(file: Path, source: Path, label: str, parts: dict[str, str]) -> Found:
+def repacked_image(file: Path, source: Path, label: str, parts: dict[str, str]) -> Found:
     """Return an image of a re-pack; it is named by part, folder and file, as files of one name lie in many folders."""
     home = part_above(file.parent, source, parts)
     sample = "-".join(word for word in (home, file.parent.name.lower(), file.stem) if word)
@@ -257,5 +257,5 @@ def by_folder(source: Path, card: Card, images: list[Path]) -> Scan | None:
         if label is None:
             labels.ignore(file.parent.name, file.relative_to(source).as_posix())
         else:
-            found.append(repacked(file, source, label, parts))
+            found.append(repacked_image(file, source, label, parts))
     return Scan("class folders", found, labels.skipped, {})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import VIDEO_SUFFIXES
-from fer_cli.data.importers.found import Found, Layout, Scan, file_twice, first_layout, read_rows
+from fer_cli.data.importers.found import Found, Layout, Scan, duplicate_file_error, first_layout, read_rows
 from fer_cli.data.importers.walk import below, file_named, files_below, image_files, visible_folders
 from fer_cli.data.video import frame_count
 from fer_cli.errors import DataError
@@ -80,7 +80,7 @@ def by_clip(source: Path, card: Card) -> Scan | None:
                 skipped.setdefault(OTHER_NAME, []).append(below(source, file))
                 continue
             if file.stem in clips:
-                raise file_twice(file, clips[file.stem], what="clip")
+                raise duplicate_file_error(file, clips[file.stem], what="clip")
             clips[file.stem] = file
             if file.stem in levels:
                 wanted.append((file, PARTS[part], levels[file.stem][0]))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.importers.found import Box, Found, Scan, file_twice, first_layout, inside, read_lines, tree
+from fer_cli.data.importers.found import Box, Found, Scan, duplicate_file_error, first_layout, inside, read_lines, tree
 from fer_cli.data.importers.walk import below, nearest_to_root
 from fer_cli.errors import DataError
 
@@ -23,7 +23,7 @@ def scan_expw(source: Path, card: Card) -> Scan:
     return first_layout(source, card, {f"{LIST} with the photographs in any folder beside it": by_list})
 
 
-def listed(table: Path) -> Iterator[tuple[str, str, str, Box, str]]:
+def read_list(table: Path) -> Iterator[tuple[str, str, str, Box, str]]:
     """Yield (where, photograph, face number, box, class) of ``image face top left right bottom confidence class``."""
     for line, words in read_lines(table):
         where = f"{table}, line {line}"
@@ -48,11 +48,11 @@ def by_list(source: Path, card: Card) -> Scan | None:
     for photograph in tree(source):
         twin = photographs.setdefault(photograph.name, photograph)
         if twin is not photograph:
-            raise file_twice(photograph, twin, what="photograph")
+            raise duplicate_file_error(photograph, twin, what="photograph")
     found: dict[str, Found] = {}
     skipped: dict[str, list[str]] = {}
     seen: set[Path] = set()
-    for where, name, face, box, code in listed(table):
+    for where, name, face, box, code in read_list(table):
         label = card.label(code, where)
         file = photographs.get(inside(source, name, where).name if "/" in name or "\\" in name else name)
         if file is None:

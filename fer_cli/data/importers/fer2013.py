@@ -16,9 +16,9 @@ from fer_cli.data.importers.found import (
     Found,
     Layout,
     Scan,
+    duplicate_name_error,
     first_layout,
     grey_pixels,
-    named_twice,
     part_above,
     read_rows,
     same_content,
@@ -120,11 +120,11 @@ def by_file_name(source: Path, card: Card) -> Scan | None:
             part = part_of(match["part"], str(file))
             if label is not None:
                 found.append(Found(f"{part}-{match['number']}", file, label, "", "", 0, part))
-    scan = Scan("class folders, part read from the file name", told_apart(found))
+    scan = Scan("class folders, part read from the file name", separate_names(found))
     return with_leftovers(source, scan, "not an official file name (augmented copy?)")
 
 
-def told_apart(found: list[Found]) -> list[Found]:
+def separate_names(found: list[Found]) -> list[Found]:
     """Return the images; where two classes hold different faces of one name, each is named by its class as well.
 
     The usual re-pack has two such names, Training_52789098 and Training_8475486: the number of a name is no identity.
@@ -138,7 +138,7 @@ def told_apart(found: list[Found]) -> list[Found]:
         for place, image in enumerate(group):
             for other in group[:place]:
                 if image.label == other.label or same_content(image, other):
-                    raise named_twice(image, other)
+                    raise duplicate_name_error(image, other)
         alone = len(group) == 1
         whole += group if alone else [replace(one, sample=f"{one.sample}-{one.label}") for one in group]
     return whole

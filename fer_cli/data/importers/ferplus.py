@@ -129,7 +129,7 @@ def by_tables(source: Path, card: Card) -> Scan | None:
     return with_leftovers(source, scan, "image beside the tables")
 
 
-def listed(table: Path) -> Iterator[tuple[str, str, Box | None, list[str]]]:
+def read_votes(table: Path) -> Iterator[tuple[str, str, Box | None, list[str]]]:
     """Yield (where, image name, box unless it is the whole image, ten cells of votes) of a ``label.csv``."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
@@ -168,7 +168,7 @@ def by_lists(source: Path, card: Card) -> Scan | None:
             continue
         any_list = True
         images = {file.name.lower(): file for file in image_files(home)}
-        rows = list(listed(home / LIST))
+        rows = list(read_votes(home / LIST))
         # The authors' script wrote one picture after the other: of two rows with one name the last one's is on the disk.
         last = {name.lower(): where for where, name, _, _ in rows}
         for where, name, box, cells in rows:

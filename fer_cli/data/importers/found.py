@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.files import readable, shown, why_unreadable
+from fer_cli.data.files import readable_name, shorten, why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.hints import ARCHIVES, where_to_point
 from fer_cli.data.importers.walk import (
@@ -22,7 +22,7 @@ from fer_cli.data.importers.walk import (
     real,
     tables_in,
     visible_folders,
-    walked,
+    walk_folders,
 )
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import cut
@@ -109,31 +109,31 @@ def link_hint(source: Path) -> str:
     """Return a hint at the first link in ``source`` that leads out of it; empty without one."""
     for path in sorted(source.iterdir()) if source.is_dir() else ():
         if leads_out(path, real(source)):
-            return f"; {shown(path.name)} is a link that leads out of the folder, which is not followed"
+            return f"; {shorten(path.name)} is a link that leads out of the folder, which is not followed"
     return ""
 
 
 def unique(scan: Scan) -> Scan:
-    """Return the scan in an order that no path decides, and every name of it as text (``readable``).
+    """Return the scan in an order that no path decides, and every name of it as text (``readable_name``).
 
     Raises DataError where two images have one name.
     """
     seen: dict[str, Found] = {}
     for image in scan.found:
         if image.sample in seen:
-            raise named_twice(image, seen[image.sample])
-        sample, subject, sequence = map(readable, (image.sample, image.subject, image.sequence))
+            raise duplicate_name_error(image, seen[image.sample])
+        sample, subject, sequence = map(readable_name, (image.sample, image.subject, image.sequence))
         seen[image.sample] = replace(image, sample=sample, subject=subject, sequence=sequence)
-    skipped = {reason: [readable(name) for name in names] for reason, names in scan.skipped.items()}
+    skipped = {reason: [readable_name(name) for name in names] for reason, names in scan.skipped.items()}
     return replace(scan, found=sorted(seen.values(), key=place_of), skipped=skipped)
 
 
-def named_twice(image: Found, other: Found) -> DataError:
+def duplicate_name_error(image: Found, other: Found) -> DataError:
     """Return the error for two images of one name; it says that they are the same only where their content is."""
-    return file_twice(image.file, other.file, same_content(image, other))
+    return duplicate_file_error(image.file, other.file, same_content(image, other))
 
 
-def file_twice(file: Path, other: Path, same: bool | None = None, what: str = "image") -> DataError:
+def duplicate_file_error(file: Path, other: Path, same: bool | None = None, what: str = "image") -> DataError:
     """Return the error for two files that claim to be one image; ``same``: whether they are (None: their bytes are)."""
     if same_bytes(file, other) if same is None else same:
         return DataError(f"{file}: the same {what} also stands at {other}; keep one of the two")
@@ -199,7 +199,7 @@ def class_folders(source: Path, card: Card, names: dict[str, str] | None = None,
 
 def holds_data(folder: Path) -> bool:
     """Return whether any file lies below a folder, hidden ones and archives' leavings apart."""
-    for _, folders, files in walked(folder):
+    for _, folders, files in walk_folders(folder):
         folders[:] = [name for name in folders if not is_junk(name)]
         if not all(map(is_junk, files)):
             return True
@@ -211,7 +211,7 @@ def inside(root: Path, relative: str, where: str) -> Path:
     text = relative.strip().replace("\\", "/")
     path = root / text
     if not text or "\0" in text or Path(text).is_absolute() or not real(path).is_relative_to(real(root)):
-        raise DataError(f"{where}: path '{shown(relative)}' leads out of {root}; only files below it are read")
+        raise DataError(f"{where}: path '{shorten(relative)}' leads out of {root}; only files below it are read")
     return path
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fer_cli.data.archive import SUFFIX, archive_of
-from fer_cli.data.files import shown
+from fer_cli.data.files import shorten
 from fer_cli.data.importers.own import PARTS, SPELLINGS
 
 ARCHIVES = {SUFFIX, ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
@@ -58,7 +58,7 @@ def archive_in(source: Path) -> str:
         return ""
     readable = Path(archive).suffix.lower() == SUFFIX and archive_of(source) is None
     what = f"give --from {source / archive}" if readable else "unpack it"
-    return f"; {shown(archive)} lies in it and is not opened: {what}"
+    return f"; {shorten(archive)} lies in it and is not opened: {what}"
 
 
 def few(phrases: Sequence[str], most: int = FEW) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fer_cli.data.cards import Card
-from fer_cli.data.files import readable, shown
+from fer_cli.data.files import readable_name, shorten
 from fer_cli.data.importers.found import Found, Scan, unique
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, own_card
@@ -52,7 +52,7 @@ def read_names(source: Path, label: str) -> Names:
     paths = [file.relative_to(source).as_posix() for file in files]
     found = [match if match and (match["label"] or "").strip() else None for match in search_names(pattern, paths)]
     if not any(found):
-        what = f"finds a label in none of {len(paths)} paths below it, such as '{shown(readable(paths[0]))}'"
+        what = f"finds a label in none of {len(paths)} paths below it, such as '{shorten(readable_name(paths[0]))}'"
         raise DataError(f"{source}: --label '{cut(label)}' {what}")
     return Names(source, pattern, files, paths, found)
 

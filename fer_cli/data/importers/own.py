@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from fer_cli.data.cards import CANONICAL, Card
-from fer_cli.data.files import readable
+from fer_cli.data.files import readable_name
 from fer_cli.errors import DataError
 from fer_cli.escape import bad_name, cut
 
@@ -73,7 +73,7 @@ def read_codes(text: str) -> dict[str, str]:
             raise DataError(f"--codes: '{cut(code)}' is given twice, as {cut(codes[code])} and {cut(name)}; keep one")
         if (wrong := bad_name(name)) or NUMBERED.fullmatch(name):
             raise DataError(f"--codes {cut(pair)}: {wrong or 'a number does not say which expression it is'}; give a name")
-        codes[code] = SPELLINGS.get(name, readable(name))
+        codes[code] = SPELLINGS.get(name, readable_name(name))
     return codes
 
 
@@ -106,10 +106,10 @@ def own_card(
     folders = {}
     for word in there:
         if wrong := bad_name(word.encode("utf-8", "replace").decode()):  # bytes that are not UTF-8 are escaped below
-            raise DataError(f"{what} '{cut(readable(word))}': {wrong}; rename it")
+            raise DataError(f"{what} '{cut(readable_name(word))}': {wrong}; rename it")
         if codes and word not in codes and word not in SPELLINGS:
-            raise DataError(f"{what} '{cut(readable(word))}': not among --codes; add it to them with its name")
-        folders[word] = codes.get(word) or SPELLINGS.get(word, readable(word))
+            raise DataError(f"{what} '{cut(readable_name(word))}': not among --codes; add it to them with its name")
+        folders[word] = codes.get(word) or SPELLINGS.get(word, readable_name(word))
     labels = set(folders.values())
     if len(labels) < 2:
         raise DataError(f"{what}: {', '.join(labels) or 'nothing'} found, at least two classes are needed")

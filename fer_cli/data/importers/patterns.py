@@ -6,10 +6,10 @@ import re
 import warnings
 from collections.abc import Sequence
 
-from fer_cli.data.files import readable, shown
+from fer_cli.data.files import readable_name, shorten
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import cut
-from fer_cli.signals import at_most
+from fer_cli.signals import limit_time
 
 GROUPS = ("subject", "sequence", "frame")
 """Names of groups that say who and when; ``sequence`` is numbered within the subject, ``frame`` is of digits."""
@@ -44,11 +44,11 @@ def search_names(pattern: re.Pattern[str], names: Sequence[str]) -> list[re.Matc
     """Return where the pattern is first found in each name; raises DataError where that takes too long."""
     found: list[re.Match[str] | None] = []
     try:
-        with at_most(SECONDS + len(names) / NAMES_A_SECOND):
+        with limit_time(SECONDS + len(names) / NAMES_A_SECOND):
             for name in names:
                 found.append(pattern.search(name))  # noqa: PERF401 (the number done identifies the name that takes long)
     except TimeoutError:
-        where = f"'{shown(readable(names[min(len(found), len(names) - 1)]))}'"
+        where = f"'{shorten(readable_name(names[min(len(found), len(names) - 1)]))}'"
         cause = "a repeat within a repeat, such as (a+)+, does that"
         raise DataError(f"pattern '{cut(pattern.pattern)}': takes too long to search in {where}; {cause}") from None
     return found

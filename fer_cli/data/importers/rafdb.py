@@ -16,7 +16,7 @@ from fer_cli.data.importers.found import (
     Found,
     Layout,
     Scan,
-    file_twice,
+    duplicate_file_error,
     first_layout,
     part_above,
     read_lines,
@@ -89,7 +89,7 @@ def by_list(source: Path, card: Card, own: str) -> Scan | None:
     aligned, originals = pictures(base)
     images = aligned or originals
     boxes = {} if aligned else {file.name.lower(): file for file in tree(base, {".txt"}) if "_boundingbox" in file.stem}
-    rows = list(listed(table))
+    rows = list(read_list(table))
     refuse_the_other(own, {code for _, _, code in rows}, str(table))
     found = []
     for where, name, code in rows:
@@ -104,7 +104,7 @@ def by_list(source: Path, card: Card, own: str) -> Scan | None:
     return with_leftovers(source, Scan(layout, found, unused if originals else {}), f"not in {table.name}")
 
 
-def listed(table: Path) -> Iterator[tuple[str, str, str]]:
+def read_list(table: Path) -> Iterator[tuple[str, str, str]]:
     """Yield (where, image name, class number) of the official list."""
     for line, words in read_lines(table):
         where = f"{table}, line {line}"
@@ -128,7 +128,7 @@ def pictures(base: Path) -> tuple[dict[str, Path], dict[str, Path]]:
         kind = aligned if match["aligned"] or "aligned" in folders else originals
         stem = f"{match['part']}_{match['number']}".lower()
         if stem in kind:
-            raise file_twice(file, kind[stem])
+            raise duplicate_file_error(file, kind[stem])
         kind[stem] = file
     return aligned, originals
 

@@ -43,7 +43,7 @@ def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | 
     """
     home = real(within or root)
     seen: set[Path] = set()
-    for folder, folders, files in walked(root, follow=True):
+    for folder, folders, files in walk_folders(root, follow=True):
         here = real(folder)
         if here in seen or not here.is_relative_to(home):
             folders.clear()
@@ -60,13 +60,13 @@ def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | 
                 yield path
 
 
-def walked(root: Path, follow: bool = False) -> Iterator[tuple[Path, list[str], list[str]]]:
+def walk_folders(root: Path, follow: bool = False) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Yield each folder with the names of its folders, of which the caller may remove some, and of its files, top down.
 
     ``follow``: whether links to folders are followed. Raises DataError for a folder that cannot be listed.
     """
     if isinstance(root, Inside):
-        yield from root.walked()
+        yield from root.walk_entries()
     else:
         for folder, folders, files in os.walk(root, onerror=cannot_list, followlinks=follow):
             yield Path(folder), folders, files
