@@ -1,4 +1,4 @@
-"""What would stop a run, found before the first one begins: what a config alone cannot know."""
+"""Checks before the first run starts, of everything that a config alone cannot show."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ if TYPE_CHECKING:
     from fer_cli.runs import Status
 
 NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
-"""Settings of a run's data that do not change which image stands in which part."""
+"""Data settings that do not affect the split."""
 
 CHUNK = 64
-"""Training images that are looked at together."""
+"""Training images checked at a time."""
 
 
 def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> list[str]:
-    """Raise a FerError for what would stop a run that is not done yet; return what a user should know before it trains.
+    """Raise a FerError if an unfinished run cannot succeed; return warnings.
 
-    What stops a run is a missing GPU, a split that cannot be made, training images without contrast, a network that cannot
-    be built, or results that cannot be written. What an embedded set would show that is not drawn yet is not looked at.
-    Nothing is written; of a finished study, nothing is looked at. ``states``: of each run, by its id.
+    Checked: GPU, splits, contrast of the training images, network construction, write access to the results. Embedded sets
+    that are not rendered yet are skipped. ``states``: run id -> status.
     """
     left = [item.run.config for item in plan.everything if states[item.run_id] != "done"]
     if not left:
@@ -70,7 +69,7 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
 
 
 def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str]:
-    """Return a line where classes have no image to train on, so that no network can name them."""
+    """Return a warning for classes without training images, which no network can predict."""
     trained = set(faces.manifest["label"].iloc[split.train])
     if not (absent := [label for label in faces.info.classes if label not in trained]):
         return []
@@ -79,12 +78,12 @@ def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str
 
 
 def layout_of(config: DataConfig) -> str:
-    """Return what decides which image is in which part."""
+    """Return a key of the settings that determine the split."""
     return config.model_dump_json(exclude=NOT_OF_SPLITS)
 
 
 def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> None:
-    """Raise DataError for the first run whose training images have no contrast, as that run prepares them."""
+    """Raise DataError for the first run whose prepared training images have no contrast."""
     from fer_cli.data.prepare import check_contrast, prepare_part
 
     def chunks(config: RunConfig, faces: FaceSet, positions: np.ndarray) -> Iterator[Tensor]:
@@ -103,20 +102,20 @@ def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> N
 
 
 def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
-    """Raise DataError where two numbers of training images, which a table would compare, are the same images."""
+    """Raise DataError if two values of ``max_images`` give the same training images."""
     seen: dict[tuple[str, str], DataConfig] = {}
     for config in (item.run.config.data for item in plan.items if layout_of(item.run.config.data) in splits):
         split = splits[layout_of(config)]
         other = seen.setdefault((config.model_dump_json(exclude=NOT_OF_SPLITS | {"max_images"}), split.hash), config)
         if other.max_images != config.max_images:
             raise DataError(
-                f"{config.name}: data.max_images: {other.max_images} and {config.max_images} are the same "
-                f"{len(split.train)} training images, all there are; choose smaller numbers in a copy of the study"
+                f"{config.name}: data.max_images: {other.max_images} and {config.max_images} give the same "
+                f"{len(split.train)} training images (all available); use smaller values in a copy of the study"
             )
 
 
 def check_results_folder(results: Path) -> None:
-    """Raise ResultsError, in one line, when the results folder, or the one it will be made in, cannot be written to."""
+    """Raise ResultsError if the results folder, or its first existing parent, is not writable."""
     there = next(path for path in (results, *results.absolute().parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryFile(dir=there) as probe:

@@ -1,8 +1,7 @@
-"""Who works on a run: the content of ``claim.json``, and whether that process still lives.
+"""Ownership of runs: the content of ``claim.json``, and whether the owning process is alive.
 
-A process is named by host, boot, PID namespace, pid and start time: a pid alone means another process in another container,
-after a restart, or once the number is used again. Where this machine cannot see the process, the claim's heartbeat, the
-modification time of its file, is all there is.
+A process is identified by host, boot, PID namespace, pid and start time: pids are reused and differ between containers.
+A process not visible from this machine is judged by the claim's heartbeat, the modification time of its file.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fer_cli.places import read_text
 
 HEARTBEAT_S = 20.0
-"""A claim's file is touched this often while its process lives."""
+"""Interval at which a live process touches its claim."""
 SILENT_S = 300.0
-"""A claim counts as dead after this long without a heartbeat, where its process cannot be seen from here."""
+"""Time without a heartbeat after which a claim counts as dead, if its process is not visible from here."""
 
 _beats: dict[Path, tuple[float, float]] = {}
 """Claim -> a heartbeat in the future, and when (monotonic clock) it was first seen."""
 
 
 class Owner(BaseModel):
-    """A process that has claimed a run; boot, namespace and token are empty in claims of earlier versions."""
+    """A process that claimed a run; boot, namespace and token are empty in claims of earlier versions."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
@@ -39,12 +38,12 @@ class Owner(BaseModel):
     token: str = ""
 
     def __str__(self) -> str:
-        """Return the process in words."""
+        """Return ``process PID on HOST``."""
         return f"process {self.pid} on {self.host}"
 
 
 def this_process(token: str = "") -> Owner:
-    """Return this process as an owner of a claim."""
+    """Return this process as the owner of a claim."""
     return Owner(
         pid=os.getpid(),
         host=socket.gethostname(),
@@ -56,7 +55,7 @@ def this_process(token: str = "") -> Owner:
 
 
 def read_owner(path: Path) -> Owner:
-    """Return the owner that a ``claim.json`` names; raises OSError or ValueError when it cannot be read."""
+    """Return the owner named in a ``claim.json``; raises OSError or ValueError if it cannot be read."""
     try:
         return Owner.model_validate_json(read_text(path))
     except ValidationError as error:
@@ -65,10 +64,9 @@ def read_owner(path: Path) -> Owner:
 
 
 def is_alive(owner: Owner, claim: Path) -> bool:
-    """Return whether the process that a claim names still works, as far as can be seen from here.
+    """Return whether the owner of a claim is alive: by the process table if visible from here, else by the heartbeat.
 
-    Of a process that this one can see, the system knows. Else the heartbeat decides. A claim of another boot of a host of
-    this name is dead if it last beat before this boot; one that beat since is another machine's of the same name.
+    A claim from another boot is dead if its last heartbeat precedes this boot; a later one is another machine's of that name.
     """
     if owner.host == socket.gethostname() and owner.started is not None:
         same_boot = owner.boot in {"", boot_id()}
@@ -82,8 +80,7 @@ def is_alive(owner: Owner, claim: Path) -> bool:
 def is_silent(claim: Path) -> bool:
     """Return whether a claim has had no heartbeat for ``SILENT_S``.
 
-    A heartbeat in the future (a clock is wrong) is not trusted: it counts as silent once it has been seen not to move for
-    that long by the clock of this process.
+    A heartbeat in the future (wrong clock) counts as silent once it has not changed for that long on this process's clock.
     """
     beat = claim.stat().st_mtime
     silence = time.time() - beat
@@ -98,10 +95,7 @@ def is_silent(claim: Path) -> bool:
 
 
 def process_started(pid: int) -> str | None:
-    """Return when process ``pid`` of this machine started (an opaque text), or None when there is none.
-
-    Together with the pid it names a process even after the number is used again.
-    """
+    """Return the start time of process ``pid`` (opaque text), or None if there is none; distinguishes reused pids."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     except (OSError, IndexError):
@@ -111,7 +105,7 @@ def process_started(pid: int) -> str | None:
 
 @cache
 def boot_id() -> str:
-    """Return the name of this boot of the machine, empty where the system has none."""
+    """Return the id of this boot, empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
@@ -119,13 +113,13 @@ def boot_id() -> str:
 
 
 def boot_time() -> float:
-    """Return when this machine started, in seconds of ``time.time``."""
+    """Return the boot time in seconds of ``time.time``."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def pid_namespace() -> str:
-    """Return the name of the PID namespace of this process, empty where the system has none."""
+    """Return the id of this process's PID namespace, empty where the system has none."""
     try:
-        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (Path.readlink would make a path of it)
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (not a path)
     except OSError:
         return ""

@@ -1,12 +1,12 @@
-"""What can go wrong by the user's doing, as one small tree.
+"""User errors, as one small tree.
 
     FerError                 one line for the user, exit code 2
     ├── StudyError           a study YAML, its names or its settings
     ├── DataError            a card, a source folder or a built data set
-    │   └── FeaturesError    features that one run's images do not give: that run fails, others go on
+    │   └── FeaturesError    features that cannot be computed for one run; other runs continue
     └── ResultsError         the results folder: claims, run folders, tables
-        ├── DamagedError     one run's file that cannot be read: that run is trained again, others go on
-        └── ClaimLostError        a run that another process has taken over: left to it, others go on
+        ├── DamagedError     an unreadable file of one run, which is trained again; other runs continue
+        └── ClaimLostError   a run that another process has taken over; other runs continue
 
 Commands never catch these; ``fer_cli.cli.main`` prints ``error: <message>`` and exits with code 2.
 """
@@ -19,17 +19,17 @@ from collections.abc import Iterable
 from fer_cli.escape import cut
 
 MOST_NAMES = 1000
-"""Names among which the nearest is looked for."""
+"""Names searched for the nearest one."""
 FEW_NAMES = 60
-"""Names that a message lists."""
+"""Names listed in a message."""
 
 
 class FerError(Exception):
-    """A mistake the user can fix: the message says what, where, and how to fix it, in one line."""
+    """An error the user can fix: the message gives cause, place and remedy in one line."""
 
 
 class StudyError(FerError):
-    """A study YAML, a name in it, or a setting it gives is wrong."""
+    """A study YAML, or a name or setting in it, is wrong."""
 
 
 class DataError(FerError):
@@ -37,23 +37,23 @@ class DataError(FerError):
 
 
 class FeaturesError(DataError):
-    """Features cannot be computed for one run's images or settings; other runs may still be possible."""
+    """Features cannot be computed for one run's images or settings."""
 
 
 class ResultsError(FerError):
-    """The results folder cannot be used, or does not hold what was asked for."""
+    """The results folder is unusable or lacks the requested results."""
 
 
 class DamagedError(ResultsError):
-    """A file of one run is cut short, of the wrong type or out of range; other runs may still be used."""
+    """A file of one run is truncated, of the wrong type or out of range."""
 
 
 class ClaimLostError(ResultsError):
-    """Another process works on a run that this one had claimed; what this one made of it is dropped."""
+    """Another process took over a run that this one had claimed; this process discards its own work on it."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean a, b?"`` for the known names closest to ``word``, or all of them when none is close."""
+    """Return ``"; did you mean a, b?"`` with the known names closest to ``word``, or all names if none is close."""
     names = sorted(known)
     close = difflib.get_close_matches(cut(word), names[:MOST_NAMES], n=3, cutoff=0.5)
     if close:

@@ -1,7 +1,6 @@
-"""Text put into another language: one function per target, used for every string that goes there.
+"""Escaping for LaTeX, Markdown (CommonMark with GitHub tables), CSV, MLflow filters, SQLite URIs and the terminal.
 
-LaTeX, Markdown (CommonMark with GitHub's tables), CSV (against formulas), MLflow's filters, the address of a SQLite file,
-and the terminal. Also what a name may hold, and how much of a wrong value a message repeats.
+Also the rules for valid names, and the truncation of wrong values in messages.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 ECHOED = 80
-"""Characters of a value that a message repeats."""
+"""Characters of a value quoted in a message."""
 PATH = 300
-"""The same of a path, whose end says most."""
+"""The same for paths."""
 LONGEST_NAME = 200
 BIDIRECTIONAL = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that make a terminal or an editor show text in another order than it has."""
+"""Marks that make a terminal or editor reorder text."""
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -46,7 +45,7 @@ LATEX = {
 
 PUNCTUATION = r"!-/:-@\[-`{-~"
 CODE = re.compile(r"`[\w.=+-]+(?: [\w.=+-]+)*`")
-"""Words that a report itself sets as code, e.g. the name of a split."""
+"""Words that a report formats as code, e.g. the name of a split."""
 MARKDOWN = re.compile(
     rf"""
       \\(?=[{PUNCTUATION}]|$)                     # a backslash that would escape what follows
@@ -67,46 +66,46 @@ MARKDOWN = re.compile(
 
 
 def is_control(character: str) -> bool:
-    """Return whether a character steers a terminal or an editor, ends a line, or cannot be written as UTF-8."""
+    """Return whether a character is a control or bidirectional mark, ends a line, or is not encodable as UTF-8."""
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in BIDIRECTIONAL
 
 
 def cut(value: object, most: int = ECHOED) -> str:
-    """Return a value as messages repeat it, in one line: its first ``most`` characters, with an ellipsis for more."""
+    """Return the first ``most`` characters of a value on one line, with an ellipsis if truncated."""
     try:
         text = str(value)
-    except ValueError:  # a whole number of more digits than Python prints
+    except ValueError:  # an integer with more digits than Python prints
         text = "a very long number"
     text = terminal(text[: most + 1], kept="")
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def bad_name(name: object) -> str | None:
-    """Return what is wrong with a name of a study, arm, class, data set or grid value, or None."""
+    """Return why a name of a study, arm, class, data set or grid value is invalid, or None."""
     if not isinstance(name, str):
         return None
     if not name.strip():
         return "a name needs at least one visible character"
     if found := next((character for character in name if is_control(character)), None):
-        return f"a name cannot hold the control character U+{ord(found):04X}"
-    return f"a name has at most {LONGEST_NAME} characters" if len(name) > LONGEST_NAME else None
+        return f"a name cannot contain the control character U+{ord(found):04X}"
+    return f"a name can have at most {LONGEST_NAME} characters" if len(name) > LONGEST_NAME else None
 
 
 def bad_folder(name: str | None) -> str | None:
-    """Return what is wrong with a name of a data set, which names a folder in the data root, too; or None."""
-    leads_out = name is not None and (name in {".", ".."} or "/" in name or "\\" in name)
-    return "the name of a data set is a name, not a path" if leads_out else None
+    """Return why a data set name cannot be a folder in the data root, or None."""
+    is_path = name is not None and (name in {".", ".."} or "/" in name or "\\" in name)
+    return "a data set is given by name, not by path" if is_path else None
 
 
 def one_line(text: str) -> str:
-    """Return text in one line: runs of blanks and line breaks become one blank, other control characters U+FFFD."""
+    """Return text on one line: runs of whitespace become one space, other control characters U+FFFD."""
     if text.isprintable():
         return " ".join(text.split())
     return "".join("\ufffd" if is_control(character) else character for character in " ".join(text.split()))
 
 
 def terminal(text: str, kept: str = "\n\t") -> str:
-    """Return text that cannot steer a terminal: control characters become visible escapes, but for those ``kept``."""
+    """Return text with control characters, except those in ``kept``, as visible escapes."""
     if text.isprintable():
         return text
     return "".join(
@@ -118,27 +117,24 @@ def terminal(text: str, kept: str = "\n\t") -> str:
 
 
 def latex(text: str) -> str:
-    """Return text safe anywhere in LaTeX but at the start of a table's row: see ``latex_row``."""
-    apart = re.sub("-(?=-)", "-\0", one_line(text))  # two in a row would become a dash
+    """Return text escaped for LaTeX; at the start of a table row, use ``latex_row``."""
+    apart = re.sub("-(?=-)", "-\0", one_line(text))  # two hyphens would become a dash
     return "".join(LATEX.get(character, character) for character in apart).replace("\0", "{}")
 
 
 def latex_row(cells: list[str]) -> str:
-    r"""Return a row of a table of cells that are LaTeX already; after ``\\`` and rules, ``[`` and ``*`` are options."""
+    r"""Return a table row of LaTeX cells, protecting a leading ``[`` or ``*``, which is an option after ``\\`` and rules."""
     row = " & ".join(cells)
     return ("{}" if row.lstrip().startswith(("[", "*")) else "") + row + r" \\"
 
 
 def latex_comment(text: str) -> str:
-    """Return text as a comment of one line."""
+    """Return text as a one-line comment."""
     return f"% {one_line(text)}".rstrip()
 
 
 def markdown(text: str) -> str:
-    """Return text that reads the same in Markdown, as a heading, an item of a list or a cell; ordinary text is unchanged.
-
-    Only words in backticks stay code: reports name settings so.
-    """
+    """Return text escaped for Markdown headings, list items and table cells; words in backticks stay code."""
     text = one_line(text)
     parts, place = [], 0
     for code in CODE.finditer(text):
@@ -149,8 +145,8 @@ def markdown(text: str) -> str:
 
 
 def _plain_markdown(part: str, whole: str, first: bool) -> str:
-    """Return one part of a text between words set as code."""
-    if not first:  # its beginning is not that of the line
+    """Escape the text between two code spans."""
+    if not first:  # not at the start of the line
         return MARKDOWN.sub(lambda found: _escape(found.group()), f"){part}")[1:]
     numbered = re.match(r"\d{1,9}(?=[.)](?:\s|$))", part)
     head = f"{numbered.group()}\\" if numbered else ""
@@ -163,7 +159,7 @@ def _escape(characters: str) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """Return a value for a CSV: text in one line, with an apostrophe where a spreadsheet would compute it; numbers as is."""
+    """Return a CSV cell: text on one line, with an apostrophe before what a spreadsheet takes for a formula; numbers as is."""
     if not isinstance(value, str):
         return value
     text = one_line(value)
@@ -171,28 +167,26 @@ def csv_cell(value: object) -> object:
 
 
 def mlflow_pattern(text: str) -> str:
-    """Return a quoted pattern for LIKE in an MLflow filter that ``text`` matches, and other text of that shape may, too.
+    """Return a quoted LIKE pattern for an MLflow filter that matches ``text``, and possibly other text: check the hits.
 
-    MLflow knows no escapes, so whatever could end or change the pattern becomes ``_``, any one character: compare exactly
-    what is found.
+    MLflow has no escapes, so special characters become ``_``, which matches any character.
     """
     return "'" + re.sub(r"[^A-Za-z0-9 .:/+(),=-]", "_", text) + "'"
 
 
 def sqlite_uri(path: Path) -> str:
-    """Return the address by which SQLAlchemy and MLflow open the SQLite file ``path`` and nothing else.
+    """Return the URI of the SQLite file ``path`` for SQLAlchemy and MLflow; raises OSError for a path that is not UTF-8.
 
-    Raises OSError for a path that is not UTF-8. Where something is quoted the driver is named, too: else MLflow would make
-    folders of the quoted names.
+    A quoted path names the driver as well: otherwise MLflow creates folders with the quoted names.
     """
     plain = str(path.absolute())
     quoted = "".join(quote(character) if character in "%?#" else character for character in plain)
     if any("\ud800" <= character <= "\udfff" for character in plain):
-        raise OSError(f"{terminal(plain)}: a path that is not UTF-8 cannot be the address of a store")
+        raise OSError(f"{terminal(plain)}: a path that is not UTF-8 cannot be the URI of a store")
     return f"sqlite{'' if quoted == plain else '+pysqlite'}:///{quoted}"
 
 
 def hide_secrets(text: str) -> str:
-    """Return text with no user and password in any address, and no password or token among its options."""
+    """Return text with credentials in URLs, and passwords and tokens in options, masked."""
     text = re.sub(r"(\w://)(?!/)\S*@", r"\1***@", text)
     return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key)=)[^&\s]+", r"\1***", text)

@@ -1,7 +1,7 @@
-"""Fused features of a set for one of its splits: which blocks, from which network, fitted on which images (Sun 2024, E2-E5).
+"""Fused features of a data set for one of its splits (Sun 2024, E2-E5).
 
-Split and network are an arm of a study, ``cnn-features`` or one's own, so that the network that gives the block ``cnn`` is
-trained on the training part and never on what is tested; it is trained like any run of a study, once.
+Split and network come from an arm of a study (``cnn-features`` or another), so that the network of the ``cnn`` block never
+sees test images; it is trained once, like any run of a study.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ STUDY = "cnn-features"
 
 
 def select_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> FeaturesConfig:
-    """Return what is extracted: blocks as in ``"cnn,hog,sift"``, a scaling, and settings as in ``"hog.norm=max"``.
+    """Return the config of blocks such as ``"cnn,hog,sift"``, a scaling, and settings such as ``"hog.norm=max"``.
 
-    Raises StudyError for an unknown one, for one given twice or of the wrong kind, and for no block.
+    Raises StudyError for unknown names, duplicates, wrong types, and no block.
     """
     names = [name.strip() for name in fuse.split(",")]
     for place, name in enumerate(names):
@@ -46,7 +46,7 @@ def select_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> Fe
         block, _, name = key.strip().partition(".")
         able = [name for name in EXTRACTORS if name != CNN]
         if block not in able or not name or not value:
-            raise StudyError(f"--set {setting}: give it as BLOCK.NAME=VALUE, of {', '.join(able)}; e.g. hog.norm=max")
+            raise StudyError(f"--set {setting}: expected BLOCK.NAME=VALUE with block {', '.join(able)}; e.g. hog.norm=max")
         tree[block] = tree.get(block, {}) | parse_yaml(f"{name}: {value}", f"--set {setting}", StudyError)
     try:
         chosen = FeaturesConfig.model_validate(tree)
@@ -60,25 +60,22 @@ def select_features(fuse: str, scaling: str, settings: Sequence[str] = ()) -> Fe
 def plan_features(
     choice: Choice, split: str, compute: Compute, prepare: Callable[[str], None] = lambda _: None, study: str = STUDY
 ) -> Plan:
-    """Return the plan whose only run has the split and the network.
-
-    Raises StudyError where the study has no such arm, or levels of a grid, of which one would have to be meant.
-    """
+    """Return a plan of one run, which provides split and network; raises StudyError for an unknown arm and for a grid."""
     found = load_study(study)
     if split not in found.arms:
         raise StudyError(f"--split: no arm '{split}' in study {found.name}{nearest(split, found.arms)}")
     if factors := [*found.grid, *found.levels]:
-        raise StudyError(f"--study {study}: its arms have levels ({', '.join(factors)}); one without grid is needed")
+        raise StudyError(f"--study {study}: its arms have levels ({', '.join(factors)}); use a study without a grid")
     return make_plan(study, choice, compute, only=(split,), prepare=prepare)
 
 
 def fuse_features(
     item: Item, chosen: FeaturesConfig, compute: Compute, store: Store, source: Item | None = None
 ) -> Features:
-    """Return the features of all images of the item's set, learned and scaled on its training part alone.
+    """Return the features of all images of the item's set, fitted and scaled on its training part only.
 
-    ``source``: the run that gives ``cnn``; none: the item itself. Raises ResultsError where it is not done, DataError where
-    it has seen an image that this split tests on.
+    ``source``: the run that provides ``cnn`` (default: the item). Raises ResultsError if it is not done, DataError if it was
+    trained on a test image of this split.
     """
     config = item.run.config.data
     faces = load_set(compute.data_root, config.name).of_classes(config.classes)
@@ -90,45 +87,45 @@ def fuse_features(
 
 
 def network(item: Item, compute: Compute, info: SetInfo, tested: Iterable[str]) -> Extractor:
-    """Return the extractor of a finished run's network, which has seen none of the samples ``tested`` of a set."""
+    """Return the extractor of a finished run's network; raises DataError if it was trained on a sample of ``tested``."""
     from fer_cli.analysis.deep import check_sets, check_unseen
     from fer_cli.learning.deep import Cnn
 
     if not task_of(item.run.config).trains_network:
-        raise ResultsError(f"run {item.run_id}: a classifier on features, which has no network of its own to take some from")
+        raise ResultsError(f"run {item.run_id}: a classifier on features, without a network to extract features with")
     if item.folder.status != "done":
-        raise ResultsError(f"{item.folder.path}: the network is not trained ({item.folder.status}); its log.txt says why")
+        raise ResultsError(f"{item.folder.path}: the network is not trained ({item.folder.status}); see its log.txt")
     check_sets(item, compute, info)
     check_unseen(item, compute, tested)
     return Cnn.of(item.run.config, item.folder, compute)
 
 
 def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
-    """Write a picture with a t-SNE scatter of each block, coloured by label, and its silhouette, as PNG.
+    """Write a PNG with a t-SNE scatter plot of each block, coloured by label, and its silhouette score.
 
-    Raises DataError where the set is not there or is not the one that the features are of.
+    Raises DataError if the set is missing or is not the one the features were computed from.
     """
     from fer_cli.analysis.embedding import MOST_POINTS
     from fer_cli.analysis.figures import Panel, scatter_figure
     from fer_cli.analysis.points import drawn, plane, silhouette
     from fer_cli.drawing import save
 
-    about = features.provenance["data"]
-    faces = load_set(data_root, about["name"])
-    if faces.info.fingerprint != about["fingerprint"]:
-        told = f"fingerprint {about['fingerprint']}, not {faces.info.fingerprint}"
-        raise DataError(f"{about['name']}: the features are of other data ({told}); extract them anew")
+    data = features.provenance["data"]
+    faces = load_set(data_root, data["name"])
+    if faces.info.fingerprint != data["fingerprint"]:
+        found = f"fingerprint {data['fingerprint']}, not {faces.info.fingerprint}"
+        raise DataError(f"{data['name']}: the features were computed from other data ({found}); extract them again")
     labels = faces.manifest.set_index("sample")["label"].loc[features.samples]
     codes = labels.map({label: code for code, label in enumerate(faces.info.classes)}).to_numpy()
-    some = drawn(len(labels), MOST_POINTS)
+    chosen = drawn(len(labels), MOST_POINTS)
     panels = []
     for name in features.parts:
         values = features.block(name)
-        places, spread = plane(values[some]), silhouette(values, codes)
-        told = "" if spread is None else f"\nsilhouette {round(spread, 2) + 0.0:.2f}".replace("-", "−")
+        places, score = plane(values[chosen]), silhouette(values, codes)
+        note = "" if score is None else f"\nsilhouette {round(score, 2) + 0.0:.2f}".replace("-", "−")
         if places is not None:
-            panels.append(Panel(name + told, places.tolist(), labels.iloc[some].tolist(), faces.info.classes))
+            panels.append(Panel(name + note, places.tolist(), labels.iloc[chosen].tolist(), faces.info.classes))
     if not panels:
-        raise DataError(f"{about['name']}: too few images, or all features the same: there is nothing to draw")
-    origin = f"{about['name']}; fingerprint {about['fingerprint']}"
+        raise DataError(f"{data['name']}: nothing to draw: too few images, or all features are equal")
+    origin = f"{data['name']}; fingerprint {data['fingerprint']}"
     save(scatter_figure("t-SNE of features", panels, faces.info.classes, origin), path)

@@ -1,4 +1,4 @@
-"""Where shipped files (studies, cards) are, how the path a user gives is read, how files are opened and written."""
+"""Shipped folders (studies, cards), user paths, and safe opening and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shipped_folder(folder: str) -> Path:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Return a file opened for reading; raises OSError for what is no regular file, and never waits for a pipe's writer."""
+    """Open a file for reading; raises OSError unless it is a regular file, and never blocks on a pipe."""
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -34,16 +34,16 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def user_path(path: str | Path) -> Path:
-    """Return a path as a user means it: ``~`` and ``~name`` stand for home folders (those that are known)."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for a user that is not known)
+    """Return a path with ``~`` and ``~name`` expanded, the latter only for known users."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
 
 
 MOST_TEXT = 64 * 2**20
-"""Bytes of the largest text file that is read whole."""
+"""Size limit of text files in bytes."""
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a regular UTF-8 file; raises OSError for anything else in its place, UnicodeDecodeError else."""
+    """Return the text of a UTF-8 file; raises OSError unless it is a regular file, UnicodeDecodeError unless it is UTF-8."""
     with open_regular(path) as stream:
         content = stream.read(MOST_TEXT + 1)
     if len(content) > MOST_TEXT:
@@ -52,24 +52,24 @@ def read_text(path: Path) -> str:
 
 
 not_made_again: set[Path] = set()
-"""Folders that ``whole_file`` does not make: those of runs under way, which are to stay away once they are removed."""
+"""Folders that ``whole_file`` does not create: run folders in use, which must stay deleted once removed."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` to write to; move it into place at the end, remove it on any error.
+    """Yield a temporary path beside ``path``; it is moved into place at the end, or removed on any error.
 
-    An OSError names ``path``, also where the system does not (a full disk is met while writing, not while opening).
+    An OSError names ``path`` even where the system does not (a full disk shows while writing, not on opening).
     """
     if path.parent not in not_made_again:
         path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.parent.is_dir():  # checked here since what writes the draft may make the folder
+    elif not path.parent.is_dir():  # checked here, since the writer may create the folder
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield draft
         with draft.open("rb") as written:
-            os.fsync(written.fileno())  # else a power cut may leave an empty file under the final name
+            os.fsync(written.fileno())  # otherwise a power cut may leave an empty file under the final name
         draft.replace(path)
     except OSError as error:
         if error.errno is not None and error.filename in {None, str(draft)}:
@@ -81,11 +81,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file atomically."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def cache_folder() -> Path:
-    """Return where what can be made again is kept: ``FER_CACHE``, else ``~/.cache/fer``."""
+    """Return the cache folder: ``FER_CACHE``, else ``~/.cache/fer``."""
     return user_path(os.environ.get("FER_CACHE") or Path.home() / ".cache" / "fer")

@@ -1,4 +1,4 @@
-"""How long work shows how far it is: it hands what it goes through to a function, which the command line gives."""
+"""Progress reporting: long loops pass their items through a function given by the command line."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-"""Yields the given items as they are, of which there are so many."""
+"""Yields the given items unchanged; the second argument is their number."""
 
 
 def silent(items: Iterable[Any], total: int) -> Iterable[Any]:
-    """Return the items; nothing is shown."""
+    """Return the items without showing progress."""
     return items

@@ -1,8 +1,6 @@
-"""One seed in, many independent streams out.
+"""Independent random streams derived from one seed, each named by its purpose (split, label noise, weights, shuffle, ...).
 
-Every random choice of a run (split, label noise, weights, shuffling, augmentation) has a stream of its own, named by
-what it is for. Streams are stateless: the stream of epoch 7 does not depend on epochs 1-6, which is what makes an
-interrupted run continue exactly.
+Streams are stateless: epoch 7 does not depend on epochs 1-6, so an interrupted run resumes exactly.
 """
 
 from __future__ import annotations

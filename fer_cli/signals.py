@@ -1,4 +1,4 @@
-"""SIGTERM as an orderly end, a shelter from signals for work that must not be cut in two, and a limit on its time."""
+"""Orderly exit on SIGTERM, deferred signals for critical sections, and a time limit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 ending = threading.Event()
-"""Set once SIGTERM has come: nothing new begins after it."""
+"""Set once SIGTERM was received: no new work starts after it."""
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end this process in order, like Ctrl-C; to be called in the main thread."""
+    """Make SIGTERM end this process in order, like Ctrl-C; call it in the main thread."""
     signal.signal(signal.SIGTERM, _end)
 
 
@@ -25,9 +25,9 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def limit_time(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError once the body takes longer; outside the main thread and where there is no such timer, do nothing.
+    """Raise TimeoutError if the body takes longer; no effect outside the main thread or where there is no such timer.
 
-    Whatever timer ran before goes on afterwards.
+    A timer that was running before is resumed afterwards.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -50,9 +50,9 @@ def limit_time(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Hold SIGTERM and Ctrl-C back until the body is done; outside the main thread, which alone gets them, do nothing.
+    """Defer SIGTERM and Ctrl-C until the body is done: an exception mid-transaction can leave a database locked.
 
-    An exception out of nowhere can leave a data base locked by its own half-done transaction.
+    No effect outside the main thread, which alone receives them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

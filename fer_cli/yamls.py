@@ -1,8 +1,8 @@
-"""Reading YAML strictly, and turning pydantic's complaints into one line.
+"""Strict YAML, and validation errors of pydantic in one line.
 
-Scalars are those of YAML 1.2's core schema (section 10.3), where PyYAML has YAML 1.1: ``010`` is ten, ``1e-3`` a number, and
-``no``, ``1:04`` and ``2024-01-01`` are text. Keys are text, none given twice; ``<<`` merges mappings. Files, depth and the
-number of nodes have limits, so that a file of a few lines cannot fill the memory.
+Scalars follow the core schema of YAML 1.2 (section 10.3), not PyYAML's 1.1: ``010`` is ten, ``1e-3`` a number, and ``no``,
+``1:04`` and ``2024-01-01`` are text. Keys are unique text; ``<<`` merges mappings. File size, depth and number of nodes are
+limited, so that a few lines cannot exhaust the memory.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from fer_cli.places import open_regular
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 10_000
-"""Scalars, lists and mappings, those that aliases and merges repeat counted each time."""
+"""Scalars, lists and mappings; those repeated by aliases and merges count each time."""
 MOST_DEPTH = 50
 BITS = 63
-"""Of a whole number."""
+"""Of an integer."""
 
 TAG = "tag:yaml.org,2002:"
 SCALARS = {
@@ -42,7 +42,7 @@ SCALARS = {
     ),
     "merge": (re.compile(r"<<\Z"), "<"),
 }
-"""Kind of a plain scalar -> what it looks like, and its first characters; whatever looks like none of them is text."""
+"""Type of a plain scalar -> its pattern and first characters; everything else is text."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,10 +55,10 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.depth = self.nodes = 0
         self.measured: dict[int, tuple[int, int]] = {}
-        """Nodes and depth below each node composed so far, its aliases' among them."""
+        """Number of nodes and depth below each composed node, including aliases."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Return the next node, counted; raises ConstructorError past a limit, before anything is made of it."""
+        """Return the next node; raises ConstructorError if a limit is exceeded, before anything is constructed."""
         mark, before = self.peek_event().start_mark, self.nodes  # type: ignore[no-untyped-call]
         self.depth += 1
         self._limit(self.depth, 0, mark)
@@ -84,12 +84,12 @@ class _Loader(yaml.SafeLoader):
 
     def _limit(self, depth: int, nodes: int, mark: yaml.Mark) -> None:
         if depth > MOST_DEPTH:
-            raise ConstructorError(None, None, f"nested deeper than {MOST_DEPTH} levels, which is the limit", mark)
+            raise ConstructorError(None, None, f"nested deeper than the limit of {MOST_DEPTH} levels", mark)
         if nodes > MOST_NODES:
-            raise ConstructorError(None, None, f"more than {MOST_NODES:,} values, aliases among them: the limit", mark)
+            raise ConstructorError(None, None, f"more than the limit of {MOST_NODES:,} values, aliases included", mark)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Return a mapping; raises ConstructorError for a key that is no text, or given twice."""
+        """Return a mapping; raises ConstructorError for a key that is not text, or a duplicate."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
@@ -98,26 +98,28 @@ class _Loader(yaml.SafeLoader):
                 shown = cut(key.value or "(none)") if scalar else "a list or mapping"
                 raise ConstructorError(None, None, f"key {shown} is not a name; put it in quotes", key.start_mark)
             if key.value in seen:
-                hint = "; merge several by <<: [*a, *b]" if key.tag == f"{TAG}merge" else ""
+                hint = "; merge several with <<: [*a, *b]" if key.tag == f"{TAG}merge" else ""
                 raise ConstructorError(None, None, f"duplicate key '{cut(key.value)}'{hint}", key.start_mark)
             seen.add(key.value)
         return node
 
 
 def _scalar(loader: _Loader, node: yaml.Node) -> Any:
-    """Return a scalar's value by its tag, resolved or given; raises ConstructorError where its text is none of that kind."""
+    """Return a scalar's value by its tag, resolved or explicit; raises ConstructorError if its text is not of that type."""
     kind, text = node.tag.removeprefix(TAG), node.value
     if not isinstance(text, str):
         raise ConstructorError(None, None, f"expected a {kind}, found a list or mapping", node.start_mark)
     if wrong := next((c for c in text if unicodedata.category(c) in {"Cc", "Cs"} and c not in "\n\t"), None):
         raise ConstructorError(None, None, f"the character U+{ord(wrong):04X} is not allowed", node.start_mark)
     if kind in SCALARS and not SCALARS[kind][0].match(text):
-        raise ConstructorError(None, None, f"'{cut(text)}' is no {kind}", node.start_mark)
+        raise ConstructorError(None, None, f"'{cut(text)}' is not of type {kind}", node.start_mark)
     if kind == "int":
         base = {"0o": 8, "0x": 16}.get(text[:2], 10)
         number = int(text, base) if len(text) < BITS else 1 << BITS
         if abs(number) >> BITS:
-            raise ConstructorError(None, None, f"{cut(text)} has more than {BITS} bits; quote what is text", node.start_mark)
+            raise ConstructorError(
+                None, None, f"{cut(text)} has more than {BITS} bits; quote it if it is text", node.start_mark
+            )
         return number
     if kind == "float":
         word = text.lower().lstrip("+-")
@@ -141,14 +143,14 @@ _Loader.yaml_constructors[None] = _refuse
 
 
 def read_text(path: Path, error: type[FerError]) -> str:
-    """Return the text of a regular UTF-8 file of at most a megabyte; raises ``error`` for any other."""
+    """Return the text of a regular UTF-8 file of at most a megabyte; raises ``error`` otherwise."""
     try:
         with open_regular(path) as stream:
             content = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as problem:
         raise error(f"{cut(path, PATH)}: cannot be read ({getattr(problem, 'strerror', None) or problem})") from None
     if len(content) > MOST_BYTES:
-        raise error(f"{cut(path, PATH)}: more than {MOST_BYTES // 1_000_000} MB, which is the limit")
+        raise error(f"{cut(path, PATH)}: larger than the limit of {MOST_BYTES // 1_000_000} MB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -157,10 +159,10 @@ def read_text(path: Path, error: type[FerError]) -> str:
 
 
 def parse_yaml(text: str, where: str, error: type[FerError]) -> dict[str, Any]:
-    """Return the mapping in ``text``; raises ``error`` naming ``where`` and the line when it is not one."""
+    """Return the mapping in ``text``; raises ``error`` with ``where`` and the line if it is not one."""
     try:
         tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except Exception as problem:  # the loader raises whatever odd text leads it to, RecursionError among others
+    except Exception as problem:  # odd text makes the loader raise anything, RecursionError included
         raise error(f"{cut(where)}{_complaint(problem, text)}") from None
     if not isinstance(tree, dict):
         raise error(f"{cut(where)}: expected a mapping of settings, found {type(tree).__name__}")
@@ -168,7 +170,7 @@ def parse_yaml(text: str, where: str, error: type[FerError]) -> dict[str, Any]:
 
 
 def _complaint(problem: Exception, text: str) -> str:
-    """Return line and reason of what the loader raised."""
+    """Return line and reason of a loader error."""
     if isinstance(problem, yaml.reader.ReaderError):
         number = text[: problem.position].count("\n") + 1
         return f", line {number}: not valid YAML: the character U+{problem.character:04X} is not allowed"
@@ -179,9 +181,9 @@ def _complaint(problem: Exception, text: str) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
-    """Return one complaint as ``dotted.path: what is wrong``, with the nearest known key for an unknown one.
+    """Return one error as ``dotted.path: problem``, with the nearest key for an unknown one.
 
-    An unknown key comes before a missing one: a misspelt key is both.
+    Unknown keys come before missing ones: a misspelt key is both.
     """
     first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
@@ -198,7 +200,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
 
 def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the (sub)model that ``path`` leads to."""
+    """Return the field names of the (sub)model at ``path``."""
     for part in path:
         field = model.model_fields.get(part)
         inner = field.annotation if field else None

@@ -111,7 +111,7 @@ def test_every_path_of_every_command_is_expanded(monkeypatch: pytest.MonkeyPatch
     found = path_parameters()
     assert {"fer ablate results", "fer data build source", "fer weights verify file"} <= set(found)
     assert len(found) > 15
-    assert set(found.values()) == {"expanded"}, found
+    assert set(found.values()) == {"expand_path"}, found
     assert expand_path(Path("~/x")) == tmp_path / "x"
 
 

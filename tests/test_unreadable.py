@@ -348,7 +348,7 @@ def test_a_card_that_is_not_utf8_is_one_line(fer: Fer, tmp_path: Path, monkeypat
     shutil.copytree(shipped_folder("data_cards"), cards)
     content = (cards / "ck48.md").read_bytes()
     (cards / "ck48.md").write_bytes(content.replace(b"CK+48", b"CK\xff48"))
-    monkeypatch.setattr("fer_cli.data.cards.shipped", lambda _: cards)
+    monkeypatch.setattr("fer_cli.data.cards.shipped_folder", lambda _: cards)
     with pytest.raises(DataError, match=r"ck48\.md, line \d+: not UTF-8"):
         load_card("ck48")
     called = fer("data", "list", "--data-root", tmp_path / "data")

@@ -1,4 +1,4 @@
-"""The ``fer`` command. Commands parse, make one call and print; ``main`` turns known errors into one line and code 2."""
+"""The ``fer`` command line: commands parse, make one call and print; ``main`` maps user errors to one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(abla
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
-FULL = "free some space there"
-PERMIT = "give yourself permission, or choose another place by --results, --data-root or --out"
-PLACES = "remove or rename it, or choose another place by --results, --data-root or --out"
+FULL = "free some space"
+PERMIT = "fix the permissions, or choose another location with --results, --data-root or --out"
+PLACES = "remove or rename it, or choose another location with --results, --data-root or --out"
 FAULTS = {
     errno.ENOSPC: ("no space left on the disk", FULL),
-    errno.EDQUOT: ("the disk quota is used up", FULL),
-    errno.EFBIG: ("the file would exceed the allowed size", "raise the limit (ulimit -f)"),
+    errno.EDQUOT: ("disk quota exceeded", FULL),
+    errno.EFBIG: ("the file would exceed the size limit", "raise the limit (ulimit -f)"),
     errno.EROFS: ("the file system is read-only", PERMIT),
     errno.EACCES: ("permission denied", PERMIT),
     errno.EPERM: ("not permitted", PERMIT),
-    errno.EEXIST: ("a file is where a folder is needed", PLACES),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", PLACES),
-    errno.EISDIR: ("a folder is where a file is needed", PLACES),
+    errno.EEXIST: ("expected a folder, found a file", PLACES),
+    errno.ENOTDIR: ("part of the path is a file, not a folder", PLACES),
+    errno.EISDIR: ("expected a file, found a folder", PLACES),
     errno.ENAMETOOLONG: ("the path is too long", "choose a shorter one"),
-    errno.ELOOP: ("a link that leads back to itself", PLACES),
+    errno.ELOOP: ("circular symbolic link", PLACES),
 }
-"""Error number -> what happened and its remedy."""
+"""Error number -> message and remedy."""
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and end."""
+    """Print the version and exit."""
     if wanted:
         show(f"fer {__version__}")
         raise typer.Exit
@@ -69,14 +69,13 @@ def root(
         bool, typer.Option("--version", help="Print the version.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Hold the options that stand before any command."""
+    """Global options."""
 
 
 def main() -> None:
     """Run the command line.
 
-    Exit with 0 when everything asked for is done, 1 when runs failed, 2 with one line on a user's error, 3 when runs were
-    left to another process, 130 when interrupted, 141 when the reader of stdout went away.
+    Exit codes: 0 success, 1 failed runs, 2 user error, 3 runs left to another process, 130 interrupted, 141 stdout closed.
     """
     try:
         code = run_command()
@@ -87,7 +86,7 @@ def main() -> None:
 
 
 def flush_stdout(code: int) -> int:
-    """Write out what stdout still holds and return the exit code, one that says so if nobody or nothing takes it."""
+    """Flush stdout and return ``code``, or an error code where stdout is closed or cannot be written."""
     try:
         with printing(sys.stdout):
             pass
@@ -97,18 +96,18 @@ def flush_stdout(code: int) -> int:
 
 
 def run_command() -> int:
-    """Return the exit code of the command that was typed."""
+    """Run the given command and return its exit code."""
     gc.set_threshold(200_000, 50, 1000)  # collections by the default thresholds take a quarter of a report on 3,000 runs
     try:
         code = app(standalone_mode=False)
     except FerError as error:
         return fail(str(error))
-    except TyperException as error:  # a wrong option or argument; the message is empty where help was printed
+    except TyperException as error:  # wrong option or argument; the message is empty if help was printed
         if error.format_message():
             fail(f"{error.format_message()} (fer --help lists commands, fer COMMAND --help options)")
         return 2
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # how Typer and rich end when the reader of their help is gone
+        if isinstance(end.__context__, BrokenPipeError):  # how Typer and rich exit when the reader of their help is gone
             drop(sys.__stdout__ or sys.stdout)
             return OUTPUT_CLOSED
         raise
@@ -117,27 +116,27 @@ def run_command() -> int:
             raise
         return fail(fault_line(error))
     if code == INTERRUPTED:  # how Typer passes on Ctrl-C
-        say("interrupted; the same command goes on from here")
+        say("interrupted; rerun the same command to resume")
     return code if isinstance(code, int) else 0
 
 
 def fault_line(error: OSError) -> str:
-    """Return what the system refused, where, and the remedy; of a full disk also which disk that is."""
-    what, remedy = FAULTS.get(error.errno or 0, (str(error.strerror), "put that right"))
+    """Return path, cause and remedy of a system error; a full disk is named by its mount point."""
+    what, remedy = FAULTS.get(error.errno or 0, (str(error.strerror), "fix this"))
     path = error.filename2 or error.filename
     where = f"{os.fsdecode(path)}: " if isinstance(path, str | bytes) else ""
     if remedy == FULL and where:
         what += f" (file system of {mount_point(Path(os.fsdecode(path)))})"
-    return f"{where}{what}; no partial file was written; {remedy} and run the same command again"
+    return f"{where}{what}; no partial files were written; {remedy} and rerun the same command"
 
 
 def mount_point(path: Path) -> Path:
-    """Return where the file system that holds a path is mounted."""
+    """Return the mount point of the file system that holds a path."""
     here = path.absolute()
     return next((place for place in (here, *here.parents) if place.is_mount()), Path(here.anchor))
 
 
 def fail(message: str) -> int:
-    """Print one line to stderr and return the exit code of a user's error."""
+    """Print one line to stderr and return the exit code for user errors."""
     say(f"error: {' '.join(message.split())}")
     return 2

@@ -1,4 +1,4 @@
-"""``fer ablate``: train what a study still lacks."""
+"""``fer ablate``: train the missing runs of a study."""
 
 from __future__ import annotations
 
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from fer_cli.plan import Item, Plan
     from fer_cli.runs import Status
 
-
 LEFT = 3
-"""Exit code where all is well but runs were left to another process."""
-
+"""Exit code when runs were left to another process and none failed."""
 
 ExecutorName = Annotated[
     str | None,
@@ -53,29 +51,29 @@ def ablate(
     profile: Profile = None,
     seeds: Seeds = None,
     split: SplitName = None,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; may be given again.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Print every run, what sets it apart and its state; train nothing.")
+        bool, typer.Option("--plan", help="List all runs with their settings and state; train nothing.")
     ] = False,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run, keep nothing.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs trained at once; threads are divided.")] = 1,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run; keep nothing.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Parallel runs; CPU threads are divided among them.")] = 1,
     executor: ExecutorName = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed and damaged runs again.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Rerun failed and damaged runs.")] = False,
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Leave runs that another process trains to it: exit 3 instead of waiting.")
+        bool, typer.Option("--no-wait", help="Do not wait for runs that another process is training; exit with code 3.")
     ] = False,
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto (bf16 where it is fast), fp32 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto (bf16 where fast), fp32 or bf16.")] = "auto",
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
-    """Train every run of a study that is not done yet; the same command continues after any interruption.
+    """Train all unfinished runs of a study; rerun the same command to resume after an interruption.
 
-    Run states: new, running, stale (interrupted, continued by the next command), damaged (a file is bad), failed, done.
+    Run states: new, running, stale (interrupted; the next command resumes it), damaged (unreadable file), failed, done.
 
     Exit codes: 0 all runs done; 1 runs failed, damaged or blocked; 2 bad input; 3 runs left to another process (--no-wait);
-    130 interrupted; 143 ended by SIGTERM.
+    130 interrupted; 143 terminated (SIGTERM).
     """
     from fer_cli.checks import check_runs
     from fer_cli.executors import choose_executor
@@ -107,7 +105,7 @@ def ablate(
 
 
 def train(plan: Plan, compute: Compute, jobs: int, retry_failed: bool, **how: Any) -> Summary:
-    """Train what is missing while showing progress, print what was done, and return it; ``how``: as of ``run_plan``."""
+    """Train the missing runs with a progress display, print the summary and return it; ``how``: passed to ``run_plan``."""
     from fer_cli.ablate import run_plan
     from fer_cli.signals import end_on_sigterm
 
@@ -120,7 +118,7 @@ def train(plan: Plan, compute: Compute, jobs: int, retry_failed: bool, **how: An
 
 
 def compute_here(results: Path, data_root: Path | None, jobs: int, **settings: Any) -> Compute:
-    """Return the machine of a command that trains ``jobs`` runs at once; raises StudyError for an unknown device."""
+    """Return the compute settings for ``jobs`` parallel runs; raises StudyError for an unknown device."""
     from pydantic import ValidationError
 
     from fer_cli.config import Compute
@@ -134,7 +132,7 @@ def compute_here(results: Path, data_root: Path | None, jobs: int, **settings: A
 
 
 def end(summary: Summary, again: str, report: str) -> None:
-    """Say what to type next and end the command with the exit code that says how much is done."""
+    """Print the next command and exit with the matching code."""
     if not summary.ok:
         say(f"next: {again} --retry-failed")
         raise typer.Exit(1)
@@ -145,7 +143,7 @@ def end(summary: Summary, again: str, report: str) -> None:
 
 
 def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
-    """Print one line per run, its state among it, to stdout and the totals to stderr."""
+    """Print a table of runs with their state to stdout and the totals to stderr."""
     from fer_cli.plan import estimate, on_other_builds
 
     times = estimate(plan, compute, states)
@@ -157,11 +155,11 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
         rows.append((item.run_id, state, left, item.run.title, differs))
     print_table(("run_id", "state", "estimate", "run", f"differs from {plan.study.report.against}"), rows)
     known = [seconds for seconds in times.values() if seconds is not None]
-    total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a like run has been timed here"
+    total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a similar run has been timed here"
     count = len(plan.first) + len(plan.items)
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
     for name, images in count_undrawn(plan, compute).items():
-        say(f"{name} is not built under {compute.data_root}: {images:,} images are drawn before the first run")
+        say(f"{name} is not built under {compute.data_root}: {images:,} images will be rendered before the first run")
     if others := on_other_builds(plan, compute.results):
         say(others)
     for item in plan.everything:
@@ -170,7 +168,7 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
 
 
 def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
-    """Return embedded set -> images, for those that the plan needs and that are not built yet."""
+    """Return embedded set -> images for the sets that the plan needs and that are not built yet."""
     from fer_cli.data.manifest import expected_info
 
     names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
@@ -185,11 +183,11 @@ def run_smoke(plan: Plan, compute: Compute) -> None:
     with progress_bar() as bar:
         task = bar.add_task("one batch each", total=len(plan.items))
         smoke_plan(plan, compute, lambda _: bar.advance(task))
-    say(f"{len(plan.items)} runs each trained, validated and predicted one batch")
+    say(f"smoke test passed: {len(plan.items)} runs trained, validated and predicted one batch each")
 
 
 class Watch:
-    """Shows progress: what ended, and of the runs under way what each writes of itself after every epoch."""
+    """Progress display: finished runs, and the epochs that active runs report."""
 
     def __init__(self, plan: Plan, compute: Compute, jobs: int, retry_failed: bool) -> None:
         from fer_cli.plan import estimate, runnable
@@ -214,24 +212,24 @@ class Watch:
                 say(f"MLflow store: {describe_store(compute.results)}")
 
     def __enter__(self) -> Watch:
-        """Start showing."""
+        """Start the display."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop showing."""
+        """Stop the display."""
         self._over.set()
         self._thread.join()
 
     def begun(self, item: Item) -> None:
-        """Note a run that begins; one taken over from another process counts from now on."""
+        """Record that a run began; a run taken over from another process is added to the total."""
         self.under_way[item.run_id] = item
         if item.run_id not in self.todo:
             self.todo[item.run_id] = item
             self.total += item.epochs
 
     def done(self, item: Item, status: str) -> None:
-        """Note a run that ended; on a plain stream, print a line with the time left."""
+        """Record that a run ended; on a plain stream, print a line with the remaining time."""
         self.under_way.pop(item.run_id, None)
         if status == "elsewhere":
             return
@@ -248,14 +246,14 @@ class Watch:
         say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")
 
     def waiting(self, items: list[Item]) -> None:
-        """Say which runs are waited for, and which process trains the first."""
+        """Print which runs are awaited, and which process trains the first."""
         with suppress(FerError):  # it may just have ended
             owner = items[0].folder.owner()
             more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-            say(f"waiting for {items[0].run.title}{more}: {owner or 'another process'} trains it; --no-wait leaves it")
+            say(f"waiting for {items[0].run.title}{more}: {owner or 'another process'} trains it; use --no-wait not to wait")
 
     def epochs_done(self) -> float:
-        """Return how many epochs' work is done, of runs under way by what they write of themselves."""
+        """Return the number of completed epochs, including the progress of active runs."""
         return self.epochs + sum(item.epochs * item.folder.progress() for item in list(self.under_way.values()))
 
     def _show(self) -> None:
@@ -269,7 +267,7 @@ class Watch:
 
 
 def print_summary(summary: Summary, seconds: float) -> None:
-    """Say what was done, and what failed and where to read why."""
+    """Print the outcome, and for each failed run where its traceback is."""
     for title, text in summary.warnings:
         say(f"warning: {title}: {text}")
     for title, message, trace in summary.failures:
@@ -280,7 +278,7 @@ def print_summary(summary: Summary, seconds: float) -> None:
     line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
     others = {
         "damaged": "damaged",
-        "blocked": "blocked: the run they build on is not done",
+        "blocked": "blocked: a run they depend on is not done",
         "running": "left to another process",
     }
     line += "".join(f", {counts[state]} {words}" for state, words in others.items() if counts[state])

@@ -1,4 +1,4 @@
-"""What to type next: commands built from the options that were given, quoted for a shell, and fit for the set."""
+"""Suggested next commands, built from the given options and quoted for a shell."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ if TYPE_CHECKING:
     from fer_cli.study import Choice
 
 STUDY = "scn-cs"
-"""The study that is proposed for a set of labelled faces."""
+"""Study suggested for a data set of labelled faces."""
 
 
 def write_command(words: str, *arguments: str | Path, **options: Any) -> str:
-    """Return a command with its arguments and those of its options that were given, quoted for a shell.
-
-    None, False and an empty list stand for an option that was not given, True for a flag; a list repeats its option.
-    """
+    """Return a shell-quoted command. Options that are None, False or empty are left out; True is a flag, a list repeats."""
     parts = words.split() + [str(argument) for argument in arguments]
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
@@ -33,12 +30,12 @@ def write_command(words: str, *arguments: str | Path, **options: Any) -> str:
 
 
 def given_results(results: Path) -> Path | None:
-    """Return the results folder where a command needs to be given it: it is not the one that is taken anyway."""
+    """Return the results folder unless it is the default one."""
     return None if results == Path(os.environ.get("FER_RESULTS", "results")) else results
 
 
 def choice_options(choice: Choice) -> dict[str, Any]:
-    """Return the options that lead to a choice of data, profile, seeds and split."""
+    """Return the options that reproduce a choice of data, profile, seeds and split."""
     from fer_cli.study import DEFAULT_PROFILE
 
     return {
@@ -50,15 +47,12 @@ def choice_options(choice: Choice) -> dict[str, Any]:
 
 
 def write_seeds(seeds: tuple[int, ...]) -> str:
-    """Return what ``parse_seeds`` reads as these seeds."""
+    """Return seeds as ``--seeds`` takes them, the inverse of ``parse_seeds``."""
     return str(len(seeds)) if seeds == tuple(range(len(seeds))) else ",".join(map(str, seeds)) + "," * (len(seeds) == 1)
 
 
 def study_command(name: str, root: Path, data_root: Path | None) -> str:
-    """Return the command that runs a study on a built set, or why none can.
-
-    ``data_root``: as it was given. The study's first fold is made, so that no set is sent into an error.
-    """
+    """Return the command that runs a study on a built set (its first split is tested), or why none can."""
     from fer_cli.data.manifest import load_info, read_manifest
     from fer_cli.data.splits import known_of, make_split
     from fer_cli.expand import expand

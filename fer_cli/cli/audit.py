@@ -1,4 +1,4 @@
-"""``fer data audit``: whether a built set's split leaks, and what copies it holds."""
+"""``fer data audit``: data leakage between the parts of a split, and duplicates in a built set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fer_cli.cli.screen import say, show, with_progress
 
 
 def audit_built(name: str, root: Path) -> str:
-    """Audit a set that was just built, store what was found for its tables, and return the verdict."""
+    """Audit a newly built set, store the result beside it, and return the verdict."""
     from fer_cli.data.audit import audit_set, write_audit
     from fer_cli.data.manifest import load_set
 
@@ -34,10 +34,10 @@ def audit(
             show_default="as data.split: auto",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything found as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,
     data_root: DataRoot = None,
 ) -> None:
-    """Look for people, clips and copies that parts of a split share, and for conflicts and blanks; exit 1 if it leaks."""
+    """Check a split for shared people, clips and duplicates, the set for label conflicts and blanks; exit 1 on leakage."""
     from fer_cli.data.audit import audit_set, audit_text, split_by_name, write_audit
     from fer_cli.data.manifest import load_set
 

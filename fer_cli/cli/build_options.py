@@ -15,16 +15,12 @@ EMBEDDED = "Embedded sets"
 
 Source = Annotated[
     Path | None,
-    typer.Option(
-        "--from", callback=expand_path, help="Folder, .zip or table that holds the data set; embedded sets need none."
-    ),
+    typer.Option("--from", callback=expand_path, help="Source folder, .zip or table; not needed for embedded sets."),
 ]
-AllowIncomplete = Annotated[
-    bool, typer.Option("--allow-incomplete", help="Build although images are missing or unreadable.")
-]
-DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep the first of files with identical content.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Let the new set take the place of a larger one.")]
-Size = Annotated[int | None, typer.Option("--size", help="Side of the packed images in pixels.", show_default="the card's")]
+AllowIncomplete = Annotated[bool, typer.Option("--allow-incomplete", help="Build even if images are missing or unreadable.")]
+DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep only the first of identical files.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Allow replacing a larger set.")]
+Size = Annotated[int | None, typer.Option("--size", help="Side of the stored images in pixels.", show_default="the card's")]
 Colour = Annotated[str | None, typer.Option("--colour", help="grey or rgb.", show_default="grey")]
 Interpolation = Annotated[
     str | None, typer.Option("--interpolation", help="area, linear, cubic or lanczos.", show_default="area")
@@ -33,40 +29,40 @@ Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes
 
 OwnLayout = Annotated[
     str | None,
-    typer.Option("--layout", help="folder (a folder per class) or csv (a table of files or pixels).", rich_help_panel=OWN),
+    typer.Option("--layout", help="folder (one folder per class) or csv (table of files or pixels).", rich_help_panel=OWN),
 ]
 LabelPattern = Annotated[
     str | None,
     typer.Option(
         "--label",
-        help="Labels from file names: expression with a group (?P<label>...), others: subject, sequence, frame.",
+        help="Regular expression for labels in paths: (?P<label>...); optional groups: subject, sequence, frame.",
         rich_help_panel=OWN,
     ),
 ]
 Codes = Annotated[
     str | None,
-    typer.Option("--codes", help="What numbers and short words mean as labels: 1=angry,2=disgust.", rich_help_panel=OWN),
+    typer.Option("--codes", help="Label names of numbers and short words: 1=angry,2=disgust.", rich_help_panel=OWN),
 ]
 SubjectPattern = Annotated[
     str | None,
-    typer.Option(
-        "--subject", help="Regular expression with a group (?P<subject>...), searched in each path.", rich_help_panel=OWN
-    ),
+    typer.Option("--subject", help="Regular expression for subjects in paths: (?P<subject>...).", rich_help_panel=OWN),
 ]
 
 Detect = Annotated[
-    str | None, typer.Option("--detect", help="centerface, lbp or yunet: find the face, cut it.", rich_help_panel=FACES)
+    str | None, typer.Option("--detect", help="Detect and crop faces: centerface, lbp or yunet.", rich_help_panel=FACES)
 ]
 DetectorModel = Annotated[
     Path | None,
     typer.Option("--detector-model", callback=expand_path, help="ONNX file of the yunet detector.", rich_help_panel=FACES),
 ]
-Margin = Annotated[float | None, typer.Option("--margin", help="Room around the face, in its sides.", rich_help_panel=FACES)]
+Margin = Annotated[
+    float | None, typer.Option("--margin", help="Margin around the face, as a fraction of its box.", rich_help_panel=FACES)
+]
 Align = Annotated[
     str | None,
     typer.Option(
         "--align",
-        help="none, eyes or five: turn faces by their landmarks.",
+        help="Align faces by landmarks: none, eyes or five.",
         show_default="five; none for lbp",
         rich_help_panel=FACES,
     ),
@@ -75,7 +71,7 @@ NoFace = Annotated[
     str | None,
     typer.Option(
         "--no-face",
-        help="keep images without a face, marked, or drop and list them.",
+        help="Images without a face: keep (flagged) or drop (listed).",
         show_default="keep",
         rich_help_panel=FACES,
     ),
@@ -83,10 +79,10 @@ NoFace = Annotated[
 
 Images = Annotated[
     int | None,
-    typer.Option("--images", help="Number of images; of clips, where the set is one of clips.", rich_help_panel=EMBEDDED),
+    typer.Option("--images", help="Number of images, or of clips for sets of clips.", rich_help_panel=EMBEDDED),
 ]
 Subjects = Annotated[int | None, typer.Option("--subjects", help="Number of people.", rich_help_panel=EMBEDDED)]
 Difficulty = Annotated[
-    float | None, typer.Option("--difficulty", help="0 strong and clean to 1 weak and noisy.", rich_help_panel=EMBEDDED)
+    float | None, typer.Option("--difficulty", help="From 0 (strong, clean) to 1 (weak, noisy).", rich_help_panel=EMBEDDED)
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Other people and pictures.", rich_help_panel=EMBEDDED)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Random seed for identities and images.", rich_help_panel=EMBEDDED)]

@@ -1,4 +1,4 @@
-"""``fer data build``: draw an embedded set, or check a source folder and pack it."""
+"""``fer data build``: render an embedded set, or check a source folder and pack it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fer_cli.data.manifest import SetInfo
 
 data_app = typer.Typer(
-    help="Build data sets, embedded ones or from folders you have; check, audit and look at them.", no_args_is_help=True
+    help="Build data sets (embedded, or from your own copies); check, audit and preview them.", no_args_is_help=True
 )
 
 
@@ -33,7 +33,7 @@ data_app = typer.Typer(
 )
 def build(
     name: Annotated[
-        str, typer.Argument(help="Name of a data card (fer data list), or of your own set with --layout or --label.")
+        str, typer.Argument(help="Name of a data card (see fer data list), or of your own set (with --layout or --label).")
     ],
     source: o.Source = None,
     data_root: DataRoot = None,
@@ -58,7 +58,7 @@ def build(
     seed: o.Seed = None,
     jobs: o.Jobs = None,
 ) -> None:
-    """Draw an embedded set, or check a source folder against its card and pack it for training."""
+    """Render an embedded set, or check a source folder against its data card and pack it for training."""
     from fer_cli.data.build import Choices, previous_info
     from fer_cli.errors import DataError
 
@@ -73,11 +73,11 @@ def build(
     before = previous_info(root, name)
     if source is None:
         for option in {**flags, **own, **read, **faces}.keys() - {"replace"}:
-            raise DataError(f"--{option.replace('_', '-')} goes with --from; an embedded set is whole and needs none of it")
+            raise DataError(f"--{option.replace('_', '-')} requires --from; it does not apply to embedded sets")
         info = draw_set(name, root, drawn | given_options(size=size), jobs, replace)
     else:
         for option in drawn:
-            raise DataError(f"--{option} is for embedded sets; it does not go with --from")
+            raise DataError(f"--{option} is for embedded sets; it cannot be combined with --from")
         choices = Choices(
             preparation(read | given_options(size=size), faces), drop_duplicates, replace, jobs or thread_count()
         )
@@ -92,7 +92,7 @@ def given_options(**options: Any) -> dict[str, Any]:
 
 
 def preparation(read: dict[str, Any], faces: dict[str, Any]) -> dict[str, Any]:
-    """Return what the options say of preparation; raises DataError for one that has no effect."""
+    """Return the preparation settings of the given options; raises DataError for one without effect."""
     from fer_cli.errors import DataError
 
     if "detect" not in faces:
@@ -100,7 +100,7 @@ def preparation(read: dict[str, Any], faces: dict[str, Any]) -> dict[str, Any]:
             raise DataError(f"--{option.replace('_', '-')} has no effect without --detect centerface, lbp or yunet")
         return read
     crop = {"detector": faces["detect"]} | {key: faces[key] for key in ("margin", "align") if key in faces}
-    if faces["detect"] == "lbp":  # it tells no landmarks to align by
+    if faces["detect"] == "lbp":  # gives no landmarks
         crop.setdefault("align", "none")
     if "detector_model" in faces:
         crop["model"] = str(faces["detector_model"])
@@ -115,19 +115,18 @@ def pack_source(
     from fer_cli.errors import DataError
 
     bar = partial(with_progress, f"reading {name}")
-
     if "layout" in own or "label" in own:
         how = (own.get("layout"), own.get("subject"))
         return build_own(name, source, *how, root, allow_incomplete, choices, bar, own.get("label"), own.get("codes"))
     if "subject" in own:
-        raise DataError("--subject goes with --layout folder; a card's importer knows where the subject's name stands")
+        raise DataError("--subject requires --layout folder; the importers of data cards find subjects themselves")
     if "codes" in own:
-        raise DataError("--codes goes with --layout or --label; a card says itself what its numbers mean")
+        raise DataError("--codes requires --layout or --label; data cards define their own codes")
     return build_set(name, source, root, allow_incomplete, choices, bar)
 
 
 def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
-    """Print what was built: counts per class to stdout, the rest to stderr."""
+    """Print a summary of a built set: counts per class to stdout, everything else to stderr."""
     from fer_cli.data.archive import SUFFIX
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.check import left_out_table
@@ -145,21 +144,21 @@ def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
         say(f"{info.amount}; the table counts frames")
     say("; ".join([", ".join(f"{name} {total[name]}" for name in table.columns[1:]), f"{info.subjects} subjects"]))
     if info.undetected:
-        say(f"no face was detected in {info.undetected} of the kept images; they are marked in the manifest")
+        say(f"no face detected in {info.undetected} of the kept images; they are flagged in the manifest")
     for reason, files in info.skipped.items():
         say(f"  left out, {reason}: {len(files)}, e.g. {shorten(files[0])}" if files else f"  left out, {reason}: 0")
     if info.others:
-        say("  neither picture nor film, counted alone: " + ", ".join(f"{n} {kind}" for kind, n in info.others.items()))
+        say("  other files: " + ", ".join(f"{n} {kind}" for kind, n in info.others.items()))
     if SUFFIX in info.others:
-        say(f"  a {SUFFIX} in the source is not opened; to read one, give it itself: --from PATH{SUFFIX}")
+        say(f"  {SUFFIX} files inside the source are not opened; to read one, pass it directly: --from PATH{SUFFIX}")
     if empty := unused_codes(info):
-        say(f"  no image has the code {', '.join(empty)}")
+        say(f"  no images with code {', '.join(empty)}")
     unreadable = [f"{shorten(file)} ({why})" for file, why in info.unreadable.items()]
     for reason, gone in (("unreadable", unreadable), ("no face", info.no_face), ("duplicate", info.duplicates)):
         for file in gone[:20]:
             say(f"  left out, {reason}: {file}")
         if len(gone) > 20:
-            say(f"  left out, {reason}: and {len(gone) - 20} more, all in {root / info.name / 'left_out.csv'}")
+            say(f"  left out, {reason}: and {len(gone) - 20} more; full list: {root / info.name / 'left_out.csv'}")
     if info.differences:
         say(f"  differs from the card: {few(info.differences, 10)}")
     if info.layout and not info.differences and info.name in card_names():
@@ -172,26 +171,26 @@ def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
 
 
 def draw_set(name: str, root: Path, changes: dict[str, Any], jobs: int | None, replace: bool = False) -> SetInfo:
-    """Draw an embedded set under a progress bar and return what was built; a larger one is only replaced where asked for."""
+    """Render an embedded set under a progress bar; replaces a larger one only if ``replace``."""
     from fer_cli.data.build import check_size
     from fer_cli.synthetic.build import build_embedded, options_of
     from fer_cli.synthetic.mesh import head_cache_path
 
     workers = jobs or thread_count()
-    options = options_of(name, changes)[1]  # what cannot be drawn is refused before anything is said to begin
+    options = options_of(name, changes)[1]  # validates the options before any progress is shown
     check_size(root, name, options.images, replace)
-    if not head_cache_path().is_file():  # the body's arrays come with a set of gestures, and take as long
-        say("preparing the human model; once on this machine, about half a minute")
-    return build_embedded(name, root, changes, workers, partial(with_progress, f"drawing {name}: people"))
+    if not head_cache_path().is_file():
+        say("preparing the human model; once per machine, about half a minute")
+    return build_embedded(name, root, changes, workers, partial(with_progress, f"rendering {name}: people"))
 
 
 def build_if_embedded(name: str, root: Path) -> None:
-    """Draw data set ``name`` with its card's options if the suite can and there is none; a damaged one is left as it is."""
+    """Render embedded set ``name`` with its card's options if it is not built; a damaged one is left alone."""
     from fer_cli.data.cards import card_names, load_card
 
     if os.path.lexists(root / name / "set.json") or name not in card_names() or load_card(name).embedded is None:
         return
-    say(f"data set {name} is not built under {root}; drawing it")
+    say(f"data set {name} is not built under {root}; rendering it")
     draw_set(name, root, {}, None)
     audit_built(name, root)
 

@@ -1,7 +1,4 @@
-"""``fer extract-features``: CNN, HOG and SIFT features of a set, fused into one file.
-
-``fer features``: what is in such a file, and the room that the store of computed features takes.
-"""
+"""``fer extract-features``: fused CNN, HOG and SIFT features of a set; ``fer features``: feature files and the cache."""
 
 from __future__ import annotations
 
@@ -33,32 +30,33 @@ if TYPE_CHECKING:
     from fer_cli.features.fuse import Features
     from fer_cli.plan import Item, Plan
 
-features_app = typer.Typer(help="What is in a file of features; room that computed ones take.", no_args_is_help=True)
+features_app = typer.Typer(help="Inspect feature files and manage the feature cache.", no_args_is_help=True)
 
 
 def extract_features(
-    fuse: Annotated[str, typer.Option("--fuse", help="Kinds of features: cnn, hog, sift, lbp.")] = "cnn,hog,sift",
+    fuse: Annotated[str, typer.Option("--fuse", help="Feature types: cnn, hog, sift, lbp.")] = "cnn,hog,sift",
     data: DataName = None,
     study: StudyName = "cnn-features",
     split: Annotated[
-        str, typer.Option("--split", help="Arm of the study: auto (people apart where known) or holdout (random 8:2).")
+        str,
+        typer.Option("--split", help="Arm of the study: auto (subject-independent if possible) or holdout (random 8:2)."),
     ] = "auto",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Which fold or draw of the split; also the network's.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Fold or repeat of the split; also seeds the network.")] = 0,
     scaling: Annotated[str, typer.Option("--scaling", help="min-max, per-vector, z-score or none.")] = "min-max",
     settings: Annotated[
         list[str],
-        typer.Option("--set", metavar="NAME=VALUE", help="Setting of a block: hog.norm=max, sift.dense=true."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Block setting: hog.norm=max, sift.dense=true."),
     ] = [],  # noqa: B006
-    run: Annotated[str | None, typer.Option("--run", help="Take cnn from this finished run instead of an own one.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Use this finished run's CNN instead of training one.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", callback=expand_path, help="File to write, .parquet or .npz.")
+        Path | None, typer.Option("--out", "-o", callback=expand_path, help="Output file, .parquet or .npz.")
     ] = None,
     profile: Profile = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default="all cores")] = None,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
-    """Extract features of every image of a set, fitted on the training part of a split alone, and write them to one file."""
+    """Extract features of all images of a set, fitted on the training part only, and write them to one file."""
     from fer_cli.config import CNN, Compute
     from fer_cli.extract import fuse_features, plan_features, select_features
     from fer_cli.features.files import check_suffix, write_features
@@ -94,7 +92,7 @@ def extract_features(
 
 
 def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
-    """Return the default name of a file: all that tells it from others, defaults left out."""
+    """Return the default file name, built from the non-default settings."""
     from fer_cli.config import SCALINGS
     from fer_cli.extract import STUDY
     from fer_cli.study import DEFAULT_PROFILE
@@ -108,12 +106,12 @@ def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
 
 
 def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
-    """Return head and rows of a table with a line per block."""
+    """Return header and rows of a table with one row per block."""
     rows: list[Sequence[str]] = [
         (name, str(part.shape[1]), str(features.empty.get(name, 0)), f"{part.nbytes / 2**20:.1f}")
         for name, part in features.parts.items()
     ]
-    return ("block", "dimensions", "images without any", "MiB"), rows
+    return ("block", "dimensions", "empty images", "MiB"), rows
 
 
 @features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
@@ -121,11 +119,11 @@ def show(
     path: Annotated[Path, typer.Argument(callback=expand_path, help="File written by fer extract-features.")],
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", callback=expand_path, help="Draw a t-SNE scatter of each block to this PNG, too."),
+        typer.Option("--picture", callback=expand_path, help="Also draw a t-SNE scatter plot of each block to this PNG."),
     ] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Say what a file of features holds: blocks, ranges, missing values, where all of it came from."""
+    """Show the contents of a feature file: blocks, value ranges, missing values, provenance."""
     import numpy as np
 
     from fer_cli.features.files import read_features
@@ -138,7 +136,7 @@ def show(
         low, high = (f"{value:.4g}" for value in (np.nanmin(values), np.nanmax(values)))
         missing, empty = str(int(np.isnan(values).sum())), str(features.empty.get(name, 0))
         rows.append((name, str(values.shape[1]), low, high, str(constant), missing, empty, f"{values.nbytes / 2**20:.1f}"))
-    head = ("block", "dimensions", "lowest", "highest", "constant dimensions", "missing", "images without any", "MiB")
+    head = ("block", "dimensions", "min", "max", "constant dimensions", "missing", "empty images", "MiB")
     print_table(head, rows)
     say(f"{path}: {len(features.samples)} images, {features.dims} dimensions, scaling {features.scaling.method}")
     for line in origin(features.provenance):
@@ -157,11 +155,11 @@ def show(
 def clean(
     older_than: Annotated[
         float | None,
-        typer.Option("--older-than", min=0, metavar="DAYS", help="Only what is that old or older; all, where not given."),
+        typer.Option("--older-than", min=0, metavar="DAYS", help="Only entries at least this old (default: all)."),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be removed, and remove nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="List what would be deleted; delete nothing.")] = False,
 ) -> None:
-    """Remove features from the store, which computes nothing twice; files that were written from them stay."""
+    """Delete cached features; exported files are kept."""
     from fer_cli.features.clean import list_entries, remove_entries
     from fer_cli.features.store import Store
 
@@ -172,13 +170,13 @@ def clean(
     sizes = {kind: [entry.size for entry in gone if entry.kind == kind] for kind in kinds}
     print_table(("features", "entries", "MiB"), [(kind, str(len(s)), f"{sum(s) / 2**20:.1f}") for kind, s in sizes.items()])
     total = f"{len(gone)} entries, {sum(entry.size for entry in gone) / 2**20:.1f} MiB in {folder}"
-    say(f"would be removed: {total}" if plan else f"removed: {total}")
+    say(f"would be deleted: {total}" if plan else f"deleted: {total}")
     if kept := len(entries) - len(gone):
-        say(f"left: {kept} entries that another process is writing")
+        say(f"kept: {kept} entries that another process is writing")
 
 
 def origin(provenance: dict[str, Any]) -> Iterable[str]:
-    """Yield what a file's provenance says, a line per part."""
+    """Yield a file's provenance, one line per part."""
     for part, content in provenance.items():
-        told = ", ".join(f"{key} {value}" for key, value in content.items()) if isinstance(content, dict) else content
-        yield f"{part}: {told}"
+        text = ", ".join(f"{key} {value}" for key, value in content.items()) if isinstance(content, dict) else content
+        yield f"{part}: {text}"

@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fer_cli.places import user_path
 
 
 def expand_path(path: Path | None) -> Path | None:
-    """Return a path that a user gave with ``~`` expanded; raises StudyError for the home of a user who is not known.
+    """Return a path with ``~`` expanded, as the shell leaves it in ``--results=~/x``; raises StudyError for an unknown user.
 
-    The shell leaves it in ``--results=~/x`` and in environment variables. Every option that takes a path goes through here.
+    Every option that takes a path goes through here.
     """
     if path is None:
         return None
@@ -31,28 +31,26 @@ DataRoot = Annotated[
     typer.Option(
         "--data-root",
         callback=expand_path,
-        help="Where built data sets live.",
+        help="Folder of built data sets.",
         show_default="$FER_DATA or ~/.local/share/fer",
     ),
 ]
 Results = Annotated[
     Path,
     typer.Option(
-        "--results", envvar="FER_RESULTS", callback=expand_path, help="Results folder: runs, tables, MLflow store."
+        "--results", envvar="FER_RESULTS", callback=expand_path, help="Results folder (runs, tables, MLflow store)."
     ),
 ]
 StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
 DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]
 Profile = Annotated[
-    str | None, typer.Option("--profile", "-p", help="How large: smoke, small or paper.", show_default="small")
+    str | None, typer.Option("--profile", "-p", help="Size preset: smoke, small or paper.", show_default="small")
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5), a list (0,2,4) or one seed (3,).")]
-
 SplitName = Annotated[
     str | None,
     typer.Option(
-        "--split",
-        help="Split instead of the study's: auto (official, subject, sequence or random, as the set allows) or a name.",
+        "--split", help="Override the study's split: a name, or auto (official, subject, sequence or random, as available)."
     ),
 ]
 
@@ -60,7 +58,7 @@ DEFAULT_RESULTS = Path("results")
 
 
 def parse_seeds(text: str | None) -> tuple[int, ...] | None:
-    """Return seeds from ``"5"`` (0-4), ``"0,2,4"`` or ``"3,"``; raises StudyError on anything else."""
+    """Return the seeds of ``"5"`` (0-4), ``"0,2,4"`` or ``"3,"``; raises StudyError for anything else."""
     if text is None:
         return None
     from fer_cli.study import MOST_RUNS
@@ -69,10 +67,10 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
         raise StudyError(f"--seeds {cut(text)}: give a number of seeds (5), a list (0,2,4) or one seed (3,)")
     numbers = [int(part) for part in text.split(",") if part.strip()]
     if max(len(numbers), 0 if "," in text else numbers[0]) > MOST_RUNS:
-        raise StudyError(f"--seeds {cut(text)}: more than {MOST_RUNS:,} runs, which is the limit of a plan")
+        raise StudyError(f"--seeds {cut(text)}: exceeds the limit of {MOST_RUNS:,} runs per plan")
     seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
     if not seeds or len(set(seeds)) != len(seeds):
-        raise StudyError(f"--seeds {cut(text)}: at least one seed, without duplicates")
+        raise StudyError(f"--seeds {cut(text)}: give at least one seed; duplicates are not allowed")
     return seeds
 
 
@@ -84,7 +82,7 @@ def data_root_or_default(given: Path | None) -> Path:
 
 
 def thread_count() -> int:
-    """Return the processor threads this process may use: ``OMP_NUM_THREADS`` where it is set, else all it is allowed."""
+    """Return the number of CPU threads to use: ``OMP_NUM_THREADS`` if set, else all that are available."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)

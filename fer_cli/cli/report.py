@@ -1,4 +1,4 @@
-"""``fer report``: the table of a study, from run folders."""
+"""``fer report``: a study's tables and figures, computed from run folders."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def report(
     seeds: Seeds = None,
     split: SplitName = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Draw figures as PNG, too, and look into the trained networks.")
+        bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
     ] = False,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
-    """Print a study's table and write it as .md, .csv and .tex; without options, of what was trained last."""
+    """Print a study's tables and write them as .md, .csv and .tex (default: the data and profile that ran last)."""
     from fer_cli.config import Compute
     from fer_cli.report import RENDERERS, make_report
 
-    def tell(what: str) -> None:
-        say(f"{what} …")
+    def show_step(name: str) -> None:
+        say(f"{name} …")
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
-    written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, tell)
+    written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, show_step)
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
     if written.unbuilt:
-        kept = f"what {results / 'sets'} keeps of it is used"
+        kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:

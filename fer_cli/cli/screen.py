@@ -1,6 +1,6 @@
-"""What goes to the screen: data to stdout, talk to stderr, progress bars on a terminal and plain lines elsewhere.
+"""Terminal output: data to stdout, messages to stderr, progress bars on a terminal and plain lines elsewhere.
 
-Nothing that is printed steers the terminal: names may come from files of other people.
+Control characters are escaped, since names may come from untrusted files.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-
 closed: list[TextIO] = []
-"""The streams whose reader has gone, as ``head`` does; what is printed there from then on is dropped."""
+"""Streams closed by their reader (such as ``head``); further output to them is dropped."""
 
 
 @contextmanager
 def printing(stream: TextIO | None) -> Iterator[None]:
-    """Flush a stream after the body; note that its reader has gone, and raise OSError, naming it, for any other fault."""
+    """Flush a stream after the body; record a closed pipe, and raise OSError for any other fault."""
     try:
         yield
         if stream is not None:  # it is None where the shell closed it (>&-)
@@ -42,7 +41,7 @@ def printing(stream: TextIO | None) -> Iterator[None]:
 
 
 def drop(stream: TextIO) -> None:
-    """Send what is left in a stream, and all that follows, nowhere."""
+    """Redirect a stream to the null device."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -50,7 +49,7 @@ def drop(stream: TextIO) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of talk to stderr; a command never ends because nobody listens to it."""
+    """Print a message to stderr; a closed stderr is ignored."""
     with suppress(OSError), printing(sys.stderr):
         print(terminal(text, kept="\t"), file=sys.stderr)
 
@@ -70,7 +69,7 @@ def stderr_console() -> Console:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Give a rich progress display with time left; it stays silent where stderr is no terminal."""
+    """Yield a rich progress display with the remaining time, disabled where stderr is not a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = stderr_console()
@@ -101,7 +100,7 @@ def with_progress(title: str, items: Iterable[Item], total: int) -> Iterator[Ite
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time in words people use, e.g. ``1 h 05 min``; ``unknown`` for None."""
+    """Return a duration such as ``1 h 05 min``; ``unknown`` for None."""
     if seconds is None:
         return "unknown"
     if seconds < 90:

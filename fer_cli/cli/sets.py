@@ -1,4 +1,4 @@
-"""``fer data list``, ``check``, ``peek`` and ``combine``: what there is, whether it is right, what it looks like."""
+"""``fer data list``, ``check``, ``peek`` and ``combine``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def list_sets(data_root: DataRoot = None) -> None:
-    """List every data set there is a card for, and every set built under the data root."""
+    """List all data cards and all sets built under the data root."""
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.manifest import built_sets
 
@@ -35,7 +35,7 @@ def list_sets(data_root: DataRoot = None) -> None:
         licence = card.licence if card else info.licence if info else "unknown"
         kind = "embedded" if card and card.embedded else "real" if card else "own"
         rows.append([name, kind, images, title, licence])
-    print_table(["name", "kind", "built", "what it is", "licence"], rows)
+    print_table(["name", "kind", "built", "description", "licence"], rows)
     for problem in unusable.values():
         say(f"unusable: {problem}")
     say(f"data root: {root}")
@@ -45,11 +45,11 @@ def list_sets(data_root: DataRoot = None) -> None:
 def check(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
     source: Annotated[
-        Path | None, typer.Option("--from", callback=expand_path, help="Compare with this folder, table or .zip too.")
+        Path | None, typer.Option("--from", callback=expand_path, help="Also compare with this folder, table or .zip.")
     ] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Compare a built set with its card, with what was built, and with its source; exit 1 if anything differs."""
+    """Compare a built set with its card, its checksums and (with --from) its source; exit 1 if anything differs."""
     from fer_cli.data.check import check_set
     from fer_cli.data.manifest import build_command
 
@@ -65,14 +65,14 @@ def check(
         say(f"  {problem}")
     if checked.problems or not all(c.agrees for c in checked.counts):
         place = write_command("", data_root=data_root)
-        say(f"next: correct the source, then {build_command(name, checked.info.model_dump())} {place}".rstrip())
+        say(f"next: fix the source, then {build_command(name, checked.info.model_dump())} {place}".rstrip())
         raise typer.Exit(1)
     look = write_command("fer data audit", name, data_root=data_root)
-    say(f"{checked.against}; every file is as it was built; next: {look}")
+    say(f"{checked.against}; all files are unchanged since the build; next: {look}")
 
 
 def amounts(count: Count) -> list[str]:
-    """Return how many images there are of a class; of clips, how many clips and frames."""
+    """Return the number of images of a class, or of clips and frames."""
     return [str(number) for number in (count.clips, count.images) if number is not None]
 
 
@@ -84,7 +84,7 @@ def peek(
     columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
     data_root: DataRoot = None,
 ) -> None:
-    """Write a contact sheet: a row of images per class, each of another person where there are enough."""
+    """Write a contact sheet: one row of images per class, of different people where possible."""
     from fer_cli.data.peek import contact_sheet
 
     path, root = out or Path(f"{name}.png"), data_root_or_default(data_root)
@@ -94,7 +94,7 @@ def peek(
 
 
 def print_replaced(before: SetInfo | None) -> None:
-    """Say what a set took the place of, where there was one."""
+    """Print which set was replaced, if any."""
     if before is not None:
         say(f"replaced a set of {before.amount}, fingerprint {before.fingerprint}")
 
@@ -111,14 +111,14 @@ def combine(
         typer.Option(
             "--part",
             metavar="NAME=PART",
-            help="Put all images of a set into one official part, train, val or test.",
+            help="Assign all images of a set to one official part: train, val or test.",
             show_default="the set's own parts",
         ),
     ] = [],  # noqa: B006
     replace: Replace = False,
     data_root: DataRoot = None,
 ) -> None:
-    """Make one set of several, through a named map of classes; what it leaves out is counted."""
+    """Combine several built sets through a named class map; dropped images are counted."""
     from fer_cli.data.build import previous_info
     from fer_cli.data.combine import combine_sets, parse_parts, parts_line
     from fer_cli.data.manifest import load_set

@@ -1,4 +1,4 @@
-"""``fer weights verify``: what a file of weights would do for a network, before anything is trained from it."""
+"""``fer weights verify``: check pretrained weights against a network before training."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import typer
 from fer_cli.cli.options import expand_path
 from fer_cli.cli.screen import say, show
 
-weights_app = typer.Typer(help="Files of weights to start from.", no_args_is_help=True)
+weights_app = typer.Typer(help="Pretrained weights.", no_args_is_help=True)
 
 
 @weights_app.callback()
 def group() -> None:
-    """Keep ``verify`` a sub-command although it is the only one."""
+    """Keep ``verify`` a subcommand although it is the only one."""
 
 
 @weights_app.command(epilog="Example: fer weights verify resnet50-0676ba61.pth --model resnet50")
 def verify(
     file: Annotated[
-        Path, typer.Argument(callback=expand_path, help="File written by torch.save, e.g. torchvision's of ImageNet.")
+        Path, typer.Argument(callback=expand_path, help="File written by torch.save, e.g. torchvision ImageNet weights.")
     ],
     model: Annotated[str, typer.Option("--model", "-m", help="Name of a backbone, e.g. resnet50.")],
     channels: Annotated[int, typer.Option("--channels", help="Input channels: 1 or 3.")] = 3,
     size: Annotated[int, typer.Option("--size", min=16, max=512, help="Side of the images in pixels.")] = 224,
 ) -> None:
-    """Load a file into a network, say which of its tensors fit, and print its checksum; exit 2 if too few do."""
+    """Load a file into a network, report matching tensors and the checksum; exit 2 if too few match."""
     from pydantic import ValidationError
 
     from fer_cli.config import BACKBONES, ModelConfig

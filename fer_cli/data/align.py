@@ -1,7 +1,6 @@
-"""From an image and a face in it to a square picture of that face: upright, or turned so that eyes and mouth lie level.
+"""Square face crops, upright or aligned by landmarks.
 
-Aligned pictures are made by the rotation, scale and shift that bring the landmarks nearest to fixed places
-(``fer_cli.data.detect.similarity``). What is done is recorded with the set: ``steps``.
+Alignment is the similarity transform that best maps the landmarks to a template (``fer_cli.data.detect.similarity``).
 """
 
 from __future__ import annotations
@@ -31,54 +30,52 @@ from fer_cli.data.detect import (
 )
 
 USED = {"none": 0, "eyes": 2, "five": 5}
-"""How many of the landmarks an alignment uses, from the first on."""
+"""Number of landmarks, from the first on, used by each alignment."""
 
 INTERPOLATION = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 
 MIN_OVERLAP = 0.1
-"""Least intersection over union of a face with a given box; data sets draw their boxes wider or tighter than detectors."""
+"""Minimum IoU of a face with a given box; data sets draw their boxes wider or tighter than detectors."""
 
 
 class Crop(Section):
-    """How faces are found and cut out; all of it changes the pixels and is recorded with the set."""
+    """Face detection and cropping; every setting affects the pixels and is recorded with the set."""
 
     detector: Annotated[str, one_of(DETECTORS)] = "centerface"
     model: str | None = None
-    """ONNX file of the detector; none: the installed one (``centerface``)."""
+    """ONNX file of the detector; None: the installed one (``centerface``)."""
     min_score: float = Field(0.3, gt=0, lt=1)
-    """Least score of a face."""
+    """Minimum detection score."""
     margin: float = Field(0.0, ge=-0.2, le=2)
-    """Added on each side, in sides of the box, or of the template when aligned; negative: cut tighter."""
+    """Margin on each side as a fraction of the box, or of the template when aligned; negative: tighter crop."""
     align: Literal["none", "eyes", "five"] = "five"
-    """``five``: the five landmarks are brought to ``TEMPLATE``; ``eyes``: only the eyes, which expressions move least;
-    ``none``: the upright square around the box."""
+    """``five``: align five landmarks to ``TEMPLATE``; ``eyes``: only the eyes, which expressions move least; ``none``: upright."""
     size: int = Field(112, ge=8, le=1024)
-    """Side of the picture in pixels."""
+    """Side of the crop in pixels."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "linear"
-    """How pixels are read between pixels; where the face is made smaller, several readings are averaged."""
+    """When downscaling, several interpolated values are averaged per pixel."""
 
     @model_validator(mode="after")
     def _has_effect(self) -> Crop:
         if self.detector == "lbp" and self.align != "none":
-            raise ValueError("align: detector 'lbp' tells no landmarks; set align to none")
+            raise ValueError("align: detector 'lbp' gives no landmarks; set align to none")
         for setting in ("model", "min_score"):
             if self.detector == "lbp" and setting in self.model_fields_set and getattr(self, setting) is not None:
-                raise ValueError(f"{setting}: has no effect on detector 'lbp'")
+                raise ValueError(f"{setting}: has no effect with detector 'lbp'")
         if self.detector == "yunet" and self.model is None:
             raise ValueError("model: detector 'yunet' needs a model file")
         return self
 
 
 def load_detector(options: Crop) -> Detector:
-    """Return the detector, for one thread; raises DataError when its model is missing or wrong."""
+    """Return a detector for use in one thread; raises DataError if its model is missing or wrong."""
     return DETECTORS[options.detector](Path(options.model) if options.model else None, options.min_score)
 
 
 def choose_face(faces: Sequence[Face], box: Box | None = None) -> Face | None:
-    """Return the face that a picture is of, or None where there is none.
+    """Return the face with the largest IoU with ``box`` (at least ``MIN_OVERLAP``) or, without a box, score x area; else None.
 
-    The one that overlaps ``box`` most (intersection over union, at least ``MIN_OVERLAP``) where the data set gives one;
-    otherwise the one with the largest score x area. Of equals, the first.
+    Ties go to the first.
     """
     if box is None:
         return max(faces, key=lambda face: face.score * face.area, default=None)
@@ -87,7 +84,7 @@ def choose_face(faces: Sequence[Face], box: Box | None = None) -> Face | None:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Return intersection over union of two boxes, in [0, 1]; 0 where neither has an area."""
+    """Return the intersection over union of two boxes, in [0, 1]; 0 if neither has an area."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(width, 0.0) * max(height, 0.0)
@@ -96,10 +93,9 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def to_square(face: Face, options: Crop) -> np.ndarray:
-    """Return (2, 3) float64: from image coordinates to those of the picture, in pixels from the upper left corner.
+    """Return the transform (2, 3) float64 from image to crop coordinates, in pixels from the upper left corner.
 
-    A face without landmarks, or whose landmarks coincide, is cut upright: the square around the middle of its box, with
-    the box's longer side.
+    A face without usable landmarks is cropped upright: the square centred on its box, with the box's longer side.
     """
     used, grown = USED[options.align], 1 + 2 * options.margin
     if used and face.landmarks is not None:
@@ -113,17 +109,14 @@ def to_square(face: Face, options: Crop) -> np.ndarray:
 
 
 def cut_face(image: np.ndarray, face: Face, options: Crop) -> np.ndarray:
-    """Return the picture (size, size[, 3]) uint8 of a face in an image (H, W[, 3]) uint8.
-
-    Where it reaches beyond the image, the nearest edge pixel is repeated; smaller pictures average what they merge.
-    """
+    """Return the crop (size, size[, 3]) uint8 of a face in an image (H, W[, 3]) uint8; edge pixels are repeated."""
     return warp(image, to_square(face, options), options.size, INTERPOLATION[options.interpolation])
 
 
 def steps(options: Crop) -> list[dict[str, Any]]:
-    """Return the recorded steps, which are part of a set's fingerprint: detection, choice and cut.
+    """Return the recorded steps, part of a set's fingerprint; the model is recorded by its hash.
 
-    The model is recorded by its content, not its place; raises DataError when it is missing.
+    Raises DataError if the model is missing.
     """
     detect: dict[str, Any] = {"step": "detect", "detector": options.detector}
     if options.detector != "lbp":

@@ -1,8 +1,7 @@
-"""A ``.zip`` read in place: paths inside it that importers use as they use those of the folder it would unpack to.
+"""A ``.zip`` read in place (format: PKWARE APPNOTE 6.3): importers use paths inside it like those of an unpacked folder.
 
-Nothing is unpacked: bytes are decoded from the archive when they are asked for (format: PKWARE APPNOTE 6.3). Names are those
-of the archive's directory and never reach a disk. Entries that lead out of the archive or are no regular files are listed,
-not read; an archive that is encrypted, ambiguous or unpacks to far more than its size is refused as a whole.
+Nothing is unpacked; entries are decoded when read. Entries with unsafe paths and links are listed, not read; archives that are
+encrypted, ambiguous or zip bombs are refused.
 """
 
 from __future__ import annotations
@@ -30,25 +29,25 @@ from fer_cli.places import open_regular, user_path
 
 SUFFIX = ".zip"
 UNPACK = "unpack it and give --from the folder"
-LEADS_OUT = "an entry whose path leads out of the archive; it is not read"
-NO_FILE = "a link or a device in an archive; it is not followed"
+LEADS_OUT = "entry with a path outside the archive; not read"
+NO_FILE = "link or device in an archive; not followed"
 
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""Ways of packing that are read; a few bytes of any other may unpack to gigabytes at once."""
+"""Supported compression methods; a few bytes of any other may unpack to gigabytes at once."""
 FREE = 2**30
-"""Bytes that an archive may unpack to, however small it is."""
+"""Unpacked bytes allowed for any archive."""
 SWELL = 200
-"""Times its own size that a larger one may; pictures hardly shrink when packed, tables of pixels to a quarter."""
+"""Allowed compression ratio beyond that; images hardly shrink, pixel tables to a quarter."""
 ENCRYPTED = 0x41
-"""Flags of entries that need a password."""
+"""Flags of encrypted entries."""
 DRIVE = re.compile(r"[A-Za-z]:")
 BLOCK = 2**18
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError)
-"""What ``zipfile`` raises for a damaged entry."""
+"""Exceptions that ``zipfile`` raises for a damaged entry."""
 
 
 class Archive:
-    """An open ``.zip`` and what is in it; raises DataError where it is none or is not read."""
+    """An open ``.zip`` and its entries; raises DataError if it is invalid or refused."""
 
     def __init__(self, file: Path) -> None:
         """``file``: absolute path of a regular file."""
@@ -56,10 +55,10 @@ class Archive:
         self.refused: dict[str, list[str]] = {}
         """Reason -> entries that are not read."""
         self.entries: dict[str, zipfile.ZipInfo] = {}
-        """Path within the archive -> a file's entry."""
+        """Path of a file -> its entry."""
         self.folders: dict[str, dict[str, None]] = {"": {}}
-        """Path within the archive -> names in a folder, in the archive's order."""
-        self.lock = threading.Lock()  # zipfile counts its open entries without one
+        """Path of a folder -> names in it, in the archive's order."""
+        self.lock = threading.Lock()  # zipfile's count of open entries is not thread-safe
         self.stream = open_regular(file)
         try:
             self.found = os.fstat(self.stream.fileno())
@@ -77,27 +76,27 @@ class Archive:
             return zipfile.ZipFile(self.stream)
         except (*DAMAGE, ValueError, OverflowError) as error:
             what = "empty file" if not self.found.st_size else " ".join(str(error).split()) or "damaged"
-            raise DataError(f"{self.file}: no .zip that can be read ({shorten(what)}); is it whole?") from None
+            raise DataError(f"{self.file}: not a readable .zip ({shorten(what)}); is it complete?") from None
 
     def _check(self) -> None:
-        """Raise DataError for an archive that needs a password, is packed in another way, or is a bomb."""
+        """Raise DataError for an archive that is encrypted, uses another compression method, or is a zip bomb."""
         infos = self.zip.infolist()
         for info in infos:
             name = shorten(readable_name(info.filename))
             if info.flag_bits & ENCRYPTED:
                 raise DataError(f"{self.file}: {name} is encrypted; unpack it with its password and give --from the folder")
             if info.compress_type not in METHODS:
-                method = f"in a way (method {info.compress_type}) that is not read in place"
-                raise DataError(f"{self.file}: {name} is packed {method}; {UNPACK}")
+                method = f"unsupported method {info.compress_type}"
+                raise DataError(f"{self.file}: {name} is compressed with {method}; {UNPACK}")
         size, whole = self.found.st_size, sum(info.file_size for info in infos)
         if sum(info.compress_size for info in infos) > size:
-            raise DataError(f"{self.file}: its entries overlap, as in a zip bomb; it is not read")
+            raise DataError(f"{self.file}: its entries overlap, as in a zip bomb; not read")
         if whole > max(FREE, SWELL * size):
             times = f"{whole / 2**30:.1f} GiB, {whole // max(size, 1)} times its size"
-            raise DataError(f"{self.file}: unpacks to {times}, as a zip bomb does; if it is none, {UNPACK}")
+            raise DataError(f"{self.file}: unpacks to {times}, like a zip bomb; if it is not one, {UNPACK}")
 
     def _add(self, info: zipfile.ZipInfo) -> None:
-        """Take an entry up, or list it as refused; raises DataError where two entries have one name."""
+        """Add an entry, or list it as refused; raises DataError for duplicate names."""
         parts = parts_of(info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if parts is None or kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
@@ -109,7 +108,7 @@ class Archive:
         folders = [folder for folder, _ in inner] + [name] * is_folder
         if any(folder in self.entries for folder in folders) or (not is_folder and self.lists(name)):
             raise DataError(
-                f"{self.file}: two entries are called {shorten(readable_name(name))}; {UNPACK}, with the right one in it"
+                f"{self.file}: two entries are called {shorten(readable_name(name))}; {UNPACK} with the right one"
             )
         for folder, part in inner:
             self.folders.setdefault(folder, {})[part] = None
@@ -119,11 +118,11 @@ class Archive:
             self.entries[name] = info
 
     def lists(self, name: str) -> bool:
-        """Return whether there is a file or folder of this path in the archive."""
+        """Return whether the archive has a file or folder of this path."""
         return name in self.entries or name in self.folders
 
     def stat(self, name: str) -> os.stat_result:
-        """Return size and kind of a file or folder in the archive; its time is the archive's."""
+        """Return the status of a file or folder in the archive, with the archive's times."""
         info, zipped = self.entries.get(name), self.found
         mode, size = (stat.S_IFDIR | 0o500, 0) if info is None else (stat.S_IFREG | 0o400, info.file_size)
         place = 0 if info is None else info.header_offset
@@ -132,25 +131,22 @@ class Archive:
         return os.stat_result((mode, place, zipped.st_dev, 1, zipped.st_uid, zipped.st_gid, size, *seconds), times)
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the archive; raises DataError where it was changed while it was read."""
+        """Return the SHA-256 of the archive; raises DataError if it was changed while being read."""
         with self.file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             now = os.fstat(stream.fileno())
         if (now.st_ino, now.st_size, now.st_mtime_ns) != (self.found.st_ino, self.found.st_size, self.found.st_mtime_ns):
-            raise DataError(f"{self.file}: was changed while it was read; build the set again")
+            raise DataError(f"{self.file}: changed while being read; build the set again")
         return digest
 
     def close(self) -> None:
-        """Close the archive; its paths cannot be read any more."""
+        """Close the archive; its paths become unreadable."""
         self.zip.close()
         self.stream.close()
 
 
 def parts_of(name: str) -> tuple[str, ...] | None:
-    """Return the folders and the name that an entry's path consists of, None where it leads out of the archive.
-
-    Windows writes backslashes into archives, which separate as slashes do.
-    """
+    """Return the parts of an entry's path (backslashes of Windows archives count as slashes), None for an unsafe path."""
     text = name.replace("\\", "/")
     parts = tuple(part for part in text.split("/") if part not in {"", "."})
     return None if not parts or text.startswith("/") or DRIVE.match(parts[0]) or ".." in parts else parts
@@ -158,7 +154,7 @@ def parts_of(name: str) -> tuple[str, ...] | None:
 
 @contextmanager
 def name_damage(name: str) -> Iterator[None]:
-    """Raise OSError naming an entry where it turns out to be damaged, as a bad sector of a disk would."""
+    """Turn the errors of a damaged entry into an OSError that names it, like a bad disk sector."""
     try:
         yield
     except DAMAGE:
@@ -166,10 +162,10 @@ def name_damage(name: str) -> Iterator[None]:
 
 
 class Member(io.RawIOBase):
-    """The content of one entry, decoded as it is read."""
+    """The content of one entry, decompressed while reading."""
 
     def __init__(self, archive: Archive, info: zipfile.ZipInfo) -> None:
-        """Open the entry; raises OSError where its header is damaged."""
+        """Open the entry; raises OSError if its header is damaged."""
         super().__init__()
         self._archive, self._name = archive, str(archive.file / info.filename)
         with archive.lock, name_damage(self._name):
@@ -203,7 +199,7 @@ class Member(io.RawIOBase):
 
 
 class Inside(PosixPath):
-    """A path in one archive (each archive has its own subclass); outside it, an ordinary path."""
+    """A path in an archive (each archive has its own subclass); outside it, an ordinary path."""
 
     archive: ClassVar[Archive]
 
@@ -270,7 +266,7 @@ class Inside(PosixPath):
         return content if mode == "rb" else io.TextIOWrapper(content, encoding, errors, newline)
 
     def walk_entries(self) -> Iterator[tuple[Path, list[str], list[str]]]:
-        """Yield folder, names of folders (which the caller may change), names of files, as ``os.walk`` does."""
+        """Yield (folder, folder names, file names) as ``os.walk`` does; the caller may edit the folder names."""
         level: list[Inside] = [self] if self.is_dir() else []
         while level:
             here = level.pop()
@@ -283,11 +279,11 @@ class Inside(PosixPath):
 
 @contextmanager
 def source_at(path: Path) -> Iterator[Path]:
-    """Give the source that a user's path names: a folder or file; of a ``.zip``, or a place in one, what it unpacks to.
+    """Yield the folder or file at a user's path, which may lie in a ``.zip``; the archive is closed after the body.
 
-    Raises DataError for an archive that is not read. Its paths can be read until the end of the body.
+    Raises DataError for a refused archive.
     """
-    whole = Path(os.path.abspath(user_path(path)))  # noqa: PTH100 (links stay: one to a .zip need not lead to that suffix)
+    whole = Path(os.path.abspath(user_path(path)))  # noqa: PTH100 (a link to a .zip may point to another suffix)
     file = next(
         (one for one in (whole, *whole.parents) if one.suffix.lower() == SUFFIX and why_unreadable(one) is None), None
     )
@@ -302,16 +298,13 @@ def source_at(path: Path) -> Iterator[Path]:
 
 
 def archive_of(source: Path) -> Archive | None:
-    """Return the archive that a source is or lies in, None for a folder or file on the disk."""
+    """Return the archive that contains a source, None for a folder or file on disk."""
     return source.archive if isinstance(source, Inside) else None
 
 
 @contextmanager
 def on_disk(file: Path) -> Iterator[Path]:
-    """Give a path on the disk for libraries that open files by path; a file in an archive is copied for them.
-
-    The copy is in a private temporary folder under a fixed name, and is removed after use.
-    """
+    """Yield a path on disk for libraries that open files by path; a file in an archive is copied to a temporary folder."""
     if archive_of(file) is None:
         yield file
         return

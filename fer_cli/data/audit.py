@@ -1,8 +1,8 @@
-"""The audit of a built set: copies, look-alikes, blanks, conflicting labels, and what the parts of a split share.
+"""The audit of a built set: duplicates, blanks, label conflicts, and data leakage between the parts of a split.
 
-One audit looks at one split, in all its folds. Its verdict is ``leaks`` where two parts share a person, a sequence or a
-copy of an image; ``flawed`` where they do not, but copies stand outside one sequence, copies carry different labels or
-images are blank; else ``clean``. Look-alike frames of one sequence are counted, and are no flaw as long as it stays whole.
+One audit covers all folds of one split. The verdict is ``leaks`` if two parts share a person, a sequence or a copy of an image;
+``flawed`` if there are copies outside one sequence, copies with different labels, or blank images; else ``clean``. Look-alike
+frames within a sequence are counted but are not a flaw.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from fer_cli.places import write_text
 from fer_cli.progress import Progress, silent
 
 MOST = 512 * 2**20
-"""Bytes of the largest ``audit.json`` that is read."""
+"""Size limit of ``audit.json`` in bytes."""
 SHOWN = 10
-"""Groups of a kind that a person is shown."""
+"""Groups printed per kind."""
 FEW = 4
-"""Images of a group that a person is shown."""
+"""Images printed per group."""
 
 
 class Collision(Section):
-    """A number that stands for different classes in different data sets."""
+    """A class number with different meanings in different data sets."""
 
     number: int
     labels: dict[str, str]
@@ -44,49 +44,48 @@ class Collision(Section):
 
 
 class Audit(Section):
-    """Everything found in one set under one split."""
+    """All findings in one set under one split."""
 
     name: str
     fingerprint: str
     fer_version: str
     split: str
-    """``official``, one of ``data.split``, or ``none`` where no split could be made."""
+    """``official``, one of ``data.split``, or ``none`` if no split could be made."""
     protocol: str
-    """The split in words."""
+    """Description of the split."""
     verdict: Literal["clean", "flawed", "leaks"]
     reasons: list[str]
-    """Why the verdict is not ``clean``, a line each."""
+    """Why the verdict is not ``clean``, one line each."""
     notes: list[str]
-    """What a reader should know besides, a line each."""
+    """Further remarks, one line each."""
     images: int
     classes: dict[str, int]
     """Label -> images."""
     imbalance: float | None
-    """Images of the largest class per image of the smallest; None where a class is empty."""
+    """Images of the largest class per image of the smallest; None if a class is empty."""
     folds: list[Fold]
     findings: list[Finding]
-    """Kinds of which there are any, the worst first."""
+    """Non-empty kinds, the worst first."""
     collisions: list[Collision]
-    """Numbers that mean another class in another data set's code table."""
+    """Numbers with another meaning in another data set's code table."""
 
     def count(self, kind: str) -> int:
-        """Return how many of a kind were found."""
+        """Return the number of findings of a kind."""
         return next((finding.count for finding in self.findings if finding.kind == kind), 0)
 
 
 class AuditFile(Section):
-    """``audit.json``: the last audit of each split, all of the same build."""
+    """``audit.json``: the latest audit of each split of one build."""
 
     fingerprint: str
     audits: dict[str, Audit]
 
 
 def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progress = silent) -> Audit:
-    """Return the audit of a built set under the split that ``config`` names.
+    """Return the audit of a built set under a split (default: that of ``data.split: auto``).
 
-    Without one: the split that ``data.split: auto`` gives a study on that set. Official parts are taken as published; the
-    validation part that a run may carve out of them is not looked at. Raises DataError when the split asked for cannot be
-    made.
+    Official parts are taken as published, without the validation part that a run may carve from them. Raises DataError if the
+    requested split cannot be made.
     """
     facts = gather_facts(faces, progress)
     notes = []
@@ -95,7 +94,7 @@ def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progre
     except DataError as error:
         if config is not None:
             raise
-        split, protocol, folds = "none", "none; copies alone were looked for", []
+        split, protocol, folds = "none", "none; checked for duplicates only", []
         notes.append(f"no split can be made: {error}")
     leaks, checked = leaks_of(facts, folds)
     findings = {**leaks, **copies_of(facts)}
@@ -105,7 +104,9 @@ def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progre
         verdict = "leaks" if set(kinds) & set(LEAKS) else "flawed"
     for what, known in (("person", facts.subjects >= 0), ("sequence", facts.sequences >= 0)):
         if not known.all():
-            notes.append(f"{(~known).sum()} of {len(known)} images have no known {what}: sharing one cannot be seen")
+            notes.append(
+                f"{(~known).sum()} of {len(known)} images have no known {what}; leakage between them is undetectable"
+            )
     counts = {label: int((faces.manifest["label"] == label).sum()) for label in faces.info.classes}
     least = min(counts.values(), default=0)
     return Audit(
@@ -127,22 +128,22 @@ def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progre
 
 
 def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, str, Folds]:
-    """Return the split's name, the split in words, and its folds; raises DataError when it cannot be made."""
+    """Return name, description and folds of a split; raises DataError if it cannot be made."""
     codes = known_codes(facts.manifest["split"])
     parts = list(dict.fromkeys(facts.manifest["split"].astype(str)[codes >= 0]))
     if config is None:
         config = split_by_name(name, auto_split(known_of(facts.manifest))[0])
     if config.split == "official":
         if len(parts) < 2:
-            raise DataError(f"{name}: was published without parts; audit it under --split subject or random")
+            raise DataError(f"{name}: has no official parts; audit it with --split subject or random")
         return "official", f"official parts {', '.join(parts)}", [(parts, codes)]
-    if config.split == "loso":  # a fold per person: what any two people share is shared by both parts of a fold
+    if config.split == "loso":  # one fold per person: anything shared by two people is shared by the parts of a fold
         unknown = int((facts.subjects < 0).sum())
         people = list(dict.fromkeys(facts.manifest["subject"].astype(str)))
         if unknown or len(people) < 2:
-            some = f"{unknown} of {len(codes)} images without a subject"
-            known = "one subject" if not unknown else "no subjects" if unknown == len(codes) else some
-            raise DataError(f"{name}: has {known}, so no person can be left out; audit it under --split sequence or random")
+            partly = f"{unknown} of {len(codes)} images without a subject"
+            known = "one subject" if not unknown else "no subjects" if unknown == len(codes) else partly
+            raise DataError(f"{name}: has {known}, so loso is impossible; audit it with --split sequence or random")
         return "loso", f"loso, {len(people)} people", [(people, facts.subjects)]
     folds = list(make_folds(facts.manifest, config))
     many = f", {len(folds)} folds" if len(folds) > 1 else ""
@@ -150,7 +151,7 @@ def parts_of(facts: Facts, name: str, config: DataConfig | None) -> tuple[str, s
 
 
 def make_folds(manifest: pd.DataFrame, config: DataConfig) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yield every fold of a split that ``make_split`` draws or reads; images of other classes stand in no part."""
+    """Yield all folds of a split made by ``make_split``; images of other classes are in no part."""
     rows = np.arange(len(manifest))
     if config.classes:
         rows = np.flatnonzero(manifest["label"].isin(config.classes))
@@ -164,7 +165,7 @@ def make_folds(manifest: pd.DataFrame, config: DataConfig) -> Iterator[tuple[lis
 
 
 def split_by_name(name: str, split: str) -> DataConfig:
-    """Return the settings of a split by its name alone; raises DataError for an unknown one, or one that needs a file."""
+    """Return the config of a split given by name; raises DataError for an unknown one, or one that needs a file."""
     known = ("subject", "random", "sequence", "loso", "holdout", "official")
     if split not in known:
         raise DataError(f"{name}: split '{split}' cannot be audited by name{nearest(split, known)}")
@@ -172,12 +173,12 @@ def split_by_name(name: str, split: str) -> DataConfig:
 
 
 def code_table(card: Card) -> dict[int, str]:
-    """Return what the data set's own numbers (as folder names or label codes) stand for, by our label names."""
+    """Return the data set's own class numbers (folder names or label codes) -> label."""
     return {int(word): label for word, label in (card.folders | card.codes).items() if word.strip().isdecimal()}
 
 
 def code_collisions(tables: Mapping[str, Mapping[int, str]]) -> list[Collision]:
-    """Return, ascending, the numbers that stand for different labels in different tables (data set -> number -> label)."""
+    """Return, ascending, the numbers with different labels in different tables (data set -> number -> label)."""
     collisions = []
     for number in sorted({number for table in tables.values() for number in table}):
         labels = {name: table[number] for name, table in tables.items() if number in table}
@@ -187,7 +188,7 @@ def code_collisions(tables: Mapping[str, Mapping[int, str]]) -> list[Collision]:
 
 
 def collisions_with_cards(name: str) -> list[Collision]:
-    """Return the numbers of a data set's code table that another card gives another meaning."""
+    """Return the numbers of a data set's code table that have another meaning in another card."""
     own = code_table(load_card(name)) if name in card_names() else {}
     if not own:
         return []
@@ -200,7 +201,7 @@ def collisions_with_cards(name: str) -> list[Collision]:
 
 
 def audit_text(audit: Audit) -> str:
-    """Return what a person reads: verdict, counts, folds, then the first ten groups of each kind, image by image."""
+    """Return the printed report: verdict, counts, folds, and the first ten groups of each kind."""
     lines = [f"{audit.name}: {audit.images} images, fingerprint {audit.fingerprint}", f"split: {audit.protocol}"]
     lines += [f"verdict: {audit.verdict}", *(f"  {reason}" for reason in audit.reasons)]
     lines += [f"note: {note}" for note in audit.notes]
@@ -230,25 +231,22 @@ def audit_text(audit: Audit) -> str:
 
 
 def describe_finding(finding: Finding) -> str:
-    """Return a finding in words, e.g. ``1 blank image``."""
+    """Return a finding as text, e.g. ``1 blank image``."""
     one, many = KINDS[finding.kind]
     return f"{finding.count} {one if finding.count == 1 else many}"
 
 
 def write_audit(data_root: Path, name: str, audit: Audit) -> None:
-    """Store an audit in ``audit.json`` beside the set; audits of other splits of the same build stay in it.
-
-    Raises DataError when the set is not built, or is another build than the one audited.
-    """
+    """Add an audit to the set's ``audit.json``; raises DataError if the set was rebuilt since."""
     if load_info(data_root, name).fingerprint != audit.fingerprint:
-        raise DataError(f"{data_root / name}: was built again since it was audited; run fer data audit {name} again")
+        raise DataError(f"{data_root / name}: rebuilt since the audit; run fer data audit {name} again")
     audits = load_audits(data_root, name) | {audit.split: audit}
     file = AuditFile(fingerprint=audit.fingerprint, audits=audits)
     write_text(data_root / name / "audit.json", file.model_dump_json(indent=1) + "\n")
 
 
 def load_audits(data_root: Path, name: str) -> dict[str, Audit]:
-    """Return the audits of a set as it is built now, by split; none where there is no set, no file or another build's."""
+    """Return the stored audits of the current build of a set by split; empty if there are none."""
     path = data_root / name / "audit.json"
     if why_unreadable(path, MOST) is not None:
         return {}
@@ -261,7 +259,7 @@ def load_audits(data_root: Path, name: str) -> dict[str, Audit]:
 
 
 def audit_lines(data_root: Path, name: str) -> dict[str, str]:
-    """Return, by split, a line on what the stored audits of a set found."""
+    """Return split -> summary line of the stored audits of a set."""
     return {
         split: f"audit: {a.verdict} ({a.protocol})" + (f": {', '.join(a.reasons)}" if a.reasons else "")
         for split, a in load_audits(data_root, name).items()

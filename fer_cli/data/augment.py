@@ -1,4 +1,4 @@
-"""Random changes of whole training batches, as tensor operations; no loop over images."""
+"""Random augmentation of training batches as tensor operations, without loops over images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fer_cli.config import AugmentConfig
 
 
 def augment(images: Tensor, config: AugmentConfig, seed: int) -> Tensor:
-    """Return changed images (B, C, H, W) or clips (B, T, C, H, W) float32 in [0, 1]; the same seed gives the same changes.
+    """Return augmented images (B, C, H, W) or clips (B, T, C, H, W) float32 in [0, 1], deterministic for a seed.
 
-    Flip, rotation, translation and scale in one bilinear resampling (edges repeated), then brightness and contrast, then
-    at most one black square. All frames of a clip change alike.
+    Flip, rotation, translation and scale in one bilinear resampling (edges repeated), then brightness and contrast, then at
+    most one black square. All frames of a clip are changed alike.
     """
     shape = images.shape
     images = images.flatten(1, -3)
@@ -46,7 +46,7 @@ def augment(images: Tensor, config: AugmentConfig, seed: int) -> Tensor:
 
 
 def _squares(images: Tensor, square: Tensor, share: float) -> Tensor:
-    """Return a (B, 1, H, W) bool mask with one square of 10-30 % of the side in ``share`` of the images."""
+    """Return a (B, 1, H, W) bool mask of one square, 10-30 % of the side, in a fraction ``share`` of the images."""
     height, width = images.shape[-2:]
     side = 0.1 + 0.2 * square[:, 0]
     top, left = square[:, 1] * (1 - side), square[:, 2] * (1 - side)

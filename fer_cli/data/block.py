@@ -1,7 +1,7 @@
 """Images of a set as one block (N, T, C, H, W) uint8: N samples of T frames (1 for a still), C = 1 for grey and 3 for RGB.
 
-The only module that knows how ``images.npy`` is laid out: (R, S, S) grey or (R, S, S, 3) RGB, a row for each frame. A block
-chooses rows and reads them from the memory map when they are asked for; OpenCV's layout is asked for with ``pictures``.
+The only module that knows the layout of ``images.npy``: (R, S, S) grey or (R, S, S, 3) RGB, one row per frame. Blocks read rows
+lazily from the memory map; ``pictures`` gives OpenCV's layout.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from fer_cli.errors import DataError
 
 HEADER = 128
-"""Bytes of the header of ``images.npy`` (format 1.0 of NumPy)."""
+"""Header size of ``images.npy`` in bytes (NumPy format 1.0)."""
 CHUNK = 1024
 """Samples read at a time."""
 Index = int | slice | list[int] | np.ndarray
@@ -30,15 +30,14 @@ def header(shape: tuple[int, ...]) -> bytes:
 
 
 def picture_shape(side: int, channels: int) -> tuple[int, ...]:
-    """Return the shape of one frame as ``images.npy`` and OpenCV have it: (side, side) grey or (side, side, 3) RGB."""
+    """Return the shape of a frame in ``images.npy`` and OpenCV: (side, side) grey or (side, side, 3) RGB."""
     return (side, side) if channels == 1 else (side, side, channels)
 
 
 def load_rows(array: np.ndarray, index: Index) -> np.ndarray:
-    """Return rows of an array as contiguous memory that may be written to.
+    """Return rows of an array as contiguous, writable memory.
 
-    Pages of a memory map that were read are given back: they would count as this process's memory, and a large set has more
-    of them than there may be room for. What is mapped can be read even after its file was replaced or removed.
+    Pages read from a memory map are released, since they would count as this process's memory.
     """
     found = np.array(array[index], subok=False) if isinstance(index, slice) else np.asarray(array[index])
     mapped: Any = array.base
@@ -48,13 +47,10 @@ def load_rows(array: np.ndarray, index: Index) -> np.ndarray:
 
 
 class Block:
-    """Samples whose frames are rows of a packed array; indexing reads them."""
+    """Samples whose frames are rows of a packed array, read on indexing."""
 
     def __init__(self, packed: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """``packed``: (R, H, W) or (R, H, W, 3) uint8, as ``images.npy`` holds it; raises DataError for anything else.
-
-        ``rows``: (N, T) int64, the rows of each sample's frames; without it every row is a still.
-        """
+        """``packed``: (R, H, W) or (R, H, W, 3) uint8, else DataError; ``rows``: (N, T) int64 (default: each row a still)."""
         if packed.dtype != np.uint8 or packed.ndim not in {3, 4} or packed.shape[3:] not in {(), (3,)}:
             shape = " x ".join(map(str, packed.shape))
             raise DataError(f"images: (N, S, S) grey or (N, S, S, 3) RGB uint8 are needed, not {shape} {packed.dtype}")
@@ -63,7 +59,7 @@ class Block:
 
     @classmethod
     def of(cls, images: Block | np.ndarray) -> Block:
-        """Return a block of (N, H, W) grey, (N, H, W, 3) RGB or (N, T, C, H, W) uint8 images; of a block, itself."""
+        """Return a block of (N, H, W) grey, (N, H, W, 3) RGB or (N, T, C, H, W) uint8 images; a block is returned as is."""
         if isinstance(images, Block):
             return images
         if images.ndim != 5:
@@ -84,7 +80,7 @@ class Block:
 
     @property
     def frames(self) -> int:
-        """Return T, the frames of a sample; 1 for stills."""
+        """Return T, the number of frames per sample; 1 for stills."""
         return int(self.rows.shape[1])
 
     @property
@@ -94,11 +90,11 @@ class Block:
 
     @property
     def side(self) -> int:
-        """Return H, which is W in every set."""
+        """Return H, which equals W in every set."""
         return int(self.packed.shape[1])
 
     def __getitem__(self, index: Index) -> np.ndarray:
-        """Return the samples at ``index``: (n, T, C, H, W) uint8 in memory; of one position, (T, C, H, W)."""
+        """Return the samples at ``index``: (n, T, C, H, W) uint8 in memory, or (T, C, H, W) for one position."""
         rows = self.rows[index]
         start = int(rows.flat[0]) if rows.size else 0
         together = rows.size > 0 and np.array_equal(rows.ravel(), np.arange(start, start + rows.size))
@@ -107,20 +103,20 @@ class Block:
         return planes.reshape(*rows.shape, *planes.shape[1:])
 
     def select(self, index: slice | np.ndarray) -> Block:
-        """Return a block of the samples at ``index``, none of which is read."""
+        """Return a block of the samples at ``index`` without reading them."""
         return Block(self.packed, self.rows[index])
 
     def group(self, positions: np.ndarray) -> Block:
-        """Return a block whose samples have these stills of this one, positions (N, T), as frames; none is read."""
+        """Return a block whose frames are the stills at ``positions`` (N, T), without reading them."""
         return Block(self.packed, self.rows[positions, 0])
 
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
-        """Yield the samples in order, ``size`` of them at a time: (n, T, C, H, W) uint8."""
+        """Yield the samples in order in chunks of ``size``: (n, T, C, H, W) uint8."""
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
     def file_content(self) -> Iterator[bytes]:
-        """Yield the content of ``images.npy``, header first; only for a whole block of stills in the order of its rows."""
+        """Yield the content of ``images.npy``, header first; only for a complete block of stills in row order."""
         assert len(self) == len(self.packed)
         yield header(self.packed.shape)
         for start in range(0, len(self), CHUNK):
@@ -128,12 +124,12 @@ class Block:
 
 
 def open_block(path: Path) -> Block:
-    """Return the images of an ``images.npy``, memory-mapped; raises what NumPy does where it is none."""
+    """Return the memory-mapped images of an ``images.npy``; raises what NumPy does for an invalid file."""
     return Block(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def pictures(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield each frame of (N, T, C, H, W) as OpenCV and Matplotlib take it: (H, W) grey or (H, W, 3) RGB, contiguous."""
+    """Yield each frame of (N, T, C, H, W) for OpenCV and Matplotlib: (H, W) grey or (H, W, 3) RGB, contiguous."""
     for frame in images.reshape(-1, *images.shape[2:]):
         yield frame[0] if len(frame) == 1 else np.ascontiguousarray(frame.transpose(1, 2, 0))
 
@@ -144,7 +140,7 @@ def grey_picture(picture: np.ndarray) -> np.ndarray:
 
 
 def colour_picture(picture: np.ndarray) -> np.ndarray:
-    """Return an (H, W) or (H, W, 3) RGB uint8 picture as (H, W, 3); raises ValueError for anything else, or no pixels."""
+    """Return an (H, W) or (H, W, 3) RGB uint8 picture as (H, W, 3); raises ValueError for anything else or an empty one."""
     if picture.dtype != np.uint8 or picture.ndim not in {2, 3} or picture.shape[2:] not in {(), (3,)} or not picture.size:
         raise ValueError(f"a picture is (H, W) or (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)) if picture.ndim == 2 else picture

@@ -1,4 +1,4 @@
-"""From a source folder to a built set: scan, decode, compare with the card, write whole or not at all."""
+"""Building a set from a source folder: scan, decode, compare with the card, write atomically."""
 
 from __future__ import annotations
 
@@ -31,33 +31,31 @@ from fer_cli.errors import DataError, nearest
 from fer_cli.progress import Progress, silent
 from fer_cli.yamls import explain
 
-"""Wraps an iterable of known length, e.g. in a progress bar."""
-
 LEFT_OUT = "left out"
-"""Status of files that no image of the set is made from, each with its reason."""
+"""Status of files that are not part of the set."""
 ALLOW = "pass --allow-incomplete to build without them"
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user may choose when a set is built from files."""
+    """User options for building a set from files."""
 
     preparation: dict[str, Any] = field(default_factory=dict)
-    """Settings of ``Preparation``; what is not given is the card's size, grey, whole images."""
+    """Settings of ``Preparation``; defaults: the card's size, grey, whole images."""
     drop_duplicates: bool = False
-    """Keep the first of files with identical content."""
+    """Keep only the first of identical files."""
     replace: bool = False
-    """Let a set take the place of a larger one."""
+    """Allow replacing a larger set."""
     threads: int | None = None
 
 
 def scan_source(card: Card, source: Path) -> Scan:
-    """Return what the card's importer finds in ``source``.
+    """Scan ``source`` with the card's importer.
 
     Raises DataError for an embedded set, a card without importer, and a folder without images.
     """
     if card.embedded is not None:
-        raise DataError(f"data set '{card.name}' is drawn, not read from files; build it without --from")
+        raise DataError(f"data set '{card.name}' is rendered, not read from files; build it without --from")
     if card.name not in IMPORTERS:
         raise DataError(f"data set '{card.name}' has a card but no importer{nearest(card.name, IMPORTERS)}")
     scan = accounts(source, IMPORTERS[card.name](source, card))
@@ -76,11 +74,10 @@ def build_set(
     choices: Choices = Choices(),
     progress: Progress = silent,
 ) -> SetInfo:
-    """Build data set ``name`` from ``source`` into ``data_root`` and return what was built.
+    """Build data set ``name`` from ``source`` into ``data_root``; an interrupted build is resumed.
 
-    Raises DataError, leaving nothing behind, when the card or importer is unknown, the folder holds no images or unknown
-    classes, and, unless ``allow_incomplete``, when images cannot be decoded or counts differ from the card's. An
-    interrupted build goes on where it stood.
+    Raises DataError, leaving nothing behind, for an unknown card or importer, no images, unknown classes and, unless
+    ``allow_incomplete``, for unreadable images or counts that differ from the card's.
     """
     card = load_card(name)
     with source_at(source) as place:
@@ -97,7 +94,7 @@ def build_scan(
     progress: Progress = silent,
     own: Own | None = None,
 ) -> SetInfo:
-    """Pack what was found in ``source`` as data set ``card.name``; ``own``: how, where it has no card. See ``build_set``."""
+    """Pack a scan of ``source`` as data set ``card.name`` (see ``build_set``); ``own``: options of a set without card."""
     how = preparation_of(card, choices)
     check_scan(card, scan, source, allow_incomplete)
     check_size(data_root, card.name, len(scan.found), choices.replace)
@@ -142,12 +139,12 @@ def build_own(
 ) -> SetInfo:
     """Build a user's own data as set ``name``; ``layout``, ``subject``, ``label`` and ``codes``: see ``Own``.
 
-    Raises DataError for a name that a card has, and as ``scan_own`` and ``build_set`` do.
+    Raises DataError for the name of a card, and as ``scan_own`` and ``build_set`` do.
     """
     if name in card_names():
         raise DataError(f"{name}: has a card; build it without --layout and --label, or choose another name")
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
+        raise DataError(f"{name}: set names consist of letters, digits, '-' and '_'")
     own = Own(layout, subject, label, codes)
     with source_at(source) as place:
         card, scan, folder = scan_own(name, place, own)
@@ -155,9 +152,9 @@ def build_own(
 
 
 def preparation_of(card: Card, choices: Choices) -> Preparation:
-    """Return how images are prepared; raises DataError naming a wrong option."""
+    """Return the preparation settings; raises DataError naming a wrong option."""
     given = {"size": card.image_size} | choices.preparation
-    if "crop" in given:  # one size and one interpolation for faces found and not found
+    if "crop" in given:  # same size and interpolation with and without a detected face
         smooth = {"interpolation": how} if (how := given.get("interpolation", "area")) != "area" else {}
         given["crop"] = {"size": given["size"], **smooth, **given["crop"]}
     try:
@@ -167,7 +164,7 @@ def preparation_of(card: Card, choices: Choices) -> Preparation:
 
 
 def previous_info(data_root: Path, name: str) -> SetInfo | None:
-    """Return what is known of the set that a build would replace, None where there is none that can be used."""
+    """Return the info of the set that a build would replace, None if there is no usable one."""
     try:
         return load_info(data_root, name)
     except DataError:
@@ -175,16 +172,16 @@ def previous_info(data_root: Path, name: str) -> SetInfo | None:
 
 
 def check_size(data_root: Path, name: str, images: int, replace: bool) -> None:
-    """Raise DataError where a set of so many images, or drawn clips, would replace a larger one unasked."""
+    """Raise DataError if a set of ``images`` images (or clips) would replace a larger one without ``replace``."""
     old = previous_info(data_root, name)
     held = 0 if old is None else old.clips or old.kept
     if old is not None and images < held and not replace:
-        what = f"holds {held} {'clips' if old.clips else 'images'} (fingerprint {old.fingerprint}), this build only {images}"
-        raise DataError(f"{data_root / name}: {what}; pass --replace to put it in their place, or give another --data-root")
+        what = f"has {held} {'clips' if old.clips else 'images'} (fingerprint {old.fingerprint}), this build only {images}"
+        raise DataError(f"{data_root / name}: {what}; pass --replace to replace it, or another --data-root")
 
 
 def check_whole(scan: Scan, source: Path, rows: list[Row], allowed: bool) -> None:
-    """Raise DataError where images are unreadable, unless that is allowed, or none is left."""
+    """Raise DataError if images are unreadable and that is not ``allowed``, or if none is left."""
     kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
     unreadable = [
         (display_name(image, source), row) for image, row in zip(scan.found, rows, strict=True) if row[0] == "unreadable"
@@ -200,20 +197,20 @@ def check_whole(scan: Scan, source: Path, rows: list[Row], allowed: bool) -> Non
 
 
 def display_name(image: Found, source: Path) -> str:
-    """Return how an image is named to the user: its path below the source, with the sample where a file holds several."""
+    """Return an image's path below the source, with the sample name if the file holds several."""
     path = path_below(image, source)
     return path if image.pixels is None and image.moment is None else f"{path} [{image.sample}]"
 
 
 def path_below(image: Found, source: Path) -> str:
-    """Return the path of an image's file below the source; the file's own name where the source is that file."""
+    """Return the path of an image's file below the source, or its name if the source is that file."""
     return readable_name(image.file.name if image.file == source else image.file.relative_to(source).as_posix())
 
 
 def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) -> tuple[pd.DataFrame, list[int]]:
-    """Return the manifest of kept images, in the order of their samples, and that order: a place in the array for each row.
+    """Return the manifest of kept images in sample order, and that order as positions in the array.
 
-    With ``faces`` the manifest says of each image whether a face was detected in it.
+    ``faces`` adds a column that says whether a face was detected.
     """
     kept = [(image, row) for image, row in zip(found, rows, strict=True) if row[0] == "kept"]
     ids = sample_ids([image for image, _ in kept], [row[1] for _, row in kept])
@@ -228,7 +225,7 @@ def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) 
 
 
 def list_left_out(scan: Scan, rows: list[Row], source: Path) -> pd.DataFrame:
-    """Return every image that was not kept: file, label (empty: none), what it is (unreadable, ..., left out) and why."""
+    """Return all images that were not kept: file, label (or empty), status (unreadable, ..., left out) and reason."""
     gone = [
         (display_name(f, source), f.label, row[0], row[4])
         for f, row in zip(scan.found, rows, strict=True)
@@ -247,8 +244,8 @@ def describe_built(
     steps: list[dict[str, Any]],
     gone: pd.DataFrame,
 ) -> SetInfo:
-    """Return what ``set.json`` says of a set built from files."""
-    gone = gone[gone["status"] != LEFT_OUT]  # ``skipped`` says it of those
+    """Return the content of ``set.json`` for a set built from files."""
+    gone = gone[gone["status"] != LEFT_OUT]  # those are in ``skipped``
     files = {status: dict(zip(part["file"], part["reason"], strict=True)) for status, part in gone.groupby("status")}
     kept = [image for image, row in zip(scan.found, rows, strict=True) if row[0] == "kept"]
     info = describe_set(card, manifest, images, steps)
@@ -277,10 +274,7 @@ def describe_set(
     identity: str | None = None,
     embedded: dict[str, Any] | None = None,
 ) -> SetInfo:
-    """Return what ``set.json`` says of images and their manifest, all of which were kept.
-
-    ``identity``: the fingerprint of an embedded set; that of others is made from their content.
-    """
+    """Return the content of ``set.json``; ``identity``: fingerprint of an embedded set (others: computed from the content)."""
     counts, images_sha256 = Counter(manifest["label"]), image_hash(images)
     return SetInfo(
         name=card.name,
@@ -306,10 +300,7 @@ def describe_set(
 def place_set(
     data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: Block, truth: pd.DataFrame | None = None
 ) -> SetInfo:
-    """Write a set that is whole in memory under a temporary name, move it into place, and return what was built.
-
-    ``truth``: what is known of every drawn image, kept beside the set as ``truth.parquet``.
-    """
+    """Write a set held in memory and move it into place; ``truth``: ground truth of rendered images (``truth.parquet``)."""
     with draft_folder(data_root, info.name) as draft:
         if truth is not None:
             truth.to_parquet(draft / TRUTH, index=False)
@@ -319,7 +310,7 @@ def place_set(
 
 
 def move_into_place(draft: Path, final: Path) -> None:
-    """Give a finished draft its final name; an older build is replaced only now, and comes back if that fails."""
+    """Move a finished draft into place; the older build is replaced only now, and restored on failure."""
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
     try:
         if final.exists():
