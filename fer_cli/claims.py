@@ -66,7 +66,8 @@ def read_owner(path: Path) -> Owner:
 def is_alive(owner: Owner, claim: Path) -> bool:
     """Return whether the owner of a claim is alive: by the process table if visible from here, else by the heartbeat.
 
-    A claim from another boot is dead if its last heartbeat precedes this boot; a later one is another machine's of that name.
+    A claim from another boot is dead if its last heartbeat precedes this boot; a later one is another machine's of that
+    name.
     """
     if owner.host == socket.gethostname() and owner.started is not None:
         same_boot = owner.boot in {"", boot_id()}

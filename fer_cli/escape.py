@@ -159,7 +159,7 @@ def _escape(characters: str) -> str:
 
 
 def csv_cell(value: object) -> object:
-    """Return a CSV cell: text on one line, with an apostrophe before what a spreadsheet takes for a formula; numbers as is."""
+    """Return a CSV cell: text on one line, an apostrophe before what a spreadsheet takes for a formula; numbers as is."""
     if not isinstance(value, str):
         return value
     text = one_line(value)

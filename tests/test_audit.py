@@ -13,14 +13,7 @@ from typer.testing import CliRunner
 from fer_cli.cli.audit import audit as audit_command
 from fer_cli.config import DataConfig
 from fer_cli.data import duplicates
-from fer_cli.data.audit import (
-    Audit,
-    audit_lines,
-    audit_set,
-    audit_text,
-    split_by_name,
-    write_audit,
-)
+from fer_cli.data.audit import Audit, audit_lines, audit_set, audit_text, split_by_name, write_audit
 from fer_cli.data.block import Block
 from fer_cli.data.cards import Embedded
 from fer_cli.data.duplicates import compare_thumbs, exact_groups, near_duplicates, take_prints

@@ -29,9 +29,7 @@ def audit(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split",
-            help="subject, random, sequence, loso, holdout or official.",
-            show_default="as data.split: auto",
+            "--split", help="subject, random, sequence, loso, holdout or official.", show_default="as data.split: auto"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all findings as JSON.")] = False,

@@ -78,8 +78,7 @@ NoFace = Annotated[
 ]
 
 Images = Annotated[
-    int | None,
-    typer.Option("--images", help="Number of images, or of clips for sets of clips.", rich_help_panel=EMBEDDED),
+    int | None, typer.Option("--images", help="Number of images, or of clips for sets of clips.", rich_help_panel=EMBEDDED)
 ]
 Subjects = Annotated[int | None, typer.Option("--subjects", help="Number of people.", rich_help_panel=EMBEDDED)]
 Difficulty = Annotated[

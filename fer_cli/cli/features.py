@@ -44,8 +44,7 @@ def extract_features(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fold or repeat of the split; also seeds the network.")] = 0,
     scaling: Annotated[str, typer.Option("--scaling", help="min-max, per-vector, z-score or none.")] = "min-max",
     settings: Annotated[
-        list[str],
-        typer.Option("--set", metavar="NAME=VALUE", help="Block setting: hog.norm=max, sift.dense=true."),
+        list[str], typer.Option("--set", metavar="NAME=VALUE", help="Block setting: hog.norm=max, sift.dense=true.")
     ] = [],  # noqa: B006
     run: Annotated[str | None, typer.Option("--run", help="Use this finished run's CNN instead of training one.")] = None,
     out: Annotated[

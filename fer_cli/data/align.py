@@ -49,7 +49,7 @@ class Crop(Section):
     margin: float = Field(0.0, ge=-0.2, le=2)
     """Margin on each side as a fraction of the box, or of the template when aligned; negative: tighter crop."""
     align: Literal["none", "eyes", "five"] = "five"
-    """``five``: align five landmarks to ``TEMPLATE``; ``eyes``: only the eyes, which expressions move least; ``none``: upright."""
+    """Align five landmarks to ``TEMPLATE``, only the eyes (which expressions move least), or keep the crop upright."""
     size: int = Field(112, ge=8, le=1024)
     """Side of the crop in pixels."""
     interpolation: Literal["linear", "cubic", "lanczos"] = "linear"
@@ -73,10 +73,7 @@ def load_detector(options: Crop) -> Detector:
 
 
 def choose_face(faces: Sequence[Face], box: Box | None = None) -> Face | None:
-    """Return the face with the largest IoU with ``box`` (at least ``MIN_OVERLAP``) or, without a box, score x area; else None.
-
-    Ties go to the first.
-    """
+    """Return the face of largest IoU with ``box`` (at least ``MIN_OVERLAP``), or score x area without a box; ties: the first."""
     if box is None:
         return max(faces, key=lambda face: face.score * face.area, default=None)
     near = [face for face in faces if overlap(face.box, box) >= MIN_OVERLAP]

@@ -1,7 +1,7 @@
 """A ``.zip`` read in place (format: PKWARE APPNOTE 6.3): importers use paths inside it like those of an unpacked folder.
 
-Nothing is unpacked; entries are decoded when read. Entries with unsafe paths and links are listed, not read; archives that are
-encrypted, ambiguous or zip bombs are refused.
+Nothing is unpacked; entries are decoded when read. Entries with unsafe paths and links are listed, not read; archives that
+are encrypted, ambiguous or zip bombs are refused.
 """
 
 from __future__ import annotations

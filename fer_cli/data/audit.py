@@ -1,8 +1,8 @@
 """The audit of a built set: duplicates, blanks, label conflicts, and data leakage between the parts of a split.
 
-One audit covers all folds of one split. The verdict is ``leaks`` if two parts share a person, a sequence or a copy of an image;
-``flawed`` if there are copies outside one sequence, copies with different labels, or blank images; else ``clean``. Look-alike
-frames within a sequence are counted but are not a flaw.
+One audit covers all folds of one split. The verdict is ``leaks`` if two parts share a person, a sequence or a copy of an
+image; ``flawed`` if there are copies outside one sequence, copies with different labels, or blank images; else ``clean``.
+Look-alike frames within a sequence are counted but are not a flaw.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class AuditFile(Section):
 def audit_set(faces: FaceSet, config: DataConfig | None = None, progress: Progress = silent) -> Audit:
     """Return the audit of a built set under a split (default: that of ``data.split: auto``).
 
-    Official parts are taken as published, without the validation part that a run may carve from them. Raises DataError if the
-    requested split cannot be made.
+    Official parts are taken as published, without the validation part that a run may carve from them. Raises DataError if
+    the requested split cannot be made.
     """
     facts = gather_facts(faces, progress)
     notes = []

@@ -1,7 +1,7 @@
 """Images of a set as one block (N, T, C, H, W) uint8: N samples of T frames (1 for a still), C = 1 for grey and 3 for RGB.
 
-The only module that knows the layout of ``images.npy``: (R, S, S) grey or (R, S, S, 3) RGB, one row per frame. Blocks read rows
-lazily from the memory map; ``pictures`` gives OpenCV's layout.
+The only module that knows the layout of ``images.npy``: (R, S, S) grey or (R, S, S, 3) RGB, one row per frame. Blocks read
+rows lazily from the memory map; ``pictures`` gives OpenCV's layout.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Block:
     """Samples whose frames are rows of a packed array, read on indexing."""
 
     def __init__(self, packed: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """``packed``: (R, H, W) or (R, H, W, 3) uint8, else DataError; ``rows``: (N, T) int64 (default: each row a still)."""
+        """``packed``: (R, H, W) or (R, H, W, 3) uint8, else DataError; ``rows``: (N, T) int64 (default: rows are stills)."""
         if packed.dtype != np.uint8 or packed.ndim not in {3, 4} or packed.shape[3:] not in {(), (3,)}:
             shape = " x ".join(map(str, packed.shape))
             raise DataError(f"images: (N, S, S) grey or (N, S, S, 3) RGB uint8 are needed, not {shape} {packed.dtype}")

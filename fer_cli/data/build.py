@@ -274,7 +274,7 @@ def describe_set(
     identity: str | None = None,
     embedded: dict[str, Any] | None = None,
 ) -> SetInfo:
-    """Return the content of ``set.json``; ``identity``: fingerprint of an embedded set (others: computed from the content)."""
+    """Return the content of ``set.json``; ``identity``: fingerprint of an embedded set (default: that of the content)."""
     counts, images_sha256 = Counter(manifest["label"]), image_hash(images)
     return SetInfo(
         name=card.name,

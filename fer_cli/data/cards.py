@@ -1,6 +1,6 @@
-"""Data cards: ``data_cards/<name>.md``, YAML front matter read by this model, prose read by people.
+"""Data cards: ``data_cards/<name>.md``, YAML front matter (this model) and prose.
 
-The card is the only place that maps a data set's own class names to ours, and that says how many images it should hold.
+Only the card maps a data set's class names to ours and gives its expected number of images.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from fer_cli.places import shipped_folder
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
-"""The basic expressions in our order; a card lists those it has in this order, then its own."""
+"""The basic expressions in our order; a card lists its own in this order, then any others."""
 
 
 class Embedded(Section):
-    """How an embedded set is drawn; each may be changed when it is built."""
+    """Rendering options of an embedded set; each can be overridden when building."""
 
     recipes: Literal["basic", "learning", "gesture"]
     """Family of expressions, or gestures."""
     images: int
-    """Number of pictures; of clips where ``frames`` is given."""
+    """Number of images, or of clips if ``frames`` is given."""
     frames: list[int] = []
-    """Shortest and longest clip in frames; empty: single pictures."""
+    """Minimum and maximum clip length in frames; empty: stills."""
     subjects: int
     size: int
     """Side in pixels."""
@@ -36,34 +36,34 @@ class Embedded(Section):
     difficulty: float = Field(0.4, ge=0, le=1)
     """0: strong expressions, soft light, sharp camera; 1: weak ones, hard light, noise."""
     pose: float = Field(14.0, ge=0, le=60)
-    """Largest yaw of the head in degrees."""
+    """Maximum head yaw in degrees."""
     zoom: list[float] = [0.95, 1.35]
-    """Smallest and largest side of the picture, in sides of the square around the landmarks."""
+    """Range of the image side, in sides of the square around the landmarks."""
     shift: float = Field(0.05, ge=0, le=0.5)
     ages: list[float] = [0.0, 1.0]
-    """Youngest and oldest: 0 is a young adult, 1 an old one."""
+    """Age range: 0 is a young adult, 1 an old one."""
     speech: float = Field(0.0, ge=0, le=1)
-    """Share of pictures in which the person is speaking: the mouth moves on top of the expression."""
+    """Fraction of images with a speaking person, whose mouth moves on top of the expression."""
     bust: bool = False
-    """Whether shoulders are drawn, for pictures that show more than the face."""
+    """Whether to draw shoulders."""
     occluded: float = Field(0.08, ge=0, le=1)
-    """Share of pictures with something in front of the face."""
+    """Fraction of images with an occluded face."""
     proportions: dict[str, float] = {}
-    """Class -> share of the images; empty: equal shares."""
+    """Class -> fraction of the images; empty: equal."""
 
 
 class Reference(Section):
-    """A published result on the data set; never ours."""
+    """A published result on the data set (not ours)."""
 
     method: str
     accuracy: float = Field(ge=0, le=1)
     protocol: str
-    """What was trained on and tested on; ``not stated`` where the source does not say."""
+    """Training and test data; ``not stated`` where the source does not say."""
     source: str
 
 
 class Card(Section):
-    """The machine-read part of a data card."""
+    """The machine-readable part of a data card."""
 
     name: str
     title: str
@@ -71,29 +71,29 @@ class Card(Section):
     """Raised when the importer or the expected content changes."""
     licence: str
     access: str
-    """How a reader obtains the data."""
+    """How to obtain the data."""
     redistributable: bool
     classes: list[str]
-    """Our label names, in our order; the data set's own order is that of ``codes``."""
+    """Our labels in our order; the data set's own order is that of ``codes``."""
     folders: dict[str, str] = {}
-    """The data set's own word for a class (folder, file-name code or table cell) -> our label name."""
+    """The data set's word for a class (folder, file-name code or table cell) -> our label."""
     codes: dict[str, str] = {}
-    """The data set's own number for a class -> our label name; the only place that says what a number means."""
+    """The data set's number for a class -> our label."""
     ignored: dict[str, str] = {}
-    """Words and numbers that stand for no expression (non-face, unknown) -> why they are left out."""
+    """Words and numbers that are no expression (non-face, unknown) -> why they are left out."""
     counts: dict[str, int] = {}
-    """Images per label name; empty where no count is known or it depends on how clips are sampled."""
+    """Images per label; empty if unknown or dependent on how clips are sampled."""
     split_counts: dict[str, dict[str, int]] = {}
-    """Official part -> images per label name."""
+    """Official part -> images per label."""
     layouts: list[str] = []
-    """What the importer accepts, the official layout first."""
+    """Accepted layouts, the official one first."""
     embedded: Embedded | None = None
-    """Of a set that the suite draws itself: how; such a set has neither folders nor fixed counts."""
+    """Rendering options of an embedded set, which has neither folders nor fixed counts."""
     subjects: int | None = Field(None, ge=1)
-    """People; none where the data set does not tell who is who."""
+    """Number of people; None if unknown."""
     sequences: int | None = Field(None, ge=1)
     image_size: int = Field(ge=8)
-    """Side in pixels of the packed images."""
+    """Side of the stored images in pixels."""
     colour: str
     protocol: str
     defects: list[str] = []
@@ -104,14 +104,14 @@ class Card(Section):
     def _consistent(self) -> Card:
         canonical = [label for label in CANONICAL if label in self.classes]
         if [label for label in self.classes if label in CANONICAL] != canonical:
-            raise ValueError(f"classes: basic expressions stand in the order {canonical}")
+            raise ValueError(f"classes: basic expressions must be in the order {canonical}")
         if self.embedded is not None:
             if self.folders or self.counts:
-                raise ValueError("embedded: a drawn set has neither folders nor counts")
+                raise ValueError("embedded: a rendered set has neither folders nor counts")
             return self
         for where, table in [("counts", self.counts), *((f"split_counts.{k}", v) for k, v in self.split_counts.items())]:
             if table and set(table) != set(self.classes):
-                raise ValueError(f"{where}: one number per class is needed")
+                raise ValueError(f"{where}: needs one number per class")
         for where, names in (("folders", self.folders), ("codes", self.codes)):
             if unknown := sorted(set(names.values()) - set(self.classes)):
                 raise ValueError(f"{where}: {', '.join(unknown)} is not in classes")
@@ -122,10 +122,7 @@ class Card(Section):
         return self
 
     def label(self, word: str, where: str) -> str | None:
-        """Return our label for the data set's own word or number, None for one it ignores.
-
-        Raises DataError naming ``where`` it stands for a word that the card does not know.
-        """
+        """Return our label of the data set's word or number, None for an ignored one; raises DataError for an unknown one."""
         own = {name.lower(): label for name, label in (self.folders | self.codes).items()}
         key = word.strip().lower()
         if key in own:
@@ -133,10 +130,10 @@ class Card(Section):
         if key in {name.lower() for name in self.ignored}:
             return None
         hint = self.words_on(word) or nearest(key, own)
-        raise DataError(f"{where}: class '{word}' is unknown to the card of {self.name}{hint}")
+        raise DataError(f"{where}: unknown class '{word}' for the card of {self.name}{hint}")
 
     def words_on(self, word: str) -> str:
-        """Return what a message about an unknown class adds where the card speaks of it, else an empty text."""
+        """Return the card's remarks on an unknown class for a message, or an empty string."""
         key = word.strip().lower()
         known = [text for text in self.defects if key.isalpha() and key in re.findall(r"[^\W\d_]+", text.lower())]
         return f"; its card says: {'; '.join(known)}" if known else ""
@@ -156,7 +153,7 @@ def load_card(name: str) -> Card:
 
 
 def read_card(path: Path) -> Card:
-    """Return the card in a file; raises DataError when its front matter is missing or wrong."""
+    """Return the card in a file; raises DataError if its front matter is missing or wrong."""
     parts = read_text(path, DataError).split("---\n", 2)
     if len(parts) != 3 or parts[0].strip():
         raise DataError(f"{path.name}: a card starts with YAML front matter between two '---' lines")

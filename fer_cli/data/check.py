@@ -1,4 +1,4 @@
-"""Whether a built set is what its card says, what was built, and still what its source holds."""
+"""Comparison of a built set with its card, its checksums and its source."""
 
 from __future__ import annotations
 
@@ -24,44 +24,44 @@ from fer_cli.errors import DataError
 from fer_cli.progress import Progress, silent
 
 NAMED = 3
-"""Files of a kind that a line names."""
+"""Files named per line."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """Images of one class in one official part, beside the card's number."""
+    """Images of one class in one official part, and the card's number."""
 
     split: str
     label: str
     images: int
     card: int | None
-    """None where the card gives no number."""
+    """None if the card gives no number."""
     clips: int | None = None
-    """Clips whose frames the images are; None where they are no drawn clips."""
+    """Number of rendered clips; None for other images."""
 
     @property
     def agrees(self) -> bool:
-        """Return whether the card's number, if there is one, is met."""
+        """Return whether the number equals the card's, if it gives one."""
         return self.card is None or self.card == self.images
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check found."""
+    """The result of a check."""
 
     info: SetInfo
     counts: list[Count]
     problems: list[str]
-    """What is wrong, a line for each kind: how many, and the first few."""
+    """One line per kind of problem, with the number and the first few cases."""
     against: str
-    """What the comparison of counts says where nothing differs."""
+    """Verdict of the count comparison if nothing differs."""
 
 
 def check_set(data_root: Path, name: str, source: Path | None = None, progress: Progress = silent) -> Checked:
-    """Return the counts of a built set beside its card's, and everything that is wrong with it.
+    """Return the counts of a built set beside its card's, and all problems; all files are hashed again.
 
-    ``source``: the folder it was built from; every kept image is then compared with its file by content. Raises DataError
-    where the set is not built or is not what was built: every file is hashed for this, whatever is remembered of it.
+    ``source``: the folder it was built from; every kept image is then compared with its file by content. Raises DataError if
+    the set is not built or its files were changed.
     """
     info = load_info(data_root, name)
     verify_files(data_root / name, info, tuple(info.files), remembered=False)
@@ -80,7 +80,7 @@ def check_set(data_root: Path, name: str, source: Path | None = None, progress: 
 
 
 def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
-    """Return images per official part and class, the card's number beside them."""
+    """Return the images per official part and class beside the card's numbers."""
     found = Counter(zip(faces.manifest["split"], faces.manifest["label"], strict=True))
     clips: Counter[tuple[str, str]] = Counter()
     if faces.info.clips is not None:
@@ -103,21 +103,21 @@ def count_table(faces: FaceSet, card: Card | None) -> list[Count]:
 
 
 def rescan_source(info: SetInfo, card: Card | None, source: Path) -> tuple[Scan, Path]:
-    """Return what is found in ``source`` in the way the set was read, and the folder that it lies in.
+    """Return a new scan of ``source``, made as when the set was built, and the folder it refers to.
 
-    Raises DataError for a set that was not read from files, or by a version that did not note how.
+    Raises DataError for a set that was not read from files, or whose build options were not recorded.
     """
     if card is None and info.own:
         return scan_own(info.name, source, own_of(info.own))[1:]
     if card is None or card.embedded is not None:
-        raise DataError(f"{info.name}: --from compares sets that were read from files; of this one it is not known how")
+        raise DataError(f"{info.name}: --from needs a set read from files with recorded options")
     return scan_source(card, source), source
 
 
 def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Progress) -> list[str]:
-    """Return what differs between a set and its source: files gone, changed, relabelled or new, and the first few of each.
+    """Return the differences between a set and its source: files missing, changed, relabelled or new, with examples.
 
-    Images are found again by what the source calls them. Frames of videos are compared by name and label only.
+    Images are matched by their name in the source; video frames are compared by name and label only.
     """
     scan = {image.sample: image for image in found.found}
     wrong: dict[str, list[str]] = {"missing": [], "unreadable": [], "changed": [], "labelled otherwise": []}
@@ -141,9 +141,9 @@ def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Pro
 
 
 def left_out_table(info: SetInfo) -> pd.DataFrame:
-    """Return per class and in all: in, kept, no face, unreadable, duplicate, left out; the last five sum to the first.
+    """Return per class and in total: in, kept, no face, unreadable, duplicate, left out; the last five sum to the first.
 
-    Files that are left out for what they are have no class; they have a row of their own, where there are any.
+    Files without a class that were left out have a row of their own.
     """
     reasons = ("no face", "unreadable", "duplicate")
     rows = []

@@ -1,7 +1,7 @@
-"""Clips as samples: the rows of a set that belong to one sequence, read as T frames at once.
+"""Clips as samples: the frames of a sequence, read T at once.
 
-A built set of clips has a row for each frame. Splits, noise, corruption and scores count samples, so a run on clips begins
-with ``group_clips``; all that follows reads a row per sample and never asks whether it is an image or a clip.
+A built set of clips has one row per frame. A run on clips first calls ``group_clips``; splits, noise, corruption and scores
+then see one row per sample, whether image or clip.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ SHARED = ("label", "subject", "split")
 
 
 def group_clips(faces: FaceSet, frames: int) -> FaceSet:
-    """Return the clips of a set of frames as its samples: a row for each, images (N, ``frames``, C, H, W), none read yet.
+    """Return a set with clips as samples: one row each, images (N, ``frames``, C, H, W), not read yet.
 
-    A clip has the name and the row of its first frame. Of F frames, in the order of their numbers, it shows those at
-    round(linspace(0, F - 1, ``frames``)), halves to even; a shorter clip repeats frames. A face counts as detected where all
-    frames have one. Raises DataError for images of no clip, and for a clip whose frames differ in label, subject or part.
+    A clip has the name and row of its first frame. Of F frames in order it takes those at round(linspace(0, F - 1,
+    ``frames``)), halves to even; a shorter clip repeats frames. A face counts as detected if all frames have one. Raises
+    DataError for images outside clips, and for a clip whose frames differ in label, subject or part.
     """
     manifest, codes = faces.manifest, clip_codes(faces.manifest)
     if alone := int((codes < 0).sum()):
-        raise DataError(f"{faces.info.name}: {alone} of {len(codes)} images belong to no clip; use a set of clips only")
+        raise DataError(f"{faces.info.name}: {alone} of {len(codes)} images belong to no clip; use a set of clips")
     for column in SHARED:
         kinds = manifest.groupby(codes)[column].nunique()
         if (kinds > 1).any():
             clip = manifest["sequence"].to_numpy()[codes == kinds.idxmax()][0]
-            raise DataError(f"{faces.info.name}: clip '{clip}': its frames have different values in column '{column}'")
+            raise DataError(f"{faces.info.name}: clip '{clip}': its frames differ in column '{column}'")
     order = np.lexsort((manifest["frame"].to_numpy(), codes))
     members = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
     first = np.array([rows[0] for rows in members])
@@ -45,5 +45,5 @@ def group_clips(faces: FaceSet, frames: int) -> FaceSet:
 
 
 def choose_frames(there: int, wanted: int) -> np.ndarray:
-    """Return the places (``wanted``,) int64 of frames taken evenly from ``there``, the first and the last among them."""
+    """Return the positions (``wanted``,) int64 of evenly spaced frames out of ``there``, including the first and last."""
     return np.rint(np.linspace(0, there - 1, wanted)).astype(np.int64)

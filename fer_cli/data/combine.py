@@ -1,4 +1,4 @@
-"""Several built sets as one, through a named map of classes; what the map has no place for is counted, never guessed."""
+"""Combining built sets through a named class map; images of unmapped classes are dropped and counted."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ LABEL_MAPS: dict[str, dict[str, str]] = {
     "basic-8": {label: label for label in CANONICAL},
     "learning-6": {label: label for label in LEARNING},
 }
-"""Name -> a set's label -> common label; other labels are dropped and counted.
-
-Labels of a set are already ours (its card translated them), so a map here only chooses which classes are compared.
-"""
+"""Name -> label -> common label; other labels are dropped and counted. Cards have already translated the labels to ours."""
 
 
 def combine_sets(
@@ -46,12 +43,12 @@ def combine_sets(
     given: Mapping[str, str] = MappingProxyType({}),
     replace: bool = False,
 ) -> SetInfo:
-    """Build data set ``name`` from built sets ``parts`` and return what was built.
+    """Build data set ``name`` from the built sets ``parts``.
 
-    Samples, subjects and sequences carry their set's name, so nobody is mixed up; rows stand in the order of the samples,
-    whatever that of ``parts``; images are grey, ``size`` pixels (default: the smallest set's). Official parts are each set's
-    own, or that which ``given`` names for all of a set. Raises DataError for an unknown map or part, a name that cannot be
-    taken, fewer than two sets, a map none of whose classes occur, and, unless ``replace``, in place of a larger set.
+    Samples, subjects and sequences are prefixed with their set's name; rows are ordered by sample, independent of the order
+    of ``parts``; images are grey, ``size`` pixels (default: the smallest set's). Official parts are each set's own, or the
+    one that ``given`` assigns to a whole set. Raises DataError for an unknown map or part, an invalid name, fewer than two
+    sets, fewer than two mapped classes, and a larger existing set unless ``replace``.
     """
     check_request(name, parts, label_map, given)
     parts = sorted(parts, key=lambda part: f"{part}/")
@@ -63,7 +60,7 @@ def combine_sets(
         raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
     for needed in ("train", "test"):
         if given and not (manifest["split"] == needed).any():
-            raise DataError(f"--part: no set gives images to the {needed} part; add --part NAME={needed}")
+            raise DataError(f"--part: the {needed} part is empty; add --part NAME={needed}")
     check_size(data_root, name, len(manifest), replace)
     side = size or min(faces.info.image_size for faces in sets)
     steps: list[dict[str, Any]] = [{"step": "combine", "of": parts, "map": label_map}]
@@ -100,40 +97,40 @@ def combine_sets(
 
 
 def check_request(name: str, parts: list[str], label_map: str, given: Mapping[str, str]) -> None:
-    """Raise DataError for a map that is not known, a name that cannot be taken, too few sets, and wrong official parts."""
+    """Raise DataError for an unknown map, an invalid name, fewer than two sets, and wrong official parts."""
     if label_map not in LABEL_MAPS:
         raise DataError(f"--map {label_map}: no such map{nearest(label_map, LABEL_MAPS)}")
     if name in card_names():
         raise DataError(f"{name}: is the name of a card; choose another for the combined set")
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise DataError(f"{name}: the name of a set holds letters, digits, '-' and '_' only")
+        raise DataError(f"{name}: set names consist of letters, digits, '-' and '_'")
     if len(parts) < 2 or len(set(parts)) != len(parts):
-        raise DataError(f"--of {','.join(parts)}: at least two different sets, separated by commas")
+        raise DataError(f"--of {','.join(parts)}: give at least two different sets, separated by commas")
     if name in parts:
         raise DataError(f"{name}: is one of --of; choose another name for the combined set")
     for part, official in given.items():
         if part not in parts:
-            raise DataError(f"--part {part}={official}: {part} is none of --of{nearest(part, parts)}")
+            raise DataError(f"--part {part}={official}: {part} is not in --of{nearest(part, parts)}")
         if official not in PARTS:
-            raise DataError(f"--part {part}={official}: a part is one of {', '.join(PARTS)}{nearest(official, PARTS)}")
+            raise DataError(f"--part {part}={official}: unknown part; use {', '.join(PARTS)}{nearest(official, PARTS)}")
 
 
 def parse_parts(values: list[str]) -> dict[str, str]:
-    """Return set -> part of texts such as ``jaffe=test``; raises DataError for another text, and a set named twice."""
+    """Return set -> part from texts such as ``jaffe=test``; raises DataError for malformed and contradictory ones."""
     given: dict[str, str] = {}
     for value in values:
         name, equals, part = value.partition("=")
         if not (name and equals and part):
-            raise DataError(f"--part {value}: give it as NAME={' or NAME='.join(PARTS)}")
+            raise DataError(f"--part {value}: expected NAME={' or NAME='.join(PARTS)}")
         if given.setdefault(name, part) != part:
-            raise DataError(f"--part {value}: {name} is in the {given[name]} part already")
+            raise DataError(f"--part {value}: {name} is already in the {given[name]} part")
     return given
 
 
 def map_labels(
     parts: list[str], sets: list[FaceSet], common: dict[str, str], given: Mapping[str, str]
 ) -> tuple[list[pd.DataFrame], dict[str, int]]:
-    """Return the rows of each set that have a common label, and how many of which label of each set have none."""
+    """Return the rows of each set with a common label, and the number of dropped images per set and label."""
     manifests: list[pd.DataFrame] = []
     dropped: dict[str, int] = {}
     for part, faces in zip(parts, sets, strict=True):
@@ -145,9 +142,9 @@ def map_labels(
 
 
 def prefix_ids(part: str, faces: FaceSet, labels: pd.Series, given: str | None) -> pd.DataFrame:
-    """Return the rows of a set that have a common label, with ids that carry the set's name; the index is kept.
+    """Return the rows of a set with a common label, ids prefixed with the set's name; the index is kept.
 
-    ``given``: the official part of all rows. Without it they keep their own; of two test parts the public one validates.
+    ``given``: official part of all rows (default: their own, with the public of two test parts for validation).
     """
     split: str | np.ndarray = given or UNUSED
     if given is None and not faces.manifest["split"].isin({UNUSED, ""}).all():
@@ -160,10 +157,7 @@ def prefix_ids(part: str, faces: FaceSet, labels: pd.Series, given: str | None) 
 
 
 def parts_line(manifest: pd.DataFrame) -> str:
-    """Return, in a line, how many images of each set are in which official part; empty where none is in any.
-
-    ``manifest``: that of a combined set. The line says which sets have no part, and what can be done.
-    """
+    """Return a line with the images per set and official part and a hint for sets without; empty if none has parts."""
     if (manifest["split"] == UNUSED).all():
         return ""
     sources = manifest["sample"].str.partition("/")[0]
@@ -182,7 +176,7 @@ def parts_line(manifest: pd.DataFrame) -> str:
 
 
 def pack_images(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], side: int) -> Block:
-    """Write the chosen images of all sets, grey and resized, and return them, memory-mapped."""
+    """Write the selected images of all sets, grey and resized, and return them memory-mapped."""
     with path.open("wb") as stream:
         stream.write(header((sum(map(len, manifests)), *picture_shape(side, 1))))
         for faces, rows in zip(sets, manifests, strict=True):

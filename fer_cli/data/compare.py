@@ -1,7 +1,4 @@
-"""Whether images are those that a card describes: the one comparison of ``fer data build`` and ``fer data check``.
-
-A build compares what was found before anything is decoded, so a wrong folder is refused within the scan.
-"""
+"""Comparison of images with a card, for ``fer data build`` (before decoding) and ``fer data check``."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.hints import few, where_to_point
 from fer_cli.errors import DataError
 
-ANYWAY = "pass --allow-incomplete to build it as it is"
+ANYWAY = "pass --allow-incomplete to build it anyway"
 NAMES: list[tuple[re.Pattern[str], frozenset[str]]] = [
     (ckplus.NAME, frozenset({"ckplus", "ck48"})),
     (fer2013.NAME, frozenset({"fer2013"})),
@@ -30,13 +27,13 @@ NAMES: list[tuple[re.Pattern[str], frozenset[str]]] = [
     (re.compile(r"fer2013|icml_face_data", re.IGNORECASE), frozenset({"fer2013", "ferplus"})),
     (re.compile(r"jaffe_pixels", re.IGNORECASE), frozenset({"jaffe"})),
 ]
-"""File names, without suffix, that only some sets have -> the cards of those sets."""
+"""Pattern of file names (without suffix) specific to some sets -> the cards of those sets."""
 SEVERAL = 5
-"""Classes from which on equal counts are no accident."""
+"""Minimum number of classes for which equal counts are no coincidence."""
 
 
 class Sorted(Protocol):
-    """An image that has a class: found in a source, or a row of a manifest."""
+    """A labelled image: found in a source, or a row of a manifest."""
 
     @property
     def label(self) -> str: ...  # noqa: D102
@@ -49,12 +46,12 @@ class Sorted(Protocol):
 
 
 def is_counted(card: Card, own: dict[str, int] | None) -> bool:
-    """Return whether there are counts to compare with; ``own``: those of the layout, where they differ from the card's."""
+    """Return whether there are counts to compare with; ``own``: counts of the layout, if they differ from the card's."""
     return bool(card.counts or card.split_counts if own is None else own)
 
 
 def verdict(card: Card, own: dict[str, int] | None) -> str:
-    """Return what is said of a set that does not differ from its card."""
+    """Return the verdict for a set without differences from its card."""
     if is_counted(card, own):
         return "counts agree with the card"
     known = card.counts or card.split_counts
@@ -62,10 +59,9 @@ def verdict(card: Card, own: dict[str, int] | None) -> str:
 
 
 def differences(card: Card, own: dict[str, int] | None, images: Collection[Sorted]) -> list[str]:
-    """Return how images differ from what the card expects, a phrase each; empty where nothing differs or is known.
+    """Return the differences from the card's counts, one phrase each.
 
-    ``own``: counts of the layout, None where they are the card's, empty where none are known; then a class that has no
-    image is all that can be said.
+    ``own``: counts of the layout; None if they are the card's, empty if unknown (then only empty classes are reported).
     """
     counts = Counter(image.label for image in images)
     if own is not None and not own:
@@ -87,23 +83,20 @@ def differences(card: Card, own: dict[str, int] | None, images: Collection[Sorte
 
 
 def check_scan(card: Card, scan: Scan, source: Path, allowed: bool) -> None:
-    """Raise DataError where what was found is another set, is more than the set has, or, unless ``allowed``, differs.
-
-    Another set and a surplus are refused whatever is allowed: no part of a set has more than the whole.
-    """
+    """Raise DataError if a scan is of another set, has too many images or, unless ``allowed``, differs from the card."""
     refuse_names_of_another(card, scan)
     refuse_counts_of_another(card, scan)
     most = most_images(card, scan)
     if most is not None and len(scan.found) > most:
-        what = f"{len(scan.found)} images, more than the {most} that {card.name} has; another set, or copies beside it?"
+        what = f"{len(scan.found)} images, but {card.name} has only {most}; is it another set, or are there copies?"
         raise DataError(f"{source}: {what} Give --from the set's own folder, or build it under another name with --layout")
     if not allowed and (wrong := differences(card, scan.counts, scan.found)):
         what = f"{few(wrong)}{where_to_point(source, card.folders)}"
-        raise DataError(f"{source} differs from the card of {card.name}: {what}; is it whole? {ANYWAY}")
+        raise DataError(f"{source} differs from the card of {card.name}: {what}; is it complete? {ANYWAY}")
 
 
 def most_images(card: Card, scan: Scan) -> int | None:
-    """Return how many images there can be at most in this layout, None where that is not known."""
+    """Return the maximum number of images in this layout, None if unknown."""
     if scan.most is not None:
         return scan.most
     whole = sum(card.counts.values()) or sum(n for table in card.split_counts.values() for n in table.values())
@@ -111,7 +104,7 @@ def most_images(card: Card, scan: Scan) -> int | None:
 
 
 def refuse_names_of_another(card: Card, scan: Scan) -> None:
-    """Raise DataError where a file has a name that only another card's images have."""
+    """Raise DataError if a file name is specific to another card."""
     if card.name not in IMPORTERS:
         return
     for stem, file in {image.file.stem: image.file for image in scan.found}.items():
@@ -119,15 +112,11 @@ def refuse_names_of_another(card: Card, scan: Scan) -> None:
         if owners and not any(card.name in names for names in owners):
             other = " or ".join(sorted(owners[0]))
             fix = f"build it as {other}, or move it out of the folder"
-            raise DataError(f"{shorten(str(file))}: a file name of {other}, not of {card.name}; {fix}")
+            raise DataError(f"{shorten(str(file))}: file name of {other}, not of {card.name}; {fix}")
 
 
 def refuse_counts_of_another(card: Card, scan: Scan) -> None:
-    """Raise DataError where the images per class are exactly those of another set, whatever the classes are called.
-
-    File names such as ``im0.png`` tell nothing, and one number means another class in each set; whole sets have counts of
-    their own.
-    """
+    """Raise DataError if the class counts, whatever the names, are exactly those of another set."""
     if card.name not in IMPORTERS:
         return
     counts = sizes(Counter(image.label for image in scan.found))
@@ -136,9 +125,9 @@ def refuse_counts_of_another(card: Card, scan: Scan) -> None:
     for name in IMPORTERS:
         if name != card.name and counts == sizes((other := load_card(name)).counts):
             where = scan.found[0].file.parent
-            raise DataError(f"{where}: {sum(counts)} images, as many per class as {other.title} has; build it as {name}")
+            raise DataError(f"{where}: {sum(counts)} images with the class counts of {other.title}; build it as {name}")
 
 
 def sizes(counts: dict[str, int]) -> list[int]:
-    """Return the numbers of images of the classes that have any, in order."""
+    """Return the sorted sizes of the non-empty classes."""
     return sorted(number for number in counts.values() if number)

@@ -1,8 +1,8 @@
-"""Corruption as part of a run: labels replaced in the training part, images changed in the training and test parts.
+"""Corruption as part of a run: label noise in the training part, image corruption in the training and test parts.
 
-Label noise (Fan 2025, Fig 9): an exact share of training labels, from a recorded seed; symmetric, between classes that are
-taken for one another, or as a file says. Images: the steps of ``CorruptConfig`` in a camera's order, each named there
-with its unit. Nothing here touches a validation part.
+Label noise (Fan 2025, Fig 9): an exact fraction of training labels, from a recorded seed; symmetric, between confusable
+classes, or from a file. Image corruption: the steps of ``CorruptConfig`` in the order of a camera. Validation parts are
+never changed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from fer_cli.errors import DataError, nearest
 from fer_cli.seeds import derive_seed
 
 PIXELS_AT_ONCE = 2**21
-"""Images are corrupted in chunks of about this many pixels, which bounds the memory taken."""
+"""Approximate chunk size in pixels; bounds memory."""
 
 
 def plant_label_noise(codes: np.ndarray, classes: int, rate: float, seed: int) -> np.ndarray:
-    """Return labels (N,) int64 of which exactly round(rate x N) differ, each drawn uniformly from the other classes."""
+    """Return labels (N,) int64 with exactly round(rate x N) changed, each drawn uniformly from the other classes."""
     generator = np.random.default_rng(derive_seed(seed, "label-noise"))
     noisy = codes.copy()
     chosen = generator.permutation(len(codes))[: round(rate * len(codes))]
@@ -36,16 +36,16 @@ def plant_label_noise(codes: np.ndarray, classes: int, rate: float, seed: int) -
 
 
 def plant_pair_noise(codes: np.ndarray, partners: np.ndarray, rate: float, seed: int) -> np.ndarray:
-    """Return labels (N,) int64 of which exactly round(rate x N) differ, each drawn uniformly from its class's partners.
+    """Return labels (N,) int64 with exactly round(rate x N) changed, each drawn uniformly from its class's partners.
 
-    ``partners``: (K, K) bool, False on the diagonal. Raises DataError when too few images have a class with a partner.
+    ``partners``: (K, K) bool, False on the diagonal. Raises DataError if too few images have a class with a partner.
     """
     generator = np.random.default_rng(derive_seed(seed, "label-noise", "asymmetric"))
     number = partners.sum(1)  # (K,) of partners
     eligible, wanted = np.flatnonzero(number[codes]), round(rate * len(codes))
     if len(eligible) < wanted:
-        short = f"{wanted} of {len(codes)} labels are to be replaced, but only {len(eligible)} are of a class in a pair"
-        raise DataError(f"data.label_noise: {short}; lower it or add to data.noise_pairs")
+        short = f"{wanted} of {len(codes)} labels are to be replaced, but only {len(eligible)} have a class in a pair"
+        raise DataError(f"data.label_noise: {short}; lower it or extend data.noise_pairs")
     chosen = generator.permutation(eligible)[:wanted]
     turn = generator.integers(0, number[codes[chosen]])
     first = np.argsort(~partners, axis=1, kind="stable")  # a class's partners, in code order, then all others
@@ -55,9 +55,9 @@ def plant_pair_noise(codes: np.ndarray, partners: np.ndarray, rate: float, seed:
 
 
 def partners_of(classes: list[str], pairs: list[list[str]]) -> np.ndarray:
-    """Return (K, K) bool: which classes are taken for which, either way.
+    """Return (K, K) bool, symmetric: which classes are confused with each other.
 
-    Raises DataError when no pair is among ``classes``, and for a class of the user's own pairs that is not.
+    Raises DataError if no pair is among ``classes``, or a class of user-given pairs is not.
     """
     places = {label: code for code, label in enumerate(classes)}
     unknown = [label for pair in pairs for label in pair if label not in places]
@@ -68,14 +68,14 @@ def partners_of(classes: list[str], pairs: list[list[str]]) -> np.ndarray:
         if one in places and other in places:
             partners[places[one], places[other]] = partners[places[other], places[one]] = True
     if not partners.any():
-        raise DataError(f"data.noise_pairs: none is among the classes {', '.join(classes)}; give pairs of these")
+        raise DataError(f"data.noise_pairs: no pair is among the classes {', '.join(classes)}; give pairs of these")
     return partners
 
 
 def labels_from_file(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -> np.ndarray:
-    """Return the labels (N,) int64 of every image of a set, those of ``config.noise_file`` in place of its own.
+    """Return the labels (N,) int64 of a set with those of ``config.noise_file`` in place of its own.
 
-    Raises DataError for a sample or label the set lacks, and where the file changes no label.
+    Raises DataError for an unknown sample or label, and if no label changes.
     """
     path, sha256 = config.noise_file, config.noise_sha256
     assert path is not None and sha256 is not None
@@ -86,7 +86,7 @@ def labels_from_file(manifest: pd.DataFrame, classes: list[str], config: DataCon
         raise DataError(f"{path}: sample '{sample}': no class '{label}'{nearest(label, classes)}")
     labels = manifest["sample"].map(listed).fillna(manifest["label"])
     if (labels == manifest["label"]).all():
-        raise DataError(f"{path}: has no effect: every label in it is the one the set gives")
+        raise DataError(f"{path}: has no effect: all its labels are those of the set")
     places = {label: code for code, label in enumerate(classes)}
     return np.asarray(labels.map(places), dtype=np.int64)
 
@@ -94,7 +94,7 @@ def labels_from_file(manifest: pd.DataFrame, classes: list[str], config: DataCon
 def training_labels(
     manifest: pd.DataFrame, codes: np.ndarray, train: np.ndarray, classes: list[str], config: DataConfig, seed: int
 ) -> np.ndarray:
-    """Return the labels (n,) int64 to train on, of the images at ``train`` (n,): noise planted as ``config`` says.
+    """Return the training labels (n,) int64 of the images at ``train`` (n,), with label noise as configured.
 
     ``codes``: (N,) true labels of the whole set. Raises DataError as the kinds of noise do.
     """
@@ -107,10 +107,10 @@ def training_labels(
 
 
 def corrupt_images(images: Tensor, samples: np.ndarray, config: CorruptConfig) -> Tensor:
-    """Return images (N, T, C, S, S) uint8 after every step of ``config``; ``samples`` (N,) are their names.
+    """Return images (N, T, C, S, S) uint8 after all steps of ``config``; ``samples`` (N,): their names.
 
-    A face is hidden at one place in all frames of a clip; each frame has its own noise, which all channels share. The same
-    name and ``config.seed`` give the same result whatever the other images are. Without a step the images are returned.
+    The occluder is at the same place in all frames of a clip; noise differs by frame and is shared by the channels. The
+    result of an image depends only on its name and ``config.seed``.
     """
     if not config.active or not len(images):
         return images
@@ -139,12 +139,12 @@ def _steps(images: np.ndarray, samples: np.ndarray, config: CorruptConfig) -> np
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Return float grey values (...) as uint8: rounded, and cut off at 0 and 255."""
+    """Return float grey values (...) rounded and clipped to uint8."""
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
 def downscale(images: np.ndarray, factor: float) -> np.ndarray:
-    """Return (n, T, C, S, S) uint8 shrunk to round(S / factor), at least 1, and enlarged to S again, both bilinear."""
+    """Return (n, T, C, S, S) uint8 downscaled to round(S / factor), at least 1, and back to S, both bilinear."""
     side = images.shape[-1]
     small = max(1, round(side / factor))
     values = torch.from_numpy(images).reshape(-1, 1, side, side).float()
@@ -154,7 +154,7 @@ def downscale(images: np.ndarray, factor: float) -> np.ndarray:
 
 
 def compress(images: np.ndarray, quality: int) -> np.ndarray:
-    """Return (n, T, C, S, S) uint8, each channel written as a grey JPEG of this quality (1-100) and read again."""
+    """Return (n, T, C, S, S) uint8 after JPEG compression of each channel as a grey image, quality 1-100."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     files = (cv2.imencode(".jpg", plane, options)[1] for plane in images.reshape(-1, *images.shape[-2:]))
     planes = [np.asarray(cv2.imdecode(file, cv2.IMREAD_GRAYSCALE), dtype=np.uint8) for file in files]

@@ -1,4 +1,4 @@
-"""One run's images and labels as batches, indexed a whole batch at a time."""
+"""A run's images and labels as batches."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ EVAL_BATCH = 256
 
 
 class Batch(NamedTuple):
-    """Some samples of a part."""
+    """A batch of samples of a part."""
 
     images: Tensor
-    """(B, T, C, S, S) uint8, T = 1 for stills; ``FerModule.pixels`` makes of it what a network takes."""
+    """(B, T, C, S, S) uint8, T = 1 for stills; ``FerModule.pixels`` converts it to network input."""
     labels: Tensor
     """(B,) int64."""
     positions: Tensor
-    """(B,) int64: places within the part."""
+    """(B,) int64: positions within the part."""
     joined: Tensor | None = None
-    """(B, D) float32: features that the network gets beside the images, where the run has any."""
+    """(B, D) float32: additional input features, if the run has any."""
 
 
 class Part(Dataset[Batch]):
-    """Images and labels of one part; indexed by a list of positions, it returns a whole batch."""
+    """Images and labels of one part; indexing with a list of positions returns a batch."""
 
     def __init__(self, samples: np.ndarray, images: Prepared, labels: np.ndarray) -> None:
-        """Keep the names (N,) of the samples, their images and labels (N,) int64."""
+        """Take the names (N,), images and labels (N,) int64 of the samples."""
         self.samples, self.images = samples, images
         self.labels = torch.from_numpy(labels)
         self.joined: Tensor | None = None
@@ -57,20 +57,20 @@ class Part(Dataset[Batch]):
 
 
 class Batches(Sampler[list[int]]):
-    """Lists of positions: in order when ``seed`` is None, else drawn anew each epoch from (seed, epoch).
+    """Lists of positions: in order if ``seed`` is None, else shuffled each epoch from (seed, epoch).
 
-    Without ``weights`` (n,) each position comes once an epoch; with them, n positions are drawn with replacement.
+    Without ``weights`` (n,) each position occurs once per epoch; with them, n positions are drawn with replacement.
     """
 
     def __init__(self, n: int, size: int, seed: int | None, weights: Tensor | None = None) -> None:
         self.n, self.size, self.seed, self.weights, self.epoch = n, size, seed, weights, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the shuffle; Lightning calls this at the start of every epoch."""
+        """Select the shuffle; called by Lightning at the start of every epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Return the number of batches; a last batch of one image joins the one before it (batch norm needs two)."""
+        """Return the number of batches; a last batch of one image is merged into the previous one (batch norm needs two)."""
         full, rest = divmod(self.n, self.size)
         return max(1, full + (rest > 1 or (rest == 1 and self.seed is None)))
 
@@ -90,10 +90,10 @@ class Batches(Sampler[list[int]]):
 
 
 class RunData(pl.LightningDataModule):
-    """Everything a run knows of its data: parts, split, planted noise and the training part's mean and deviation."""
+    """The data of a run: parts, split, label noise, and mean and standard deviation of the training part."""
 
     def __init__(self, faces: FaceSet, config: RunConfig, other: FaceSet | None = None) -> None:
-        """``other``: the set that is tested on, where it is not a part of ``faces``."""
+        """``other``: the test set, if it is not a part of ``faces``."""
         super().__init__()
         faces = faces.of_classes(config.data.classes)
         self.config, self.classes = config, faces.info.classes
@@ -109,7 +109,7 @@ class RunData(pl.LightningDataModule):
         else:
             self.test = take_other(other, self.classes, config)
         self.dropped = {} if other is None else count_unknown(other, self.classes)
-        """Images of the other set whose class is not among ours, by class."""
+        """Class -> images of the other set that are not among ours."""
         self.test_faces = find_faces(other or faces, self.test.samples)
         self.about_joined: dict[str, Any] | None = None
         check_contrast(config, self.train.images.chunks(EVAL_BATCH))
@@ -121,9 +121,9 @@ class RunData(pl.LightningDataModule):
         return {"train": self.train.samples, "val": self.val.samples, "test": self.test.samples}
 
     def join(self, features: np.ndarray, about: dict[str, Any]) -> None:
-        """Give each image its row of (N, D) float32 ``features``, whose rows are the images of the run's own set in order.
+        """Attach (N, D) float32 ``features``, one row per image of the run's set, unaffected by augmentation.
 
-        They are of the image as it is, whatever augmentation or mirroring makes of it. ``about``: what a result tells.
+        ``about``: their description in the result.
         """
         self.about_joined = about
         for part, positions in ((self.train, self.split.train), (self.val, self.split.val), (self.test, self.split.test)):
@@ -131,23 +131,23 @@ class RunData(pl.LightningDataModule):
 
     @property
     def absent(self) -> list[str]:
-        """Return the classes that no training image is of, by its true label."""
+        """Return the classes without training images, by true label."""
         there = set(self.true_labels.tolist())
         return [label for code, label in enumerate(self.classes) if code not in there]
 
     @property
     def joined(self) -> int:
-        """Return how many features the network gets beside each image."""
+        """Return the number of additional input features per image."""
         return 0 if self.train.joined is None else self.train.joined.shape[1]
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return random training batches with the (possibly noisy) labels, class-balanced if so set."""
+        """Return shuffled training batches with the (possibly noisy) labels, class-balanced if configured."""
         size, balance = self.config.train.batch_size, self.config.train.class_balance
         weights = class_weights(self.train.labels, balance) if balance else None
         return _loader(self.train, Batches(len(self.train), size, self.config.seed, weights))
 
     def expected_noise(self, balance: float) -> DrawnNoise:
-        """Return how much label noise training sees that draws its images so far class-balanced (0 to 1)."""
+        """Return the label noise in training batches with class balancing of strength ``balance`` (0 to 1)."""
         return expected_noise(self.train.labels, torch.from_numpy(self.true_labels), balance, self.classes)
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -160,29 +160,29 @@ class RunData(pl.LightningDataModule):
 
 
 def take_part(part: str, faces: FaceSet, positions: np.ndarray, labels: np.ndarray, config: RunConfig) -> Part:
-    """Return the samples at ``positions`` (n,) of a set, with their ``labels`` (n,) int64, as the run sees that part."""
+    """Return the samples at ``positions`` (n,) of a set with ``labels`` (n,) int64, prepared for this part."""
     samples = faces.manifest["sample"].to_numpy()[positions]
     return Part(samples, Prepared(faces.images.select(positions), samples, config, part), labels)
 
 
 def take_other(other: FaceSet, classes: list[str], config: RunConfig) -> Part:
-    """Return, as test part, the samples of another set whose class is among ``classes``; raises DataError for none."""
+    """Return the samples of another set with a class in ``classes`` as test part; raises DataError for none."""
     known = [label for label in classes if label in other.info.classes]
     if not other.manifest["label"].isin(known).any():
-        raise DataError(f"{other.info.name}: none of its classes is among those trained on ({', '.join(classes)})")
+        raise DataError(f"{other.info.name}: none of its classes is among the training classes ({', '.join(classes)})")
     other = other.of_classes(known)
     codes = np.array([classes.index(label) for label in known])[other.codes]
     return take_part("test", other, np.arange(len(codes)), codes, config)
 
 
 def count_unknown(other: FaceSet, classes: list[str]) -> dict[str, int]:
-    """Return label -> samples of another set whose class is not among ``classes``."""
+    """Return label -> number of samples of another set for classes outside ``classes``."""
     labels = other.manifest["label"]
     return dict(Counter(labels[~labels.isin(classes)]))
 
 
 def find_faces(faces: FaceSet, samples: np.ndarray) -> dict[str, bool] | None:
-    """Return sample -> whether a face was detected in it when the set was built; None where none was looked for."""
+    """Return sample -> whether a face was detected when the set was built; None without detection."""
     if "face" not in faces.manifest:
         return None
     return dict(zip(samples, faces.manifest.set_index("sample")["face"][samples], strict=True))
@@ -193,26 +193,25 @@ def _loader(part: Part, batches: Batches) -> DataLoader[Batch]:
 
 
 def class_weights(labels: Tensor, balance: float) -> Tensor:
-    """Return a weight (N,) per image: 1 / (images of its label) ** balance, on the labels as given."""
+    """Return a weight (N,) per image: 1 / (images of its given label) ** balance."""
     return (1.0 / torch.bincount(labels).clamp(min=1).double() ** balance)[labels]
 
 
 class DrawnNoise(NamedTuple):
-    """Expected shares of wrong labels among the training images that are drawn."""
+    """Expected fractions of wrong labels in the sampled training images."""
 
     wrong: float
-    """Of all drawn images."""
+    """Among all sampled images."""
     rarest: str
-    """The class with the fewest images, of those that have any."""
+    """The non-empty class with the fewest images."""
     wrong_in_rarest: float | None
-    """Of the drawn images labelled as the rarest class; None where noise left none."""
+    """Among the sampled images labelled as the rarest class; None if noise left none."""
 
 
 def expected_noise(labels: Tensor, truth: Tensor, balance: float, classes: list[str]) -> DrawnNoise:
-    """Return the noise that sampling by ``class_weights`` of the given ``labels`` (N,) draws.
+    """Return the expected label noise under sampling by ``class_weights`` of the given ``labels`` (N,).
 
-    Class-balanced sampling raises it: most labels of a rare class are then those of other classes' images, and an image that
-    is wrongly labelled as a rare class is drawn as often as those that are of it.
+    Class balancing raises it: an image wrongly labelled as a rare class is drawn as often as the class's own images.
     """
     weights, wrong = class_weights(labels, balance), labels != truth
     counts = torch.bincount(truth, minlength=len(classes))

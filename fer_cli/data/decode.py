@@ -1,7 +1,7 @@
-"""From what an importer found to a square uint8 image: decode, find the face, cut, resize.
+"""Decoding source images to square uint8 images: decode, detect the face, crop, resize.
 
-Files are decoded with Pillow, which tells a truncated file from a whole one and reads palettes; nothing larger than
-``MAX_PIXELS`` or ``MAX_BYTES`` is opened, whatever its header promises. What cannot be decoded is listed with the reason.
+Files are decoded with Pillow, which detects truncated files and reads palettes; nothing larger than ``MAX_PIXELS`` or
+``MAX_BYTES`` is opened. Undecodable images are listed with the reason.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from fer_cli.data.video import read_frames
 from fer_cli.errors import FerError
 
 MAX_PIXELS = 64_000_000
-"""Images with more pixels are refused as unreadable; the largest camera picture of any known set has a tenth of it."""
+"""Images with more pixels are unreadable; the largest in any known set has a tenth of this."""
 MAX_BYTES = 256 * 2**20
 TOO_LARGE = f"more than {MAX_PIXELS // 10**6} million pixels"
 LEAST = 8
-"""Pixels of the shorter side of an image, at least."""
+"""Minimum length of the shorter side in pixels."""
 GROUND = 0
-"""Grey value (black) that see-through pixels are laid over."""
+"""Grey value (black) behind transparent pixels."""
 BITS, PHOTOMETRIC = 258, 262
-"""Tags of TIFF: bits a sample, and what 0 stands for."""
-NO_SCALE = "whose full scale is not known; save it with 8 or 16 bits without a sign, or as values from 0 to 1"
+"""TIFF tags: bits per sample, and the meaning of 0."""
+NO_SCALE = "with unknown full scale; save the image as unsigned 8 or 16 bits, or as values from 0 to 1"
 CHUNK = 512
 """Images decoded at a time; bounds memory."""
 
@@ -49,42 +49,42 @@ INTERPOLATION = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv
 Status = Literal["kept", "unreadable", "no face", "duplicate"]
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-warnings.filterwarnings("ignore", module=r"PIL\.")  # of tags that are damaged; of pixels it raises
+warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged tags; damaged pixels raise
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 class Preparation(Section):
-    """How source images become the packed array; all of it is recorded with the set."""
+    """Preparation of source images; all settings are recorded with the set."""
 
     size: int = Field(ge=8, le=1024)
     """Side in pixels."""
     colour: Literal["grey", "rgb"] = "grey"
     interpolation: Literal["area", "linear", "cubic", "lanczos"] = "area"
     crop: Crop | None = None
-    """How faces are found and cut; none: the whole image, or the box that the data set gives."""
+    """Face detection and cropping; None: the whole image, or the data set's box."""
     box_margin: float = Field(0.0, ge=0, le=1)
-    """Added on each side of a box that the data set gives, in sides of the box."""
+    """Margin on each side of the data set's box, as a fraction of the box."""
     no_face: Literal["keep", "drop"] = "keep"
-    """Images without a detected face are kept as they are and marked, or left out and listed."""
+    """Whether images without a detected face are kept and flagged, or left out and listed."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """One source image as it goes into the array."""
+    """One decoded source image."""
 
     image: np.ndarray | None
-    """(S, S) or (S, S, 3) uint8 RGB; None where it is left out."""
+    """(S, S) or (S, S, 3) uint8 RGB; None if left out."""
     status: Status
     sha256: str
-    """Of the source file's bytes; of table pixels; of a video's bytes and the frame number."""
+    """Of the file's bytes, of table pixels, or of a video's bytes and the frame number."""
     face: bool | None = None
-    """Whether a face was detected; None where none was looked for."""
+    """Whether a face was detected; None without detection."""
     cut: Literal["whole", "centre", "box", "face"] = "whole"
-    """What was cut from the source: nothing, its central square, the data set's box, the detected face."""
+    """Crop: none, the central square, the data set's box, or the detected face."""
     reason: str = ""
-    """Why it is left out, in words."""
+    """Why it was left out."""
     clear: bool = False
-    """Whether any pixel of the source was see-through."""
+    """Whether the source has transparent pixels."""
 
 
 class UnreadableError(Exception):
@@ -92,10 +92,7 @@ class UnreadableError(Exception):
 
 
 def recorded_steps(preparation: Preparation, cuts: set[str], clear: bool = False) -> list[dict[str, Any]]:
-    """Return the steps from source to array, in order, as ``set.json`` records them.
-
-    ``cuts`` that occurred; ``clear``: whether an image with see-through pixels did.
-    """
+    """Return the preparation steps for ``set.json``; ``cuts``: crops that occurred; ``clear``: whether transparency did."""
     how = preparation
     found: list[dict[str, Any]] = [{"step": "decode", "colour": how.colour}]
     if clear:
@@ -111,7 +108,7 @@ def recorded_steps(preparation: Preparation, cuts: set[str], clear: bool = False
 
 
 def decode_all(found: Iterable[Found], preparation: Preparation, threads: int) -> Iterator[tuple[Found, Decoded]]:
-    """Yield every image in order with what became of it; frames of one video are read in one pass."""
+    """Yield every image in order with its decoding result; frames of one video are read in one pass."""
     with ThreadPoolExecutor(threads) as pool:
         chunk: list[Found] = []
         for image in found:
@@ -136,19 +133,19 @@ def _chunk(pool: ThreadPoolExecutor, chunk: list[Found], preparation: Preparatio
 
 
 def decode_group(group: list[Found], preparation: Preparation) -> list[Decoded]:
-    """Return the images of one source: a file's or table row's only one, or the wanted frames of a video."""
+    """Decode the images of one source: the image of a file or table row, or the requested frames of a video."""
     try:
         if group[0].moment is None:
             return [decode_image(group[0], preparation)]
         return decode_video(group, preparation)
-    except FerError:  # what all images share, e.g. a detector that is missing
+    except FerError:  # affects all images, e.g. a missing detector
         raise
-    except Exception as error:  # a decoder raises whatever it stumbles over; no file may end the build of all others
+    except Exception as error:  # decoders raise anything; one file must not stop the build
         return [Decoded(None, "unreadable", "", reason=why(error)) for _ in group]
 
 
 def decode_image(image: Found, how: Preparation) -> Decoded:
-    """Return the image of a file or a table row; raises UnreadableError and whatever a decoder does."""
+    """Decode the image of a file or table row; raises UnreadableError and any error of a decoder."""
     content = image.pixels if image.pixels is not None else read_source(image.file)
     digest = hashlib.sha256(content).hexdigest()
     try:
@@ -163,7 +160,7 @@ def decode_image(image: Found, how: Preparation) -> Decoded:
 
 
 def decode_video(group: list[Found], how: Preparation) -> list[Decoded]:
-    """Return the wanted frames of one video; raises UnreadableError where none can be read."""
+    """Decode the requested frames of one video; raises UnreadableError if it cannot be read."""
     file, moments = group[0].file, [image.moment or 0 for image in group]
     if (reason := why_unreadable(file)) is not None:
         raise UnreadableError(reason)
@@ -187,18 +184,18 @@ def decode_video(group: list[Found], how: Preparation) -> list[Decoded]:
 
 
 def read_source(file: Path) -> bytes:
-    """Return the content of a source file; raises UnreadableError for what is none, and for one that is absurdly large."""
+    """Return the content of a source file; raises UnreadableError unless it is a regular file below ``MAX_BYTES``."""
     if (reason := why_unreadable(file, MAX_BYTES)) is not None:
         raise UnreadableError(reason)
     return file.read_bytes()
 
 
 def why(error: Exception) -> str:
-    """Return in a few words why an image cannot be used."""
+    """Return a short reason why an image cannot be used."""
     if isinstance(error, UnreadableError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        return "no image of a known format"
+        return "not an image of a known format"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return TOO_LARGE
     if isinstance(error, MemoryError):
@@ -209,28 +206,28 @@ def why(error: Exception) -> str:
 
 
 def rotate(image: np.ndarray, turns: int) -> np.ndarray:
-    """Return an image (H, W[, 3]) after so many quarter turns clockwise."""
+    """Return an image (H, W[, 3]) after ``turns`` quarter turns clockwise."""
     return np.ascontiguousarray(np.rot90(image, -turns)) if turns else image
 
 
 def table_image(pixels: bytes) -> np.ndarray:
-    """Return (S, S) uint8 of the S x S grey values of a table row; raises UnreadableError where they make no square."""
+    """Return the S x S grey values of a table row as (S, S) uint8; raises UnreadableError if they are not square."""
     side = round(len(pixels) ** 0.5)
     if not side or side * side != len(pixels):
-        raise UnreadableError(f"{len(pixels)} pixels, which make no square")
+        raise UnreadableError(f"{len(pixels)} pixels, not a square image")
     return np.frombuffer(pixels, np.uint8).reshape(side, side)
 
 
 def open_image(content: bytes, colour: str) -> np.ndarray:
-    """Return (H, W) or (H, W, 3) uint8 RGB, upright; what ``read_picture`` reads without saying what was see-through."""
+    """Return the image of ``read_picture``: (H, W) or (H, W, 3) uint8 RGB, upright."""
     return read_picture(content, colour)[0]
 
 
 def read_picture(content: bytes, colour: str) -> tuple[np.ndarray, bool]:
-    """Return (H, W) or (H, W, 3) uint8 RGB, upright, and whether any of it was see-through; of several pictures the first.
+    """Return the first image, (H, W) or (H, W, 3) uint8 RGB, upright, and whether it has transparency; bad tags are ignored.
 
-    Raises UnreadableError for an empty file, an absurd size, values of an unknown scale and a format that is not read, and
-    whatever Pillow does where it is broken, cut short or no image. Tags that cannot be read lose no picture.
+    Raises UnreadableError for an empty file, excessive size, unknown value scale and unsupported formats, and any error of
+    Pillow for damaged or truncated files.
     """
     if not content:
         raise UnreadableError("empty file")
@@ -240,7 +237,7 @@ def read_picture(content: bytes, colour: str) -> tuple[np.ndarray, bool]:
             return pixels_of(opened, turn_upright, colour)
     except UnreadableError:
         raise
-    except Exception as error:  # whatever it is, it may lie in what is no part of the picture
+    except Exception as error:  # possibly in the metadata only
         if isinstance(error, UnidentifiedImageError) and (kind := unread_kind(content)) is not None:
             raise UnreadableError(f"{kind}, {NOT_READ}") from None
         parts = strip_tags(content)
@@ -252,7 +249,7 @@ def read_picture(content: bytes, colour: str) -> tuple[np.ndarray, bool]:
 
 
 def pixels_of(opened: Image.Image, turn: Callable[[Image.Image], Image.Image], colour: str) -> tuple[np.ndarray, bool]:
-    """Return the pixels of an opened picture and whether any was see-through; returns and raises as ``read_picture``."""
+    """Return the pixels of an opened image and whether it has transparency; raises as ``read_picture``."""
     if opened.width * opened.height > MAX_PIXELS:
         raise UnreadableError(TOO_LARGE)
     if colour == "grey" and opened.mode in {"RGB", "YCbCr"} and opened.format == "JPEG":
@@ -268,7 +265,7 @@ def pixels_of(opened: Image.Image, turn: Callable[[Image.Image], Image.Image], c
 
 
 def over_ground(picture: Image.Image) -> tuple[Image.Image, bool]:
-    """Return a picture laid over ``GROUND`` and whether any pixel of it is see-through; as it is where none is."""
+    """Return an image composited over ``GROUND``, and whether it has transparent pixels."""
     layers = picture.convert("RGBA")
     if np.asarray(layers.getchannel("A")).min(initial=255) == 255:
         return picture, False
@@ -276,30 +273,29 @@ def over_ground(picture: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def scale_of(opened: Image.Image) -> tuple[float | None, bool]:
-    """Return the value that is white in a picture with more than 8 bits, and whether 0 is white instead of black.
+    """Return the white value of an image with more than 8 bits (None for floating point), and whether 0 is white.
 
-    None where floating-point values must tell it. Raises UnreadableError for whole numbers whose full scale is not known.
+    Raises UnreadableError for integers of unknown full scale.
     """
-    tags = getattr(opened, "tag_v2", {})  # of a TIFF
+    tags = getattr(opened, "tag_v2", {})  # TIFF only
     bits = tags.get(BITS, (16,))[0]
     if opened.mode.startswith("I;16"):
         return float(2**bits - 1), tags.get(PHOTOMETRIC) == 0
-    if opened.mode == "I" and opened.format != "PPM":  # Pillow brings every PGM to 65,535
-        raise UnreadableError(f"{bits if tags else 32}-bit whole numbers with a sign, {NO_SCALE}")
+    if opened.mode == "I" and opened.format != "PPM":  # Pillow scales every PGM to 65,535
+        raise UnreadableError(f"signed {bits if tags else 32}-bit integers {NO_SCALE}")
     return (65535.0 if opened.mode == "I" else None), False
 
 
 def deep_image(values: np.ndarray, colour: str, full: float | None, inverted: bool = False) -> np.ndarray:
-    """Return uint8 of a grey image (H, W) with more than 8 bits a pixel; ``full``: the value that is white.
+    """Return a grey image (H, W) with more than 8 bits per pixel as uint8; ``full``: white value.
 
-    Floating-point values (``full`` None) reach from 0 to 1 or from 0 to 255; raises UnreadableError for others. Values that
-    are no number are dark.
+    Floating-point values (``full`` None) range from 0 to 1 or 0 to 255, else UnreadableError; NaN becomes 0.
     """
     if full is None:
         known = values[np.isfinite(values)]
         low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
         if low < 0 or 1 < high < 2 or high > 255:
-            raise UnreadableError(f"floating-point values from {low:.4g} to {high:.4g}, {NO_SCALE}")
+            raise UnreadableError(f"floating-point values from {low:.4g} to {high:.4g} {NO_SCALE}")
         full = 1.0 if high <= 1 else 255.0
     grey = np.clip(np.nan_to_num(values, nan=0.0) / full, 0, 1) * 255
     grey = (255 - grey if inverted else grey).round().astype(np.uint8)
@@ -307,14 +303,14 @@ def deep_image(values: np.ndarray, colour: str, full: float | None, inverted: bo
 
 
 _own = threading.local()
-"""A detector for each thread: OpenCV's networks must not be shared."""
+"""One detector per thread: OpenCV networks must not be shared."""
 
 
 def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparation) -> Decoded:
-    """Return a decoded source image as it goes into the array; raises UnreadableError where nothing of it can be used."""
+    """Crop and resize a decoded image; raises UnreadableError if it is too small or its box lies outside."""
     if min(image.shape[:2]) < LEAST:
-        raise UnreadableError(f"{image.shape[1]} x {image.shape[0]} pixels; at least {LEAST} x {LEAST} are needed")
-    cv2.ipp.setUseIPP(False)  # in this thread: Intel's cubic resizing gives other pixels on other processors
+        raise UnreadableError(f"{image.shape[1]} x {image.shape[0]} pixels; the minimum is {LEAST} x {LEAST}")
+    cv2.ipp.setUseIPP(False)  # per thread; Intel's cubic resizing differs between processors
     face = None
     if how.crop is not None:
         if getattr(_own, "crop", None) != how.crop:
@@ -330,7 +326,7 @@ def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparat
     if box is not None:
         image, cut = cut_box(image, box, how.box_margin), "box"
         if image.size == 0:
-            raise UnreadableError("the face that the data set gives lies outside the image")
+            raise UnreadableError("the data set's face box lies outside the image")
     elif height != width:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
@@ -341,10 +337,7 @@ def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparat
 
 
 def cut_box(image: np.ndarray, box: Box, margin: float) -> np.ndarray:
-    """Return the square around a box, ``margin`` of its side wider all round; edge pixels repeat beyond the image.
-
-    Empty where the box has no area or lies wholly outside the image.
-    """
+    """Return the square around a box with a margin (fraction of its side), edges repeated; empty if the box is outside."""
     height, width = image.shape[:2]
     left, top, right, bottom = box
     if right <= left or bottom <= top or right <= 0 or bottom <= 0 or left >= width or top >= height:

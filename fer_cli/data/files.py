@@ -1,7 +1,4 @@
-"""What lies at a path: why it cannot be read as a file, and how its name is written down.
-
-A name on a disk is bytes. ``readable_name`` writes it as text that every table, report and screen takes, and loses nothing.
-"""
+"""Checks of paths, and file names (bytes) as lossless printable text."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import unicodedata
 from pathlib import Path
 
 SHOWN = 80
-"""Characters of a name that a message repeats."""
+"""Characters of a name quoted in a message."""
 KINDS = {
     stat.S_IFDIR: "a folder, not a file",
     stat.S_IFIFO: "a pipe, not a file",
@@ -23,18 +20,15 @@ KINDS = {
 PROBLEMS = {
     errno.ENOENT: "no such file",
     errno.ENOTDIR: "no such file",
-    errno.ELOOP: "a link that leads back to itself",
+    errno.ELOOP: "circular symbolic link",
     errno.ENAMETOOLONG: "a path too long for the file system",
 }
 INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
-"""Unicode categories of characters that steer a screen instead of being seen on it."""
+"""Unicode categories of invisible and control characters."""
 
 
 def why_unreadable(path: Path, most: int | None = None) -> str | None:
-    """Return why ``path`` is not opened, None for a regular file (of at most ``most`` bytes).
-
-    Nothing is opened to find out: a pipe or a device could keep its reader waiting for ever.
-    """
+    """Return why ``path`` is not a readable regular file (of at most ``most`` bytes), or None; opens nothing: pipes may block."""
     try:
         found = path.stat()
     except OSError as error:
@@ -42,7 +36,7 @@ def why_unreadable(path: Path, most: int | None = None) -> str | None:
             return "dangling link"
         return problem(error)
     except ValueError:  # a NUL in the name
-        return "no name of a file"
+        return "not a valid file name"
     if not stat.S_ISREG(found.st_mode):
         return KINDS.get(stat.S_IFMT(found.st_mode), "not a file")
     if most is not None and found.st_size > most:
@@ -51,15 +45,12 @@ def why_unreadable(path: Path, most: int | None = None) -> str | None:
 
 
 def problem(error: OSError) -> str:
-    """Return in a few words why a file cannot be read."""
+    """Return a short reason why a file cannot be read."""
     return PROBLEMS.get(error.errno or 0) or (error.strerror or type(error).__name__).lower()
 
 
 def readable_name(path: Path | str) -> str:
-    r"""Return a name with ``\xNN`` for every byte that is not UTF-8, of a control character, or a backslash.
-
-    The name on the disk is the bytes that this stands for; no two names give the same text.
-    """
+    r"""Return a name with ``\xNN`` for bytes that are not UTF-8, control characters and backslashes; lossless."""
     text = os.fspath(path)
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
@@ -72,5 +63,5 @@ def _escape(character: str) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return a name as messages repeat it: its end, which tells files apart, where it is long."""
+    """Return a name for messages: only the end of a long one."""
     return name if len(name) <= SHOWN else f"...{name[-SHOWN:]}"

@@ -1,4 +1,4 @@
-"""What an audit can find in a set: copies and blanks whatever the split, and what the parts of a split share."""
+"""Findings of an audit: duplicates and blanks, independent of the split, and what the parts of a split share."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ KINDS = {
     "repeated": ("run of identical frames in a sequence", "runs of identical frames in a sequence"),
     "look_alike": ("run of look-alike frames in a sequence", "runs of look-alike frames in a sequence"),
 }
-"""What can be found -> how one and many of it are called; the worst first."""
+"""Kind of finding -> singular and plural; the worst first."""
 LEAKS = ("subjects", "sequences", "exact_across", "near_across")
 FLAWS = ("exact", "near", "conflict", "blank")
 LISTED = 1000
-"""Groups of a kind that are named; the count is of all."""
+"""Groups listed per kind; the count covers all."""
 MEMBERS = 20
-"""Images of a group that are named."""
+"""Images listed per group."""
 Folds = list[tuple[list[str], np.ndarray]]
 """Per fold: names of its parts, and the part of every image as a position in them, (N,) int64, -1 for none."""
 
 
 class Named(Section):
-    """An image as a person finds it again."""
+    """An image by name."""
 
     sample: str
     file: str
@@ -51,48 +51,48 @@ class Group(Section):
 
     why: str
     images: list[Named]
-    """The first 20 of them; of a person or sequence, one of each part."""
+    """The first 20; for a person or sequence, one per part."""
 
 
 class Finding(Section):
-    """All of one kind."""
+    """All findings of one kind."""
 
     kind: str
     """One of ``KINDS``."""
     count: int
-    """Groups, in any fold."""
+    """Groups over all folds."""
     images: int
-    """Images in them."""
+    """Images in these groups."""
     groups: list[Group]
     """The first 1000."""
 
 
 class Fold(Section):
-    """What the parts of one fold hold, and share."""
+    """Sizes and shared content of the parts of one fold."""
 
     sizes: dict[str, int]
     """Part -> images."""
     shared: dict[str, int]
-    """Kind of leak -> how many of it."""
+    """Kind of leakage -> count."""
     seen: dict[str, int] = {}
-    """Part but the training part -> images of it that are near duplicates of a training image."""
+    """Part other than training -> images that are near duplicates of a training image."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the images, whatever the split; positions are those of the manifest."""
+    """Split-independent facts about the images; positions are those of the manifest."""
 
     manifest: pd.DataFrame
     subjects: np.ndarray
-    """(N,) int64, -1 where unknown; so are ``sequences``, which are numbered over people."""
+    """(N,) int64, -1 if unknown; so are ``sequences``, which are numbered over people."""
     sequences: np.ndarray
     exact: np.ndarray
     """(N,) int64: group of identical images."""
     near: np.ndarray
-    """(P, 2) int64: near duplicates outside one sequence; of identical images only the first is listed."""
+    """(P, 2) int64: near duplicates not within one sequence; identical images are represented by the first."""
     correlations: np.ndarray
     alike: np.ndarray
-    """(P, 2) int64: neighbouring frames that look alike."""
+    """(P, 2) int64: consecutive look-alike frames."""
     prints: Prints
 
     def name_images(self, positions: np.ndarray, parts: list[str] | None = None) -> list[Named]:
@@ -103,7 +103,7 @@ class Facts:
 
 
 def gather_facts(faces: FaceSet, progress: Progress) -> Facts:
-    """Return what does not depend on the split."""
+    """Return the split-independent facts."""
     manifest = faces.manifest
     subjects, clips = known_codes(manifest["subject"]), known_codes(manifest["sequence"])
     sequences = np.where(clips < 0, -1, (subjects + 1) * (clips.max(initial=0) + 1) + clips)
@@ -115,7 +115,7 @@ def gather_facts(faces: FaceSet, progress: Progress) -> Facts:
 
 
 def copies_of(facts: Facts) -> dict[str, Finding]:
-    """Return copies, look-alikes, conflicts and blank images by kind; a kind without any has count 0."""
+    """Return duplicates, look-alikes, conflicts and blank images by kind, empty kinds included."""
     labels, digests = (facts.manifest[column].to_numpy() for column in ("label", "sha256"))
     exact: list[tuple[np.ndarray, str]] = []
     repeated, conflict = list(exact), list(exact)
@@ -135,14 +135,14 @@ def copies_of(facts: Facts) -> dict[str, Finding]:
 
 
 def make_finding(facts: Facts, kind: str, found: list[tuple[np.ndarray, str]]) -> Finding:
-    """Return a finding of groups, each given as the positions of its images and what holds them together."""
+    """Return a finding of groups, given as (positions, reason)."""
     images = len(np.unique(np.concatenate([group for group, _ in found]))) if found else 0
     groups = [Group(why=why, images=facts.name_images(group)) for group, why in found[:LISTED]]
     return Finding(kind=kind, count=len(found), images=images, groups=groups)
 
 
 def groups_of(keys: np.ndarray) -> list[np.ndarray]:
-    """Return the positions of every key that stands twice or more, each ascending, in the order of their first position."""
+    """Return the ascending positions of every key that occurs more than once, ordered by first position."""
     inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)[1:]
     several = np.flatnonzero(counts[inverse] > 1)
     order = several[np.argsort(inverse[several], kind="stable")]
@@ -151,7 +151,7 @@ def groups_of(keys: np.ndarray) -> list[np.ndarray]:
 
 
 def leaks_of(facts: Facts, folds: Folds) -> tuple[dict[str, Finding], list[Fold]]:
-    """Return what parts share in any fold, by kind, and how much each fold shares; a kind without any has count 0."""
+    """Return the leakage over all folds by kind, empty kinds included, and the amounts per fold."""
     keys = {"subjects": facts.subjects, "sequences": facts.sequences, "exact_across": facts.exact}
     seen: dict[str, dict[int, Group | None]] = {kind: {} for kind in LEAKS}
     checked = []
@@ -180,14 +180,14 @@ def leaks_of(facts: Facts, folds: Folds) -> tuple[dict[str, Finding], list[Fold]
 
 
 def in_several(keys: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Return, ascending, the keys that stand in two or more parts; keys and parts (N,) int64, -1 for none."""
+    """Return, ascending, the keys that occur in two or more parts; keys and parts (N,) int64, -1 for none."""
     used = (keys >= 0) & (parts >= 0)
     there = np.unique(np.stack([keys[used], parts[used]]), axis=1)[0]
     return np.unique(there[1:][there[1:] == there[:-1]])
 
 
 def parts_held(exact: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """Return (N, parts) bool: the parts that hold an image or an identical one; ``exact`` and ``parts`` (N,) int64."""
+    """Return (N, parts) bool: which parts contain an image or a copy of it; ``exact`` and ``parts`` (N,) int64."""
     groups = np.unique(exact, return_inverse=True)[1]
     held = np.zeros((groups.max(initial=-1) + 1, parts.max(initial=-1) + 1), bool)
     held[groups[parts >= 0], parts[parts >= 0]] = True
@@ -195,14 +195,14 @@ def parts_held(exact: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 
 def are_across(held: np.ndarray, facts: Facts) -> np.ndarray:
-    """Return (P,) bool: which near pairs have copies of their two images in different parts."""
+    """Return (P,) bool: which near pairs have their images (or copies) in different parts."""
     i, j = facts.near.T
     alone = (held[i].sum(1) == 1) & (held[i] == held[j]).all(1)
     return np.asarray(held[i].any(1) & held[j].any(1) & ~alone)
 
 
 def near_training(held: np.ndarray, facts: Facts, names: list[str], parts: np.ndarray) -> dict[str, int]:
-    """Return, for each part but the training part, how many of its images are near duplicates of a training image."""
+    """Return part (other than training) -> number of images that are near duplicates of a training image."""
     if "train" not in names or held.shape[1] <= names.index("train"):
         return {}
     train = held[:, names.index("train")]
@@ -212,7 +212,7 @@ def near_training(held: np.ndarray, facts: Facts, names: list[str], parts: np.nd
 
 
 def leak_group(facts: Facts, kind: str, key: int, names: list[str], parts: np.ndarray, where: str) -> Group:
-    """Return a person, a sequence, identical images or a near pair (numbered ``key``) with the parts they stand in."""
+    """Return the group of a leaking person, sequence, copy or near pair (numbered ``key``) with its parts."""
     if kind == "near_across":
         group = np.flatnonzero(np.isin(facts.exact, facts.exact[facts.near[key]]) & (parts >= 0))
         what = f"correlation {facts.correlations[key]:.3f}"

@@ -1,7 +1,7 @@
-"""Which files look like pictures or films: by their suffix, else by their first bytes.
+"""Image and video formats by suffix or by first bytes.
 
-Signatures are those of the formats' own specifications; ISO media files (HEIF, AVIF, MP4) say what they are by the brand in
-their first box (ISO/IEC 14496-12, 4.3).
+Signatures are from the format specifications; ISO media files (HEIF, AVIF, MP4) are identified by the brand in their first
+box (ISO/IEC 14496-12, 4.3).
 """
 
 from __future__ import annotations
@@ -10,66 +10,37 @@ import re
 
 from PIL import features
 
-NOT_READ = "a format that is not read; convert it to PNG or JPEG"
+NOT_READ = "unsupported format; convert it to PNG or JPEG"
 
 AVIF = {".avif"} if features.check("avif") else set()
-"""Read where Pillow was built with a decoder for it, as its own wheels are."""
+"""Supported if Pillow has a decoder, as its wheels do."""
 JPEGS = {".jpg", ".jpeg", ".jpe", ".jfif"}
 IMAGE_SUFFIXES = JPEGS | {".png", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm", ".pfm", ".gif"} | AVIF
-"""Pictures that are read; of several in one file the first."""
+"""Supported images; of several in one file, the first is read."""
 VIDEO_SUFFIXES = {".avi", ".mp4", ".mkv", ".mov", ".mpg", ".mpeg"}
 
 RAW = dict.fromkeys(
     (".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".raf", ".orf", ".rw2", ".pef"), "camera raw"
 )
 UNREAD_PICTURES = RAW | {
-    ".heic": "HEIC",
-    ".heif": "HEIF",
-    ".hif": "HEIF",
-    ".avif": "AVIF",
-    ".avifs": "AVIF",
-    ".jxl": "JPEG XL",
-    ".jp2": "JPEG 2000",
-    ".j2k": "JPEG 2000",
-    ".jpx": "JPEG 2000",
-    ".jxr": "JPEG XR",
-    ".apng": "APNG",
-    ".svg": "SVG",
-    ".psd": "Photoshop",
-    ".xcf": "GIMP",
-    ".exr": "OpenEXR",
-    ".hdr": "Radiance HDR",
-    ".tga": "Targa",
-    ".pcx": "PCX",
-    ".dib": "DIB",
-    ".ico": "ICO",
-    ".icns": "ICNS",
-    ".eps": "EPS",
-    ".dcm": "DICOM",
-    ".qoi": "QOI",
-    ".ras": "Sun raster",
-    ".sgi": "SGI",
-}
+    ".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF", ".avifs": "AVIF", ".jxl": "JPEG XL", ".jp2": "JPEG 2000",
+    ".j2k": "JPEG 2000", ".jpx": "JPEG 2000", ".jxr": "JPEG XR", ".apng": "APNG", ".svg": "SVG", ".psd": "Photoshop",
+    ".xcf": "GIMP", ".exr": "OpenEXR", ".hdr": "Radiance HDR", ".tga": "Targa", ".pcx": "PCX", ".dib": "DIB", ".ico": "ICO",
+    ".icns": "ICNS", ".eps": "EPS", ".dcm": "DICOM", ".qoi": "QOI", ".ras": "Sun raster", ".sgi": "SGI",
+}  # fmt: skip
 UNREAD_FILMS = {
-    ".wmv": "WMV",
-    ".flv": "FLV",
-    ".webm": "WebM",
-    ".m4v": "M4V",
-    ".3gp": "3GP",
-    ".mts": "AVCHD",
-    ".m2ts": "AVCHD",
-    ".ogv": "Ogg video",
-    ".vob": "DVD video",
-}
+    ".wmv": "WMV", ".flv": "FLV", ".webm": "WebM", ".m4v": "M4V", ".3gp": "3GP", ".mts": "AVCHD", ".m2ts": "AVCHD",
+    ".ogv": "Ogg video", ".vob": "DVD video",
+}  # fmt: skip
 UNREAD = {suffix: name for suffix, name in (UNREAD_PICTURES | UNREAD_FILMS).items() if suffix not in IMAGE_SUFFIXES}
-"""Suffix -> format, of pictures and films that are not read."""
+"""Suffix -> format, for unsupported images and videos."""
 PLAIN = {".txt", ".csv", ".tsv", ".lst", ".json", ".xml", ".html", ".md", ".yaml", ".yml", ".log", ".py", ".pdf", ".doc"} | {
     ".docx", ".xls", ".xlsx", ".npy", ".npz", ".mat", ".pts", ".pkl", ".parquet", ".h5", ".zip", ".tar", ".gz", ".rar", ".7z"
 }  # fmt: skip
-"""Suffixes of tables, texts and archives: such files are taken for what they are called, and never opened to see."""
+"""Suffixes of tables, texts and archives, which are not opened."""
 
 HEAD = 32
-"""Bytes that tell a format."""
+"""Bytes needed to identify a format."""
 SIGNATURES = {
     rb"\x89PNG\r\n\x1a\n": "PNG",
     rb"\xff\xd8\xff": "JPEG",
@@ -97,18 +68,18 @@ SIGNATURES = {
     rb"OggS": "Ogg",
 }
 KNOWN = {"PNG", "JPEG", "GIF", "BMP", "TIFF", "WebP", "PNM", "PFM"} | ({"AVIF"} if AVIF else set())
-"""Formats by their first bytes that are read."""
+"""Supported formats among the signatures."""
 _SIGNED = [(re.compile(pattern, re.DOTALL), name) for pattern, name in SIGNATURES.items()]
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return the format that the first ``HEAD`` bytes of a file tell, None where they tell no picture or film."""
+    """Return the image or video format of the first ``HEAD`` bytes of a file, or None."""
     return next((name for pattern, name in _SIGNED if pattern.match(head)), None)
 
 
 def unread_kind(content: bytes) -> str | None:
-    """Return the format of a picture's bytes where it is one that is not read, or a kind of TIFF that Pillow cannot read."""
+    """Return the format of an image's bytes if unsupported (including TIFFs that Pillow cannot read), else None."""
     kind = kind_of(content[:HEAD])
     if kind == "TIFF":
-        return "damaged TIFF, or one of a rare kind (such as floating-point colour)"
+        return "damaged or unusual TIFF (such as floating-point colour)"
     return None if kind in KNOWN else kind

@@ -88,11 +88,7 @@ def refuse_numbers(words: Iterable[str], what: str) -> None:
 
 
 def own_card(
-    name: str,
-    words: Iterable[str],
-    what: str,
-    ignored: dict[str, str] | None = None,
-    codes: dict[str, str] | None = None,
+    name: str, words: Iterable[str], what: str, ignored: dict[str, str] | None = None, codes: dict[str, str] | None = None
 ) -> Card:
     """Return a card for a user's own data.
 
