@@ -122,7 +122,7 @@ class Card(Section):
         return self
 
     def label(self, word: str, where: str) -> str | None:
-        """Return our label of the data set's word or number, None for an ignored one; raises DataError for an unknown one."""
+        """Return our label of a word or number of the data set, None if ignored; raises DataError for an unknown one."""
         own = {name.lower(): label for name, label in (self.folders | self.codes).items()}
         key = word.strip().lower()
         if key in own:

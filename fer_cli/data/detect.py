@@ -29,8 +29,8 @@ LANDMARKS = ("right eye", "left eye", "nose tip", "right mouth corner", "left mo
 """Order of the five landmarks; right and left are the subject's."""
 
 TEMPLATE = np.array([[0.3427, 0.4607], [0.6573, 0.4607], [0.5, 0.6405], [0.3697, 0.824], [0.6303, 0.824]])
-"""(5, 2): landmarks in a crop without margin, as fractions of its side: those of Deng et al. 2019 (ArcFace, arXiv:1801.07698,
-112-pixel crops), averaged with their mirror image."""
+"""(5, 2): landmarks in a crop without margin, as fractions of its side: those of Deng et al. 2019 (ArcFace,
+arXiv:1801.07698, 112-pixel crops), averaged with their mirror image."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -98,7 +98,7 @@ VIEWS = (View(0.0, 128, 640), View(0.5, 128, 128))
 SLANT = 10.0
 """Roll in degrees above which landmarks are detected again in an upright crop: networks are trained on upright faces."""
 CASCADE_VIEW = View(0.5, 128, 128)
-"""The cascade's 24-pixel window then finds faces of at least 37 % of the longest side; more views give more false positives."""
+"""The cascade's 24-pixel window then finds faces from 37 % of the longest side; more views give more false positives."""
 OVERLAP = 0.3
 """IoU threshold of non-maximum suppression."""
 CENTERFACE_STRIDE = 4
@@ -138,7 +138,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int, how: int = cv2.INTER_
 
 
 def best_of(found: list[Candidates], shape: tuple[int, ...], min_score: float) -> list[Face]:
-    """Merge the detections of several views (image pixels) by non-maximum suppression; best first, centres inside the image."""
+    """Merge the detections of several views (image pixels) by non-maximum suppression, best first, centres in the image."""
     boxes, scores, points = (np.concatenate(part) for part in zip(*found, strict=True))
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((middle >= 0) & (middle <= (shape[1], shape[0]))).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)

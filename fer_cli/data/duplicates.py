@@ -25,14 +25,15 @@ SIDE = 16
 CELLS = 8
 """Thumbnails are also compared on a grid of 8 x 8 cell means: a mouth or a brow covers a few cells."""
 COPY = 0.98
-"""Minimum thumbnail correlation of near duplicates: 99 % of copies of CK+48 and of 48- and 64-pixel embedded faces reach 0.986
-after JPEG of quality 30 or halving and doubling the size. Not sufficient: two expressions of one person reach 0.99 on CK+48."""
+"""Minimum thumbnail correlation of near duplicates: 99 % of copies of CK+48 and of 48- and 64-pixel embedded faces reach
+0.986 after JPEG of quality 30 or halving and doubling the size. Not sufficient: two expressions of one person reach 0.99 on
+CK+48."""
 CELL = 0.16
-"""Maximum cell difference of near duplicates, in standard deviations of the thumbnail. On the same faces all JPEGs of quality 50
-stay below 0.14 and 98 % of quality 30 below 0.16; the closest two expressions of one person differ by 0.22 (CK+48) and 0.24
-(embedded, frontal, evenly lit)."""
+"""Maximum cell difference of near duplicates, in standard deviations of the thumbnail. On the same faces all JPEGs of
+quality 50 stay below 0.14 and 98 % of quality 30 below 0.16; the closest two expressions of one person differ by 0.22
+(CK+48) and 0.24 (embedded, frontal, evenly lit)."""
 NEIGHBOUR = 0.85
-"""Minimum correlation of look-alike consecutive frames; only a cut or a turned head falls below it. Too low to detect copies."""
+"""Minimum correlation of consecutive look-alike frames; a cut or a turned head falls below. Too low to detect copies."""
 FEW_GREYS = 3
 """Images with at most this many grey values are blank (12 such in FER2013)."""
 FLAT = 2.0
@@ -151,7 +152,7 @@ def common_sequence(sequences: np.ndarray, exact: np.ndarray) -> np.ndarray:
 
 
 def describe_thumbs(thumbs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return unit descriptors (n, 64) float32 of the thumbnails ``chosen``; slot 0 is the norm of the omitted coefficients."""
+    """Return unit descriptors (n, 64) float32 of the thumbnails ``chosen``; slot 0: norm of the omitted coefficients."""
     from scipy.fft import dctn
 
     low = np.empty((len(chosen), CELLS * CELLS), np.float32)

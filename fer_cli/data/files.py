@@ -28,7 +28,7 @@ INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 
 
 def why_unreadable(path: Path, most: int | None = None) -> str | None:
-    """Return why ``path`` is not a readable regular file (of at most ``most`` bytes), or None; opens nothing: pipes may block."""
+    """Return why ``path`` is not a regular file (of at most ``most`` bytes), or None; opens nothing, as pipes may block."""
     try:
         found = path.stat()
     except OSError as error:

@@ -1,9 +1,8 @@
-"""What a data set is, whatever its folders and files are called: sample ids, fingerprint, and the proof of stored files.
+"""Identity of a data set, independent of paths: sample ids, fingerprint, and verification of stored files.
 
 The fingerprint of a set read from files covers its content (pixels, labels, subjects, sequences as groups, frame numbers,
-official parts, sample ids) and how it was prepared; never a path. That of an embedded set is its recipe's: see
-``fer_cli.synthetic.recipe``. ``set.json`` holds the SHA-256 of the files beside it, and every command verifies those it
-reads; what was hashed once is remembered by inode, size and times.
+official parts, sample ids) and preparation; that of an embedded set its recipe (``fer_cli.synthetic.recipe``). ``set.json``
+holds the SHA-256 of the files beside it, which every command verifies; hashes are cached by inode, size and times.
 """
 
 from __future__ import annotations
@@ -30,25 +29,25 @@ if TYPE_CHECKING:
     from fer_cli.data.importers.found import Found
 
 SCHEME = 2
-"""Raised when fingerprints are made in another way: sets built under another number are refused."""
+"""Version of the fingerprint scheme; sets of other versions are refused."""
 ID = 16
-"""Hex digits of a sample's id, and of a fingerprint."""
+"""Hex digits of sample ids and fingerprints."""
 NAMED = ("sample", "label", "subject", "frame", "split")
-"""Columns of the manifest that a fingerprint covers as they are."""
+"""Manifest columns covered by the fingerprint as is."""
 VERIFIED = ".verified.json"
-"""Beside the set (or, where that cannot be written, in the cache): SHA-256 of its files and what they were then."""
+"""Hash cache beside the set, or in the cache folder if that is not writable."""
 
 SETTLED = 100_000_000
-"""Nanoseconds since a file was written before its hash is kept: two contents within one tick of the clock have one time."""
+"""Minimum age of a file in ns before its hash is cached: two writes within one clock tick have the same time."""
 
 Mark = list[int]
-"""What tells a changed file from an unchanged one: inode, size, time of its content, time of its status (ns)."""
+"""State of a file: inode, size, mtime and ctime (ns)."""
 UNKNOWN = ("", "none", "unknown", "nan")
-"""What a manifest says where it does not know a person, a sequence or a part; compared in small letters."""
+"""Values of an unknown person, sequence or part, in lower case."""
 
 
 def image_hash(images: Block) -> str:
-    """Return the SHA-256 of images as ``images.npy`` holds them: their shape and every pixel."""
+    """Return the SHA-256 of the content of ``images.npy``."""
     digest = hashlib.sha256()
     for part in images.file_content():
         digest.update(part)
@@ -56,10 +55,10 @@ def image_hash(images: Block) -> str:
 
 
 def sample_ids(found: list[Found], digests: list[str]) -> list[str]:
-    """Return an id for each image that no path has a part in; ``digests``: SHA-256 of each image's source.
+    """Return path-independent ids of the images; ``digests``: SHA-256 of each image's source.
 
-    The data set's own number where it has one, else the first 16 hex digits of the digest; identical files are numbered
-    in the order of their labels, parts and groups.
+    The data set's own number, else the first 16 hex digits of the digest; identical files are numbered in the order of their
+    labels, parts and groups.
     """
     ids = [image.sample for image in found]
     copies: dict[str, list[int]] = defaultdict(list)
@@ -78,19 +77,16 @@ def sample_ids(found: list[Found], digests: list[str]) -> list[str]:
 
 
 def known_codes(names: pd.Series) -> np.ndarray:
-    """Return a number per name, (N,) int64; -1 where the name says that it is not known."""
-    import pandas as pd  # here, since worker processes use this module without it
+    """Return a number per name, (N,) int64; -1 for unknown ones."""
+    import pandas as pd  # deferred: worker processes use this module without it
 
     text = names.astype(str)
     return pd.factorize(text.mask(text.str.lower().isin(UNKNOWN)))[0].astype(np.int64)
 
 
 def clip_codes(manifest: pd.DataFrame) -> np.ndarray:
-    """Return a number per image, (N,) int64: which clip it belongs to, -1 for none.
-
-    Clips are numbered as they first occur, so that only what belongs together counts, not what a clip is called.
-    """
-    import pandas as pd  # here, since worker processes use this module without it
+    """Return the clip number of each image, (N,) int64, in order of first occurrence; -1 for none."""
+    import pandas as pd  # deferred: worker processes use this module without it
 
     clips = manifest["sequence"].astype(str)
     names = (manifest["subject"].astype(str) + "\x1f" + clips).mask(clips == "")
@@ -98,7 +94,7 @@ def clip_codes(manifest: pd.DataFrame) -> np.ndarray:
 
 
 def fingerprint(manifest: pd.DataFrame, images_sha256: str, preprocessing: list[dict[str, Any]], classes: list[str]) -> str:
-    """Return 16 hex digits over the content of a set and its preparation; the rows stand in the order of their samples."""
+    """Return 16 hex digits over the content and preparation of a set, whose rows are in sample order."""
     digest = hashlib.sha256(json.dumps([SCHEME, preprocessing, classes], sort_keys=True).encode())
     for column in NAMED:
         digest.update("\x1f".join([column, *manifest[column].astype(str)]).encode() + b"\x1e")
@@ -108,12 +104,12 @@ def fingerprint(manifest: pd.DataFrame, images_sha256: str, preprocessing: list[
 
 
 def seal(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of what ``set.json`` says, so that an edited one is noticed."""
+    """Return the SHA-256 of the content of ``set.json``, to detect edits."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def file_hash(path: Path, remembered: bool = True) -> str:
-    """Return the SHA-256 of a file; hashed again only where it changed since (or ``remembered`` is False)."""
+    """Return the SHA-256 of a file, from the cache if it is unchanged and ``remembered`` is True."""
     mark = mark_of(path)
     notes = notes_of(path.parent) if remembered else {}
     if notes.get(path.name, [None])[0] == mark:
@@ -126,26 +122,23 @@ def file_hash(path: Path, remembered: bool = True) -> str:
 
 
 def mark_of(path: Path) -> Mark:
-    """Return what would differ if the file had been changed."""
+    """Return the state of a file, which differs after a change."""
     found = path.stat()
     return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 _notes: dict[Path, dict[str, Any]] = {}
-"""What this process hashed: all there is where nothing can be written."""
+"""Hashes of this process, used where no cache can be written."""
 
 
 def places_of_notes(folder: Path) -> list[Path]:
-    """Return where the hashes of a folder's files may be kept, the first choice first."""
+    """Return the possible hash caches of a folder, in order of preference."""
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:ID]
     return [folder / VERIFIED, cache_folder() / "verified" / f"{name}.json"]
 
 
 def notes_of(folder: Path) -> dict[str, Any]:
-    """Return file name -> [mark, SHA-256] of what was hashed in a folder; nothing where no note can be read.
-
-    Of notes in both places the younger one counts: a folder that was writable once need not be so now.
-    """
+    """Return file name -> [mark, SHA-256] from the hash caches of a folder; the newer cache takes precedence."""
     if folder in _notes:
         return _notes[folder]
     found: list[tuple[int, dict[str, Any]]] = []
@@ -159,7 +152,7 @@ def notes_of(folder: Path) -> dict[str, Any]:
 
 
 def note(folder: Path, notes: dict[str, Any]) -> None:
-    """Keep what was hashed in a folder, wherever that can be written."""
+    """Write the hashes of a folder to the first writable cache."""
     _notes[folder] = notes
     for path in places_of_notes(folder):
         with suppress(OSError):
@@ -168,7 +161,7 @@ def note(folder: Path, notes: dict[str, Any]) -> None:
 
 
 def changed_files(folder: Path, files: dict[str, str], names: Iterable[str], remembered: bool = True) -> list[str]:
-    """Return, a phrase each, what is wrong with the files of these names: ``files`` says which SHA-256 each had."""
+    """Return a message for each file of ``names`` that is unreadable or differs from its SHA-256 in ``files``."""
     problems = []
     for name in names:
         if (reason := why_unreadable(folder / name)) is not None:

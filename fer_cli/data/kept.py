@@ -1,8 +1,6 @@
-"""What results keep of the sets that their runs are of: ``sets/<name>.json`` below the results folder.
+"""Records of data sets in the results folder, ``sets/<name>.json``, for reports where the data are not available.
 
-A table says which data its numbers come from. So that it can be made where the data are not, or no longer, every call that
-trains notes what is known of each set: all of ``set.json`` but the lists of files, what a split can be made by, and what
-audits found.
+Every training command records ``set.json`` without its lists of files, what splits are possible, and the audits.
 """
 
 from __future__ import annotations
@@ -22,50 +20,49 @@ from fer_cli.yamls import explain
 
 
 class KeptSet(Section):
-    """What is known of one set, whether or not it is there."""
+    """The record of one set."""
 
     info: SetInfo
     """Without the names of files that were left out."""
     skipped: dict[str, int]
-    """Reason -> pictures, films and rows of the source that no image of the set was made from."""
+    """Reason -> number of images, videos and rows of the source that are not in the set."""
     parts: list[str]
     people: int
     sequences: int
     """As in ``Known``."""
     audits: dict[str, str]
-    """Split -> what its audit found, in a line."""
+    """Split -> summary of its audit."""
 
     @property
     def known(self) -> Known:
-        """Return what a split can be made by."""
+        """Return the parts and groups that splits can use."""
         return Known(frozenset(self.parts), self.people, self.sequences)
 
     def audit(self, split: str) -> str:
-        """Return what the audit of a split found, or how to make it."""
+        """Return the audit summary of a split, or how to run the audit."""
         return self.audits.get(split) or f"audit: not done; run fer data audit {self.info.name} --split {split}"
 
 
 About = Callable[[str], KeptSet]
-"""Returns what is known of a set."""
+"""Returns the record of a set by name."""
 
 
 def is_built(data_root: Path, name: str) -> bool:
-    """Return whether a set lies under the data root, in whatever state."""
+    """Return whether a set exists under the data root, in any state."""
     return os.path.lexists(data_root / name / INFO)
 
 
 def look_up_set(results: Path, data_root: Path, name: str) -> KeptSet:
-    """Return what is known of a set: of the one under ``data_root``, else what ``results`` keep of it.
+    """Return the record of a set: under ``data_root``, else in ``results``, else of an embedded set not rendered yet.
 
-    A set that neither has is one that can be drawn. Raises DataError where it cannot, or is not as it was built;
-    ResultsError where what is kept cannot be read.
+    Raises DataError for a missing or changed set, ResultsError for an unreadable record.
     """
     kept = None if is_built(data_root, name) else read_kept(results, name)
     return describe_built_set(data_root, name) if kept is None else kept
 
 
 def describe_built_set(data_root: Path, name: str) -> KeptSet:
-    """Return what is known of a set under ``data_root``, or of one that can be drawn; raises DataError."""
+    """Return the record of a set under ``data_root``, or of an embedded set; raises DataError."""
     from fer_cli.data.audit import audit_lines
 
     info, known = expected_info(data_root, name), load_known(data_root, name)
@@ -81,10 +78,7 @@ def describe_built_set(data_root: Path, name: str) -> KeptSet:
 
 
 def keep_sets(results: Path, data_root: Path, sets: Iterable[str], about: About | None = None) -> None:
-    """Note what is known of those of the sets that are built, for reports where they are not.
-
-    ``about``: returns what is known of a set; by default it is looked up.
-    """
+    """Write the records of those of the sets that are built; ``about``: returns a record (default: computed)."""
     for name in sorted(set(sets)):
         if is_built(data_root, name):
             known = describe_built_set(data_root, name) if about is None else about(name)
@@ -92,13 +86,13 @@ def keep_sets(results: Path, data_root: Path, sets: Iterable[str], about: About 
 
 
 def info_of(results: Path, data_root: Path, name: str) -> SetInfo:
-    """Return what is known of a built set, or of one that results keep; raises DataError, where it is neither, too."""
+    """Return the info of a built or recorded set; raises DataError if it is neither."""
     kept = None if is_built(data_root, name) else read_kept(results, name)
     return load_info(data_root, name) if kept is None else kept.info
 
 
 def read_kept(results: Path, name: str) -> KeptSet | None:
-    """Return what is kept of a set, None where nothing is; raises ResultsError where it cannot be read."""
+    """Return the record of a set, or None; raises ResultsError if it cannot be read."""
     path = place_of(results, name)
     remedy = f"remove it, and build {name} again, or restore it from a copy"
     try:
@@ -111,10 +105,10 @@ def read_kept(results: Path, name: str) -> KeptSet | None:
         what = explain(error, KeptSet)[:200] if isinstance(error, ValidationError) else "not UTF-8"
         raise ResultsError(f"{path}: {what}; {remedy}") from None
     if kept.info.name != name:
-        raise ResultsError(f"{path}: of another set, {kept.info.name[:80]!r}; {remedy}")
+        raise ResultsError(f"{path}: describes another set, {kept.info.name[:80]!r}; {remedy}")
     return kept
 
 
 def place_of(results: Path, name: str) -> Path:
-    """Return where results keep what they know of a set."""
+    """Return the path of a set's record."""
     return results / "sets" / f"{name}.json"

@@ -1,6 +1,6 @@
-"""Small CSV tables a run names by path and SHA-256: given labels, given parts. Paths are taken from the working folder.
+"""CSV tables of labels or parts, given by path (from the working folder) and SHA-256.
 
-Their column ``sample`` holds ids of samples, or what the source calls the images (the manifest's column ``name``).
+Their column ``sample`` holds sample ids, or names of images in the source (the manifest's column ``name``).
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from fer_cli.places import open_regular, user_path
 
 
 def read_sample_table(path: str, sha256: str, column: str) -> pd.Series:
-    """Return ``column`` as names by sample; raises DataError when the file is missing, changed, or no such table.
-
-    ``sha256``: of the file when the run was planned; another content would be another run.
-    """
+    """Return ``column`` by sample; raises DataError if the file is missing, invalid or changed since planning (``sha256``)."""
     try:
         with open_regular(user_path(path)) as stream:
             content = stream.read()
@@ -35,32 +32,31 @@ def read_sample_table(path: str, sha256: str, column: str) -> pd.Series:
         raise DataError(f"{path}: not a CSV table ({' '.join(str(error).split())})") from None
     for name in ("sample", column):
         if name not in table.columns:
-            raise DataError(f"{path}: no column '{name}'; its first line must name sample and {column}")
+            raise DataError(f"{path}: no column '{name}'; the header must name sample and {column}")
     twice = table["sample"][table["sample"].duplicated()]
     if len(twice):
-        raise DataError(f"{path}: sample '{twice.iloc[0]}' stands twice")
+        raise DataError(f"{path}: duplicate sample '{twice.iloc[0]}'")
     return table.set_index("sample")[column].str.strip()
 
 
 def keep_known(listed: pd.Series, manifest: pd.DataFrame, path: str, complete: bool) -> pd.Series:
-    """Return the rows of images the data set has, by sample; where it is a choice of its classes, ``complete`` is False.
+    """Return the rows of images in the data set, by sample; ``complete``: False if only some of its classes are used.
 
-    Raises DataError naming the first image the set lacks (unless it is not ``complete`` and has others), and where one is
-    listed by its sample and by its name.
+    Raises DataError for an image that is not in the set (if not ``complete``: only if all are), and for one listed twice.
     """
     samples = manifest["sample"]
     names = dict(zip(manifest["name"], samples, strict=True)) | dict(zip(samples, samples, strict=True))
     unknown = listed.index[~listed.index.isin(list(names))]
     if len(unknown) and (complete or len(unknown) == len(listed)):
-        like = "" if samples.empty else f"; its names are like '{manifest['name'].iloc[0]}'"
+        like = "" if samples.empty else f"; its names look like '{manifest['name'].iloc[0]}'"
         raise DataError(f"{path}: the data set has no sample '{unknown[0]}' ({len(unknown)} such){like}")
     known = listed[listed.index.isin(list(names))]
     known.index = pd.Index([names[name] for name in known.index], name="sample")
     if (twice := known.index[known.index.duplicated()]).size:
-        raise DataError(f"{path}: sample '{twice[0]}' stands twice, the other time as '{name_of(twice[0], manifest)}'")
+        raise DataError(f"{path}: duplicate sample '{twice[0]}', also listed as '{name_of(twice[0], manifest)}'")
     return known
 
 
 def name_of(sample: object, manifest: pd.DataFrame) -> str:
-    """Return what the source calls a sample."""
+    """Return the name of a sample in the source."""
     return str(manifest.loc[manifest["sample"] == sample, "name"].iloc[0])

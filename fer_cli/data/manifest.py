@@ -1,9 +1,8 @@
 """A built data set on disk: ``manifest.parquet``, ``images.npy`` and ``set.json`` in ``<data root>/<name>/``.
 
-The manifest has one row per image, in the order of the packed array, which is that of the samples: sample (an id that no
-path has a part in), name (what the source calls it), file, label (a name), subject, sequence, frame, split (official part
-or "none"), sha256 of the source file; where faces were looked for, a last column says whether one was found. What the
-fingerprint covers, and how the files are verified: see ``fer_cli.data.identity``.
+The manifest has one row per image in sample order, as in the packed array: sample (path-independent id), name (in the
+source), file, label (a name), subject, sequence, frame, split (official part or "none"), sha256 of the source file and,
+after face detection, whether a face was found. Fingerprint and verification: see ``fer_cli.data.identity``.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ from fer_cli.yamls import explain
 IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
 MOST = 512 * 2**20
-"""Bytes of the largest ``set.json`` that is read."""
+"""Size limit of ``set.json`` in bytes."""
 
 
 class SetInfo(Section):
-    """What ``set.json`` says of a built set."""
+    """The content of ``set.json``."""
 
     scheme: Literal[2] = 2
-    """How fingerprints are made; see ``fer_cli.data.identity``."""
+    """Version of the fingerprint; see ``fer_cli.data.identity``."""
     name: str
     title: str
     card_version: int
     licence: str
     classes: list[str]
-    """Label names in code order."""
+    """Labels in code order."""
     counts: dict[str, int]
     subjects: int
     image_size: int
@@ -55,65 +54,62 @@ class SetInfo(Section):
     found: int
     kept: int
     unreadable: dict[str, str]
-    """Source files that could not be decoded and were left out by explicit choice -> why."""
+    """Undecodable source files, left out by explicit choice -> reason."""
     differences: list[str]
-    """How the counts differ from the card's."""
+    """Differences from the card's counts."""
     expected: dict[str, int] | None = None
-    """Counts of the source's layout where they are not the card's; empty where none are known."""
+    """Counts of the source's layout if not the card's; empty if unknown."""
     fingerprint: str
     fer_version: str
     files: dict[str, str]
-    """Name of each file beside ``set.json`` -> its SHA-256."""
+    """Name of each file beside ``set.json`` -> SHA-256."""
     own: dict[str, str] = {}
-    """Of a user's own data: the options by which labels and people were found; see ``fer_cli.data.own``."""
+    """Build options of a user's own data; see ``fer_cli.data.own``."""
     archive: dict[str, str] = {}
-    """Name of the archive that the source was read from -> its SHA-256; empty for a folder."""
+    """Name of the source archive -> SHA-256; empty for a folder."""
     embedded: dict[str, Any] | None = None
-    """Options of a set the suite drew itself."""
+    """Rendering options of an embedded set."""
     layout: str = ""
-    """Which of the known layouts the source had."""
+    """Layout of the source."""
     no_face: list[str] = []
     """Source files left out because no face was detected."""
     duplicates: list[str] = []
     """Source files left out because an identical one was kept."""
     left_out: dict[str, dict[str, int]] = {}
-    """Reason -> label -> images of that label that were found and not kept."""
+    """Reason -> label -> number of images found but not kept."""
     skipped: dict[str, list[str]] = {}
-    """Reason -> pictures, films and rows below the source that no image of the set was made from."""
+    """Reason -> images, videos and rows of the source that are not in the set."""
     others: dict[str, int] = {}
-    """Suffix -> files below the source that are neither picture nor film; they are counted alone."""
+    """Suffix -> number of other files below the source."""
     undetected: int | None = None
-    """Images kept although no face was detected in them; None where none was looked for."""
+    """Number of kept images without a detected face; None without detection."""
     parts: dict[str, str] = {}
-    """Of a combined set: name -> fingerprint of each set it was made from."""
+    """Of a combined set: name -> fingerprint of each source set."""
     dropped: dict[str, int] = {}
-    """Of a combined set: ``set: label`` -> images whose class is not in the common map."""
+    """Of a combined set: ``set: label`` -> images whose class is not in the class map."""
 
     @property
     def clips(self) -> int | None:
-        """Return how many clips were drawn, whose frames are the images; None where the images are no drawn clips."""
+        """Return the number of rendered clips, None for other sets."""
         return int(self.embedded["images"]) if self.embedded and self.embedded.get("frames") else None
 
     @property
     def amount(self) -> str:
-        """Return how much the set holds: ``213 images``; of clips, ``14 clips with 230 frames``."""
+        """Return the size of the set: ``213 images`` or ``14 clips with 230 frames``."""
         return f"{self.kept} images" if self.clips is None else f"{self.clips} clips with {self.kept} frames"
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """A built set, ready to use."""
+    """A built set in use."""
 
     info: SetInfo
     manifest: pd.DataFrame
     images: Block
-    """(N, T, C, H, W) uint8, memory-mapped: a sample for each row of the manifest."""
+    """(N, T, C, H, W) uint8, memory-mapped: one sample per row of the manifest."""
 
     def of_classes(self, classes: list[str]) -> FaceSet:
-        """Return the images of ``classes`` alone, in that class order, of none given the whole set.
-
-        Raises DataError for a class the set lacks.
-        """
+        """Return the images of ``classes`` in that order, the whole set if empty; raises DataError for an unknown class."""
         if not classes:
             return self
         if unknown := [label for label in classes if label not in self.info.classes]:
@@ -124,20 +120,20 @@ class FaceSet:
 
     @property
     def codes(self) -> np.ndarray:
-        """Return labels as positions in ``info.classes``: (N,) int64. For computing only; never stored."""
+        """Return labels as positions in ``info.classes``, (N,) int64; never stored."""
         order = {label: code for code, label in enumerate(self.info.classes)}
         return self.manifest["label"].map(order).to_numpy(dtype=np.int64)
 
 
 def write_set(folder: Path, info: SetInfo, manifest: pd.DataFrame, images: Block) -> SetInfo:
-    """Write the three files into an existing, empty folder; returns as ``write_info`` does."""
+    """Write the three files into an existing, empty folder; see ``write_info``."""
     with (folder / IMAGES).open("wb") as stream:
         stream.writelines(images.file_content())
     return write_info(folder, info, manifest)
 
 
 def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> SetInfo:
-    """Write manifest and ``set.json`` beside the files that are already there; returns it with the hash of every file."""
+    """Write manifest and ``set.json`` and return the info with the hash of every file in the folder."""
     manifest.to_parquet(folder / MANIFEST, index=False)
     there = [name for name in (MANIFEST, TRUTH) if (folder / name).is_file()]
     files = info.files | {name: file_hash(folder / name, remembered=False) for name in there}
@@ -148,7 +144,7 @@ def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> SetInfo:
 
 
 def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
-    """Return the command that builds a set; ``known``: what is left of its ``set.json``, of which nothing is trusted."""
+    """Return the command that builds a set; ``known``: its ``set.json``, possibly damaged."""
     steps = known.get("preprocessing")
     first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
     if first.get("step") == "combine" and isinstance(first.get("of"), list):
@@ -167,17 +163,17 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
             command += [f"--{option}", str(value)[:20]] if value != usual else []
         return shlex.join(command)
     own = known.get("own")
-    if not (isinstance(own, dict) and own):  # built by a version that did not note it
+    if not (isinstance(own, dict) and own):  # not recorded by earlier versions
         own = {"layout": "csv" if str(known.get("layout")).startswith("table") else "folder"}
     options = [text for name, value in own.items() for text in (f"--{name}", str(value))]
     return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [])])
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:
-    """Return what is known of a built set.
+    """Return the info of a built set.
 
-    Raises DataError, with the command that builds the set, where it is not built, was built by an earlier version (its
-    fingerprint would mean something else), or its ``set.json`` is damaged or edited.
+    Raises DataError, with the build command, if it is not built, was built by another version (with another fingerprint
+    scheme), or its ``set.json`` is damaged or edited.
     """
     path = data_root / name / INFO
     reason = why_unreadable(path, MOST)
@@ -194,7 +190,7 @@ def load_info(data_root: Path, name: str) -> SetInfo:
     again = f"build the set again with: {build_command(name, content)}"
     if content.get("scheme") != SCHEME:
         raise DataError(
-            f"{path}: built by another version of fer, whose fingerprints mean something else, as do results on it; {again}"
+            f"{path}: built by another version of fer, whose fingerprints and results are not comparable; {again}"
         )
     sealed = content.pop("seal", None)
     if sealed != seal(content):
@@ -204,12 +200,12 @@ def load_info(data_root: Path, name: str) -> SetInfo:
     except ValidationError as error:
         raise DataError(f"{path}: {explain(error, SetInfo)}; {again}") from None
     if info.embedded is not None and info.fingerprint != expected_fingerprint(info):
-        raise DataError(f"{path}: drawn by another version of fer, whose pictures differ from today's; {again}")
+        raise DataError(f"{path}: rendered by another version of fer, with other images; {again}")
     return info
 
 
 def built_sets(data_root: Path) -> tuple[dict[str, SetInfo], dict[str, str]]:
-    """Return what is known of all sets built under ``data_root``, by name, and why each of the others cannot be used."""
+    """Return the usable sets under ``data_root`` by name, and why each of the others is unusable."""
     built: dict[str, SetInfo] = {}
     unusable: dict[str, str] = {}
     for path in sorted(data_root.glob("*/set.json")):
@@ -223,7 +219,7 @@ def built_sets(data_root: Path) -> tuple[dict[str, SetInfo], dict[str, str]]:
 
 
 def expected_fingerprint(info: SetInfo) -> str | None:
-    """Return the fingerprint that an embedded set of these options has today; None where there are no such options."""
+    """Return the current fingerprint of an embedded set with these options; None for invalid options."""
     from fer_cli.synthetic.recipe import recipe_fingerprint
 
     try:
@@ -233,26 +229,20 @@ def expected_fingerprint(info: SetInfo) -> str | None:
 
 
 def verify_files(folder: Path, info: SetInfo, names: tuple[str, ...] = (IMAGES, MANIFEST), remembered: bool = True) -> None:
-    """Raise DataError unless the files of a set, which lies in ``folder``, are those that were built.
-
-    What was hashed before is not hashed again until it changes, unless ``remembered`` is False.
-    """
+    """Raise DataError if files of the set in ``folder`` changed since the build; ``remembered``: use cached hashes."""
     for problem in changed_files(folder, info.files, names, remembered):
         raise DataError(f"{problem}; build the set again with: {build_command(folder.name, info.model_dump(mode='json'))}")
 
 
 def verified_info(data_root: Path, name: str) -> SetInfo:
-    """Return what is known of a built set; raises DataError as ``load_info`` does, and where its files were changed."""
+    """Return the info of a built set; raises DataError as ``load_info`` does, and if its files were changed."""
     info = load_info(data_root, name)
     verify_files(data_root / name, info)
     return info
 
 
 def expected_info(data_root: Path, name: str) -> SetInfo:
-    """Return what is known of a set, built or not: an embedded one's card says all but the files, before it is drawn.
-
-    Raises DataError as ``verified_info`` does.
-    """
+    """Return the info of a set, or of an embedded set before it is rendered; raises DataError as ``verified_info``."""
     from fer_cli.synthetic.recipe import recipe_fingerprint
 
     card = load_card(name) if name in card_names() else None
@@ -281,10 +271,7 @@ def expected_info(data_root: Path, name: str) -> SetInfo:
 
 
 def load_known(data_root: Path, name: str) -> Known:
-    """Return what a set, built or not, says of its images that a split can be made by; raises DataError as ``load_info``.
-
-    An embedded set that is not drawn yet names its people and was published without parts.
-    """
+    """Return the parts and groups available for splits, also of an embedded set before rendering; raises DataError."""
     from fer_cli.data.splits import known_of
 
     info = expected_info(data_root, name)
@@ -294,7 +281,7 @@ def load_known(data_root: Path, name: str) -> Known:
 
 
 def load_set(data_root: Path, name: str) -> FaceSet:
-    """Return a built set with its images memory-mapped; raises DataError when it is not whole and as it was built."""
+    """Return a built set with memory-mapped images; raises DataError if it is incomplete or changed."""
     info, folder = verified_info(data_root, name), data_root / name
     manifest = read_manifest(folder, info)
     try:
@@ -305,14 +292,14 @@ def load_set(data_root: Path, name: str) -> FaceSet:
 
 
 def read_manifest(folder: Path, info: SetInfo, columns: list[str] | None = None) -> pd.DataFrame:
-    """Return the manifest of a set whose files were verified, or some of its columns; raises DataError."""
+    """Return the manifest (or some columns) of a verified set; raises DataError."""
     try:
         return pd.read_parquet(folder / MANIFEST, columns=columns)
-    except Exception as error:  # the bytes are those that were written, so that this is the disk's or a library's fault
+    except Exception as error:  # the bytes are verified, so the disk or a library is at fault
         raise unreadable(folder, info, error) from None
 
 
 def unreadable(folder: Path, info: SetInfo, error: Exception) -> DataError:
-    """Return the error of a set whose files are as they were built and yet cannot be read."""
+    """Return the error of a set whose files are unchanged but unreadable."""
     again = f"build the set again with: {build_command(folder.name, info.model_dump(mode='json'))}"
     return DataError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {again}")

@@ -1,8 +1,8 @@
-"""Pictures whose pixels are good although what is written beside them is not: EXIF, colour profiles, comments.
+"""Images with valid pixels but damaged metadata: EXIF, colour profiles, comments.
 
-Pillow reads the tags while it reads the picture, and a broken tag (a denominator of 0, a block cut short, a wrong checksum)
-then costs the picture. Here the tags are read first, each failure is that of the tag alone, and what cannot be got past is
-taken out of the file: the marker segments of JPEG (ITU-T T.81, B.1.1.4) and the ancillary chunks of PNG (RFC 2083, 3.3).
+A damaged tag (zero denominator, truncated block, wrong checksum) makes Pillow reject the image. Here tags are read first,
+with errors ignored; if the image still fails, metadata is stripped: the marker segments of JPEG (ITU-T T.81, B.1.1.4) and
+the ancillary chunks of PNG (RFC 2083, 3.3).
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from PIL import ExifTags, Image, ImageOps
 
 ORIENTATION = ExifTags.Base.Orientation
 GROUPS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop)
-"""Directories of tags below the first one; none says anything of the pixels."""
+"""Sub-directories of tags, irrelevant to the pixels."""
 KEPT = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
-"""Where Pillow keeps tags as they stood in the file."""
+"""Keys under which Pillow keeps raw tags."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS")
-"""Chunks of PNG that pixels are made from."""
+"""PNG chunks that contain pixels."""
 JPEG = b"\xff\xd8"
 APP0, ADOBE, COMMENT, SCAN, END = 0xE0, 0xEE, 0xFE, 0xDA, 0xD9
 EXIF = b"Exif\0\0"
 
 
 def read_tags(opened: Image.Image) -> None:
-    """Read a picture's tags as far as they can be read, and keep nothing of them but how it is turned."""
-    with suppress(Exception):  # whatever the tags raise, the tags that were read before it are there
+    """Read an image's tags as far as possible, and keep only the orientation."""
+    with suppress(Exception):  # tags read before the error are kept
         opened.getexif()
     exif = opened.getexif()
     for group in GROUPS:
         exif.pop(group, None)
     try:
         exif.get(ORIENTATION)
-    except Exception:  # as above: a value that cannot be read is none
+    except Exception:
         del exif[ORIENTATION]
-    for key in KEPT:  # else Pillow writes every tag back when it turns the picture
+    for key in KEPT:  # otherwise Pillow writes every tag back when it rotates the image
         opened.info.pop(key, None)
 
 
 def turn_upright(opened: Image.Image) -> Image.Image:
-    """Return a picture whose tags were read by ``read_tags``, turned as they say."""
+    """Return an image prepared by ``read_tags``, rotated by its orientation tag."""
     return ImageOps.exif_transpose(opened)
 
 
 def turn_by_exif(picture: Image.Image, exif: bytes) -> Image.Image:
-    """Return a picture turned as the tags say that were taken out of its file; as it is where they cannot be read."""
+    """Return an image rotated by the orientation in its stripped EXIF block, if readable."""
     tags = Image.Exif()
     with suppress(Exception):  # as in read_tags
         tags.load(exif)
@@ -58,7 +58,7 @@ def turn_by_exif(picture: Image.Image, exif: bytes) -> Image.Image:
 
 
 def strip_tags(content: bytes) -> tuple[bytes, bytes] | None:
-    """Return a JPEG or PNG without anything but its picture, and its EXIF block; None where there is nothing to take out."""
+    """Return a JPEG or PNG without metadata, and its EXIF block; None if there is nothing to strip."""
     bare, exif = b"", b""
     if content.startswith(JPEG):
         bare, exif = _bare_jpeg(content)

@@ -1,7 +1,4 @@
-"""A user's own data, which has no card: how its labels are read, and what is found.
-
-``fer data build`` packs it, ``fer data check --from`` finds it again by the options that ``set.json`` keeps.
-"""
+"""A user's own data without a card: options for labels and subjects, recorded in ``set.json``, and the scan."""
 
 from __future__ import annotations
 
@@ -26,46 +23,46 @@ LAYOUTS = ("folder", "csv")
 
 @dataclass(frozen=True)
 class Own:
-    """How labels and people are found in a user's own data, as the options of ``fer data build`` say it."""
+    """The options of ``fer data build`` for a user's own data."""
 
     layout: str | None = None
-    """``folder`` (a folder per class) or ``csv`` (a table); none: labels are in file names."""
+    """``folder`` (one folder per class) or ``csv`` (a table); None: labels are in file names."""
     subject: str | None = None
-    """Pattern that finds the subject in an image's path; for class folders only."""
+    """Pattern of the subject in an image's path; class folders only."""
     label: str | None = None
-    """Pattern that finds the label in an image's path."""
+    """Pattern of the label in an image's path."""
     codes: str | None = None
-    """What numbers and short words mean: ``1=angry,2=disgust``."""
+    """Labels of numbers and short words: ``1=angry,2=disgust``."""
 
     def check(self) -> None:
-        """Raise DataError for a layout or pattern that is none, and for options that do not go together."""
+        """Raise DataError for an invalid layout or pattern, and for conflicting options."""
         if self.layout is not None and self.layout not in LAYOUTS:
             raise DataError(f"--layout {self.layout}: no such layout{nearest(self.layout, LAYOUTS)}")
         if self.label is not None and self.layout is not None:
-            raise DataError("--label reads labels from file names and needs no --layout; give one of the two")
+            raise DataError("--label (labels in file names) cannot be combined with --layout; give one of the two")
         if self.label is not None and self.subject is not None:
-            raise DataError("--subject goes with --layout folder; put its group (?P<subject>...) into --label's pattern")
+            raise DataError("--subject requires --layout folder; put the group (?P<subject>...) into the --label pattern")
         if self.layout == "csv" and self.subject is not None:
-            raise DataError("--subject goes with --layout folder; a table has a column 'subject'")
+            raise DataError("--subject requires --layout folder; in a table, use a column 'subject'")
         if self.label is None and self.layout is None:
             raise DataError(f"your own data needs --layout {' or '.join(LAYOUTS)}, or --label for labels in file names")
         if self.subject is not None:
             compile_pattern(self.subject, "subject")
 
     def given_options(self) -> dict[str, str]:
-        """Return the options that were given, by name."""
+        """Return the given options by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def own_of(options: Mapping[str, str]) -> Own:
-    """Return how a set was read, by the options in its ``set.json``."""
+    """Return the build options recorded in ``set.json``."""
     return Own(**{name: value for name, value in options.items() if name in Own.__dataclass_fields__})
 
 
 def scan_own(name: str, source: Path, own: Own) -> tuple[Card, Scan, Path]:
-    """Return the card made for data set ``name``, what is found in ``source``, and the folder that this lies in.
+    """Return a card for data set ``name``, the scan of ``source``, and the folder it refers to.
 
-    Raises DataError for options that do not go together, for a source without images, and for labels that mean nothing.
+    Raises DataError for conflicting options, a source without images, and numeric labels without codes.
     """
     own.check()
     codes = read_codes(own.codes) if own.codes is not None else {}
@@ -82,11 +79,11 @@ def scan_own(name: str, source: Path, own: Own) -> tuple[Card, Scan, Path]:
         source = source.parent if source.is_file() else source
     scan = accounts(source, scan)
     if not scan.found:
-        raise DataError(f"{source}: no images in it{where_to_point(source)}")
+        raise DataError(f"{source}: contains no images{where_to_point(source)}")
     return card, scan, source
 
 
 def unused_codes(info: SetInfo) -> list[str]:
-    """Return the codes, as ``0=neutral``, of classes that a built set has no image of."""
+    """Return the codes, such as ``0=neutral``, of classes without images in a built set."""
     codes = read_codes(info.own["codes"]) if "codes" in info.own else {}
     return [f"{code}={label}" for code, label in codes.items() if label not in info.classes]

@@ -1,8 +1,8 @@
-"""A packed array that is written as it is decoded, in bounded memory, and taken up again after an interruption.
+"""A packed array written while decoding, in bounded memory, and resumed after an interruption.
 
-The draft folder ``.<name>.building`` holds ``images.npy`` (its header is filled in at the end), ``done.jsonl`` (a line per
-chunk: how many images were looked at, how large the array then was, what became of each) and ``job.json`` (what is being
-built from what; a draft of anything else is thrown away).
+The draft folder ``.<name>.building`` holds ``images.npy`` (its header is written at the end), ``done.jsonl`` (one line per
+chunk: array size and the outcome of each image) and ``job.json`` (digest of the build; a draft of another build is
+discarded).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fer_cli.data.importers.found import Found
 from fer_cli.errors import DataError
 
 Row = tuple[str, str, bool | None, str, str, bool]
-"""Status, sha256, face found, cut, reason, whether it was see-through anywhere: of each image looked at."""
+"""Outcome of an image: status, sha256, face found, crop, reason, transparency."""
 COPY = "another file has the same content"
 
 
 def job_digest(found: list[Found], source: Path, about: dict[str, Any]) -> str:
-    """Return a hash of what is built from what: settings, and every source's name, label, group, size and time."""
+    """Return a hash of a build: settings, and name, label, group, size and time of every source."""
     digest = hashlib.sha256(json.dumps([str(source), about], sort_keys=True).encode())
     stats: dict[Path, str] = {}
     for image in found:
@@ -37,7 +37,7 @@ def job_digest(found: list[Found], source: Path, about: dict[str, Any]) -> str:
             try:
                 stat = image.file.stat()
                 stats[image.file] = f"{stat.st_size} {stat.st_mtime_ns}"
-            except (OSError, ValueError):  # a dangling link, say; whoever reads it says what is wrong
+            except (OSError, ValueError):  # such as a dangling link; reported when read
                 stats[image.file] = "gone"
         words = (image.sample, image.label, image.subject, image.sequence, image.split, image.box, stats[image.file])
         digest.update(repr(words).encode())
@@ -48,7 +48,7 @@ class Pack:
     """The draft of one set: rows so far, and the array they are appended to."""
 
     def __init__(self, folder: Path, tail: tuple[int, ...], job: str) -> None:
-        """``tail``: shape of one image; ``job``: what is being built. A draft of the same job is continued."""
+        """``tail``: shape of one image; ``job``: digest of the build. A draft of the same job is resumed."""
         self.folder, self.tail = folder, tail
         self.rows: list[Row] = []
         self.kept = 0
@@ -63,7 +63,7 @@ class Pack:
             note.write_text(job, encoding="utf-8")
 
     def _take_up(self) -> None:
-        """Read the whole chunks of an interrupted build and cut off what came after the last of them."""
+        """Read the complete chunks of an interrupted build and truncate the rest."""
         one = int(np.prod(self.tail))
         size = self._array.stat().st_size
         lines = self._done.read_bytes().splitlines() if self._done.is_file() else []
@@ -73,7 +73,7 @@ class Pack:
                 chunk = json.loads(line)
                 kept = int(chunk["kept"])
                 rows = [(str(s), str(h), f, str(cut), str(why), bool(a)) for s, h, f, cut, why, a in chunk["rows"]]
-            except (ValueError, TypeError, KeyError):  # cut short by the interruption, or damaged since
+            except (ValueError, TypeError, KeyError):  # truncated or damaged
                 break
             if HEADER + kept * one > size:
                 break
@@ -85,7 +85,7 @@ class Pack:
         self._done.write_bytes(b"".join(line + b"\n" for line in lines[:whole]))
 
     def add(self, decoded: Iterable[tuple[Found, Decoded]], drop_duplicates: bool) -> Iterator[None]:
-        """Append images as they come, a chunk at a time, yielding once per image."""
+        """Append images chunk by chunk, yielding once per image."""
         known = {row[1] for row in self.rows if row[0] == "kept"} if drop_duplicates else set()
         images: list[np.ndarray] = []
         rows: list[Row] = []
@@ -117,10 +117,9 @@ class Pack:
                 write()
 
     def finish(self, order: list[int]) -> Block:
-        """Return the images in ``order``, memory-mapped; only their array stays behind.
+        """Finish the array and return it memory-mapped; ``order``: index of the added image for each position.
 
-        ``order``: for each place, which of the images as they were added. Another order is written to a second file, for
-        which there must be room, an image at a time.
+        Reordering writes a second file, which needs disk space, one image at a time.
         """
         whole = self._array
         if order != sorted(order):
@@ -130,13 +129,13 @@ class Pack:
             stream.write(header((self.kept, *self.tail)))
             stream.flush()
             os.fsync(stream.fileno())
-        for name in ("done.jsonl", "job.json"):  # before the array is another one: a draft without them is thrown away
+        for name in ("done.jsonl", "job.json"):  # before the array is replaced: a draft without them is discarded
             (self.folder / name).unlink()
         whole.replace(self._array)
         return open_block(self._array)
 
     def _write_in(self, order: list[int]) -> None:
-        """Copy the images into a second file, in another order."""
+        """Copy the images in ``order`` into a second file."""
         one = int(np.prod(self.tail))
         with self._array.open("rb") as source, self._sorted.open("wb") as target:
             target.write(bytes(HEADER))
@@ -146,7 +145,7 @@ class Pack:
 
 @contextmanager
 def draft_folder(data_root: Path, name: str) -> Iterator[Path]:
-    """Give the draft folder of a set to one process; it stays only when that process is interrupted or killed.
+    """Lock and yield the draft folder of a set, deleted unless the process is interrupted or killed.
 
     Raises DataError while another process builds the same set.
     """
@@ -159,7 +158,7 @@ def draft_folder(data_root: Path, name: str) -> Iterator[Path]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise DataError(f"{data_root / name}: another process is building it; wait for it to end") from None
+        raise DataError(f"{data_root / name}: another process is building it; wait for it to finish") from None
     try:
         yield draft
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A contact sheet: what a data set looks like, one row of faces per class under a line that says which build it is."""
+"""A contact sheet of a data set: one row of faces per class."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from fer_cli.data.manifest import FaceSet, load_set
 from fer_cli.places import whole_file
 
 LEAST_SIDE = 64
-"""Faces smaller than this are enlarged on the sheet."""
+"""Smaller faces are enlarged to this side."""
 TEXT = 14
-"""Size of the letters in pixels."""
+"""Font size in pixels."""
 GAP = 8
-"""Room around text, in pixels."""
+"""Padding around text in pixels."""
 
 
 def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
-    """Write a PNG with up to ``columns`` faces of each class; raises DataError where the set is not built.
+    """Write a PNG with up to ``columns`` faces per class, in colour if the set is; raises DataError if it is not built.
 
-    Above them stand the set's title, its counts and fingerprint; beside each row the whole name of the class and how many
-    images it has. The sheet is in colour where the set is.
+    The header shows title, counts and fingerprint; each row its class and number of images.
     """
     faces = load_set(data_root, name)
     side = max(LEAST_SIDE, faces.info.image_size)
@@ -53,7 +52,7 @@ def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
 
 
 def heading(faces: FaceSet) -> list[str]:
-    """Return the lines above the faces: what it is, how much of it, and which build."""
+    """Return the header lines: title, size and fingerprint."""
     info = faces.info
     colour = "colour" if faces.images.channels == 3 else "grey"
     size = f"{info.image_size} x {info.image_size} {colour}"
@@ -61,13 +60,13 @@ def heading(faces: FaceSet) -> list[str]:
 
 
 def amount(faces: FaceSet) -> str:
-    """Return how much a set holds: ``213 images, 10 subjects``; of clips, ``14 clips with 230 frames, 7 subjects``."""
+    """Return the size of a set: ``213 images, 10 subjects`` or ``14 clips with 230 frames, 7 subjects``."""
     info = faces.info
     return f"{info.amount}, {info.subjects} subjects" if info.subjects else info.amount
 
 
 def choose_images(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:
-    """Return positions of a class in a random order in which people take turns."""
+    """Return the positions of a class in a random order that alternates between people."""
     own = faces.manifest[faces.manifest["label"] == label]
     mixed = own.iloc[rng.permutation(len(own))]
     return mixed.index.to_numpy()[mixed.groupby("subject").cumcount().argsort(kind="stable").to_numpy()]
@@ -79,7 +78,7 @@ def enlarge(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def render_text(text: str) -> np.ndarray:
-    """Return a text as black letters on white (h, w, 3) uint8, none of them cut off, whatever its length."""
+    """Return a text rendered black on white, (h, w, 3) uint8."""
     from matplotlib import get_data_path
     from PIL import Image, ImageDraw, ImageFont
 
@@ -92,10 +91,10 @@ def render_text(text: str) -> np.ndarray:
 
 
 def pad_line(text: np.ndarray) -> np.ndarray:
-    """Return a written line with room on the left, on the right and above."""
+    """Return a rendered line with padding on the left, right and top."""
     return np.pad(text, ((GAP, 2), (GAP, GAP), (0, 0)), constant_values=255)
 
 
 def widen(block: np.ndarray, width: int) -> np.ndarray:
-    """Return a block with white on its right up to ``width``."""
+    """Return a block padded with white on the right to ``width``."""
     return np.pad(block, ((0, 0), (0, width - block.shape[1]), (0, 0)), constant_values=255)

@@ -1,4 +1,4 @@
-"""Images as a run sees them: at its size, grey or in colour as its networks take them, corrupted where the run says so."""
+"""Images as a run sees them: resized, converted to grey if its network takes grey, and corrupted if configured."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from fer_cli.data.corrupt import corrupt_images
 from fer_cli.errors import DataError
 
 FEW_PIXELS = 2**26
-"""Up to so many training pixels, mean and deviation are those of a float32 copy, as in results of earlier versions."""
+"""Up to this many training pixels, statistics are computed on a float32 copy, as in earlier versions."""
 
 
 class Prepared:
-    """The images of a part as its run sees them: (N, T, C, S, S) uint8; indexing returns a tensor.
+    """The prepared images of a part, (N, T, C, S, S) uint8; indexing returns a tensor.
 
-    Images that the run leaves as they are in the set are read from its memory map whenever they are asked for. Others are
-    changed once, a chunk at a time, and kept.
+    Images that need no change are read from the memory map on each access; others are converted once and kept in memory.
     """
 
     def __init__(self, images: Block, samples: np.ndarray, config: RunConfig, part: str) -> None:
@@ -56,21 +55,21 @@ class Prepared:
 
 
 def prepare_part(images: np.ndarray, samples: np.ndarray, config: RunConfig, part: str) -> Tensor:
-    """Return images (n, T, C, H, W) uint8 of a part as the run sees them, corrupted where it corrupts that part.
+    """Return the prepared (and, if configured, corrupted) images (n, T, C, H, W) uint8 of a part; ``samples``: (n,) names.
 
-    ``samples``: (n,) their names. The result of an image does not depend on those beside it.
+    The result of an image does not depend on the others.
     """
     small = prepare_images(images, config)
     return corrupt_images(small, samples, config.corrupt) if part in config.corrupt.parts else small
 
 
 def prepare_images(images: np.ndarray, config: RunConfig) -> Tensor:
-    """Return images (n, T, C, H, W) uint8 at the run's size; grey, unless both they and its networks are in colour."""
+    """Return images (n, T, C, H, W) uint8 at the run's size; grey unless both images and network are in colour."""
     return resize(images if config.model.channels == 3 else grey_block(images), config.data.image_size)
 
 
 def resize(images: np.ndarray, size: int) -> Tensor:
-    """Return (n, T, C, size, size) uint8 of (n, T, C, H, W) uint8: as they are, or bilinear with antialiasing."""
+    """Resize (n, T, C, H, W) uint8 images to (n, T, C, size, size), bilinear with antialiasing."""
     tensor = torch.from_numpy(np.ascontiguousarray(images))
     if tensor.shape[-1] == size:
         return tensor
@@ -83,10 +82,9 @@ def resize(images: np.ndarray, size: int) -> Tensor:
 
 
 def mean_and_deviation(images: Prepared) -> tuple[float, float]:
-    """Return mean and standard deviation (N - 1) of all pixels of a part, as shares of 255.
+    """Return mean and standard deviation (N - 1) of all pixels of a part, scaled to [0, 1].
 
-    Of few pixels, of their float32 copy, whose sums depend on the number of threads; of many, exactly, from how often each
-    grey value occurs.
+    Few pixels: from a float32 copy (sums depend on the number of threads); many: exact, from the grey-value histogram.
     """
     if np.prod(images.shape) <= FEW_PIXELS:
         pixels = images[:].float().div_(255)
@@ -101,10 +99,9 @@ def mean_and_deviation(images: Prepared) -> tuple[float, float]:
 
 
 def check_contrast(config: RunConfig, chunks: Iterable[Tensor]) -> None:
-    """Raise DataError where pixels of the training images, given in chunks, do not differ: standardised, they are 0 / 0.
+    """Raise DataError if the training images, given in chunks, have no contrast and cannot be standardised.
 
-    With ``normalise: image`` that is so where no image has two different pixels, whatever the next one looks like. Chunks
-    are read only up to the first that has contrast, the first of all as a rule.
+    With ``normalise: image`` each image counts alone. Chunks are read only up to the first with contrast.
     """
     values: set[int] = set()
     within = False
@@ -116,11 +113,11 @@ def check_contrast(config: RunConfig, chunks: Iterable[Tensor]) -> None:
         if within or (config.model.normalise == "train" and len(values) > 1):
             return
     blurred = ", or change corrupt, which may have removed it" if "train" in config.corrupt.parts else ""
-    look = f"look at them with fer data peek {config.data.name}, and build the set again from the right images{blurred}"
+    look = f"inspect them with fer data peek {config.data.name}, and rebuild the set from the right images{blurred}"
     if len(values) > 1:
         raise DataError(
-            f"{config.data.name}: no training image has contrast (deviation 0 within each), so model.normalise: image "
-            f"leaves nothing of them; use model.normalise: train, or {look}"
+            f"{config.data.name}: no training image has contrast (deviation 0 within each), as model.normalise: image "
+            f"requires; use model.normalise: train, or {look}"
         )
     grey = "".join(f": each pixel is {value}" for value in values)
     raise DataError(f"{config.data.name}: the training images have no contrast (deviation 0{grey}); {look}")

@@ -1,18 +1,16 @@
 """Train, validation and test parts of a run.
 
-``subject``: stratified k-fold in which a person stands in one part only; the validation part is carved from the training
-part the same way. ``random``: stratified k-fold over images, blind to people; images of one person, even of one sequence,
-stand on both sides, so its scores measure memory of faces as well as expression (a leak, named in every table).
-``sequence``: k-fold that keeps each clip in one part, though not each person. ``loso``: leave one subject out; fold s tests
-on the s-th person in sorted order. ``holdout``: a stratified random share of the images (Sun 2024: ten repeats of 8:2),
-each repeat from a split seed of its own; as blind as ``random``. ``official``: the parts in the manifest, either train,
-test and perhaps val, or FER2013's train, public and private. ``list``: the parts a CSV gives. Where the latter two name no
-validation part, one is carved from the training part, people kept together where they are known, else clips.
+``subject``: stratified k-fold with each person in one part only; the validation part is carved from the training part in the
+same way. ``random``: stratified k-fold over images; images of one person, even of one sequence, are on both sides, so scores
+also measure memorised faces (data leakage, reported in every table). ``sequence``: k-fold with each clip, but not each
+person, in one part. ``loso``: leave one subject out; fold s tests on the s-th person in sorted order. ``holdout``: a
+stratified random fraction of the images (Sun 2024: ten repeats of 8:2), each repeat with its own split seed; leaks like
+``random``. ``official``: the parts in the manifest: train, test and optionally val, or FER2013's train, public and private.
+``list``: the parts in a CSV. If the latter two have no validation part, one is carved from the training part, by person if
+known, else clip.
 
-``leak`` puts the validation or the test part into the training part too, to show what figures obtained so are worth.
-
-Where a run is tested on another set, nothing is held out of the first but a validation part; ``official`` and ``list``
-still leave their own test images out.
+``leak`` adds the validation or test part to the training part, to quantify leakage. If a run is tested on another set, only
+a validation part is held out of the first; ``official`` and ``list`` still leave out their own test images.
 """
 
 from __future__ import annotations
@@ -33,40 +31,40 @@ from fer_cli.seeds import derive_seed
 
 PARTS = ("train", "val", "test")
 FER2013 = ("train", "public", "private")
-"""Official parts of a set with two test parts, of which the public one is there to choose by."""
+"""Official parts of a set with two test parts; the public one is used for model selection."""
 UNUSED = "none"
-"""Part of an image that stands in no part."""
+"""Part of an image that is in no part."""
 
 GIVEN = ("official", "list")
-"""Splits whose test part is not drawn."""
+"""Splits with a fixed test part."""
 
 Pair = tuple[np.ndarray, np.ndarray]
-"""Positions of the rest, and of the part taken out of it."""
+"""Positions of the rest and of the held-out part."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in the manifest, each (n,) int64 and ascending, and a hash of which sample stands where."""
+    """Positions in the manifest, each (n,) int64 and ascending, and a hash of the samples per part."""
 
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
     hash: str
     test_hash: str
-    """Of the test part alone: runs that agree in it are tested on the same images."""
+    """Of the test part only: runs with the same one are tested on the same images."""
     shared_subjects: int
-    """People of the test part who also stand in the training part: 0 unless the split leaks; unknown people do not count."""
+    """Known people in both the test and the training part: 0 unless the split leaks."""
     test_subjects: int
     shared_sequences: int
-    """Clips of the test part that also stand in the training part; images without a clip do not count."""
+    """Clips in both the test and the training part."""
     test_sequences: int
 
 
 def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     """Return the parts of fold ``config.fold``.
 
-    Raises DataError when people, clips or images per class are too few, when the manifest does not know what the split
-    is made by, or when a given part is missing.
+    Raises DataError for too few people, clips or images per class, if the manifest lacks the people or clips that the split
+    needs, and for a missing part.
     """
     labels = manifest["label"].to_numpy()
     train, val, test = _read_parts(manifest, config) if config.split in GIVEN else _draw_parts(manifest, config)
@@ -75,14 +73,14 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     leaked = {"none": test[:0], "val": val, "test": test}[config.leak]
     if config.max_images is not None and len(leaked) >= config.max_images:
         raise DataError(
-            f"{config.name}: data.max_images: {config.max_images} leaves no room beside {len(leaked)} leaked ones"
+            f"{config.name}: data.max_images: {config.max_images} does not exceed the {len(leaked)} leaked images"
         )
     train = thin_training(train, labels, manifest["subject"].to_numpy(), config, len(leaked))
     train = np.concatenate([train, leaked])
     train, val, test = np.sort(train), np.sort(val), np.sort(test)
     needed = {"train": train, "val": val} | ({"test": test} if config.test is None else {})
     if empty := [name for name, part in needed.items() if not len(part)]:
-        raise DataError(f"{config.name}: split {config.split} leaves no image for the {empty[0]} part")
+        raise DataError(f"{config.name}: split {config.split} leaves no images for the {empty[0]} part")
     digest = hashlib.sha256()
     for part in (train, val, test):
         digest.update("\x1f".join(manifest["sample"].iloc[part]).encode() + b"\x1e")
@@ -96,10 +94,7 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
 def thin_training(
     train: np.ndarray, labels: np.ndarray, subjects: np.ndarray, config: DataConfig, taken: int = 0
 ) -> np.ndarray:
-    """Return at most ``max_subjects`` people's and ``max_images`` of the training positions, a class at a time in turn.
-
-    ``taken``: how many of ``max_images`` others have.
-    """
+    """Return training positions of at most ``max_subjects`` people and ``max_images`` - ``taken`` images, class-balanced."""
     rng = np.random.default_rng(derive_seed(config.split_seed, "thinning", config.fold))
     people = rng.permutation(np.unique(subjects[train]))[: config.max_subjects]
     train = rng.permutation(train[np.isin(subjects[train], people)])
@@ -109,7 +104,7 @@ def thin_training(
 
 
 def known_of(manifest: pd.DataFrame) -> Known:
-    """Return what a manifest says of its images that a split can be made by."""
+    """Return the parts and groups of a manifest that splits can use."""
     people, clips = known_codes(manifest["subject"]), clip_codes(manifest)
     parts = set(manifest["split"].astype(str))
     given = frozenset() if parts & {UNUSED, ""} else frozenset(parts)
@@ -117,13 +112,13 @@ def known_of(manifest: pd.DataFrame) -> Known:
 
 
 def sequences_of(manifest: pd.DataFrame) -> np.ndarray:
-    """Return (N,) names of clips, unique over people; "" where an image belongs to none."""
+    """Return (N,) names of clips, unique over people; "" for images without a clip."""
     clips = manifest["sequence"].astype(str)
     return (manifest["subject"].astype(str) + "\x1f" + clips).where(clips != "", "").to_numpy()
 
 
 def _draw_parts(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return training, validation and test positions of a split drawn by us."""
+    """Return training, validation and test positions of a random split."""
     labels, groups = manifest["label"].to_numpy(), _groups(manifest, config)
     everything = np.arange(len(labels))
     rest, test = everything, everything[:0]
@@ -138,12 +133,12 @@ def _draw_parts(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray,
 
 
 def _read_parts(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return training, validation and test positions of a split that is given."""
+    """Return training, validation and test positions of a fixed split."""
     names = official_parts(manifest, config) if config.split == "official" else parts_from_file(manifest, config)
     train, val, test = (np.flatnonzero(names == part) for part in PARTS)
     for name, part in (("train", train), ("test", test)):
         if not len(part) and (name == "train" or config.test is None):
-            raise DataError(f"{config.name}: split {config.split} gives no image to the {name} part")
+            raise DataError(f"{config.name}: split {config.split} gives no images to the {name} part")
     if config.test is not None:
         test = test[:0]
     if len(val) and config.val_fraction != DataConfig().val_fraction:
@@ -154,20 +149,20 @@ def _read_parts(manifest: pd.DataFrame, config: DataConfig) -> tuple[np.ndarray,
 
 
 def official_parts(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray:
-    """Return (N,) "train", "val", "test" or "none" from the manifest's split; raises DataError when that has other names."""
+    """Return (N,) "train", "val", "test" or "none" from the manifest's split; raises DataError for other names."""
     names = manifest["split"].astype(str)
     kinds = set(names) - {UNUSED, ""}
     if not kinds:
-        raise DataError(f"{config.name}: was published without parts; use data.split: subject, sequence, holdout or list")
+        raise DataError(f"{config.name}: has no official parts; use data.split: subject, sequence, holdout or list")
     if kinds & set(FER2013[1:]) and kinds <= set(FER2013):
         chosen = {"train": "train", "public": "val", "private": "test"}
         if config.test_part == "public":
             chosen = {"train": "train", "public": "test", "private": UNUSED}
         return names.map(chosen).fillna(UNUSED).to_numpy()
     if unknown := sorted(kinds - set(PARTS)):
-        raise DataError(f"{config.name}: official part '{unknown[0]}': known are {', '.join(PARTS)} or {', '.join(FER2013)}")
+        raise DataError(f"{config.name}: official part '{unknown[0]}': expected {', '.join(PARTS)} or {', '.join(FER2013)}")
     if config.test_part == "public":
-        raise DataError(f"{config.name}: has no public part, only {', '.join(sorted(kinds))}; leave data.test_part out")
+        raise DataError(f"{config.name}: has no public part, only {', '.join(sorted(kinds))}; remove data.test_part")
     return names.replace("", UNUSED).to_numpy()
 
 
@@ -179,18 +174,18 @@ def parts_from_file(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray:
     wrong = listed[~listed.isin([*PARTS, UNUSED])]
     if len(wrong):
         sample = name_of(wrong.index[0], manifest)
-        raise DataError(f"{path}: sample '{sample}': part '{wrong.iloc[0]}' is none of train, val, test and none")
+        raise DataError(f"{path}: sample '{sample}': unknown part '{wrong.iloc[0]}'; use train, val, test or none")
     missing = manifest["sample"][~manifest["sample"].isin(listed.index)]
     if len(missing):
-        hint = f"{len(missing)} such; a part of none leaves an image out"
-        raise DataError(f"{path}: sample '{name_of(missing.iloc[0], manifest)}' is not in it ({hint})")
+        hint = f"{len(missing)} such; use part none to leave an image out"
+        raise DataError(f"{path}: sample '{name_of(missing.iloc[0], manifest)}' is missing ({hint})")
     return manifest["sample"].map(listed).to_numpy()
 
 
 def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
-    """Return (N,) what must stay together in folds and in the validation part: people, clips, or None for nothing.
+    """Return the groups (N,) to keep together in folds and validation: people or clips, or None.
 
-    Raises DataError where the split needs people or clips and the manifest does not know them.
+    Raises DataError if the split needs people or clips that the manifest lacks.
     """
     if config.split in {"random", "holdout"}:
         return None
@@ -207,17 +202,17 @@ def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
 
 
 def _require(manifest: pd.DataFrame, column: str, config: DataConfig, problem: str) -> None:
-    """Raise DataError, saying what can be done, unless every image has a ``column``."""
+    """Raise DataError with a remedy unless every image has a ``column``."""
     unknown = int((manifest[column].astype(str) == "").sum())
     if unknown:
         known = f"no {column}s" if unknown == len(manifest) else f"{unknown} of {len(manifest)} images without a {column}"
         others = ("sequence" if column == "subject" else "subject", "official", "list", "random")
-        cure = "remove it" if "max" in problem else f"use data.split: {', '.join(others[:-1])} or, where it may leak, random"
+        cure = "remove it" if "max" in problem else f"use data.split: {', '.join(others[:-1])} or (with leakage) random"
         raise DataError(f"{config.name}: has {known}, so {problem}; {cure}")
 
 
 def _one_out(subjects: np.ndarray, config: DataConfig) -> Pair:
-    """Return all others' positions and those of the person whose place in sorted order is ``config.fold``."""
+    """Return the positions of all other people and those of person number ``config.fold`` in sorted order."""
     people = np.unique(subjects)
     if config.fold >= len(people):
         known = f"one per subject, folds (and seeds) 0 to {len(people) - 1}"
@@ -227,11 +222,11 @@ def _one_out(subjects: np.ndarray, config: DataConfig) -> Pair:
 
 
 def _share_out(labels: np.ndarray, config: DataConfig) -> Pair:
-    """Return the positions of a stratified random draw: the rest, and ceil(test_fraction x N) to test on."""
+    """Return the positions of a stratified random split: the rest, and ceil(test_fraction x N) test images."""
     counts = np.unique(labels, return_counts=True)[1]
     held_out = math.ceil(config.test_fraction * len(labels))
     if counts.min() < 2 or held_out < len(counts):
-        short = f"a test part of {held_out} from {len(labels)} images cannot hold every class"
+        short = f"a test part of {held_out} out of {len(labels)} images cannot contain every class"
         raise DataError(f"{config.name}: {short}; raise data.test_fraction")
     from sklearn.model_selection import StratifiedShuffleSplit  # here: it takes a second to import
 
@@ -242,7 +237,7 @@ def _share_out(labels: np.ndarray, config: DataConfig) -> Pair:
 
 
 def _carve(labels: np.ndarray, groups: np.ndarray | None, rest: np.ndarray, config: DataConfig) -> Pair:
-    """Return training and validation positions of ``rest``: the first of round(1 / val_fraction) folds validates."""
+    """Split ``rest`` into training and validation positions: the first of round(1 / val_fraction) folds validates."""
     seed = derive_seed(config.split_seed, "validation", config.fold) % 2**32
     k = max(2, round(1 / config.val_fraction))
     return _folds(labels, groups, rest, config, k, seed, "raise data.val_fraction")[0]
@@ -251,15 +246,15 @@ def _carve(labels: np.ndarray, groups: np.ndarray | None, rest: np.ndarray, conf
 def _folds(
     labels: np.ndarray, groups: np.ndarray | None, pool: np.ndarray, config: DataConfig, k: int, seed: int, cure: str
 ) -> list[Pair]:
-    """Return ``k`` pairs (rest, part) of positions taken from ``pool``, stratified by class, ``groups`` kept together.
+    """Return ``k`` pairs (rest, part) of positions in ``pool``, stratified by class with ``groups`` kept together.
 
-    Raises DataError, ending in ``cure``, where groups or images are too few.
+    Raises DataError, ending in ``cure``, for too few groups or images.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     per_class = np.unique(labels[pool], return_counts=True)[1]
     if groups is not None and config.split in GIVEN and per_class.min() >= k and len(set(groups[pool])) == len(pool):
-        groups = None  # nothing to keep together: 290,000 groups of one image take 86 s, as many images 2 s
+        groups = None  # groups of one image: 290,000 of them take 86 s, as many images 2 s
     if groups is None:
         if per_class.min() < k:
             raise DataError(f"{config.name}: a class of {per_class.min()} images cannot fill {k} folds; {cure}")
@@ -272,6 +267,6 @@ def _folds(
     if per_class.max() < k:
         raise DataError(f"{config.name}: classes of at most {per_class.max()} images cannot fill {k} folds; {cure}")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class")  # checks and tables name classes that a part lacks
+        warnings.filterwarnings("ignore", "The least populated class")  # missing classes are reported elsewhere
         pairs = list(StratifiedGroupKFold(k, shuffle=True, random_state=seed).split(pool, labels[pool], groups[pool]))
     return [(pool[rest], pool[part]) for rest, part in pairs]

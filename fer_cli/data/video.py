@@ -1,8 +1,7 @@
-"""Frames of a video file, by number, with OpenCV's FFmpeg backend.
+"""Frames of a video file by number, with OpenCV's FFmpeg backend.
 
-Frames are counted while decoding, never sought by time: what a container says of its length and rate is often wrong, and
-a seek may land on another frame than the same number read in order. One thread per file, because files are read side by
-side.
+Frames are counted while decoding: container metadata is often wrong, and a seek may land on another frame. One thread per
+file, because files are read in parallel.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-# Read when OpenCV first opens a video. Broken files are reported by whoever asked for them, not by FFmpeg on the terminal;
-# a playlist that poses as a video must not fetch anything from a network.
+# Read when OpenCV first opens a video: silences FFmpeg, and keeps disguised playlists from accessing the network.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
 
@@ -24,18 +22,17 @@ import numpy as np
 from fer_cli.data.archive import on_disk
 
 MAX_PIXELS = 64_000_000
-"""Pixels a frame; videos that promise more are treated as unreadable."""
+"""Videos with more pixels per frame are unreadable."""
 MAX_FRAMES = 10_000_000
-"""A header that promises more frames (four days at 30 a second) is not believed."""
+"""Headers with more frames (four days at 30 per second) are ignored."""
 
-# A file that cannot be opened is an answer here, not worth OpenCV's own warning on top.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 @contextmanager
 def open_video(file: Path) -> Iterator[cv2.VideoCapture | None]:
-    """Give the capture of a video file; None where it is missing, no video, or absurdly large."""
-    if not file.is_file():  # FFmpeg would go on to take the name for a pattern of pictures
+    """Yield the capture of a video file; None if it is missing, not a video, or too large."""
+    if not file.is_file():  # FFmpeg would interpret the name as an image pattern
         yield None
         return
     with ExitStack() as stack:
@@ -53,16 +50,16 @@ def open_video(file: Path) -> Iterator[cv2.VideoCapture | None]:
 
 
 def frame_count(file: Path) -> int:
-    """Return how many frames the file says it has, counted where it does not say; 0 where it cannot be opened.
+    """Return the number of frames in the header, else counted; 0 if the file cannot be opened.
 
-    A file that was cut short still says what the whole one had; ``read_frames`` copes with that.
+    The header of a truncated file gives the full number; ``read_frames`` handles that.
     """
     with open_video(file) as capture:
         if capture is None:
             return 0
-        said = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if 0 < said <= MAX_FRAMES:
-            return int(said)
+        declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        if 0 < declared <= MAX_FRAMES:
+            return int(declared)
         count = 0
         while count < MAX_FRAMES and capture.grab():
             count += 1
@@ -70,10 +67,9 @@ def frame_count(file: Path) -> int:
 
 
 def read_frames(file: Path, moments: list[int]) -> dict[int, np.ndarray]:
-    """Return frame number, from 0 -> frame, (H, W, 3) uint8 RGB.
+    """Return frame number (from 0) -> frame, (H, W, 3) uint8 RGB; empty if nothing decodes.
 
-    Where the video ends before a wanted number, the last frame that decodes stands for it; a video of which nothing
-    decodes gives an empty dict. Read in one pass; a second one is made only for a video that ended early.
+    Numbers beyond the end give the last decodable frame; only such a video is read in a second pass.
     """
     frames, count = _pass(file, set(moments))
     late = [moment for moment in moments if moment >= count]
@@ -85,12 +81,12 @@ def read_frames(file: Path, moments: list[int]) -> dict[int, np.ndarray]:
 
 
 def _pass(file: Path, wanted: set[int]) -> tuple[dict[int, np.ndarray], int]:
-    """Return the wanted frames that decode, and how many frames were passed on the way to the last of them."""
+    """Return the requested frames that decode, and the number of frames passed."""
     frames: dict[int, np.ndarray] = {}
     count = 0
     with open_video(file) as capture:
         while capture is not None and count <= max(wanted, default=-1) and capture.grab():
-            if count in wanted:  # only then is the frame converted and copied, half of the work
+            if count in wanted:  # converting and copying is half of the work
                 whole, frame = capture.retrieve()
                 if whole and frame is not None:
                     frames[count] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)

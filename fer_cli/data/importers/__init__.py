@@ -1,7 +1,4 @@
-"""IMPORTERS: for each data set the function that says which files of a source folder are which images.
-
-Each tries the official layout first, then the re-packs in circulation, and says which one it found.
-"""
+"""IMPORTERS: data set -> function that scans a source folder, trying the official layout first, then known re-packs."""
 
 from __future__ import annotations
 

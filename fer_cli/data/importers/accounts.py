@@ -1,7 +1,7 @@
-"""Every file below a source is accounted for: an image of the set, left out for a reason, or counted by its suffix.
+"""Accounting of all files below a source: images of the set, left out for a reason, or counted by suffix.
 
-An importer says what it reads and what it passes over; what it does not mention is found here. Pictures and films, told by
-their suffix or else their first bytes, are listed one by one; tables, texts and archives are counted.
+Images and videos (by suffix or first bytes) that an importer does not mention are listed one by one; other files are
+counted.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ from fer_cli.data.formats import HEAD, IMAGE_SUFFIXES, NOT_READ, PLAIN, UNREAD, 
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.walk import below, is_junk, leads_out, real, walk_folders
 
-LINK = "a link that leads out of the source; it is not followed"
-PICTURE = "picture where this layout has none"
-FILM = "film where this layout has none"
-HIDDEN = "hidden or left by a system"
-NO_SUFFIX = "without a suffix"
+LINK = "link out of the source; not followed"
+PICTURE = "image not part of this layout"
+FILM = "video not part of this layout"
+HIDDEN = "hidden or system files"
+NO_SUFFIX = "without suffix"
 
 Where = Callable[[Path], Path]
-"""Where a folder really is; remembered, for a folder has many files."""
+"""Returns the real path of a folder (cached)."""
 
 
 def accounts(source: Path, scan: Scan) -> Scan:
-    """Return the scan with a reason for every picture, film and link out that it does not name, and the other files counted.
+    """Return the scan with all unmentioned images, videos and outward links listed by reason, and other files counted.
 
-    Images that are reached through a link out of ``source`` are taken from it, and so
-    are entries of an archive that are not read. Raises DataError for a folder that cannot be listed.
+    Images reached through a link out of ``source`` are removed. Raises DataError for an unreadable folder.
     """
     if not source.is_dir():
         return scan
@@ -60,12 +59,12 @@ def accounts(source: Path, scan: Scan) -> Scan:
 
 
 def files_in(entry: str) -> list[str]:
-    """Return what may be a file's name in an entry of ``Scan.skipped``: all of it, or what stands before a face or row."""
+    """Return the possible file names in an entry of ``Scan.skipped``: all of it, or the part before a face or row."""
     return [entry, *(entry.rpartition(mark)[0] for mark in (", ", ": "))]
 
 
 def without_links_out(source: Path, found: list[Found], folder: Where) -> tuple[list[Found], set[str]]:
-    """Return the images that are reached without leaving ``source``, and the links by which the others are."""
+    """Return the images inside ``source``, and the links through which the others were reached."""
     home, links = real(source), set[str]()
     kept = []
     for image in found:
@@ -80,7 +79,7 @@ def without_links_out(source: Path, found: list[Found], folder: Where) -> tuple[
 
 
 def every_file(source: Path, folder: Where) -> Iterator[Path]:
-    """Yield every file below ``source`` in order, and every link to a folder out of it; hidden folders are looked into."""
+    """Yield all files below ``source`` in order, hidden ones included, and all links to folders outside it."""
     home, seen = real(source), set[Path]()
     for where, folders, files in walk_folders(source, follow=True):
         here = folder(where)
@@ -95,7 +94,7 @@ def every_file(source: Path, folder: Where) -> Iterator[Path]:
 
 
 def why_left_out(file: Path, source: Path) -> str | None:
-    """Return why a file that no image is made from is left out; None where it is neither picture, film nor link out."""
+    """Return why an unused file is left out; None if it is neither an image, a video nor an outward link."""
     if any(is_junk(part) for part in file.relative_to(source).parts):
         return None
     fault = why_unreadable(file)
@@ -110,17 +109,17 @@ def why_left_out(file: Path, source: Path) -> str | None:
 
 
 def why_by_content(file: Path) -> str | None:
-    """Return why a file that its name does not tell is left out; None where its first bytes tell no picture or film."""
+    """Return why a file of unknown suffix is left out; None if its first bytes are not those of an image or video."""
     try:
         with file.open("rb") as stream:
             kind = kind_of(stream.read(HEAD))
     except OSError as error:
-        return f"cannot be opened to see whether it is a picture ({problem(error)})"
-    return None if kind is None else f"{kind} by its content, not by its name; give it the suffix of its format"
+        return f"cannot be opened to check for an image ({problem(error)})"
+    return None if kind is None else f"{kind} content without a matching suffix; rename the file"
 
 
 def other_kind(file: Path, source: Path) -> str:
-    """Return what a file that is neither picture nor film is counted as: its suffix."""
+    """Return the suffix under which any other file is counted."""
     if any(is_junk(part) for part in file.relative_to(source).parts):
         return HIDDEN
     return readable_name(file.suffix.lower()) or NO_SUFFIX

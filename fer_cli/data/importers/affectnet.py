@@ -1,7 +1,7 @@
 """AffectNet: faces from the internet with eight expressions; the official validation part serves as the test part.
 
-The folder is walked once and shared by all layouts, and no picture's kind or size is asked for: there are 290,000, and
-in the newer release four times as many annotation files beside them.
+The folder is walked once for all layouts, without a stat per image: there are 290,000 images and four times as many
+annotations.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Skipped = dict[str, list[str]]
 
 
 def scan_affectnet(source: Path, card: Card) -> Scan:
-    """Return every image with one of the eight expressions; raises DataError where an annotation or an image is missing."""
+    """Return all images with one of the eight expressions; raises DataError for a missing annotation or image."""
     files = tree(source, IMAGE_SUFFIXES | {".csv"})
     images = [file for file in files if file.suffix.lower() != ".csv"]
     tables = [file for file in files if file.suffix.lower() == ".csv"]
@@ -45,31 +45,31 @@ def scan_affectnet(source: Path, card: Card) -> Scan:
 
 
 class Labels:
-    """The card's table, asked once for each word, and the images that it leaves out."""
+    """Labels of the card, cached by word, and the skipped images."""
 
     def __init__(self, card: Card, source: Path) -> None:
-        """``source``: skipped images are named by their path below it."""
+        """``source``: folder to which names of skipped images are relative."""
         self.card, self.source = card, source
         self.skipped: Skipped = {}
         self._known: dict[str, str | None] = {}
 
     def label(self, word: str, where: str) -> str | None:
-        """Return the label of a word or number, None for one that stands for no expression."""
+        """Return the label of a word or number, None for an ignored one."""
         if word not in self._known:
             self._known[word] = self.card.label(word, where)
         return self._known[word]
 
     def ignore(self, word: str, name: str) -> None:
-        """Note an image whose class is none of the expressions, under the card's reason."""
+        """Record an image of an ignored class under the card's reason."""
         reasons = {key.lower(): reason for key, reason in self.card.ignored.items()}
         self.skip(reasons[word.strip().lower()], name)
 
     def skip(self, reason: str, name: str) -> None:
-        """Note an image that is left out."""
+        """Record an image that is left out."""
         self.skipped.setdefault(reason, []).append(name)
 
     def rest(self, images: Iterable[Path], seen: set[Path], reason: str) -> Skipped:
-        """Return all that was skipped, with the images that were never ``seen`` under ``reason``."""
+        """Return all skipped images, those not ``seen`` under ``reason``."""
         for file in images:
             if file not in seen:
                 self.skip(reason, file.relative_to(self.source).as_posix())
@@ -77,7 +77,7 @@ class Labels:
 
 
 def by_annotation(source: Path, card: Card, images: list[Path]) -> Scan | None:
-    """Return ``train_set/images/<id>.jpg`` with the class of ``train_set/annotations/<id>_exp.npy``, ``val_set`` alike."""
+    """Return ``train_set/images/<id>.jpg`` with class ``train_set/annotations/<id>_exp.npy``, and likewise ``val_set``."""
     folders = {folder: list(files) for folder, files in groupby(images, key=lambda file: file.parent)}
     homes = {folder: SETS.get(folder.parent.name.lower()) for folder in folders if folder.name.lower() == "images"}
     homes = {folder: part for folder, part in homes.items() if part}
@@ -98,7 +98,7 @@ def by_annotation(source: Path, card: Card, images: list[Path]) -> Scan | None:
 
 
 def read_annotated(home: Path, images: list[Path], part: str, labels: Labels) -> Iterator[Found]:
-    """Yield the images of one part; raises DataError where an image has no annotation or an annotation no image."""
+    """Yield the images of one part; raises DataError for an image without annotation or the reverse."""
     tail, name = "_exp.npy", home.name.lower().removesuffix("_set")
     folder = home / "annotations"
     try:
@@ -117,22 +117,22 @@ def read_annotated(home: Path, images: list[Path], part: str, labels: Labels) ->
             yield Found(f"{name}-{stem}", file, label, "", "", 0, part)
     if left:
         first = f"{folder}/{min(left)}{tail}"
-        raise DataError(f"{first}: has no image in {home / 'images'} ({len(left)} such); is the copy whole?")
+        raise DataError(f"{first}: has no image in {home / 'images'} ({len(left)} such); is the copy complete?")
 
 
 def read_code(file: Path, image: Path) -> str:
-    """Return the class number in an array of one string; raises DataError where there is none."""
+    """Return the class number in an array of one string; raises DataError if there is none."""
     if (reason := why_unreadable(file)) is not None:
-        raise DataError(f"{image}: has no annotation {file} ({reason}); is the copy whole?")
+        raise DataError(f"{image}: has no annotation {file} ({reason}); is the copy complete?")
     try:
         with file.open("rb") as stream:
             return str(int(np.load(stream, allow_pickle=False).item()))
-    except Exception:  # NumPy raises whatever a damaged header makes it stumble over
-        raise DataError(f"{file}: expected an array with one class number in it") from None
+    except Exception:  # NumPy raises anything for a damaged header
+        raise DataError(f"{file}: expected an array with one class number") from None
 
 
 def by_table(source: Path, card: Card, images: list[Path], tables: list[Path]) -> Scan | None:
-    """Return the rows of ``training.csv`` and ``validation.csv`` with the box of the face."""
+    """Return the rows of ``training.csv`` and ``validation.csv`` with their face boxes."""
     lists = {part: nearest_to_root(tables, name) for name, part in TABLES.items()}
     if not any(lists.values()):
         return None
@@ -152,7 +152,7 @@ def by_table(source: Path, card: Card, images: list[Path], tables: list[Path]) -
             seen.add(file)
             if file in found:
                 if found[file].label != label or found[file].split != part:
-                    raise DataError(f"{where}: {file} is listed before as {found[file].label} of {found[file].split}")
+                    raise DataError(f"{where}: {file} is already listed as {found[file].label} of {found[file].split}")
                 labels.skip("listed twice", f"{file.relative_to(source).as_posix()} (line {line})")
                 continue
             found[file] = Found(f"{file.parent.name}-{file.stem}", file, label, "", "", 0, part, face_box(row, where))
@@ -161,19 +161,19 @@ def by_table(source: Path, card: Card, images: list[Path], tables: list[Path]) -
 
 
 def face_box(row: dict[str, str], where: str) -> Box | None:
-    """Return left, top, right, bottom of a row, None where it says NULL; raises DataError where that is no box."""
+    """Return left, top, right, bottom of a row, None for NULL; raises DataError for an invalid box."""
     cells = [row[column] for column in ("face_x", "face_y", "face_width", "face_height")]
     if all(cell.upper() in {"", "NULL"} for cell in cells):
         return None
     try:
         x, y, width, height = (float(cell) for cell in cells)
     except ValueError:
-        raise DataError(f"{where}: face_x to face_height are '{', '.join(cells)}', which are no numbers") from None
+        raise DataError(f"{where}: face_x to face_height '{', '.join(cells)}' are not numbers") from None
     return x, y, x + width, y + height
 
 
 def by_tail(images: list[Path]) -> dict[str, list[Path]]:
-    """Return images by ``<folder>/<file>`` in lower case: whole paths differ with where a set was unpacked."""
+    """Return ``<folder>/<file>`` in lower case -> images; full paths depend on where a set was unpacked."""
     index: dict[str, list[Path]] = {}
     for file in images:
         index.setdefault(f"{file.parent.name}/{file.name}".lower(), []).append(file)
@@ -181,9 +181,9 @@ def by_tail(images: list[Path]) -> dict[str, list[Path]]:
 
 
 def lookup(source: Path, text: str, index: dict[str, list[Path]], where: str, needed: bool = True) -> Path | None:
-    """Return the image that a table means by a path, None where it lacks and is not ``needed``.
+    """Return the image of a path in a table, None if it is missing and not ``needed``.
 
-    Raises DataError for a path out of the source folder, a missing image, and one that several files fit.
+    Raises DataError for a path out of the source folder, a missing image, and an ambiguous path.
     """
     words = text.replace("\\", "/").split("/")
     if text.startswith("/") or ".." in words:
@@ -197,12 +197,12 @@ def lookup(source: Path, text: str, index: dict[str, list[Path]], where: str, ne
     if fits:
         raise DataError(f"{where}: {text} may be {fits[0]} or {fits[1]}; give --from the folder of one copy")
     if needed:
-        raise DataError(f"{where}: {text} is missing below {source}; is the copy whole?")
+        raise DataError(f"{where}: {text} is missing below {source}; is the copy complete?")
     return None
 
 
 def by_labels(source: Path, card: Card, images: list[Path], tables: list[Path]) -> Scan | None:
-    """Return the rows of ``labels.csv``; where it contradicts the folder an image lies in, the table is right."""
+    """Return the rows of ``labels.csv``, which takes precedence over the folder names."""
     table = nearest_to_root(tables, "labels.csv")
     if table is None:
         return None
@@ -223,29 +223,29 @@ def by_labels(source: Path, card: Card, images: list[Path], tables: list[Path]) 
             continue
         seen.add(file)
         if file in found and found[file].label != label:
-            raise DataError(f"{where}: {row['pth']} is {label}, but {found[file].label} in an earlier line")
+            raise DataError(f"{where}: {row['pth']} is {label} here, but {found[file].label} in an earlier line")
         if file not in found and own.get(file.parent.name.lower(), label) != label:
             moved += 1
         found[file] = repacked_image(file, source, label, parts)
-    layout = f"class folders with labels.csv; {moved} images lie in the folder of another class, the table is taken"
+    layout = f"class folders with labels.csv; {moved} images are in the folder of another class, the table is used"
     return Scan(layout, list(found.values()), labels.rest(images, seen, "not in labels.csv"), {})
 
 
 def part_names(images: list[Path], source: Path) -> dict[str, str]:
-    """Return folder name -> part: what is called validation is the test part, unless there is a test folder as well."""
+    """Return folder name -> part; validation is the test part unless there is also a test folder."""
     both = {part_above(folder, source, RESPLIT) for folder in {file.parent for file in images}} >= {"val", "test"}
     return RESPLIT if both else {name: "test" if part == "val" else part for name, part in RESPLIT.items()}
 
 
 def repacked_image(file: Path, source: Path, label: str, parts: dict[str, str]) -> Found:
-    """Return an image of a re-pack; it is named by part, folder and file, as files of one name lie in many folders."""
+    """Return an image of a re-pack, named by part, folder and file since file names repeat."""
     home = part_above(file.parent, source, parts)
     sample = "-".join(word for word in (home, file.parent.name.lower(), file.stem) if word)
     return Found(sample, file, label, "", "", 0, home or "none", own=False)
 
 
 def by_folder(source: Path, card: Card, images: list[Path]) -> Scan | None:
-    """Return ``<part>/<0..7>/<any>`` or ``<part>/Neutral/<any>``, with the official meaning of the numbers."""
+    """Return ``<part>/<0..7>/<any>`` or ``<part>/Neutral/<any>``, with the official class numbers."""
     words = {word.lower() for word in (*card.folders, *card.codes)}
     if not any(folder.name.lower() in words for folder in {file.parent for file in images}):
         return None

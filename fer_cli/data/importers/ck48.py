@@ -1,7 +1,6 @@
 """CK+48: the last three frames of each labelled CK+ sequence as 48x48 grey PNGs in one folder per class.
 
-File names are ``S010_004_00000017.png``: subject, sequence of that subject, frame. Images of one sequence are
-near-copies and images of one subject share a face, so both are kept for grouping.
+File names ``S010_004_00000017.png`` give subject, sequence and frame, which are kept for grouping.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ NAME = re.compile(r"(?P<subject>S\d{3})_(?P<sequence>\d{3})_(?P<frame>\d{8})", r
 
 
 def scan_ck48(source: Path, card: Card) -> Scan:
-    """Return every image under ``source``; raises DataError on a file name of another pattern or an image seen twice."""
+    """Return all images under ``source``; raises DataError for a malformed file name or a duplicate."""
     return first_layout(source, card, {f"class folders {', '.join(card.folders)}": by_class})
 
 

@@ -1,8 +1,7 @@
-"""CK+: posed sequences from a neutral face to its peak; the last three frames of each labelled one.
+"""CK+: posed sequences from neutral to peak; the last three frames of each labelled one.
 
-The label of a sequence stands in a text file of its own, one floating-point number such as ``   3.0000000e+00``; 266 of
-the 593 sequences have none. Where the two trees lie and what they are called differs from copy to copy, so files are known
-by their names, not by the folders above them.
+The label of a sequence is a number such as ``   3.0000000e+00`` in its own text file; 266 of the 593 sequences have none.
+Folder names differ between copies, so files are identified by name.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ from fer_cli.errors import DataError
 NAME = re.compile(r"(?P<subject>S\d{3})_(?P<sequence>\d{3})_(?P<frame>\d{8})", re.IGNORECASE)
 LABEL = re.compile(r"(?P<image>(?P<sequence>S\d{3}_\d{3})_\d{8})(?P<official>_emotion)?", re.IGNORECASE)
 PEAK_FRAMES = 3
-"""Frames taken from the end of a sequence, as CK+48 and most papers do."""
+"""Frames taken from the end of a sequence, as in CK+48 and most papers."""
 UNLABELLED = "no emotion label"
-IGNORED = "class that the card leaves out"
+IGNORED = "class excluded by the card"
 EARLIER = "frame before the last three"
-OUTSIDE = "no frame of a CK+ sequence"
+OUTSIDE = "not a frame of a CK+ sequence"
 
 Frame = tuple[Path, re.Match[str]]
-"""An image and its name, parsed."""
+"""An image and its parsed name."""
 
 
 def scan_ckplus(source: Path, card: Card) -> Scan:
-    """Return the last three frames of every labelled sequence; raises DataError where labels and images disagree."""
+    """Return the last three frames of all labelled sequences; raises DataError if labels and images do not match."""
     return first_layout(
         source,
         card,
@@ -57,7 +56,7 @@ def official(source: Path, card: Card) -> Scan | None:
     for name, images in sorted(sequences.items()):
         folders = sorted({file.parent for file, _ in images})
         if len(folders) > 1:
-            raise DataError(f"{source}: sequence {name} lies in both {folders[0]} and {folders[1]}; give --from one copy")
+            raise DataError(f"{source}: sequence {name} is in both {folders[0]} and {folders[1]}; give --from one copy")
         label = card.label(code_in(labels[name]), str(labels[name])) if name in labels else None
         found += peaks(source, images, label, skipped, IGNORED if name in labels else UNLABELLED)
     return with_leftovers(source, Scan("image and label trees", found, skipped), OUTSIDE)
@@ -67,7 +66,7 @@ def by_class(source: Path, card: Card) -> Scan | None:
     """Return ``<class>/S055_004/S055_004_00000025.png`` or ``<class>/S055_004_00000025.png``."""
     if not source.is_dir():
         return None
-    # Copies with a folder of onset frames exist; it is known, though it holds no class of this card.
+    # Some copies have a folder of onset frames, which is no class of this card.
     folders = class_folders(source, card, card.folders | dict.fromkeys(card.ignored, ""))
     if folders is None:
         return None
@@ -107,14 +106,14 @@ def flat_peaks(source: Path, card: Card) -> Scan | None:
 
 
 def named_frames(source: Path) -> Iterable[Frame]:
-    """Yield the images below ``source`` that are named as CK+ frames."""
+    """Yield the images below ``source`` with names of CK+ frames."""
     for file in files_below(source):
         if match := NAME.fullmatch(file.stem):
             yield file, match
 
 
 def in_sequence_folder(file: Path, name: re.Match[str]) -> bool:
-    """Return whether an image lies in the folders of its own subject and sequence."""
+    """Return whether an image is in the folders of its subject and sequence."""
     sequence, subject = file.parent, file.parent.parent
     return sequence.name == name["sequence"] and subject.name.upper() == name["subject"].upper()
 
@@ -125,26 +124,20 @@ def sequence_of(name: re.Match[str]) -> str:
 
 
 def labels_of(source: Path, frames: list[Frame]) -> dict[str, Path]:
-    """Return the label files; raises DataError where there are none, or one labels an image that is not among ``frames``.
-
-    The labelled image is the last of its sequence: without it the copy lacks frames, and the last three are not the peak.
-    """
+    """Return the label files; raises DataError if there are none, or the labelled image (the last of its sequence) is missing."""
     labels = label_files(source)
     if not labels:
         hint = "put the Emotion (Emotion_labels, source_emotion) folder beside the images and give --from the folder above"
-        raise DataError(f"{source}: CK+ sequences, but no ..._emotion.txt; {hint}")
+        raise DataError(f"{source}: CK+ sequences without ..._emotion.txt; {hint}")
     images = {name[0].upper() for _, name in frames}
     for image, file in labels.items():
         if image not in images:
-            raise DataError(f"{file}: labels {image}, but no such image is in {source}; is the copy whole?")
+            raise DataError(f"{file}: labels {image}, but no such image is in {source}; is the copy complete?")
     return labels
 
 
 def label_files(source: Path) -> dict[str, Path]:
-    """Return the label file of each labelled image; FACS codes and landmarks are named otherwise and passed over.
-
-    Raises DataError where one image has two label files that differ.
-    """
+    """Return the label file of each labelled image, without FACS and landmark files; raises DataError for a conflict."""
     labels: dict[str, Path] = {}
     for file in files_below(source, {".txt"}):
         match = LABEL.fullmatch(file.stem)
@@ -152,24 +145,24 @@ def label_files(source: Path) -> dict[str, Path]:
             continue
         image = match["image"].upper()
         if image in labels and code_in(labels[image]) != code_in(file):
-            raise DataError(f"{file}: another label than {labels[image]}; give --from one copy")
+            raise DataError(f"{file}: differs from {labels[image]}; give --from one copy")
         labels[image] = file
     return labels
 
 
 def code_in(file: Path) -> str:
-    """Return the class number that a label file holds, without its decimals; raises DataError if it holds none."""
+    """Return the class number in a label file as an integer; raises DataError if there is none."""
     try:
         value = float(file.read_text(encoding="utf-8-sig"))
         if not value.is_integer():
             raise ValueError
     except (ValueError, OverflowError):
-        raise DataError(f"{file}: expected one whole number, the emotion of the sequence") from None
+        raise DataError(f"{file}: expected one integer, the emotion of the sequence") from None
     return str(int(value))
 
 
 def peaks(source: Path, images: list[Frame], label: str | None, skipped: dict[str, list[str]], reason: str) -> list[Found]:
-    """Return the last frames of one sequence and put the others into ``skipped``; all, for ``reason``, without a label."""
+    """Return the last frames of one sequence; the others (all, if unlabelled) are added to ``skipped``."""
     ordered = sorted(images, key=lambda frame: int(frame[1]["frame"]))
     kept = [] if label is None else ordered[-PEAK_FRAMES:]
     for file, _ in ordered[: len(ordered) - len(kept)]:
@@ -178,5 +171,5 @@ def peaks(source: Path, images: list[Frame], label: str | None, skipped: dict[st
 
 
 def found_frame(file: Path, name: re.Match[str], label: str) -> Found:
-    """Return one frame with the subject, sequence and number that its name tells."""
+    """Return one frame with the subject, sequence and number in its name."""
     return Found(name[0].upper(), file, label, name["subject"].upper(), sequence_of(name), int(name["frame"]))

@@ -1,6 +1,6 @@
-"""CK+ 920: peak frames of the labelled CK+ sequences, and one neutral frame of each of the 593, 48x48 grey.
+"""CK+ 920: peak frames of the labelled CK+ sequences and one neutral frame of each of the 593, 48x48 grey.
 
-The classes are numbered as in FER2013, with contempt added at the end, not as in CK+. Who is who is lost.
+The classes are numbered as in FER2013 plus contempt, not as in CK+. Subjects are unknown.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from fer_cli.data.importers.walk import image_files, visible_folders
 from fer_cli.errors import DataError, nearest
 
 PARTS = {"training": "train", "publictest": "val", "privatetest": "test"}
-"""The table's word for a part, without blanks and in lower case."""
+"""Name of a part in the table, in lower case without blanks."""
 OUTSIDE = "outside the class folders"
 
 
 def scan_ckplus920(source: Path, card: Card) -> Scan:
-    """Return every image of the table or of the numbered folders; raises DataError for numbers that the card lacks."""
+    """Return all images of the table or the numbered folders; raises DataError for unknown class numbers."""
     return first_layout(
         source,
         card,
@@ -59,10 +59,10 @@ def from_table(source: Path, card: Card) -> Scan | None:
 
 
 def part_of(usage: str, where: str) -> str:
-    """Return our name of the part that a cell of ``Usage`` names; raises DataError for another word."""
+    """Return our name of the part in a cell of ``Usage``; raises DataError for other words."""
     key = usage.replace(" ", "").lower()
     if key not in PARTS:
-        raise DataError(f"{where}: Usage '{usage}' is none of Training, PublicTest, PrivateTest{nearest(key, PARTS)}")
+        raise DataError(f"{where}: Usage '{usage}' is not Training, PublicTest or PrivateTest{nearest(key, PARTS)}")
     return PARTS[key]
 
 
@@ -84,13 +84,13 @@ def by_word(source: Path, card: Card) -> Scan | None:
 
 
 def images_in(source: Path, folders: dict[Path, str] | None, layout: str) -> Scan | None:
-    """Return the images in class folders; raises DataError where file names say that this is another re-pack."""
+    """Return the images in class folders; raises DataError for file names of another re-pack."""
     if folders is None:
         return None
     found = []
     for folder, label in folders.items():
         for file in image_files(folder):
             if NAME.fullmatch(file.stem):
-                raise DataError(f"{file}: a name of CK+ or CK+48, which keep subjects; build ckplus or ck48 from it")
+                raise DataError(f"{file}: file name of CK+ or CK+48, which keep subjects; build ckplus or ck48 from it")
             found.append(Found(f"{label}_{file.stem}", file, label, "", "", 0, own=False))
     return with_leftovers(source, Scan(layout, found), OUTSIDE)

@@ -1,8 +1,7 @@
-"""DAiSEE: ten-second webcam clips of people watching lectures, here with their level of engagement as the class.
+"""DAiSEE: ten-second webcam clips of people watching lectures, with their engagement level as the class.
 
-Every clip carries four states (boredom, engagement, confusion, frustration), each from 0 to 3; the label files give them
-by clip, and the first six digits of a clip's number are the person. Of each video ``FRAMES_PER_CLIP`` frames are taken, of
-pictures that were cut out of the videos all.
+The label files rate boredom, engagement, confusion and frustration of each clip from 0 to 3; the first six digits of a
+clip's number identify the person. ``FRAMES_PER_CLIP`` frames are taken per video; of extracted images, all.
 """
 
 from __future__ import annotations
@@ -20,33 +19,33 @@ from fer_cli.data.video import frame_count
 from fer_cli.errors import DataError
 
 FRAMES_PER_CLIP = 3
-"""Frames taken from a clip, in the middle of as many equal stretches of it."""
+"""Frames per clip, at the centres of equal segments."""
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}
-"""Folder -> part; the label file is named after the folder."""
+"""Folder (also the label file's prefix) -> part."""
 ALL = "all"
-"""Of the label files, that of all parts; it says nothing of the part."""
+"""Prefix of the label file of all parts."""
 Levels = dict[str, tuple[str, str]]
-"""Clip -> its label, and the line that gives it."""
+"""Clip -> label and its line in the label file."""
 CLIP = re.compile(r"(?P<user>\d{6})\d{3,4}")
 STARTS = re.compile(r"\d{9,}(?![a-zA-Z0-9])")
-"""What begins with the number of a clip, and perhaps of a frame; a hexadecimal hash does not."""
+"""Names that begin with a clip number, possibly followed by a frame number; excludes hexadecimal hashes."""
 CROPS = re.compile(r"(train|val|validation|test)(_\d+)?", re.IGNORECASE)
 CROP = re.compile(r"(?P<level>\d)_(?P<clip>\d+)(_(?P<frame>\d+))?")
 
 NO_LABEL = "clip without a label in its part's file"
 NO_CLIP = "label without a clip"
 CLOSED = "video cannot be opened"
-OTHER_NAME = "video that is not named after a clip"
+OTHER_NAME = "video not named after a clip"
 OUTSIDE = "video outside Train, Validation and Test"
-PICTURE = "picture beside the videos"
-NO_NUMBER = "picture that is not named after a clip"
-NO_ROW = "picture whose clip is in no label file of a part"
-NO_PICTURE = "label without a picture"
+PICTURE = "image beside the videos"
+NO_NUMBER = "image not named after a clip"
+NO_ROW = "image of a clip that is in no part's label file"
+NO_PICTURE = "label without an image"
 
 
 def scan_daisee(source: Path, card: Card) -> Scan:
-    """Return frames of every labelled clip; raises DataError for a level outside 0..3 and a clip that lies there twice."""
+    """Return frames of all labelled clips; raises DataError for a level outside 0..3 and a duplicate clip."""
     layouts: dict[str, Layout] = {
         "DataSet/{Train,Validation,Test}/<user>/<clip>/<clip>.avi with Labels/*Labels.csv": by_clip,
         "pictures named after a clip, or in a folder that is, with Labels/*Labels.csv": by_named_crop,
@@ -56,12 +55,12 @@ def scan_daisee(source: Path, card: Card) -> Scan:
 
 
 def moments(count: int, wanted: int) -> list[int]:
-    """Return ``wanted`` frame numbers of ``count``, each in the middle of an equal stretch; fewer for a shorter clip."""
+    """Return ``wanted`` of ``count`` frame numbers at the centres of equal segments; fewer for a shorter clip."""
     return sorted({(2 * stretch + 1) * count // (2 * wanted) for stretch in range(wanted)}) if count > 0 else []
 
 
 def by_clip(source: Path, card: Card) -> Scan | None:
-    """Return the official layout; None where no part's folder holds a video."""
+    """Return the official layout; None if no part's folder contains videos."""
     if not source.is_dir() or next(files_below(source, VIDEO_SUFFIXES), None) is None:
         return None
     parts = part_folders(source)
@@ -97,7 +96,7 @@ def by_clip(source: Path, card: Card) -> Scan | None:
 
 
 def part_folders(source: Path) -> dict[str, Path]:
-    """Return part -> its folder, up to two levels below the source; raises DataError where a part lies there twice."""
+    """Return part -> folder, up to two levels below the source; raises DataError for a duplicate part."""
     parts: dict[str, Path] = {}
     level = [source]
     for _ in range(3):
@@ -113,10 +112,9 @@ def part_folders(source: Path) -> dict[str, Path]:
 
 
 def read_levels(source: Path, part: str, card: Card) -> Levels:
-    """Return clip -> (label, the line that gives it) from the part's label file, else from that of all parts.
+    """Return clip -> (label, line) from the part's label file, else from that of all parts, which lists additional clips.
 
-    The part's own file comes first: the one of all parts lists clips that belong to no part's official list. Raises
-    DataError without either, and as ``levels_in`` does.
+    Raises DataError if both are missing, and as ``levels_in`` does.
     """
     levels = levels_in(source, part, card)
     levels = levels_in(source, ALL, card) if levels is None else levels
@@ -128,7 +126,7 @@ def read_levels(source: Path, part: str, card: Card) -> Levels:
 
 
 def levels_in(source: Path, part: str, card: Card) -> Levels | None:
-    """Return clip -> (label, the line that gives it) from the label file of a part, or of all parts; None without that file.
+    """Return clip -> (label, line) from the label file of a part or of all parts, None if it is missing.
 
     Raises DataError for an unknown level, and for a clip with two levels.
     """
@@ -148,9 +146,9 @@ def levels_in(source: Path, part: str, card: Card) -> Levels | None:
 
 
 def clip_frames(wanted: list[tuple[Path, str, str]], source: Path, skipped: dict[str, list[str]]) -> list[Found]:
-    """Return the frames to take of (video, part, label); videos that cannot be opened go to ``skipped``."""
+    """Return the frames of (video, part, label); videos that cannot be opened go to ``skipped``."""
     found = []
-    with ThreadPoolExecutor() as pool:  # each file is opened to ask for its length
+    with ThreadPoolExecutor() as pool:  # opens each file for its length
         counts = list(pool.map(frame_count, [file for file, _, _ in wanted]))
     for (file, part, label), count in zip(wanted, counts, strict=True):
         if count == 0:
@@ -163,10 +161,10 @@ def clip_frames(wanted: list[tuple[Path, str, str]], source: Path, skipped: dict
 
 
 def by_named_crop(source: Path, card: Card) -> Scan | None:
-    """Return pictures that carry their clip's number in their own name or their folder's, joined with the label files.
+    """Return images whose name or folder contains a clip number, labelled by the label files.
 
-    The part is that of the label file that lists the clip: re-packs pool the parts, or draw others. Raises DataError where
-    there is no label file, and for a clip in the files of two parts.
+    The part is that of the label file, since re-packs pool or redraw the parts. Raises DataError without a label file, and
+    for a clip in the files of two parts.
     """
     files = list(files_below(source)) if source.is_dir() else []
     if not any(names_a_clip(file, source) for file in files):
@@ -175,7 +173,7 @@ def by_named_crop(source: Path, card: Card) -> Scan | None:
     if not tables:
         if not all(names_a_clip(file, source) for file in files):
             return None
-        raise DataError(f"{source}: pictures named after clips, but no TrainLabels.csv; give --from what holds both")
+        raise DataError(f"{source}: images named after clips, but no TrainLabels.csv; give --from the folder of both")
     rows = joined_rows(tables)
     found: list[Found] = []
     skipped: dict[str, list[str]] = {}
@@ -194,23 +192,23 @@ def by_named_crop(source: Path, card: Card) -> Scan | None:
     parts = {*PARTS, *(rows[clip].part for clip in used)}
     if unused := [f"{clip} ({row.where})" for clip, row in rows.items() if clip not in used and row.part in parts]:
         skipped[NO_PICTURE] = unused
-    folders = f" ({moved} lie in the folder of another part than that of their label file, which counts)" if moved else ""
-    return Scan(f"pictures by clip with label files{folders}", found, skipped, counts={})
+    folders = f" ({moved} are in the folder of another part; the label file is used)" if moved else ""
+    return Scan(f"images by clip with label files{folders}", found, skipped, counts={})
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the label files say of a clip."""
+    """The entry of a clip in the label files."""
 
     part: str
-    """Name of the label file's part, ``ALL`` where only that of all parts lists the clip."""
+    """Part of the label file; ``ALL`` if only the file of all parts lists the clip."""
     label: str
     where: str
 
 
 @dataclass(frozen=True)
 class Crop:
-    """What a picture's name says."""
+    """The parsed name of an image."""
 
     clip: str
     rest: str
@@ -218,21 +216,18 @@ class Crop:
 
     @property
     def sample(self) -> str:
-        """Return the clip and the rest of the name: unique for each image."""
+        """Return a unique name: the clip and the rest of the name."""
         return f"{self.clip}_{self.rest}" if self.rest else self.clip
 
     @property
     def frame(self) -> int:
-        """Return the first number behind the clip's, 0 where there is none."""
+        """Return the first number after the clip's, 0 if there is none."""
         number = re.search(r"\d{1,9}", self.rest)
         return int(number[0]) if number else 0
 
 
 def joined_rows(tables: dict[str, Levels]) -> dict[str, Row]:
-    """Return what all label files say, by clip; that of all parts adds clips that no other lists.
-
-    Raises DataError for a clip that two parts list, which would leak.
-    """
+    """Return the rows of all label files by clip; raises DataError for a clip listed in two parts (data leakage)."""
     rows: dict[str, Row] = {}
     for part, levels in tables.items():  # ALL comes last
         for clip, (label, where) in levels.items():
@@ -244,21 +239,20 @@ def joined_rows(tables: dict[str, Levels]) -> dict[str, Row]:
 
 
 def names_a_clip(file: Path, source: Path) -> bool:
-    """Return whether a picture's name, or a folder above it, begins with the number of a clip."""
+    """Return whether an image's name, or a folder above it, begins with a clip number."""
     return clip_folder(file, source) is not None or STARTS.match(file.stem) is not None
 
 
 def clip_folder(file: Path, source: Path) -> str | None:
-    """Return the clip whose number is the name of the nearest folder that has one, up to ``source``; None without."""
+    """Return the nearest folder above, up to ``source``, that is named after a clip; None without."""
     names = [folder.name for folder in file.parents if folder.is_relative_to(source)]
     return next((name for name in names if CLIP.fullmatch(name)), None)
 
 
 def crop_of(file: Path, source: Path, rows: dict[str, Row]) -> Crop | None:
-    """Return what a picture's name says: the clip's number is its folder's name, or begins its own; None without.
+    """Return the parsed name of an image, with the clip number from its folder or its own name; None without.
 
-    Programs that cut up videos write ``11000110021.jpg`` for frame 1 of clip 1100011002, and clips have nine or ten digits:
-    without a folder the clip is then the one that the label files list.
+    Frame 1 of clip 1100011002 may be ``11000110021.jpg``; as clips have nine or ten digits, the label files decide.
     """
     clip = clip_folder(file, source)
     if clip is None:
@@ -272,14 +266,14 @@ def crop_of(file: Path, source: Path, rows: dict[str, Row]) -> Crop | None:
 
 
 def part_of_folder(file: Path, source: Path) -> str:
-    """Return the part that the nearest folder above names, up to ``source``; empty where none does."""
+    """Return the part of the nearest folder above, up to ``source``, named after one; empty without."""
     names = [folder.name.lower() for folder in file.parents if folder.is_relative_to(source)]
     words = [match[1] for name in names if (match := CROPS.fullmatch(name))]
     return "" if not words else "validation" if words[0] == "val" else words[0]
 
 
 def by_crop(source: Path, card: Card) -> Scan | None:
-    """Return face crops named ``<level>_<number>.jpg`` in a folder per part; people and clips are lost in this re-pack."""
+    """Return face crops ``<level>_<number>.jpg`` in a folder per part; this re-pack lacks people and clips."""
     level = [source, *visible_folders(source)] if source.is_dir() else []
     folders = [folder for root in level for folder in visible_folders(root) if CROPS.fullmatch(folder.name)]
     if not any(CROP.fullmatch(file.stem) for folder in folders for file in image_files(folder)):
@@ -293,7 +287,9 @@ def by_crop(source: Path, card: Card) -> Scan | None:
             seen.add(file)
             match = CROP.fullmatch(file.stem)
             if match is None:
-                raise DataError(f"{file}: not a name of this re-pack of DAiSEE; expected <engagement 0..3>_<number>.jpg")
+                raise DataError(
+                    f"{file}: unexpected name in this re-pack of DAiSEE; expected <engagement 0..3>_<number>.jpg"
+                )
             label = card.label(match["level"], str(file))
             sequence = f"{part}_{match['clip']}" if match["frame"] else ""
             if label is not None:

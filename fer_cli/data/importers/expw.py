@@ -1,7 +1,7 @@
 """ExpW: photographs from a web search with one or more labelled faces each, and a list of boxes.
 
-The file names begin with the words that were searched for, which are no labels. Faces of one photograph share a sequence,
-so that splits keep them together.
+File names begin with the search words, which are not labels. Faces of one photograph share a sequence, so that splits keep
+them together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NO_AREA = "empty box"
 
 
 def scan_expw(source: Path, card: Card) -> Scan:
-    """Return every labelled face under ``source``; raises DataError on a malformed line or a missing photograph."""
+    """Return all labelled faces under ``source``; raises DataError for a malformed line or a missing photograph."""
     return first_layout(source, card, {f"{LIST} with the photographs in any folder beside it": by_list})
 
 
@@ -31,16 +31,16 @@ def read_list(table: Path) -> Iterator[tuple[str, str, str, Box, str]]:
             top, left, right, bottom = (float(word) for word in words[-6:-2])
         except ValueError:
             raise DataError(
-                f"{where}: expected image, face number, top, left, right, bottom, confidence and class, with blanks between"
+                f"{where}: expected image, face number, top, left, right, bottom, confidence and class, separated by blanks"
             ) from None
         if len(words) < 8 or not words[-7].isdecimal():
-            raise DataError(f"{where}: expected eight words with a face number second; is the file whole?")
-        # Only the file name can hold blanks.
+            raise DataError(f"{where}: expected eight words, the second a face number; is the file complete?")
+        # Only the file name can contain blanks.
         yield where, " ".join(words[:-7]), words[-7], (left, top, right, bottom), words[-1]
 
 
 def by_list(source: Path, card: Card) -> Scan | None:
-    """Return the faces of ``label.lst``, each with its box; boxes may reach out of the photograph."""
+    """Return the faces of ``label.lst`` with their boxes, which may extend beyond the photograph."""
     table = nearest_to_root(tree(source, {".lst"}), LIST)
     if table is None:
         return None
@@ -59,7 +59,7 @@ def by_list(source: Path, card: Card) -> Scan | None:
             raise DataError(f"{where}: photograph {name} is missing below {source}; is every archive unpacked?")
         sample = f"{file.stem}-{face}"
         if sample in found:
-            raise DataError(f"{where}: face {face} of {name} is listed twice; keep one line")
+            raise DataError(f"{where}: duplicate face {face} of {name}; keep one line")
         if box[2] <= box[0] or box[3] <= box[1]:
             skipped.setdefault(NO_AREA, []).append(f"{below(source, file)}, face {face}")
         elif label is not None:

@@ -1,8 +1,7 @@
-"""FEI: 200 people, frontal, once neutral and once smiling.
+"""FEI: 200 people, frontal, neutral (``1a.jpg``) and smiling (``1b.jpg``).
 
-``1a.jpg`` is person 1 neutral, ``1b.jpg`` smiling. The pictures come in several versions (aligned by hand, spatially
-normalised, cropped); one is imported at a time. The original shots ``1-01.jpg`` to ``200-14.jpg`` are skipped: which of
-the fourteen are the neutral and the smiling one is not documented.
+The images come in several versions (manually aligned, spatially normalised, cropped), imported one at a time. The original
+shots ``1-01.jpg`` to ``200-14.jpg`` are skipped, since their expressions are not documented.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ FRONTAL = re.compile(r"(?P<person>\d{1,3})(?P<class>[a-z])", re.IGNORECASE)
 SHOT = re.compile(r"\d{1,3}-\d{2}")
 PART = re.compile(r"[\s_-]*part[\s_-]*\d+$", re.IGNORECASE)
 PEOPLE = 200
-UNKNOWN_SHOT = "original shot: its expression is not documented"
+UNKNOWN_SHOT = "original shot with undocumented expression"
 
 
 def scan_fei(source: Path, card: Card) -> Scan:
-    """Return the frontal pictures; raises DataError where two versions of them lie below ``source``."""
+    """Return the frontal images; raises DataError if there are two versions below ``source``."""
     return first_layout(
         source, card, {"frontalimages_manuallyaligned_part1/1a.jpg, or files of such names in any folder": by_name}
     )
 
 
 def by_name(source: Path, card: Card) -> Scan | None:
-    """Return ``1a.jpg`` and ``1b.jpg`` in whatever folders, the zips' two parts merged or not."""
+    """Return ``1a.jpg`` and ``1b.jpg`` in any folders, the two parts of the zips merged or not."""
     files = list(files_below(source)) if source.is_dir() else []
     found, skipped, versions = [], dict[str, list[str]](), dict[str, Path]()
     for file in files:
@@ -48,14 +47,14 @@ def by_name(source: Path, card: Card) -> Scan | None:
         found.append(Found(f"{subject}{match['class'].lower()}", file, label, subject, "", 0))
     if len(versions) > 1:
         one, other = (below(source, file) for file in list(versions.values())[:2])
-        raise DataError(f"{source}: two versions of the frontal pictures ({one}, {other}); give --from the folder of one")
+        raise DataError(f"{source}: two versions of the frontal images ({one}, {other}); give --from the folder of one")
     if found or UNKNOWN_SHOT in skipped:
         return Scan("frontal pictures", found, skipped)
     return None
 
 
 def version_of(file: Path, source: Path, card: Card) -> str:
-    """Return the folder that tells one version of the pictures from another: no part number, no class folder."""
+    """Return the folder that identifies the version of the images, ignoring part numbers and class folders."""
     folder = file.parent
     while folder != source and (folder.name.lower() in card.folders or not PART.sub("", folder.name)):
         folder = folder.parent

@@ -1,7 +1,7 @@
-"""FER2013: 48x48 grey faces from an image search, as one table of pixels or as image files.
+"""FER2013: 48x48 grey faces from an image search, as a pixel table or image files.
 
-The table (``emotion,pixels,Usage``) and the files named ``PrivateTest_10118481.jpg`` both keep the official parts. Re-packs
-that renumber the files lose them; they are read, but only as images without a part.
+The table (``emotion,pixels,Usage``) and file names such as ``PrivateTest_10118481.jpg`` keep the official parts; renumbered
+re-packs are read without parts.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from fer_cli.errors import DataError
 
 SIDE = 48
 PARTS = {"training": "train", "publictest": "public", "privatetest": "private"}
-"""The set's own word for a part, in lower case -> ours."""
+"""The set's name of a part, in lower case -> ours."""
 RESPLIT = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
-"""Folders of re-packs: they tell two files of one name apart, but are not the official parts."""
+"""Folders of re-packs, which distinguish files of one name but are not the official parts."""
 NAME = re.compile(r"(?P<part>Training|PublicTest|PrivateTest)_(?P<number>\d+)", re.IGNORECASE)
 
 
 def scan_fer2013(source: Path, card: Card) -> Scan:
-    """Return every labelled image under ``source``; raises DataError on an unknown class, part or pixel count."""
+    """Return all labelled images under ``source``; raises DataError for an unknown class, part or pixel count."""
     layouts: dict[str, Layout] = {
         "fer2013.csv or icml_face_data.csv (emotion, pixels, Usage)": by_table,
         "class folders with files named Training_*, PublicTest_*, PrivateTest_*": by_file_name,
@@ -48,20 +48,20 @@ def scan_fer2013(source: Path, card: Card) -> Scan:
 
 
 def part_of(usage: str, where: str) -> str:
-    """Return our name of an official part; raises DataError for any other word."""
+    """Return our name of an official part; raises DataError for other words."""
     if (part := PARTS.get(usage.strip().lower())) is None:
-        raise DataError(f"{where}: Usage '{usage}' is none of Training, PublicTest, PrivateTest")
+        raise DataError(f"{where}: Usage '{usage}' is not Training, PublicTest or PrivateTest")
     return part
 
 
 def pixel_rows(table: Path, needs: tuple[str, ...]) -> Iterator[tuple[int, str, dict[str, str]]]:
-    """Yield (row number from 1, where it stands, row) of a table of pixels."""
+    """Yield (row number from 1, location, row) of a pixel table."""
     for number, (line, row) in enumerate(read_rows(table, needs), 1):
         yield number, f"{table}, line {line}", row
 
 
 def table_images(table: Path, card: Card, needs: tuple[str, ...]) -> Iterator[Found]:
-    """Yield an image for each labelled row; without a column Usage all are of the Training part."""
+    """Yield an image for each labelled row; without a column Usage, all are in the Training part."""
     for number, where, row in pixel_rows(table, needs):
         label = card.label(row["emotion"], where)
         if label is not None:
@@ -71,7 +71,7 @@ def table_images(table: Path, card: Card, needs: tuple[str, ...]) -> Iterator[Fo
 
 
 def by_table(source: Path, card: Card) -> Scan | None:
-    """Return the rows of the official table, or of the later one whose column names start with blanks."""
+    """Return the rows of the official table, or of the later one with blanks before column names."""
     tables = tree(source, {".csv"})
     table = nearest_to_root(tables, "fer2013.csv") or nearest_to_root(tables, "icml_face_data.csv")
     if table is None:
@@ -94,22 +94,22 @@ def by_challenge_table(source: Path, card: Card) -> Scan | None:
         for _, _, row in pixel_rows(unlabelled, ("pixels",)):
             header, rows = header or ",".join(row), rows + 1
         if "emotion" in header.split(","):
-            raise DataError(f"{unlabelled}: has labels but no Usage, so its part is not known; give fer2013.csv instead")
+            raise DataError(f"{unlabelled}: has labels but no Usage, so its part is unknown; use fer2013.csv instead")
         skipped["no label"] = [f"{below(source, unlabelled)}: {rows} rows"]
-    scan = Scan("table train.csv, the Training part alone", found, skipped, card.split_counts.get("train", {}))
+    scan = Scan("table train.csv, the Training part only", found, skipped, card.split_counts.get("train", {}))
     return with_leftovers(source, scan, "image beside the table")
 
 
 def class_word(file: Path) -> str:
-    """Return the class folder's name; raises DataError for a number: re-packs number the classes each in its own order."""
+    """Return the class folder's name; raises DataError for a number, whose meaning differs between re-packs."""
     folder = file.parent
     if folder.name.isdigit():
-        raise DataError(f"{folder}: a numbered class folder may mean any class; rename such folders angry, disgust, ...")
+        raise DataError(f"{folder}: ambiguous numbered class folder; rename such folders to angry, disgust, ...")
     return folder.name
 
 
 def by_file_name(source: Path, card: Card) -> Scan | None:
-    """Return ``<any>/<class>/PrivateTest_10118481.jpg``; the part is the file name's, whatever folder it lies in."""
+    """Return ``<any>/<class>/PrivateTest_10118481.jpg``, with the part from the file name."""
     files = [(file, NAME.fullmatch(file.stem)) for file in tree(source)]
     if not any(match for _, match in files):
         return None
@@ -125,10 +125,10 @@ def by_file_name(source: Path, card: Card) -> Scan | None:
 
 
 def separate_names(found: list[Found]) -> list[Found]:
-    """Return the images; where two classes hold different faces of one name, each is named by its class as well.
+    """Return the images, with the class appended to names that occur with different faces in two classes.
 
-    The usual re-pack has two such names, Training_52789098 and Training_8475486: the number of a name is no identity.
-    Raises DataError where the content is the same, or one class holds the name twice.
+    The usual re-pack has two such names, Training_52789098 and Training_8475486. Raises DataError for equal content, or a
+    name that occurs twice in one class.
     """
     groups: dict[str, list[Found]] = {}
     for image in found:
@@ -145,7 +145,7 @@ def separate_names(found: list[Found]) -> list[Found]:
 
 
 def by_folder(source: Path, card: Card) -> Scan | None:
-    """Return ``train/angry/im0.png`` and the like, without a part unless the folders are named as the official ones are."""
+    """Return images such as ``train/angry/im0.png``, without parts unless the folders have the official names."""
     files = tree(source)
     words = {word.lower() for word in card.folders}
     if not any(file.parent.name.lower() in words for file in files):
@@ -161,7 +161,5 @@ def by_folder(source: Path, card: Card) -> Scan | None:
         if label is not None:
             sample = "-".join(word for word in (home, label, file.stem) if word)
             found.append(Found(sample, file, label, "", "", 0, (official and part) or "none", own=False))
-    layout = (
-        "class folders in Training, PublicTest, PrivateTest" if official else "class folders; the official split is lost"
-    )
+    layout = "class folders in Training, PublicTest, PrivateTest" if official else "class folders without official split"
     return Scan(layout, found, counts=None if official else dict(card.counts))

@@ -1,7 +1,7 @@
-"""FER+: the faces of FER2013 with ten new votes each, turned into labels by the ``majority`` rule of microsoft/FERPlus.
+"""FER+: the faces of FER2013 relabelled by ten annotators, with the ``majority`` rule of microsoft/FERPlus.
 
-A vote that stands alone in its class counts for nothing; the label is the class with more than half of the votes that
-remain. Images without one are skipped and listed, as are those on which "unknown" or "not a face" wins.
+Classes with a single vote are discarded; the label is the class with more than half of the remaining votes. Images without a
+majority, or with majority "unknown" or "not a face", are skipped and listed.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from fer_cli.data.importers.walk import below, folder_named, image_files, neares
 from fer_cli.errors import DataError
 
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-"""Columns of votes, in the order of the table with a header and of the lists without one."""
+"""Vote columns, in the order of the table with header and of the lists without."""
 TABLE, LIST = "fer2013new.csv", "label.csv"
 PARTS = {"fer2013train": "train", "fer2013valid": "public", "fer2013test": "private"}
 RESPLIT = {"train": "train", "val": "public", "valid": "public", "validation": "public", "test": "private"}
 NAME = re.compile(r"fer\d+", re.IGNORECASE)
 WHOLE = (0.0, 0.0, 48.0, 48.0)
 NAMED = 35_714
-"""Images that have a name; rules that ask for no majority keep up to all of them."""
+"""Number of named images, the maximum of any labelling rule."""
 NO_MAJORITY, NO_NAME = "no majority", "no image name (face unusable)"
-OVERWRITTEN = "a later row has the same image name, and the file holds the picture of that row"
+OVERWRITTEN = "overwritten by a later row with the same image name"
 
 
 def scan_ferplus(source: Path, card: Card) -> Scan:
-    """Return every image under ``source`` on which the annotators agree; raises DataError where table and images differ."""
+    """Return all images under ``source`` with a majority label; raises DataError if table and images do not match."""
     layouts: dict[str, Layout] = {
         f"{TABLE} beside fer2013.csv": by_tables,
         f"FER2013Train, FER2013Valid, FER2013Test with images and {LIST}": by_lists,
@@ -54,24 +54,24 @@ def scan_ferplus(source: Path, card: Card) -> Scan:
 
 
 def majority(cells: list[str], where: str) -> str | None:
-    """Return the column that wins among ten cells of votes, None where none does; raises DataError on other cells."""
+    """Return the majority column of ten vote counts, or None; raises DataError for malformed cells."""
     if len(cells) != len(VOTES) or not all(cell.strip().isdecimal() for cell in cells):
-        raise DataError(f"{where}: expected {len(VOTES)} whole numbers of votes ({', '.join(VOTES)})")
+        raise DataError(f"{where}: expected {len(VOTES)} integer vote counts ({', '.join(VOTES)})")
     votes = [int(cell) if int(cell) > 1 else 0 for cell in cells]
     top = max(votes)
     return VOTES[votes.index(top)] if top > sum(votes) / 2 else None
 
 
 class Sorter:
-    """Puts each row of votes where it belongs: a label, or a reason to skip the image."""
+    """Assigns each row of votes a label, or a reason to skip the image."""
 
     def __init__(self, card: Card) -> None:
-        """``card``: its table of words says which winners are classes and which are none."""
+        """``card``: maps majority columns to labels."""
         self.card = card
         self.skipped: dict[str, list[str]] = {}
 
     def label(self, cells: list[str], name: str, where: str) -> str | None:
-        """Return the label of a row, or None after noting ``name`` under the reason why it has none."""
+        """Return the label of a row, or None after recording ``name`` as skipped."""
         winner = majority(cells, where)
         label = None if winner is None else self.card.label(winner, where)
         if label is None:
@@ -79,14 +79,14 @@ class Sorter:
         return label
 
     def skip(self, reason: str, name: str) -> None:
-        """Note an image that is left out."""
+        """Record an image that is left out."""
         self.skipped.setdefault(reason, []).append(name)
 
 
 def by_tables(source: Path, card: Card) -> Scan | None:
     """Return the rows of ``fer2013new.csv`` with the pixels of the same rows of ``fer2013.csv``.
 
-    A row is an image: the official table gives four image names to two rows each, and those are named by their row as well.
+    Four image names occur in two rows of the official table; the row number is appended to them.
     """
     tables = tree(source, {".csv"})
     votes = nearest_to_root(tables, TABLE)
@@ -96,7 +96,7 @@ def by_tables(source: Path, card: Card) -> Scan | None:
     if pixels is None:
         if source.is_dir() and any(tree(source)):
             return None
-        raise DataError(f"{votes}: holds votes but no pixels; put fer2013.csv beside it and give --from their folder")
+        raise DataError(f"{votes}: has votes but no pixels; put fer2013.csv beside it and give --from their folder")
     sorter = Sorter(card)
     found: dict[int, Found] = {}
     names = Counter[str]()
@@ -105,7 +105,7 @@ def by_tables(source: Path, card: Card) -> Scan | None:
     ):
         if ours is None or theirs is None:
             longer = (theirs or ours)[1]
-            raise DataError(f"{longer}: has no partner; {votes.name} and {pixels.name} must have the same rows")
+            raise DataError(f"{longer}: no matching row; {votes.name} and {pixels.name} must have the same rows")
         number, where, row = ours
         if part_of(row["Usage"], where) != part_of(theirs[2]["Usage"], theirs[1]):
             raise DataError(
@@ -130,7 +130,7 @@ def by_tables(source: Path, card: Card) -> Scan | None:
 
 
 def read_votes(table: Path) -> Iterator[tuple[str, str, Box | None, list[str]]]:
-    """Yield (where, image name, box unless it is the whole image, ten cells of votes) of a ``label.csv``."""
+    """Yield (location, image name, box unless it is the whole image, ten vote counts) of a ``label.csv``."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -139,7 +139,7 @@ def read_votes(table: Path) -> Iterator[tuple[str, str, Box | None, list[str]]]:
                     continue
                 where = f"{table}, line {reader.line_num}"
                 if len(cells) not in (11, 12):
-                    raise DataError(f"{where}: has {len(cells)} cells; expected image, box and {len(VOTES)} votes")
+                    raise DataError(f"{where}: {len(cells)} cells; expected image, box and {len(VOTES)} votes")
                 box = parse_box(cells[1], where) if len(cells) == 12 else None
                 yield where, cells[0].strip(), box, cells[-10:]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -147,16 +147,16 @@ def read_votes(table: Path) -> Iterator[tuple[str, str, Box | None, list[str]]]:
 
 
 def parse_box(cell: str, where: str) -> Box | None:
-    """Return the box of ``(0, 0, 48, 48)``, None where that is the whole image; raises DataError where it is no box."""
+    """Return a box such as ``(0, 0, 40, 48)``, None for the whole image; raises DataError for an invalid one."""
     try:
         left, top, right, bottom = (float(number) for number in cell.strip(" ()").split(","))
     except ValueError:
-        raise DataError(f"{where}: '{cell}' is no box (left, top, right, bottom)") from None
+        raise DataError(f"{where}: '{cell}' is not a box (left, top, right, bottom)") from None
     return None if (left, top, right, bottom) == WHOLE else (left, top, right, bottom)
 
 
 def by_lists(source: Path, card: Card) -> Scan | None:
-    """Return ``FER2013Train/fer0000000.png`` with the votes of ``FER2013Train/label.csv``, and the other two parts alike."""
+    """Return ``FER2013Train/fer0000000.png`` with the votes of ``FER2013Train/label.csv``, and likewise the other parts."""
     if not source.is_dir():
         return None
     homes = {part: folder_named(source, name, depth=3) for name, part in PARTS.items()}
@@ -169,7 +169,7 @@ def by_lists(source: Path, card: Card) -> Scan | None:
         any_list = True
         images = {file.name.lower(): file for file in image_files(home)}
         rows = list(read_votes(home / LIST))
-        # The authors' script wrote one picture after the other: of two rows with one name the last one's is on the disk.
+        # The authors' script wrote the images in order, so of two rows with one name, the last is on disk.
         last = {name.lower(): where for where, name, _, _ in rows}
         for where, name, box, cells in rows:
             file = images.get(name.lower())
@@ -184,26 +184,24 @@ def by_lists(source: Path, card: Card) -> Scan | None:
             found.append(Found(file.stem.lower(), file, label, "", "", 0, part, box))
     if not any_list:
         return None
-    # The authors' lists are another count of votes than their table, so the card's numbers are not theirs.
+    # The votes in the lists differ from those in the table, so the card's counts do not apply.
     scan = Scan(f"part folders with {LIST}", found, sorter.skipped, {}, most=NAMED)
     return with_leftovers(source, scan, f"not in {LIST}")
 
 
 def by_folder(source: Path, card: Card) -> Scan | None:
-    """Return ``<part>/<class>/fer0000000.png``: labels made by whoever packed it, by a rule that is not known."""
+    """Return ``<part>/<class>/fer0000000.png`` of re-packs, labelled by an unknown rule."""
     files = tree(source)
     words = {word.lower() for word in card.folders}
     if not any(file.parent.name.lower() in words for file in files):
         return None
-    # Two parts named train and test hide which of the official parts the second is.
+    # With only train and test, the official part of test is unknown.
     homes = [part_above(file.parent, source, PARTS | RESPLIT) for file in files]
     whole = {"train", "public", "private"} <= set(homes)
     found, skipped = [], []
     for file, home in zip(files, homes, strict=True):
         if file.parent.name.isdigit():
-            raise DataError(
-                f"{file.parent}: a numbered class folder may mean any class; rename such folders anger, fear, ..."
-            )
+            raise DataError(f"{file.parent}: ambiguous numbered class folder; rename such folders to anger, fear, ...")
         label = card.label(file.parent.name, str(file))
         if label is None:
             skipped.append(below(source, file))
@@ -211,5 +209,5 @@ def by_folder(source: Path, card: Card) -> Scan | None:
         own = NAME.fullmatch(file.stem) is not None
         sample = file.stem.lower() if own else "-".join(word for word in (home, label, file.stem) if word)
         found.append(Found(sample, file, label, "", "", 0, (whole and home) or "none", own=own))
-    layout = "class folders, labelled by a rule that is not known"
+    layout = "class folders, labelled by an unknown rule"
     return Scan(layout, found, {"no expression by its folder": skipped} if skipped else {}, {}, most=NAMED)

@@ -1,7 +1,7 @@
 """Data without a card, one folder per class: ``happy/a.jpg``, or ``train/happy/a.jpg`` beside ``val`` and ``test``.
 
-Who is on a picture is told by a regular expression on its path, if at all; a path that it does not match is an error,
-because a picture of an unknown person could stand on both sides of a split.
+A regular expression may find the subject in each path; a path without a match is an error, because an unknown person could
+be on both sides of a split.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from fer_cli.data.importers.walk import below, files_below, image_files, visible
 from fer_cli.errors import DataError
 
 DEPTH = 2
-"""How far below the source the class folders, or the parts that hold them, may lie."""
+"""Maximum depth of the class folders, or of the parts that contain them, below the source."""
 
 
 def scan_folder(source: Path, card: Card, subject_regex: str | None = None) -> Scan:
-    """Return every image below the class folders of ``source``.
+    """Return all images below the class folders of ``source``.
 
-    ``subject_regex``: a pattern with the group ``subject``, searched in each file's path below the folder that holds
-    classes or parts. Raises DataError for an unknown class folder, two homes of class folders, and a path that the pattern
-    does not match.
+    ``subject_regex``: pattern with the group ``subject``, searched in each path below the parent of the classes or parts.
+    Raises DataError for an unknown class folder, class folders in two places, and a path without a match.
     """
     pattern = None if subject_regex is None else compile_pattern(subject_regex, "subject")
     words = ", ".join(card.folders or card.codes)
@@ -35,7 +34,7 @@ def scan_folder(source: Path, card: Card, subject_regex: str | None = None) -> S
 
 
 def by_folder(source: Path, card: Card, pattern: re.Pattern[str] | None = None) -> Scan | None:
-    """Return ``[<part>/]<class>/.../<any name>``; None where no folder bears the name of a class."""
+    """Return ``[<part>/]<class>/.../<any name>``; None if no folder is named after a class."""
     known = {word.lower() for word in (card.folders | card.codes)}
     home = home_of_classes(source, known)
     if home is None:
@@ -68,7 +67,7 @@ def with_people(found: list[Found], pattern: re.Pattern[str]) -> list[Found]:
 
 
 def home_of_classes(source: Path, known: set[str]) -> Path | None:
-    """Return the folder nearest to ``source`` that holds class folders, or parts that do; None where there is none."""
+    """Return the topmost folder that contains class folders, or parts with class folders; None without."""
     level = [source] if source.is_dir() else []
     for _ in range(DEPTH + 1):
         homes = [root for root in level if any(f.name.lower() in known for f, _ in class_folders_in(root, known))]
@@ -81,7 +80,7 @@ def home_of_classes(source: Path, known: set[str]) -> Path | None:
 
 
 def class_folders_in(home: Path, known: set[str]) -> list[tuple[Path, str]]:
-    """Return the class folders of ``home`` with the part each lies in; folders beside train, val and test are no classes."""
+    """Return the class folders of ``home`` with their parts; folders beside train, val and test are not classes."""
     folders = visible_folders(home)
     parts = [folder for folder in folders if folder.name.lower() in PARTS and folder.name.lower() not in known]
     if not parts:
@@ -90,26 +89,26 @@ def class_folders_in(home: Path, known: set[str]) -> list[tuple[Path, str]]:
 
 
 def card_from_folder(name: str, source: Path, codes: dict[str, str] | None = None) -> Card:
-    """Return a card for class folders as they lie on the disk; ``codes``: see ``read_codes``.
+    """Return a card for class folders on disk; ``codes``: see ``read_codes``.
 
-    Raises DataError where none lie there, or one is a number that no code explains.
+    Raises DataError for no class folders, or a numbered one without a code.
     """
     if not source.is_dir():
         what = "a file, not a folder" if source.exists() else "no such folder"
-        raise DataError(f"{source}: {what}; --layout folder takes the folder that holds the class folders")
+        raise DataError(f"{source}: {what}; --layout folder takes the parent of the class folders")
     home, folders = source, with_images(source, source)
     for _ in range(DEPTH):
         if len(folders) != 1 or parts_in(folders) or folders[0].name.lower() in SPELLINGS:
             break
         inner = with_images(folders[0], source)
-        if image_files(folders[0]) and len(inner) < 2:  # a class, with something beside its images
+        if image_files(folders[0]) and len(inner) < 2:  # a class folder with a sub-folder
             break
         home, folders = folders[0], inner
     if not folders:
         takes = "--layout folder takes <class>/<image> or train/<class>/<image>"
-        raise DataError(f"{source}: no class folders in it; {takes}{where_to_point(source)}")
+        raise DataError(f"{source}: contains no class folders; {takes}{where_to_point(source)}")
     if all(not image_files(folder) and holds_expressions(folder) for folder in folders) and not parts_in(folders):
-        raise DataError(f"{home}: class folders lie below {folders[0].name}, ...; put the class on top, or use --layout csv")
+        raise DataError(f"{home}: class folders are below {folders[0].name}, ...; move them to the top, or use --layout csv")
     classes = [folder for folder, _ in class_folders_in(home, set())]
     used = {folder.name.lower() for folder in classes if any(files_below(folder, within=source))}
     empty = {folder.name.lower() for folder in classes} - used
@@ -121,15 +120,15 @@ def card_from_folder(name: str, source: Path, codes: dict[str, str] | None = Non
 
 
 def with_images(home: Path, source: Path) -> list[Path]:
-    """Return the sub-folders below which there is any image, no link out of ``source`` followed."""
+    """Return the sub-folders that contain images at any depth, without following links out of ``source``."""
     return [folder for folder in visible_folders(home) if any(files_below(folder, within=source))] if home.is_dir() else []
 
 
 def parts_in(folders: list[Path]) -> list[Path]:
-    """Return those of the folders that are named after a part of a split."""
+    """Return the folders named after a part of a split."""
     return [folder for folder in folders if folder.name.lower() in PARTS]
 
 
 def holds_expressions(folder: Path) -> bool:
-    """Return whether a sub-folder bears the name of a basic expression, as under a folder per subject."""
+    """Return whether a sub-folder is named after a basic expression, as in a folder per subject."""
     return any(inner.name.lower() in SPELLINGS for inner in visible_folders(folder))
