@@ -73,7 +73,7 @@ def load_detector(options: Crop) -> Detector:
 
 
 def choose_face(faces: Sequence[Face], box: Box | None = None) -> Face | None:
-    """Return the first face of largest IoU with ``box`` (at least ``MIN_OVERLAP``); without a box, of largest score x area."""
+    """Return the face of largest IoU with ``box`` (at least ``MIN_OVERLAP``); without a box, of largest score x area."""
     if box is None:
         return max(faces, key=lambda face: face.score * face.area, default=None)
     near = [face for face in faces if overlap(face.box, box) >= MIN_OVERLAP]

@@ -25,8 +25,9 @@ RAW = dict.fromkeys(
 UNREAD_PICTURES = RAW | {
     ".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".avif": "AVIF", ".avifs": "AVIF", ".jxl": "JPEG XL",
     ".jp2": "JPEG 2000", ".j2k": "JPEG 2000", ".jpx": "JPEG 2000", ".jxr": "JPEG XR", ".apng": "APNG", ".svg": "SVG",
-    ".psd": "Photoshop", ".xcf": "GIMP", ".exr": "OpenEXR", ".hdr": "Radiance HDR", ".tga": "Targa", ".pcx": "PCX", ".dib": "DIB", ".ico": "ICO",
-    ".icns": "ICNS", ".eps": "EPS", ".dcm": "DICOM", ".qoi": "QOI", ".ras": "Sun raster", ".sgi": "SGI",
+    ".psd": "Photoshop", ".xcf": "GIMP", ".exr": "OpenEXR", ".hdr": "Radiance HDR", ".tga": "Targa", ".pcx": "PCX",
+    ".dib": "DIB", ".ico": "ICO", ".icns": "ICNS", ".eps": "EPS", ".dcm": "DICOM", ".qoi": "QOI", ".ras": "Sun raster",
+    ".sgi": "SGI",
 }  # fmt: skip
 UNREAD_FILMS = {
     ".wmv": "WMV", ".flv": "FLV", ".webm": "WebM", ".m4v": "M4V", ".3gp": "3GP", ".mts": "AVCHD", ".m2ts": "AVCHD",

@@ -16,7 +16,7 @@ from fer_cli.places import open_regular, user_path
 
 
 def read_sample_table(path: str, sha256: str, column: str) -> pd.Series:
-    """Return ``column`` by sample; raises DataError if the file is missing, invalid or changed since planning (``sha256``)."""
+    """Return ``column`` by sample; raises DataError if the file is missing, invalid or changed since planning."""
     try:
         with open_regular(user_path(path)) as stream:
             content = stream.read()

@@ -124,7 +124,7 @@ def sequence_of(name: re.Match[str]) -> str:
 
 
 def labels_of(source: Path, frames: list[Frame]) -> dict[str, Path]:
-    """Return the label files; raises DataError if there are none, or the labelled image (the last of its sequence) is missing."""
+    """Return the label files; raises DataError if there are none, or a labelled image (last of its sequence) is missing."""
     labels = label_files(source)
     if not labels:
         hint = "put the Emotion (Emotion_labels, source_emotion) folder beside the images and give --from the folder above"

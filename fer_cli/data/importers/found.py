@@ -281,7 +281,7 @@ def check_folder(file: Path, label: str, card: Card) -> None:
 
 
 def table_with(source: Path, columns: tuple[str, ...], depth: int = 1) -> Path | None:
-    """Return the only CSV at or up to ``depth`` below ``source`` with these columns, or None; raises DataError for several."""
+    """Return the only CSV at ``source`` or up to ``depth`` below it with these columns; raises DataError for several."""
     level = [source] if source.is_dir() else []
     tables = [] if level else [source]
     for _ in range(depth + 1):

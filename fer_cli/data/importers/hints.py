@@ -21,7 +21,7 @@ FEW = 5
 
 
 def where_to_point(source: Path, words: Iterable[str] = ()) -> str:
-    """Return a hint if a folder above ``source`` is likely meant, else an empty string; ``words``: more class folder names."""
+    """Return a hint if a folder above ``source`` is likely meant, else ""; ``words``: further names of class folders."""
     if hint := archive_in(source):
         return hint
     classes = {word.lower() for word in words} | set(SPELLINGS)

@@ -1,8 +1,8 @@
 """IMFDB: faces of 100 actors cut from Indian films, ``<Actor>/<Movie>/images/*.jpg`` with a list ``<Movie>.txt``.
 
-The lists have no header, are separated by tabs or blanks and differ in their number of columns; some films have none, some
-name images that are not there. A row is therefore read by what stands in it: an image that lies in the film's folder, and
-after it one of seven expression words. What cannot be read so is left out and listed by reason, never guessed.
+The lists have no header, use tabs or blanks, differ in their columns, and may be missing or incomplete. A row is therefore
+parsed by content: an image in the film's folder, followed by one of seven expression words. Other rows are left out and
+listed.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from fer_cli.data.importers.walk import below, files_below, image_files, is_junk
 from fer_cli.errors import DataError
 
 AGES = {"young", "middle", "old"}
-"""Classes of a re-pack for guessing ages; it has no expressions."""
+"""Classes of a re-pack for age estimation, without expressions."""
 NUMBER = re.compile(r"(\d+)$")
-"""At the end of an image's name: its number within the film."""
+"""Number within the film at the end of an image's name."""
 DEPTH = 3
-"""Actors' folders lie in the source or up to this far below it (archives hold the set's folder once or twice)."""
+"""Maximum depth of the actors' folders below the source."""
 
 NO_LIST = "film without a list"
-NO_IMAGE = "row that names no image"
+NO_IMAGE = "row without an image name"
 NO_WORD = "image whose row has no expression word, or several"
 MISSING = "missing file"
 CONFLICT = "image listed with different expressions"
 UNLISTED = "image not in its film's list"
-OUTSIDE = "image outside a film's folder images"
+OUTSIDE = "image outside the films' image folders"
 
 
 def scan_imfdb(source: Path, card: Card) -> Scan:
-    """Return every listed image; raises DataError for the age re-pack and where no row of any list can be read."""
+    """Return all listed images; raises DataError for the age re-pack, and if no row of any list can be parsed."""
     return first_layout(source, card, {"a table of ages": refuse_ages, "<Actor>/<Movie>/images with <Movie>.txt": by_film})
 
 
 def refuse_ages(source: Path, card: Card) -> None:
-    """Raise DataError where a csv pairs images with ages (columns ID and Class), as one re-pack does."""
+    """Raise DataError for a re-pack with a CSV of images and ages (columns ID and Class)."""
     tables = [source] if source.is_file() else [p for folder in (source, *visible_folders(source)) for p in folder.iterdir()]
     for table in sorted(p for p in tables if p.suffix.lower() == ".csv" and p.is_file() and not is_junk(p.name)):
         try:
@@ -47,12 +47,12 @@ def refuse_ages(source: Path, card: Card) -> None:
         except DataError:
             continue
         if first is not None and first[1]["Class"].lower() in AGES:
-            fix = f"take IMFDB_final.zip from its authors' page ({card.access})"
+            fix = f"download IMFDB_final.zip from its authors' page ({card.access})"
             raise DataError(f"{table}: a re-pack of IMFDB with ages (YOUNG, MIDDLE, OLD) and no expressions; {fix}")
 
 
 def by_film(source: Path, card: Card) -> Scan | None:
-    """Return what the lists of all films say; None where no film's folder ``images`` is found."""
+    """Return the images in the lists of all films; None if no film has a folder ``images``."""
     films = list(film_folders(source))
     if not films:
         return None
@@ -71,7 +71,9 @@ def by_film(source: Path, card: Card) -> Scan | None:
         rows += read
         found += film_images(film, files, labels, source, skipped)
     if rows and not found:
-        raise DataError(f"{source}: none of {rows} rows in {len(films)} films' lists names an image and an expression word")
+        raise DataError(
+            f"{source}: none of {rows} rows in the lists of {len(films)} films has an image and an expression word"
+        )
     for file in files_below(source):
         if file not in seen:
             skipped.setdefault(OUTSIDE, []).append(below(source, file))
@@ -79,7 +81,7 @@ def by_film(source: Path, card: Card) -> Scan | None:
 
 
 def film_folders(source: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield (film's folder, its folder ``images``) for every film below ``source``."""
+    """Yield (film folder, its folder ``images``) for all films below ``source``."""
     level = [source] if source.is_dir() else []
     for _ in range(DEPTH + 2):
         deeper = []
@@ -94,7 +96,7 @@ def film_folders(source: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def list_of(film: Path) -> Path | None:
-    """Return the film's list: the text file of its name, else the only one; None where there is neither."""
+    """Return the film's list: the text file of its name, else the only one, else None."""
     texts = sorted(p for p in film.iterdir() if p.suffix.lower() == ".txt" and p.is_file() and not is_junk(p.name))
     named = [text for text in texts if text.stem.lower() == film.name.lower()]
     return named[0] if named else texts[0] if len(texts) == 1 else None
@@ -103,9 +105,9 @@ def list_of(film: Path) -> Path | None:
 def read_list(
     table: Path, files: dict[str, Path], card: Card, source: Path, skipped: dict[str, list[str]]
 ) -> tuple[dict[str, set[str]], int]:
-    """Return image name in lower case -> labels its rows give, and how many rows there were; bad rows go to ``skipped``.
+    """Return lower-case image name -> labels in its rows, and the number of rows; bad rows go to ``skipped``.
 
-    Bytes that are no UTF-8 stand in names of films and people at most, so they are replaced rather than refused.
+    Bytes that are not UTF-8 are replaced; they occur only in names of films and people.
     """
     words = {word.lower(): label for word, label in card.folders.items()}
     labels: dict[str, set[str]] = {}
@@ -129,15 +131,15 @@ def read_list(
 
 
 def cells_of(line: str, files: dict[str, Path]) -> list[str]:
-    """Return the cells of a row: between tabs if an image of the folder stands there so (names with blanks), else words."""
+    """Return the cells of a row: tab-separated if one of them is an image of the folder (names with blanks), else words."""
     cells = [cell.strip(" \"',;") for cell in line.split("\t")]
     return cells if any(cell.lower() in files for cell in cells) else [cell.strip("\"',;") for cell in line.split()]
 
 
 def image_place(cells: list[str], files: dict[str, Path]) -> int | None:
-    """Return where a row names its image: the last name that lies in the folder, else the last that looks like one.
+    """Return the position of the image in a row: the last existing file name, else the last that looks like one.
 
-    Rows name the frame of the film as well, before the face that was cut from it.
+    Rows also name the film frame, before the face cut from it.
     """
     places = [place for place, cell in enumerate(cells) if Path(cell).suffix.lower() in IMAGE_SUFFIXES]
     there = [place for place in places if cells[place].lower() in files]
@@ -147,7 +149,7 @@ def image_place(cells: list[str], files: dict[str, Path]) -> int | None:
 def film_images(
     film: Path, files: dict[str, Path], labels: dict[str, set[str]], source: Path, skipped: dict[str, list[str]]
 ) -> Iterator[Found]:
-    """Yield a film's images that were given one label; the others go to ``skipped``."""
+    """Yield the images of a film with exactly one label; the others go to ``skipped``."""
     actor = film.parent.name
     for name, file in files.items():
         given = labels.get(name)

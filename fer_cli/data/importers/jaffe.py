@@ -1,7 +1,4 @@
-"""JAFFE: 213 pictures of ten women, seven posed expressions; ``KA.AN1.39.tiff`` is person KA, angry, first repeat, No. 39.
-
-Twenty-three of the TIFFs are palette images; their grey values come from decoding, not from the raw indices.
-"""
+"""JAFFE: 213 images of ten women, seven posed expressions; ``KA.AN1.39.tiff`` is person KA, angry, first repeat, No. 39."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ from fer_cli.data.importers.walk import files_below, image_files
 from fer_cli.errors import DataError
 
 NAME = re.compile(r"(?P<image>(?P<subject>[A-Z]{2})\.(?P<class>[A-Z]{2})(?P<repeat>\d)\.\d+)(\.tiff?)?", re.IGNORECASE)
-"""Of the name without its last suffix: conversions are called ``KA.AN1.39.tiff.png``."""
+"""Pattern of names without the last suffix; conversions are called ``KA.AN1.39.tiff.png``."""
 OUTSIDE = "not a JAFFE file name"
 
 
 def scan_jaffe(source: Path, card: Card) -> Scan:
-    """Return every picture; raises DataError where folder and file name disagree, or a class is unknown."""
+    """Return all images; raises DataError if folder and file name disagree, or a class is unknown."""
     return first_layout(
         source,
         card,
@@ -50,14 +47,14 @@ def by_name(source: Path, card: Card) -> Scan | None:
             continue
         label = card.label(match["class"], str(file))
         if label is None:
-            raise DataError(f"{file}: '{match['class']}' is no expression of JAFFE")
+            raise DataError(f"{file}: '{match['class']}' is not an expression of JAFFE")
         check_folder(file, label, card)
         found.append(Found(match["image"].upper(), file, label, match["subject"].upper(), "", int(match["repeat"])))
     return with_leftovers(source, Scan("JAFFE file names", found), OUTSIDE) if found else None
 
 
 def by_class(source: Path, card: Card) -> Scan | None:
-    """Return ``ANGRY/angry1.jpg``; who it is, and in the copy that is known the neutral class, are lost."""
+    """Return ``ANGRY/angry1.jpg``; subjects (and, in the known copy, the neutral class) are lost."""
     folders = class_folders(source, card) if source.is_dir() else None
     if folders is None:
         return None
@@ -76,12 +73,11 @@ def from_table(source: Path, card: Card) -> Scan | None:
         return None
     found = []
     for line, row in read_rows(table, ("emotion", "pixels")):
-        # The script that writes this table appends to it, header included, whenever it is run.
-        if row["emotion"] == "emotion":
+        if row["emotion"] == "emotion":  # the script that writes this table appends the header on every run
             continue
         where = f"{table}, line {line}"
         label = card.label(row["emotion"], where)
         if label is None:
-            raise DataError(f"{where}: class '{row['emotion']}' is no expression of JAFFE")
+            raise DataError(f"{where}: class '{row['emotion']}' is not an expression of JAFFE")
         found.append(Found(f"line{line:06d}", table, label, "", "", 0, pixels=grey_pixels(row["pixels"], where)))
     return with_leftovers(source, Scan("table of pixels, subjects lost", found, counts={}), "not in the table")

@@ -1,7 +1,7 @@
-"""KDEF: 70 people, seven posed expressions, two sessions, five angles; everything stands in the file name.
+"""KDEF: 70 people, seven posed expressions, two sessions, five angles, all encoded in the file name.
 
-``AF01ANS.JPG``: session A, female 01, angry, straight. The session is dropped from the subject: A and B are the same
-people. The five angles of one pose are one sequence, and the frame is the yaw in degrees (``FL`` -90, ``S`` 0, ``FR`` 90).
+``AF01ANS.JPG``: session A, female 01, angry, straight. Subjects are the same in both sessions. The five angles of a pose
+form a sequence whose frame number is the yaw in degrees (``FL`` -90, ``S`` 0, ``FR`` 90).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ NAME = re.compile(rf"{PERSON}(?P<class>[A-Z]{{2}})(?P<angle>FL|HL|S|HR|FR)", re.
 CUT = re.compile(rf"{PERSON}[A-Z]{{0,3}}", re.IGNORECASE)
 AVERAGE = re.compile(r"[FM][A-Z]{2}(FL|HL|S|HR|FR)", re.IGNORECASE)
 PEOPLE = 35
-"""Women, and men."""
+"""Number of women, and of men."""
 
 
 def scan_kdef(source: Path, card: Card) -> Scan:
-    """Return every KDEF picture below ``source``; raises DataError for a code of no class or a person of no set."""
+    """Return all KDEF images below ``source``; raises DataError for an unknown class code or person."""
     return first_layout(source, card, {"KDEF/AF01/AF01ANS.JPG, or files of such names in any folder": by_name})
 
 
 def by_name(source: Path, card: Card) -> Scan | None:
-    """Return all pictures named as in KDEF, in whatever folders; averages, cut names and other pictures are skipped."""
+    """Return all images with KDEF names in any folders; averages, truncated names and other images are skipped."""
     files = list(files_below(source)) if source.is_dir() else []
     found, skipped, cut = [], dict[str, list[str]](), list[re.Match[str]]()
     for file in files:
@@ -41,7 +41,7 @@ def by_name(source: Path, card: Card) -> Scan | None:
         short = CUT.fullmatch(file.stem)
         cut += [short] if short else []
         average = AVERAGE.fullmatch(file.stem) is not None
-        reason = "name cut short" if short else "average face (AKDEF)" if average else "not a KDEF file name"
+        reason = "truncated name" if short else "average face (AKDEF)" if average else "not a KDEF file name"
         skipped.setdefault(reason, []).append(below(source, file))
     if not found:
         return None
@@ -52,13 +52,13 @@ def by_name(source: Path, card: Card) -> Scan | None:
 
 
 def found_picture(file: Path, name: re.Match[str], card: Card) -> Found:
-    """Return one picture; raises DataError for an unknown class, a person over 35, or a class folder that disagrees."""
+    """Return one image; raises DataError for an unknown class, a person number over 35, or a contradicting class folder."""
     label = card.label(name["class"], str(file))
     person = name["person"].upper()
     if not 1 <= int(person[1:]) <= PEOPLE:
         raise DataError(f"{file}: KDEF has women F01 to F{PEOPLE} and men M01 to M{PEOPLE}, no {person}")
     if label is None:
-        raise DataError(f"{file}: '{name['class']}' is no expression of KDEF")
+        raise DataError(f"{file}: '{name['class']}' is not an expression of KDEF")
     check_folder(file, label, card)
     pose = f"{name['session']}{person}{name['class']}".upper()
     return Found(name[0].upper(), file, label, person, pose, ANGLES[name["angle"].upper()])
@@ -67,9 +67,9 @@ def found_picture(file: Path, name: re.Match[str], card: Card) -> Found:
 def expected_counts(
     card: Card, found: list[Found], cut: list[re.Match[str]], angles: set[int], sessions: set[str]
 ) -> dict[str, int] | None:
-    """Return images per class for the angles and sessions that are there; None for the whole of KDEF, {} if not known.
+    """Return the expected images per class for the available angles and sessions; None for all of KDEF, {} if unknown.
 
-    A picture with a cut name is missed in its class, which can be told where the person lacks only one picture.
+    An image with a truncated name is missing in its class, which is known if the person lacks only one image.
     """
     whole = len(angles) == len(ANGLES) and len(sessions) == 2
     if whole and not cut:

@@ -1,8 +1,8 @@
-"""MMI: videos that go from neutral to the apex and back, so the three frames in the middle are taken, not the last.
+"""MMI: videos from neutral to apex and back; the three frames in the middle are taken.
 
-Official: ``Sessions/<n>/S001-100.avi`` with ``session.xml`` (its ``track`` says the view: 0 frontal, 1 profile, 2 both side
-by side) and ``S001-100.xml``, whose metatag ``Emotion`` holds a number. What the numbers mean is not verified, so they are
-read by a table that the user gives. Re-pack: frames ``S001_100_040.png`` with a label of each sequence.
+Official: ``Sessions/<n>/S001-100.avi`` with ``session.xml`` (``track``: view 0 frontal, 1 profile, 2 both side by side) and
+``S001-100.xml``, whose metatag ``Emotion`` is a number of unverified meaning, mapped by a user-given table. Re-pack: frames
+``S001_100_040.png`` with a label per sequence.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ VIDEO = re.compile(r"S(?P<subject>\d{3})[-_](?P<session>\d{3})", re.IGNORECASE)
 FRAME = re.compile(r"S(?P<subject>\d{3})[-_](?P<session>\d{3})[-_](?P<frame>\d+)", re.IGNORECASE)
 ID_LIST = re.compile(r"(train|val|test)_ids(_\d+)?", re.IGNORECASE)
 MIDDLE = 3
-"""Frames taken around the middle of a sequence."""
+"""Frames taken from the middle of a sequence."""
 CODES = "emotion_codes.csv"
 UNLABELLED = "no emotion label"
-IGNORED = "class that the card leaves out"
+IGNORED = "class excluded by the card"
 VIEWS = {"1": "profile view", "2": "frontal and profile view in one picture"}
 STUDIO_HEIGHT = 480
-"""Landscape frontal videos of this height are upright; in those of 576 lines the face lies on its side."""
-OTHER = "no frame of an MMI sequence"
+"""Height of upright landscape frontal videos; in those of 576 lines the face is on its side."""
+OTHER = "not a frame of an MMI sequence"
 
 
 def scan_mmi(source: Path, card: Card) -> Scan:
-    """Return the middle frames of every labelled frontal sequence."""
+    """Return the middle frames of all labelled frontal sequences."""
     return first_layout(
         source,
         card,
@@ -50,13 +50,13 @@ def sequence_of(name: re.Match[str]) -> str:
 
 
 def middle(count: int) -> range:
-    """Return the positions of the frames in the middle of ``count``."""
+    """Return the positions of the middle frames of ``count``."""
     start = max(0, count // 2 - MIDDLE // 2)
     return range(start, min(count, start + MIDDLE))
 
 
 def from_frames(source: Path, card: Card) -> Scan | None:
-    """Return ``S001_100_040.png``: those that id lists name, else the middle three of each labelled sequence."""
+    """Return ``S001_100_040.png``: the frames in id lists, else the middle three of each labelled sequence."""
     files = list(files_below(source)) if source.is_dir() else []
     frames = [(file, name) for file in files if (name := FRAME.fullmatch(file.stem))]
     if not frames:
@@ -89,7 +89,7 @@ def from_frames(source: Path, card: Card) -> Scan | None:
 
 
 def listed_frames(source: Path, frames: dict[str, Path]) -> set[Path]:
-    """Return the frames that ``train_ids_0.csv``, ``test_ids_0.csv``, ... name; raises DataError for one that is missing."""
+    """Return the frames named in ``train_ids_0.csv``, ``test_ids_0.csv``, ...; raises DataError for a missing one."""
     listed = set()
     for table in files_below(source, {".csv", ".txt"}):
         if ID_LIST.fullmatch(table.stem) is None:
@@ -98,13 +98,13 @@ def listed_frames(source: Path, frames: dict[str, Path]) -> set[Path]:
             where = f"{table}, line {line}"
             name = inside(source, words[0], where).name
             if name.lower() not in frames:
-                raise DataError(f"{where}: {name} is not in {source}; is the copy whole?")
+                raise DataError(f"{where}: {name} is not in {source}; is the copy complete?")
             listed.add(frames[name.lower()])
     return listed
 
 
 def from_videos(source: Path, card: Card) -> Scan | None:
-    """Return three moments in the middle of every labelled frontal video ``S001-100.avi``."""
+    """Return the three middle frames of all labelled frontal videos ``S001-100.avi``."""
     files = list(files_below(source, VIDEO_SUFFIXES)) if source.is_dir() else []
     videos = [(file, name) for file in files if (name := VIDEO.fullmatch(file.stem))]
     if not videos:
@@ -120,7 +120,7 @@ def from_videos(source: Path, card: Card) -> Scan | None:
             continue
         count, width, height = video_size(file)
         lies = width > height != STUDIO_HEIGHT
-        # A video that cannot be opened is kept with its first frame: building then names it among the unreadable ones.
+        # A video that cannot be opened is kept with its first frame, so that the build lists it as unreadable.
         frames = [found_frame(file, name, moment, label, moment) for moment in middle(count) or (0,)]
         found += [replace(frame, turn=int(lies)) for frame in frames]
     scan = Scan("session videos", found, skipped, counts={})
@@ -128,19 +128,19 @@ def from_videos(source: Path, card: Card) -> Scan | None:
 
 
 def read_codes(source: Path) -> dict[str, str]:
-    """Return what the user's ``emotion_codes.csv`` says of the metatag's numbers; empty without that file."""
+    """Return the user's ``emotion_codes.csv`` (number of the metatag -> emotion); empty without that file."""
     table = file_named(source, CODES, depth=1)
     return {row["code"]: row["emotion"] for _, row in read_rows(table, ("code", "emotion"))} if table else {}
 
 
 def unusable(file: Path) -> str:
-    """Return why a video does not show a frontal face alone; empty if it does."""
+    """Return why a video does not show only a frontal face; empty if it does."""
     view = view_of(file)
     return "" if view in {"", "0"} else VIEWS.get(view, f"unknown view {view}")
 
 
 def video_size(file: Path) -> tuple[int, int, int]:
-    """Return the number of frames, width and height in pixels of a video; zeros where it cannot be opened."""
+    """Return the number of frames, width and height in pixels of a video; zeros if it cannot be opened."""
     import cv2
 
     video = cv2.VideoCapture(str(file))

@@ -1,4 +1,4 @@
-"""What the label files and XML files of MMI say of a sequence: its emotion, and from which side it was filmed."""
+"""Emotion and view of MMI sequences, from label files and XML files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fer_cli.errors import DataError
 LABEL_FILES = ("emotion_labels.pkl", "emotion_labels.csv", "emotion_labels.json")
 SEQUENCE = re.compile(r"S(\d{3})[-_](\d{3})(\.\w+)?", re.IGNORECASE)
 MAX_BYTES = 4 * 2**20
-"""Label and XML files are a few kilobytes; larger ones are not opened."""
+"""Size limit of label and XML files in bytes."""
 
 Label = tuple[str, str]
-"""The data set's own word or number for a class, and where it stands."""
+"""The data set's word or number for a class, and its location."""
 
 
 class Plain(pickle.Unpickler):
-    """Unpickles a dict of strings and numbers; anything that names a class or function is refused before it is made."""
+    """Unpickler for dicts of strings and numbers; refuses classes and functions."""
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         """Refuse every class and function."""
@@ -34,8 +34,8 @@ class Plain(pickle.Unpickler):
 def read_labels(source: Path, card: Card) -> dict[str, Label] | None:
     """Return the label of each sequence ``S001_100`` from the label file in ``source``; None without such a file.
 
-    Numbers, in the order of the card's ``codes``, are taken only from ``emotion_labels.pkl``, where that order is known.
-    Raises DataError for another file that holds numbers, and for a sequence that stands twice with two labels.
+    Numbers are accepted only in ``emotion_labels.pkl``, whose order is that of the card's ``codes``. Raises DataError for
+    numbers in other files, and for a sequence with two labels.
     """
     file = file_named(source, *LABEL_FILES)
     if file is None:
@@ -47,18 +47,18 @@ def read_labels(source: Path, card: Card) -> dict[str, Label] | None:
     for where, name, value in cells_of(file):
         match = SEQUENCE.fullmatch(name)
         if match is None:
-            raise DataError(f"{where}: '{name}' is no MMI sequence; expected S001_100")
+            raise DataError(f"{where}: '{name}' is not an MMI sequence; expected S001_100")
         if value.lstrip("-").isdigit() and not numbers:
             words = ", ".join(sorted(card.folders))
-            raise DataError(f"{where}: emotion '{value}' is a number, whose meaning is not known; write one of {words}")
+            raise DataError(f"{where}: emotion '{value}' is a number of unknown meaning; use one of {words}")
         sequence = f"S{match[1]}_{match[2]}"
         if labels.setdefault(sequence, (value, where))[0] != value:
-            raise DataError(f"{where}: {sequence} is '{value}' here and '{labels[sequence][0]}' before")
+            raise DataError(f"{where}: {sequence} is '{value}' here but '{labels[sequence][0]}' earlier")
     return labels
 
 
 def cells_of(file: Path) -> list[tuple[str, str, str]]:
-    """Return (where, sequence, emotion) of a label file; raises DataError where it is not one."""
+    """Return (location, sequence, emotion) from a label file; raises DataError for an invalid one."""
     if file.suffix.lower() == ".csv":
         rows = []
         for number, line in enumerate(text_of(file).splitlines(), 1):
@@ -72,7 +72,7 @@ def cells_of(file: Path) -> list[tuple[str, str, str]]:
         return rows
     try:
         if file.suffix.lower() == ".pkl":
-            # Written by Python 2, so its strings are bytes.
+            # Written by Python 2
             table = Plain(io.BytesIO(file.read_bytes()), encoding="latin-1").load()
         else:
             table = json.loads(text_of(file))
@@ -84,7 +84,7 @@ def cells_of(file: Path) -> list[tuple[str, str, str]]:
 
 
 def text_of(file: Path) -> str:
-    """Return the text of a file without its byte-order mark; raises DataError where it is none."""
+    """Return the text of a file without byte-order mark; raises DataError if it is not text."""
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -92,9 +92,9 @@ def text_of(file: Path) -> str:
 
 
 def emotion_of(video: Path, codes: dict[str, str], codes_name: str) -> Label | None:
-    """Return the emotion that the XML files beside a video name, None without one; FACS files are passed over.
+    """Return the emotion in the XML files beside a video, or None; FACS files are ignored.
 
-    Raises DataError for a number that ``codes`` does not explain, and where the files disagree.
+    Raises DataError for a number that is not in ``codes``, and if the files disagree.
     """
     found: dict[str, Path] = {}
     for file in (video.with_suffix(".xml"), video.parent / "session.xml"):
@@ -103,18 +103,18 @@ def emotion_of(video: Path, codes: dict[str, str], codes_name: str) -> Label | N
     if not found:
         return None
     if len(found) > 1:
-        raise DataError(f"{video}: its XML files name {len(found)} emotions, {' and '.join(sorted(found))}")
+        raise DataError(f"{video}: its XML files give {len(found)} emotions, {' and '.join(sorted(found))}")
     value, file = next(iter(found.items()))
     if not value.isdigit():
         return value, str(file)
     if value not in codes:
-        fix = f"add {codes_name} (code,emotion) beside Sessions that says what it means in your copy"
-        raise DataError(f"{file}: emotion '{value}' is a number, and MMI's own numbering is not verified; {fix}")
+        fix = f"add {codes_name} (code,emotion) beside Sessions with its meaning in your copy"
+        raise DataError(f"{file}: emotion '{value}' is a number, and MMI's numbering is not verified; {fix}")
     return codes[value], f"{file}, by {codes_name}"
 
 
 def metatags(root: ElementTree.Element) -> list[str]:
-    """Return the values of ``<Metatag Name="Emotion" Value="..."/>`` and of other spellings of it, empty ones left out."""
+    """Return the non-empty values of ``<Metatag Name="Emotion" Value="..."/>`` and its other spellings."""
     values = []
     for element in root.iter():
         own = {key.lower(): value for key, value in element.attrib.items()}
@@ -127,7 +127,7 @@ def metatags(root: ElementTree.Element) -> list[str]:
 
 
 def view_of(video: Path) -> str:
-    """Return the view that ``session.xml`` gives of a video, empty where it gives none; raises DataError if it gives two."""
+    """Return the view of a video in ``session.xml``, or ""; raises DataError for several."""
     file = video.parent / "session.xml"
     if not file.is_file():
         return ""
@@ -143,10 +143,9 @@ def view_of(video: Path) -> str:
 
 
 def parse_xml(file: Path) -> ElementTree.Element:
-    """Return the root of an XML file; raises DataError where it is none, is huge, or declares entities."""
+    """Return the root of an XML file; raises DataError if it is invalid, too large, or declares entities."""
     content = file.read_bytes() if file.stat().st_size <= MAX_BYTES else b""
-    # Entities can expand without bound; metadata has no use for them.
-    if not content or b"<!ENTITY" in content:
+    if not content or b"<!ENTITY" in content:  # entities can expand without bound
         raise DataError(f"{file}: not read: it is empty, larger than {MAX_BYTES} bytes, or declares entities")
     try:
         return ElementTree.fromstring(content)  # noqa: S314 (see above)

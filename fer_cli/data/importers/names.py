@@ -1,7 +1,7 @@
-"""Data without a card whose labels are in file names: ``p01_happy_3.jpg``, wherever in the folder the files lie.
+"""Data without a card, with labels in file names such as ``p01_happy_3.jpg``, in any folders.
 
-A regular expression with a group ``label`` is searched in each file's path below the source; others say who is in the
-image (``subject``) and which frame of which sequence it is. Folders named train, val and test are parts.
+A regular expression with the group ``label`` is searched in each path below the source; the groups ``subject``, ``sequence``
+and ``frame`` are optional. Folders named train, val and test are parts.
 """
 
 from __future__ import annotations
@@ -21,54 +21,51 @@ from fer_cli.data.importers.walk import files_below
 from fer_cli.errors import DataError
 from fer_cli.escape import cut
 
-UNMATCHED = "its path is not matched by --label"
+UNMATCHED = "path not matched by --label"
 
 
 @dataclass(frozen=True)
 class Names:
-    """The image files of a folder, and what a pattern finds in their paths."""
+    """The image files of a folder, and the matches of a pattern in their paths."""
 
     source: Path
     pattern: re.Pattern[str]
     files: list[Path]
     paths: list[str]
-    """Below the source, with slashes."""
+    """Relative to the source, with slashes."""
     matches: list[re.Match[str] | None]
-    """None also where the label that was found is empty."""
+    """None also for an empty label."""
 
 
 def read_names(source: Path, label: str) -> Names:
-    """Return what the pattern ``label`` finds in the folder ``source``.
-
-    Raises DataError for a wrong pattern, for what is no folder with images, and where nothing is found.
-    """
+    """Return the matches of the pattern ``label`` in ``source``; raises DataError for a bad pattern, no images, no matches."""
     pattern = compile_pattern(label, "label")
     if not source.is_dir():
         what = "a file, not a folder" if source.exists() else "no such folder"
-        raise DataError(f"{source}: {what}; --label takes the folder that holds the images")
+        raise DataError(f"{source}: {what}; --label takes the folder of the images")
     files = list(files_below(source, within=source))
     if not files:
-        raise DataError(f"{source}: no images in it{where_to_point(source)}")
+        raise DataError(f"{source}: contains no images{where_to_point(source)}")
     paths = [file.relative_to(source).as_posix() for file in files]
     found = [match if match and (match["label"] or "").strip() else None for match in search_names(pattern, paths)]
     if not any(found):
-        what = f"finds a label in none of {len(paths)} paths below it, such as '{shorten(readable_name(paths[0]))}'"
+        what = f"finds no label in any of {len(paths)} paths, such as '{shorten(readable_name(paths[0]))}'"
         raise DataError(f"{source}: --label '{cut(label)}' {what}")
     return Names(source, pattern, files, paths, found)
 
 
 def words_of(names: Names) -> Iterable[str]:
-    """Yield the label in each path, as it is written there."""
+    """Yield the label in each path."""
     return (match["label"] for match in names.matches if match)
 
 
 def card_from_names(name: str, names: Names, codes: dict[str, str]) -> Card:
-    """Return a card for the labels in file names; raises DataError for a number that ``codes`` does not explain."""
+    """Return a card for the labels in file names; raises DataError for a number that is not in ``codes``."""
     return own_card(name, words_of(names), f"{names.source}: label", codes=codes)
 
 
 def scan_names(names: Names, card: Card) -> Scan:
-    """Return every image whose path has a label, the others as skipped; raises DataError as ``read_groups`` does."""
+    """Return all images with a label in their path, the others as skipped; raises DataError as ``read_groups`` does."""
     found, skipped = [], []
     for file, path, match in zip(names.files, names.paths, names.matches, strict=True):
         label = card.label(match["label"], str(file)) if match else None
@@ -83,6 +80,6 @@ def scan_names(names: Names, card: Card) -> Scan:
 
 
 def part_of(path: str) -> str:
-    """Return the part that the nearest folder of a path is named after, ``none`` without one."""
+    """Return the part of the nearest folder named after one, ``none`` without."""
     folders = (folder.lower() for folder in reversed(PurePosixPath(path).parts[:-1]))
     return next((PARTS[folder] for folder in folders if folder in PARTS), "none")

@@ -1,6 +1,7 @@
-"""OL-SFED: students watching online lessons, five academic emotions. Its layout on disk is not known to us.
+"""OL-SFED: students watching online lessons, five academic emotions.
 
-It is given out on request only and no public copy was seen, so two plain layouts are read: a folder per class, and a csv.
+It is available on request only and its layout is unknown to us, so two plain layouts are read: a folder per class, and a
+CSV.
 """
 
 from __future__ import annotations
@@ -14,5 +15,5 @@ from fer_cli.data.importers.table import by_table
 
 
 def scan_olsfed(source: Path, card: Card) -> Scan:
-    """Return images by class folder, or by table; raises DataError for a class that the card does not know."""
+    """Return images by class folder or table; raises DataError for an unknown class."""
     return first_layout(source, card, {f"class folders {', '.join(card.folders)}": by_folder, "a csv": by_table})

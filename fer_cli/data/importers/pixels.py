@@ -1,8 +1,8 @@
-"""Data without a card whose images are in a table, as in FER2013: a column ``pixels`` of whole numbers.
+"""Data without a card in a pixel table, as in FER2013: a column ``pixels`` of integers.
 
-Each cell holds a square grey picture, row by row, with blanks between the numbers (in Parquet, or a list). The label is the
-column ``label`` or ``emotion``; the official part ``split`` or ``Usage``; ``subject``, ``sequence`` and ``frame`` are
-read where they are. A table has one size of picture: a row of another size was cut short.
+Each cell is a square grey image, row by row, separated by blanks (in Parquet, also a list). The label is in the column
+``label`` or ``emotion``, the official part in ``split`` or ``Usage``; ``subject``, ``sequence`` and ``frame`` are optional.
+All images of a table have one size; a row of another size was truncated.
 """
 
 from __future__ import annotations
@@ -21,21 +21,18 @@ from fer_cli.errors import DataError
 
 PIXELS = "pixels"
 ALIASES = {"emotion": "label", "usage": "split"}
-"""FER2013's name of a column -> ours."""
+"""Column names of FER2013 -> ours."""
 COLUMNS = {PIXELS, "label", "split", "subject", "sequence", "frame", *ALIASES}
 
 
 def is_pixel_table(table: Path) -> bool:
-    """Return whether a table holds pictures; raises DataError where it cannot be read."""
+    """Return whether a table contains pixels; raises DataError if it cannot be read."""
     header = header_of(table)
     return PIXELS in header and "file" not in header
 
 
 def pixel_rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (which line or row, cells) of a table of pictures, columns by our names.
-
-    Raises DataError where no column holds the label, or two do, and as ``table_rows`` does.
-    """
+    """Yield (location, cells) of a pixel table, columns by our names; raises as ``columns_of`` and ``table_rows`` do."""
     names: dict[str, str] = {}
     for line, row in table_rows(table, (), COLUMNS):
         if not names:
@@ -44,12 +41,12 @@ def pixel_rows(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def columns_of(table: Path, header: list[str]) -> dict[str, str]:
-    """Return our name of each column that is read -> the table's; raises DataError where one is missing or duplicated."""
+    """Return our name of each used column -> the table's; raises DataError for a missing or duplicate one."""
     names: dict[str, str] = {}
     for own in header:
         known = ALIASES.get(own.lower(), own.lower())
         if known in names:
-            raise DataError(f"{table}: both columns '{names[known]}' and '{own}' say the {known}; remove one of them")
+            raise DataError(f"{table}: both columns '{names[known]}' and '{own}' give the {known}; remove one of them")
         if own.lower() in COLUMNS:
             names[known] = own
     if "label" not in names:
@@ -58,18 +55,18 @@ def columns_of(table: Path, header: list[str]) -> dict[str, str]:
 
 
 def pixel_labels(table: Path) -> Iterator[str]:
-    """Yield the label of each row that has one; raises DataError where none has."""
-    some = False
+    """Yield the label of each row that has one; raises DataError if none has."""
+    labelled = False
     for _, row in pixel_rows(table):
         if row["label"]:
-            some = True
+            labelled = True
             yield row["label"]
-    if not some:
-        raise DataError(f"{table}: no row with a label in it")
+    if not labelled:
+        raise DataError(f"{table}: contains no row with a label")
 
 
 def scan_pixels(table: Path, card: Card) -> Scan:
-    """Return every labelled row; pictures that cannot be read say why. Raises DataError where there is no other picture."""
+    """Return all labelled rows, unreadable ones with a reason; raises DataError if all are unreadable."""
     found: list[Found] = []
     skipped: dict[str, list[str]] = {}
     owners = Owners()
@@ -93,11 +90,11 @@ def scan_pixels(table: Path, card: Card) -> Scan:
 
 
 def of_one_size(table: Path, found: list[Found]) -> list[Found]:
-    """Return the pictures, those of another size than most with that as their fault; raises DataError where all have one."""
+    """Return the images, marking those of an unusual size as faulty; raises DataError if all are faulty."""
     sizes = Counter(len(image.pixels or b"") for image in found if not image.fault)
     if not sizes:
         first = f"{found[0].sample}: {found[0].fault}" if found else "none has a label"
-        raise DataError(f"{table}: no row whose pixels can be read ({first})")
+        raise DataError(f"{table}: contains no row with readable pixels ({first})")
     usual = max(sizes, key=lambda size: (sizes[size], size))
     side = isqrt(usual)
     return [

@@ -1,7 +1,6 @@
 """RAF-DB: faces from the internet, aligned to 100x100, classes numbered from 1; the basic set of seven classes.
 
-The compound set lies in the same layout with the same file names and other classes, so the functions here serve both and
-make sure that one is not taken for the other.
+The compound set has the same layout and file names with other classes; the functions here serve both and tell them apart.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from fer_cli.data.importers.walk import below
 from fer_cli.errors import DataError
 
 LISTS = ("list_patition_label.txt", "list_partition_label.txt")
-"""The official spelling, and the one under which it is sometimes passed on."""
+"""The official spelling and the corrected one."""
 NAME = re.compile(r"(?P<part>train|test)_(?P<number>\d{4,5})(?P<aligned>_aligned)?", re.IGNORECASE)
 RESPLIT = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
 def scan_rafdb(source: Path, card: Card) -> Scan:
-    """Return every labelled image of the basic set under ``source``; raises DataError on classes numbered from 0."""
+    """Return all labelled images of the basic set under ``source``; raises DataError for classes numbered from 0."""
     return first_layout(source, card, layouts("basic"))
 
 
@@ -49,10 +48,10 @@ def layouts(own: str) -> dict[str, Layout]:
 
 
 def code_label(card: Card, code: str, where: str) -> str:
-    """Return the label of a class number or word; raises DataError for the 0 of sets that were numbered anew."""
+    """Return the label of a class number or word; raises DataError for class 0 of renumbered copies."""
     if code.strip() == "0":
-        ways = f"rename the classes to words ({', '.join(list(card.folders)[:2])}, ...) or take the official list"
-        raise DataError(f"{where}: class 0, but RAF-DB numbers its classes from 1, so these were numbered anew; {ways}")
+        fix = f"rename the classes to words ({', '.join(list(card.folders)[:2])}, ...) or use the official list"
+        raise DataError(f"{where}: class 0, but RAF-DB numbers its classes from 1, so this copy was renumbered; {fix}")
     label = card.label(re.sub(r"[_-]+", " ", code), where)
     if label is None:
         raise DataError(f"{where}: class '{code}' has no label")
@@ -60,28 +59,28 @@ def code_label(card: Card, code: str, where: str) -> str:
 
 
 def refuse_the_other(own: str, codes: set[str], where: str) -> None:
-    """Raise DataError where numbered classes are those of the basic set although the compound one is wanted."""
+    """Raise DataError if the compound set is expected but the class numbers are those of the basic set."""
     numbers = {int(code) for code in codes if code.strip().isdecimal()}
     if own == "compound" and numbers and max(numbers) <= 7:
-        raise DataError(f"{where}: classes up to {max(numbers)} only, as in the basic set; build that one as rafdb")
+        raise DataError(f"{where}: only classes up to {max(numbers)}, as in the basic set; build it as rafdb")
 
 
 def the_list(source: Path, own: str) -> Path | None:
-    """Return the list of this set; raises DataError where only the other set's is there, or two copies are."""
+    """Return the list of this set; raises DataError if there is only the other set's, or two copies."""
     other = {"basic": "compound", "compound": "basic"}[own]
     lists = [file for file in tree(source, {".txt"}) if file.name.lower() in LISTS]
-    # What lies above the source folder does not count, its own name does.
+    # The source folder's own name counts, its parents' names do not.
     fits = [file for file in lists if other not in {part.lower() for part in (source.name, *file.relative_to(source).parts)}]
     if lists and not fits:
         name = {"basic": "rafdb", "compound": "rafdb-compound"}[other]
-        raise DataError(f"{lists[0]}: belongs to the {other} set; build that one as {name}")
+        raise DataError(f"{lists[0]}: belongs to the {other} set; build it as {name}")
     if len(fits) > 1:
         raise DataError(f"{source}: holds both {fits[0]} and {fits[1]}; give --from the folder of one of them")
     return fits[0] if fits else None
 
 
 def by_list(source: Path, card: Card, own: str) -> Scan | None:
-    """Return the aligned images of the official list, or, where there are none, the photographs with their boxes."""
+    """Return the aligned images of the official list or, if there are none, the photographs with their boxes."""
     table = the_list(source, own)
     if table is None:
         return None
@@ -96,7 +95,7 @@ def by_list(source: Path, card: Card, own: str) -> Scan | None:
         stem = Path(name).stem.lower()
         label = code_label(card, code, where)
         if stem not in images:
-            raise DataError(f"{where}: no image of {name} below {base}; is the copy whole?")
+            raise DataError(f"{where}: no image of {name} below {base}; is the copy complete?")
         box = read_box(boxes[f"{stem}_boundingbox.txt"]) if f"{stem}_boundingbox.txt" in boxes else None
         found.append(Found(stem, images[stem], label, "", "", 0, stem.split("_")[0], box))
     unused = {"photograph of an aligned image": [below(source, file) for file in originals.values()]} if aligned else {}
@@ -114,10 +113,7 @@ def read_list(table: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def pictures(base: Path) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Return aligned images and photographs below ``base`` by name (``train_00001``).
-
-    Raises DataError where one of them is there twice.
-    """
+    """Return aligned images and photographs below ``base`` by name (``train_00001``); raises DataError for duplicates."""
     aligned: dict[str, Path] = {}
     originals: dict[str, Path] = {}
     for file in tree(base):
@@ -143,7 +139,7 @@ def read_box(file: Path) -> Box:
 
 
 def label_tables(source: Path) -> list[tuple[str, str, str]]:
-    """Return (where, image name, class) of every csv file below ``source`` with the columns image and label."""
+    """Return (location, image name, class) of all CSV files below ``source`` with the columns image and label."""
     rows = []
     for table in tree(source, {".csv"}):
         with table.open(encoding="utf-8-sig", errors="replace") as stream:
@@ -154,7 +150,7 @@ def label_tables(source: Path) -> list[tuple[str, str, str]]:
 
 
 def by_folder(source: Path, card: Card, own: str) -> Scan | None:
-    """Return ``train/4/train_00001_aligned.jpg``, with or without tables that repeat the class, or hold it alone."""
+    """Return ``train/4/train_00001_aligned.jpg``, with the class from the folder, a table, or both."""
     files = tree(source)
     words = {word.lower() for word in card.folders}
     of_folder: dict[Path, str] = {}
@@ -180,10 +176,7 @@ def by_folder(source: Path, card: Card, own: str) -> Scan | None:
 def table_labels(
     rows: list[tuple[str, str, str]], files: list[Path], of_folder: dict[Path, str], card: Card
 ) -> dict[Path, str]:
-    """Return the label of each image that a table names.
-
-    Raises DataError where the image is missing, ambiguous, or lies in the folder of another class.
-    """
+    """Return the label of each image in a table; raises DataError if it is missing, ambiguous or in another class folder."""
     by_name: dict[str, list[Path]] = {}
     for file in files:
         by_name.setdefault(file.name.lower(), []).append(file)
@@ -192,7 +185,7 @@ def table_labels(
         label = code_label(card, code, where)
         fits = by_name.get(name.replace("\\", "/").rsplit("/", 1)[-1].lower(), [])
         if len(fits) != 1:
-            problem = f"is there {len(fits)} times; keep one copy" if fits else "is missing; is the copy whole?"
+            problem = f"exists {len(fits)} times; keep one copy" if fits else "is missing; is the copy complete?"
             raise DataError(f"{where}: {name} {problem}")
         folder = of_folder.get(fits[0].parent)
         if (folder or label) != label or labels.get(fits[0], label) != label:
@@ -205,7 +198,7 @@ def table_labels(
 
 
 def resplit(file: Path, source: Path, label: str) -> Found:
-    """Return an image of a re-pack; its part is the file name's where that is official, else the folder's."""
+    """Return an image of a re-pack, with the part from an official file name, else from the folder."""
     match = NAME.fullmatch(file.stem)
     if match is not None:
         return Found(f"{match['part']}_{match['number']}".lower(), file, label, "", "", 0, match["part"].lower())

@@ -1,7 +1,7 @@
 """RAF-DB, compound set: blends of two expressions in eleven classes, in the layout of the basic set.
 
-Both sets name their files alike and number their classes from 1, so numbers up to 7 alone are refused: they are those of
-the basic set.
+Both sets use the same file names and number classes from 1, so a source with numbers only up to 7 is refused as the basic
+set.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ from fer_cli.data.importers.rafdb import layouts
 
 
 def scan_rafdb_compound(source: Path, card: Card) -> Scan:
-    """Return every labelled image of the compound set under ``source``; raises DataError where it is the basic one."""
+    """Return all labelled images of the compound set under ``source``; raises DataError for the basic set."""
     return first_layout(source, card, layouts("compound"))

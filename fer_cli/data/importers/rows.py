@@ -1,4 +1,4 @@
-"""Rows of a table of one's own, as text: CSV, or Parquet, of which nothing but named columns is read."""
+"""Rows of a user's table as text: CSV, or the known columns of Parquet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from fer_cli.escape import cut
 PARQUET = ".parquet"
 TABLES = {".csv", PARQUET}
 BATCH = 1024
-"""Rows of a Parquet file that are in memory at a time."""
+"""Rows of a Parquet file read at a time."""
 
 
 def table_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (which line or row, cells) of a table; ``known``: columns that are read where there are any, in any case.
-
-    Raises DataError as ``read_rows`` does.
-    """
+    """Yield (line or row, cells) of a table; ``known``: optional columns, in any case. Raises DataError as ``read_rows``."""
     if table.suffix.lower() == PARQUET:
         yield from parquet_rows(table, needs, known)
     else:
@@ -31,14 +28,14 @@ def table_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) -> I
 
 
 def header_of(table: Path) -> list[str]:
-    """Return the names of a table's columns, in lower case; empty where it has no row."""
+    """Return the column names of a table in lower case; empty if it has no rows."""
     if table.suffix.lower() == PARQUET:
         return [name.lower() for name in parquet_columns(table)]
     return [name.lower() for name in next((row for _, row in read_rows(table, ())), {})]
 
 
 def parquet_columns(table: Path) -> list[str]:
-    """Return the names of a Parquet file's columns; raises DataError where it is none."""
+    """Return the column names of a Parquet file; raises DataError for an invalid one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -50,7 +47,7 @@ def parquet_columns(table: Path) -> list[str]:
 
 
 def parquet_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (``row N`` from 1, cells as text) of a Parquet file; lists are written with blanks, nothing as an empty text."""
+    """Yield (``row N`` from 1, cells as text) of a Parquet file; lists are joined with blanks, null becomes ""."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -68,42 +65,41 @@ def parquet_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) ->
                     yield f"row {number}", {name.strip(): cell_text(cell) for name, cell in row.items()}
     except (pa.ArrowException, ValueError, OSError) as error:
         where = f"{table}, after row {number}" if number else str(table)
-        raise DataError(f"{where}: cannot be read ({' '.join(str(error).split())}); is the file whole?") from None
+        raise DataError(f"{where}: cannot be read ({' '.join(str(error).split())}); is the file complete?") from None
 
 
 def cell_text(cell: Any) -> str:
-    """Return a cell as a CSV would have it."""
+    """Return a cell as CSV text."""
     if cell is None or (isinstance(cell, float) and isnan(cell)):
         return ""
     return " ".join(map(str, cell)) if isinstance(cell, list) else str(cell).strip()
 
 
 def row_part(row: dict[str, str], where: str) -> str:
-    """Return the part that a row's cell ``split`` names, ``none`` where it is empty; raises DataError for another word."""
+    """Return the part in a row's cell ``split``, ``none`` if empty; raises DataError for an unknown one."""
     word = row.get("split", "").strip().lower()
     known = PARTS | USAGE
     if word not in known and word not in {"", "none"}:
-        raise DataError(f"{where}: no such part '{cut(row['split'])}'{nearest(word, known)}")
+        raise DataError(f"{where}: unknown part '{cut(row['split'])}'{nearest(word, known)}")
     return known.get(word, "none")
 
 
 def row_frame(row: dict[str, str], where: str) -> int:
-    """Return the number in a row's cell ``frame``, 0 where it is empty; raises DataError for what is no number from 0."""
+    """Return the number in a row's cell ``frame``, 0 if empty; raises DataError unless it is an integer from 0."""
     frame = row.get("frame", "")
     if frame and not frame.isdecimal():
-        raise DataError(f"{where}: frame '{cut(frame)}' is no number from 0")
+        raise DataError(f"{where}: frame '{cut(frame)}' is not an integer from 0")
     return int(frame or 0)
 
 
 class Owners:
-    """Which subject each sequence belongs to."""
+    """Checks that each sequence belongs to one subject."""
 
     def __init__(self) -> None:
-        """Know none yet."""
         self._subjects: dict[str, str] = {}
 
     def check(self, image: Found, where: str) -> None:
-        """Take an image up; raises DataError naming ``where`` its sequence belongs to another subject."""
+        """Add an image; raises DataError with ``where`` if its sequence belongs to another subject."""
         owner = self._subjects.setdefault(image.sequence, image.subject) if image.sequence else image.subject
         if owner != image.subject:
             what = f"sequence '{image.sequence}' belongs to subjects '{owner}' and '{image.subject}'"

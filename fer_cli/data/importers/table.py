@@ -1,8 +1,8 @@
-"""Data without a card, listed in a table, CSV or Parquet.
+"""Data without a card, listed in a CSV or Parquet table.
 
-Columns are ``file,label`` and, as far as known, ``subject,sequence,frame,split`` and the face as ``left,top,right,bottom``
-in pixels. Paths are relative to the table's own folder and never leave it. A column ``pixels`` in the place of ``file``
-holds the images themselves: see ``fer_cli.data.importers.pixels``.
+Columns are ``file,label`` and optionally ``subject,sequence,frame,split`` and the face box ``left,top,right,bottom`` in
+pixels. Paths are relative to the table's folder and must not leave it. For a column ``pixels`` instead of ``file``, see
+``fer_cli.data.importers.pixels``.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from fer_cli.errors import DataError
 NEEDS = ("file", "label")
 EDGES = ("left", "top", "right", "bottom")
 COLUMNS = (*NEEDS, "subject", "sequence", "frame", "split", *EDGES)
-"""Columns that are read; others may stand beside them."""
+"""Known columns; others are ignored."""
 TAKES = "a table with columns file,label or pixels,label (CSV or Parquet)"
 
 Rows = list[tuple[str, dict[str, str]]]
-"""Which line or row it is, and its cells."""
+"""Line or row, and its cells."""
 
 
 def scan_table(source: Path, card: Card) -> Scan:
-    """Return every row of the table ``source``, or of the only csv in that folder.
+    """Return all rows of the table ``source``, or of the only table in that folder.
 
-    Raises DataError naming the line of an unknown class, a path that leads out of the folder, a box
-    without area, a row given twice, and a sequence that two subjects share.
+    Raises DataError for an unknown class, a path out of the folder, an empty box, a duplicate row, and a sequence of two
+    subjects.
     """
     return first_layout(source, card, {TAKES: by_table})
 
 
 def by_table(source: Path, card: Card) -> Scan | None:
-    """Return what the table lists; None where there is no table."""
+    """Return the images in the table; None without a table."""
     table = table_in(source)
     if table is None:
         return None
@@ -62,7 +62,7 @@ def by_table(source: Path, card: Card) -> Scan | None:
             continue
         image = row_image(table.parent, row, label, where)
         if image.sample in found:
-            raise DataError(f"{where}: the same image as {lines[image.sample]}; keep one of the two rows")
+            raise DataError(f"{where}: duplicates {lines[image.sample]}; keep one of the two rows")
         owners.check(image, where)
         found[image.sample], lines[image.sample] = image, line
     listed = {real(inside(table.parent, row["file"], str(table))) for _, row in rows}
@@ -78,7 +78,7 @@ def by_table(source: Path, card: Card) -> Scan | None:
 
 
 def table_in(source: Path) -> Path | None:
-    """Return ``source`` if it is a table, or the only table directly in it; raises DataError for several."""
+    """Return ``source`` if it is a table, or the only table in it; raises DataError for several."""
     if source.is_file():
         return source if source.suffix.lower() in TABLES else None
     if not source.is_dir():
@@ -86,13 +86,13 @@ def table_in(source: Path) -> Path | None:
     tables = sorted(p for p in tables_in(source, source) if p.suffix.lower() in TABLES and not is_junk(p.name))
     if len(tables) > 1:
         raise DataError(
-            f"{source}: holds both {tables[0].name} and {tables[1].name}; give --from one of them, with all rows"
+            f"{source}: contains both {tables[0].name} and {tables[1].name}; give --from one of them, with all rows"
         )
     return tables[0] if tables else None
 
 
 def read_table(table: Path) -> tuple[Rows, dict[str, list[str]]]:
-    """Return (line, row) of labelled rows and, as skipped, the files of rows without a label; no row is a DataError."""
+    """Return the labelled rows and, as skipped, the files of unlabelled ones; raises DataError for no labelled row."""
     rows: Rows = []
     unlabelled: list[str] = []
     for line, row in table_rows(table, NEEDS, COLUMNS):
@@ -103,12 +103,12 @@ def read_table(table: Path) -> tuple[Rows, dict[str, list[str]]]:
         else:
             unlabelled.append(row["file"])
     if not rows:
-        raise DataError(f"{table}: no row with a label in it")
+        raise DataError(f"{table}: contains no row with a label")
     return rows, {"row without a label": unlabelled} if unlabelled else {}
 
 
 def check_columns(table: Path, header: list[str]) -> None:
-    """Raise DataError for a known column in capitals and for a box without all four edges."""
+    """Raise DataError for a known column in capitals, and for incomplete box columns."""
     for name in header:
         if name not in COLUMNS and name.lower() in COLUMNS:
             raise DataError(f"{table}: column '{name}' is spelt in capitals; name it {name.lower()}")
@@ -118,19 +118,19 @@ def check_columns(table: Path, header: list[str]) -> None:
 
 
 def row_image(root: Path, row: dict[str, str], label: str, where: str) -> Found:
-    """Return the image that a labelled row lists; raises DataError naming ``where`` a cell is wrong."""
+    """Return the image of a labelled row; raises DataError with ``where`` for an invalid cell."""
     file = tidy(inside(root, row["file"], where))
     if file.suffix.lower() not in IMAGE_SUFFIXES:
-        raise DataError(f"{where}: {file.name} is no image; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise DataError(f"{where}: {file.name} is not an image; supported are {', '.join(sorted(IMAGE_SUFFIXES))}")
     split, frame, box = row_part(row, where), row_frame(row, where), row_box(row, where)
-    # Several faces of one picture are several samples; what tells them apart is where they are.
+    # Several faces of one image are several samples, named by their boxes.
     sample = file.relative_to(root).as_posix() + (f"@{','.join(f'{edge:g}' for edge in box)}" if box else "")
     subject, sequence = row.get("subject", ""), row.get("sequence", "")
     return Found(sample, file, label, subject, sequence, frame, split, box, own=False)
 
 
 def row_box(row: dict[str, str], where: str) -> Box | None:
-    """Return the face's box, or None where its four cells are empty; raises DataError for anything between."""
+    """Return the face box, None if its four cells are empty; raises DataError for an invalid one."""
     cells = [row.get(edge, "") for edge in EDGES]
     if not any(cells):
         return None
@@ -139,18 +139,15 @@ def row_box(row: dict[str, str], where: str) -> Box | None:
     except ValueError:
         raise DataError(f"{where}: box {', '.join(cells)} is not four numbers") from None
     if not all(map(math.isfinite, (left, top, right, bottom))) or right <= left or bottom <= top:
-        raise DataError(f"{where}: box {', '.join(cells)} has no area; the order is {', '.join(EDGES)}")
+        raise DataError(f"{where}: box {', '.join(cells)} is empty; the order is {', '.join(EDGES)}")
     return left, top, right, bottom
 
 
 def card_from_table(name: str, source: Path, codes: dict[str, str] | None = None) -> Card:
-    """Return a card for the labels that stand in a table; ``codes``: see ``read_codes``.
-
-    Raises DataError without a table, or where a label is a number that no code explains.
-    """
+    """Return a card for the labels in a table; raises DataError without a table, and for numbers outside ``codes``."""
     table = table_in(source)
     if table is None:
-        what = "no such file or folder" if not source.exists() else "no csv in it" if source.is_dir() else "no csv"
+        what = "no such file or folder" if not source.exists() else "contains no csv" if source.is_dir() else "not a csv"
         raise DataError(f"{source}: {what}; --layout csv takes {TAKES}, or its folder{where_to_point(source)}")
     if is_pixel_table(table):
         return own_card(name, pixel_labels(table), f"{table}: label", codes=codes)

@@ -1,7 +1,4 @@
-"""Files and folders below a source, as they lie on the disk.
-
-``files_below`` follows no link that leads out of the source or back to a folder it has seen.
-"""
+"""Walking the files and folders of a source, without following links out of it or in circles."""
 
 from __future__ import annotations
 
@@ -16,30 +13,30 @@ from fer_cli.errors import DataError
 
 SHOWING = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 JUNK = (".", "__MACOSX", "Thumbs.db", "desktop.ini")
-"""Beginnings of names that are never data: hidden and AppleDouble files, archives' and systems' leavings."""
+"""Prefixes of names that are never data: hidden, AppleDouble and system files."""
 
 
 def is_junk(name: str) -> bool:
-    """Return whether a file or folder of this name is never data."""
+    """Return whether a name is that of a hidden or system file."""
     return name.startswith(JUNK)
 
 
 def visible_folders(root: Path) -> list[Path]:
-    """Return the sub-folders of ``root`` in name order, hidden ones left out."""
+    """Return the visible sub-folders of ``root`` in name order."""
     return sorted(path for path in root.iterdir() if path.is_dir() and not is_junk(path.name))
 
 
 def image_files(folder: Path, suffixes: set[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Return the image files directly in ``folder`` in name order, AppleDouble and other hidden files left out."""
+    """Return the visible image files directly in ``folder`` in name order."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and not is_junk(path.name))
 
 
 def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | None = None) -> Iterator[Path]:
-    """Yield files of these suffixes anywhere under ``root``, in order; links out of it and loops are not followed.
+    """Yield files of these suffixes under ``root`` in order, without following links out of it or in circles.
 
-    A pipe, a dangling link, an empty folder: where one is named like a picture or a film it is yielded, and told apart
-    when it is read; tables are files. ``within``: the folder that links may lead to any place in, ``root`` by default; a
-    picture that leads out of it is then not yielded either. Raises DataError for a folder that cannot be listed.
+    Pipes, dangling links and empty folders named like an image or video are yielded too, and reported when read. ``within``:
+    folder inside which links are followed (default: ``root``); if given, images linked from outside are omitted. Raises
+    DataError for an unreadable folder.
     """
     home = real(within or root)
     seen: set[Path] = set()
@@ -61,9 +58,9 @@ def files_below(root: Path, suffixes: set[str] = IMAGE_SUFFIXES, within: Path | 
 
 
 def walk_folders(root: Path, follow: bool = False) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with the names of its folders, of which the caller may remove some, and of its files, top down.
+    """Yield (folder, folder names, file names) top down; the caller may edit the folder names.
 
-    ``follow``: whether links to folders are followed. Raises DataError for a folder that cannot be listed.
+    ``follow``: follow links to folders. Raises DataError for an unreadable folder.
     """
     if isinstance(root, Inside):
         yield from root.walk_entries()
@@ -73,29 +70,29 @@ def walk_folders(root: Path, follow: bool = False) -> Iterator[tuple[Path, list[
 
 
 def cannot_list(error: OSError) -> None:
-    """Raise DataError naming a folder that cannot be listed: what lies in it would be left out without a word."""
+    """Raise DataError for an unreadable folder, whose content would be left out silently."""
     raise DataError(f"{error.filename}: cannot be listed ({problem(error)}); make it readable, or move it away") from None
 
 
 def real(path: Path) -> Path:
-    """Return where a path leads once links are followed; of a link that leads back to itself, the path."""
-    return Path(os.path.realpath(path))  # Path.resolve fails for such a link
+    """Return a path with links resolved; a circular link is returned as is."""
+    return Path(os.path.realpath(path))  # Path.resolve fails for circular links
 
 
 def tidy(path: Path) -> Path:
-    """Return a path without ``..`` and ``.``; links are not asked."""
+    """Return a path without ``..`` and ``.``, links unresolved."""
     return type(path)(os.path.normpath(path))
 
 
 def leads_out(path: Path, home: Path) -> bool:
-    """Return whether a path is a link to a place that is not below ``home``, itself without links."""
+    """Return whether a path is a link to a place outside ``home`` (a real path)."""
     return os.path.islink(path) and not real(path).is_relative_to(home)  # noqa: PTH114 (is_symlink fails for long names)
 
 
 def folder_named(root: Path, *names: str, depth: int = 2) -> Path | None:
-    """Return ``root`` itself, or a folder up to ``depth`` below it, of one of these names (any case); None without one.
+    """Return ``root`` or the topmost folder up to ``depth`` below it with one of these names (any case), or None.
 
-    Raises DataError when two folders at the same depth fit: two copies of a data set lie there.
+    Raises DataError for two such folders at the same depth (two copies of a data set).
     """
     wanted = {name.lower() for name in names}
     level = [root]
@@ -110,7 +107,7 @@ def folder_named(root: Path, *names: str, depth: int = 2) -> Path | None:
 
 
 def file_named(root: Path, *names: str, depth: int = 2) -> Path | None:
-    """Return the file of one of these names (any case), or ``root`` if it is that file, nearest to ``root``; else None."""
+    """Return ``root`` or the topmost file up to ``depth`` below it with one of these names (any case), or None."""
     wanted = {name.lower() for name in names}
     if root.is_file():
         return root if root.name.lower() in wanted else None
@@ -124,23 +121,20 @@ def file_named(root: Path, *names: str, depth: int = 2) -> Path | None:
 
 
 def tables_in(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield the files directly in ``folder``; not those that are links which lead out of ``root``."""
+    """Yield the files directly in ``folder``, except links out of ``root``."""
     home = real(root)
     return (path for path in folder.iterdir() if path.is_file() and not leads_out(path, home))
 
 
 def below(source: Path, file: Path) -> str:
-    """Return how a file is named in ``Scan.skipped``: its path below ``source``."""
+    """Return a file's path below ``source``, its name in ``Scan.skipped``."""
     return file.relative_to(source).as_posix() if source.is_dir() else file.name
 
 
 def nearest_to_root(files: Iterable[Path], *names: str) -> Path | None:
-    """Return the file of one of these names (any case) that lies least deep, None without one.
-
-    Raises DataError when two lie equally deep: two copies of a data set are there.
-    """
+    """Return the topmost file with one of these names (any case), or None; raises DataError for two at the same depth."""
     wanted = {name.lower() for name in names}
     fits = sorted((len(file.parts), file) for file in files if file.name.lower() in wanted)
     if len(fits) > 1 and fits[0][0] == fits[1][0]:
-        raise DataError(f"{fits[0][1]}: stands beside a second copy, {fits[1][1]}; give --from one of them")
+        raise DataError(f"{fits[0][1]}: has a second copy, {fits[1][1]}; give --from one of them")
     return fits[0][1] if fits else None
