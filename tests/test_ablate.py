@@ -41,7 +41,7 @@ def test_plan_of_a_finished_study_knows_times_and_states(fer: Fer, finished: tup
 def test_smoke_trains_a_batch_of_each_and_keeps_nothing(fer: Fer, study_file: Path, data_root: Path, tmp_path: Path) -> None:
     called = fer("ablate", "--study", study_file, "--smoke", "--seeds", "1", *where(data_root, tmp_path / "results"))
     assert called.code == 0
-    assert "4 runs each trained, validated and predicted one batch" in called.err
+    assert "4 runs trained, validated and predicted one batch each" in called.err
     assert not (tmp_path / "results").exists()
 
 

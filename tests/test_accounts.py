@@ -23,7 +23,7 @@ from tests.conftest import Called, draw_face
 
 Fer = Callable[..., Called]
 HEIC = b"\0\0\0\x18ftypheic" + bytes(64)
-NOT_READ = "a format that is not read; convert it to PNG or JPEG"
+NOT_READ = "unsupported format; convert it to PNG or JPEG"
 
 
 def faces(root: Path) -> Path:
@@ -89,9 +89,9 @@ def test_nothing_below_a_source_is_without_account(tmp_path: Path) -> None:
         "image outside the class folders": ["apart.png"],
         FILM: ["happy/film.mp4"],
         f"WebM, {NOT_READ}": ["happy/film.webm"],
-        "PNG by its content, not by its name; give it the suffix of its format": ["happy/named"],
+        "PNG content without a matching suffix; rename the file": ["happy/named"],
     }
-    assert info.others == {".csv": 1, ".txt": 1, "hidden or left by a system": 2, "without a suffix": 1}
+    assert info.others == {".csv": 1, ".txt": 1, "hidden or system files": 2, "without suffix": 1}
     counted = sum_of(info)
     assert counted["in"] == counted["kept"] + counted["left out"] == 8
     assert counted["in"] + sum(info.others.values()) == files_of(source)
@@ -109,8 +109,7 @@ def test_the_sums_hold_for_a_card_and_check_finds_nothing_new(fer: Fer, faces_fo
     assert (sum_of(info)["in"] + sum(info.others.values()), info.others) == (files_of(source), {".me": 1})
     assert all(problem.startswith("differs from the card") for problem in check_set(root, "ck48", source).problems)
     assert (
-        "neither picture nor film, counted alone: 1 .me"
-        in fer("data", "build", "ck48", "--from", source, "--data-root", root, "--allow-incomplete").err
+        "other files: 1 .me" in fer("data", "build", "ck48", "--from", source, "--data-root", root, "--allow-incomplete").err
     )
 
 
@@ -174,7 +173,7 @@ def test_a_table_behind_a_link_out_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "fer2013.csv").write_text("emotion,pixels,Usage\n0,1 2 3 4,Training\n")
     (tmp_path / "src" / "fer2013.csv").symlink_to(tmp_path / "fer2013.csv")
-    with pytest.raises(DataError, match=r"; fer2013\.csv is a link that leads out of the folder, which is not followed"):
+    with pytest.raises(DataError, match=r"; fer2013\.csv is a link out of the folder, which is not followed"):
         build_set("fer2013", tmp_path / "src", tmp_path / "data")
 
 

@@ -204,12 +204,15 @@ REFUSED: dict[str, tuple[Callable[[Path, dict[str, bytes]], object], list[str]]]
     "encrypted": (flagged, ["happy/a.png is encrypted", "password"]),
     "overlapping": (overlapping, ["entries overlap", "zip bomb"]),
     "swollen": (swollen, ["unpacks to 4.0 GiB", "zip bomb"]),
-    "lzma": (otherwise, ["packed in a way (method 14)", "unpack it"]),
-    "text": (lambda file, entries: file.write_text("hello"), ["no .zip that can be read"]),
-    "empty file": (lambda file, entries: file.write_bytes(b""), ["no .zip that can be read (empty file)"]),
-    "cut short": (lambda file, e: file.write_bytes(packed(file, e).read_bytes()[:-30]), ["no .zip", "is it whole?"]),
-    "nothing in it": (lambda file, entries: packed(file, {}), ["no class folders in it"]),
-    "a zip in it": (lambda file, entries: packed(file, {"inner.zip": b"x"}), ["inner.zip lies in it", "unpack it"]),
+    "lzma": (otherwise, ["compressed with unsupported method 14", "unpack it"]),
+    "text": (lambda file, entries: file.write_text("hello"), ["not a readable .zip"]),
+    "empty file": (lambda file, entries: file.write_bytes(b""), ["not a readable .zip (empty file)"]),
+    "cut short": (
+        lambda file, e: file.write_bytes(packed(file, e).read_bytes()[:-30]),
+        ["not a readable .zip", "is it complete?"],
+    ),
+    "nothing in it": (lambda file, entries: packed(file, {}), ["contains no class folders"]),
+    "a zip in it": (lambda file, entries: packed(file, {"inner.zip": b"x"}), ["it contains inner.zip", "unpack it"]),
 }
 
 
@@ -247,13 +250,13 @@ def test_a_zip_in_a_folder_is_counted_and_pointed_at(fer: Fer, tmp_path: Path) -
     called = fer("data", "build", "x", "--from", root, *where)
     assert called.code == 0
     assert "1 .zip" in called.err
-    assert "is not opened; to read one, give it itself: --from PATH.zip" in called.err
+    assert "are not opened; to read one, pass it directly: --from PATH.zip" in called.err
     (tmp_path / "alone").mkdir()
     (root / "more.zip").rename(tmp_path / "alone" / "more.zip")
     for name, layout in (("y", where), ("jaffe", where[2:]), ("z", ("--layout", "csv", *where[2:]))):
         called = fer("data", "build", name, "--from", tmp_path / "alone", *layout)
         assert (called.code, called.err.count("\n")) == (2, 1)
-        assert f"more.zip lies in it and is not opened: give --from {tmp_path / 'alone' / 'more.zip'}" in called.err
+        assert f"it contains more.zip, which is not opened: give --from {tmp_path / 'alone' / 'more.zip'}" in called.err
 
 
 def test_rows_of_a_table_never_leave_the_archive(tmp_path: Path) -> None:
@@ -271,7 +274,7 @@ def test_an_archive_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> 
         os.utime(file, ns=(1, 1))
         return items
 
-    with pytest.raises(DataError, match="changed while it was read"):
+    with pytest.raises(DataError, match="changed while being read"):
         build_own("x", file, "folder", None, tmp_path / "data", progress=touching)  # type: ignore[arg-type]
     assert not (tmp_path / "data").exists()
 

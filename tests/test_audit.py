@@ -217,7 +217,7 @@ def test_images_of_no_part_and_unknown_people_leak_nothing(clean: FaceSet) -> No
     clean.manifest["subject"] = ""
     audit = audit_set(clean, split_by_name("faces", "official"))
     assert (audit.verdict, counts(audit)) == ("flawed", {"exact": 1, "near": 1})
-    assert audit.notes == ["160 of 160 images have no known person: sharing one cannot be seen"]
+    assert audit.notes == ["160 of 160 images have no known person; leakage between them is undetectable"]
     assert audit.folds[0].sizes == {"train": 96, "val": 32, "test": 30}
 
 
@@ -228,7 +228,7 @@ def test_default_split_is_that_of_data_split_auto(clean: FaceSet) -> None:
     assert audit_set(clean).split == "sequence"
     clean.manifest["sequence"] = ""
     assert audit_set(clean).split == "random"
-    with pytest.raises(DataError, match="published without parts"):
+    with pytest.raises(DataError, match="has no official parts"):
         audit_set(clean, split_by_name("faces", "official"))
 
 
@@ -345,7 +345,7 @@ def test_stored_audits_belong_to_one_build(clean: FaceSet, tmp_path: Path) -> No
     clean.images.packed[0, 0, 0] ^= 1
     stored(face_set(clean.manifest, clean.images.packed), tmp_path)
     assert audit_lines(root, "faces") == {}
-    with pytest.raises(DataError, match="built again since it was audited"):
+    with pytest.raises(DataError, match="rebuilt since the audit"):
         write_audit(root, "faces", first)
     (root / "faces" / "audit.json").write_text("{")
     assert audit_lines(root, "faces") == {}

@@ -96,7 +96,7 @@ def test_bombs_and_absurd_sizes_are_refused_unopened() -> None:
         with pytest.raises((UnreadableError, Image.DecompressionBombError)) as raised:
             open_image(content, "grey")
         assert why(raised.value) == reason
-    with pytest.raises(UnreadableError, match="400 x 4 pixels; at least 8 x 8"):
+    with pytest.raises(UnreadableError, match="400 x 4 pixels; the minimum is 8 x 8"):
         prepare_image(np.zeros((4, 400), np.uint8), "", None, Preparation(size=24))
 
 
@@ -104,7 +104,7 @@ def test_table_pixels_are_a_square_or_nothing() -> None:
     image = table_image(bytes(range(16)))
     assert image.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
     for pixels in (bytes(15), b""):
-        with pytest.raises(UnreadableError, match="make no square"):
+        with pytest.raises(UnreadableError, match="not a square image"):
             table_image(pixels)
 
 
@@ -165,7 +165,7 @@ def test_in_is_the_sum_of_what_became_of_it(fer: Fer, tmp_path: Path) -> None:
     assert sorted(zip(gone["file"], gone["status"], gone["reason"], strict=True)) == [
         ("happy/p001_1.png", "unreadable", "empty file"),
         ("happy/p011_1.png", "duplicate", "another file has the same content"),
-        ("sad/p002_1.png", "unreadable", "no image of a known format"),
+        ("sad/p002_1.png", "unreadable", "not an image of a known format"),
         ("sad/p003_1.png", "unreadable", gone.loc[gone["file"] == "sad/p003_1.png", "reason"].iloc[0]),
     ]
     assert gone["reason"].str.startswith("cannot be decoded: ").sum() == 1
@@ -373,7 +373,7 @@ def test_every_image_comes_back_in_order(tmp_path: Path) -> None:
         (["--no-face", "drop"], "--no-face has no effect without --detect"),
         (["--detect", "eyes"], "detector"),
         (["--images", "30"], "--images is for embedded sets"),
-        (["--subject", "(?P<subject>.)"], "--subject goes with --layout folder"),
+        (["--subject", "(?P<subject>.)"], "--subject requires --layout folder"),
     ],
 )
 def test_wrong_options_give_one_line(fer: Fer, faces_folder: Path, tmp_path: Path, options: list[str], words: str) -> None:

@@ -97,11 +97,11 @@ def test_sets_without_parts_say_nothing_of_them(root: Path, fer: Fer) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--part", "plain"], "give it as NAME=train or NAME=val or NAME=test"),
-        (["--part", "plan=test"], "plan is none of --of; did you mean plain?"),
-        (["--part", "plain=tests"], "a part is one of train, val, test; did you mean test?"),
-        (["--part", "plain=train", "--part", "plain=test"], "plain is in the train part already"),
-        (["--part", "plain=train", "--part", "two=train"], "no set gives images to the test part; add --part NAME=test"),
+        (["--part", "plain"], "expected NAME=train or NAME=val or NAME=test"),
+        (["--part", "plan=test"], "plan is not in --of; did you mean plain?"),
+        (["--part", "plain=tests"], "unknown part; use train, val, test; did you mean test?"),
+        (["--part", "plain=train", "--part", "plain=test"], "plain is already in the train part"),
+        (["--part", "plain=train", "--part", "two=train"], "the test part is empty; add --part NAME=test"),
     ],
 )
 def test_wrong_parts_give_one_line(root: Path, fer: Fer, options: list[str], words: str) -> None:
@@ -116,7 +116,7 @@ def test_a_combined_set_says_what_it_replaces_and_shrinks_nothing_unasked(root: 
     command = ("data", "combine", "lab", "--of", "two,plain", "--map", "basic-7", "--data-root", root)
     called = fer(*command)
     assert (called.code, called.err.count("\n")) == (2, 1), called.err
-    assert f"holds 28 images (fingerprint {more.fingerprint}), this build only 24; pass --replace" in called.err
+    assert f"has 28 images (fingerprint {more.fingerprint}), this build only 24; pass --replace" in called.err
     assert load_info(root, "lab").fingerprint == more.fingerprint
     called = fer(*command, "--replace")
     assert called.code == 0

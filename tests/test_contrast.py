@@ -63,7 +63,7 @@ def test_one_grey_for_all_images_is_refused_before_training(fer: Callable[..., A
         code, said = refused(fer, tmp_path, *extra, normalise=normalise)
         assert code == 2
         wanted = "flat: the training images have no contrast (deviation 0: each pixel is 7); look at them with fer data peek"
-        assert said.startswith(f"error: {wanted} flat, and build the set again") and said.count("\n") == 1, said
+        assert said.startswith(f"error: {wanted} flat, and rebuild the set") and said.count("\n") == 1, said
 
 
 def test_images_of_one_grey_each_are_refused_only_where_each_is_standardised_by_itself(

@@ -78,7 +78,7 @@ def test_pairs_that_cannot_be_planted() -> None:
         plant_pair_noise(np.arange(100) % 8, partners_of([*SEVEN, "x"], [["fear", "x"]]), 0.5, 0)
     with pytest.raises(DataError, match="no class 'feer'; did you mean fear"):
         partners_of(SEVEN, [["feer", "surprise"]])
-    with pytest.raises(DataError, match="none is among the classes wave, nod"):
+    with pytest.raises(DataError, match="no pair is among the classes wave, nod"):
         partners_of(["wave", "nod"], CONFUSABLE)
 
 
@@ -308,7 +308,7 @@ def test_a_file_that_is_wrong_or_has_changed_is_refused(data_root: Path, tiny: T
         with pytest.raises(DataError, match=words):
             run_data(data_root, tiny(data=config))
     for content, words in (
-        (f"sample,label\n{sample},happy\n{sample},fear\n", "stands twice"),
+        (f"sample,label\n{sample},happy\n{sample},fear\n", "duplicate sample"),
         ("name,label\nx,y\n", "no column 'sample'"),
         ("sample,name\nx,y\n", "no column 'label'"),
         ("", "not a CSV table"),

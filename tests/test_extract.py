@@ -84,7 +84,7 @@ def test_blocks_are_drawn_by_label_and_only_with_their_own_data(
     rewrite(other / "ck48", fingerprint="0" * 16)
     refused = fer("features", "show", out, "--picture", tmp_path / "b.png", "--data-root", other)
     assert refused.code == 2
-    assert "the features are of other data (fingerprint" in refused.err
+    assert "the features were computed from other data (fingerprint" in refused.err
     assert not (tmp_path / "b.png").exists()
 
 
@@ -120,7 +120,7 @@ def test_weights_that_are_gone_and_runs_without_a_network_are_told(fer: Fer, whe
     shipped = shipped.replace("name: cnn-features", "name: fitted").replace("  auto: {}", "  auto: {features.blocks: [hog]}")
     path.write_text(shipped)
     fitted = fer("extract-features", "--fuse", "cnn", *where, "--study", path, "--out", tmp_path / "b.npz")
-    assert (fitted.code, "has no network of its own" in fitted.err) == (2, True), fitted.err
+    assert (fitted.code, "without a network to extract features with" in fitted.err) == (2, True), fitted.err
     run = next(path.parent for path in (tmp_path / "results" / "runs").glob("*/best.pt"))
     (run / "best.pt").unlink()
     shutil.rmtree(tmp_path / "cache")
@@ -155,7 +155,7 @@ def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[ob
         ),
         (["--fuse", "hog", "--set", "hog.nrm=max"], "--set: hog.nrm: unknown key; did you mean hog.norm"),
         (["--fuse", "hog", "--set", "hog.cell=x"], "--set: hog.cell: Input should be a valid integer (given: 'x')"),
-        (["--fuse", "hog", "--set", "norm"], "--set norm: give it as BLOCK.NAME=VALUE"),
+        (["--fuse", "hog", "--set", "norm"], "--set norm: expected BLOCK.NAME=VALUE"),
         (["--fuse", "hog", "--set", "sift.dense=true"], "--set sift: has no effect: sift is not among --fuse"),
         (["--fuse", "hog", "--out", "a.csv"], "a.csv: feature files must end in .parquet or .npz"),
         (["--fuse", "cnn", "--run", "0123456789ab"], "no finished run"),

@@ -142,11 +142,11 @@ def test_the_command_says_what_it_would_do_then_does_it(kept: Store, fer: Fer, f
     size = sum(path.stat().st_size for path in kept.folder.iterdir()) / 2**20
     told = fer("features", "clean", "--plan")
     assert told.code == 0
-    assert told.err == f"would be removed: 4 entries, {size:.1f} MiB in {kept.folder}\n"
+    assert told.err == f"would be deleted: 4 entries, {size:.1f} MiB in {kept.folder}\n"
     assert told.out.splitlines() == ["features\tentries\tMiB", "hog\t1\t3.2", "lbp\t1\t0.0", "sift\t2\t0.1"]
     assert names(kept.folder) == before
     done = fer("features", "clean")
-    assert (done.out, done.err) == (told.out, told.err.replace("would be removed", "removed"))
+    assert (done.out, done.err) == (told.out, told.err.replace("would be deleted", "removed"))
     assert names(kept.folder) == set()
 
 

@@ -218,7 +218,7 @@ def test_a_set_that_an_earlier_version_drew_is_refused(
     monkeypatch.setattr(recipe, "VERSION", 99)
     called = fer("ablate", "--study", "scn-cs", "--plan", "--data-root", drawn, "--results", tmp_path / "results")
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
-    assert "drawn by another version of fer" in called.err
+    assert "rendered by another version of fer" in called.err
     assert called.err.endswith("with: fer data build synth-basic --images 8 --subjects 2 --size 24 --seed 3\n")
 
 

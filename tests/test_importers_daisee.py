@@ -55,14 +55,14 @@ def test_daisee_crops_are_joined_with_the_label_files(tmp_path: Path) -> None:
         "500044101_3": ("engagement-low", "500044", "500044101", 3, "test"),
     }
     assert scan.skipped == {
-        "picture whose clip is in no label file of a part": [
+        "image of a clip that is in no part's label file": [
             "faces/pooled/1100011004_1.jpg",
             "faces/pooled/9999990001_1.jpg",
         ],
-        "picture that is not named after a clip": ["faces/pooled/figure.png"],
-        "label without a picture": ["1100021001 (TrainLabels.csv, line 4)"],
+        "image not named after a clip": ["faces/pooled/figure.png"],
+        "label without an image": ["1100021001 (TrainLabels.csv, line 4)"],
     }
-    assert "1 lie in the folder of another part" in scan.layout
+    assert "1 are in the folder of another part" in scan.layout
     everything_is_accounted_for(tmp_path, scan)
 
 
@@ -113,4 +113,4 @@ def test_daisee_crops_without_label_files_say_what_is_missing(tmp_path: Path) ->
     pictures(tmp_path / "faces", ["1100011002_1.jpg", "1100011002_2.jpg"])
     with pytest.raises(DataError) as raised:
         scan_daisee(tmp_path / "faces", load_card("daisee"))
-    one_line(raised, "named after clips, but no TrainLabels.csv", "--from what holds both")
+    one_line(raised, "named after clips, but no TrainLabels.csv", "--from the folder of both")

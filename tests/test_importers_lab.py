@@ -67,7 +67,7 @@ def test_ckplus_takes_the_last_three_frames_of_labelled_sequences(tmp_path: Path
     assert {reason: len(files) for reason, files in result.skipped.items()} == {
         "no emotion label": 10,
         "frame before the last three": 6,
-        "no frame of a CK+ sequence": 1,
+        "not a frame of a CK+ sequence": 1,
     }
     assert accounted(root, result)
 
@@ -118,7 +118,7 @@ def test_ckplus_in_class_folders(tmp_path: Path) -> None:
     result = scan("ckplus", tmp_path)
     found = [(f.label, f.frame, f.sequence) for f in result.found]
     assert found == [*(("angry", n, "S055_004") for n in (9, 14, 23)), ("happy", 29, "S074_005")]
-    assert sorted(result.skipped) == ["class that the card leaves out", "frame before the last three"]
+    assert sorted(result.skipped) == ["class excluded by the card", "frame before the last three"]
     assert (accounted(tmp_path, result), result.counts) == (True, {})
     put(tmp_path, "x/fear/S055_004/S055_004_00000025.png")
     with pytest.raises(DataError, match=r"frames of S055_004 are also in .*Anger; a sequence has one label"):
@@ -128,25 +128,25 @@ def test_ckplus_in_class_folders(tmp_path: Path) -> None:
 def test_ckplus_refuses_what_it_would_have_to_guess(tmp_path: Path) -> None:
     label = Path("Emotion/S005/001/S005_001_00000005_emotion.txt")
     root = draw_ckplus(tmp_path / "a", SOME)
-    for text, words in (("8.0", "class '8' is unknown"), ("", "one whole number"), ("2.5", "one whole number")):
+    for text, words in (("8.0", "unknown class '8'"), ("", "one integer"), ("2.5", "one integer")):
         (root / label).write_text(text)
         with pytest.raises(DataError, match=words) as caught:
             scan("ckplus", root)
         assert str(label) in str(caught.value)
     (root / label).write_text("0")
-    assert len(scan("ckplus", root).skipped["class that the card leaves out"]) == 5
+    assert len(scan("ckplus", root).skipped["class excluded by the card"]) == 5
     (root / label).write_text("3")
     (root / "cohn-kanade-images/S005/001/S005_001_00000005.png").unlink()
     with pytest.raises(DataError, match=r"S005_001_00000005_emotion.txt: labels S005_001_00000005, but no such image"):
         scan("ckplus", root)
     unlabelled = draw_ckplus(tmp_path / "b", dict.fromkeys(SOME))
-    with pytest.raises(DataError, match=r"no \.\.\._emotion\.txt; put the Emotion .* beside the images"):
+    with pytest.raises(DataError, match=r"without \.\.\._emotion\.txt; put the Emotion .* beside the images"):
         scan("ckplus", unlabelled)
     twice = draw_ckplus(draw_ckplus(tmp_path / "c", SOME) / "copy", SOME).parent
-    with pytest.raises(DataError, match="sequence S005_001 lies in both"):
+    with pytest.raises(DataError, match="sequence S005_001 is in both"):
         scan("ckplus", twice)
     put(tmp_path / "d", "1/S005_001_00000011.png", "2/S005_002_00000011.png")
-    with pytest.raises(DataError, match=r"no ckplus in it; looked for"):
+    with pytest.raises(DataError, match=r"contains no ckplus; looked for"):
         scan("ckplus", tmp_path / "d")
 
 
@@ -167,11 +167,11 @@ def test_ckplus920_table(tmp_path: Path) -> None:
         ]
         assert result.found[0].pixels == bytes(n % 256 for n in range(48 * 48))
     for row, words in (
-        (f"8,{PIXELS},Training", "line 2: class '8' is unknown"),
-        (f"1,{PIXELS},Trainig", "line 2: Usage 'Trainig' is none of"),
-        ("1,1 2 3,Training", "line 2: 3 pixels, which make no square"),
-        ("1,1 2 3 256,Training", "line 2: pixels are whole numbers"),
-        (f"1,{PIXELS}", "line 2: has 2 cells"),
+        (f"8,{PIXELS},Training", "line 2: unknown class '8'"),
+        (f"1,{PIXELS},Trainig", "line 2: Usage 'Trainig' is not Training"),
+        ("1,1 2 3,Training", "line 2: 3 pixels, not a square image"),
+        ("1,1 2 3 256,Training", "line 2: .*pixels are blank-separated integers"),
+        (f"1,{PIXELS}", "line 2: 2 cells"),
     ):
         table.write_text("emotion,pixels,Usage\n" + row)
         with pytest.raises(DataError, match=words):
@@ -256,8 +256,8 @@ def test_mmi_videos_give_their_middle_frames(tmp_path: Path) -> None:
         "no emotion label": ["4"],
         "frontal and profile view in one picture": ["5"],
         "profile view": ["6"],
-        "class that the card leaves out": ["8"],
-        "no frame of an MMI sequence": ["9"],
+        "class excluded by the card": ["8"],
+        "not a frame of an MMI sequence": ["9"],
     }
     assert accounted(tmp_path, result, IMAGE_SUFFIXES | VIDEO_SUFFIXES)
     assert result.counts == {}
@@ -266,9 +266,9 @@ def test_mmi_videos_give_their_middle_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tag", "words"),
     [
-        (metatag("4"), r"emotion '4' is a number, and MMI's own numbering is not verified; add emotion_codes\.csv"),
-        (metatag("hapiness"), "class 'hapiness' is unknown to the card of mmi; did you mean happiness"),
-        (metatag("fear") + metatag("anger"), "name 2 emotions, anger and fear"),
+        (metatag("4"), r"emotion '4' is a number, and MMI's numbering is not verified; add emotion_codes\.csv"),
+        (metatag("hapiness"), "unknown class 'hapiness' for the card of mmi; did you mean happiness"),
+        (metatag("fear") + metatag("anger"), "give 2 emotions, anger and fear"),
         ("<emotion>", "not XML"),
     ],
 )
@@ -310,7 +310,7 @@ def test_mmi_frames_by_id_lists_and_pickled_labels(tmp_path: Path) -> None:
     assert result.skipped == {
         "not in the id lists": ["imgs/S001_100_039.png"],
         "no emotion label": ["imgs/S060_001_001.png"],
-        "no frame of an MMI sequence": ["imgs_res/0/0.png"],
+        "not a frame of an MMI sequence": ["imgs_res/0/0.png"],
     }
     (tmp_path / "test_ids_0.csv").write_text("S050_003_030.png\nS050_003_099.png")
     with pytest.raises(DataError, match=r"test_ids_0\.csv, line 2: S050_003_099\.png is not in"):
@@ -334,9 +334,9 @@ def test_mmi_frames_without_lists_and_labels_in_words(tmp_path: Path) -> None:
     assert len(result.skipped["not in the middle of its sequence"]) == 4
     for text, words in (
         ("S001_100,3", "line 1: emotion '3' is a number"),
-        ("S001_100,fear\nS001-100,anger", "S001_100 is 'anger' here and 'fear' before"),
+        ("S001_100,fear\nS001-100,anger", "S001_100 is 'anger' here but 'fear' earlier"),
         ("S001_100,fear,x", "line 1: expected sequence,emotion"),
-        ("S001_100,fear\nS1,fear", "line 2: .*'S1' is no MMI sequence"),
+        ("S001_100,fear\nS1,fear", "line 2: .*'S1' is not an MMI sequence"),
     ):
         (tmp_path / "emotion_labels.csv").write_text(text)
         with pytest.raises(DataError, match=words):
@@ -368,7 +368,7 @@ def test_mmi_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 def test_folders_of_something_else_give_one_line(tmp_path: Path, name: str) -> None:
     assert name in IMPORTERS
     put(tmp_path, "photos/a.png")
-    for source, words in ((tmp_path, f"no {name} in it; looked for"), (tmp_path / "none", "no such")):
+    for source, words in ((tmp_path, f"contains no {name}; looked for"), (tmp_path / "none", "no such")):
         with pytest.raises(DataError, match=words) as caught:
             scan(name, source)
         assert "\n" not in str(caught.value)

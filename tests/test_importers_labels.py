@@ -70,7 +70,7 @@ def test_codes_give_numbers_names_and_the_set_is_found_again_as_it_was_read(fer:
     assert (info.classes, info.counts) == (["happy", "sad", "bored"], {"happy": 2, "sad": 2, "bored": 2})
     assert (info.subjects, info.skipped) == (2, {UNMATCHED: ["x.png"]})
     assert adds_up(info) == {"in": 7, "kept": 6, "no face": 0, "unreadable": 0, "duplicate": 0, "left out": 1}
-    assert "no image has the code 8=surprise" in called.err
+    assert "no images with code 8=surprise" in called.err
     assert f"left out, {UNMATCHED}: 1, e.g. x.png" in called.err
     assert set(load_set(tmp_path / "data", "mine").manifest["label"]) == set(info.classes)
     again = "fer data build mine --from FOLDER --label '(?P<subject>p\\d+)_"
@@ -82,33 +82,36 @@ def test_codes_give_numbers_names_and_the_set_is_found_again_as_it_was_read(fer:
     checked = fer("data", "check", "mine", "--from", root, "--data-root", tmp_path / "data")
     assert checked.code == 1
     assert "changed: 1, e.g. p1_1_s1_1.png" in checked.err
-    assert f"next: correct the source, then {again}" in checked.err
+    assert f"next: fix the source, then {again}" in checked.err
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--label", "(?P<label>["], ["no regular expression", "(?P<label>["]),
-        (["--label", "(" * 5000], ["no regular expression"]),
-        (["--label", "a{1,99999999999}(?P<label>a)"], ["no regular expression"]),
-        (["--label", r"p\d"], ["no group named label", "(?P<label>[a-z]+)"]),
-        (["--label", r"(?P<lable>\d)"], ["no such group 'lable'", "did you mean label"]),
-        (["--label", r"q(?P<label>\d)"], ["finds a label in none of 4 paths", "such as 'p1_1.png'"]),
-        (["--label", r"(?P<label>x*)"], ["finds a label in none of 4 paths"]),
-        (["--label", r"_(?P<label>\d)"], ["label 1, 2, 10:", "a number does not say", "--codes 1=NAME,2=NAME,10=NAME"]),
+        (["--label", "(?P<label>["], ["not a regular expression", "(?P<label>["]),
+        (["--label", "(" * 5000], ["not a regular expression"]),
+        (["--label", "a{1,99999999999}(?P<label>a)"], ["not a regular expression"]),
+        (["--label", r"p\d"], ["needs a group named label", "(?P<label>[a-z]+)"]),
+        (["--label", r"(?P<lable>\d)"], ["unknown group 'lable'", "did you mean label"]),
+        (["--label", r"q(?P<label>\d)"], ["finds no label in any of 4 paths", "such as 'p1_1.png'"]),
+        (["--label", r"(?P<label>x*)"], ["finds no label in any of 4 paths"]),
+        (["--label", r"_(?P<label>\d)"], ["label 1, 2, 10:", "a number does not identify", "--codes 1=NAME,2=NAME,10=NAME"]),
         (["--label", r"_(?P<label>\d)", "--codes", "1=a,2=b"], ["label 10: a number", "--codes 10=NAME"]),
-        (["--label", r"(?P<label>\w+)\.", "--codes", "p1_1=happy"], ["'p1_10': not among --codes"]),
-        (["--label", r"(?P<label>p\d)(?P<frame>.*)"], ["takes '_1.png' for a frame number"]),
+        (["--label", r"(?P<label>\w+)\.", "--codes", "p1_1=happy"], ["'p1_10': not in --codes"]),
+        (["--label", r"(?P<label>p\d)(?P<frame>.*)"], ["gives '_1.png' as frame number"]),
         (["--label", r"(?P<label>p\d)(?P<subject>q?)"], ["finds no subject in 'p1_1.png'"]),
-        (["--label", "(?P<label>p)"], ["p found, at least two classes are needed"]),
-        (["--label", "(?P<label>p)", "--layout", "folder"], ["--label reads labels from file names", "one of the two"]),
-        (["--label", "(?P<label>p)", "--subject", "(?P<subject>p)"], ["into --label's pattern"]),
-        (["--layout", "folder", "--subject", "(?P<subject>p)(?P<label>1)"], ["that group goes with --label"]),
-        (["--codes", "1=happy"], ["--codes goes with --layout or --label"]),
+        (["--label", "(?P<label>p)"], ["found p; at least two classes are needed"]),
+        (
+            ["--label", "(?P<label>p)", "--layout", "folder"],
+            ["--label (labels in file names) cannot be combined", "one of the two"],
+        ),
+        (["--label", "(?P<label>p)", "--subject", "(?P<subject>p)"], ["into the --label pattern"]),
+        (["--layout", "folder", "--subject", "(?P<subject>p)(?P<label>1)"], ["that group belongs to --label"]),
+        (["--codes", "1=happy"], ["--codes requires --layout or --label"]),
         (["--label", r"_(?P<label>\d)", "--codes", "1"], ["--codes '1': not a pair", "1=angry,2=disgust"]),
         (["--label", r"_(?P<label>\d)", "--codes", "1=a,,2=b"], ["--codes '': not a pair"]),
         (["--label", r"_(?P<label>\d)", "--codes", "1=a,1=b"], ["'1' is given twice, as a and b"]),
-        (["--label", r"_(?P<label>\d)", "--codes", "1=2,2=b,10=c"], ["1=2", "a number does not say", "give a name"]),
+        (["--label", r"_(?P<label>\d)", "--codes", "1=2,2=b,10=c"], ["1=2", "a number does not identify", "give a name"]),
         (["--label", r"_(?P<label>\d)", "--codes", ""], ["--codes '': not a pair"]),
     ],
 )
@@ -122,7 +125,7 @@ def test_wrong_labels_and_codes_give_one_line(fer: Fer, tmp_path: Path, options:
 def test_a_place_without_images_gives_one_line(fer: Fer, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.csv").write_text("x")
-    for place, words in (("empty", "no images in it"), ("none", "no such folder"), ("a.csv", "a file, not a folder")):
+    for place, words in (("empty", "contains no images"), ("none", "no such folder"), ("a.csv", "a file, not a folder")):
         refused(build(fer, tmp_path / "data", tmp_path / place, "--label", "(?P<label>a)"), place, words)
     refused(fer("data", "build", "jaffe", "--from", tmp_path, "--label", "(?P<label>a)"), "jaffe: has a card", "--label")
 
@@ -192,7 +195,7 @@ NUMBERS = st.tuples(st.sampled_from(["", "class ", "c", "label_", "-"]), st.inte
 def test_a_number_without_a_code_is_never_a_class(numbers: set[str]) -> None:
     with pytest.raises(DataError) as raised:
         own_card("x", {*numbers, "happy", "sad"}, "label")
-    one_line(raised, "a number does not say", "--codes", "=NAME")
+    one_line(raised, "a number does not identify", "--codes", "=NAME")
 
 
 def test_codes_serve_class_folders_and_tables_too(fer: Fer, tmp_path: Path) -> None:

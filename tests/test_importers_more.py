@@ -70,13 +70,13 @@ def test_imfdb_rows_are_read_by_what_stands_in_them(tmp_path: Path, nested: str)
         "Rekha/Umrao Jaan/Rekha_1.jpg": ("sad", "Rekha", "Rekha_Umrao Jaan", 1, "none"),
     }
     assert {reason: len(files) for reason, files in scan.skipped.items()} == {
-        "row that names no image": 1,
+        "row without an image name": 1,
         "image whose row has no expression word, or several": 2,
         "missing file": 1,
         "image not in its film's list": 1,
         "image listed with different expressions": 1,
         "film without a list": 1,
-        "image outside a film's folder images": 1,
+        "image outside the films' image folders": 1,
     }
     assert scan.skipped["missing file"][0].endswith("LAGAAN.txt, line 8: Aamir_9.jpg")
     everything_is_accounted_for(tmp_path, scan)
@@ -89,7 +89,7 @@ def test_imfdb_of_one_actor_and_lists_of_another_name(tmp_path: Path) -> None:
     assert len(scan.found) == 4
     assert {image.subject for image in scan.found} == {"AamirKhan"}
     write(tmp_path / "IMFDB_final/AamirKhan/Lagaan/notes.txt", "which of the two?")
-    with pytest.raises(DataError, match=r"no images in it.*film without a list"):
+    with pytest.raises(DataError, match=r"contains no images.*film without a list"):
         build_set("imfdb", tmp_path / "IMFDB_final" / "AamirKhan", tmp_path / "data")
 
 
@@ -104,7 +104,7 @@ def test_imfdb_lists_with_codes_for_words_and_two_copies_are_refused(tmp_path: P
     imfdb_tree(tmp_path / "b" / "IMFDB_final")
     with pytest.raises(DataError) as raised:
         scan_imfdb(tmp_path / "b", load_card("imfdb"))
-    one_line(raised, "same image also stands at", "keep one of the two")
+    one_line(raised, "same image is also at", "keep one of the two")
 
 
 @pytest.mark.parametrize("table", ["train.csv", "faces/train.csv"])
@@ -123,7 +123,7 @@ def test_imfdb_that_is_not_there(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
     with pytest.raises(DataError) as raised:
         scan_imfdb(tmp_path, load_card("imfdb"))
-    one_line(raised, "no imfdb in it")
+    one_line(raised, "contains no imfdb")
 
 
 # DAiSEE
@@ -167,9 +167,9 @@ def test_daisee_clips_give_frames_with_clip_person_and_part(tmp_path: Path, nest
         "clip without a label in its part's file": 1,
         "label without a clip": 1,
         "video cannot be opened": 1,
-        "video that is not named after a clip": 1,
+        "video not named after a clip": 1,
         "video outside Train, Validation and Test": 1,
-        "picture beside the videos": 1,
+        "image beside the videos": 1,
     }
     assert scan.skipped["label without a clip"] == ["9999991001 (TrainLabels.csv, line 5)"]
     assert scan.skipped["video cannot be opened"][0].endswith("1100021001/1100021001.avi")
@@ -211,7 +211,7 @@ def test_daisee_falls_back_on_the_labels_of_all_parts(tmp_path: Path) -> None:
             lambda root: write(root / "Labels/TestLabels.csv", HEADER, "500044101.avi,3,4,0,0"),
             ["TestLabels.csv, line 2", "'4'"],
         ),
-        (lambda root: write(root / "Labels/TestLabels.csv", HEADER, "500044101.avi,3"), ["line 2", "is the file whole?"]),
+        (lambda root: write(root / "Labels/TestLabels.csv", HEADER, "500044101.avi,3"), ["line 2", "is the file complete?"]),
         (
             lambda root: write(root / "Labels/TestLabels.csv", HEADER, "500044101.avi,3,1,0,0", "500044101.avi,3,2,0,0"),
             ["line 3", "clip 500044101", "another level"],
@@ -253,7 +253,7 @@ def test_daisee_face_crops_lose_people(tmp_path: Path) -> None:
     picture(root / "train_5358" / "4_1.jpg")
     with pytest.raises(DataError) as raised:
         scan_daisee(tmp_path, load_card("daisee"))
-    one_line(raised, "4_1.jpg", "class '4' is unknown")
+    one_line(raised, "4_1.jpg", "unknown class '4'")
     (root / "train_5358" / "4_1.jpg").rename(root / "train_5358" / "high.jpg")
     with pytest.raises(DataError) as raised:
         scan_daisee(tmp_path, load_card("daisee"))

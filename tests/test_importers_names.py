@@ -134,9 +134,9 @@ def test_the_usual_repack_of_fer2013_gives_35887_images_and_one_less_is_refused_
     ("other", "level", "words"),
     [
         ("sad", 1, None),
-        ("sad", 0, ("same image also stands at", "keep one of the two")),
+        ("sad", 0, ("same image is also at", "keep one of the two")),
         ("copy/angry", 1, ("names the same image as", "other content", "keep the right one")),
-        ("copy/angry", 0, ("same image also stands at", "keep one of the two")),
+        ("copy/angry", 0, ("same image is also at", "keep one of the two")),
     ],
 )
 def test_the_same_is_only_what_has_the_same_content(

@@ -57,11 +57,11 @@ def test_folders_in_parts_with_a_pattern(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("(?P<subject>p[", ["no regular expression", "(?P<subject>p["]),
-        (r"p\d", ["no group named subject"]),
-        (r"(?P<subjekt>p\d)", ["no such group 'subjekt'", "did you mean subject"]),
+        ("(?P<subject>p[", ["not a regular expression", "(?P<subject>p["]),
+        (r"p\d", ["needs a group named subject"]),
+        (r"(?P<subjekt>p\d)", ["unknown group 'subjekt'", "did you mean subject"]),
         (r"(?P<subject>q\d)", ["finds no subject in 'happy/p1.jpg'"]),
-        (r"/(?P<subject>p)(?P<frame>.*)", ["takes '1.jpg' for a frame number"]),
+        (r"/(?P<subject>p)(?P<frame>.*)", ["gives '1.jpg' as frame number"]),
     ],
 )
 def test_bad_patterns_give_one_line(tmp_path: Path, pattern: str, words: list[str]) -> None:
@@ -74,15 +74,15 @@ def test_bad_patterns_give_one_line(tmp_path: Path, pattern: str, words: list[st
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["0/a.jpg", "1/a.jpg"], ["class folder 0, 1:", "a number does not say", "--codes 0=NAME,1=NAME"]),
+        (["0/a.jpg", "1/a.jpg"], ["class folder 0, 1:", "a number does not identify", "--codes 0=NAME,1=NAME"]),
         (
             ["train/happy/a.jpg", "train/class_1/a.jpg"],
-            ["class folder class_1:", "a number does not say", "--codes class_1=NAME"],
+            ["class folder class_1:", "a number does not identify", "--codes class_1=NAME"],
         ),
-        (["happy/a.jpg"], ["happy found, at least two classes"]),
-        (["a.jpg"], ["no class folders in it", "--layout folder takes"]),
+        (["happy/a.jpg"], ["found happy; at least two classes"]),
+        (["a.jpg"], ["contains no class folders", "--layout folder takes"]),
         (["train/a.jpg", "test/b.jpg"], ["no class folders in", "--layout csv"]),
-        (["s01/happy/a.jpg", "s02/sad/a.jpg"], ["class folders lie below s01", "class on top"]),
+        (["s01/happy/a.jpg", "s02/sad/a.jpg"], ["class folders are below s01", "move them to the top"]),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path: Path, names: list[str], words: list[str]) -> None:
@@ -103,7 +103,7 @@ def test_a_code_table_in_the_card_reads_numbered_folders_and_refuses_the_number_
     picture(tmp_path / "0" / "a.jpg")
     with pytest.raises(DataError) as raised:
         scan_folder(tmp_path, card)
-    one_line(raised, "class '0' is unknown", "known: 1, 2")
+    one_line(raised, "unknown class '0'", "known: 1, 2")
 
 
 def test_two_copies_of_class_folders_are_refused(tmp_path: Path) -> None:
@@ -154,18 +154,18 @@ def test_table_rows_become_images(tmp_path: Path, source: str) -> None:
     [
         (["file,label", "../secret.jpg,happy", "a.jpg,sad"], ["line 2", "leads out of"]),
         (["file,label", "/etc/passwd,happy", "a.jpg,sad"], ["line 2", "leads out of"]),
-        (["file,label", "a.jpg,sad", "list.csv,happy"], ["line 3", "list.csv is no image"]),
-        (["file,label", "a.jpg,sad", "b.jpg,happy", "./a.jpg,sad"], ["line 4", "same image as line 2"]),
-        (["file,label", "a.jpg,3", "b.jpg,0"], ["label 0, 3:", "a number does not say", "--codes 0=NAME,3=NAME"]),
-        (["file,label", "a.jpg,sad", "b.jpg,sadness"], ["sad found, at least two classes"]),
+        (["file,label", "a.jpg,sad", "list.csv,happy"], ["line 3", "list.csv is not an image"]),
+        (["file,label", "a.jpg,sad", "b.jpg,happy", "./a.jpg,sad"], ["line 4", "duplicates line 2"]),
+        (["file,label", "a.jpg,3", "b.jpg,0"], ["label 0, 3:", "a number does not identify", "--codes 0=NAME,3=NAME"]),
+        (["file,label", "a.jpg,sad", "b.jpg,sadness"], ["found sad; at least two classes"]),
         (["file,label", "a.jpg,", "b.jpg,"], ["no row with a label"]),
         (["image,label", "a.jpg,sad"], ["no column 'file'", "image, label"]),
         (["file,label,Subject", "a.jpg,sad,1", "b.jpg,happy,1"], ["column 'Subject'", "name it subject"]),
         (["file,label,left,top", "a.jpg,sad,1,2", "b.jpg,happy,1,2"], ["no column 'right'"]),
-        (["file,label,left,top,right,bottom", "a.jpg,sad,9,2,1,8", "b.jpg,happy,,,,"], ["line 2", "has no area"]),
-        (["file,label,left,top,right,bottom", "a.jpg,sad,1,2,nan,8", "b.jpg,happy,,,,"], ["line 2", "has no area"]),
+        (["file,label,left,top,right,bottom", "a.jpg,sad,9,2,1,8", "b.jpg,happy,,,,"], ["line 2", "is empty"]),
+        (["file,label,left,top,right,bottom", "a.jpg,sad,1,2,nan,8", "b.jpg,happy,,,,"], ["line 2", "is empty"]),
         (["file,label,left,top,right,bottom", "a.jpg,sad,1,2,,8", "b.jpg,happy,,,,"], ["line 2", "not four numbers"]),
-        (["file,label,split", "a.jpg,sad,trian", "b.jpg,happy,test"], ["no such part 'trian'", "did you mean train"]),
+        (["file,label,split", "a.jpg,sad,trian", "b.jpg,happy,test"], ["unknown part 'trian'", "did you mean train"]),
         (["file,label,frame", "a.jpg,sad,-1", "b.jpg,happy,1"], ["line 2", "frame '-1'"]),
         (
             ["file,label,subject,sequence", "a.jpg,sad,p1,1", "b.jpg,happy,p2,1"],
@@ -185,11 +185,11 @@ def test_wrong_rows_are_named(tmp_path: Path, lines: list[str], words: list[str]
 
 def test_no_table_and_two_tables(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg")
-    with pytest.raises(DataError, match="no csv in it; --layout csv takes a table"):
+    with pytest.raises(DataError, match="contains no csv; --layout csv takes a table"):
         card_from_table("mine", tmp_path)
     for name in ("train.csv", "test.csv"):
         write(tmp_path / name, "file,label", "a.jpg,happy")
-    with pytest.raises(DataError, match=r"holds both test\.csv and train\.csv"):
+    with pytest.raises(DataError, match=r"contains both test\.csv and train\.csv"):
         card_from_table("mine", tmp_path)
 
 

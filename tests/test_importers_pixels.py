@@ -92,13 +92,13 @@ def test_lists_of_numbers_and_holes_in_parquet(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "cut short": (" ".join(row(9).split()[:-1]), "99 pixels, which make no square image"),
+    "cut short": (" ".join(row(9).split()[:-1]), "99 pixels, not a square image"),
     "cut short to a square": (row(9, 9), "81 pixels, most rows have 10 x 10"),
-    "a word": (row(9).replace(" ", " x ", 1), "'x' is none"),
-    "too large": (f"256 {row(9).split(' ', 1)[1]}", "'256' is none"),
-    "below nothing": (f"-1 {row(9).split(' ', 1)[1]}", "'-1' is none"),
-    "a fraction": (f"0.5 {row(9).split(' ', 1)[1]}", "'0.5' is none"),
-    "empty": ("", "0 pixels, which make no square image"),
+    "a word": (row(9).replace(" ", " x ", 1), "'x' is not a pixel"),
+    "too large": (f"256 {row(9).split(' ', 1)[1]}", "'256' is not a pixel"),
+    "below nothing": (f"-1 {row(9).split(' ', 1)[1]}", "'-1' is not a pixel"),
+    "a fraction": (f"0.5 {row(9).split(' ', 1)[1]}", "'0.5' is not a pixel"),
+    "empty": ("", "0 pixels, not a square image"),
 }
 
 
@@ -122,18 +122,18 @@ def test_a_row_that_cannot_be_read_is_unreadable_with_its_reason(fer: Fer, tmp_p
     [
         (["emotion,pixels", f"0,{row(1)}", f"3,{row(2)}"], ["label 0, 3:", "--codes 0=NAME,3=NAME"]),
         (["pixels,note", f"{row(1)},x"], ["no column 'label' (or 'emotion') beside 'pixels'"]),
-        (["label,emotion,pixels", f"happy,1,{row(1)}"], ["both columns 'label' and 'emotion' say the label"]),
-        (["label,split,Usage,pixels", f"happy,train,train,{row(1)}"], ["both columns 'split' and 'Usage' say the split"]),
-        (["label,pixels", "happy,1 2 3", "sad,x"], ["no row whose pixels can be read", "row00001: 3 pixels"]),
+        (["label,emotion,pixels", f"happy,1,{row(1)}"], ["both columns 'label' and 'emotion' give the label"]),
+        (["label,split,Usage,pixels", f"happy,train,train,{row(1)}"], ["both columns 'split' and 'Usage' give the split"]),
+        (["label,pixels", "happy,1 2 3", "sad,x"], ["contains no row with readable pixels", "row00001: 3 pixels"]),
         (["label,pixels", f",{row(1)}"], ["no row with a label"]),
-        (["label,pixels,Usage", f"happy,{row(1)},Trial", f"sad,{row(2)},Training"], ["line 2", "no such part 'Trial'"]),
-        (["label,pixels,frame", f"happy,{row(1)},x", f"sad,{row(2)},1"], ["line 2", "frame 'x' is no number"]),
-        (["label,pixels", f"happy,{row(1)}", "sad"], ["line 3", "has 1 cells, the first line 2", "is the file whole?"]),
+        (["label,pixels,Usage", f"happy,{row(1)},Trial", f"sad,{row(2)},Training"], ["line 2", "unknown part 'Trial'"]),
+        (["label,pixels,frame", f"happy,{row(1)},x", f"sad,{row(2)},1"], ["line 2", "frame 'x' is not an integer"]),
+        (["label,pixels", f"happy,{row(1)}", "sad"], ["line 3", "1 cells, the header has 2", "is the file complete?"]),
         (
             ["label,pixels,subject,sequence", f"happy,{row(1)},p1,s", f"sad,{row(2)},p2,s"],
             ["line 3", "sequence 's' belongs to subjects 'p1' and 'p2'"],
         ),
-        (["label,pixels", f"happy,{row(1)}"], ["happy found, at least two classes"]),
+        (["label,pixels", f"happy,{row(1)}"], ["found happy; at least two classes"]),
     ],
 )
 def test_tables_of_pixels_that_cannot_be_read_give_one_line(

@@ -61,7 +61,7 @@ def test_fei_agrees_with_its_card(tmp_path: Path, nested: bool) -> None:
         "007b": ("happy", "007"),
     }
     assert {reason: len(names) for reason, names in result.skipped.items()} == {
-        "original shot: its expression is not documented": 3,
+        "original shot with undocumented expression": 3,
         "not an FEI file name": 1,
     }
     assert accounted(root, result)
@@ -79,7 +79,7 @@ def test_fei_merged_parts_and_letter_folders(tmp_path: Path) -> None:
 def test_fei_originals_alone_hold_nothing_known(tmp_path: Path) -> None:
     put(tmp_path, "1-01.jpg", "1-11.jpg")
     assert scan("fei", tmp_path).found == []
-    with pytest.raises(DataError, match=r"no images in it; .*2 original shot: its expression is not documented"):
+    with pytest.raises(DataError, match=r"contains no images; .*2 original shot with undocumented expression"):
         build_set("fei", tmp_path, tmp_path / "data")
 
 
@@ -90,10 +90,10 @@ def test_fei_originals_alone_hold_nothing_known(tmp_path: Path) -> None:
             ["frontalimages_manuallyaligned_part1/1a.jpg", "frontalimages_spatiallynormalized_part2/101a.jpg"],
             "two versions of",
         ),
-        (["one/frontal_part1/1a.jpg", "two/frontal_part1/1a.jpg"], "the same image also stands at"),
-        (["frontal/1c.jpg"], "class 'c' is unknown to the card of fei"),
+        (["one/frontal_part1/1a.jpg", "two/frontal_part1/1a.jpg"], "the same image is also at"),
+        (["frontal/1c.jpg"], "unknown class 'c' for the card of fei"),
         (["frontal/201a.jpg"], "persons 1 to 200"),
-        (["smiling/1a.jpg"], "named as neutral, but lies in the folder of happy"),
+        (["smiling/1a.jpg"], "named as neutral, but in the folder of happy"),
     ],
 )
 def test_fei_refuses_what_it_would_have_to_guess(tmp_path: Path, names: list[str], words: str) -> None:
@@ -150,7 +150,7 @@ def test_kdef_cut_names_are_skipped_and_missed_where_they_belong(tmp_path: Path)
     (tmp_path / "AF31" / "AF31HAHL.JPG").rename(tmp_path / "AF31" / "AF31V.JPG")
     (tmp_path / "AM31" / "AM31HAHL.JPG").rename(tmp_path / "AM31" / "AM31H.JPG")
     result = scan("kdef", tmp_path)
-    assert result.skipped == {"name cut short": ["AF31/AF31V.JPG", "AM31/AM31H.JPG"]}
+    assert result.skipped == {"truncated name": ["AF31/AF31V.JPG", "AM31/AM31H.JPG"]}
     assert result.counts == dict.fromkeys(load_card("kdef").classes, 700) | {"happy": 698}
     assert differences(load_card("kdef"), result.counts, result.found) == []
     (tmp_path / "AF31" / "AF31ANS.JPG").unlink()
@@ -160,10 +160,10 @@ def test_kdef_cut_names_are_skipped_and_missed_where_they_belong(tmp_path: Path)
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["AF01XXS.JPG"], "class 'XX' is unknown to the card of kdef"),
+        (["AF01XXS.JPG"], "unknown class 'XX' for the card of kdef"),
         (["AF36ANS.JPG"], "no F36"),
-        (["happy/AF01ANS.JPG"], "named as angry, but lies in the folder of happy"),
-        (["one/AF01ANS.JPG", "two/AF01ANS.JPG"], "the same image also stands at"),
+        (["happy/AF01ANS.JPG"], "named as angry, but in the folder of happy"),
+        (["one/AF01ANS.JPG", "two/AF01ANS.JPG"], "the same image is also at"),
     ],
 )
 def test_kdef_refuses_what_it_would_have_to_guess(tmp_path: Path, names: list[str], words: str) -> None:
@@ -239,18 +239,18 @@ def test_jaffe_table(tmp_path: Path) -> None:
         ("line000004", "neutral", "", b"\x07" * 16),
     ]
     table.write_text(f"{header}\n7,{cells},Training")
-    with pytest.raises(DataError, match="line 2: class '7' is unknown to the card of jaffe"):
+    with pytest.raises(DataError, match="line 2: unknown class '7' for the card of jaffe"):
         scan("jaffe", table)
 
 
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["KA.XX1.39.tiff"], "class 'XX' is unknown to the card of jaffe"),
-        (["ha/KA.AN1.39.tiff"], "named as angry, but lies in the folder of happy"),
-        (["one/KA.AN1.39.tiff", "two/KA.AN1.39.tiff"], "the same image also stands at"),
-        (["ANGRY/angry1.jpg", "HAPY/happy1.jpg"], "HAPY: class folder unknown .*did you mean happy"),
-        (["0/a.png", "1/b.png"], "no jaffe in it; looked for"),
+        (["KA.XX1.39.tiff"], "unknown class 'XX' for the card of jaffe"),
+        (["ha/KA.AN1.39.tiff"], "named as angry, but in the folder of happy"),
+        (["one/KA.AN1.39.tiff", "two/KA.AN1.39.tiff"], "the same image is also at"),
+        (["ANGRY/angry1.jpg", "HAPY/happy1.jpg"], "HAPY: unknown class folder .*did you mean happy"),
+        (["0/a.png", "1/b.png"], "contains no jaffe; looked for"),
     ],
 )
 def test_jaffe_refuses_what_it_would_have_to_guess(tmp_path: Path, names: list[str], words: str) -> None:

@@ -91,15 +91,15 @@ def list_of(text: str) -> Spoil:
     ("spoil", "words"),
     [
         (list_of("train_00001.jpg 0"), "line 1: class 0, but RAF-DB numbers its classes from 1"),
-        (list_of("train_00001.jpg 8"), "line 1: class '8' is unknown"),
+        (list_of("train_00001.jpg 8"), "line 1: unknown class '8'"),
         (list_of("train_00001.jpg"), "line 1: expected an image name and a class number"),
         (list_of("../train_00001.jpg 5"), "line 1: expected an image name and a class number"),
         (list_of("train_00001.jpg 1\n\ntrain_04444.jpg 5"), "line 3: no image of train_04444.jpg"),
-        (list_of("train_00001.jpg 1\ntrain_00001.jpg 1"), "same image also stands at"),
+        (list_of("train_00001.jpg 1\ntrain_00001.jpg 1"), "same image is also at"),
         (lambda root: shutil.copytree(root / "basic", root / "copy"), "holds both"),
-        (lambda root: shutil.copytree(root / "basic" / "Image", root / "basic" / "Copy"), "same image also stands at"),
-        (lambda root: (root / "basic").rename(root / "Compound"), "belongs to the compound set; build that one as"),
-        (lambda root: shutil.rmtree(root / "basic"), "no rafdb in it; looked for"),
+        (lambda root: shutil.copytree(root / "basic" / "Image", root / "basic" / "Copy"), "same image is also at"),
+        (lambda root: (root / "basic").rename(root / "Compound"), "belongs to the compound set; build it as"),
+        (lambda root: shutil.rmtree(root / "basic"), "contains no rafdb; looked for"),
     ],
 )
 def test_rafdb_official_layout_with_a_fault(tmp_path: Path, spoil: Spoil, words: str) -> None:
@@ -155,7 +155,7 @@ def test_rafdb_tables_alone_and_files_of_other_names(tmp_path: Path) -> None:
     ("spoil", "words"),
     [
         (lambda root: draw(root / "DATASET" / "train" / "0" / "train_00099_aligned.jpg"), "/0: class 0, but RAF-DB numbers"),
-        (lambda root: draw(root / "DATASET" / "train" / "8" / "train_00099_aligned.jpg"), "class '8' is unknown"),
+        (lambda root: draw(root / "DATASET" / "train" / "8" / "train_00099_aligned.jpg"), "unknown class '8'"),
         (
             lambda root: (root / "train_labels.csv").write_text("image,label\ntrain_00001_aligned.jpg,2\n"),
             r"train_labels.csv, line 2: train_00001_aligned.jpg is fear, but surprise by its folder",
@@ -168,7 +168,7 @@ def test_rafdb_tables_alone_and_files_of_other_names(tmp_path: Path) -> None:
             lambda root: (root / "train_labels.csv").write_text("image,label\ntrain_00098_aligned.jpg,1"),
             r"line 2: train_00098_aligned.jpg is missing",
         ),
-        (lambda root: shutil.copytree(root / "DATASET", root / "again"), "is there 2 times"),
+        (lambda root: shutil.copytree(root / "DATASET", root / "again"), "exists 2 times"),
         (
             lambda root: [shutil.copytree(root / "DATASET", root / "again"), *map(Path.unlink, root.glob("*.csv"))],
             "same image",
@@ -182,13 +182,13 @@ def test_rafdb_class_folders_with_a_fault(tmp_path: Path, spoil: Spoil, words: s
 
 
 def test_the_basic_set_is_not_taken_for_the_compound_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="as in the basic set; build that one as rafdb"):
+    with pytest.raises(DataError, match="as in the basic set; build it as rafdb"):
         scan_rafdb_compound(raf_folders(tmp_path / "a"), COMPOUND)
-    with pytest.raises(DataError, match="as in the basic set; build that one as rafdb"):
+    with pytest.raises(DataError, match="as in the basic set; build it as rafdb"):
         scan_rafdb_compound(raf(tmp_path / "raf-basic"), COMPOUND)
     with pytest.raises(DataError, match="belongs to the basic set"):
         scan_rafdb_compound(raf(tmp_path / "basic"), COMPOUND)
-    with pytest.raises(DataError, match="class '8' is unknown"):
+    with pytest.raises(DataError, match="unknown class '8'"):
         scan_rafdb(raf(tmp_path / "copy", codes=11), RAF)
 
 
@@ -234,7 +234,7 @@ def test_affectnet_newer_release(tmp_path: Path) -> None:
     [
         (lambda root: (root / "train_set/annotations/1_exp.npy").unlink(), "1.jpg: has no annotation .*1_exp.npy"),
         (lambda root: (root / "train_set/images/1.jpg").unlink(), "1_exp.npy: has no image in"),
-        (lambda root: np.save(root / "val_set/annotations/1_exp.npy", np.array("11")), "1.jpg: class '11' is unknown"),
+        (lambda root: np.save(root / "val_set/annotations/1_exp.npy", np.array("11")), "1.jpg: unknown class '11'"),
         (lambda root: np.save(root / "val_set/annotations/1_exp.npy", np.array(["1", "2"])), "with one class number"),
         (lambda root: (root / "val_set/annotations/1_exp.npy").write_bytes(b""), "with one class number"),
         (
@@ -297,10 +297,10 @@ def test_affectnet_older_release_gives_boxes(tmp_path: Path) -> None:
         ("1/xx.jpg,1,2,3,4,1;2,0,0,0", "line 5: 1/xx.jpg is missing"),
         ("../../1/aa.jpg,1,2,3,4,1;2,0,0,0", "line 5: path .* leads out of"),
         ("/1/aa.jpg,1,2,3,4,1;2,0,0,0", "line 5: path .* leads out of"),
-        ("2/ee.bmp,1,2,x,4,1;2,0,0,0", "line 5: face_x to face_height are '1, 2, x, 4'"),
-        ("2/ee.bmp,1,2,3,4,1;2,12,0,0", "line 5: class '12' is unknown"),
-        ("1/aa.jpg,1,2,3,4,1;2,1,0,0", "line 5: .* is listed before as neutral of train"),
-        ("1/aa.jpg,1,2", "line 5: has 3 cells"),
+        ("2/ee.bmp,1,2,x,4,1;2,0,0,0", "line 5: face_x to face_height '1, 2, x, 4' are not numbers"),
+        ("2/ee.bmp,1,2,3,4,1;2,12,0,0", "line 5: unknown class '12'"),
+        ("1/aa.jpg,1,2,3,4,1;2,1,0,0", "line 5: .* is already listed as neutral of train"),
+        ("1/aa.jpg,1,2", "line 5: 3 cells"),
     ],
 )
 def test_affectnet_older_release_names_the_line_of_a_bad_row(tmp_path: Path, row: str, words: str) -> None:
@@ -320,7 +320,7 @@ def test_affectnet_table_wins_over_the_folder(tmp_path: Path) -> None:
         "train-anger-image2": ("angry", "train"),
         "train-happy-image1": ("happy", "train"),
     }
-    assert "1 images lie in the folder of another class" in scan.layout
+    assert "1 images are in the folder of another class" in scan.layout
     assert (scan.skipped, scan.counts) == ({"not in labels.csv": ["Train/Happy/image9.png"]}, {})
     draw(tmp_path / "Test" / "Anger" / "image1.jpg")
     with pytest.raises(DataError, match=r"line 2: anger/image1.jpg may be .* or"):

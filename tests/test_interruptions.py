@@ -70,7 +70,7 @@ def test_ctrl_c_says_how_to_go_on(finished: tuple[Path, Path], data_root: Path, 
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
-    assert err.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert err.splitlines()[-1] == "interrupted; rerun the same command to resume"
     assert not list(results.glob("runs/*/claim.json"))
 
 

@@ -104,7 +104,10 @@ def test_an_audit_after_the_training_is_kept_by_the_next_report(trained: tuple[P
         (lambda file: file.unlink(), "data set 'mine' is not built under"),
         (lambda file: file.write_text("{"), "mine.json: Invalid JSON"),
         (lambda file: file.write_bytes(b"\xff"), "mine.json: not UTF-8"),
-        (lambda file: file.write_text(file.read_text().replace('"name": "mine"', '"name": "x"')), "of another set, 'x'"),
+        (
+            lambda file: file.write_text(file.read_text().replace('"name": "mine"', '"name": "x"')),
+            "describes another set, 'x'",
+        ),
     ],
 )
 def test_what_is_missing_is_one_line(

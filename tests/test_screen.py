@@ -83,7 +83,7 @@ def test_a_folder_where_a_file_is_to_be_is_one_line(fer: Fer, tmp_path: Path, da
     (tmp_path / "peek.png").mkdir()
     called = fer("data", "peek", "ck48", "--out", tmp_path / "peek.png", "--data-root", data_root)
     assert (called.code, called.err.count("\n")) == (2, 1)
-    assert called.err.startswith(f"error: {tmp_path / 'peek.png'}: a folder is where a file is needed")
+    assert called.err.startswith(f"error: {tmp_path / 'peek.png'}: expected a file, found a folder")
     assert [path.name for path in tmp_path.iterdir()] == ["peek.png"]
 
 

@@ -156,7 +156,7 @@ def test_holdout_draws_anew_for_each_seed_stratified_and_leaks() -> None:
         tests.append(tuple(parts.test))
     assert len(set(tests)) == 10
     assert len(make_split(table, DataConfig(split="holdout", test_fraction=0.4)).test) == -(-2 * len(table) // 5)
-    with pytest.raises(DataError, match="cannot hold every class"):
+    with pytest.raises(DataError, match="cannot contain every class"):
         make_split(manifest(4, 3, 1).head(5), DataConfig(split="holdout"))
 
 
@@ -232,7 +232,7 @@ def test_leaked_images_take_the_place_of_others() -> None:
     few = make_split(table, DataConfig(leak="test", max_images=leaked + 6))
     assert len(few.train) == leaked + 6
     assert set(few.test) <= set(few.train)
-    with pytest.raises(DataError, match=f"data.max_images: {leaked} leaves no room beside {leaked} leaked ones"):
+    with pytest.raises(DataError, match=f"data.max_images: {leaked} does not exceed the {leaked} leaked images"):
         make_split(table, DataConfig(leak="test", max_images=leaked))
 
 
@@ -266,11 +266,11 @@ def test_sets_that_do_not_know_what_a_split_needs() -> None:
         make_split(table.assign(sequence=""), DataConfig(split="sequence"))
     with pytest.raises(DataError, match=r"data.max_subjects cannot count people; remove it"):
         make_split(nameless, DataConfig(split="random", max_subjects=3))
-    with pytest.raises(DataError, match="was published without parts"):
+    with pytest.raises(DataError, match="has no official parts"):
         make_split(table, DataConfig(split="official"))
-    with pytest.raises(DataError, match="official part 'dev': known are train, val, test or train, public, private"):
+    with pytest.raises(DataError, match="official part 'dev': expected train, val, test or train, public, private"):
         make_split(published(table, "train", "dev"), DataConfig(split="official"))
-    with pytest.raises(DataError, match="gives no image to the test part"):
+    with pytest.raises(DataError, match="gives no images to the test part"):
         make_split(published(table, "train", "val"), DataConfig(split="official"))
     with pytest.raises(DataError, match=r"1 groups cannot fill 7 group folds; raise data.val_fraction"):
         make_split(table.assign(split=["train", "test"] * 120, subject="S001"), DataConfig(split="official"))
@@ -304,11 +304,11 @@ def test_lists_that_are_wrong(tmp_path: Path) -> None:
     given = dict(zip(table["sample"], table["split"], strict=True))
     first = table["sample"].iloc[0]
     for wrong, words in (
-        (given | {first: "dev"}, f"sample 'face {first}': part 'dev' is none of train, val, test and none"),
-        ({k: v for k, v in given.items() if k != first}, f"sample 'face {first}' is not in it"),
+        (given | {first: "dev"}, f"sample 'face {first}': unknown part 'dev'; use train, val, test or none"),
+        ({k: v for k, v in given.items() if k != first}, f"sample 'face {first}' is missing"),
         (given | {"S999": "test"}, "the data set has no sample 'S999'"),
-        (given | {f"face {first}": "test"}, f"sample '{first}' stands twice, the other time as 'face {first}'"),
-        (dict.fromkeys(given, "test"), "gives no image to the train part"),
+        (given | {f"face {first}": "test"}, f"duplicate sample '{first}', also listed as 'face {first}'"),
+        (dict.fromkeys(given, "test"), "gives no images to the train part"),
     ):
         with pytest.raises(DataError, match=words):
             make_split(table, listed(tmp_path, wrong))

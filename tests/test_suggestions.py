@@ -66,7 +66,7 @@ def test_leaving_one_subject_out_needs_subjects(fer: Fer, root: Path) -> None:
         rewrite(root / "ck48", manifest.assign(subject=subjects))
         called = fer("data", "audit", "ck48", "--split", "loso", "--data-root", root)
         assert called.code == 2
-        assert called.err.startswith(f"error: ck48: has {words}, so no person can be left out"), called.err
+        assert called.err.startswith(f"error: ck48: has {words}, so loso is impossible"), called.err
         assert not (root / "ck48" / "audit.json").exists()
 
 
@@ -76,6 +76,6 @@ def test_a_larger_embedded_set_is_only_replaced_where_asked_for(fer: Fer, tmp_pa
     assert fer(*command, "9").code == 0
     refused = fer(*command, "8")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert "holds 9 images" in refused.err and "this build only 8; pass --replace" in refused.err
+    assert "has 9 images" in refused.err and "this build only 8; pass --replace" in refused.err
     replaced = fer(*command, "8", "--replace")
     assert replaced.code == 0 and "replaced a set of 9 images, fingerprint" in replaced.err

@@ -346,7 +346,7 @@ MISTAKES = [
     (["synth-basic", "--images", 20, "--subjects", 21], "between 1 and the number of images"),
     (["synth-basic", "--difficulty", 1.5], "--difficulty"),
     (["synth-basic", "--seed", -1], "--seed"),
-    (["synth-basic", "--from", "."], "drawn, not read from files"),
+    (["synth-basic", "--from", "."], "rendered, not read from files"),
     (["ck48", "--images", 100], "read from files"),
     (["ck48", "--from", ".", "--seed", 64], "for embedded sets"),
     (["synth-basic", "--allow-incomplete"], "goes with --from"),

@@ -162,14 +162,14 @@ def bound(path: Path) -> None:
 
 PUT = {
     "dangling link": lambda path: path.symlink_to("/nonexistent/a.png"),
-    "a link that leads back to itself": lambda path: path.symlink_to(path.name),
+    "circular symbolic link": lambda path: path.symlink_to(path.name),
     "a pipe, not a file": os.mkfifo,
     "a device, not a file": lambda path: path.symlink_to("/dev/zero"),
     "a socket, not a file": bound,
     "a folder, not a file": lambda path: path.mkdir(),
     "empty file": lambda path: path.write_bytes(b""),
-    "no image of a known format": lambda path: path.write_bytes(b"text"),
-    "4 x 400 pixels; at least 8 x 8 are needed": lambda path: Image.new("L", (4, 400)).save(path),
+    "not an image of a known format": lambda path: path.write_bytes(b"text"),
+    "4 x 400 pixels; the minimum is 8 x 8": lambda path: Image.new("L", (4, 400)).save(path),
     "cannot be decoded: ": lambda path: path.write_bytes(encoded(Image.effect_noise((64, 64), 50), format="PNG")[:2000]),
 }
 
@@ -223,9 +223,9 @@ def test_rows_of_a_table_that_name_no_picture_are_listed(fer: Fer, tmp_path: Pat
     gone = pd.read_csv(tmp_path / "data" / "mine" / "left_out.csv")
     gone = gone[gone["status"] == "unreadable"]
     assert sorted(gone["reason"]) == [
-        "a link that leads back to itself",
         "a path too long for the file system",
         "a path too long for the file system",
+        "circular symbolic link",
         "a pipe, not a file",
         "no such file",
     ]

@@ -243,7 +243,7 @@ def test_a_set_of_another_scheme_is_refused_with_the_command_that_builds_it(
     (tmp_path / "data" / name / INFO).write_text(json.dumps(OLD | content))
     called = fer("data", "audit", name, "--data-root", tmp_path / "data")
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
-    assert "built by another version of fer, whose fingerprints mean something else, as do results on it" in called.err
+    assert "built by another version of fer, whose fingerprints and results are not comparable" in called.err
     assert f"build the set again with: {command}" in called.err
 
 

@@ -52,7 +52,7 @@ def test_a_file_is_not_called_a_missing_folder(tmp_path: Path, name: str, file: 
 @pytest.mark.parametrize("build", [by_folder, by_table])
 def test_own_layouts_tell_a_file_from_a_missing_folder(tmp_path: Path, build: Build) -> None:
     source = picture(tmp_path / "a.png")
-    one_line(refusal(build, source, tmp_path / "data"), "a file, not a folder" if build is by_folder else "no csv")
+    one_line(refusal(build, source, tmp_path / "data"), "a file, not a folder" if build is by_folder else "not a csv")
     one_line(refusal(build, tmp_path / "gone", tmp_path / "data"), "no such f")
 
 
@@ -70,7 +70,7 @@ def test_a_side_folder_is_named_with_what_to_do(tmp_path: Path) -> None:
         source = draw_set(tmp_path / folder / "CK+48", 2)
         picture(source / folder / image)
         raised = refusal(by_card("ck48"), source, tmp_path / "data")
-        one_line(raised, f"{source / folder}: class folder unknown", f"if it is no class, move it out of {source}")
+        one_line(raised, f"{source / folder}: unknown class folder", f"if it is not a class, move it out of {source}")
 
 
 def test_a_renamed_class_is_refused_with_the_words_of_the_card(tmp_path: Path) -> None:
@@ -86,20 +86,20 @@ def test_a_renamed_class_is_refused_with_the_words_of_the_card(tmp_path: Path) -
 def test_one_class_folder_points_to_the_folder_above(tmp_path: Path, build: Build) -> None:
     source = draw_set(tmp_path / "faces", 2)
     raised = refusal(build, source / "happy", tmp_path / "data")
-    one_line(raised, f"; happy is one class of several (anger lies beside it): give --from {source}")
+    one_line(raised, f"; happy is one class of several (anger is beside it): give --from {source}")
 
 
 def test_one_part_and_a_folder_beside_its_labels_point_to_the_folder_above(tmp_path: Path) -> None:
     for part in ("train", "test"):
         pictures(tmp_path / "set" / part, ["a.png", "b.png"])
     raised = refusal(by_folder, tmp_path / "set" / "train", tmp_path / "data")
-    one_line(raised, f"train is one part of several (test lies beside it): give --from {tmp_path / 'set'}")
+    one_line(raised, f"train is one part of several (test is beside it): give --from {tmp_path / 'set'}")
     home = tmp_path / "raf"
     pictures(home / "Image" / "aligned", ["train_00001_aligned.jpg"])
     write(home / "list_patition_label.txt", "train_00001.jpg 5")
     for source in (home / "Image", home / "Image" / "aligned"):
         raised = refusal(by_card("rafdb"), source, tmp_path / "data")
-        one_line(raised, f"list_patition_label.txt lies beside Image: where it holds the labels, give --from {home}")
+        one_line(raised, f"list_patition_label.txt is beside Image: if it holds the labels, give --from {home}")
     shutil.rmtree(home / "Image")
     assert where_to_point(tmp_path / "set") == ""
 
@@ -109,6 +109,6 @@ def test_a_long_list_of_differences_is_cut_and_counted(tmp_path: Path) -> None:
     assert few(list("abcdefg"), 3) == "a, b, c and 4 more"
     source = draw_set(tmp_path / "CK+48", 2)
     raised = refusal(by_card("ck48"), source, tmp_path / "data")
-    one_line(raised, "angry 4 (card: 135), ", f" and {len(FOLDERS) + 2 - 5} more; is it whole?")
+    one_line(raised, "angry 4 (card: 135), ", f" and {len(FOLDERS) + 2 - 5} more; is it complete?")
     text: Any = str(raised.value)
     assert text.count("(card:") == 5

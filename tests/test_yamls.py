@@ -86,17 +86,17 @@ MERGES = "a0: &a0 {x: 1, y: 2}\n" + "".join(
     f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 12)
 )
 WRONG = {
-    "aliases": (BOMB, "more than 10,000 values"),
-    "merges": (MERGES, "more than 10,000 values"),
-    "many": ("a: [" + "1," * 400_000 + "]", "more than 10,000 values"),
-    "deep": ("a: " + "[" * 60_000, "nested deeper than 50 levels"),
-    "deep mappings": ("".join(" " * i + "a:\n" for i in range(400)), "nested deeper than 50 levels"),
-    "deep aliases": (CHAIN, "nested deeper than 50 levels"),
+    "aliases": (BOMB, "more than the limit of 10,000 values"),
+    "merges": (MERGES, "more than the limit of 10,000 values"),
+    "many": ("a: [" + "1," * 400_000 + "]", "more than the limit of 10,000 values"),
+    "deep": ("a: " + "[" * 60_000, "nested deeper than the limit of 50 levels"),
+    "deep mappings": ("".join(" " * i + "a:\n" for i in range(400)), "nested deeper than the limit of 50 levels"),
+    "deep aliases": (CHAIN, "nested deeper than the limit of 50 levels"),
     "circle": ("a: &a [*a]", "an alias that contains itself"),
     "circle of mappings": ("a: &a {b: *a}", "an alias that contains itself"),
     "unknown alias": ("a: *b", "undefined alias"),
     "duplicate": ("a: 1\nb: 2\na: 3", "line 3: not valid YAML: duplicate key 'a'"),
-    "duplicate merge": ("x: &x {a: 1}\ny: {<<: *x, <<: *x}", "duplicate key '<<'; merge several by <<: [*a, *b]"),
+    "duplicate merge": ("x: &x {a: 1}\ny: {<<: *x, <<: *x}", "duplicate key '<<'; merge several with <<: [*a, *b]"),
     "merge of a scalar": ("a: {<<: 3}", "expected a mapping"),
     "key 1": ("1: a", "key 1 is not a name; put it in quotes"),
     "key nan": (".nan: a", "key .nan is not a name"),
@@ -110,9 +110,9 @@ WRONG = {
     "python": ("a: !!python/object/apply:os.system [ls]", "is not supported"),
     "own tag": ("a: !b c", "tag !b is not supported"),
     "unknown handle": ("a: !b!c d", "undefined tag handle"),
-    "wrong int": ("a: !!int b", "'b' is no int"),
-    "wrong bool": ("a: !!bool 5", "'5' is no bool"),
-    "wrong float": ("a: !!float 1:2", "'1:2' is no float"),
+    "wrong int": ("a: !!int b", "'b' is not of type int"),
+    "wrong bool": ("a: !!bool 5", "'5' is not of type bool"),
+    "wrong float": ("a: !!float 1:2", "'1:2' is not of type float"),
     "int of a list": ("a: !!int [1]", "expected a int"),
     "huge": ("a: " + "9" * 200_000, "has more than 63 bits"),
     "huge hex": ("a: 0x" + "f" * 100, "has more than 63 bits"),
@@ -154,7 +154,7 @@ def test_what_is_no_text_file_is_one_line(fer: Fer, tmp_path: Path, make: str) -
         "folder": "a folder, not a file",
         "pipe": "a pipe or a device, not a file",
         "device": "a pipe or a device, not a file",
-        "huge": "more than 1 MB, which is the limit",
+        "huge": "larger than the limit of 1 MB",
         "not utf-8": "line 2: not UTF-8",
         "utf-16": "line 1: not UTF-8",
         "circle of links": "cannot be read (Too many levels of symbolic links)",
@@ -249,14 +249,14 @@ GRID = "data.label_noise: [0.0, 0.3]"
         (GRID, "data.label_noise: [.inf]", "data.label_noise"),
         (GRID, "data.label_noise: [1, true]", "data.label_noise"),
         (GRID, "data.label_noise: [{a: 1}]", "each value a scalar or a list"),
-        (GRID, 'data.label_noise: ["a\\nb"]', "a name cannot hold the control character U+000A"),
-        ("SCN-CS: {", '"a\\nb": {', "a name cannot hold the control character U+000A"),
+        (GRID, 'data.label_noise: ["a\\nb"]', "a name cannot contain the control character U+000A"),
+        ("SCN-CS: {", '"a\\nb": {', "a name cannot contain the control character U+000A"),
         ("SCN-CS: {", '"a\\u202eb": {', "U+202E"),
         ("SCN-CS: {", '" ": {', "at least one visible character"),
         ("SCN-CS: {", f"{'x' * 300}: {{", "at most 200 characters"),
-        ("name: ck48", 'name: "a\\tb"', "name: 'a\\tb': a name cannot hold the control character"),
-        ("name: ck48", "name: ../ck48", "a name, not a path"),
-        ("name: ck48", 'name: ck48, classes: [a, "b\\nc"]', "classes: 'b\\nc': a name cannot hold"),
+        ("name: ck48", 'name: "a\\tb"', "name: 'a\\tb': a name cannot contain the control character"),
+        ("name: ck48", "name: ../ck48", "by name, not by path"),
+        ("name: ck48", 'name: ck48, classes: [a, "b\\nc"]', "classes: 'b\\nc': a name cannot contain"),
         ("epochs: 2", f"epochs: {'x' * 5000}", f"given: '{'x' * 79}…)"),
         ("against: CNN", f"against: {'x' * 5000}", f"no arm '{'x' * 80}…'"),
         ("question:", f"{'q' * 900}: 1\nquestion:", f"{'q' * 80}…: unknown key"),
@@ -275,10 +275,10 @@ def test_plans_have_limits_that_are_counted_before_anything_is_made(fer: Fer, tm
     assert "12,000,000 runs (arms x grid points x seeds), where 100,000 is the limit" in refused(path)
     arms = "".join(f"  A{i}: {{}}\n" for i in range(1001))
     assert "arms: 1,003, where 1,000 is the limit" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
-    assert "more than 10,000 values" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms * 10}"))
+    assert "more than the limit of 10,000 values" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms * 10}"))
     path = written(tmp_path, "", "")
     for seeds, words in (
-        ("1000000000000", "--seeds 1000000000000: more than 100,000 runs"),
+        ("1000000000000", "--seeds 1000000000000: exceeds the limit of 100,000 runs"),
         ("9" * 5000, f"--seeds {'9' * 80}…"),
         ("100000", "400,000 runs"),
     ):

@@ -62,7 +62,7 @@ def scan_source(card: Card, source: Path) -> Scan:
     if not scan.found:
         gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
         pointer = where_to_point(source, card.folders)
-        raise DataError(f"{source}: no images in it; expected {scan.layout} with image files{gone}{pointer}")
+        raise DataError(f"{source}: contains no images; expected {scan.layout} with image files{gone}{pointer}")
     return scan
 
 

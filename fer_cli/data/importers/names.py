@@ -38,7 +38,7 @@ class Names:
 
 
 def read_names(source: Path, label: str) -> Names:
-    """Return the matches of the pattern ``label`` in ``source``; raises DataError for a bad pattern, no images, no matches."""
+    """Return the matches of pattern ``label`` in ``source``; raises DataError for a bad pattern, no images or no matches."""
     pattern = compile_pattern(label, "label")
     if not source.is_dir():
         what = "a file, not a folder" if source.exists() else "no such folder"
