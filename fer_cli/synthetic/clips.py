@@ -1,7 +1,4 @@
-"""Clips: one person's expression in time, from onset over apex to offset, while they speak, blink and move the head.
-
-A clip is a list of Expressions, one per frame, drawn before any picture is made; the scene around it stays the same.
-"""
+"""Clips: an expression from onset over apex to offset, with speech, blinks and head movement, as an Expression per frame."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.expressions import Expression, Recipe, draw_expression
 
 SYLLABLES = {"AU26": 0.5, "AU25": 0.5, "AU18": 0.35, "AU16": 0.25, "AU20": 0.2}
-"""Units that speech moves, and how far at most."""
+"""Units moved by speech -> maximum intensity."""
 BLINK = (0.35, 1.0, 0.8, 0.3)
-"""Closure of the lids over the frames of a blink."""
+"""Lid closure over the frames of a blink."""
 
 
 def envelope(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return (frames,) the share of the apex that is shown: a smooth rise, a hold, a smooth fall not always to the end."""
+    """Return (frames,) the intensity relative to the apex: a smooth rise, a hold, and a possibly incomplete fall."""
     rise = rng.uniform(0.15, 0.35) * frames
     fall = rng.uniform(0.15, 0.35) * frames
     start = rng.uniform(0.0, 0.15) * frames
@@ -31,7 +28,7 @@ def envelope(frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def wander(frames: int, size: float, rng: np.random.Generator) -> np.ndarray:
-    """Return (frames,) a slow drift about 0 that rarely leaves +-``size``: three sinusoids of random period and phase."""
+    """Return (frames,) a slow drift around 0, mostly within +-``size``: three sinusoids of random period and phase."""
     t = np.arange(frames)[:, None]
     periods, phases = rng.uniform(12, 48, 3), rng.uniform(0, 2 * np.pi, 3)
     return np.asarray(np.sin(2 * np.pi * t / periods + phases).mean(1) * size)
@@ -40,7 +37,7 @@ def wander(frames: int, size: float, rng: np.random.Generator) -> np.ndarray:
 def draw_clip(
     recipe: Recipe, label: str, frames: int, rng: np.random.Generator, difficulty: float, pose: float, speech: float
 ) -> list[Expression]:
-    """Return an Expression per frame; ``speech`` in [0, 1]: how much of the clip is spoken."""
+    """Return an Expression per frame; ``speech`` in [0, 1]: fraction of the clip with speech."""
     apex = draw_expression(recipe, label, rng, difficulty, pose * 0.5)
     shares = envelope(frames, rng)
     units = shares[:, None, None] * apex.units[None]
@@ -68,7 +65,7 @@ def draw_clip(
 
 
 def speech_motion(frames: int, speech: float, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return (frames,) in [0, 1] per unit of SYLLABLES: a syllable every two to five frames while a phrase lasts."""
+    """Return (frames,) in [0, 1] per unit of SYLLABLES: a syllable every two to five frames during speech."""
     motion = {unit: np.zeros(frames) for unit in SYLLABLES}
     at = 0.0
     while at < frames and speech > 0:
@@ -82,7 +79,7 @@ def speech_motion(frames: int, speech: float, rng: np.random.Generator) -> dict[
 
 
 def blinks(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return (frames,) closure of the lids: a blink every one to three seconds at twelve frames a second."""
+    """Return (frames,) lid closure: a blink every one to three seconds at twelve frames per second."""
     closed = np.zeros(frames)
     at = int(rng.integers(0, 30))
     while at < frames:

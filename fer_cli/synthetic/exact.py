@@ -1,9 +1,8 @@
-"""Arithmetic with the same bits on every processor, for everything that leads to a pixel.
+"""Bit-identical arithmetic on every processor, for everything that affects a pixel.
 
-Matrix products (BLAS), OpenCV's float filters and NumPy's float32 functions choose their instructions by the processor, and
-their last digits follow. Here sums run in a fixed order of single multiplications and additions, which IEEE 754 rounds alike
-everywhere; images are blurred and enlarged in 16-bit integers; functions without an exact result are taken in float64 and
-rounded to float32, which leaves a last digit to chance once in 2^29 values.
+The last digits of matrix products (BLAS), OpenCV's float filters and NumPy's float32 functions depend on the processor. Here
+sums use a fixed order of single multiplications and additions (IEEE 754); images are blurred and enlarged as 16-bit
+integers; inexact functions are computed in float64 and rounded to float32, which may differ once in 2^29 values.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ STEPS = 65535
 
 
 def weighted_sum(weights: np.ndarray, layers: np.ndarray) -> np.ndarray:
-    """Return the sum (...) of ``layers`` (n, ...) times ``weights`` (n,), first layer first, in the layers' precision."""
+    """Return the sum (...) of ``layers`` (n, ...) times ``weights`` (n,), in order and in the layers' precision."""
     total = np.zeros(layers.shape[1:], layers.dtype)
     term = np.empty_like(total)
     for place in np.flatnonzero(weights):
@@ -33,7 +32,7 @@ def matrix_product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def rotate(points: np.ndarray, rotation: np.ndarray) -> np.ndarray:
-    """Return points or directions (n, 3) or (3,) turned by ``rotation`` (3, 3)."""
+    """Return points or directions (n, 3) or (3,) rotated by ``rotation`` (3, 3)."""
     x, y, z = np.moveaxis(points, -1, 0)
     return np.stack([x * a + y * b + z * c for a, b, c in rotation], -1)
 
@@ -69,12 +68,12 @@ def logistic(values: np.ndarray) -> np.ndarray:
 
 
 def power(values: np.ndarray, exponent: float) -> np.ndarray:
-    """Return values, none negative, to the power of ``exponent``, float32."""
+    """Return non-negative values to the power of ``exponent``, float32."""
     return np.power(values, exponent, dtype=np.float64).astype(np.float32)
 
 
 def to_steps(image: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Return a float image as uint16: ``low`` and below become 0, ``high`` and above STEPS."""
+    """Return a float image as uint16, mapping [``low``, ``high``] to [0, STEPS] with clipping."""
     return np.rint(np.clip((image - low) * (STEPS / (high - low)), 0, STEPS)).astype(np.uint16)
 
 
@@ -84,17 +83,16 @@ def from_steps(steps: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.nda
 
 
 def blur(image: np.ndarray, sigma: float, sigma_y: float = 0.0, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Return a Gaussian blur, float32, of an image (H, W) or (H, W, 3) with values from ``low`` to ``high``.
+    """Return the Gaussian blur, float32, of an image (H, W) or (H, W, 3) with values from ``low`` to ``high``.
 
-    ``sigma``, ``sigma_y``: standard deviation in pixels, in y as in x where not given. OpenCV blurs 16-bit images in
-    fixed point.
+    ``sigma``, ``sigma_y``: standard deviation in pixels (y default: as x). OpenCV blurs 16-bit images in fixed point.
     """
     blurred = cv2.GaussianBlur(to_steps(image, low, high), (0, 0), sigmaX=sigma, sigmaY=sigma_y)
     return from_steps(blurred, low, high)
 
 
 def enlarge(image: np.ndarray, shape: tuple[int, int], low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Return an image with values from ``low`` to ``high`` enlarged to ``shape`` (rows, columns), linearly, float32."""
+    """Return an image with values from ``low`` to ``high`` enlarged linearly to ``shape`` (rows, columns), float32."""
     rows, columns = shape
     return from_steps(
         cv2.resize(to_steps(image, low, high), (columns, rows), interpolation=cv2.INTER_LINEAR_EXACT), low, high
@@ -107,7 +105,7 @@ def halve(image: np.ndarray) -> np.ndarray:
 
 
 def slopes(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return twice the slopes of a map (H, W) in x and in y, smoothed across (Sobel's filter); none along the border."""
+    """Return twice the slopes of a map (H, W) in x and y (Sobel filter); 0 at the border."""
     across, along = np.zeros_like(depth), np.zeros_like(depth)
     rows = depth[:-2] + 2 * depth[1:-1] + depth[2:]
     columns = depth[:, :-2] + 2 * depth[:, 1:-1] + depth[:, 2:]
@@ -117,12 +115,12 @@ def slopes(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sample(texture: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return (3, n) bilinear values of a texture (H, W, 3) float32 at places (n, 2: column, row); the border goes on."""
+    """Return (3, n) bilinear samples of a texture (H, W, 3) float32 at (n, 2: column, row), borders repeated."""
     height, width = texture.shape[:2]
     x, y = (np.clip(at[:, axis], 0, size - 1) for axis, size in ((0, width), (1, height)))
     left, top = np.minimum(x.astype(np.intp), width - 2), np.minimum(y.astype(np.intp), height - 2)
     x, y = x - left.astype(np.float32), y - top.astype(np.float32)
-    pixels = texture.reshape(-1, 3).view("V12").ravel()  # the three values of a pixel as one, which is many times faster
+    pixels = texture.reshape(-1, 3).view("V12").ravel()  # a pixel as one element, which is many times faster
     first = top * width + left
 
     def corner(offset: int) -> np.ndarray:

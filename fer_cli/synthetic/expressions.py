@@ -1,8 +1,8 @@
-"""Expressions as recipes of action units, head and gaze; a draw from a recipe is one face's ground truth.
+"""Expressions as recipes of action units, head pose and gaze; a draw from a recipe is a face's ground truth.
 
-Basic expressions follow the emotion prototypes of FACS and EMFACS (Ekman and Friesen; Lucey 2010 lists the units that each
-emotion needs); the six learning expressions follow Table 1 of Sun 2024 (mouth, eyes, brows, head, gaze). A recipe has
-variants, because people show one emotion in several ways. Intensities lie in [0, 1] (FACS A to E).
+Basic expressions follow the emotion prototypes of FACS and EMFACS (Ekman and Friesen; Lucey 2010 lists the required units);
+the six learning expressions follow Table 1 of Sun 2024 (mouth, eyes, brows, head, gaze). Intensities are in [0, 1] (FACS A
+to E).
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to show an expression."""
+    """A variant of an expression."""
 
     needs: dict[str, Range]
-    """Units that always act: unit -> range of intensity."""
+    """Required units -> range of intensity."""
     may: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    """Units that may act: unit -> probability, lowest and highest intensity."""
+    """Optional units -> probability, minimum and maximum intensity."""
     weight: float = 1.0
-    """How often this variant is shown, relative to the others."""
+    """Relative frequency."""
     one_sided: tuple[str, ...] = ()
     """Units that act on one side only (the same side for all)."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """An expression: its variants and how head and gaze go with it (degrees; pitch and gaze up are positive)."""
+    """An expression: variants, head pose and gaze (degrees; up is positive)."""
 
     variants: tuple[Variant, ...]
     yaw: Range = (-1.0, 1.0)
-    """Share of the set's largest yaw."""
+    """Fraction of the set's maximum yaw."""
     pitch: Range = (-1.0, 1.0)
     turned: bool = False
-    """The head is turned to a side or bent down, by at least 14 degrees."""
+    """Whether the head is turned sideways or down by at least 14 degrees."""
     gaze: tuple[Range, ...] = ()
-    """Absolute yaw and pitch ranges of the gaze relative to the camera; empty: at the camera, within a few degrees."""
+    """Absolute yaw and pitch ranges of the gaze relative to the camera; empty: within a few degrees of the camera."""
 
 
 BASIC: dict[str, Recipe] = {
@@ -212,13 +212,13 @@ RECIPES = {"basic": BASIC, "learning": LEARNING}
 
 @dataclass(frozen=True)
 class Expression:
-    """What one face shows."""
+    """The expression of one face."""
 
     label: str
     units: np.ndarray
     """(2, units) float32 in [0, 1]: right and left halves."""
     yaw: float
-    """Degrees; positive turns the head to the subject's left."""
+    """Degrees; positive to the subject's left."""
     pitch: float
     roll: float
     gaze: tuple[float, float]
@@ -228,7 +228,8 @@ class Expression:
 def draw_expression(recipe: Recipe, label: str, rng: np.random.Generator, difficulty: float, pose: float) -> Expression:
     """Return one draw of a recipe.
 
-    ``difficulty`` in [0, 1] lowers intensities and adds stray units; ``pose``: largest yaw in degrees (pitch 0.6, roll 0.4).
+    ``difficulty`` in [0, 1] lowers intensities and adds stray units; ``pose``: maximum yaw in degrees (pitch x 0.6, roll x
+    0.4).
     """
     weights = np.array([variant.weight for variant in recipe.variants])
     variant = recipe.variants[rng.choice(len(weights), p=weights / weights.sum())]

@@ -1,4 +1,4 @@
-"""One labelled face: a person, an expression and a scene become a picture and its ground truth."""
+"""Rendering one labelled face: person, expression and scene to image and ground truth."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to_pixels
 
 OVERSAMPLE = 2
-"""Pixels drawn per pixel kept, along a side."""
+"""Rendering resolution relative to the output."""
 LID_FOLLOW = 0.035
-"""How much of the lids' action goes with each degree of gaze."""
+"""Lid action per degree of vertical gaze."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a set frames its faces."""
+    """Framing and appearance of a set's faces."""
 
     zoom: tuple[float, float] = (0.95, 1.35)
-    """Smallest and largest side of the picture, in sides of the square around the landmarks."""
+    """Range of the image side, in sides of the square around the landmarks."""
     shift: float = 0.05
-    """Largest displacement of the face, in the same unit."""
+    """Maximum displacement of the face, in the same unit."""
     pose: float = 14.0
-    """Largest yaw in degrees."""
+    """Maximum yaw in degrees."""
     difficulty: float = 0.4
     occluded: float = 0.08
-    """Share of pictures with something in front of the face."""
+    """Fraction of images with an occluded face."""
     speech: float = 0.0
-    """Share of pictures in which the mouth also speaks."""
+    """Fraction of images with a speaking person."""
     bust: bool = False
-    """Whether shoulders are drawn."""
+    """Whether to draw shoulders."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A picture (S, S, 3) uint8 and what is true of it."""
+    """An image (S, S, 3) uint8 and its ground truth."""
 
     image: np.ndarray
     units: np.ndarray
@@ -51,7 +51,7 @@ class Face:
     landmarks: np.ndarray
     """(68, 2) float32 in pixels."""
     visible: np.ndarray
-    """(68,) bool: not hidden by the head itself, an occluder or the border."""
+    """(68,) bool: not hidden by the head, an occluder or the border."""
     pose: tuple[float, float, float]
     """Yaw, pitch, roll in degrees."""
     gaze: tuple[float, float]
@@ -71,7 +71,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def unit_moves() -> np.ndarray:
-    """Return (2 x units, V x 3) float32: how each half unit moves the vertices; eyeballs stay, the iris turns."""
+    """Return (2 x units, V x 3) float32: vertex displacements of each half unit; eyeballs do not move."""
     mesh = head_mesh()
     moves = np.stack([exact.weighted_sum(shares, mesh.actions) for shares in action_matrix()])
     moves[:, mesh.region == REGIONS.index("eye")] = 0
@@ -80,15 +80,15 @@ def unit_moves() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def lid_moves() -> np.ndarray:
-    """Return (4, V x 3) float32: how the left and right lids move the vertices as they close, then as they open wide."""
+    """Return (4, V x 3) float32: vertex displacements of the left and right lids when closing, then when opening wide."""
     mesh = head_mesh()
-    moves = mesh.actions[[mesh.action(f"eye{way}{side}") for way in ("Blink", "Wide") for side in ("Left", "Right")]]
+    moves = mesh.actions[[mesh.action(f"eye{action}{side}") for action in ("Blink", "Wide") for side in ("Left", "Right")]]
     moves[:, mesh.region == REGIONS.index("eye")] = 0
     return moves.reshape(len(moves), -1)
 
 
 def express(person: Identity, expression: Expression) -> tuple[np.ndarray, np.ndarray]:
-    """Return the person's head (V, 3) with the expression, and the intensities (2, units) as this face carries them."""
+    """Return the person's head (V, 3) with the expression, and the person-specific intensities (2, units)."""
     shown = expression.units * person.habit * person.asymmetry
     moves = exact.weighted_sum(combine_units(shown).ravel(), unit_moves())
     relative = expression.gaze[1] - expression.pitch
@@ -109,7 +109,7 @@ def fold_texture(person: Identity, shown: np.ndarray) -> np.ndarray:
 
 
 def gaze_vectors(expression: Expression, turn: np.ndarray) -> np.ndarray:
-    """Return the gaze (2, 3) in head axes, right and left eye, for a gaze given relative to the camera."""
+    """Return the gaze (2, 3) of the right and left eye in head axes, from the gaze relative to the camera."""
     yaw, pitch = np.deg2rad(expression.gaze)
     world = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     own = exact.rotate(world, turn.T)
@@ -129,9 +129,9 @@ def make_face(
     noise: np.random.Generator | None = None,
     view: View | None = None,
 ) -> Face:
-    """Return a picture of ``person`` showing ``expression`` in a scene drawn from ``rng``.
+    """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
-    For the frames of a clip: ``rng`` in the same state each time, ``noise`` for what flickers, and one ``view`` for all.
+    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, and a common ``view``.
     """
     if rng.random() < look.speech:
         expression = add_speech(expression, rng)
@@ -169,7 +169,7 @@ def make_face(
 
 
 def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
-    """Return a view that holds the landmarks (68, 3) about as a face detector would crop them."""
+    """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
     centre = (low + high) / 2 + (0, 0.06 * side) + rng.uniform(-look.shift, look.shift, 2) * side
@@ -177,7 +177,7 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
 
 
 def first_view(person: Identity, expression: Expression, look: Look, rng: np.random.Generator) -> View:
-    """Return the view that ``make_face`` would draw first from ``rng``: the one that a clip keeps."""
+    """Return the view that ``make_face`` draws first from ``rng``, used for all frames of a clip."""
     rng.random()
     points, _ = express(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
@@ -185,7 +185,7 @@ def first_view(person: Identity, expression: Expression, look: Look, rng: np.ran
 
 
 def add_speech(expression: Expression, rng: np.random.Generator) -> Expression:
-    """Return the expression with the mouth in the middle of a word."""
+    """Return the expression with mouth movement of speech added."""
     units = expression.units.copy()
     for unit, most in (("AU26", 0.6), ("AU25", 0.6), ("AU18", 0.5), ("AU22", 0.4), ("AU16", 0.3), ("AU20", 0.3)):
         units[:, UNITS.index(unit)] = np.clip(units[:, UNITS.index(unit)] + most * rng.beta(0.8, 1.6), 0, 1.1)
@@ -194,7 +194,7 @@ def add_speech(expression: Expression, rng: np.random.Generator) -> Expression:
 
 
 def seen(marks: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.ndarray:
-    """Return which landmarks (68,) lie in the picture and are not behind another part of the head."""
+    """Return which landmarks (68,) are in the image and not behind another part of the head."""
     size = len(drawn.depth)
     inside = ((pixels >= 0) & (pixels <= size - 1)).all(1)
     at = np.clip(np.round(pixels), 0, size - 1).astype(int)
@@ -205,7 +205,7 @@ def seen(marks: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.
 def drape_hair(
     image: np.ndarray, person: Identity, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
 ) -> None:
-    """Draw long hair behind the head: a dome over it and two falls that grow narrower beside the face."""
+    """Draw long hair behind the head: a dome and two tapering falls beside the face."""
     width = exact.distance(pixels[0], pixels[16])
     ears = (pixels[0] + pixels[16]) / 2
     half, high = rng.uniform(0.54, 0.66, 2) * (width, 1.25 * width)

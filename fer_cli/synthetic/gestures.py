@@ -1,7 +1,7 @@
 """Clips of a teacher's upper body: pointing, writing, explaining, arms crossed, nodding, hand raised, idle.
 
-A gesture says where the arms point over time; a clip goes from rest into the gesture and back. Bodies are drawn with the
-same rasteriser and shading as faces; a face keeps its owner's skin, hair and brows but shows no expression.
+A gesture gives arm directions over time; a clip goes from rest into the gesture and back. Bodies use the rasteriser and
+shading of faces; faces are neutral.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
 
 DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
-"""An arm that hangs."""
+"""A hanging arm."""
 SPAN_MM = (1000.0, 1250.0)
-"""Smallest and largest side of the picture."""
+"""Range of the image side."""
 CENTRE_MM = (0.0, -235.0)
 
 
@@ -37,13 +37,13 @@ class Pose:
 
 
 def jitter(value: tuple[float, float, float], size: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    """Return a direction a little off ``value``."""
+    """Return ``value`` with random noise added."""
     x, y, z = np.asarray(value) + rng.normal(0, size, 3)
     return (float(x), float(y), float(z))
 
 
 def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[[float], Pose]:
-    """Return a motion in which one arm, left or right, does something and the other hangs; ``trunk``: turn to that side."""
+    """Return a motion of one arm, left or right, while the other hangs; ``trunk``: rotation to that side in degrees."""
     left = bool(rng.random() < 0.5)
     drawn = replace(arm, upper=jitter(arm.upper, 0.1, rng), fore=jitter(arm.fore, 0.1, rng))
     speed, size, phase = rng.uniform(0.4, 1.0), rng.uniform(0.02, 0.08), rng.uniform(0, 6.3)
@@ -58,14 +58,14 @@ def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[
 
 
 def pointing(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Stretch an arm out to the side, the index finger straight."""
+    """Stretch an arm out to the side with the index finger straight."""
     return one_arm(
         Arm((0.8, rng.uniform(-0.3, 0.25), 0.3), (0.92, rng.uniform(0.0, 0.4), 0.25), curl=75, point=True), rng, 14
     )
 
 
 def writing(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Write on a board beside: half turned to it, the hand at head height making small strokes."""
+    """Write on a board, half turned to it, with small strokes of the hand at head height."""
     move = one_arm(Arm((0.72, 0.05, -0.15), (0.35, 0.9, -0.05), curl=55), rng, rng.uniform(38, 60))
     rate, size = rng.uniform(1.4, 2.4), rng.uniform(0.08, 0.16)
 
@@ -84,7 +84,7 @@ def writing(rng: np.random.Generator) -> Callable[[float], Pose]:
 
 
 def explaining(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Hold both forearms forward, palms open, moving apart and together."""
+    """Move both forearms, held forward with open palms, apart and together."""
     upper, high, rate = jitter((0.24, -0.92, 0.2), 0.05, rng), rng.uniform(0.0, 0.4), rng.uniform(0.35, 0.7)
     phase = rng.uniform(0, 6.3)
 
@@ -98,7 +98,7 @@ def explaining(rng: np.random.Generator) -> Callable[[float], Pose]:
 
 
 def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Cross both forearms before the chest, one above the other."""
+    """Cross both forearms in front of the chest."""
     high, sway = rng.uniform(0.02, 0.18), rng.uniform(0.01, 0.03)
 
     def at(t: float) -> Pose:
@@ -110,18 +110,18 @@ def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
 
 
 def nodding(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Move the head down and up, arms hanging."""
+    """Nod the head with hanging arms."""
     size, rate = rng.uniform(10, 20), rng.uniform(0.8, 1.4)
     return lambda t: Pose(DOWN, DOWN, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
 
 
 def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Stretch an arm straight up, the hand open."""
+    """Stretch an arm straight up with the hand open."""
     return one_arm(Arm((0.38, 0.9, 0.12), (0.08, 0.98, 0.12), curl=8), rng)
 
 
 def idle(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Do nothing but stand there."""
+    """Stand still."""
     return lambda t: Pose(DOWN, DOWN)
 
 
@@ -137,7 +137,7 @@ GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = 
 
 
 def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
-    """Return a pose between two: ``share`` 0 is ``rest``, 1 is ``pose``."""
+    """Return the interpolation of two poses: ``share`` 0 is ``rest``, 1 is ``pose``."""
 
     def arm(a: Arm, b: Arm) -> Arm:
         upper, fore = (
@@ -155,7 +155,7 @@ def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
 
 
 def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float) -> list[Pose]:
-    """Return a pose per frame; ``difficulty`` makes the gesture smaller and the body more restless."""
+    """Return a pose per frame; ``difficulty`` makes gestures smaller and adds body movement."""
     motion = GESTURES[label](rng)
     shares = envelope(frames, rng) * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
     restless = 3.0 + 7.0 * difficulty
@@ -174,7 +174,7 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
 
 @dataclass(frozen=True)
 class Body:
-    """One person's body: neutral shape (V, 3), joints (B, 3), and the colours of its vertices (V, 3) but for the head."""
+    """One person's body: neutral shape (V, 3), joints (B, 3) and vertex colours (V, 3) except for the head."""
 
     rest: np.ndarray
     joints: np.ndarray
@@ -182,7 +182,7 @@ class Body:
 
 
 def make_body(person: Identity, rng: np.random.Generator) -> Body:
-    """Return a body for a person: shape, garment with long or short sleeves, skin."""
+    """Return a body for a person: shape, skin, and a garment with long or short sleeves."""
     mesh = body_mesh()
     female = float(person.female)
     weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
@@ -232,7 +232,7 @@ def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Ligh
 def gesture_clip(
     person: Identity, label: str, frames: int, size: int, rng: np.random.Generator, difficulty: float
 ) -> Iterator[tuple[np.ndarray, Pose]]:
-    """Yield the pictures (size, size, 3) uint8 of a clip, each with its pose; scene and person stay the same."""
+    """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
     poses = draw_gesture(label, frames, rng, difficulty)
     body = make_body(person, rng)
     shift = rng.normal(0, 40, 2)
@@ -246,7 +246,7 @@ def gesture_clip(
 
 
 def truth_of_pose(pose: Pose) -> dict[str, float]:
-    """Return what is known of a picture: turns in degrees, and each hand's height: from -2, hanging, to 2, raised."""
+    """Return the ground truth of an image: rotations in degrees, and each hand's height from -2 (hanging) to 2 (raised)."""
     truth = {"trunk_yaw": pose.trunk[0], "trunk_pitch": pose.trunk[1], "head_yaw": pose.head[0], "head_pitch": pose.head[1]}
     for side, arm in zip(SIDES, (pose.left, pose.right), strict=True):
         parts = [np.asarray(direction) / exact.length(np.asarray(direction)) for direction in (arm.upper, arm.fore)]

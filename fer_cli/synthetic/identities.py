@@ -1,8 +1,7 @@
-"""People: shape of the head, colouring of the skin, eyes, brows, hair, beard, glasses, and how they wear expressions.
+"""People: head shape, skin, eyes, brows, hair, beard, glasses, and individual strength of expressions.
 
-A person is a function of (set seed, number) alone. Shapes blend the corner shapes of the human model and add random local
-changes; colouring is painted on a texture in the plane of the mean face. Ranges are ours, chosen for variety; they describe
-no population.
+A person depends only on (set seed, number). Shapes blend the corner shapes of the human model with random local changes;
+colours are painted on a texture in the plane of the mean face. Ranges were chosen for variety and describe no population.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Identity:
     lines: np.ndarray
     """(H, W) float32 depth of the lines of the resting face."""
     creases: float
-    """How deeply expressions fold this skin (age)."""
+    """Depth of expression folds (age)."""
     iris: np.ndarray
     sclera: np.ndarray
     gloss: float
@@ -55,13 +54,13 @@ class Identity:
     glasses: tuple[float, float, float] | None
     """Half width and half height of a lens in mm and darkness of the frame, or None."""
     asymmetry: np.ndarray
-    """(2, units): how strongly each half of the face follows each unit, about 1."""
+    """(2, units): strength of each unit in each half of the face, around 1."""
     habit: np.ndarray
-    """(units,): how strongly this person shows each unit, about 1."""
+    """(units,): individual strength of each unit, around 1."""
 
 
 def make_identity(seed: int, number: int, units: int, ages: tuple[float, float] = (0.0, 1.0)) -> Identity:
-    """Return person ``number`` of the people of ``seed``; ``ages``: 0 is a young adult, 1 an old one."""
+    """Return person ``number`` of ``seed``; ``ages``: range from 0 (young adult) to 1 (old)."""
     rng = np.random.default_rng(derive_seed(seed, "identity", number))
     mesh = head_mesh()
     female = bool(rng.random() < 0.5)
@@ -99,7 +98,7 @@ def make_identity(seed: int, number: int, units: int, ages: tuple[float, float] 
 
 
 def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: float, ancestry: np.ndarray) -> np.ndarray:
-    """Return a head (V, 3): the blend of corner shapes, then random local changes, mostly the same on both sides."""
+    """Return a head (V, 3): a blend of corner shapes with random, mostly symmetric local changes."""
     gender = np.clip((0.12 if female else 0.88) + rng.normal(0, 0.1), 0, 1)  # 0 is female in the model
     weight = np.clip(rng.normal(0.5, 0.22), 0, 1)
     blend = np.einsum(
@@ -131,11 +130,11 @@ CALM = {
     "head-angle": 0.4,
     "mouth-laugh": 0.4,
 }
-"""Local changes that would look like an expression, or unlike a head, are kept small."""
+"""Reduction of local changes that would look like an expression or unnatural."""
 
 
 def skin_tone(rng: np.random.Generator, ancestry: np.ndarray) -> np.ndarray:
-    """Return a skin colour (3,), darker the more African the head, with wide overlap."""
+    """Return a skin colour (3,) correlated with ancestry, with wide overlap."""
     centre = float(exact.dot(ancestry, np.array([4.2, 1.6, 0.9])))
     at = np.clip(centre + rng.normal(0, 0.7), 0, len(SKIN_TONES) - 1.001)
     low = int(at)
@@ -168,7 +167,7 @@ def paint_skin(rng: np.random.Generator, tone: np.ndarray, hair: np.ndarray, fem
 
 
 NOISE = 6.0
-"""Normal noise beyond this many standard deviations is cut off before it is blurred or enlarged."""
+"""Clipping of normal noise, in standard deviations, before blurring or enlarging."""
 
 
 def blurred_noise(rng: np.random.Generator, sigma: float, sigma_y: float = 0.0) -> np.ndarray:
@@ -177,13 +176,13 @@ def blurred_noise(rng: np.random.Generator, sigma: float, sigma_y: float = 0.0) 
 
 
 def planes(colour: np.ndarray) -> np.ndarray:
-    """Return a colour (3,) as (3, 1, 1): textures are painted plane by plane, which is several times faster."""
+    """Return a colour (3,) as (3, 1, 1), since painting textures plane by plane is several times faster."""
     return colour[:, None, None]
 
 
 @lru_cache(maxsize=1)
 def rosy_and_lids() -> tuple[np.ndarray, np.ndarray]:
-    """Return (H, W) how much a pixel belongs to cheeks and nose, and to the lids and what surrounds them."""
+    """Return weights (H, W) of cheeks and nose, and of the lids and their surroundings."""
     x, y = grid()
     cheeks = exact.exp(-(((np.abs(x) - 40) / 18) ** 2 + ((y + 30) / 16) ** 2))
     rosy = cheeks + np.float32(0.8) * exact.exp(-((x / 13) ** 2 + ((y + 38) / 10) ** 2))
@@ -191,14 +190,14 @@ def rosy_and_lids() -> tuple[np.ndarray, np.ndarray]:
 
 
 def lip_tint(rng: np.random.Generator, female: bool) -> np.ndarray:
-    """Return the colour of the lips relative to the skin (3,); some women wear lipstick."""
+    """Return the lip colour relative to the skin (3,), with lipstick for a fraction of the women."""
     natural = np.array([0.95, 0.7, 0.72]) if not female else np.array([0.97, 0.63, 0.67])
     share = rng.random() if female and rng.random() < 0.4 else 0.0
     return np.asarray((natural * (1 - share) + np.array([1.0, 0.35, 0.4]) * share) * rng.uniform(0.85, 1.05))
 
 
 def add_lips_and_lashes(albedo: np.ndarray, lip: np.ndarray, lash: float) -> np.ndarray:
-    """Return ``albedo`` (3, H, W) as a texture (H, W, 3), lips in their colour and lid margins darkened by ``lash``."""
+    """Return ``albedo`` (3, H, W) as a texture (H, W, 3) with coloured lips and lid margins darkened by ``lash``."""
     lips, lashes = skin.lip_and_lash()
     coloured = albedo * (1 - lips) + planes(np.clip(lip, 0, 1)) * lips
     return np.asarray(cv2.merge([*(coloured * (1 - lash * lashes)).astype(np.float32)]))
@@ -212,7 +211,7 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
 
 
 def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
-    """Return cover (H, W) of both brows: an arch of hairs, thick or thin, low or high."""
+    """Return the cover (H, W) of both brows."""
     inner, peak, outer = rng.uniform(9, 15), rng.uniform(32, 41), rng.uniform(48, 57)
     lift, arch = rng.normal(0, 1.2), rng.uniform(1.0, 5.5) * (1.25 if female else 0.8)
     thick = rng.uniform(2.2, 4.2) if female else rng.uniform(3.2, 6.2)
@@ -236,7 +235,7 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
 
 
 def beard(rng: np.random.Generator) -> np.ndarray:
-    """Return cover (H, W) of stubble or beard and moustache; most men show a shadow only."""
+    """Return the cover (H, W) of stubble, moustache or beard; mostly a shadow."""
     x, y = grid()
     lower = exact.logistic(-(y + 50 + 0.010 * (np.abs(x) - 20) ** 2 * np.where(np.abs(x) > 20, -1, 0)) / 4)
     mouth = exact.exp(-(((x / 27) ** 2 + ((y + 68) / 9.5) ** 2) ** 3))
@@ -254,7 +253,7 @@ def beard(rng: np.random.Generator) -> np.ndarray:
 
 
 def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
-    """Return cover (H, W) of scalp hair: above a line across the forehead and beyond the temples; none for the bald."""
+    """Return the cover (H, W) of scalp hair above the forehead and beyond the temples; none for the bald."""
     x, y = grid()
     if not female and rng.random() < 0.1 + 0.3 * age:
         return np.zeros(skin.SHAPE, np.float32)

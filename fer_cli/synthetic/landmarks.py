@@ -1,7 +1,7 @@
-"""The 68 landmarks of the iBUG scheme as fixed vertices of the head mesh.
+"""The 68 iBUG landmarks as fixed vertices of the head mesh.
 
-Found by geometry on the mean head, so nothing is typed by hand but where on a face each point lies: lid margins and lip
-seam are borders of mesh regions, the rest are the front-most skin vertices nearest to given places (millimetres).
+Lid margins and lip seam are borders of mesh regions; the others are the front-most skin vertices nearest to given positions
+on the mean head (millimetres).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ OUTER_UPPER = [-25.5, -15, -5, 0, 5, 15, 25.5]
 """x of points 48 to 54 on the upper lip's border; 55 to 59 mirror the inner five on the lower lip."""
 INNER = [-22.5, -9, 0, 9, 22.5]
 LID = (-0.36, 0.36)
-"""Where the two upper and lower lid points lie, in half widths of the eye from its middle."""
+"""Positions of the two upper and lower lid points, in half widths of the eye from its centre."""
 
 
 @lru_cache(maxsize=1)
 def landmark_ids() -> np.ndarray:
-    """Return the vertices (68,) int64 of the landmarks, in iBUG order (the subject's right side comes first)."""
+    """Return the landmark vertices (68,) int64 in iBUG order (the subject's right side first)."""
     return find_landmarks(head_mesh())
 
 
@@ -54,7 +54,7 @@ def find_landmarks(mesh: HeadMesh) -> np.ndarray:
 
 
 def seam_of(mesh: HeadMesh, region: str) -> np.ndarray:
-    """Return skin vertices that touch another region."""
+    """Return the skin vertices adjacent to another region."""
     skin = np.flatnonzero(mesh.region == REGIONS.index("skin"))
     other = np.flatnonzero(mesh.region == REGIONS.index(region))
     return skin[np.isin(mesh.welded[skin], mesh.welded[other])]
@@ -69,7 +69,7 @@ def border(mesh: HeadMesh, among: np.ndarray, x: float, upper: bool) -> int:
 
 
 def eye_ring(mesh: HeadMesh, side: int) -> list[int]:
-    """Return the six points of one eye: from the corner on the image's left over the upper lid and back below."""
+    """Return the six points of one eye, from the image-left corner over the upper lid and back along the lower lid."""
     seam = seam_of(mesh, "cavity")
     seam = seam[mesh.side[seam] == side]
     x = mesh.rest[seam, 0]

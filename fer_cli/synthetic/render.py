@@ -1,8 +1,8 @@
-"""Draw a head: rasterise its attributes with OpenCV, then shade every pixel at once.
+"""Deferred rendering of a head: rasterise its attributes with OpenCV, then shade all pixels at once.
 
-Two passes of ``cv2.triangleRasterize`` interpolate, as colours, the camera-space normal and region, then the place on the
-mean head (outside the mouth, hollowness for depth); shading is a few array operations on those (deferred). All images are
-float32, RGB. Lists of pixels and vertices are kept as planes (3, n) where they are worked on: rows of three are slow.
+Two passes of ``cv2.triangleRasterize`` interpolate, as colours, the camera-space normal and region, then the position on the
+mean head (outside the mouth, hollowness instead of depth). All images are float32 RGB. Pixels and vertices are processed as
+planes (3, n), which is faster than rows of three.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from fer_cli.synthetic.mesh import REGIONS, head_mesh
 
 NEAR_MM, FAR_MM = 50.0, 4000.0
 BOX = np.array([[-110.0, -160.0, -110.0], [110.0, 130.0, 60.0]], np.float32)
-"""Range of rest places; attributes travel through the rasteriser scaled to [0, 1]."""
+"""Range of rest positions; attributes are scaled to [0, 1] for the rasteriser."""
 EYE_RADIUS_MM = 13.8
 IRIS_MM = 5.9
 FAINT = 0.05
-"""Cosine below which a highlight is too faint to change any sum; powers of smaller numbers are slow to take."""
+"""Cosine below which highlights are negligible (powers of smaller numbers are slow)."""
 MOUTH, TONGUE, TEETH, GUM = np.array(
     [[0.34, 0.10, 0.10], [0.62, 0.28, 0.28], [0.97, 0.94, 0.87], [0.62, 0.3, 0.3]], np.float32
 )
@@ -31,7 +31,7 @@ MOUTH, TONGUE, TEETH, GUM = np.array(
 
 @dataclass(frozen=True)
 class Light:
-    """One directional light: towards it (unit vector, camera axes) and its RGB strength."""
+    """A directional light: unit vector towards it in camera axes, and RGB strength."""
 
     towards: np.ndarray
     colour: np.ndarray
@@ -39,10 +39,10 @@ class Light:
 
 @dataclass(frozen=True)
 class Lighting:
-    """Everything that lights a face."""
+    """The lighting of a scene."""
 
     ambient: np.ndarray
-    """RGB from above; the part from below is darker by ``ground``."""
+    """RGB from above; light from below is darker by ``ground``."""
     ground: float
     lights: tuple[Light, ...]
     gloss: float
@@ -51,7 +51,7 @@ class Lighting:
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera looks: a square of ``extent`` mm around ``centre`` (x, y), from ``distance`` mm."""
+    """The camera's view: a square of ``extent`` mm around ``centre`` (x, y), from ``distance`` mm."""
 
     centre: tuple[float, float]
     extent: float
@@ -79,10 +79,10 @@ class Drawn:
 
 @lru_cache(maxsize=1)
 def surface_operators() -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Return two sparse operators; vertices that share a place count as one.
+    """Return two sparse operators, with vertices at the same position merged.
 
-    (V, F): sum of the normals of the triangles around each vertex. (V, V): how far a vertex lies from the mean of its
-    neighbours, in mean edge lengths, smoothed once.
+    (V, F): sum of the normals around each vertex. (V, V): smoothed distance of a vertex from the mean of its neighbours, in
+    mean edge lengths.
     """
     mesh = head_mesh()
     v, f = mesh.size, len(mesh.faces)
@@ -104,20 +104,20 @@ def surface_operators() -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
 
 @lru_cache(maxsize=1)
 def corners() -> np.ndarray:
-    """Return the first, second and third vertices of the triangles, (3, F): ready to be taken with."""
+    """Return the first, second and third vertices of the triangles, (3, F)."""
     return np.ascontiguousarray(head_mesh().faces.T, np.intp)
 
 
 @lru_cache(maxsize=1)
 def hollow_operator() -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Return the vertices (n,) whose hollowness shows, of skin and eye cavity, and their rows (n, V) of the umbrella."""
+    """Return the vertices (n,) of skin and eye cavity, and their rows (n, V) of the second surface operator."""
     region = head_mesh().region
     shown = np.flatnonzero((region == REGIONS.index("skin")) | (region == REGIONS.index("cavity")))
     return shown, surface_operators()[1][shown]
 
 
 def vertex_normals(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return unit normals (3, V), and hollowness (n,): how far skin lies below its neighbours, in edge lengths."""
+    """Return unit normals (3, V), and hollowness (n,): depth of skin below its neighbours in edge lengths."""
     around, _ = surface_operators()
     shown, umbrella = hollow_operator()
     planes = np.ascontiguousarray(points.T)
@@ -150,9 +150,9 @@ def draw_head(
     eyes: Eyes,
     lighting: Lighting,
 ) -> Drawn:
-    """Return the shaded head of ``points`` (V, 3, head axes) turned by ``rotation`` (3, 3).
+    """Return the shaded head of ``points`` (V, 3, head axes) rotated by ``rotation`` (3, 3).
 
-    ``skin_map``: (H, W, 3) colours of skin, lips and lid margins; ``folds``: (H, W, 3) slopes and depth of the skin's folds.
+    ``skin_map``: (H, W, 3) colours of skin, lips and lid margins; ``folds``: (H, W, 3) slopes and depth of skin folds.
     """
     mesh = head_mesh()
     turned = exact.rotate(points, rotation)
@@ -177,31 +177,30 @@ def draw_head(
 
 
 def scatter_pixels(planes: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """Return the picture (S, S, 3) whose pixels under ``cover`` (S, S) are ``planes`` (3, n), in rows; black elsewhere."""
+    """Return an image (S, S, 3) with the pixels ``planes`` (3, n) under ``cover`` (S, S) in row order; black elsewhere."""
     image = np.zeros((*cover.shape, 3), np.float32)
-    whole = "V12"  # the three values of a pixel as one, which is many times faster
+    whole = "V12"  # a pixel as one element, which is many times faster
     image.view(whole)[cover] = cv2.merge([*planes]).reshape(-1, 3).view(whole)
     return image
 
 
 @lru_cache(maxsize=1)
 def rest_places() -> tuple[np.ndarray, np.ndarray]:
-    """Return places on the mean head in [0, 1] (V, 3) and region codes in [0, 1) (V,)."""
+    """Return positions on the mean head in [0, 1] (V, 3) and region codes in [0, 1) (V,)."""
     mesh = head_mesh()
     scaled = (mesh.rest - BOX[0]) / (BOX[1] - BOX[0])
     return scaled.astype(np.float32), (mesh.region / 8).astype(np.float32)
 
 
 def region_code(drawn: np.ndarray) -> np.ndarray:
-    """Return the positions in REGIONS, int8, of region codes that went through the rasteriser."""
+    """Return indices into REGIONS, int8, from rasterised region codes."""
     return (drawn * 8 + 0.25).astype(np.int8)
 
 
 def head_passes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what ``points`` (V, 3) in camera axes carry through the rasteriser, (V, 3) each.
+    """Return the two attribute passes (V, 3) in [0, 1] of ``points`` (V, 3) in camera axes.
 
-    First the normal in x and y and the region; then the place on the mean head, with the hollowness for its depth where
-    that shows. All in [0, 1].
+    First normal x, normal y and region; then the position on the mean head, with hollowness instead of depth where visible.
     """
     normals, hollow = vertex_normals(points)
     place, code = rest_places()
@@ -219,9 +218,9 @@ def rasterise(
     size: int,
     region: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return each pass's attributes, interpolated: (S, S, 3) float32, and the depth (S, S); FAR_MM where nothing is.
+    """Return the interpolated attributes of each pass, (S, S, 3) float32, and the depth (S, S), FAR_MM for background.
 
-    ``region``: of each vertex, carried as a code by the first pass; later passes leave out regions that no pixel shows.
+    ``region``: region of each vertex, encoded in the first pass; later passes skip invisible regions.
     """
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
@@ -242,13 +241,13 @@ def rasterise(
 
 
 def front_facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
-    """Return the triangles that face the camera and reach into the picture; each pass would drop the others one by one."""
+    """Return the triangles that face the camera and intersect the image."""
     x, y = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
     a, b, c = corners() if faces is head_mesh().faces else np.ascontiguousarray(faces.T, np.intp)
     ax, ay = x.take(a), y.take(a)
     area = (x.take(b) - ax) * (y.take(c) - ay) - (y.take(b) - ay) * (x.take(c) - ax)
     edge = view.extent / 2 / view.distance * 1.02  # with room for rounding
-    # A triangle lies outside when all its corners lie beyond the same edge: a bit for each edge.
+    # A triangle is outside if all its corners are beyond the same edge: one bit per edge.
     beyond = np.packbits([x >= edge, x <= -edge, y >= edge, y <= -edge], axis=0)[0]
     keep = (area > 0) & ((beyond.take(a) & beyond.take(b) & beyond.take(c)) == 0)
     return faces.take(np.flatnonzero(keep), 0)
@@ -257,7 +256,7 @@ def front_facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarra
 def skin_colour(
     xy: np.ndarray, hollow: np.ndarray, skin_map: np.ndarray, folds: np.ndarray, normal: np.ndarray, on_skin: np.ndarray
 ) -> np.ndarray:
-    """Return albedo (3, n) of pixels at ``xy`` (2, n) and bend their normals (3, n: x, y) where the skin folds."""
+    """Return the albedo (3, n) of pixels at ``xy`` (2, n), and bend their normals (3, n: x, y) at skin folds."""
     at = skin.at_pixel(xy.T)
     colour, depth = exact.sample(skin_map, at), exact.sample(folds, at) * on_skin.astype(np.float32)
     shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.45 * depth[2])
@@ -267,7 +266,7 @@ def skin_colour(
 
 
 def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
-    """Return albedo (3, n) of eyeball pixels at ``xy`` (2, n) by their angle to the direction of gaze."""
+    """Return the albedo (3, n) of eyeball pixels at ``xy`` (2, n) from their angle to the gaze."""
     left = xy[0] > 0
     gx, gy, gz = eyes.gaze[left.astype(np.intp)].T
     x = np.clip((xy[0] - np.where(left, 30.8, -30.8)) / EYE_RADIUS_MM, -1, 1)
@@ -284,7 +283,7 @@ def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
 
 
 def paint_mouth(colour: np.ndarray, code: np.ndarray, xy: np.ndarray, deep: np.ndarray, gloss: np.ndarray) -> None:
-    """Colour the inside of the mouth: darker the deeper, tongue pink, teeth with gaps, darker to the sides."""
+    """Colour mouth, tongue and teeth, darker with depth and to the sides."""
     inside = np.flatnonzero(code == REGIONS.index("mouth"))
     colour[:, inside] = MOUTH[:, None] * (0.12 + 0.6 * depth_light(deep[inside]) ** 2)
     gloss[inside] = 0
@@ -299,15 +298,12 @@ def paint_mouth(colour: np.ndarray, code: np.ndarray, xy: np.ndarray, deep: np.n
 
 
 def depth_light(deep: np.ndarray) -> np.ndarray:
-    """Return the share of light (n,) that reaches places inside the mouth; ``deep``: their z on the mean head in mm."""
+    """Return the fraction of light (n,) inside the mouth; ``deep``: z on the mean head in mm."""
     return np.clip((deep + 10) / 36, 0.0, 1)
 
 
 def shade(colour: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lighting: Lighting) -> np.ndarray:
-    """Return lit RGB of pixels: hemispheric ambient light, wrapped diffuse light and a soft highlight per light.
-
-    ``colour``, ``normal`` and the result are planes (3, n).
-    """
+    """Return lit RGB planes (3, n): hemispheric ambient light, wrapped diffuse light and a soft highlight per light."""
     normal = normal / exact.length(normal)
     up = normal[1] * 0.5 + 0.5
     light = lighting.ambient[:, None] * (lighting.ground + (1 - lighting.ground) * up)

@@ -1,7 +1,6 @@
-"""Embedded data sets: from a card's recipe to packed images, a manifest and the truth behind every picture.
+"""Embedded data sets: images, manifest and ground truth (``truth.parquet``) from a card's options.
 
-A set is a function of its options and seed: each person and each picture has a random stream of its own, so one process or
-many give the same bytes. Pictures are stored grey; the ground truth lies beside them in ``truth.parquet``.
+Each person and each image has its own random stream, so the result does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from fer_cli.synthetic.mesh import head_mesh
 
 @dataclass(frozen=True)
 class Task:
-    """All pictures of one person."""
+    """All images of one person."""
 
     options: Embedded
     classes: tuple[str, ...]
@@ -45,21 +44,23 @@ class Task:
 
 
 def check_options(name: str, options: Embedded, classes: list[str]) -> None:
-    """Raise DataError where the options cannot make a set."""
+    """Raise DataError for invalid options."""
     if not 16 <= options.size <= 1024:
-        raise DataError(f"{name}: --size {options.size}: sizes are 16 to 1024 pixels")
+        raise DataError(f"{name}: --size {options.size}: must be 16 to 1024 pixels")
     if options.images < len(classes):
-        raise DataError(f"{name}: --images {options.images}: at least one image per class is needed, that is {len(classes)}")
+        raise DataError(f"{name}: --images {options.images}: must be at least {len(classes)}, one per class")
     if not 1 <= options.subjects <= options.images:
-        raise DataError(f"{name}: --subjects {options.subjects}: between 1 and the number of images ({options.images})")
+        raise DataError(
+            f"{name}: --subjects {options.subjects}: must be between 1 and the number of images ({options.images})"
+        )
     if options.frames and not (len(options.frames) == 2 and 2 <= options.frames[0] <= options.frames[1]):
-        raise DataError(f"{name}: frames {options.frames}: shortest and longest clip, at least 2 frames")
+        raise DataError(f"{name}: frames {options.frames}: must be minimum and maximum clip length, at least 2 frames")
     if options.recipes == "gesture" and not options.frames:
-        raise DataError(f"{name}: frames: a gesture is a clip; say how many frames")
+        raise DataError(f"{name}: frames: required, since gestures are clips")
 
 
 def class_counts(options: Embedded, classes: list[str]) -> dict[str, int]:
-    """Return images per class: the card's proportions (equal where it gives none), summing to ``options.images``."""
+    """Return the images per class by the card's proportions (default: equal), summing to ``options.images``."""
     shares = np.array([options.proportions.get(label, 1) if options.proportions else 1 for label in classes], float)
     exact = shares / shares.sum() * options.images
     counts = np.maximum(np.floor(exact).astype(int), 1)
@@ -73,7 +74,7 @@ def class_counts(options: Embedded, classes: list[str]) -> dict[str, int]:
 
 
 def share_out(options: Embedded, classes: list[str]) -> list[Task]:
-    """Return a task per person: every class is dealt round to the people, each round in a new order."""
+    """Return a task per person; the images of each class are distributed in rounds of random order."""
     rng = np.random.default_rng(derive_seed(options.seed, "dealing"))
     hands: list[list[str]] = [[] for _ in range(options.subjects)]
     queue: Iterator[int] = iter(())
@@ -88,7 +89,7 @@ def share_out(options: Embedded, classes: list[str]) -> list[Task]:
 
 
 def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Return one person's pictures (n, S, S) uint8 and a row of truth for each."""
+    """Return one person's images (n, S, S) uint8 and their rows of ground truth."""
     options = task.options
     ages = (options.ages[0], options.ages[1])
     person = make_identity(options.seed, task.subject, len(UNITS), ages)
@@ -100,16 +101,16 @@ def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
             images.append(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
             place: dict[str, Any] = {"subject": f"p{task.subject:05d}", "sequence": name, "frame": count}
             hearsay = np.random.default_rng(derive_seed(options.seed, "annotators", name, count))
-            said = annotate(label, list(task.classes), hearsay)
+            given = annotate(label, list(task.classes), hearsay)
             sample = f"{name}-{count:02d}" if options.frames else name
-            rows.append({"sample": sample, "label": label, **place, **truth, **said})
+            rows.append({"sample": sample, "label": label, **place, **truth, **given})
     return np.stack(images), rows
 
 
 def pictures(
     person: Identity, label: str, options: Embedded, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """Yield the one picture, or the frames of the clip, that ``rng`` draws: (S, S, 3) uint8, and what is true of it."""
+    """Yield the image, or the frames of the clip, drawn from ``rng``: (S, S, 3) uint8 and ground truth."""
     zoom = (options.zoom[0], options.zoom[1])
     look = Look(zoom, options.shift, options.pose, options.difficulty, options.occluded, options.speech, options.bust)
     if not options.frames:
@@ -133,7 +134,7 @@ def pictures(
 
 
 def truth_of(face: Face) -> dict[str, Any]:
-    """Return what is known of a picture as plain columns, rounded so that they are the same on every processor."""
+    """Return the ground truth of an image as columns, rounded to be the same on every processor."""
     units = {f"{unit}_{side}": float(face.units[s, u]) for u, unit in enumerate(UNITS) for s, side in enumerate("RL")}
     numbers = {
         **dict(zip(("yaw", "pitch", "roll"), face.pose, strict=True)),
@@ -150,7 +151,7 @@ def truth_of(face: Face) -> dict[str, Any]:
 
 
 def one_thread() -> None:
-    """Keep a worker process to one thread: processes side by side are faster, and sums come out the same everywhere."""
+    """Limit a worker process to one thread, which is faster and makes sums reproducible."""
     cv2.setNumThreads(1)
     threadpool_limits(1)
 
@@ -158,8 +159,8 @@ def one_thread() -> None:
 def render_set(
     options: Embedded, classes: list[str], jobs: int, progress: Progress
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return manifest, images (N, S, S) uint8 and truth of a whole set, drawn by ``jobs`` processes."""
-    head_mesh()  # once, before workers look for it
+    """Return manifest, images (N, S, S) uint8 and ground truth of a set, rendered by ``jobs`` processes."""
+    head_mesh()  # cached before the workers need it
     if options.recipes == "gesture":
         body_mesh()
     tasks = share_out(options, classes)

@@ -1,7 +1,6 @@
-"""Textures of the skin in the plane of the mean face: folds that actions carve, and each person's own colouring.
+"""Skin textures over (x, y) of the mean head, ``PX`` pixels per millimetre, which move with the mesh.
 
-A texture is a map over (x, y) of the mean head in millimetres, ``PX`` pixels each; it moves with the mesh. Folds are
-heights: lines along which the skin sinks when an action unit contracts (FACS manual's descriptions of appearance change).
+Folds are lines along which the skin sinks when an action unit contracts (FACS manual's descriptions of appearance changes).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU20": (1.8, [[(33, -60), (38, -68), (39, -78)]]),
     "AU24": (1.8, [[(29, -62), (31, -68), (29, -74)], [(-12, -83), (0, -82), (12, -83)]]),
 }
-"""Unit -> width in millimetres and polylines; those right of the middle are mirrored, each side following its own half."""
+"""Unit -> width in millimetres and polylines; lateral ones are mirrored, each side following its own half."""
 
 BAGS = (2.2, [[(19.0, -10.0), (30.0, -15.0), (42.0, -11.0)]])
 """Lines below the eyes of a resting face."""
@@ -48,10 +47,7 @@ def at_pixel(points: np.ndarray | list[tuple[float, float]]) -> np.ndarray:
 
 
 def smooth_line(points: list[tuple[float, float]], steps: int = 24) -> np.ndarray:
-    """Return a smooth curve (steps, 2) through a few points: a polynomial of at most third degree over arc length.
-
-    Rounded to a millionth of a millimetre: the fit is a matrix product.
-    """
+    """Return a smooth curve (steps, 2) through points: a polynomial of degree <= 3 over arc length, rounded to 1e-6 mm."""
     array = np.asarray(points, float)
     t = np.r_[0, np.cumsum(np.hypot(*np.diff(array, axis=0).T))]
     fine = np.linspace(0, t[-1], steps)
@@ -60,7 +56,7 @@ def smooth_line(points: list[tuple[float, float]], steps: int = 24) -> np.ndarra
 
 
 def ridge(lines: list[list[tuple[float, float]]], width: float) -> np.ndarray:
-    """Return a texture that is 1 along the lines and falls off smoothly over ``width`` millimetres; ends fade out."""
+    """Return a texture that is 1 along the lines, falls off smoothly over ``width`` millimetres and fades at the ends."""
     canvas = np.zeros(SHAPE, np.float32)
     for line in lines:
         curve = at_pixel(smooth_line(line))
@@ -73,16 +69,13 @@ def ridge(lines: list[list[tuple[float, float]]], width: float) -> np.ndarray:
 
 
 def mirror(lines: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
-    """Return the lines on the subject's right side."""
+    """Return the lines mirrored to the subject's right side."""
     return [[(-x, y) for x, y in line] for line in lines]
 
 
 @lru_cache(maxsize=1)
 def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
-    """Return fold units and (2 x folds, H, W) float32 depths: right halves first, then left halves.
-
-    A line across the middle of the face belongs to both halves, each up to the middle.
-    """
+    """Return fold units and (2 x folds, H, W) float32 depths: right halves, then left; central lines are split."""
     x = np.linspace(LEFT, LEFT + SHAPE[1] / PX, SHAPE[1], dtype=np.float32)[None]
     on_left = np.clip(x / 12 + 0.5, 0, 1)
     rights, lefts = [], []
@@ -97,16 +90,13 @@ def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
 
 @lru_cache(maxsize=1)
 def fold_columns() -> list[int]:
-    """Return the places in UNITS of the fold units."""
+    """Return the positions of the fold units in UNITS."""
     return [UNITS.index(name) for name in fold_heights()[0]]
 
 
 @lru_cache(maxsize=1)
 def fold_area() -> tuple[tuple[slice, slice], np.ndarray]:
-    """Return the rows and columns of the texture that folds and resting lines reach, and ``fold_heights`` there.
-
-    Two fifths of the texture; a margin of two pixels holds the slopes of the outermost lines.
-    """
+    """Return the rows and columns of the texture with folds or resting lines (plus 2 pixels), and ``fold_heights`` there."""
     heights = fold_heights()[1]
     reached = (heights != 0).any(0) | (resting_lines() != 0).any(0)
     rows, columns = (np.flatnonzero(reached.any(axis)) for axis in (1, 0))
@@ -116,7 +106,7 @@ def fold_area() -> tuple[tuple[slice, slice], np.ndarray]:
 
 @lru_cache(maxsize=1)
 def lip_and_lash() -> tuple[np.ndarray, np.ndarray]:
-    """Return (H, W) shares of lip skin and of the lid margin, painted from the mesh's vertices."""
+    """Return (H, W) weights of lip skin and of the lid margin, painted from the mesh's vertices."""
     mesh = head_mesh()
     places = np.round(at_pixel(mesh.rest[:, :2]) * 16).astype(np.int32)
     layers = []
@@ -133,7 +123,7 @@ def lip_and_lash() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def resting_lines() -> np.ndarray:
-    """Return (folds + 1, H, W): lines that each unit leaves on a face in time, both sides alike, and bags below the eyes."""
+    """Return (folds + 1, H, W): permanent, symmetric lines of each unit, and bags below the eyes."""
     names, heights = fold_heights()
     both = np.maximum(heights[: len(names)], heights[len(names) :])
     width, lines = BAGS
