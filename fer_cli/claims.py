@@ -38,7 +38,6 @@ class Owner(BaseModel):
     token: str = ""
 
     def __str__(self) -> str:
-        """Return ``process PID on HOST``."""
         return f"process {self.pid} on {self.host}"
 
 

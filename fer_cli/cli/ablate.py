@@ -212,12 +212,10 @@ class Watch:
                 say(f"MLflow store: {describe_store(compute.results)}")
 
     def __enter__(self) -> Watch:
-        """Start the display."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the display."""
         self._over.set()
         self._thread.join()
 

@@ -69,7 +69,6 @@ class Block:
         return cls(packed, np.arange(len(frames)).reshape(images.shape[:2]))
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return len(self.rows)
 
     @property

@@ -47,7 +47,6 @@ class Part(Dataset[Batch]):
         """(N, D) float32: see ``RunData.join``."""
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return len(self.images)
 
     def __getitem__(self, positions: list[int]) -> Batch:

@@ -38,7 +38,6 @@ class Prepared:
                 self.kept[here] = prepare_part(images[here], samples[here], config, part)
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return self.shape[0]
 
     def __getitem__(self, index: slice | list[int] | np.ndarray | Tensor) -> Tensor:
