@@ -48,7 +48,7 @@ def scan_daisee(source: Path, card: Card) -> Scan:
     """Return frames of all labelled clips; raises DataError for a level outside 0..3 and a duplicate clip."""
     layouts: dict[str, Layout] = {
         "DataSet/{Train,Validation,Test}/<user>/<clip>/<clip>.avi with Labels/*Labels.csv": by_clip,
-        "pictures named after a clip, or in a folder that is, with Labels/*Labels.csv": by_named_crop,
+        "images named after a clip, or in a folder named after one, with Labels/*Labels.csv": by_named_crop,
         "train_<n>/<level>_<number>.jpg": by_crop,
     }
     return first_layout(source, card, layouts)
