@@ -93,7 +93,7 @@ def run_plan(
         agenda = Agenda(plan.everything, call.job_of, call.settle, retry_failed, wait, call.observer.waiting)
         name = choose_executor(executor, min(jobs, max(1, agenda.size)))
         EXECUTORS[name](agenda, execute, call.note, jobs)
-        if left := len(agenda.held) + len(agenda.behind):
+        if left := len(agenda.held) + len(agenda.blocked):
             call.summary.counts["running"] = left
         end = "FINISHED" if call.summary.ok else "FAILED"
     finally:

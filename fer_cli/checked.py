@@ -31,7 +31,7 @@ _found: dict[Path, dict[str, Any]] = {}
 
 
 @cache
-def recall(runs: Path) -> dict[str, Any]:
+def read_records(runs: Path) -> dict[str, Any]:
     """Return what was kept of the runs in a folder: run id -> their files, and the final training accuracy of histories."""
     with suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
         content = json.loads(read_text(runs / FILE))
@@ -40,32 +40,32 @@ def recall(runs: Path) -> dict[str, Any]:
     return {}
 
 
-def was_whole(folder: Path, files: Files) -> bool:
+def is_verified(folder: Path, files: Files) -> bool:
     """Return whether a run was found whole with these files as they are now."""
-    kept = recall(folder.parent).get(folder.name)
+    kept = read_records(folder.parent).get(folder.name)
     return isinstance(kept, dict) and kept.get("files") == [[name, list(sign)] for name, sign in files]
 
 
-def kept_accuracy(history: Path, sign: Sign) -> float | None:
+def stored_accuracy(history: Path, sign: Sign) -> float | None:
     """Return the final training accuracy that was kept of a history in this state, or None."""
-    kept = recall(history.parent.parent).get(history.parent.name)
+    kept = read_records(history.parent.parent).get(history.parent.name)
     if isinstance(kept, dict) and [history.name, list(sign)] in kept.get("files", []):
         accuracy = kept.get("final", {}).get(history.name)
         return accuracy if isinstance(accuracy, float) else None
     return None
 
 
-def note_whole(folder: Path, files: Files, final: dict[str, float]) -> None:
+def record_verified(folder: Path, files: Files, final: dict[str, float]) -> None:
     """Note that a run was found whole; ``final``: training accuracy of the last epoch of each of its histories."""
     if max(sign[0] for _, sign in files) < time.time_ns() - SETTLED:
         entry = {"files": [[name, list(sign)] for name, sign in files], "final": final}
         _found.setdefault(folder.parent, {})[folder.name] = entry
 
 
-def keep_checked(results: Path) -> None:
+def save_verified(results: Path) -> None:
     """Write down what this process found whole under a results folder; where nothing can be written, nothing is kept."""
     runs = results / "runs"
     if new := _found.pop(runs, None):
         with suppress(OSError):
-            write_text(runs / FILE, json.dumps({"version": VERSION, "runs": recall(runs) | new}))
-        recall.cache_clear()
+            write_text(runs / FILE, json.dumps({"version": VERSION, "runs": read_records(runs) | new}))
+        read_records.cache_clear()

@@ -89,7 +89,7 @@ def quiet_glyphs() -> Iterator[None]:
         yield
 
 
-def class_looks(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
+def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return the colour and marker of each name, by its place."""
     return {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(classes)}
 

@@ -26,7 +26,7 @@ from fer_cli.config import (
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.places import open_regular, user_path
-from fer_cli.settings import Settings, in_words, nest
+from fer_cli.settings import Settings, nest, value_text
 from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
 from fer_cli.yamls import explain
 
@@ -48,21 +48,21 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
     count = len(study.arms) * len(seeds) * len(points)
     if count > MOST_RUNS:
         raise StudyError(f"{study.name}: {count:,} runs (arms x grid points x seeds), where {MOST_RUNS:,} is the limit")
-    ground = _ground(study, choice)
+    ground = _base_settings(study, choice)
     planned = []
     look = functools.cache(known)
     pins: dict[str, str] = {}
-    grounds = [_clean_point(ground, settings) for _, settings in points]
+    grounds = [_drop_idle(ground, settings) for _, settings in points]
     for seed in seeds:
         seen: dict[tuple[Any, ...], Any] = {}
         for (at, settings), clean in zip(points, grounds, strict=True):
             resolved = {arm: _resolve(study, clean, settings, arm, seed, pins, choice, look) for arm in study.arms}
             configs = {arm: config for arm, (config, _) in resolved.items()}
-            _distinct(study, configs)
+            _check_distinct(study, configs)
             reference = configs[study.report.against].flat()
             for arm, (config, why) in resolved.items():
                 differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
-                place = tuple((key, in_words(config.data.split if value == AUTO else value)) for key, value in at)
+                place = tuple((key, value_text(config.data.split if value == AUTO else value)) for key, value in at)
                 if (arm, place) in seen:
                     same = f"{seen[arm, place]} and {dict(at)} are the same runs on {config.data.name}"
                     raise StudyError(f"{study.name}: grid: {same}; remove one of the two")
@@ -85,7 +85,7 @@ def list_points(study: Study) -> list[Point]:
     ]
 
 
-def _ground(study: Study, choice: Choice) -> Settings:
+def _base_settings(study: Study, choice: Choice) -> Settings:
     """Return the settings that all runs share before grid and arms; raises StudyError for a split that cannot be chosen."""
     base, profile = study.base, study.profiles.get(choice.profile, {})
     data = choice.data or profile.get("data.name") or base.get("data.name")
@@ -118,16 +118,16 @@ def _resolve(
 ) -> tuple[RunConfig, str]:
     """Return the RunConfig of one arm at one point of the grid and one seed, and why it has its split where that was open.
 
-    Errors name the place in the YAML. ``ground``: as ``_clean_point`` leaves it. ``pins``: SHA-256 of files hashed so far.
+    Errors name the place in the YAML. ``ground``: as ``_drop_idle`` leaves it. ``pins``: SHA-256 of files hashed so far.
     """
     settings = ground | at | study.arms[arm]
-    settings, why = _with_split(settings, choice, known)
+    settings, why = _choose_split(settings, choice, known)
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
-    settings |= _place(settings, seed) | {"seed": seed}
+    settings |= _split_seeds(settings, seed) | {"seed": seed}
     for setting, pin in PINNED.items():
-        settings |= _pinned(settings, setting, pin, study.name, pins)
+        settings |= _hash_file(settings, setting, pin, study.name, pins)
     try:
         return RunConfig.model_validate(nest(settings, study.name)), why
     except ValidationError as error:
@@ -142,7 +142,7 @@ PINNED = {
 """Setting that names a file -> setting that holds the file's SHA-256."""
 
 
-def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known]) -> tuple[Settings, str]:
+def _choose_split(settings: Settings, choice: Choice, known: Callable[[str], Known]) -> tuple[Settings, str]:
     """Return settings with an open split closed, and why so; what has no effect on the split is left out then."""
     data = settings.get("data.name", _defaults()["data.name"])
     if (settings.get("data.split") != AUTO and choice.split is None) or not isinstance(data, str):
@@ -154,7 +154,7 @@ def _with_split(settings: Settings, choice: Choice, known: Callable[[str], Known
     return drop_idle(settings, said), why
 
 
-def _place(settings: Settings, seed: int) -> Settings:
+def _split_seeds(settings: Settings, seed: int) -> Settings:
     """Return fold and split seed of a seed, by the rule of the split that the settings name."""
     split, folds = (settings.get(key, _defaults()[key]) for key in ("data.split", "data.folds"))
     if split in K_FOLD and isinstance(folds, int) and folds > 1:
@@ -162,7 +162,7 @@ def _place(settings: Settings, seed: int) -> Settings:
     return {"loso": {"data.fold": seed}, "holdout": {"data.split_seed": seed}}.get(str(split), {})
 
 
-def _clean_point(ground: Settings, at: Settings) -> Settings:
+def _drop_idle(ground: Settings, at: Settings) -> Settings:
     """Return ``ground`` without what has no effect because a grid value switches it off.
 
     A grid of amounts may so begin at nothing: ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base
@@ -189,7 +189,7 @@ def _defaults() -> Settings:
     return RunConfig().flat()
 
 
-def _pinned(settings: Settings, setting: str, key: str, study: str, pins: dict[str, str]) -> Settings:
+def _hash_file(settings: Settings, setting: str, key: str, study: str, pins: dict[str, str]) -> Settings:
     """Return the SHA-256 of the file that ``setting`` names, under ``key``: its content is part of the run.
 
     Raises StudyError when it cannot be read, or is no longer the one the study gives a SHA-256 of.
@@ -211,7 +211,7 @@ def _pinned(settings: Settings, setting: str, key: str, study: str, pins: dict[s
     return {key: found}
 
 
-def _distinct(study: Study, configs: dict[str, RunConfig]) -> None:
+def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:
     """Raise StudyError when two arms are the same run."""
     seen: dict[str, str] = {}
     for arm, config in configs.items():

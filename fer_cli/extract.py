@@ -107,7 +107,7 @@ def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
     """
     from fer_cli.analysis.embedding import MOST_POINTS
     from fer_cli.analysis.figures import Panel, scatter_figure
-    from fer_cli.analysis.points import drawn, plane, silhouette
+    from fer_cli.analysis.points import draw_sample, embed_tsne, silhouette
     from fer_cli.drawing import save
 
     data = features.provenance["data"]

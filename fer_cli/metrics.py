@@ -62,7 +62,7 @@ def compute_metrics(counts: np.ndarray, names: Iterable[str]) -> dict[str, float
     return {name: load(METRICS[name].code)(counts) for name in names}
 
 
-def count_answers(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion_counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Return the confusion matrix (K, K) int64 of class positions (N,), rows the truth."""
     return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
@@ -88,7 +88,7 @@ def score(truth: Sequence[str] | np.ndarray, predicted: Sequence[str] | np.ndarr
     codes, answers = (
         np.array([place[name] for name in np.asarray(labels).tolist()], np.int64) for labels in (truth, predicted)
     )
-    return score_counts(count_answers(codes, answers, len(classes)), classes)
+    return score_counts(confusion_counts(codes, answers, len(classes)), classes)
 
 
 def majority_baseline(confusion: Sequence[Sequence[int]]) -> dict[str, Any]:
@@ -96,11 +96,11 @@ def majority_baseline(confusion: Sequence[Sequence[int]]) -> dict[str, Any]:
 
     Only the sums of its rows matter, which are how many images each class has; of equal classes the first is answered.
     """
-    return _constant_answer(tuple(sum(row) for row in confusion), tuple(METRICS))
+    return _majority_scores(tuple(sum(row) for row in confusion), tuple(METRICS))
 
 
 @lru_cache
-def _constant_answer(counts: tuple[int, ...], metrics: tuple[str, ...]) -> dict[str, Any]:
+def _majority_scores(counts: tuple[int, ...], metrics: tuple[str, ...]) -> dict[str, Any]:
     del metrics  # a part of the key alone: others have other answers
     matrix = np.zeros((len(counts), len(counts)), np.int64)
     matrix[:, int(np.argmax(counts))] = counts

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_cli.errors import DamagedError
-from fer_cli.metrics import count_answers
+from fer_cli.metrics import confusion_counts
 from fer_cli.places import open_regular, read_text
 
 PREDICTIONS, LABELS, HISTORIES = "predictions.parquet", "labels.parquet", "history*.csv"
@@ -41,18 +41,18 @@ def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
         ]
         seen = pc.fill_null(table["face"], False).to_numpy() if "face" in names else None
     except FileNotFoundError:
-        raise damaged(path, "missing, so that scores cannot be computed") from None
+        raise damage_error(path, "missing, so that scores cannot be computed") from None
     except OSError as error:
-        raise damaged(path, str(error.strerror or error)) from None
+        raise damage_error(path, str(error.strerror or error)) from None
     except (KeyError, pa.ArrowException, ValueError) as error:
-        raise damaged(path, f"not a table of predictions ({error})") from None
+        raise damage_error(path, f"not a table of predictions ({error})") from None
     if min(int(column.min()) for column in codes) < 0:
-        raise damaged(path, f"a label or an answer is none of {', '.join(classes)}")
+        raise damage_error(path, f"a label or an answer is none of {', '.join(classes)}")
     part, truth, answer = codes
     masks = {str(name): part == place for place, name in enumerate(parts)}
     if seen is not None and "test" in masks:
         masks[DETECTED] = masks["test"] & seen
-    return {name: count_answers(truth[mask], answer[mask], len(classes)) for name, mask in masks.items() if mask.any()}
+    return {name: confusion_counts(truth[mask], answer[mask], len(classes)) for name, mask in masks.items() if mask.any()}
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -77,13 +77,13 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
         text = read_text(path)
         head, *lines = list(csv.reader(text.splitlines())) or [[]]
     except OSError as error:
-        raise damaged(path, str(error.strerror)) from None
+        raise damage_error(path, str(error.strerror)) from None
     except (ValueError, csv.Error) as error:
-        raise damaged(path, str(error)) from None
+        raise damage_error(path, str(error)) from None
     if "epoch" not in head or not lines:
-        raise damaged(path, "empty" if not text else "holds no epochs")
+        raise damage_error(path, "empty" if not text else "holds no epochs")
     if not text.endswith("\n"):
-        raise damaged(path, "cut short")
+        raise damage_error(path, "cut short")
     rows = []
     for number, line in enumerate(lines, start=2):
         try:
@@ -91,7 +91,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
         except ValueError:
             row = []
         if len(row) != len(head):
-            raise damaged(path, f"line {number} is not {len(head)} numbers")
+            raise damage_error(path, f"line {number} is not {len(head)} numbers")
         rows.append(row)
     return head, rows
 
@@ -99,7 +99,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
 def check_parquet(path: Path) -> None:
     """Raise DamagedError when a file is not a whole Parquet file, judged by its two ends."""
     if not path.is_file():
-        raise damaged(path, "not a file")
+        raise damage_error(path, "not a file")
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
@@ -108,12 +108,12 @@ def check_parquet(path: Path) -> None:
             stream.seek(0)
             whole = stream.read(4) == tail[4:] == MAGIC and int.from_bytes(tail[:4], "little") <= size - 12
     except OSError as error:
-        raise damaged(path, str(error.strerror)) from None
+        raise damage_error(path, str(error.strerror)) from None
     if not whole:
-        raise damaged(path, "not a whole Parquet file" if size else "empty")
+        raise damage_error(path, "not a whole Parquet file" if size else "empty")
 
 
-def damaged(path: Path, reason: str) -> DamagedError:
+def damage_error(path: Path, reason: str) -> DamagedError:
     """Return the error of a run's file that cannot be used: file, reason and remedy in one line."""
     return DamagedError(
         f"{path}: {' '.join(reason.split())[:300]}; train it again with fer ablate --retry-failed, or remove {path.parent}"

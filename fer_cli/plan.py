@@ -154,7 +154,7 @@ def make_plan(
     for arm in only:
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
-    configs = [config for run in runs for config in (run.config, *configs_before(run.config))]
+    configs = [config for run in runs for config in (run.config, *prerequisites_of(run.config))]
     names = sorted({data for config in configs for data in config.data.sets})
     infos = find_sets(names, compute, prepare, about)
     check_classes(study, runs, infos)
@@ -201,7 +201,7 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
     return found.setdefault(folder.run_id, Item(run, fingerprint, folder, start, trained))
 
 
-def configs_before(config: RunConfig, behind: tuple[RunConfig, ...] = ()) -> list[RunConfig]:
+def prerequisites_of(config: RunConfig, behind: tuple[RunConfig, ...] = ()) -> list[RunConfig]:
     """Return the runs that must be done before a run, itself needed by ``behind``; raises StudyError for a circle."""
     found = []
     task = task_of(config)
@@ -209,7 +209,7 @@ def configs_before(config: RunConfig, behind: tuple[RunConfig, ...] = ()) -> lis
         if before is not None:
             if before in (config, *behind):
                 raise StudyError(f"a run on {before.data.name} with {before.model.backbone} would have to build on itself")
-            found += [before, *configs_before(before, (config, *behind))]
+            found += [before, *prerequisites_of(before, (config, *behind))]
     return found
 
 
@@ -263,7 +263,7 @@ def last_choice(study: Study, results: Path) -> Choice:
     return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds), kept.split)
 
 
-def runnable(status: Status, retry_failed: bool) -> bool:
+def is_runnable(status: Status, retry_failed: bool) -> bool:
     """Return whether a run in this state is trained by the next command."""
     return status in {"new", "stale"} or (status in {"failed", "damaged"} and retry_failed)
 
@@ -289,9 +289,9 @@ def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, 
         if folder.run_id not in said:
             with suppress(DamagedError):
                 said[folder.run_id] = folder.result() if folder.status == "done" else read_config(folder.file("config.json"))
-                left += builds_on(said[folder.run_id])
+                left += dependencies_of(said[folder.run_id])
     items: dict[str, Item] = {}
-    for name in sort_runs({name: builds_on(content) for name, content in said.items()}):
+    for name in sort_runs({name: dependencies_of(content) for name, content in said.items()}):
         content = said[name]
         start = trained = None
         config, fingerprint = (content.config, content.fingerprint) if isinstance(content, Result) else (content, "")
@@ -302,7 +302,7 @@ def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, 
     return items
 
 
-def builds_on(content: Result | RunConfig) -> list[str]:
+def dependencies_of(content: Result | RunConfig) -> list[str]:
     """Return the ids of the runs that a result builds on; settings alone do not say."""
     return [name for name in (content.pretrained_by, content.trained_by) if name] if isinstance(content, Result) else []
 
@@ -334,7 +334,7 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> dict
     return times
 
 
-def on_other_builds(plan: Plan, results: Path) -> str:
+def describe_other_builds(plan: Plan, results: Path) -> str:
     """Return a phrase on the runs under ``results`` whose sets were built otherwise than the plan's; "" without any.
 
     They are part of no table: another build has another fingerprint, and so have its runs another identity.

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fer_cli.checked import Files, Sign, kept_accuracy, note_whole, was_whole
+from fer_cli.checked import Files, Sign, is_verified, record_verified, stored_accuracy
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
@@ -28,7 +28,7 @@ from fer_cli.outputs import (
     PREDICTIONS,
     check_parquet,
     count_predictions,
-    damaged,
+    damage_error,
     final_training_accuracy,
 )
 from fer_cli.places import read_text
@@ -266,7 +266,7 @@ def read_result(folder: Path) -> Result:
 
 def find_damage(folder: Path) -> DamagedError | None:
     """Return why a run with a ``result.json`` counts as damaged, or None."""
-    if was_whole(folder, _signs(folder)):
+    if is_verified(folder, _signs(folder)):
         return None
     found = load_result(folder)
     return found if isinstance(found, DamagedError) else None
@@ -275,7 +275,7 @@ def find_damage(folder: Path) -> DamagedError | None:
 def read_final_accuracy(history: Path) -> float | None:
     """Return the training accuracy of a history's last epoch; None where it has none, is gone or is damaged."""
     sign = _sign(history)
-    if not sign or (kept := kept_accuracy(history, sign)) is not None:
+    if not sign or (kept := stored_accuracy(history, sign)) is not None:
         return kept if sign else None
     try:
         accuracy = final_training_accuracy(history, sign)
@@ -311,8 +311,8 @@ def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | Dama
     Of a run that was found whole in this state, the stored matrices are those of the predictions.
     """
     try:
-        if was_whole(folder, files):
-            return rescored(_parse(folder / RESULT))
+        if is_verified(folder, files):
+            return rescore(_parse(folder / RESULT))
         final = {}
         for name, sign in files:
             if name == LABELS:
@@ -323,11 +323,11 @@ def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | Dama
         result = result.model_copy(update={"metrics": score_again(result, folder)})
     except DamagedError as error:
         return error
-    note_whole(folder, files, final)
+    record_verified(folder, files, final)
     return result
 
 
-def rescored(result: Result) -> Result:
+def rescore(result: Result) -> Result:
     """Return a result of which each part has every metric of today, by its confusion matrix."""
     if all(scores.model_extra and scores.model_extra.keys() >= METRICS.keys() for scores in result.metrics.values()):
         return result
@@ -341,15 +341,15 @@ def _parse(path: Path) -> Result:
         text = read_text(path)
         result = Result.model_validate_json(text)
     except FileNotFoundError:
-        raise damaged(path, "missing") from None
+        raise damage_error(path, "missing") from None
     except OSError as error:
-        raise damaged(path, str(error.strerror)) from None
+        raise damage_error(path, str(error.strerror)) from None
     except ValidationError as error:
-        raise damaged(path, explain(error, Result) if text else "empty") from None
+        raise damage_error(path, explain(error, Result) if text else "empty") from None
     except ValueError as error:
-        raise damaged(path, str(error)) from None
+        raise damage_error(path, str(error)) from None
     if result.run_id != path.parent.name:
-        raise damaged(path, f"the result of another run, {result.run_id[:80]!r}")
+        raise damage_error(path, f"the result of another run, {result.run_id[:80]!r}")
     return result
 
 
@@ -361,19 +361,19 @@ def score_again(result: Result, folder: Path) -> dict[str, Scores]:
     path, classes = folder / RESULT, result.data.classes
     counts = count_predictions(folder / result.predictions, classes)
     if lost := {*result.metrics, "test"} - {*counts, DETECTED}:
-        raise damaged(path, f"metrics.{min(lost)[:80]}: {result.predictions} has no such part")
+        raise damage_error(path, f"metrics.{min(lost)[:80]}: {result.predictions} has no such part")
     if DETECTED in result.metrics and DETECTED not in counts:
         counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)
         if (counts[DETECTED] > counts["test"]).any():
-            raise damaged(path, f"metrics.{DETECTED}.confusion: images that {result.predictions} does not have")
+            raise damage_error(path, f"metrics.{DETECTED}.confusion: images that {result.predictions} does not have")
     found = {part: Scores.of(matrix, classes) for part, matrix in counts.items()}
     for part, stored in result.metrics.items():
         for name in METRICS.keys() & stored.model_extra.keys() if stored.model_extra else ():
             if abs(stored[name] - found[part][name]) > ROUNDING:
                 values = f"{stored[name]:.6g}, where {result.predictions} gives {found[part][name]:.6g}"
-                raise damaged(path, f"metrics.{part}.{name}: {values}")
+                raise damage_error(path, f"metrics.{part}.{name}: {values}")
         if stored.confusion != found[part].confusion:
-            raise damaged(path, f"metrics.{part}.confusion: not that of {result.predictions}")
+            raise damage_error(path, f"metrics.{part}.confusion: not that of {result.predictions}")
     return found
 
 
@@ -382,8 +382,8 @@ def read_config(path: Path) -> RunConfig:
     try:
         return RunConfig.model_validate_json(read_text(path))
     except OSError as error:
-        raise damaged(path, str(error.strerror)) from None
+        raise damage_error(path, str(error.strerror)) from None
     except ValidationError as error:
-        raise damaged(path, f"{explain(error, RunConfig)}; damaged, or of another version of fer") from None
+        raise damage_error(path, f"{explain(error, RunConfig)}; damaged, or of another version of fer") from None
     except ValueError as error:
-        raise damaged(path, str(error)) from None
+        raise damage_error(path, str(error)) from None

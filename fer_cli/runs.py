@@ -20,7 +20,7 @@ from typing import Any, Literal
 from fer_cli.claims import HEARTBEAT_S, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
-from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damaged
+from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damage_error
 from fer_cli.places import not_made_again, read_text, write_text
 from fer_cli.results import RESULT, Result, find_damage, load_result, read_result
 
@@ -96,9 +96,9 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise damaged(self.file("claim.json"), str(error.strerror)) from None
+            raise damage_error(self.file("claim.json"), str(error.strerror)) from None
         except ValueError as error:
-            raise damaged(self.file("claim.json"), str(error) or "empty") from None
+            raise damage_error(self.file("claim.json"), str(error) or "empty") from None
 
     @property
     def claimed(self) -> bool:
@@ -122,7 +122,7 @@ class RunFolder:
         except FileNotFoundError:
             raise ResultsError(f"{self.results}: the results folder is gone; run the same command again") from None
         self.path.mkdir(exist_ok=True)
-        with self._locked():
+        with self._lock():
             mine = self.status not in {"running", "done"}
             if mine:
                 self._clear()
@@ -174,7 +174,7 @@ class RunFolder:
             with suppress(OSError):  # never Path.touch, which would make a claim that was removed
                 os.utime(self.file("claim.json"))
 
-    def _locked(self) -> Any:
+    def _lock(self) -> Any:
         from filelock import FileLock
 
         return FileLock(self.file(".lock"))
@@ -182,7 +182,7 @@ class RunFolder:
     def _drop(self) -> None:
         """Remove the claim of this process, if it still is its own."""
         if self.path.is_dir():
-            with self._locked():
+            with self._lock():
                 owner = self.owner() if self.file("claim.json").is_file() else None
                 if owner is not None and owner.token == _tokens[self.path]:
                     self.file("claim.json").unlink()
@@ -205,7 +205,7 @@ class RunFolder:
     def write_result(self, result: Result) -> None:
         """Write the result, then drop what only an unfinished run needs; raises ClaimLostError as ``check_claim`` does."""
         self.check_claim()
-        with self._locked() if self.path in _tokens else nullcontext():  # nobody takes the claim between check and writing
+        with self._lock() if self.path in _tokens else nullcontext():  # nobody takes the claim between check and writing
             self.check_claim()
             write_text(self.file(RESULT), result.as_text())
         for needless in (*self.path.glob("last*.ckpt"), *self.path.glob(PROGRESS)):
@@ -223,7 +223,7 @@ class RunFolder:
             return str(error.strerror)
         return next((line.strip() for line in reversed(lines) if line.strip()), "no reason is given")
 
-    def finished(self) -> Result | DamagedError | None:
+    def find_result(self) -> Result | DamagedError | None:
         """Return the result, why the finished run counts as damaged, or None for a run that is not finished."""
         return load_result(self.path) if os.path.lexists(self.file(RESULT)) else None
 

@@ -11,11 +11,11 @@ Settings = dict[str, Any]
 """Dotted setting -> value, e.g. ``{"learning.method": "scn"}``."""
 
 
-def spread(tree: Settings, where: str) -> Settings:
+def flatten(tree: Settings, where: str) -> Settings:
     """Return settings under dotted names, however they were nested; raises ValueError for one that is given twice."""
     flat: Settings = {}
     for key, value in tree.items():
-        inner = spread(value, where) if isinstance(value, dict) else None
+        inner = flatten(value, where) if isinstance(value, dict) else None
         for name, leaf in (
             {key: value}.items() if inner is None else ((f"{key}.{name}", leaf) for name, leaf in inner.items())
         ):
@@ -25,10 +25,10 @@ def spread(tree: Settings, where: str) -> Settings:
     return flat
 
 
-def identity(value: Any) -> Any:
+def grid_key(value: Any) -> Any:
     """Return what is equal for equal values of a grid: 0 and 0.0 are, 1 and true are not."""
     if isinstance(value, list):
-        return ("list", *map(identity, value))
+        return ("list", *map(grid_key, value))
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return type(value).__name__, value
     return "number", "nan" if value != value else value  # noqa: PLR0124 (so is nan told)
@@ -39,7 +39,7 @@ def leaves(value: Any) -> list[Any]:
     return [leaf for item in value for leaf in leaves(item)] if isinstance(value, list) else [value]
 
 
-def in_words(value: Any) -> Any:
+def value_text(value: Any) -> Any:
     """Return a grid value as tables print it and as cells are told apart by: a list becomes its items in a row."""
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 

@@ -16,11 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from fer_cli.config import (
-    METRICS,
-    RunConfig,
-    Section,
-)
+from fer_cli.config import METRICS, RunConfig, Section
 from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
@@ -100,18 +96,18 @@ class Study(Section):
     @field_validator("base", mode="after")
     @classmethod
     def _base_in_one_spelling(cls, base: dict[str, Any]) -> Settings:
-        return spread(base, "base")
+        return flatten(base, "base")
 
     @field_validator("arms", "with_data", "profiles", mode="after")
     @classmethod
     def _in_one_spelling(cls, named: dict[str, Settings], info: ValidationInfo) -> dict[str, Settings]:
-        return {name: spread(settings, f"{info.field_name}.{cut(name)}") for name, settings in named.items()}
+        return {name: flatten(settings, f"{info.field_name}.{cut(name)}") for name, settings in named.items()}
 
     @field_validator("levels", mode="after")
     @classmethod
     def _levels_in_one_spelling(cls, levels: dict[str, dict[str, Settings]]) -> dict[str, dict[str, Settings]]:
         return {
-            factor: {name: spread(settings, f"levels.{cut(factor)}.{cut(name)}") for name, settings in named.items()}
+            factor: {name: flatten(settings, f"levels.{cut(factor)}.{cut(name)}") for name, settings in named.items()}
             for factor, named in levels.items()
         }
 
@@ -132,7 +128,7 @@ class Study(Section):
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError("seeds: each a whole number from 0, without duplicates")
         for key, values in self.grid.items():
-            if not values or len({identity(value) for value in values}) != len(values):
+            if not values or len({grid_key(value) for value in values}) != len(values):
                 raise ValueError(f"grid.{cut(key)}: at least one value, without duplicates (0 and 0.0 are one value)")
         parts = {"arms": self.arms, "with_data": self.with_data, "profiles": self.profiles}
         for where, settings in [(f"{part}.{name}", s) for part, named in parts.items() for name, s in named.items()]:

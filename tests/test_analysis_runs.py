@@ -19,8 +19,8 @@ from fer_cli.analysis import ANALYSES
 from fer_cli.analysis import information as info
 from fer_cli.analysis.activity import columns_of
 from fer_cli.analysis.embedding import embedding_analysis
-from fer_cli.analysis.maps import may_be_shown
-from fer_cli.analysis.outcome import cached, groups_of, shown
+from fer_cli.analysis.maps import is_redistributable
+from fer_cli.analysis.outcome import cache_result, groups_of, select_runs
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.blocks import Block, Figure, Note, Table, cell_text
 from fer_cli.config import Compute
@@ -108,11 +108,11 @@ def test_one_cell_is_the_plain_mean(multiscale: Reopened) -> None:
         pixels = next(multiscale.batches(data.test.images))
         standard = (pixels - multiscale.network.mean) / multiscale.network.std
         maps = multiscale.network.get_submodule("backbone").maps(standard)  # type: ignore[operator]
-    mean = info.fused_map(maps[1:]).mean((2, 3)).numpy()
+    mean = info.fuse_maps(maps[1:]).mean((2, 3)).numpy()
     np.testing.assert_allclose(test[:, 0], mean, atol=1e-5)
     labels = data.train.labels.numpy()
-    as_vector = info.Reading(train[:, 0][:, None], labels).predicted(mean[:, None])
-    np.testing.assert_array_equal(info.Reading(train, labels).predicted(test), as_vector)
+    as_vector = info.Reading(train[:, 0][:, None], labels).predict(mean[:, None])
+    np.testing.assert_array_equal(info.Reading(train, labels).predict(test), as_vector)
 
 
 def test_nothing_is_fitted_on_test_images(multiscale: Reopened) -> None:
@@ -229,7 +229,7 @@ def test_what_is_stored_counts_only_for_the_same_result_and_settings(plan: Plan)
     item, calls = item_of(plan, "plain"), []
 
     def ask(version: int = 1, compute: Callable[[], Any] | None = None, **settings: Any) -> Any:
-        return cached(item, "test", version, settings, compute or (lambda: calls.append(1) or len(calls)))
+        return cache_result(item, "test", version, settings, compute or (lambda: calls.append(1) or len(calls)))
 
     assert [ask(grid=(1, 2)), ask(grid=(1, 2)), ask(grid=(1,)), ask(2, grid=(1,)), ask(2, grid=(1,))] == [1, 1, 2, 3, 3]
     path = item.folder.file("analysis-test.json")
@@ -298,20 +298,20 @@ def test_restricted_images_enter_no_picture(plan: Plan, here: Compute, tmp_path:
     assert found == [Note("maps, not drawn, since the images of ck48 may not be passed on: sge")]
     assert not (tmp_path / "figures").exists()
     assert not list(restricted.items[0].folder.path.glob("analysis-maps*"))
-    assert may_be_shown(here, "synth-basic")
+    assert is_redistributable(here, "synth-basic")
     shutil.copytree(here.data_root / "ck48", tmp_path / "mine")
     rewrite(tmp_path / "mine", name="mine", parts={"synth-basic": "0", "ck48": "1"})
-    assert not may_be_shown(here.model_copy(update={"data_root": tmp_path}), "mine")  # one part of two is restricted
+    assert not is_redistributable(here.model_copy(update={"data_root": tmp_path}), "mine")  # one part of two is restricted
 
 
 # plans
 
 
 def test_figures_take_the_seed_that_most_arms_have(plan: Plan) -> None:
-    assert [(group.label, item.run.seed) for group, item in shown(plan)] == [("plain", 0), ("sge", 0), ("drsn", 0)]
+    assert [(group.label, item.run.seed) for group, item in select_runs(plan)] == [("plain", 0), ("sge", 0), ("drsn", 0)]
     late = replace(plan, items=[item for item in plan.items if (item.run.arm, item.run.seed) != ("plain", 0)])
     late = replace(late, items=[item for item in late.items if item.run.arm != "drsn"])
-    assert [(group.label, item.run.seed) for group, item in shown(late)] == [("plain", 1), ("sge", 1)]
+    assert [(group.label, item.run.seed) for group, item in select_runs(late)] == [("plain", 1), ("sge", 1)]
     assert [len(group.done) for group in groups_of(plan)] == [2, 2, 1]
 
 

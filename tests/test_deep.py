@@ -13,7 +13,7 @@ from torch import nn
 
 from fer_cli.ablate import run_plan
 from fer_cli.analysis import deep as judged
-from fer_cli.analysis.deep import check_unseen, deep_features, finished, trained_on
+from fer_cli.analysis.deep import check_unseen, deep_features, find_finished_run, training_samples
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.config import Compute, ModelConfig
 from fer_cli.data.manifest import load_info, load_set
@@ -164,8 +164,8 @@ def test_other_arrays_are_refused(shape: tuple[int, ...], dtype: str, plain: Ite
 
 def test_training_parts_are_told(plan: Plan, here: Compute, parts: dict[str, list[str]]) -> None:
     plain, leaky = plan.items
-    assert trained_on(plain, here) == parts["train"]
-    assert sorted(trained_on(leaky, here)) == sorted([*parts["train"], *parts["test"]])
+    assert training_samples(plain, here) == parts["train"]
+    assert sorted(training_samples(leaky, here)) == sorted([*parts["train"], *parts["test"]])
 
 
 def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Compute, images: np.ndarray) -> None:
@@ -209,18 +209,18 @@ def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Comput
     shutil.copytree(here.data_root / "ck48", tmp_path / "data" / "ck48")
     rewrite(tmp_path / "data" / "ck48", fingerprint="0123456789abcdef")
     with pytest.raises(DataError, match="which is 0123456789abcdef now; train it again"):
-        trained_on(plain, here.model_copy(update={"data_root": tmp_path / "data"}))
+        training_samples(plain, here.model_copy(update={"data_root": tmp_path / "data"}))
     changed = plain.run.config.data.model_copy(update={"split_seed": 5})
     config = plain.run.config.model_copy(update={"data": changed})
     with pytest.raises(DataError, match="its settings give"):
-        trained_on(replace(plain, run=replace(plain.run, config=config)), here)
+        training_samples(replace(plain, run=replace(plain.run, config=config)), here)
 
 
 # by id
 
 
 def test_a_finished_run_is_found_by_its_id(plain: Item, here: Compute, images: np.ndarray) -> None:
-    item = finished(plain.run_id, here)
+    item = find_finished_run(plain.run_id, here)
     assert item.run.config == plain.run.config
     assert item.fingerprint == plain.fingerprint
     np.testing.assert_array_equal(deep_features(item, here, images[:3]), deep_features(plain, here, images[:3]))
@@ -228,16 +228,16 @@ def test_a_finished_run_is_found_by_its_id(plain: Item, here: Compute, images: n
 
 def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Compute, tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="no finished run"):
-        finished("0123456789ab", here)
+        find_finished_run("0123456789ab", here)
     there = here.model_copy(update={"results": tmp_path})
     copy = tmp_path / "runs" / "0123456789ab"
     shutil.copytree(plain.folder.path, copy)
     with pytest.raises(ResultsError, match="the result of another run"):
-        finished("0123456789ab", there)
+        find_finished_run("0123456789ab", there)
     result = json.loads((copy / "result.json").read_text())
     (copy / "result.json").write_text(json.dumps(result | {"run_id": "0123456789ab"}))
     with pytest.raises(ResultsError, match="of an earlier version"):
-        finished("0123456789ab", there)
+        find_finished_run("0123456789ab", there)
     (copy / "config.json").unlink()
     with pytest.raises(ResultsError, match="of an earlier version"):  # the result holds the settings, too
-        finished("0123456789ab", there)
+        find_finished_run("0123456789ab", there)

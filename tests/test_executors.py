@@ -110,7 +110,7 @@ def test_all_finish_each_after_those_it_builds_on(name: str, tmp_path: Path) -> 
     assert sorted(story.begun) == sorted(needs)
     for title, before in needs.items():
         assert all(story.seen(need, "ended") <= story.seen(title, "began") for need in before)
-    assert (made.size, made.held, made.behind, story.settled) == (0, [], [], {})
+    assert (made.size, made.held, made.blocked, story.settled) == (0, [], [], {})
 
 
 @executors
@@ -210,7 +210,7 @@ def test_runs_of_other_processes_are_left_without_waiting(name: str, tmp_path: P
     write_text(story.items["theirs"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
     made = story.execute(name, wait=False)
     assert story.ended == [("mine", "done")]
-    assert [story.titles[item.run_id] for item in (*made.held, *made.behind)] == ["theirs", "on it"]
+    assert [story.titles[item.run_id] for item in (*made.held, *made.blocked)] == ["theirs", "on it"]
     assert (story.settled, story.waited) == ({}, [])
 
 
@@ -232,7 +232,7 @@ def test_a_run_taken_between_plan_and_start_is_left_to_its_process(name: str, tm
     write_text(story.items["a"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
     EXECUTORS[name](made, work, story.done, 2)
     assert story.ended == [("a", "elsewhere")]
-    assert [story.titles[item.run_id] for item in (*made.held, *made.behind)] == ["a", "b"]
+    assert [story.titles[item.run_id] for item in (*made.held, *made.blocked)] == ["a", "b"]
 
 
 def test_a_run_starts_as_soon_as_what_it_needs_is_done(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_cli.analysis.deep import finished, trained_on
+from fer_cli.analysis.deep import find_finished_run, training_samples
 from fer_cli.config import Compute
 from fer_cli.features.files import read_features
 from fer_cli.places import PACKAGE
@@ -59,7 +59,7 @@ def test_all_three_are_fused_and_nothing_is_done_twice(
     split = features.provenance["split"]
     assert features.provenance["extractors"]["cnn"]["run"] == runs[0].parent.name
     compute = Compute(data_root=data_root, results=tmp_path / "results")
-    trained = set(trained_on(finished(runs[0].parent.name, compute), compute))
+    trained = set(training_samples(find_finished_run(runs[0].parent.name, compute), compute))
     assert len(trained) == split["train"]
     rows = np.isin(features.samples, list(trained))
     assert np.allclose(features.values[rows].max(0)[features.values.max(0) > 0], 1)  # scaled by training rows alone

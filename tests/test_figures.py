@@ -17,10 +17,10 @@ from fer_cli.drawing import PALETTE, band, key_columns, row_shares, share_text, 
 from fer_cli.learning.figures import confusion_figure, curves_figure, draw_run
 from fer_cli.outputs import read_history
 from fer_cli.plan import Plan, make_plan
-from fer_cli.report.canvas import arm_looks, chunks, listed, point_words
+from fer_cli.report.canvas import arm_styles, format_seeds, point_label, split_evenly
 from fer_cli.report.collect import Cell, collect, history_file
-from fer_cli.report.confusion import matrices, reached, shown, summed_confusion
-from fer_cli.report.curves import curves_at, draw_curves, stability, together, trainings
+from fer_cli.report.confusion import confusion_panels, count_recognised, select_cells, sum_confusion
+from fer_cli.report.curves import curves_at, draw_curves, group_trainings, joint_figure, stability
 from fer_cli.report.figures import draw_study
 from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
 from fer_cli.results import Scores
@@ -120,7 +120,7 @@ def test_a_searched_run_shows_the_history_of_its_chosen_margin(planned: Callable
 def test_curves_draw_mean_and_band_and_tell_training_from_validation(planned: Callable[..., Plan]) -> None:
     plan = planned(FLAT)
     fake_runs(plan, lost=(1,))
-    figure = together(plan, [()], curves_at(plan, collect(plan), [()]), ["foot"])
+    figure = joint_figure(plan, [()], curves_at(plan, collect(plan), [()]), ["foot"])
     accuracy, loss = figure.axes
     training, validation, chosen = (line for line in accuracy.get_lines() if line.get_color() == PALETTE[0])
     assert np.asarray(validation.get_ydata()).tolist() == pytest.approx([61, 71, 81, 91])
@@ -143,7 +143,7 @@ def test_curves_draw_mean_and_band_and_tell_training_from_validation(planned: Ca
 def test_one_seed_has_no_band(planned: Callable[..., Plan]) -> None:
     plan = planned(FLAT, seeds=(0,))
     fake_runs(plan)
-    figure = together(plan, [()], curves_at(plan, collect(plan), [()]), [])
+    figure = joint_figure(plan, [()], curves_at(plan, collect(plan), [()]), [])
     assert not figure.axes[0].collections
     assert "CNN, n = 1 seed\n" in words(figure) + "\n"
 
@@ -152,7 +152,7 @@ def test_trainings_shared_by_levels_are_drawn_once(planned: Callable[..., Plan],
     grid = "{corrupt.noise: [0.0, 0.1, 0.3], data.label_noise: [0.0, 0.2]}"
     plan = planned(STUDY.replace("{data.label_noise: [0.0, 0.3]}", grid))
     fake_runs(plan, lost=(0,))
-    groups = trainings(plan)
+    groups = group_trainings(plan)
     assert [[dict(at)["corrupt.noise"] for at in group] for group in groups] == [[0.0, 0.1, 0.3]] * 2
     assert names(draw_curves(plan, collect(plan), tmp_path)) == ["curves.png", "curves-2.png", "curves.csv"]
     rows = stability_rows(tmp_path)
@@ -177,16 +177,16 @@ def test_confusion_numbers_by_hand() -> None:
     counts = np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
     assert row_shares(counts)[:2].tolist() == [[0.8, 0.2, 0.0], [0.1, 0.9, 0.0]]
     assert np.isnan(row_shares(counts)[2]).all()
-    assert (reached(counts, 0.8), reached(counts, 0.9)) == (2, 1)
+    assert (count_recognised(counts, 0.8), count_recognised(counts, 0.9)) == (2, 1)
     assert [share_text(x) for x in (0.0, 0.004, 0.126, 0.996, 1.0, float("nan"))] == ["", "<1", "13", ">99", "100", "–"]
     results = {seed: fake_result(counts={"test": [[seed, 1], [0, 2]]}) for seed in (3, 4)}
-    assert summed_confusion(Cell("CNN", (), [3, 4, 5], results)).tolist() == [[7, 2], [0, 4]]
+    assert sum_confusion(Cell("CNN", (), [3, 4, 5], results)).tolist() == [[7, 2], [0, 4]]
 
 
 def test_a_matrix_says_what_it_rests_on(planned: Callable[..., Plan]) -> None:
     plan = planned(FLAT)
     fake_runs(plan, lambda arm, _, seed: [0.8, 0.9, 1.0][seed] if arm == "CNN" else 0.5, lost=(1, 3))
-    figure = matrices(plan, list(collect(plan).values()))
+    figure = confusion_panels(plan, list(collect(plan).values()))
     ours, other = (axes for axes in figure.axes)
     assert ours.get_title() == "CNN\nn = 3 seeds, accuracy 90.00 ± 10.00 %\nrecall ≥ 80 % in 2, ≥ 90 % in 2 of 2 classes"
     assert other.get_title() == "SCN-CS\nn = 1 of 3 seeds, accuracy 50.00 %\nrecall ≥ 80 % in 0, ≥ 90 % in 0 of 2 classes"
@@ -198,13 +198,13 @@ def test_a_matrix_says_what_it_rests_on(planned: Callable[..., Plan]) -> None:
 def test_which_cells_get_a_matrix(planned: Callable[..., Plan]) -> None:
     plan = planned()
     fake_runs(plan, lost=(0, 4, 8))
-    levels = shown(plan, collect(plan))
+    levels = select_cells(plan, collect(plan))
     assert [[(cell.arm, cell.at[0][1]) for cell in level] for level in levels] == [
         [("SCN-CS", 0.0)],
         [("CNN", 0.3), ("SCN-CS", 0.3)],
     ], "an arm without any result is left out"
     plan = planned(STUDY.replace("[0.0, 0.3]", "[0.0, 0.1, 0.2, 0.3]"))
-    assert len(shown(plan, collect(plan))) == 1
+    assert len(select_cells(plan, collect(plan))) == 1
 
 
 def test_level_points_by_hand_and_hollow_where_seeds_are_missing(planned: Callable[..., Plan]) -> None:
@@ -287,9 +287,9 @@ def test_colours_stay_with_their_arms_when_others_have_no_result(planned: Callab
     plan = planned(FLAT)
     fake_runs(plan, lost=(0, 2, 4))
     (curve,) = curves_at(plan, collect(plan), [()])
-    figure = together(plan, [()], [curve], [])
+    figure = joint_figure(plan, [()], [curve], [])
     assert curve.arm == "SCN-CS"
-    assert {line.get_color() for line in figure.axes[0].get_lines()} == {arm_looks(plan)["SCN-CS"][0]} == {PALETTE[1]}
+    assert {line.get_color() for line in figure.axes[0].get_lines()} == {arm_styles(plan)["SCN-CS"][0]} == {PALETTE[1]}
 
 
 def test_no_text_is_cut_off_or_overlaps_another(
@@ -318,10 +318,10 @@ def test_no_text_is_cut_off_or_overlaps_another(
 
 
 def test_small_words() -> None:
-    assert (listed([0, 1, 2]), listed([0, 2]), listed([4])) == ("seeds 0–2", "seeds 0, 2", "seed 4")
-    assert point_words((("corrupt.noise", 0.1), ("model.dropout", 0.2))) == "image noise 0.1, dropout 0.2"
-    assert chunks(list(range(7)), 6) == [[0, 1, 2, 3], [4, 5, 6]]
-    assert chunks([], 6) == []
+    assert (format_seeds([0, 1, 2]), format_seeds([0, 2]), format_seeds([4])) == ("seeds 0–2", "seeds 0, 2", "seed 4")
+    assert point_label((("corrupt.noise", 0.1), ("model.dropout", 0.2))) == "image noise 0.1, dropout 0.2"
+    assert split_evenly(list(range(7)), 6) == [[0, 1, 2, 3], [4, 5, 6]]
+    assert split_evenly([], 6) == []
     assert wrap_text("", 1, 9) == [] and wrap_text("cross-entropy", 9, 9) == ["cross-entropy"]
     assert key_columns(["a", "b", "c", "d"], 100) == 4
     assert key_columns(["a" * 50, "b" * 50], 5) == 1

@@ -13,7 +13,7 @@ import pytest
 from fer_cli.checks import check_runs
 from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import ResultsError, StudyError
-from fer_cli.plan import Item, Plan, estimate, finished_results, make_plan, on_other_builds, read_runs, sort_runs
+from fer_cli.plan import Item, Plan, describe_other_builds, estimate, finished_results, make_plan, read_runs, sort_runs
 from fer_cli.study import Choice
 from fer_cli.tasks import TASKS
 from tests.conftest import STUDY, Called
@@ -127,12 +127,12 @@ def test_costs_come_from_finished_runs_and_a_finished_plan_reads_none(plan: Plan
 def test_runs_on_other_builds_are_counted(plan: Plan, compute: Compute) -> None:
     item = plan.items[0]
     put_result(item)
-    assert on_other_builds(plan, compute.results) == ""
+    assert describe_other_builds(plan, compute.results) == ""
     foreign = compute.results / "runs" / "0123456789ab"
     shutil.copytree(item.folder.path, foreign)
     result = json.loads((foreign / "result.json").read_text()) | {"run_id": foreign.name, "fingerprint": "0" * 16}
     (foreign / "result.json").write_text(json.dumps(result))
-    assert on_other_builds(plan, compute.results).endswith("which are not used: 1 on ck48")
+    assert describe_other_builds(plan, compute.results).endswith("which are not used: 1 on ck48")
     assert [one.run_id for one in finished_results(compute.results, but=[item.run_id])] == [foreign.name]
 
 

@@ -285,9 +285,9 @@ def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on() ->
     other = cell("C", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"u{i}"} for i in range(3)])
     older = cell("D", [0.6, 0.7, 0.81], [{"split_hash": f"s{i}"} for i in range(3)])
     for one in (leaky, older):
-        found = one.against(plain, "accuracy")
+        found = one.difference_to(plain, "accuracy")
         assert found is not None
         assert found.paired
-    apart = other.against(plain, "accuracy")
+    apart = other.difference_to(plain, "accuracy")
     assert apart is not None
     assert not apart.paired

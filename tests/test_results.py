@@ -240,7 +240,7 @@ def test_scores_of_images_with_a_face_come_from_the_predictions_or_are_those_tha
 def new_process() -> None:
     """Forget what this process read."""
     results._load.cache_clear()
-    checked.recall.cache_clear()
+    checked.read_records.cache_clear()
 
 
 def test_what_was_found_whole_is_read_once_as_long_as_it_stays_as_it_is(
@@ -252,7 +252,7 @@ def test_what_was_found_whole_is_read_once_as_long_as_it_stays_as_it_is(
     before = [read_result(folder) for folder in folders]
     histories = [path for folder in folders for path in folder.glob("history*.csv")]
     accuracies = [results.read_final_accuracy(path) for path in histories]
-    checked.keep_checked(tmp_path)
+    checked.save_verified(tmp_path)
     new_process()
     with monkeypatch.context() as patch:
         for name in ("count_predictions", "check_parquet", "final_training_accuracy"):
@@ -289,7 +289,7 @@ def test_a_file_that_was_just_written_is_not_taken_for_settled(tmp_path: Path) -
     run = RunFolder(tmp_path, "abc")
     leave(run, fake_result())
     assert find_damage(run.path) is None
-    checked.keep_checked(tmp_path)
+    checked.save_verified(tmp_path)
     assert not (tmp_path / "runs" / ".checked.json").exists()
 
 

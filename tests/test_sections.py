@@ -19,7 +19,7 @@ from fer_cli.data.kept import look_up_set
 from fer_cli.plan import make_plan
 from fer_cli.report import RENDERERS, SECTIONS, Report, make_report
 from fer_cli.report.collect import collect
-from fer_cli.report.doubts import underfitted
+from fer_cli.report.doubts import find_underfitted
 from fer_cli.report.frame import tidy
 from fer_cli.report.material import Material
 from fer_cli.study import Choice
@@ -39,7 +39,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
     for name in STUDIES:
         plan = make_plan(str(FIXTURE / f"{name}.yaml"), Choice(), compute, about=about)
         cells = collect(plan)
-        found[name] = Material(name, plan, cells, underfitted(plan, cells), about, compute, results / "figures" / name)
+        found[name] = Material(name, plan, cells, find_underfitted(plan, cells), about, compute, results / "figures" / name)
     return found
 
 

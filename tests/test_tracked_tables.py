@@ -40,7 +40,7 @@ def test_intervals_are_recomputed_from_the_csv(report: Report) -> None:
         for label, texts in table.rows:
             arm, against = (label, base) if base else label.split(" against ")
             for column, text in zip(table.columns, texts, strict=True):
-                delta = report.cell(arm, column).against(report.cell(against, column), metric)
+                delta = report.cell(arm, column).difference_to(report.cell(against, column), metric)
                 assert delta is not None
                 assert text.text == difference_number(delta).text, (table.title, label, column)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fer_cli.config import METRICS, DataConfig, RunConfig
 from fer_cli.report.collect import Cell
-from fer_cli.report.tables import short
+from fer_cli.report.tables import factor_label
 from fer_cli.results import Result, Scores
 from tests.fakes import fake_result
 
@@ -75,7 +75,7 @@ class Report:
         assert len(factors) <= 1, "no tracked table has more"
         results: dict[tuple[str, str], dict[int, Result]] = {}
         for row in rows:
-            place = (row["arm"], f"{short(factors[0])} {row[factors[0]]}" if factors else "")
+            place = (row["arm"], f"{factor_label(factors[0])} {row[factors[0]]}" if factors else "")
             seed, known = int(row["seed"]), results.setdefault(place, {})
             known[seed] = self.result(row, known.get(seed))
         return {place: Cell(place[0], (), sorted(found), found) for place, found in results.items()}

@@ -29,7 +29,7 @@ class Column:
     """Whether the maps are gates, to be laid over the face."""
 
 
-def chosen_faces(labels: list[int], most: int) -> list[int]:
+def select_faces(labels: list[int], most: int) -> list[int]:
     """Return positions of at most ``most`` images, in the order of classes: the first of each class, then the second."""
     ranked = []
     counts: dict[int, int] = {}

@@ -19,7 +19,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import GROUPS, Group, cached, groups_of, summarise
+from fer_cli.analysis.outcome import GROUPS, Group, cache_result, groups_of, summarise
 from fer_cli.blocks import Block, Cell, Note, Number, Table
 from fer_cli.config import BACKBONES, Compute
 from fer_cli.plan import Item, Plan
@@ -67,7 +67,7 @@ def numbers_of(item: Item, compute: Compute) -> dict[str, Any]:
 
         return block_numbers(reopen(item, compute), GRID, MOST)
 
-    values: dict[str, Any] = cached(item, "blocks", VERSION, {"grid": GRID, "most": MOST}, measure)
+    values: dict[str, Any] = cache_result(item, "blocks", VERSION, {"grid": GRID, "most": MOST}, measure)
     return values
 
 

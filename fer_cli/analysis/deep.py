@@ -21,7 +21,7 @@ from fer_cli.plan import Item, read_runs
 from fer_cli.runs import RunFolder
 
 
-def finished(run_id: str, compute: Compute) -> Item:
+def find_finished_run(run_id: str, compute: Compute) -> Item:
     """Return a finished run by its id; raises ResultsError where there is none or it is not what its id says today."""
     folder = RunFolder(compute.results, run_id)
     if folder.damage is not None:
@@ -55,7 +55,7 @@ def parts_of(item: Item, compute: Compute) -> dict[str, list[str]]:
     return {part: samples[getattr(split, part)].tolist() for part in ("train", "val", "test")}
 
 
-def trained_on(item: Item, compute: Compute) -> list[str]:
+def training_samples(item: Item, compute: Compute) -> list[str]:
     """Return the samples of the training part of a finished run, leaked ones among them; raises as ``parts_of`` does.
 
     Images of ``model.pretrain`` and those behind a file of weights belong to other sets and are not among them.

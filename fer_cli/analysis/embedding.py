@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer_cli.analysis.outcome import GROUPS, Group, cached, figure_path, groups_of, shown, summarise
+from fer_cli.analysis.outcome import GROUPS, Group, cache_result, figure_path, groups_of, select_runs, summarise
 from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -49,7 +49,7 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
     them. None chooses this for studies of one arm on basic expressions.
     """
     rows, scatters = [], dict[str, dict[str, Any]]()
-    runs = shown(plan)
+    runs = select_runs(plan)
     if not runs:
         return [Note("embedding: no run is done")]
     for group in groups_of(plan):
@@ -83,7 +83,7 @@ def numbers_of(features: Features) -> dict[str, float | None]:
         points, codes, _ = features.values
         return {"silhouette": silhouette(points, codes), "distance_ratio": distance_ratio(points, codes)}
 
-    values: dict[str, float | None] = cached(features.item, "embedding", VERSION, {"part": "test"}, measure)
+    values: dict[str, float | None] = cache_result(features.item, "embedding", VERSION, {"part": "test"}, measure)
     return values
 
 
@@ -91,11 +91,11 @@ def scatter_of(features: Features) -> dict[str, Any]:
     """Return the points, labels and classes of a finished run's scatter, and the silhouette of each group of classes."""
 
     def measure() -> dict[str, Any]:
-        from fer_cli.analysis.points import drawn, plane, silhouette
+        from fer_cli.analysis.points import draw_sample, embed_tsne, silhouette
 
         points, codes, classes = features.values
-        some = drawn(len(points), MOST_POINTS)
-        places = plane(points[some])
+        some = draw_sample(len(points), MOST_POINTS)
+        places = embed_tsne(points[some])
         silhouettes = {"all": silhouette(points, codes)}
         for name, members in GROUPS.items():
             inside = np.isin(codes, [code for code, label in enumerate(classes) if label in members])
@@ -107,7 +107,7 @@ def scatter_of(features: Features) -> dict[str, Any]:
             "silhouettes": silhouettes,
         }
 
-    values: dict[str, Any] = cached(
+    values: dict[str, Any] = cache_result(
         features.item, "embedding-points", VERSION, {"part": "test", "most": MOST_POINTS}, measure
     )
     return values

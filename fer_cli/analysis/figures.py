@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from fer_cli.drawing import Words, class_looks, page
+from fer_cli.drawing import Words, class_styles, page
 
 if TYPE_CHECKING:
     from fer_cli.analysis.activity import Column
@@ -36,7 +36,7 @@ def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: 
     """Return one scatter per panel; a class has colour and marker by its place. ``origin``: what the features are of."""
     columns = min(WIDE, len(panels))
     rows = -(-len(panels) // columns)
-    looks = class_looks(classes)
+    looks = class_styles(classes)
     labels = {label for panel in panels for label in panel.classes}
     keys = [
         Line2D([], [], color=colour, marker=marker, ms=6, lw=0, label=label)

@@ -2,7 +2,7 @@
 
 Everything that is fitted (scaling, principal components, classifier, codes) is fitted on training images alone. Mutual
 information is estimated from counts in the test part, which overstates it when images are few: by about
-(codes - 1)(labels - 1) / (2 N ln 2) bits. ``by_chance`` says by how much, with the labels shuffled.
+(codes - 1)(labels - 1) / (2 N ln 2) bits. ``chance_information`` says by how much, with the labels shuffled.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fer_cli.analysis.outcome import GROUPS
-from fer_cli.analysis.points import drawn
+from fer_cli.analysis.points import draw_sample
 from fer_cli.analysis.reopen import Reopened, stages_of, watch
 from fer_cli.data.prepare import Prepared
 
@@ -39,12 +39,12 @@ STARTS = 4
 SHUFFLES = 10
 
 
-def fused_map(maps: list[Tensor]) -> Tensor:
+def fuse_maps(maps: list[Tensor]) -> Tensor:
     """Return maps (B, C, h, w) of different sizes as one, (B, sum of C, 14, 14), resized bilinearly and joined."""
     return torch.cat([F.interpolate(each, (SIDE, SIDE), mode="bilinear", antialias=True) for each in maps], 1)
 
 
-def cells(fused: Tensor, n: int) -> Tensor:
+def pool_cells(fused: Tensor, n: int) -> Tensor:
     """Return the means (B, n * n, C) of a map (B, C, h, w) over the cells of an n x n grid."""
     return F.adaptive_avg_pool2d(fused, n).flatten(2).transpose(1, 2)
 
@@ -57,9 +57,9 @@ def cell_features(run: Reopened, images: Prepared | Tensor, grids: tuple[int, ..
     for pixels in run.batches(images):
         with watch(stages) as passed:
             run.network.pooled(pixels)
-        fused = fused_map([output.float() for _, output in passed])
+        fused = fuse_maps([output.float() for _, output in passed])
         for n in grids:
-            chunks[n].append(cells(fused, n).cpu())
+            chunks[n].append(pool_cells(fused, n).cpu())
     return {n: torch.cat(each).numpy() for n, each in chunks.items()}
 
 
@@ -74,30 +74,30 @@ class Reading:
         self.pca = PCA(components, random_state=SEED).fit(scaled)
         self.classifier = LogisticRegression(C=1.0, solver="newton-cg", max_iter=500)
         self.classifier.fit(self.components(scaled), labels)
-        self.coders = [coder(scaled.reshape(train.shape)[:, cell]) for cell in range(train.shape[1])]
+        self.coders = [fit_codes(scaled.reshape(train.shape)[:, cell]) for cell in range(train.shape[1])]
 
     def components(self, scaled: np.ndarray) -> np.ndarray:
         """Return principal components (N, at most 128) float64 of standardised cells (N, n * n * C)."""
         return np.asarray(self.pca.transform(scaled), np.float64)
 
-    def predicted(self, test: np.ndarray) -> np.ndarray:
+    def predict(self, test: np.ndarray) -> np.ndarray:
         """Return the labels (N,) that the classifier reads from cells (N, n * n, C)."""
         return np.asarray(self.classifier.predict(self.components(self.scaler.transform(test.reshape(len(test), -1)))))
 
-    def codes(self, test: np.ndarray) -> np.ndarray:
+    def encode(self, test: np.ndarray) -> np.ndarray:
         """Return the code (N, n * n), 0 to 7, of each cell."""
         scaled = self.scaler.transform(test.reshape(len(test), -1)).reshape(test.shape)
         return np.stack([one.predict(scaled[:, cell]) for cell, one in enumerate(self.coders)], 1)
 
 
-def coder(cell: np.ndarray) -> KMeans:
+def fit_codes(cell: np.ndarray) -> KMeans:
     """Return k-means with 8 centres of one cell's standardised features (N, C); with fewer where the images are fewer."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different features than centres: some stay unused
         return KMeans(min(CODES, len(cell)), n_init=STARTS, random_state=SEED).fit(cell)
 
 
-def bits(one: np.ndarray, other: np.ndarray) -> float:
+def mutual_bits(one: np.ndarray, other: np.ndarray) -> float:
     """Return the mutual information of two codings (N,) of the same images, integers from 0, in bits."""
     rows, columns = int(one.max()) + 1, int(other.max()) + 1
     pairs = np.bincount(one.astype(np.int64) * columns + other, minlength=rows * columns)
@@ -107,10 +107,10 @@ def bits(one: np.ndarray, other: np.ndarray) -> float:
 
 def information(codes: np.ndarray, labels: np.ndarray) -> float:
     """Return the mutual information, in bits, of a cell's code and the label, averaged over cells: codes (N, cells)."""
-    return float(np.mean([bits(labels, each) for each in codes.T]))
+    return float(np.mean([mutual_bits(labels, each) for each in codes.T]))
 
 
-def by_chance(codes: np.ndarray, labels: np.ndarray) -> float:
+def chance_information(codes: np.ndarray, labels: np.ndarray) -> float:
     """Return what ``information`` is on average when the labels are shuffled: what so few images feign."""
     random = np.random.default_rng(SEED)
     return float(np.mean([information(codes, random.permutation(labels)) for _ in range(SHUFFLES)]))
@@ -119,8 +119,8 @@ def by_chance(codes: np.ndarray, labels: np.ndarray) -> float:
 def between_cells(codes: np.ndarray) -> float:
     """Return the mutual information of two cells' codes, in bits, averaged over pairs; of one cell, its code's entropy."""
     if codes.shape[1] == 1:
-        return bits(codes[:, 0], codes[:, 0])
-    return float(np.mean([bits(one, other) for one, other in combinations(codes.T, 2)]))
+        return mutual_bits(codes[:, 0], codes[:, 0])
+    return float(np.mean([mutual_bits(one, other) for one, other in combinations(codes.T, 2)]))
 
 
 def groups_in(classes: list[str]) -> dict[str, tuple[list[str], list[str]]]:
@@ -143,7 +143,7 @@ def block_numbers(run: Reopened, grids: tuple[int, ...], most: int) -> dict[str,
     ``most``: training images that are read; of more, as many are drawn at random.
     """
     classes, test = run.data.classes, run.data.test
-    some = torch.from_numpy(drawn(len(run.data.train), most))
+    some = torch.from_numpy(draw_sample(len(run.data.train), most))
     train_cells = cell_features(run, run.data.train.images[some], grids)
     test_cells = cell_features(run, test.images, grids)
     given, truth = run.data.train.labels[some].numpy(), test.labels.numpy()
@@ -155,7 +155,7 @@ def block_numbers(run: Reopened, grids: tuple[int, ...], most: int) -> dict[str,
         with threadpool_limits(1):  # k-means of so few images is slower in several threads
             reading = Reading(train_cells.pop(n), given)
             here = test_cells.pop(n)
-            predicted, codes = reading.predicted(here), reading.codes(here)
+            predicted, codes = reading.predict(here), reading.encode(here)
         values["grids"][str(n)] = {}
         for name, (own, labels) in groups.items():
             inside = np.isin(truth, [classes.index(label) for label in own])
@@ -173,6 +173,6 @@ def group_numbers(
     return {
         "recall": float((predicted == truth)[inside].mean()),
         "information": information(codes[wider], truth[wider]),
-        "chance": by_chance(codes[wider], truth[wider]),
+        "chance": chance_information(codes[wider], truth[wider]),
         "between": between_cells(codes[wider]),
     }

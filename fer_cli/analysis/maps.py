@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import cached, figure_path, shown
+from fer_cli.analysis.outcome import cache_result, figure_path, select_runs
 from fer_cli.blocks import Block, Figure, Note
 from fer_cli.config import ATTENTION, BACKBONES, Compute, ModelConfig
 from fer_cli.places import whole_file
@@ -27,7 +27,7 @@ PICTURE = "analysis-maps.png"
 
 def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return one figure per arm that has attention blocks, of one seed, and why the others have none."""
-    runs = shown(plan)
+    runs = select_runs(plan)
     found: list[Block] = [] if runs else [Note("maps: no run is done")]
     without: dict[str, list[str]] = {}
     for group, item in runs:
@@ -35,7 +35,7 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
         tested = item.run.config.data.sets[-1]
         if block is None:
             without.setdefault("without an attention block to look into", []).append(group.label)
-        elif not may_be_shown(compute, tested):
+        elif not is_redistributable(compute, tested):
             without.setdefault(f"not drawn, since the images of {tested} may not be passed on", []).append(group.label)
         else:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
@@ -51,7 +51,7 @@ def block_of(model: ModelConfig) -> str | None:
     return model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
 
 
-def may_be_shown(compute: Compute, name: str) -> bool:
+def is_redistributable(compute: Compute, name: str) -> bool:
     """Return whether images of a set may stand in a figure: its card, or those of all its parts, must allow it."""
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.kept import info_of
@@ -65,7 +65,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
     picture = item.folder.file(PICTURE)
 
     def measure() -> dict[str, Any]:
-        from fer_cli.analysis.activity import chosen_faces, columns_of
+        from fer_cli.analysis.activity import columns_of, select_faces
         from fer_cli.analysis.figures import maps_figure
         from fer_cli.analysis.reopen import reopen
         from fer_cli.data.block import pictures
@@ -73,7 +73,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
 
         run, tested = reopen(item, compute), item.run.config.data.sets[-1]
         test = run.data.test
-        places = chosen_faces(test.labels.tolist(), FACES)
+        places = select_faces(test.labels.tolist(), FACES)
         images = test.images[places]
         faces = list(pictures(images.numpy()))
         labels = [run.data.classes[test.labels[place]] for place in places]
@@ -84,7 +84,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
 
     if not is_whole(picture):
         item.folder.file("analysis-maps.json").unlink(missing_ok=True)
-    cached(item, "maps", VERSION, {"faces": FACES}, measure)
+    cache_result(item, "maps", VERSION, {"faces": FACES}, measure)
     return picture
 
 

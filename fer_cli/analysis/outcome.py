@@ -53,7 +53,7 @@ def groups_of(plan: Plan) -> list[Group]:
     return groups
 
 
-def shown(plan: Plan) -> list[tuple[Group, Item]]:
+def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
     """Return the runs that figures show: of each arm, at the first grid point, the one of the same seed.
 
     The seed is the first of those that most arms have finished, so that the panels show the same test images.
@@ -67,7 +67,7 @@ def shown(plan: Plan) -> list[tuple[Group, Item]]:
     return [(group, group.seeds[seed]) for group in groups if seed in group.seeds]
 
 
-def cached(item: Item, name: str, version: int, settings: dict[str, Any], measure: Callable[[], Any]) -> Any:
+def cache_result(item: Item, name: str, version: int, settings: dict[str, Any], measure: Callable[[], Any]) -> Any:
     """Return what ``measure`` says of a finished run, read back from ``analysis-<name>.json`` of its folder where possible.
 
     What is stored counts only if version and settings of the analysis are the same, the run has the same result still, and

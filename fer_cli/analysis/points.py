@@ -16,7 +16,7 @@ SEED = 0
 PERPLEXITY = 30.0
 
 
-def standardised(features: np.ndarray) -> np.ndarray:
+def standardise(features: np.ndarray) -> np.ndarray:
     """Return features (N, F) with mean 0 and deviation 1 over the images; a feature that never changes is 0."""
     return np.asarray(StandardScaler().fit_transform(np.asarray(features, np.float64)))
 
@@ -25,7 +25,7 @@ def silhouette(features: np.ndarray, labels: np.ndarray) -> float | None:
     """Return the mean silhouette, -1 to 1, of standardised features (N, F) by class (N,); None where it is undefined."""
     if not 2 <= len(set(labels.tolist())) < len(labels):
         return None
-    return float(silhouette_score(standardised(features), labels))
+    return float(silhouette_score(standardise(features), labels))
 
 
 def distance_ratio(features: np.ndarray, labels: np.ndarray) -> float | None:
@@ -43,7 +43,7 @@ def distance_ratio(features: np.ndarray, labels: np.ndarray) -> float | None:
     return float(inside / between.mean()) if between.any() else None
 
 
-def plane(features: np.ndarray) -> np.ndarray | None:
+def embed_tsne(features: np.ndarray) -> np.ndarray | None:
     """Return where t-SNE puts images in the plane, (N, 2), by standardised features (N, F); equal input, equal output.
 
     It begins from the first two principal components, with perplexity 30 or a third of the other images, and uses one
@@ -55,9 +55,9 @@ def plane(features: np.ndarray) -> np.ndarray | None:
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     with threadpool_limits(1):
         tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED)
-        return np.asarray(tsne.fit_transform(standardised(features)))
+        return np.asarray(tsne.fit_transform(standardise(features)))
 
 
-def drawn(n: int, most: int) -> np.ndarray:
+def draw_sample(n: int, most: int) -> np.ndarray:
     """Return the positions of ``most`` of ``n`` images drawn at random, always the same ones; all where there are fewer."""
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(SEED).choice(n, most, replace=False))

@@ -190,11 +190,11 @@ class Watch:
     """Progress display: finished runs, and the epochs that active runs report."""
 
     def __init__(self, plan: Plan, compute: Compute, jobs: int, retry_failed: bool) -> None:
-        from fer_cli.plan import estimate, runnable
+        from fer_cli.plan import estimate, is_runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
         everything, states = plan.everything, plan.states()
-        self.todo = {item.run_id: item for item in everything if runnable(states[item.run_id], retry_failed)}
+        self.todo = {item.run_id: item for item in everything if is_runnable(states[item.run_id], retry_failed)}
         self.under_way: dict[str, Item] = {}
         self.finished = self.epochs = 0
         self.began = time.monotonic()

@@ -70,9 +70,9 @@ def extract_features(
     plan = plan_features(choice, split, compute, lambda name: build_if_embedded(name, compute.data_root), study)
     source: Item | None = None
     if CNN in chosen.blocks and run is not None:
-        from fer_cli.analysis.deep import finished
+        from fer_cli.analysis.deep import find_finished_run
 
-        source = finished(run, compute)
+        source = find_finished_run(run, compute)
     elif CNN in chosen.blocks:
         from fer_cli.ablate import run_plan
         from fer_cli.checks import check_runs

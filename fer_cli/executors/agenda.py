@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fer_cli.executors.jobs import Job, Outcome
-from fer_cli.plan import Item, runnable
+from fer_cli.plan import Item, is_runnable
 
 POLL_S = 2.0
 """How often runs that other processes work on are looked at."""
@@ -62,7 +62,7 @@ class Agenda:
         return list(self._held.values())
 
     @property
-    def behind(self) -> list[Item]:
+    def blocked(self) -> list[Item]:
         """Return the runs that wait for those they build on."""
         return list(self._open.values())
 
@@ -108,7 +108,7 @@ class Agenda:
         status = item.folder.status
         if status == "running":
             self._held[item.run_id] = item
-        elif runnable(status, self._retry_failed):
+        elif is_runnable(status, self._retry_failed):
             self._open[item.run_id] = item
             self._consider(item.run_id)
         else:

@@ -68,7 +68,7 @@ def execute(job: Job) -> Outcome:
             return Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere")
         folder.write_config(job.config)
         tracker = RunTracker(job.mirror, folder)
-        with logged_to(folder):
+        with log_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
                 result = run_task(job, tracker.epoch)
@@ -83,7 +83,7 @@ def execute(job: Job) -> Outcome:
                     folder.check_claim()  # whatever went wrong: a folder that is gone, or another's now, is why
                 except ClaimLostError as lost:
                     return Outcome(job.run_id, job.title, "elsewhere", str(lost))
-                if of_all_runs(error):
+                if stops_study(error):
                     tracker.end("FAILED")
                     raise
                 folder.write_error(traceback.format_exc())
@@ -105,7 +105,7 @@ def run_task(job: Job, on_epoch: OnEpoch) -> Result:
     return result
 
 
-def of_all_runs(error: Exception) -> bool:
+def stops_study(error: Exception) -> bool:
     """Return whether other runs would meet the same error: what the user must fix first, or no room to write to."""
     if isinstance(error, OSError):
         return error.errno in STORAGE_ERRORS
@@ -117,7 +117,7 @@ def last_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-class logged_to:
+class log_to:
     """Send the ``fer`` log to ``log.txt`` of a run while it lasts."""
 
     def __init__(self, folder: RunFolder) -> None:

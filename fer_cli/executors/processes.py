@@ -42,7 +42,7 @@ def processes(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[O
                     outcome = future.result()
                 except BrokenProcessPool:
                     worker.shutdown()  # only when the process has ended is its claim known to be a dead one's
-                    outcome = bury(job)
+                    outcome = record_death(job)
                 graph.finish(outcome)
                 on_done(outcome)
     except BaseException:
@@ -79,7 +79,7 @@ def new_worker() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=context, initializer=start_worker, initargs=(dict(os.environ),))
 
 
-def bury(job: Job) -> Outcome:
+def record_death(job: Job) -> Outcome:
     """Record the run that a worker died of as failed, unless another process took it over, and return its outcome."""
     with job.folder.claim() as mine:
         if mine:

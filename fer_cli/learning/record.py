@@ -19,7 +19,7 @@ from fer_cli.config import RunConfig
 from fer_cli.errors import ResultsError
 from fer_cli.learning.module import FerModule
 from fer_cli.models.weights import CLASSIFIER
-from fer_cli.outputs import damaged
+from fer_cli.outputs import damage_error
 from fer_cli.places import whole_file
 from fer_cli.runs import OnEpoch, RunFolder
 
@@ -111,7 +111,7 @@ def load_weights(path: Path, module: FerModule) -> None:
     try:
         module.judged.load_state_dict(content["state"])
     except (RuntimeError, TypeError, AttributeError) as error:  # names or shapes of another network
-        raise damaged(path, str(error)) from None
+        raise damage_error(path, str(error)) from None
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def read_tensors(path: Path) -> Any:
     ``torch.load`` does not verify the file's checksums, so a flipped bit could pass as a weight.
     """
     if not path.is_file():
-        raise damaged(path, "not a file")
+        raise damage_error(path, "not a file")
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
@@ -155,4 +155,4 @@ def load_backbone(path: Path, module: FerModule) -> None:
         try:
             backbone.load_state_dict(backbone.state_dict() | state)
         except (RuntimeError, TypeError, AttributeError) as error:  # shapes of another network
-            raise damaged(path, str(error)) from None
+            raise damage_error(path, str(error)) from None

@@ -8,14 +8,14 @@ from functools import cache, partial
 from pathlib import Path
 
 from fer_cli.blocks import Figure
-from fer_cli.checked import keep_checked
+from fer_cli.checked import save_verified
 from fer_cli.config import Compute
 from fer_cli.data.kept import is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.places import write_text
-from fer_cli.plan import last_choice, make_plan, on_other_builds
+from fer_cli.plan import describe_other_builds, last_choice, make_plan
 from fer_cli.report.collect import collect, find_results
-from fer_cli.report.doubts import underfitted
+from fer_cli.report.doubts import find_underfitted
 from fer_cli.report.frame import tidy
 from fer_cli.report.material import Material
 from fer_cli.report.render import FILES, RENDERERS, Report
@@ -72,14 +72,14 @@ def make_report(
     broken = [str(result) for result in found.values() if isinstance(result, DamagedError)]
     if not finished:
         also = f" ({len(broken)} are damaged, e.g. {broken[0]})" if broken else ""
-        others = f"; {builds}" if (builds := on_other_builds(plan, results)) else ""
+        others = f"; {builds}" if (builds := describe_other_builds(plan, results)) else ""
         missing = f"no run of {plan.title} is done under {results}{also}{others}"
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     folder = results / "figures" / plan.stem
-    material = Material(study, plan, cells, underfitted(plan, cells), about, compute, folder, figures, announce)
+    material = Material(study, plan, cells, find_underfitted(plan, cells), about, compute, folder, figures, announce)
     blocks = [block for section in SECTIONS.values() for block in section(material)]
     keep_sets(results, compute.data_root, plan.sets, about)
-    keep_checked(results)
+    save_verified(results)
     report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics)
     files = [results / "tables" / f"{plan.stem}.{name}" for name in FILES]
     for name, path in zip(FILES, files, strict=True):

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_cli.drawing import class_looks
+from fer_cli.drawing import class_styles
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Point
-from fer_cli.report.tables import row_label, short
+from fer_cli.report.tables import factor_label, row_label
 
 FACTORS = {
     "data.label_noise": "label noise (share of training labels)",
@@ -27,9 +27,9 @@ FACTORS = {
 SD_BAND = "band: mean ± one sample standard deviation over seeds (none for one seed)"
 
 
-def arm_looks(plan: Plan) -> dict[str, tuple[str, str]]:
+def arm_styles(plan: Plan) -> dict[str, tuple[str, str]]:
     """Return each arm's colour and marker, by its place in the study, so that all figures agree."""
-    return class_looks(list(plan.study.arms))
+    return class_styles(list(plan.study.arms))
 
 
 def arm_label(plan: Plan, arm: str) -> str:
@@ -39,20 +39,20 @@ def arm_label(plan: Plan, arm: str) -> str:
 
 def factor_name(factor: str) -> str:
     """Return a grid factor in words: ``corrupt.noise`` -> ``image noise``."""
-    return FACTORS.get(factor, short(factor)).split(" (")[0]
+    return FACTORS.get(factor, factor_label(factor)).split(" (")[0]
 
 
-def point_words(at: Point) -> str:
+def point_label(at: Point) -> str:
     """Return a grid point in words, e.g. ``label noise 0.2``."""
     return ", ".join(f"{factor_name(key)} {value}" for key, value in at)
 
 
-def common(points: Sequence[Point]) -> Point:
+def shared_factors(points: Sequence[Point]) -> Point:
     """Return the factors in which all points agree."""
     return tuple(pair for pair in points[0] if all(pair in point for point in points))
 
 
-def seeds_words(n: int, planned: int) -> str:
+def seed_count(n: int, planned: int) -> str:
     """Return ``n = 5 seeds``, or ``n = 2 of 5 seeds`` where some are missing."""
     return f"n = {n} seed{'s' * (n != 1)}" if n == planned else f"n = {n} of {planned} seeds"
 
@@ -62,23 +62,23 @@ def footer(plan: Plan, cells: Iterable[Cell], *more: str) -> list[str]:
     used = list(cells)
     prints = sorted({result.fingerprint for cell in used for result in cell.results.values()})
     seeds = sorted({seed for cell in used for seed in cell.results})
-    rest = f"data set {plan.data}, fingerprint {' and '.join(prints)}; {listed(seeds)}"
+    rest = f"data set {plan.data}, fingerprint {' and '.join(prints)}; {format_seeds(seeds)}"
     return [f"{plan.title}; {rest}", "; ".join(more)]
 
 
-def listed(seeds: Sequence[int]) -> str:
+def format_seeds(seeds: Sequence[int]) -> str:
     """Return ``seeds 0, 2``, or ``seeds 0–4`` where more than two follow on one another."""
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"seeds {seeds[0]}–{seeds[-1]}"
     return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
 
 
-def numbered(folder: Path, stem: str, number: int) -> Path:
+def figure_file(folder: Path, stem: str, number: int) -> Path:
     """Return the path of the ``number``-th figure of a kind, from 1: ``curves.png``, ``curves-2.png``."""
     return folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
 
 
-def chunks(entries: Sequence[Any], most: int) -> list[list[Any]]:
+def split_evenly(entries: Sequence[Any], most: int) -> list[list[Any]]:
     """Return entries in order in as few lists of at most ``most`` as there can be, of about equal length."""
     count = math.ceil(len(entries) / most)
     size = math.ceil(len(entries) / max(1, count))

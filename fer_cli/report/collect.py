@@ -77,7 +77,7 @@ class Cell:
                 shares.append(sizes.test / (sizes.train + validation))
         return sum(shares) / len(shares) if shares else 0.0
 
-    def against(self, other: Cell, metric: str) -> Difference | None:
+    def difference_to(self, other: Cell, metric: str) -> Difference | None:
         """Return this cell minus ``other``: paired by seed where both were tested on the same images, else unpaired.
 
         The interval is corrected for training parts that overlap from seed to seed (see ``stats``).
@@ -113,7 +113,7 @@ def is_resampled(data: DataConfig) -> bool:
 
 def find_results(plan: Plan) -> dict[str, Result | DamagedError]:
     """Return, by run id, the results of a plan's finished runs and why others count as damaged; each is read once."""
-    found = {item.run_id: item.folder.finished() or item.folder.damage for item in plan.items}
+    found = {item.run_id: item.folder.find_result() or item.folder.damage for item in plan.items}
     return {run_id: result for run_id, result in found.items() if result is not None}
 
 
@@ -128,7 +128,11 @@ def collect(plan: Plan, found: Mapping[str, Result | DamagedError] | None = None
             arm,
             at,
             sorted(item.run.seed for item in items),
-            {item.run.seed: checked(item, result) for item in items if isinstance(result := known.get(item.run_id), Result)},
+            {
+                item.run.seed: check_settings(item, result)
+                for item in items
+                if isinstance(result := known.get(item.run_id), Result)
+            },
             leaky=all(item.run.config.data.ignores_people for item in items),
         )
         for (arm, at), items in groups.items()
@@ -141,7 +145,7 @@ def history_file(item: Item, result: Result) -> Path:
     return item.folder.file(f"history-margin-{result.selection.relabel_margin}.csv" if searched else "history.csv")
 
 
-def checked(item: Item, result: Result) -> Result:
+def check_settings(item: Item, result: Result) -> Result:
     """Return the result of a run; raises ResultsError when it has other settings.
 
     A run's identity leaves default values out: this is what notices a default that was changed without a new SCHEMA.

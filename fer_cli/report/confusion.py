@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fer_cli.blocks import percent
 from fer_cli.drawing import LINE, Words, draw_matrix, page, save, text_width, wrap_text
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import arm_label, chunks, common, footer, numbered, point_words, seeds_words
+from fer_cli.report.canvas import arm_label, figure_file, footer, point_label, seed_count, shared_factors, split_evenly
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout
 
@@ -29,16 +29,19 @@ TITLE = 8.5
 def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     """Write the matrices of all arms with a result and return the files, none where no result has a matrix."""
     pages: list[list[Cell]] = []
-    for level in shown(plan, cells):
-        for some in chunks(level, MOST_PANELS):
+    for level in select_cells(plan, cells):
+        for some in split_evenly(level, MOST_PANELS):
             if pages and len(pages[-1]) + len(some) <= MOST_PANELS:
                 pages[-1] += some
             else:
                 pages.append(some)
-    return [save(matrices(plan, some), numbered(folder, "confusion", number)) for number, some in enumerate(pages, start=1)]
+    return [
+        save(confusion_panels(plan, some), figure_file(folder, "confusion", number))
+        for number, some in enumerate(pages, start=1)
+    ]
 
 
-def shown(plan: Plan, cells: Cells) -> list[list[Cell]]:
+def select_cells(plan: Plan, cells: Cells) -> list[list[Cell]]:
     """Return the cells to draw, level by level: further factors at their first value, arms without a result left out."""
     shape = layout(plan)
     columns = shape.columns if len(shape.columns) <= MOST_LEVELS else shape.columns[:1]
@@ -47,13 +50,13 @@ def shown(plan: Plan, cells: Cells) -> list[list[Cell]]:
     return [[cell for cell in level if cell.ordered] for level in levels]
 
 
-def summed_confusion(cell: Cell) -> np.ndarray:
+def sum_confusion(cell: Cell) -> np.ndarray:
     """Return the counts (K, K) of a cell, summed over its seeds; rows are the truth."""
     counts: np.ndarray = np.sum([result.metrics[cell.part].confusion for result in cell.ordered], axis=0)
     return counts
 
 
-def reached(counts: np.ndarray, bar: float) -> int:
+def count_recognised(counts: np.ndarray, bar: float) -> int:
     """Return of how many classes at least the share ``bar`` of images is recognised."""
     totals = counts.sum(axis=1)
     hits = np.diag(counts)
@@ -62,32 +65,32 @@ def reached(counts: np.ndarray, bar: float) -> int:
 
 def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
     """Return arm, grid point where panels differ in it, seeds, accuracy, and how many classes reach the bars."""
-    counts = summed_confusion(cell)
+    counts = sum_confusion(cell)
     values = [result.metrics[cell.part]["accuracy"] for result in cell.ordered]
     spread = f" ± {percent(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
     classes = int((counts.sum(axis=1) > 0).sum())
-    tally = ", ".join(f"≥ {100 * bar:.0f} % in {reached(counts, bar)}" for bar in BARS)
-    own = point_words(tuple(pair for pair in cell.at if pair not in shared))
+    tally = ", ".join(f"≥ {100 * bar:.0f} % in {count_recognised(counts, bar)}" for bar in BARS)
+    own = point_label(tuple(pair for pair in cell.at if pair not in shared))
     name = wrap_text(arm_label(plan, cell.arm) + (f", {own}" if own else ""), width, TITLE)
-    told = [f"{seeds_words(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
+    told = [f"{seed_count(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
     return "\n".join([*name, *told, f"recall {tally} of {classes} classes"])
 
 
-def matrices(plan: Plan, cells: Sequence[Cell]) -> Figure:
+def confusion_panels(plan: Plan, cells: Sequence[Cell]) -> Figure:
     """Return one panel per cell; inner panels go without class names where all have the same classes."""
     named = [cell.ordered[0].data.classes for cell in cells]
     alike = all(classes == named[0] for classes in named)
     columns = 2 if len(cells) == 4 else min(3, len(cells))
     rows = math.ceil(len(cells) / columns)
     side = max(3.4 if len(cells) == 1 else 2.75, 0.36 * max(map(len, named)))
-    shared = common([cell.at for cell in cells])
+    shared = shared_factors([cell.at for cell in cells])
     titles = [panel_title(plan, cell, shared, side) for cell in cells]
     # a row is labelled below if one of its panels ends its column
     below = [not alike or (row + 2) * columns > len(cells) for row in range(rows)]
     names = max(text_width(label, 8) for classes in named for label in classes)
     height = rows * (side + 0.22 + max(title.count("\n") + 1 for title in titles) * TITLE * LINE / 72)
     height += sum(below) * (0.75 * names + 0.4)
-    at = point_words(shared)
+    at = point_label(shared)
     title = f"{plan.study.name}: confusion matrices{f', {at}' if at else ''}"
     foot = footer(plan, cells, "test images; counts summed over seeds; ±: sample standard deviation over seeds")
     words = Words(title, ["% of each true class"], [], foot)
@@ -99,6 +102,6 @@ def matrices(plan: Plan, cells: Sequence[Cell]) -> Figure:
             axes.set_axis_off()
             continue
         beside = not alike or place % columns == 0
-        draw_matrix(axes, summed_confusion(cells[place]), named[place], beside, below[place // columns])
+        draw_matrix(axes, sum_confusion(cells[place]), named[place], beside, below[place // columns])
         axes.set_title(titles[place], fontsize=TITLE)
     return figure

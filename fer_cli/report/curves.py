@@ -19,20 +19,20 @@ from matplotlib.patches import Patch
 
 from fer_cli.drawing import GREY, QUANTITIES, Words, draw_curve, finish_curves, page, save, wrap_text
 from fer_cli.escape import csv_cell
-from fer_cli.outputs import damaged, read_history
+from fer_cli.outputs import damage_error, read_history
 from fer_cli.places import write_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     SD_BAND,
     arm_label,
-    arm_looks,
-    chunks,
-    common,
+    arm_styles,
     factor_name,
+    figure_file,
     footer,
-    numbered,
-    point_words,
-    seeds_words,
+    point_label,
+    seed_count,
+    shared_factors,
+    split_evenly,
 )
 from fer_cli.report.collect import Cells, Point, history_file
 from fer_cli.results import Selection
@@ -86,7 +86,7 @@ class Curve:
 
 def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     """Write the curves and ``curves.csv``; return the files, none where no run has a history."""
-    groups = trainings(plan)
+    groups = group_trainings(plan)
     drawn = [(points, curves_at(plan, cells, points)) for points in groups]
     drawn = [(points, curves) for points, curves in drawn if curves]
     if not drawn:
@@ -94,17 +94,17 @@ def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     files: list[Path] = []
     for points, curves in drawn if len(groups) <= MOST_TRAININGS else drawn[:1]:
         used = [cell for (_, at), cell in cells.items() if at in points]
-        foot = footer(plan, used, SD_BAND, MEANING, *cut_words(curves))
-        arms = [curves] if len(curves) <= MOST_TOGETHER else chunks(curves, MOST_ARMS)
+        foot = footer(plan, used, SD_BAND, MEANING, *describe_cuts(curves))
+        arms = [curves] if len(curves) <= MOST_TOGETHER else split_evenly(curves, MOST_ARMS)
         for some in arms:
-            figure = (together if len(curves) <= MOST_TOGETHER else side_by_side)(plan, points, some, foot)
-            files.append(save(figure, numbered(folder, "curves", len(files) + 1)))
+            figure = (joint_figure if len(curves) <= MOST_TOGETHER else separate_figure)(plan, points, some, foot)
+            files.append(save(figure, figure_file(folder, "curves", len(files) + 1)))
     table = folder / "curves.csv"
     write_text(table, stability_csv(plan, drawn))
     return [*files, table]
 
 
-def trainings(plan: Plan) -> list[list[Point]]:
+def group_trainings(plan: Plan) -> list[list[Point]]:
     """Return the grid points, those together at which every run has the same training (only test images differ)."""
     signs: dict[Point, set[tuple[str, int, str]]] = {}
     for item in plan.items:
@@ -145,7 +145,7 @@ def history_frame(path: Path) -> pd.DataFrame:
     """Return a history with the columns that are drawn; raises DamagedError when one is missing."""
     frame = pd.DataFrame(read_history(path))
     if lost := [name for part in ("train", "val") for quantity in QUANTITIES if (name := f"{part}/{quantity}") not in frame]:
-        raise damaged(path, f"no column {lost[0]}")
+        raise damage_error(path, f"no column {lost[0]}")
     return frame
 
 
@@ -164,7 +164,7 @@ def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) 
     head = ["arm", *plan.factors, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"]
     writer.writerow(map(csv_cell, head))
     for points, curves in drawn:
-        fixed = dict(common(points))
+        fixed = dict(shared_factors(points))
         where = [fixed.get(factor, "all") for factor in plan.factors]
         for curve in curves:
             spread = stability([values[: curve.epochs] for values in curve.values("val/accuracy")])
@@ -174,7 +174,7 @@ def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) 
     return out.getvalue()
 
 
-def cut_words(curves: Sequence[Curve]) -> list[str]:
+def describe_cuts(curves: Sequence[Curve]) -> list[str]:
     """Return the arms whose seeds have histories of unequal length, and what was done about it."""
     uneven = [curve.arm for curve in curves if len({len(history) for history in curve.histories}) > 1]
     return [f"{', '.join(uneven)}: seeds of unequal length, cut to the shortest"] if uneven else []
@@ -182,13 +182,13 @@ def cut_words(curves: Sequence[Curve]) -> list[str]:
 
 def heading(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]) -> tuple[str, list[str]]:
     """Return title and notes of a page of curves."""
-    at = point_words(common(points))
+    at = point_label(shared_factors(points))
     title = f"{plan.study.name}: accuracy and loss by epoch{f', {at}' if at else ''}"
     rules = sorted({rule for curve in curves for rule in curve.rules})
     notes = [f"checkpoint chosen by {' or '.join(RULES[rule] for rule in rules)} (of equal epochs the last)"]
-    if shared := [factor for factor in plan.factors if factor not in dict(common(points))]:
+    if shared := [factor for factor in plan.factors if factor not in dict(shared_factors(points))]:
         notes.append(f"one training serves every level of {' and '.join(map(factor_name, shared))}: only test images differ")
-    elsewhere = trainings(plan)
+    elsewhere = group_trainings(plan)
     if len(elsewhere) > MOST_TRAININGS:
         notes.append(f"the first of {len(elsewhere)} grid points; curves.csv has all")
     return title, notes
@@ -204,11 +204,11 @@ def style_key(colour: str) -> list[Artist]:
     ]
 
 
-def together(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
+def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
     """Return one panel of accuracy and one of loss with all arms in both."""
-    looks = arm_looks(plan)
+    looks = arm_styles(plan)
     arms = [
-        Line2D([], [], color=looks[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seeds_words(c.n, c.planned)}")
+        Line2D([], [], color=looks[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seed_count(c.n, c.planned)}")
         for c in curves
     ]
     title, notes = heading(plan, points, curves)
@@ -222,9 +222,9 @@ def together(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot:
     return figure
 
 
-def side_by_side(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
+def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
     """Return a pair of panels per arm, accuracy above loss, all on the same scale."""
-    looks = arm_looks(plan)
+    looks = arm_styles(plan)
     columns = min(4, math.ceil(len(curves) / 2)) if len(curves) > MOST_TOGETHER else len(curves)
     rows = math.ceil(len(curves) / columns)
     title, notes = heading(plan, points, curves)
@@ -246,7 +246,7 @@ def side_by_side(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
                 axes.set_xlabel("epoch")
             else:
                 axes.set_title(
-                    "\n".join([*wrap_text(arm_label(plan, curve.arm), 2.3, 9), seeds_words(curve.n, curve.planned)])
+                    "\n".join([*wrap_text(arm_label(plan, curve.arm), 2.3, 9), seed_count(curve.n, curve.planned)])
                 )
             shown.append(axes)
         low = min(axes.get_ylim()[0] for axes in shown)

@@ -31,7 +31,7 @@ def final_training_accuracy(item: Item, result: Result) -> float | None:
     return None if share is None else share / max(1e-9, 1 - trained.run.config.data.label_noise)
 
 
-def underfitted(plan: Plan, cells: Cells) -> Weak:
+def find_underfitted(plan: Plan, cells: Cells) -> Weak:
     """Return the arms with underfitted trainings."""
     trainings: dict[str, dict[str, float | None]] = {arm: {} for arm in plan.study.arms}
     for item in plan.items:
@@ -66,7 +66,7 @@ def baseline(cells: Iterable[Cell], metric: str) -> float | None:
 OVERLAP = "the training sets of different folds or draws overlap"
 
 
-def resampled(plan: Plan) -> bool:
+def has_resampled_splits(plan: Plan) -> bool:
     """Return whether several seeds of the plan draw their test parts from the same images."""
     several = len({item.run.seed for item in plan.items}) > 1
     return several and any(is_resampled(item.run.config.data) for item in plan.items)
@@ -75,7 +75,7 @@ def resampled(plan: Plan) -> bool:
 def interval_line(plan: Plan) -> str:
     """Return how the intervals of differences were computed, and what they leave out."""
     line = "intervals are not corrected for the number of comparisons"
-    if not resampled(plan):
+    if not has_resampled_splits(plan):
         return line
     return (
         f"{line}; {OVERLAP}, so that intervals over them are those of the corrected resampled t-test (Nadeau and Bengio "

@@ -17,16 +17,7 @@ from matplotlib.ticker import NullLocator
 from fer_cli.config import METRICS
 from fer_cli.drawing import Words, page, save
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import (
-    FACTORS,
-    SD_BAND,
-    arm_label,
-    arm_looks,
-    factor_name,
-    footer,
-    point_words,
-    seeds_words,
-)
+from fer_cli.report.canvas import FACTORS, SD_BAND, arm_label, arm_styles, factor_name, footer, point_label, seed_count
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.tables import layout
 from fer_cli.stats import sample_sd
@@ -84,10 +75,10 @@ def draw_levels(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[Level]]]) -> Figure:
     """Return a panel per remaining grid point, all on one scale."""
     metric, factor = plan.study.report.metrics[0], str(plan.study.report.columns)
-    looks = arm_looks(plan)
+    looks = arm_styles(plan)
     arms = {arm: [level for levels in panels.values() for level in levels[arm]] for arm in plan.study.arms}
     keys: list[Artist] = [
-        Line2D([], [], color=looks[arm][0], marker=looks[arm][1], ms=5.5, lw=1.6, label=key_words(plan, arm, levels))
+        Line2D([], [], color=looks[arm][0], marker=looks[arm][1], ms=5.5, lw=1.6, label=legend_label(plan, arm, levels))
         for arm, levels in arms.items()
         if levels
     ]
@@ -106,7 +97,7 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for place, (axes, (other, levels)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
         draw_panel(axes, levels, looks)
-        axes.set_title(point_words(other))
+        axes.set_title(point_label(other))
         if place + columns >= len(panels):  # nothing stands below
             axes.set_xlabel(FACTORS.get(factor, factor))
             axes.tick_params(labelbottom=True)
@@ -120,10 +111,10 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     return figure
 
 
-def key_words(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
+def legend_label(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
     """Return an arm's legend entry with the number of seeds, or their range where it varies over levels."""
     counts, planned = sorted({level.n for level in levels}), levels[0].planned
-    told = seeds_words(counts[0], planned) if len(counts) == 1 else f"n = {counts[0]}–{counts[-1]} of {planned} seeds"
+    told = seed_count(counts[0], planned) if len(counts) == 1 else f"n = {counts[0]}–{counts[-1]} of {planned} seeds"
     return f"{arm_label(plan, arm)}, {told}"
 
 

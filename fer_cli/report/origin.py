@@ -8,7 +8,7 @@ from fer_cli.plan import Item, Plan
 from fer_cli.tasks import TASKS, task_of
 
 
-def networks(plan: Plan) -> dict[str, list[Item]]:
+def group_networks(plan: Plan) -> dict[str, list[Item]]:
     """Return the plan's networks: those that are tested under "", and those behind features under what they are for."""
     tested = {item.run_id: item for item in plan.items if task_of(item.run.config).trains_network}
     behind = {
@@ -22,7 +22,7 @@ def networks(plan: Plan) -> dict[str, list[Item]]:
 def choice_lines(plan: Plan) -> list[str]:
     """Return what chose the networks, and what is fitted on features without a choice."""
     lines = []
-    for use, items in networks(plan).items():
+    for use, items in group_networks(plan).items():
         rules = sorted({item.run.config.train.select_on for item in items})
         rule = "lowest" if rules == ["val/loss"] else "best"
         tested = " of the network behind features cnn" if use else "; test predicted once, by that one"
@@ -35,7 +35,7 @@ def choice_lines(plan: Plan) -> list[str]:
 
 def model_lines(plan: Plan) -> list[str]:
     """Return a line on each kind of networks: start, kind, size of the images, length of the training."""
-    return [model_line(plan, items, use) for use, items in networks(plan).items()]
+    return [model_line(plan, items, use) for use, items in group_networks(plan).items()]
 
 
 def model_line(plan: Plan, items: list[Item], use: str) -> str:
@@ -46,12 +46,12 @@ def model_line(plan: Plan, items: list[Item], use: str) -> str:
     averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""
     return (
-        f"weights: {started_from(plan, items)}; network {names}, {config.data.image_size} px, {config.train.epochs} epochs, "
-        f"profile {plan.choice.profile}{use}; {recipe(items)}{balanced}{averaged}{mirrored}"
+        f"weights: {describe_weights(plan, items)}; network {names}, {config.data.image_size} px, {config.train.epochs} "
+        f"epochs, profile {plan.choice.profile}{use}; {train_recipe(items)}{balanced}{averaged}{mirrored}"
     )
 
 
-def recipe(items: list[Item]) -> str:
+def train_recipe(items: list[Item]) -> str:
     """Return how networks are trained and their training images augmented, each setting that differs with all its values."""
     ways = dict.fromkeys(
         f"{t.optimizer} at {t.lr:g} ({t.schedule}), weight decay {t.weight_decay:g}, batches of {t.batch_size}"
@@ -64,7 +64,7 @@ def recipe(items: list[Item]) -> str:
     return f"{' or '.join(ways)}; augmented by {' or '.join(changes)}"
 
 
-def started_from(plan: Plan, items: list[Item]) -> str:
+def describe_weights(plan: Plan, items: list[Item]) -> str:
     """Return what the networks' weights are before training."""
     files = {item.run.config.model.weights: item.run.config.model.weights_sha256 for item in items}
     if named := [f"{Path(path).name} (SHA-256 {str(sha)[:12]})" for path, sha in files.items() if path is not None]:

@@ -21,7 +21,7 @@ VALIDATION = {
 """How the validation part of a run is chosen that is tested on another set."""
 
 
-PLANTED = {
+REQUESTED_LEAKS = {
     "none": "",
     "val": "; the validation images are trained on too, so that what chooses the checkpoint has been learned by heart",
     "test": "; the test images are trained on too, so that the figures show memory and no recognition of anything new",
@@ -35,22 +35,22 @@ def split_lines(plan: Plan, cells: Cells) -> list[str]:
     Runs tested on another set have no test part of their own and no line here.
     """
     lines = []
-    ways = {way(item.run.config.data): item.run for item in plan.items}
+    ways = {split_key(item.run.config.data): item.run for item in plan.items}
     for run in ways.values():
         config, why = run.config.data, f" (chosen because {run.why_split})" if run.why_split else ""
         if config.test is None:
-            word, share = leak(cells, config)
-            lines.append(f"split `{config.split}`{word}{why}: {described(config)}{PLANTED[config.leak]}{share}")
+            word, share = describe_leak(cells, config)
+            lines.append(f"split `{config.split}`{word}{why}: {describe_split(config)}{REQUESTED_LEAKS[config.leak]}{share}")
     return lines
 
 
-def way(data: DataConfig) -> tuple[Any, ...]:
+def split_key(data: DataConfig) -> tuple[Any, ...]:
     """Return what tells one way of splitting from another."""
     names = ("name", "test", "split", "folds", "test_fraction", "test_part", "split_file", "split_sha256", "leak")
     return tuple(getattr(data, name) for name in names)
 
 
-def described(config: DataConfig) -> str:
+def describe_split(config: DataConfig) -> str:
     """Return what a split does, without saying how much of it leaks."""
     carved = "validation as given, else carved from the training part, people kept together where known"
     if config.split == "official" and config.test_part == "public":
@@ -79,13 +79,16 @@ def described(config: DataConfig) -> str:
     }[config.split]
 
 
-def leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
+def describe_leak(cells: Cells, config: DataConfig) -> tuple[str, str]:
     """Return a word of warning and how much of what finished runs tested was also trained on; both "" where nothing was.
 
     A split blind to people may leak until a result shows that nobody recurs; the public part of two leaks by its purpose.
     """
     found = [
-        result.data for cell in cells.values() for result in cell.results.values() if way(result.config.data) == way(config)
+        result.data
+        for cell in cells.values()
+        for result in cell.results.values()
+        if split_key(result.config.data) == split_key(config)
     ]
     shares = []
     for what in ("subjects", "sequences"):
@@ -121,7 +124,7 @@ def seed_line(plan: Plan) -> str:
     """Return what a seed stands for in each split of the plan, e.g. ``fold s mod 5``."""
     seeds = {item.run.seed for item in plan.items}
     phrases = []
-    for config in {way(item.run.config.data): item.run.config.data for item in plan.items}.values():
+    for config in {split_key(item.run.config.data): item.run.config.data for item in plan.items}.values():
         part = f"fold s mod {config.folds}" + (f" of partition s div {config.folds}" if max(seeds) >= config.folds else "")
         phrases.append(
             part
@@ -151,7 +154,9 @@ def noise_lines(plan: Plan) -> list[str]:
                 told += ", where the set has both"
             amounts.setdefault((data.noise_kind, told), set()).add(data.label_noise)
     return [
-        f"label noise `{kind}`, training labels only: " + ("" if kind == "file" else f"{listed(shares)} of them ") + told
+        f"label noise `{kind}`, training labels only: "
+        + ("" if kind == "file" else f"{join_numbers(shares)} of them ")
+        + told
         for (kind, told), shares in amounts.items()
     ]
 
@@ -171,7 +176,7 @@ def drawn_lines(cells: Cells) -> list[str]:
     for (kind, share, balance), found in groups.items():
         amount = f"`{kind}`" if kind == "file" else f"`{kind}` {share:g}"
         wrong, rarest = (
-            average([value for one in found if (value := getattr(one, name)) is not None])
+            mean_text([value for one in found if (value := getattr(one, name)) is not None])
             for name in ("wrong", "wrong_in_rarest")
         )
         names = " or ".join(sorted({one.rarest for one in found}))
@@ -184,7 +189,7 @@ def drawn_lines(cells: Cells) -> list[str]:
     return lines
 
 
-def average(shares: Sequence[float]) -> str:
+def mean_text(shares: Sequence[float]) -> str:
     """Return the mean of shares as ``43.6 %``, or a dash of none."""
     return f"{100 * sum(shares) / len(shares):.1f} %" if shares else "–"
 
@@ -212,12 +217,12 @@ def corrupt_lines(plan: Plan) -> list[str]:
                 amounts.setdefault((tuple(sorted(one.parts)), one.seed, words), set()).add(value)
     return [
         f"corrupted {' and '.join(parts)} images (not validation), the same in every run (seed {seed}): "
-        + words.format(listed(values))
+        + words.format(join_numbers(values))
         for (parts, seed, words), values in amounts.items()
     ]
 
 
-def listed(values: set[float]) -> str:
+def join_numbers(values: set[float]) -> str:
     """Return numbers as ``0.1, 0.2 or 0.3``."""
     *first, last = (f"{value:g}" for value in sorted(values))
     return f"{', '.join(first)} or {last}" if first else last

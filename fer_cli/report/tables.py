@@ -52,7 +52,7 @@ def layout(plan: Plan) -> Layout:
     return Layout(list(plan.study.arms), columns, list(others))
 
 
-def short(factor: str) -> str:
+def factor_label(factor: str) -> str:
     """Return a setting's last part in words: ``data.label_noise`` -> ``label noise``."""
     return factor.rsplit(".", 1)[-1].replace("_", " ")
 
@@ -61,18 +61,18 @@ def headings(plan: Plan, shape: Layout, metric: str) -> list[str]:
     """Return the columns' titles, with a word of warning where the split of one column leaks and of another does not."""
     if shape.columns == [None]:
         return [METRICS[metric].label]
-    leaky = {column: leaks([item for item in plan.items if column in item.run.at]) for column in shape.columns}
+    leaky = {column: are_leaky([item for item in plan.items if column in item.run.at]) for column in shape.columns}
     warned = {column: " (leaky split)" if leaky[column] and not all(leaky.values()) else "" for column in shape.columns}
-    return [f"{short(column[0])} {column[1]}{warned[column]}" for column in shape.columns if column is not None]
+    return [f"{factor_label(column[0])} {column[1]}{warned[column]}" for column in shape.columns if column is not None]
 
 
 def row_label(plan: Plan, arm: str, other: Point) -> str:
     """Return a row's title: the arm, a word of warning where its split leaks, and further grid values."""
-    label = f"{arm} (leaky split)" if leaks([item for item in plan.items if item.run.arm == arm]) else arm
-    return ", ".join([label, *(f"{short(key)} {value}" for key, value in other)])
+    label = f"{arm} (leaky split)" if are_leaky([item for item in plan.items if item.run.arm == arm]) else arm
+    return ", ".join([label, *(f"{factor_label(key)} {value}" for key, value in other)])
 
 
-def leaks(items: Sequence[Item]) -> bool:
+def are_leaky(items: Sequence[Item]) -> bool:
     """Return whether the splits of all these runs put the same people on both sides."""
     return bool(items) and all(item.run.config.data.ignores_people for item in items)
 
@@ -205,7 +205,7 @@ def difference_table(plan: Plan, cells: Cells, metric: str, what: str, pairs: di
             entries = []
             for column in shape.columns:
                 point = shape.point(plan, column, other)
-                delta = cells[arm, point].against(cells[base, point], metric)
+                delta = cells[arm, point].difference_to(cells[base, point], metric)
                 if delta is not None:
                     paired.add(delta.paired)
                 entries.append(difference_number(delta))
@@ -239,7 +239,7 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         pairs = [(arm, arm, base) for arm in here if arm != base]
         pairs += [(f"{arm} against {other}", arm, other) for arm, other in plan.study.report.pairs]
         tests = [f"{told}: {rank_text(here[arm], here[other], metric)}" for told, arm, other in pairs]
-        where = "".join(f", {short(key)} {value}" for key, value in point)
+        where = "".join(f", {factor_label(key)} {value}" for key, value in point)
         title = f"{METRICS[metric].label} in % by seed{where}"
         notes = [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests), *rank_caveat(here.values())]
         tables.append(Table(title, shape.arms, rows, notes))
@@ -303,7 +303,7 @@ def health_text(cell: Cell) -> str:
     changes = [result.relabelled for result in results if result.relabelled]
     if changes:
         start, end, precision, recall = (
-            average(changes, name) for name in ("wrong_start", "wrong_end", "precision", "recall")
+            mean_share(changes, name) for name in ("wrong_start", "wrong_end", "precision", "recall")
         )
         if start != DASH:
             parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}")
@@ -311,7 +311,7 @@ def health_text(cell: Cell) -> str:
     return "; ".join(parts) or DASH
 
 
-def average(changes: Sequence[Relabelled], name: str) -> str:
+def mean_share(changes: Sequence[Relabelled], name: str) -> str:
     """Return the mean in % over the runs in which a share is defined, or a dash."""
     known = [value for change in changes if (value := getattr(change, name)) is not None]
     return f"{100 * sum(known) / len(known):.1f}" if known else DASH
