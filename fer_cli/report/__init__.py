@@ -1,4 +1,4 @@
-"""Reports: everything printed here is computed from run folders. Never imports torch or mlflow."""
+"""Reports, computed from run folders alone. Never imports torch or mlflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["RENDERERS", "SECTIONS", "Report", "Written", "make_report"]
 
 @dataclass(frozen=True)
 class Written:
-    """A report, its files, and how much of the plan it rests on."""
+    """A report, its files, and how much of the plan it covers."""
 
     report: Report
     files: list[Path]
@@ -36,9 +36,9 @@ class Written:
     planned: int
     missing: int
     damaged: list[str]
-    """Of the missing runs, what is wrong with which file of those that are damaged."""
+    """File and reason of each damaged run among the missing ones."""
     unbuilt: list[str]
-    """Sets that are not under the data root, described by what the results keep of them."""
+    """Sets that are not under the data root; their description comes from the results folder."""
 
     @property
     def markdown(self) -> str:
@@ -56,11 +56,10 @@ def make_report(
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Written:
-    """Write the tables of a study under ``results/tables`` and return the report.
+    """Write a study's tables under ``results/tables`` and return the report; raises ResultsError if no run is done.
 
-    ``figures``: also draw figures under ``results/figures`` and run the network analyses; ``announce`` is called with
-    each name first, as it may take a while. Options that are not given are those of the study's last ``fer ablate``. Raises
-    ResultsError when no run of it is done.
+    ``figures``: also draw figures under ``results/figures`` and run the network analyses; ``announce`` is called with the
+    name of each slow step. Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
     choice = choice_of(study, results, data, profile, seeds, split)
@@ -89,10 +88,10 @@ def make_report(
     return Written(report, files, drawn, choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
 
 
-def choice_of(
+def resolve_choice(
     study: str, results: Path, data: str | None, profile: str | None, seeds: tuple[int, ...] | None, split: str | None
 ) -> Choice:
-    """Return what is shown: as given, else as in the last ``fer ablate`` of the study, as far as that still fits."""
+    """Return the options as given, else those of the study's last ``fer ablate`` where they still apply."""
     last = last_choice(load_study(study), results)
     like = data in {None, last.data}
     same = like and profile in {None, last.profile}

@@ -1,4 +1,4 @@
-"""What all figures of a study share: the arms' looks, and the words for arms, grid points and seeds."""
+"""Shared by all figures of a study: arm styles, and labels of arms, grid points and seeds."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from fer_cli.report.tables import factor_label, row_label
 FACTORS = {
     "data.label_noise": "label noise (share of training labels)",
     "data.max_images": "training images (at most)",
-    "train.epochs": "epochs of training",
-    "corrupt.occlusion": "occlusion (share of the area)",
-    "corrupt.light": "light that is left (share)",
+    "train.epochs": "training epochs",
+    "corrupt.occlusion": "occlusion (share of the image area)",
+    "corrupt.light": "brightness (factor)",
     "corrupt.blur": "blur (sd in pixels)",
     "corrupt.downscale": "downscaling (factor)",
     "corrupt.noise": "image noise (sd, share of the range)",
     "corrupt.jpeg": "JPEG quality",
 }
-"""Grid factor -> what stands below an axis; what precedes the bracket is its name. Others go by their dotted name."""
+"""Grid factor -> axis label, whose text before the bracket is the factor's name. Others use their dotted name."""
 SD_BAND = "band: mean ± one sample standard deviation over seeds (none for one seed)"
 
 
 def arm_styles(plan: Plan) -> dict[str, tuple[str, str]]:
-    """Return each arm's colour and marker, by its place in the study, so that all figures agree."""
+    """Return each arm's colour and marker by its position in the study, the same in all figures."""
     return class_styles(list(plan.study.arms))
 
 
 def arm_label(plan: Plan, arm: str) -> str:
-    """Return an arm as tables call it, with a word of warning where its split leaks."""
+    """Return an arm's label in tables, marked where its split leaks."""
     return row_label(plan, arm, ())
 
 
 def factor_name(factor: str) -> str:
-    """Return a grid factor in words: ``corrupt.noise`` -> ``image noise``."""
+    """Return the name of a grid factor: ``corrupt.noise`` -> ``image noise``."""
     return FACTORS.get(factor, factor_label(factor)).split(" (")[0]
 
 
 def point_label(at: Point) -> str:
-    """Return a grid point in words, e.g. ``label noise 0.2``."""
+    """Return the label of a grid point, e.g. ``label noise 0.2``."""
     return ", ".join(f"{factor_name(key)} {value}" for key, value in at)
 
 
 def shared_factors(points: Sequence[Point]) -> Point:
-    """Return the factors in which all points agree."""
+    """Return the factor values that all points share."""
     return tuple(pair for pair in points[0] if all(pair in point for point in points))
 
 
@@ -58,7 +58,7 @@ def seed_count(n: int, planned: int) -> str:
 
 
 def footer(plan: Plan, cells: Iterable[Cell], *more: str) -> list[str]:
-    """Return the grey lines below a figure: what its numbers rest on."""
+    """Return the grey lines below a figure: study, data set, fingerprint and seeds."""
     used = list(cells)
     prints = sorted({result.fingerprint for cell in used for result in cell.results.values()})
     seeds = sorted({seed for cell in used for seed in cell.results})
@@ -67,19 +67,19 @@ def footer(plan: Plan, cells: Iterable[Cell], *more: str) -> list[str]:
 
 
 def format_seeds(seeds: Sequence[int]) -> str:
-    """Return ``seeds 0, 2``, or ``seeds 0–4`` where more than two follow on one another."""
+    """Return ``seeds 0, 2``, or ``seeds 0–4`` for more than two consecutive ones."""
     if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
         return f"seeds {seeds[0]}–{seeds[-1]}"
     return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
 
 
 def figure_file(folder: Path, stem: str, number: int) -> Path:
-    """Return the path of the ``number``-th figure of a kind, from 1: ``curves.png``, ``curves-2.png``."""
+    """Return the path of a numbered figure, from 1: ``curves.png``, ``curves-2.png``."""
     return folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
 
 
 def split_evenly(entries: Sequence[Any], most: int) -> list[list[Any]]:
-    """Return entries in order in as few lists of at most ``most`` as there can be, of about equal length."""
+    """Return entries in order in the fewest lists of at most ``most``, of about equal length."""
     count = math.ceil(len(entries) / most)
     size = math.ceil(len(entries) / max(1, count))
     return [list(entries[start : start + size]) for start in range(0, len(entries), max(1, size))]

@@ -1,4 +1,4 @@
-"""From a plan and its run folders to cells: the values of one arm at one grid point, seed by seed."""
+"""Collects results into cells: the values of one arm at one grid point, by seed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from fer_cli.results import Result
 from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
 
 Point = tuple[tuple[str, Any], ...]
-
-
 HASHES = ("test_hash", "split_hash")
-"""Of the test part, and of all parts, which is all that older results have."""
+"""Hashes of the test part and of all parts; older results only have the latter."""
 RESAMPLED = (*K_FOLD, "loso", "holdout")
-"""Splits that draw the test part of each seed from the same images, so that training parts of different seeds overlap."""
+"""Splits that draw each seed's test part from the same images, so that training parts of different seeds overlap."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything known of one arm at one grid point: planned seeds, and the results that are there."""
+    """One arm at one grid point: planned seeds and available results."""
 
     arm: str
     at: Point
     planned: list[int]
     results: dict[int, Result]
     leaky: bool = False
-    """Whether the split of all its runs puts the same people on both sides."""
+    """Whether subjects may occur on both sides of the split in all its runs."""
     part: str = "test"
-    """Which of a result's scores count: all test images, or those in which a face was detected."""
+    """Part of a result whose scores are used, e.g. all test images or those with a detected face."""
 
     @property
     def complete(self) -> bool:
@@ -42,16 +40,16 @@ class Cell:
 
     @property
     def seeds(self) -> list[int]:
-        """Return seeds with a result, in order."""
+        """Return the seeds that have a result, in order."""
         return sorted(self.results)
 
     @property
     def ordered(self) -> list[Result]:
-        """Return the results in the order of seeds."""
+        """Return the results ordered by seed."""
         return [self.results[seed] for seed in self.seeds]
 
     def values(self, metric: str) -> list[float]:
-        """Return the test metric of each seed, in the order of ``seeds``."""
+        """Return the metric of each seed, in the order of ``seeds``."""
         return [result.metrics[self.part][metric] for result in self.ordered]
 
     def mean(self, metric: str) -> float | None:
@@ -60,27 +58,27 @@ class Cell:
         return sum(values) / len(values) if self.complete and values else None
 
     def sd(self, metric: str) -> float | None:
-        """Return the sample deviation over seeds."""
+        """Return the sample standard deviation over seeds."""
         return sample_sd(self.values(metric))
 
     @property
     def overlap(self) -> float:
-        """Return n_test/n_train of resampled splits, averaged over seeds; 0 where all seeds have the same test part.
+        """Return n_test/n_train of resampled splits, averaged over seeds; 0 where all seeds share one test part.
 
-        Validation images count among those trained on: they choose the checkpoint, and are none of the test part.
+        Validation images count as training images: they select the checkpoint.
         """
         shares = []
         for result in self.results.values():
             settings, sizes = result.config.data, result.data
             if is_resampled(settings):
-                validation = 0 if settings.leak == "val" else sizes.val  # else it is trained on: counted already
+                validation = 0 if settings.leak == "val" else sizes.val  # a leaked validation part is in train already
                 shares.append(sizes.test / (sizes.train + validation))
         return sum(shares) / len(shares) if shares else 0.0
 
     def difference_to(self, other: Cell, metric: str) -> Difference | None:
         """Return this cell minus ``other``: paired by seed where both were tested on the same images, else unpaired.
 
-        The interval is corrected for training parts that overlap from seed to seed (see ``stats``).
+        The interval is corrected for overlapping training parts (see ``stats``).
         """
         if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
             return None
@@ -95,7 +93,7 @@ class Cell:
     def rank_test(self, other: Cell, metric: str) -> tuple[float, float] | None:
         """Return W and p of the signed-rank test against ``other``, or None where too few pairs differ.
 
-        Accuracies are ranked by counts where all runs of both cells were tested on equally many images.
+        Accuracies are ranked as counts if all runs of both cells have equally many test images.
         """
         tested = {result.metrics[cell.part].n for cell in (self, other) for result in cell.results.values()}
         images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
@@ -103,22 +101,21 @@ class Cell:
 
 
 Cells = dict[tuple[str, Point], Cell]
-"""All cells of a plan, by arm and grid point."""
 
 
 def is_resampled(data: DataConfig) -> bool:
-    """Return whether runs of these data settings differ in their test part from seed to seed."""
+    """Return whether the test part varies with the seed under these data settings."""
     return data.split in RESAMPLED and data.test is None
 
 
 def find_results(plan: Plan) -> dict[str, Result | DamagedError]:
-    """Return, by run id, the results of a plan's finished runs and why others count as damaged; each is read once."""
+    """Return, by run id, each finished run's result or the reason why the run is damaged; each is read once."""
     found = {item.run_id: item.folder.find_result() or item.folder.damage for item in plan.items}
     return {run_id: result for run_id, result in found.items() if result is not None}
 
 
 def collect(plan: Plan, found: Mapping[str, Result | DamagedError] | None = None) -> Cells:
-    """Return the cells of a plan by arm and grid point, in the plan's order; ``found``: as ``find_results`` returns."""
+    """Return the cells of a plan by arm and grid point, in its order; ``found``: the return value of ``find_results``."""
     known = find_results(plan) if found is None else found
     groups: dict[tuple[str, Point], list[Item]] = {}
     for item in plan.items:
@@ -140,19 +137,16 @@ def collect(plan: Plan, found: Mapping[str, Result | DamagedError] | None = None
 
 
 def history_file(item: Item, result: Result) -> Path:
-    """Return the history of the training that was chosen: where relabelling margins were searched, the chosen margin's."""
+    """Return the history of the selected training: of the chosen margin where relabelling margins were searched."""
     searched = item.run.config.learning.cs_threshold == "val_search"
     return item.folder.file(f"history-margin-{result.selection.relabel_margin}.csv" if searched else "history.csv")
 
 
 def check_settings(item: Item, result: Result) -> Result:
-    """Return the result of a run; raises ResultsError when it has other settings.
-
-    A run's identity leaves default values out: this is what notices a default that was changed without a new SCHEMA.
-    """
+    """Return the result; raises ResultsError if its settings differ from the plan's, e.g. by a changed default."""
     path = item.folder.file("result.json")
     if result.config != item.run.config:
         flat, wanted = result.config.flat(), item.run.config.flat()
         changed = ", ".join(key for key in wanted if flat.get(key) != wanted[key])
-        raise ResultsError(f"{path}: made with another {changed}; remove {item.folder.path} and train it again")
+        raise ResultsError(f"{path}: made with another value of {changed}; remove {item.folder.path} and rerun fer ablate")
     return result

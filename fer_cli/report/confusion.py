@@ -1,4 +1,4 @@
-"""Confusion matrices of a study, one panel per arm, summed over seeds; rows (truth) are scaled to 1."""
+"""Confusion matrices of a study, one panel per arm, summed over seeds and normalised by row (truth)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout
 
 MOST_PANELS = 6
-"""Matrices in one file."""
+"""Panels per file."""
 MOST_LEVELS = 3
-"""Values of the column factor up to which every one gets its matrices; of more only the first does."""
+"""Most values of the column factor that are all drawn; of more, only the first is."""
 BARS = (0.8, 0.9)
-"""Recalls that papers count classes by."""
+"""Recall thresholds by which papers count classes."""
 TITLE = 8.5
 """Font size above a panel."""
 
 
 def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
-    """Write the matrices of all arms with a result and return the files, none where no result has a matrix."""
+    """Write the matrices of all arms with a result and return the files."""
     pages: list[list[Cell]] = []
     for level in select_cells(plan, cells):
         for some in split_evenly(level, MOST_PANELS):
@@ -42,7 +42,7 @@ def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 
 
 def select_cells(plan: Plan, cells: Cells) -> list[list[Cell]]:
-    """Return the cells to draw, level by level: further factors at their first value, arms without a result left out."""
+    """Return the cells to draw by level: other factors at their first value, without arms that have no result."""
     shape = layout(plan)
     columns = shape.columns if len(shape.columns) <= MOST_LEVELS else shape.columns[:1]
     points = [shape.point(plan, column, shape.others[0]) for column in columns]
@@ -51,20 +51,20 @@ def select_cells(plan: Plan, cells: Cells) -> list[list[Cell]]:
 
 
 def sum_confusion(cell: Cell) -> np.ndarray:
-    """Return the counts (K, K) of a cell, summed over its seeds; rows are the truth."""
+    """Return a cell's confusion matrix (K, K), summed over seeds; rows are the truth."""
     counts: np.ndarray = np.sum([result.metrics[cell.part].confusion for result in cell.ordered], axis=0)
     return counts
 
 
 def count_recognised(counts: np.ndarray, bar: float) -> int:
-    """Return of how many classes at least the share ``bar`` of images is recognised."""
+    """Return the number of classes whose recall is at least ``bar``."""
     totals = counts.sum(axis=1)
     hits = np.diag(counts)
     return int(((totals > 0) & (hits >= bar * totals - 1e-9)).sum())
 
 
 def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
-    """Return arm, grid point where panels differ in it, seeds, accuracy, and how many classes reach the bars."""
+    """Return arm, grid values not in ``shared``, seeds, accuracy, and the number of classes that reach ``BARS``."""
     counts = sum_confusion(cell)
     values = [result.metrics[cell.part]["accuracy"] for result in cell.ordered]
     spread = f" ± {percent(float(np.std(values, ddof=1)))}" if len(values) > 1 else ""
@@ -72,12 +72,12 @@ def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
     tally = ", ".join(f"≥ {100 * bar:.0f} % in {count_recognised(counts, bar)}" for bar in BARS)
     own = point_label(tuple(pair for pair in cell.at if pair not in shared))
     name = wrap_text(arm_label(plan, cell.arm) + (f", {own}" if own else ""), width, TITLE)
-    told = [f"{seed_count(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
-    return "\n".join([*name, *told, f"recall {tally} of {classes} classes"])
+    scores = [f"{seed_count(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
+    return "\n".join([*name, *scores, f"recall {tally} of {classes} classes"])
 
 
 def confusion_panels(plan: Plan, cells: Sequence[Cell]) -> Figure:
-    """Return one panel per cell; inner panels go without class names where all have the same classes."""
+    """Return a figure of one panel per cell; inner panels omit class names if all have the same classes."""
     named = [cell.ordered[0].data.classes for cell in cells]
     alike = all(classes == named[0] for classes in named)
     columns = 2 if len(cells) == 4 else min(3, len(cells))
@@ -85,7 +85,7 @@ def confusion_panels(plan: Plan, cells: Sequence[Cell]) -> Figure:
     side = max(3.4 if len(cells) == 1 else 2.75, 0.36 * max(map(len, named)))
     shared = shared_factors([cell.at for cell in cells])
     titles = [panel_title(plan, cell, shared, side) for cell in cells]
-    # a row is labelled below if one of its panels ends its column
+    # a row has labels below if one of its panels is the last of its column
     below = [not alike or (row + 2) * columns > len(cells) for row in range(rows)]
     names = max(text_width(label, 8) for classes in named for label in classes)
     height = rows * (side + 0.22 + max(title.count("\n") + 1 for title in titles) * TITLE * LINE / 72)

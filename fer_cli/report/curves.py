@@ -1,4 +1,4 @@
-"""Accuracy and loss by epoch, mean over seeds, from the runs' histories; and how steady validation is late in training."""
+"""Accuracy and loss by epoch, mean over seeds, and the stability of validation accuracy late in training."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ from fer_cli.report.collect import Cells, Point, history_file
 from fer_cli.results import Selection
 
 MOST_TOGETHER = 4
-"""Arms that share one pair of panels; more get a pair each."""
+"""Most arms that share one pair of panels; with more, each has its own."""
 MOST_ARMS = 8
-"""Arms in one file."""
+"""Arms per file."""
 MOST_TRAININGS = 6
-"""Grid points drawn; of a larger grid only the first is."""
+"""Most grid points that are all drawn; of more, only the first is."""
 RULES = {
     "val/macro_f1": "highest validation macro-F1",
     "val/accuracy": "highest validation accuracy",
     "val/loss": "lowest validation loss",
 }
 MEANING = (
-    "training: the arm's own loss, on augmented images and their labels as trained on, noise included; "
-    "validation: cross-entropy, on images as they are and the set's own labels, by the network that is kept"
+    "training: the arm's own loss on augmented images with their training labels, including label noise; "
+    "validation: cross-entropy on unmodified images with the set's own labels, by the evaluated network"
 )
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The trainings of one arm: a history per seed that has one, and the epochs that validation chose."""
+    """Training histories of one arm by seed, and the selected epochs."""
 
     arm: str
     planned: int
@@ -66,26 +66,26 @@ class Curve:
 
     @property
     def n(self) -> int:
-        """Return how many seeds it rests on."""
+        """Return the number of seeds."""
         return len(self.histories)
 
     @property
     def epochs(self) -> int:
-        """Return the epochs that every seed has."""
+        """Return the number of epochs that every seed has."""
         return min(len(history) for history in self.histories)
 
     def values(self, column: str) -> list[np.ndarray]:
-        """Return a column of each seed's history, (epochs,) each."""
+        """Return one column of each seed's history, (epochs,) each."""
         return [history[column].to_numpy(float) for history in self.histories]
 
     def draw(self, axes: Axes, quantity: str, colour: str, pale: str) -> None:
-        """Draw training and validation into a panel, and the mean chosen epoch; series are cut to the shortest."""
+        """Draw training, validation and the mean selected epoch; series are cut to the shortest."""
         series = {name: self.values(name) for name in (f"train/{quantity}", f"val/{quantity}")}
         draw_curve(axes, series, quantity, float(np.mean(self.chosen)), colour, pale)
 
 
 def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
-    """Write the curves and ``curves.csv``; return the files, none where no run has a history."""
+    """Write the curves and ``curves.csv`` and return the files; none if no run has a history."""
     groups = group_trainings(plan)
     drawn = [(points, curves_at(plan, cells, points)) for points in groups]
     drawn = [(points, curves) for points, curves in drawn if curves]
@@ -96,8 +96,8 @@ def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
         used = [cell for (_, at), cell in cells.items() if at in points]
         foot = footer(plan, used, SD_BAND, MEANING, *describe_cuts(curves))
         arms = [curves] if len(curves) <= MOST_TOGETHER else split_evenly(curves, MOST_ARMS)
-        for some in arms:
-            figure = (joint_figure if len(curves) <= MOST_TOGETHER else separate_figure)(plan, points, some, foot)
+        for shown in arms:
+            figure = (joint_figure if len(curves) <= MOST_TOGETHER else separate_figure)(plan, points, shown, foot)
             files.append(save(figure, figure_file(folder, "curves", len(files) + 1)))
     table = folder / "curves.csv"
     write_text(table, stability_csv(plan, drawn))
@@ -105,7 +105,7 @@ def draw_curves(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 
 
 def group_trainings(plan: Plan) -> list[list[Point]]:
-    """Return the grid points, those together at which every run has the same training (only test images differ)."""
+    """Return the grid points, grouped where their runs share trainings (only test images differ)."""
     signs: dict[Point, set[tuple[str, int, str]]] = {}
     for item in plan.items:
         run = item.run
@@ -117,7 +117,7 @@ def group_trainings(plan: Plan) -> list[list[Point]]:
 
 
 def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
-    """Return a curve per arm with at least one history, of grid points that share their trainings."""
+    """Return a curve per arm with at least one history; the grid points share their trainings."""
     found: dict[str, dict[int, tuple[pd.DataFrame, Selection]]] = {arm: {} for arm in plan.study.arms}
     planned: dict[str, set[int]] = {arm: set() for arm in plan.study.arms}
     for item in plan.items:
@@ -142,7 +142,7 @@ def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
 
 
 def history_frame(path: Path) -> pd.DataFrame:
-    """Return a history with the columns that are drawn; raises DamagedError when one is missing."""
+    """Return a history; raises DamagedError if a plotted column is missing."""
     frame = pd.DataFrame(read_history(path))
     if lost := [name for part in ("train", "val") for quantity in QUANTITIES if (name := f"{part}/{quantity}") not in frame]:
         raise damage_error(path, f"no column {lost[0]}")
@@ -150,7 +150,7 @@ def history_frame(path: Path) -> pd.DataFrame:
 
 
 def stability(series: Sequence[np.ndarray]) -> float | None:
-    """Return the sample deviation over the epochs after the first half, mean over seeds; None below two such epochs."""
+    """Return the sample deviation over the second half of the epochs, mean over seeds; None below two epochs."""
     late = [values[len(values) // 2 :] for values in series]
     if min(len(values) for values in late) < 2:
         return None
@@ -158,7 +158,7 @@ def stability(series: Sequence[np.ndarray]) -> float | None:
 
 
 def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) -> str:
-    """Return a line per arm and training; a factor that the training does not depend on reads ``all``."""
+    """Return a CSV row per arm and training; a factor that the training does not depend on reads ``all``."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["arm", *plan.factors, "n", "planned", "epochs", "from_epoch", "val_accuracy_sd"]
@@ -168,14 +168,14 @@ def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) 
         where = [fixed.get(factor, "all") for factor in plan.factors]
         for curve in curves:
             spread = stability([values[: curve.epochs] for values in curve.values("val/accuracy")])
-            told = "" if spread is None else f"{spread:.6f}"
-            row = [curve.arm, *where, curve.n, curve.planned, curve.epochs, curve.epochs // 2 + 1, told]
+            text = "" if spread is None else f"{spread:.6f}"
+            row = [curve.arm, *where, curve.n, curve.planned, curve.epochs, curve.epochs // 2 + 1, text]
             writer.writerow(map(csv_cell, row))
     return out.getvalue()
 
 
 def describe_cuts(curves: Sequence[Curve]) -> list[str]:
-    """Return the arms whose seeds have histories of unequal length, and what was done about it."""
+    """Return a note on the arms whose seeds have histories of unequal length."""
     uneven = [curve.arm for curve in curves if len({len(history) for history in curve.histories}) > 1]
     return [f"{', '.join(uneven)}: seeds of unequal length, cut to the shortest"] if uneven else []
 
@@ -185,9 +185,9 @@ def heading(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]) -> tup
     at = point_label(shared_factors(points))
     title = f"{plan.study.name}: accuracy and loss by epoch{f', {at}' if at else ''}"
     rules = sorted({rule for curve in curves for rule in curve.rules})
-    notes = [f"checkpoint chosen by {' or '.join(RULES[rule] for rule in rules)} (of equal epochs the last)"]
+    notes = [f"checkpoint chosen by {' or '.join(RULES[rule] for rule in rules)} (ties go to the latest epoch)"]
     if shared := [factor for factor in plan.factors if factor not in dict(shared_factors(points))]:
-        notes.append(f"one training serves every level of {' and '.join(map(factor_name, shared))}: only test images differ")
+        notes.append(f"all levels of {' and '.join(map(factor_name, shared))} share one training: only test images differ")
     elsewhere = group_trainings(plan)
     if len(elsewhere) > MOST_TRAININGS:
         notes.append(f"the first of {len(elsewhere)} grid points; curves.csv has all")
@@ -195,17 +195,17 @@ def heading(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]) -> tup
 
 
 def style_key(colour: str) -> list[Artist]:
-    """Return the legend entries that tell validation from training."""
+    """Return the legend entries of the line styles."""
     return [
         Line2D([], [], color=colour, lw=1.8, label="validation (solid)"),
         Line2D([], [], color=GREY if colour == "black" else colour, lw=1.2, ls=(0, (4, 2)), label="training (dashed)"),
-        Patch(color=colour, alpha=0.18, lw=0, label="± one sd over seeds"),
-        Line2D([], [], color=colour, lw=1, ls=":", label="epoch chosen, mean over seeds"),
+        Patch(color=colour, alpha=0.18, lw=0, label="± 1 sd over seeds"),
+        Line2D([], [], color=colour, lw=1, ls=":", label="selected epoch, mean over seeds"),
     ]
 
 
 def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
-    """Return one panel of accuracy and one of loss with all arms in both."""
+    """Return one panel of accuracy and one of loss, each with all arms."""
     looks = arm_styles(plan)
     arms = [
         Line2D([], [], color=looks[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seed_count(c.n, c.planned)}")
@@ -223,14 +223,14 @@ def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
 
 
 def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
-    """Return a pair of panels per arm, accuracy above loss, all on the same scale."""
+    """Return a pair of panels per arm, accuracy above loss, on shared scales."""
     looks = arm_styles(plan)
     columns = min(4, math.ceil(len(curves) / 2)) if len(curves) > MOST_TOGETHER else len(curves)
     rows = math.ceil(len(curves) / columns)
     title, notes = heading(plan, points, curves)
     lengths = {curve.epochs for curve in curves}
     if len(lengths) > 1:
-        notes.append("the arms train for different numbers of epochs: horizontal axes differ")
+        notes.append("horizontal axes differ: arms are trained for different numbers of epochs")
     figure = page(2.6 * columns + 0.6, 3.9 * rows, Words(title, notes, [style_key("black")], foot))
     panels = figure.subplots(2 * rows, columns, squeeze=False)
     for quantity_row, quantity in enumerate(QUANTITIES):

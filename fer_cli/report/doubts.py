@@ -1,4 +1,4 @@
-"""Why a score may mean less than it seems to: underfitted networks, the majority-class baseline, overlapping folds."""
+"""Caveats: underfitted networks, the majority-class baseline, overlapping folds."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from fer_cli.results import Result, read_final_accuracy
 from fer_cli.tasks import task_of
 
 UNDERFITTED = 0.5
-"""Accuracy on its rightly labelled training images below which a network is underfitted in its last epoch."""
-
+"""A network is underfitted if its final accuracy on correctly labelled training images is below this."""
 
 Weak = dict[str, tuple[list[float], int]]
-"""Arm with underfitted trainings -> their final training accuracies, and how many trainings it has."""
+"""Arm with underfitted runs -> their final training accuracies, and its number of trainings."""
 
 
 def final_training_accuracy(item: Item, result: Result) -> float | None:
-    """Return the accuracy of a finished run's network on its augmented training images in the last epoch.
+    """Return a run's accuracy on its augmented training images in the last epoch; None without a history.
 
-    It is divided by the share of rightly labelled images, as planted label noise is not to be learned. None where a run has
-    no history.
+    It is divided by the share of correctly labelled images, since injected label noise should not be learned.
     """
     if not task_of(result.config).trains_network:
         return None
@@ -32,7 +30,7 @@ def final_training_accuracy(item: Item, result: Result) -> float | None:
 
 
 def find_underfitted(plan: Plan, cells: Cells) -> Weak:
-    """Return the arms with underfitted trainings."""
+    """Return the arms with underfitted runs."""
     trainings: dict[str, dict[str, float | None]] = {arm: {} for arm in plan.study.arms}
     for item in plan.items:
         result = cells[item.run.arm, item.run.at].results.get(item.run.seed)
@@ -48,7 +46,7 @@ def find_underfitted(plan: Plan, cells: Cells) -> Weak:
 
 
 def underfitted_lines(weak: Weak) -> list[str]:
-    """Return a line for each arm some of whose trainings ended before they fitted their own training images."""
+    """Return a line for each arm with underfitted runs."""
     return [
         f"{arm}: underfitted in {len(short)}/{runs} runs (final training accuracy {100 * sum(short) / len(short):.0f} %); "
         "not evidence about the method"
@@ -57,7 +55,7 @@ def underfitted_lines(weak: Weak) -> list[str]:
 
 
 def baseline(cells: Iterable[Cell], metric: str) -> float | None:
-    """Return what the majority-class baseline scores, averaged over the test parts of the results; None without any."""
+    """Return the score of the majority-class baseline, averaged over the results' test parts; None without results."""
     confusions = [result.metrics[cell.part].confusion for cell in cells for result in cell.results.values()]
     values = [majority_baseline(confusion)[metric] for confusion in confusions]
     return sum(values) / len(values) if values else None
@@ -67,24 +65,24 @@ OVERLAP = "the training sets of different folds or draws overlap"
 
 
 def has_resampled_splits(plan: Plan) -> bool:
-    """Return whether several seeds of the plan draw their test parts from the same images."""
+    """Return whether several seeds draw their test parts from the same images."""
     several = len({item.run.seed for item in plan.items}) > 1
     return several and any(is_resampled(item.run.config.data) for item in plan.items)
 
 
 def interval_line(plan: Plan) -> str:
-    """Return how the intervals of differences were computed, and what they leave out."""
+    """Return how the intervals of differences were computed, and their limits."""
     line = "intervals are not corrected for the number of comparisons"
     if not has_resampled_splits(plan):
         return line
     return (
-        f"{line}; {OVERLAP}, so that intervals over them are those of the corrected resampled t-test (Nadeau and Bengio "
-        "2003: variance times 1/n + n_test/n_train, validation images counted in n_train)"
+        f"{line}; {OVERLAP}, so their intervals use the corrected resampled t-test (Nadeau and Bengio 2003: variance times "
+        "1/n + n_test/n_train, with validation images counted in n_train)"
     )
 
 
 def rank_caveat(cells: Iterable[Cell]) -> list[str]:
-    """Return what weakens rank tests over these cells: nothing where each seed has the same test part."""
+    """Return a caveat on rank tests over these cells; none if all seeds share one test part."""
     if not any(cell.overlap for cell in cells):
         return []
-    return [f"{OVERLAP}: the rank test takes pairs as independent and has no correction for it, so its p is too small"]
+    return [f"{OVERLAP}: the rank test assumes independent pairs and is not corrected for this, so p is too small"]

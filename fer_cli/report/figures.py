@@ -1,4 +1,4 @@
-"""The figures of a study, drawn from its run folders: curves by epoch, confusion matrices, scores by level."""
+"""The figures of a study: curves by epoch, confusion matrices, scores by level."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ OURS = re.compile(r"(curves|confusion)(-\d+)?\.png|levels\.png|curves\.csv|embed
 
 
 def draw_study(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
-    """Write a study's figures into its own ``folder`` and return the files in order; what has no data is left out.
+    """Write a study's figures into ``folder`` and return the files; figures without data are omitted.
 
-    Figures of an earlier call that are not drawn again are removed, those of the analyses, which come later, among them:
-    they would show another state of the study.
+    Outdated figures of earlier calls are removed, including those of the analyses, which are drawn later.
     """
     files = [*draw_curves(plan, cells, folder), *draw_confusions(plan, cells, folder), *draw_levels(plan, cells, folder)]
     for path in folder.iterdir() if folder.is_dir() else []:

@@ -1,4 +1,4 @@
-"""The tidy frame of a report: one row per run, part and metric, built once from the results."""
+"""The tidy frame of a report: one row per run, part and metric."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SETTINGS = ("study", "profile", "data", "fingerprint", "split", "split_hash")
 
 
 def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
-    """Return every score of a plan's results: its study, data and split, arm, factors, seed, part, metric, value and run.
+    """Return every score of a plan's results, one per row.
 
-    Columns: ``SETTINGS``, arm, one per factor of the grid, seed, part, metric, value (share), n_test (samples of the part),
+    Columns: ``SETTINGS``, arm, one per grid factor, seed, part, metric, value (share), n_test (samples of the part),
     selected_on, epoch, run_id, commit.
     """
     import pandas as pd

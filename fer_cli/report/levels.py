@@ -1,4 +1,4 @@
-"""A metric against the level of a grid factor (label noise, occlusion, training images), one line per arm."""
+"""Line plots of a metric by level of a grid factor (label noise, occlusion, training images), one line per arm."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from fer_cli.stats import sample_sd
 
 FEWEST_LEVELS = 3
 MOST_PANELS = 6
-"""Values of further factors up to which each gets a panel; of more only the first does."""
+"""Most values of other factors that each get a panel; of more, only the first does."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One arm at one value of the factor: mean and sample deviation (share of 1) over n of the planned seeds."""
+    """One arm at one factor value: mean and sample deviation (shares in [0, 1]) over n of the planned seeds."""
 
     value: float
     mean: float
@@ -39,13 +39,13 @@ class Level:
 
 
 def numeric_levels(plan: Plan) -> list[float]:
-    """Return the numeric values of the column factor in ascending order."""
+    """Return the numeric values of the column factor, ascending."""
     values = plan.factors.get(plan.study.report.columns or "", [])
     return sorted(value for value in values if isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def level_points(plan: Plan, cells: Cells, arm: str, other: Point, metric: str) -> list[Level]:
-    """Return an arm's levels with at least one result, in ascending order; ``other``: the remaining grid values."""
+    """Return an arm's levels with at least one result, ascending; ``other``: the remaining grid values."""
     shape, factor = layout(plan), str(plan.study.report.columns)
     found = []
     for value in numeric_levels(plan):
@@ -58,7 +58,7 @@ def level_points(plan: Plan, cells: Cells, arm: str, other: Point, metric: str) 
 
 
 def draw_levels(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
-    """Write ``levels.png`` where the columns are at least three numbers, and return it."""
+    """Write ``levels.png`` if the columns are at least three numbers, and return its path."""
     if len(numeric_levels(plan)) < FEWEST_LEVELS:
         return []
     metric = plan.study.report.metrics[0]
@@ -73,7 +73,7 @@ def draw_levels(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 
 
 def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[Level]]]) -> Figure:
-    """Return a panel per remaining grid point, all on one scale."""
+    """Return a panel per remaining grid point, on shared scales."""
     metric, factor = plan.study.report.metrics[0], str(plan.study.report.columns)
     looks = arm_styles(plan)
     arms = {arm: [level for levels in panels.values() for level in levels[arm]] for arm in plan.study.arms}
@@ -84,11 +84,11 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     ]
     notes = []
     if any(level.n < level.planned for levels in arms.values() for level in levels):
-        notes.append("hollow: not all planned seeds are done")
+        notes.append("hollow markers: not all planned seeds are done")
     skipped = [value for value in plan.factors[factor] if value not in numeric_levels(plan)]
     notes += [f"not drawn: {', '.join(map(str, skipped))}"] if skipped else []
     others = layout(plan).others
-    notes += [f"one of {len(others)} further grid points"] if len(panels) < len(others) else []
+    notes += [f"1 of {len(others)} other grid points is drawn"] if len(panels) < len(others) else []
     foot = footer(plan, [cell for cell in cells.values() if cell.results], SD_BAND, "test images")
     columns = 2 if len(panels) == 4 else min(3, len(panels))
     rows = -(-len(panels) // columns)
@@ -98,28 +98,28 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     for place, (axes, (other, levels)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
         draw_panel(axes, levels, looks)
         axes.set_title(point_label(other))
-        if place + columns >= len(panels):  # nothing stands below
+        if place + columns >= len(panels):  # no panel below
             axes.set_xlabel(FACTORS.get(factor, factor))
             axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel(f"{METRICS[metric].label} (%)")
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
-    low, high = grid[0, 0].get_ylim()  # once all is drawn: the panels share it
+    low, high = grid[0, 0].get_ylim()  # after all panels, which share it, are drawn
     grid[0, 0].set_ylim(max(low, 0), min(high, 101))
     set_ticks(grid[0, 0], numeric_levels(plan))
     return figure
 
 
 def legend_label(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
-    """Return an arm's legend entry with the number of seeds, or their range where it varies over levels."""
+    """Return an arm's legend entry with the number of seeds, or its range over levels."""
     counts, planned = sorted({level.n for level in levels}), levels[0].planned
-    told = seed_count(counts[0], planned) if len(counts) == 1 else f"n = {counts[0]}–{counts[-1]} of {planned} seeds"
-    return f"{arm_label(plan, arm)}, {told}"
+    count = seed_count(counts[0], planned) if len(counts) == 1 else f"n = {counts[0]}–{counts[-1]} of {planned} seeds"
+    return f"{arm_label(plan, arm)}, {count}"
 
 
 def draw_panel(axes: Axes, arms: dict[str, list[Level]], looks: dict[str, tuple[str, str]]) -> None:
-    """Draw every arm's mean and band; markers are hollow where seeds are missing."""
+    """Draw every arm's mean and band; markers of incomplete seeds are hollow."""
     for arm, levels in arms.items():
         colour, marker = looks[arm]
         x, mean = ([getattr(level, name) for level in levels] for name in ("value", "mean"))
@@ -134,7 +134,7 @@ def draw_panel(axes: Axes, arms: dict[str, list[Level]], looks: dict[str, tuple[
 
 
 def set_ticks(axes: Axes, levels: Sequence[Any]) -> None:
-    """Put the ticks at the levels; amounts that differ tenfold and more stand on a logarithmic axis."""
+    """Put ticks at the levels; the axis is logarithmic if they span a factor of ten or more."""
     if levels[0] > 0 and levels[-1] / levels[0] >= 10:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""What the sections of a report are made from, gathered once."""
+"""The input of report sections."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from fer_cli.report.doubts import Weak
 
 @dataclass(frozen=True)
 class Material:
-    """A plan, its results by cell, and what else a section may need."""
+    """A plan, its results by cell, and other inputs of a section."""
 
     study: str
-    """Name or file of the study, as it was given."""
+    """Name or file of the study, as given by the user."""
     plan: Plan
     cells: Cells
     weak: Weak
     about: About
-    """Returns what is known of a data set."""
+    """Returns the stored description of a data set."""
     compute: Compute
     folder: Path
-    """Where the study's figures go."""
+    """Folder of the study's figures."""
     figures: bool = False
-    """Whether figures are drawn and networks analysed."""
+    """Whether to draw figures and analyse networks."""
     announce: Callable[[str], None] = lambda _: None
-    """Called with the name of what may take a while before it begins."""
+    """Called with the name of each slow step before it starts."""
