@@ -259,7 +259,7 @@ def test_a_class_without_training_images_is_named_before_training_and_above_the_
     assert fer("ablate", *where).code == 0
     report = fer("report", *where[:6])
     head = report.out[: report.out.index("|")]
-    assert "no training image of surprise in seed 0: such an image can only be taken for another class" in head
+    assert "no training image of surprise in seed 0: its images cannot be classified correctly" in head
     assert "split `official` (chosen because the set was published with parts)" in head
 
 

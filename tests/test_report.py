@@ -57,7 +57,7 @@ def test_paired_difference_by_hand(plan: Plan, compute: Compute, tmp_path: Path)
 
 
 CORRECTED = "corrected resampled t-test (Nadeau and Bengio 2003: variance times 1/n + n_test/n_train"
-TOO_SMALL = "the rank test takes pairs as independent and has no correction for it, so its p is too small"
+TOO_SMALL = "the rank test assumes independent pairs and is not corrected for this, so p is too small"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,10 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute:
     markdown = report(plan, compute, tmp_path)
     table = rows(markdown, "Model complexity")
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
-    assert "checkpoint: best val/macro_f1 (of equal epochs the last); test predicted once, by that one" in markdown
+    assert (
+        "checkpoint: best val/macro_f1 (ties go to the latest epoch); test images predicted once, by this checkpoint"
+        in markdown
+    )
     assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in markdown
 
 

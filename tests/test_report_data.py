@@ -85,9 +85,9 @@ def test_a_planted_leak_is_told_and_never_best(fer: Fer, tmp_path: Path, root: P
     assert len(told) == 3
     assert "LEAKS" not in told[0]
     assert "LEAKS: 3 stratified folds" in told[1]
-    assert "show memory and no recognition of anything new (100% of test subjects" in told[1]
+    assert "the scores measure memorisation, not generalisation (100% of test subjects" in told[1]
     assert "LEAKS: 3 stratified folds" in told[2]
-    assert "what chooses the checkpoint has been learned by heart" in told[2]
+    assert "the checkpoint is selected on memorised images" in told[2]
     assert "by heart (leaky split)" in text
     assert not any("**" in line for line in text.splitlines() if "by heart" in line and line.startswith("|"))
 
@@ -113,7 +113,7 @@ def test_results_on_other_classes_never_share_a_column(fer: Fer, tmp_path: Path,
 
 def test_a_table_names_what_the_build_left_out(fer: Fer, tmp_path: Path, root: Path) -> None:
     rewrite(root / "ck48", left_out={"unreadable": {"happy": 2, "sad": 1}}, found=168 + 3)
-    assert "ck48: 3 of 171 images were left out when built: unreadable" in table(fer, tmp_path, root)
+    assert "ck48: 3 of 171 images were left out of the build: unreadable" in table(fer, tmp_path, root)
 
 
 @pytest.fixture

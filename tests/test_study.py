@@ -306,7 +306,7 @@ def test_header_says_what_a_seed_means(tmp_path: Path, compute: Compute) -> None
         ("folds: 2", "fold s mod 2 of partition s div 2"),
         ("split: loso", "subject s left out"),
         ("split: holdout", "the s-th draw of the test part"),
-        ("split: official", "the published parts, the same for all"),
+        ("split: official", "the published parts (the same for all seeds)"),
     ):
         assert seed_line(planned(tmp_path, compute, settings)) == words
 
@@ -316,7 +316,7 @@ def test_header_names_each_corruption(tmp_path: Path, compute: Compute) -> None:
     path.write_text(path.read_text().replace("[0.0, 0.3]}", "[0.0, 0.3], corrupt.occlusion: [0.0, 0.2, 0.4]}"))
     plan = make_plan(str(path), Choice(), compute)
     assert corrupt_lines(plan) == [
-        "corrupted test images (not validation), the same in every run (seed 0): " + step
+        "corrupted test images (not validation), identical in every run (seed 0): " + step
         for step in (
             "a hand at a uniform place over 0.2 or 0.4 of the area",
             "Gaussian noise of 0.1 of the range",
@@ -324,7 +324,7 @@ def test_header_names_each_corruption(tmp_path: Path, compute: Compute) -> None:
         )
     ]
     assert noise_lines(plan) == [
-        "label noise `symmetric`, training labels only: 0.3 of them replaced by any other class, drawn uniformly"
+        "label noise `symmetric`, training labels only: 0.3 of them replaced by another class, drawn uniformly"
     ]
     clean = planned(tmp_path, compute, "folds: 2")
     assert corrupt_lines(clean) == []
@@ -332,7 +332,7 @@ def test_header_names_each_corruption(tmp_path: Path, compute: Compute) -> None:
 
 def test_header_names_noise_of_pairs_and_of_a_file(tmp_path: Path, compute: Compute) -> None:
     (line,) = noise_lines(planned(tmp_path, compute, "noise_kind: asymmetric"))
-    assert "`asymmetric`" in line and "fear–surprise" in line and "where the set has both" in line
+    assert "`asymmetric`" in line and "fear–surprise" in line and "if the set has both" in line
     table = tmp_path / "labels.csv"
     table.write_text("sample,label\n")
     path = changed(tmp_path, "folds: 3", f"noise_kind: file, noise_file: {table}")

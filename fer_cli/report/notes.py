@@ -1,4 +1,4 @@
-"""The notes of a report: the setup before the first number, and what the runs recorded."""
+"""The notes of a report: the setup before the first table, and what the runs recorded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fer_cli.report.protocol import VALIDATION, absent_lines, corrupt_lines, dra
 
 
 def describe_setup(material: Material) -> Iterator[Note]:
-    """Yield the data, splits, seeds, training and arms, which a reader must know before the first number."""
+    """Return the notes before the first table: data, splits, seeds, training and arms."""
     plan, cells, about = material.plan, material.cells, material.about
     lines = [plan.study.question]
     for known in map(about, plan.sets):
@@ -29,20 +29,13 @@ def describe_setup(material: Material) -> Iterator[Note]:
         )
         lines += describe_preparation(known)
         lines += describe_audits(known, plan)
-    lines += (
-        describe_transfers(plan, cells)
-        + split_lines(plan, cells)
-        + absent_lines(cells)
-        + noise_lines(plan)
-        + drawn_lines(cells)
-    )
-    lines += corrupt_lines(plan)
-    lines += choice_lines(plan)
+    lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
+    lines += drawn_lines(cells) + corrupt_lines(plan) + choice_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     drawn = any(d.label_noise and d.noise_seed is None for d in (item.run.config.data for item in plan.items))
     noise = "label noise, " if drawn else ""
     lines.append(
-        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s has {seed_line(plan)}, its own "
+        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s determines {seed_line(plan)}, "
         f"{noise}initial weights and batch order, the same for every arm"
     )
     lines += model_lines(plan)
@@ -51,7 +44,7 @@ def describe_setup(material: Material) -> Iterator[Note]:
 
 
 def describe_preparation(about: KeptSet) -> list[str]:
-    """Return what was done to a set that was read from files, where that is more than decoding and resizing."""
+    """Return how a set was combined, and what its build left out or marked."""
     info, lines = about.info, []
     if info.parts:
         gone = ", ".join(f"{label} {n}" for label, n in info.dropped.items()) or "nothing"
@@ -59,40 +52,38 @@ def describe_preparation(about: KeptSet) -> list[str]:
             f"{info.name} combines {', '.join(f'{name} ({mark})' for name, mark in info.parts.items())}; left out: {gone}"
         )
     for reason, counts in info.left_out.items():
-        lines.append(f"{info.name}: {sum(counts.values())} of {info.found} images were left out when built: {reason}")
+        lines.append(f"{info.name}: {sum(counts.values())} of {info.found} images were left out of the build: {reason}")
     if about.skipped:
         reasons = few([f"{reason} {n}" for reason, n in about.skipped.items()])
         many = sum(about.skipped.values())
-        lines.append(f"{info.name}: no image was made of {many} of its source's files and rows: {reasons}")
+        lines.append(f"{info.name}: {many} files and rows of the source gave no image: {reasons}")
     if info.undetected is not None:
         lines.append(
-            f"{info.name}: no face was detected in {info.undetected} of its {info.kept} images; they are kept, and every "
-            "score is over all test images unless it says `face detected`"
+            f"{info.name}: no face was detected in {info.undetected} of its {info.kept} images; they are kept, and "
+            "scores cover all test images unless marked `face detected`"
         )
     return lines
 
 
 def describe_audits(about: KeptSet, plan: Plan) -> list[str]:
-    """Return the verdicts on a set under the splits that the plan uses it with."""
+    """Return the set's audit verdict for each split that the plan uses."""
     name = about.info.name
     splits = sorted({d.split for d in (item.run.config.data for item in plan.items) if d.name == name and d.test is None})
     return [f"{name}: {about.audit(split)}" for split in splits]
 
 
 def describe_transfers(plan: Plan, cells: Cells) -> list[str]:
-    """Return what is tested on where that is another set than the one trained on, and which of its classes are left out."""
+    """Return a line per test set other than the training set, with its excluded classes."""
     lines = []
     for name in sorted({item.run.config.data.test for item in plan.items if item.run.config.data.test}):
         splits = sorted({item.run.config.data.split for item in plan.items if item.run.config.data.test == name})
         results = [result for cell in cells.values() for result in cell.results.values()]
         results = [result for result in results if result.config.data.test == name]
         counts = sorted({(result.data.test, tuple(sorted(result.data.dropped.items()))) for result in results})
-        told = "; ".join(
-            f"{n} images" + "".join(f", {k} of {label} left out" for label, k in dropped) for n, dropped in counts
-        )
+        sizes = "; ".join(f"{n} images" + "".join(f", {k} of {label} left out" for label, k in gone) for n, gone in counts)
         lines.append(
-            f"tested on all of {name} ({told}), of which nothing was trained on or chosen by; the checkpoint comes from a "
-            f"validation part of the training set, {' or '.join(VALIDATION[split] for split in splits)}"
+            f"tested on all of {name} ({sizes}), not used for training or selection; the checkpoint is selected on "
+            f"a validation part of the training set, {' or '.join(VALIDATION[split] for split in splits)}"
         )
     return lines
 
@@ -104,23 +95,20 @@ def differing_settings(plan: Plan, arm: str) -> str:
 
 
 def describe_runs(material: Material) -> Iterator[Note]:
-    """Yield notes on machines, code versions, intervals, underfitted arms, inert modules and what the paper leaves open."""
+    """Return notes on machines, code versions, intervals, underfitted arms, warnings and the paper."""
     plan, cells = material.plan, material.cells
     results = [result for cell in cells.values() for result in cell.results.values()]
-    origins = [result.origin for result in results]
-    machines = Counter(
-        f"{m.device}, {m.precision}, {m.threads} thread{'s' if m.threads > 1 else ''}"
-        for m in (origin.machine for origin in origins)
-    )
-    commits = Counter(
-        f"{p.version}{' with uncommitted changes' if p.dirty else ''}" for p in (origin.provenance for origin in origins)
-    )
+    machines, commits = Counter[str](), Counter[str]()
+    for origin in (result.origin for result in results):
+        m, p = origin.machine, origin.provenance
+        machines[f"{m.device}, {m.precision}, {m.threads} thread{'s' if m.threads > 1 else ''}"] += 1
+        commits[f"{p.version}{' with uncommitted changes' if p.dirty else ''}"] += 1
     lines = [
-        f"{what}: {', '.join(f'{name} ({n} runs)' for name, n in counts.most_common())}"
-        for what, counts in (("computed on", machines), ("code", commits))
+        f"{title}: {', '.join(f'{name} ({n} runs)' for name, n in counts.most_common())}"
+        for title, counts in (("computed on", machines), ("code", commits))
     ]
-    lines += ["runs of different code versions are mixed in these tables"] if len(commits) > 1 else []
-    lines += ["runs of different precision or device are mixed in these tables"] if len(machines) > 1 else []
+    lines += ["these tables mix runs of different code versions"] if len(commits) > 1 else []
+    lines += ["these tables mix runs of different precision or device"] if len(machines) > 1 else []
     lines.append(interval_line(plan))
     lines += underfitted_lines(material.weak)
     for cell in cells.values():
@@ -128,9 +116,9 @@ def describe_runs(material: Material) -> Iterator[Note]:
         place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])
         lines += [f"{place}: {note} in {n} of {len(cell.results)} runs" for note, n in notes.items()]
     if plan.study.paper:
+        paper = plan.study.paper
         lines.append(
-            f"paper {plan.study.paper.cite}, {plan.study.paper.figure}; its figures were obtained on other data "
-            "and are not comparable with ours"
+            f"paper {paper.cite}, {paper.figure}; the published values were obtained on other data and are not comparable"
         )
-        lines += [f"left out by the paper: {plan.study.paper.left_out}"] if plan.study.paper.left_out else []
+        lines += [f"not specified in the paper; our choices: {paper.left_out}"] if paper.left_out else []
     return map(Note, lines)

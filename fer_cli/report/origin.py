@@ -1,4 +1,4 @@
-"""What recognises in a plan's runs, in words: networks and what their weights come from, or features and a classifier."""
+"""Describes the models of a plan: networks and their initial weights, or features and a classifier."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from fer_cli.tasks import TASKS, task_of
 
 
 def group_networks(plan: Plan) -> dict[str, list[Item]]:
-    """Return the plan's networks: those that are tested under "", and those behind features under what they are for."""
+    """Return the runs that train networks by use: tested ones under "", feature extractors under a description."""
     tested = {item.run_id: item for item in plan.items if task_of(item.run.config).trains_network}
-    behind = {
-        item.start.run_id: item.start for item in plan.items if item.start and not task_of(item.run.config).trains_network
-    }
+    starts = [item.start for item in plan.items if item.start and not task_of(item.run.config).trains_network]
+    extractors = {start.run_id: start for start in starts if start.run_id not in tested}
     use = ", for the features cnn, trained on the training part of each split"
-    both = {"": list(tested.values()), use: [item for run_id, item in behind.items() if run_id not in tested]}
+    both = {"": list(tested.values()), use: list(extractors.values())}
     return {use: items for use, items in both.items() if items}
 
 
 def choice_lines(plan: Plan) -> list[str]:
-    """Return what chose the networks, and what is fitted on features without a choice."""
+    """Return how checkpoints are selected, and which classifiers are fitted without selection."""
     lines = []
     for use, items in group_networks(plan).items():
         rules = sorted({item.run.config.train.select_on for item in items})
         rule = "lowest" if rules == ["val/loss"] else "best"
-        tested = " of the network behind features cnn" if use else "; test predicted once, by that one"
-        lines.append(f"checkpoint: {rule} {' or '.join(rules)} (of equal epochs the last){tested}")
+        tested = " of the network that extracts features cnn" if use else "; test images predicted once, by this checkpoint"
+        lines.append(f"checkpoint: {rule} {' or '.join(rules)} (ties go to the latest epoch){tested}")
     configs = [item.run.config for item in plan.items]
     for name in reversed(TASKS):
         lines += TASKS[name].describe([config for config in configs if config.kind == name])
@@ -34,15 +33,15 @@ def choice_lines(plan: Plan) -> list[str]:
 
 
 def model_lines(plan: Plan) -> list[str]:
-    """Return a line on each kind of networks: start, kind, size of the images, length of the training."""
+    """Return a line per use of networks: initial weights, network, image size and training."""
     return [model_line(plan, items, use) for use, items in group_networks(plan).items()]
 
 
 def model_line(plan: Plan, items: list[Item], use: str) -> str:
-    """Return a line on networks of one use."""
+    """Return the line of one use."""
     config = items[0].run.config
     names = ", ".join(dict.fromkeys(item.run.config.model.backbone for item in items))
-    balanced = "; training images drawn class-balanced" if config.train.class_balance == 1 else ""
+    balanced = "; class-balanced sampling" if config.train.class_balance == 1 else ""
     averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""
     return (
@@ -52,8 +51,8 @@ def model_line(plan: Plan, items: list[Item], use: str) -> str:
 
 
 def train_recipe(items: list[Item]) -> str:
-    """Return how networks are trained and their training images augmented, each setting that differs with all its values."""
-    ways = dict.fromkeys(
+    """Return optimiser settings and augmentation, with all values where they differ."""
+    optimisers = dict.fromkeys(
         f"{t.optimizer} at {t.lr:g} ({t.schedule}), weight decay {t.weight_decay:g}, batches of {t.batch_size}"
         for t in (item.run.config.train for item in items)
     )
@@ -61,11 +60,11 @@ def train_recipe(items: list[Item]) -> str:
         ", ".join(f"{name} {value:g}" for name, value in item.run.config.augment.model_dump().items() if value) or "nothing"
         for item in items
     )
-    return f"{' or '.join(ways)}; augmented by {' or '.join(changes)}"
+    return f"{' or '.join(optimisers)}; augmented by {' or '.join(changes)}"
 
 
 def describe_weights(plan: Plan, items: list[Item]) -> str:
-    """Return what the networks' weights are before training."""
+    """Return the initial weights of the networks."""
     files = {item.run.config.model.weights: item.run.config.model.weights_sha256 for item in items}
     if named := [f"{Path(path).name} (SHA-256 {str(sha)[:12]})" for path, sha in files.items() if path is not None]:
         return " and ".join([*named, *(["random initialisation"] if None in files else [])])

@@ -1,4 +1,4 @@
-"""RENDERERS: a report as Markdown, LaTeX (booktabs), CSV or for a terminal. They write blocks; they compute nothing."""
+"""RENDERERS: write the blocks of a report as Markdown, LaTeX (booktabs), CSV or terminal text."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What is rendered: blocks in order, and the frame that their numbers come from."""
+    """Blocks in order, and the frame that their numbers come from."""
 
     title: str
     blocks: Sequence[Block]
     frame: pd.DataFrame
     metrics: Sequence[str]
-    """Metrics of the test part that the CSV holds."""
+    """Metrics in the CSV, which covers the test part."""
 
     @property
     def head(self) -> list[str]:
@@ -67,7 +67,7 @@ def markdown_row(cells: Sequence[Cell]) -> str:
 
 
 def render_latex(report: Report) -> str:
-    """Return every table as a ``table`` environment, provenance and notes as comments (needs booktabs)."""
+    """Return every table as a ``table`` environment (booktabs), with the notes of the report as comments."""
     lines = [escape.latex_comment(line) for line in [r"needs \usepackage{booktabs}", *report.head, *report.foot]]
     for table in report.tables:
         lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{escape.latex(table.title)}}}"]
@@ -89,7 +89,7 @@ def latex_cell(cell: Cell) -> str:
 
 
 def render_csv(report: Report) -> str:
-    """Return one line per run and metric: all that is needed to recompute each cell, with the run it came from."""
+    """Return one row per run and metric, from which every cell can be recomputed."""
     frame = report.frame[(report.frame["part"] == "test") & report.frame["metric"].isin(report.metrics)].drop(columns="part")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -99,7 +99,7 @@ def render_csv(report: Report) -> str:
 
 
 def render_terminal(report: Report) -> str:
-    """Return the report with box-drawing tables and colours, as wide as the terminal."""
+    """Return the report with box-drawing tables and colours, fitted to the terminal's width."""
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table as Grid
@@ -133,6 +133,6 @@ RENDERERS: dict[str, Callable[[Report], str]] = {
     "tex": render_latex,
     "terminal": render_terminal,
 }
-"""Name, which for files is their suffix -> function."""
+"""Name or file suffix -> function."""
 FILES = ("md", "csv", "tex")
-"""What ``fer report`` writes."""
+"""Formats that ``fer report`` writes."""

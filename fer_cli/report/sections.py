@@ -1,4 +1,4 @@
-"""SECTIONS: the parts of a report in order. Each returns blocks, none where it has nothing to show."""
+"""SECTIONS: the parts of a report in order. Each returns its blocks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from fer_cli.report.tables import (
 
 
 def show_scores(material: Material) -> list[Table]:
-    """Return a table of mean scores per metric, and of those on validation images where they are leaky."""
+    """Return a table of mean scores per metric, and of scores on leaky validation images."""
     plan, cells, weak = material.plan, material.cells, material.weak
     return [score_table(plan, cells, metric, weak) for metric in plan.study.report.metrics] + leaky_tables(plan, cells, weak)
 
 
 def show_differences(material: Material) -> list[Table]:
-    """Return the differences between arms with their intervals, per metric."""
+    """Return the differences between arms with intervals, per metric."""
     plan = material.plan
     metrics = plan.study.report.metrics if len(plan.study.arms) > 1 else []
     return [table for metric in metrics for table in difference_tables(plan, material.cells, metric)]
 
 
 def show_seeds(material: Material) -> list[Table]:
-    """Return the scores by seed with a rank test, where the study asks for them."""
+    """Return scores by seed with rank tests, if the study requests them."""
     plan = material.plan
     metrics = plan.study.report.metrics if plan.study.report.per_seed else []
     return [table for metric in metrics for table in seed_tables(plan, material.cells, metric)]
@@ -46,12 +46,12 @@ def show_modules(material: Material) -> list[Table]:
 
 
 def show_detected(material: Material) -> list[Table]:
-    """Return the scores over images with a detected face, where faces were looked for."""
+    """Return scores over test images with a detected face, if face detection ran."""
     return detected_tables(material.plan, material.cells, material.plan.study.report.metrics, material.weak)
 
 
 def show_figures(material: Material) -> Iterator[Block]:
-    """Draw and yield the figures of a study, where figures are wanted."""
+    """Draw and yield the study's figures, if requested."""
     if material.figures:
         from fer_cli.report.figures import draw_study
 
@@ -60,10 +60,10 @@ def show_figures(material: Material) -> Iterator[Block]:
 
 
 def show_analyses(material: Material) -> Iterator[Block]:
-    """Yield what the study's analyses of its networks find, where figures are wanted, else how to run them."""
+    """Yield the results of the study's network analyses, if figures are requested, else how to run them."""
     study = material.plan.study
     if study.report.analyses and not material.figures:
-        yield Note(f"not shown: {', '.join(study.report.analyses)}; with fer report --study {material.study} --figures")
+        yield Note(f"not shown: {', '.join(study.report.analyses)}; run fer report --study {material.study} --figures")
     elif study.report.analyses:
         from fer_cli.analysis import ANALYSES
 
@@ -71,7 +71,7 @@ def show_analyses(material: Material) -> Iterator[Block]:
             material.announce(name)
             try:
                 yield from ANALYSES[name](material.plan, material.compute, material.folder)
-            except (ResultsError, DataError) as error:  # weights or images that are gone: the scores are still there
+            except (ResultsError, DataError) as error:  # missing weights or images do not affect the scores
                 yield Note(f"{name}: {error}")
 
 
@@ -86,4 +86,4 @@ SECTIONS: dict[str, Callable[[Material], Iterable[Block]]] = {
     "figures": show_figures,
     "analyses": show_analyses,
 }
-"""Name -> function of the material that returns its blocks."""
+"""Name -> function of a ``Material`` that returns its blocks."""

@@ -1,7 +1,4 @@
-"""The tables of a study as plain rows of text; ``render.py`` turns them into Markdown, LaTeX and CSV.
-
-Numbers are percentages. A cell with seeds missing shows a dash and how many are there; nothing is averaged silently.
-"""
+"""The tables of a study. A cell with missing seeds shows a dash and their number; nothing is averaged silently."""
 
 from __future__ import annotations
 
@@ -21,44 +18,42 @@ from fer_cli.stats import Difference
 from fer_cli.study import Published
 
 ROUNDING = 1e-9
-"""Means closer than this are equal: they are sums of floating-point numbers."""
+"""Means closer than this are equal (floating-point sums)."""
 BOLD_FROM = 3
-"""The best mean is bold only where every cell of its column rests on at least this many seeds."""
+"""The best mean is bold only if every cell of its column has at least this many seeds."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which cells make which rows and columns."""
+    """Rows and columns of a table."""
 
     arms: list[str]
     columns: list[tuple[str, Any] | None]
-    """Factor and value of each column; None: the only column."""
+    """Factor and value of each column; None: a single column."""
     others: list[Point]
-    """Grid points apart from the column factor; each arm has a row for each."""
+    """Grid points without the column factor; each arm has a row for each."""
 
     def point(self, plan: Plan, column: tuple[str, Any] | None, other: Point) -> Point:
-        """Return the full grid point of a row and a column, in the grid's order."""
+        """Return the grid point of a row and a column, in the grid's order."""
         known = dict(other) | (dict([column]) if column else {})
         return tuple((key, known[key]) for key in plan.factors)
 
 
 def layout(plan: Plan) -> Layout:
-    """Return rows and columns of a plan's tables."""
+    """Return the layout of a plan's tables."""
     factor = plan.study.report.columns
-    columns: list[tuple[str, Any] | None] = [None]
-    if factor is not None:
-        columns = [(factor, value) for value in plan.factors[factor]]
+    columns = [None if factor is None else (factor, value) for value in plan.factors.get(factor or "", [None])]
     others = {tuple((key, value) for key, value in item.run.at if key != factor): None for item in plan.items}
     return Layout(list(plan.study.arms), columns, list(others))
 
 
 def factor_label(factor: str) -> str:
-    """Return a setting's last part in words: ``data.label_noise`` -> ``label noise``."""
+    """Return a readable name of a setting: ``data.label_noise`` -> ``label noise``."""
     return factor.rsplit(".", 1)[-1].replace("_", " ")
 
 
 def headings(plan: Plan, shape: Layout, metric: str) -> list[str]:
-    """Return the columns' titles, with a word of warning where the split of one column leaks and of another does not."""
+    """Return the column titles, marked where only some columns have a leaky split."""
     if shape.columns == [None]:
         return [METRICS[metric].label]
     leaky = {column: are_leaky([item for item in plan.items if column in item.run.at]) for column in shape.columns}
@@ -67,21 +62,18 @@ def headings(plan: Plan, shape: Layout, metric: str) -> list[str]:
 
 
 def row_label(plan: Plan, arm: str, other: Point) -> str:
-    """Return a row's title: the arm, a word of warning where its split leaks, and further grid values."""
+    """Return a row's title: the arm, marked if its split leaks, and other grid values."""
     label = f"{arm} (leaky split)" if are_leaky([item for item in plan.items if item.run.arm == arm]) else arm
     return ", ".join([label, *(f"{factor_label(key)} {value}" for key, value in other)])
 
 
 def are_leaky(items: Sequence[Item]) -> bool:
-    """Return whether the splits of all these runs put the same people on both sides."""
+    """Return whether subjects may occur on both sides of the split in all these runs."""
     return bool(items) and all(item.run.config.data.ignores_people for item in items)
 
 
 def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = ()) -> Table:
-    """Return mean ± sample deviation (n) per arm and column; the paper's values have columns of their own.
-
-    ``weak``: arms with underfitted trainings, which are never bold.
-    """
+    """Return mean ± sample sd (n) per arm and column, published values in own columns; ``weak``: underfitted arms."""
     shape = layout(plan)
     best = {column: best_mean(plan, cells, shape, column, metric, weak) for column in shape.columns}
     published = [item for item in (plan.study.paper.published if plan.study.paper else []) if item.metric == metric]
@@ -93,9 +85,8 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
             points = {column: shape.point(plan, column, other) for column in shape.columns}
             entries: list[Entry] = []
             for column, point in points.items():
-                cell = cells[arm, point]
-                may = may_be_bold(cell, metric, weak)
-                entries.append(score_number(cell, metric, best[column] if may else None))
+                bold = best[column] if may_be_bold(cells[arm, point], metric, weak) else None
+                entries.append(score_number(cells[arm, point], metric, bold))
             entries += [published_text(published, arm, data) for data in sources]
             rows.append((row_label(plan, arm, other), entries))
     columns = headings(plan, shape, metric) + [f"{cite}: {data}" for data in sources]
@@ -109,7 +100,7 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
 
 
 def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list[str]:
-    """Return a line with the majority-class baseline: one value, or one per column where test parts differ."""
+    """Return a line with the majority-class baseline, per column if test parts differ."""
     values = {}
     for column, title in zip(shape.columns, headings(plan, shape, metric), strict=True):
         here = [cells[arm, shape.point(plan, column, other)] for arm in shape.arms for other in shape.others]
@@ -118,12 +109,12 @@ def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list
     if not values:
         return []
     same = len(set(values.values())) == 1
-    told = next(iter(values.values())) if same else ", ".join(f"{value} ({title})" for title, value in values.items())
-    return [f"majority-class baseline: {told}; an arm at or below it, here or in accuracy, is never bold"]
+    scores = next(iter(values.values())) if same else ", ".join(f"{value} ({title})" for title, value in values.items())
+    return [f"majority-class baseline: {scores}; an arm at or below it, here or in accuracy, is never bold"]
 
 
 def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str], weak: Collection[str] = ()) -> list[Table]:
-    """Return the same scores over test images with a detected face, where faces were looked for; never the headline."""
+    """Return the score tables over test images with a detected face, if all results have such scores."""
     results = [result for cell in cells.values() for result in cell.results.values()]
     if not results or not all(DETECTED in result.metrics for result in results):
         return []
@@ -142,19 +133,18 @@ def detected_tables(plan: Plan, cells: Cells, metrics: Sequence[str], weak: Coll
 
 
 def leaky_tables(plan: Plan, cells: Cells, weak: Collection[str] = ()) -> list[Table]:
-    """Return the accuracy on validation images where arms were trained on images that are looked at, else nothing."""
+    """Return the validation accuracy if arms were trained on validation or test images, else nothing."""
     if not any(item.run.config.data.leak != "none" for item in plan.items):
         return []
     table = score_table(plan, {key: replace(cell, part="val") for key, cell in cells.items()}, "accuracy", weak)
-    note = "validation images chose the epoch of every arm; arms whose validation part leaks were trained on them too"
+    note = "validation images select the epoch of every arm; arms with leaky validation parts were also trained on them"
     return [Table(f"on validation images, {table.title}", table.columns, table.rows, [*table.notes, note])]
 
 
 def may_be_bold(cell: Cell, metric: str, weak: Container[str]) -> bool:
-    """Return whether a cell can be the best of its column.
+    """Return whether a cell can be the best of its column: it does not leak, is not underfitted, and beats the baseline.
 
-    It cannot where its split leaks, its arm has underfitted trainings (``weak``), or a constant answer scores as much, by
-    this metric or by accuracy: a constant answer has a macro-F1 below that of guessing, which a network easily exceeds.
+    It must exceed the majority-class baseline in accuracy too, whose macro-F1 is below that of guessing.
     """
     if cell.arm in weak or cell.leaky:
         return False
@@ -165,7 +155,7 @@ def may_be_bold(cell: Cell, metric: str, weak: Container[str]) -> bool:
 def best_mean(
     plan: Plan, cells: Cells, shape: Layout, column: tuple[str, Any] | None, metric: str, weak: Container[str]
 ) -> str | None:
-    """Return the printed best mean of a column among cells that may be bold, or None where seeds are too few."""
+    """Return a column's best mean, as printed, among cells that may be bold; None with too few seeds."""
     places = [(arm, shape.point(plan, column, other)) for arm in shape.arms for other in shape.others]
     compared = [cells[place] for place in places if not cells[place].leaky]
     if len(compared) < 2 or any(not cell.complete or len(cell.results) < BOLD_FROM for cell in compared):
@@ -175,7 +165,7 @@ def best_mean(
 
 
 def score_number(cell: Cell, metric: str, best: str | None = None) -> Number:
-    """Return mean, sample deviation and number of seeds of a cell, bold if it reads ``best``; no mean if seeds miss."""
+    """Return mean, sample sd and seed count of a cell, bold if printed as ``best``; no mean if seeds are missing."""
     mean, n, planned = cell.mean(metric), len(cell.results), len(cell.planned)
     if mean is None:
         return Number(None, n=n, planned=planned)
@@ -183,21 +173,21 @@ def score_number(cell: Cell, metric: str, best: str | None = None) -> Number:
 
 
 def published_text(published: list[Published], arm: str, data: str) -> str:
-    """Return the paper's figure for an arm on a data set, or nothing."""
+    """Return the published value of an arm on a data set, or ""."""
     return ", ".join(percent(item.value) for item in published if item.arm == arm and item.data == data)
 
 
 def difference_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
-    """Return each arm minus the baseline arm, and the further differences that the study asks for."""
+    """Return each arm minus the baseline arm, and further differences that the study requests."""
     base = plan.study.report.against
     others = {arm: (arm, base) for arm in layout(plan).arms if arm != base}
     asked = {f"{arm} against {other}": (arm, other) for arm, other in plan.study.report.pairs}
     wanted = {f"difference to {base}": others, "further differences": asked}
-    return [difference_table(plan, cells, metric, what, pairs) for what, pairs in wanted.items() if pairs]
+    return [difference_table(plan, cells, metric, title, pairs) for title, pairs in wanted.items() if pairs]
 
 
-def difference_table(plan: Plan, cells: Cells, metric: str, what: str, pairs: dict[str, tuple[str, str]]) -> Table:
-    """Return, for each row's pair of arms, the first minus the second, in points, with its interval."""
+def difference_table(plan: Plan, cells: Cells, metric: str, title: str, pairs: dict[str, tuple[str, str]]) -> Table:
+    """Return, for each pair of arms, the first minus the second, in points, with its interval."""
     shape = layout(plan)
     rows, paired = [], set()
     for label, (arm, base) in pairs.items():
@@ -210,14 +200,14 @@ def difference_table(plan: Plan, cells: Cells, metric: str, what: str, pairs: di
                     paired.add(delta.paired)
                 entries.append(difference_number(delta))
             rows.append((row_label(plan, label, other), entries))
-    how = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
-    pairing = how.get(frozenset(paired), "paired by fold where the splits agree, else Welch")
-    title = f"{METRICS[metric].label}, {what} in points [95 % interval], {pairing}"
+    kinds = {frozenset({True}): "paired by fold", frozenset({False}): "unpaired (the splits differ; Welch)"}
+    pairing = kinds.get(frozenset(paired), "paired by fold if the splits agree, else Welch")
+    title = f"{METRICS[metric].label}, {title} in points [95 % interval], {pairing}"
     return Table(title, headings(plan, shape, metric), rows)
 
 
 def difference_number(delta: Difference | None) -> Number:
-    """Return a difference in points with its 95 % interval, where there is one."""
+    """Return a difference in points with its 95 % interval, if defined."""
     if delta is None:
         return Number(None, unit="points")
     known = delta.low is not None and delta.high is not None
@@ -225,7 +215,7 @@ def difference_number(delta: Difference | None) -> Number:
 
 
 def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
-    """Return, for each grid point, the score of every arm at every seed and a rank test against the baseline arm."""
+    """Return, per grid point, every arm's score at every seed and rank tests against the baseline arm."""
     shape, base = layout(plan), plan.study.report.against
     points = dict.fromkeys(shape.point(plan, column, other) for column in shape.columns for other in shape.others)
     tables = []
@@ -238,7 +228,7 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         rows.append(("mean", [Number(cell.mean(metric)) for cell in here.values()]))
         pairs = [(arm, arm, base) for arm in here if arm != base]
         pairs += [(f"{arm} against {other}", arm, other) for arm, other in plan.study.report.pairs]
-        tests = [f"{told}: {rank_text(here[arm], here[other], metric)}" for told, arm, other in pairs]
+        tests = [f"{label}: {rank_text(here[arm], here[other], metric)}" for label, arm, other in pairs]
         where = "".join(f", {factor_label(key)} {value}" for key, value in point)
         title = f"{METRICS[metric].label} in % by seed{where}"
         notes = [f"Wilcoxon's signed-rank test against {base}: " + "; ".join(tests), *rank_caveat(here.values())]
@@ -247,7 +237,7 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
 
 
 def rank_text(cell: Cell, base: Cell, metric: str) -> str:
-    """Return W and p of a cell against the baseline's, or why there are none."""
+    """Return W and p of a cell against the baseline, or why they are undefined."""
     if not (cell.complete and base.complete) or cell.planned != base.planned:
         return "seeds are missing"
     found = cell.rank_test(base, metric)
@@ -255,25 +245,25 @@ def rank_text(cell: Cell, base: Cell, metric: str) -> str:
 
 
 def cost_table(plan: Plan, cells: Cells) -> Table | None:
-    """Return parameters and multiply-adds of each arm's network, or None where all are the same or a count is missing."""
+    """Return parameter and multiply-add counts per arm; None if all are equal or a count is missing."""
     costs: dict[str, set[tuple[int, int]]] = {}
     for cell in cells.values():
         for result in cell.results.values():
-            if result.cost.parameters is not None:  # a classifier on features has none
+            if result.cost.parameters is not None:  # None: a classifier on features
                 costs.setdefault(cell.arm, set()).add((result.cost.parameters, result.cost.multiply_adds or 0))
     known = {arm: next(iter(cost)) for arm, cost in costs.items() if len(cost) == 1}
     if len(set(known.values())) < 2 or any(not adds for _, adds in known.values()):
         return None
     rows = [(arm, [Number(count, unit="count") for count in known[arm]]) for arm in layout(plan).arms if arm in known]
     notes = [
-        "one image; multiplications of convolutions and linear layers, those of attention blocks among them, without norms, "
-        "pooling and the scaling of maps; parameters: trainable ones"
+        "multiply-adds: per image, of convolutions and linear layers including attention blocks, without normalisation, "
+        "pooling and the scaling of maps; parameters: trainable parameters"
     ]
     return Table("Model complexity", ["parameters", "multiply-adds"], rows, notes)
 
 
 def health_table(plan: Plan, cells: Cells) -> Table | None:
-    """Return what the switched-on modules did, averaged over seeds, or None where no arm has any."""
+    """Return module diagnostics, averaged over seeds; None if no arm has any."""
     shape = layout(plan)
     rows = []
     for arm in shape.arms:
@@ -284,16 +274,15 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
     if not rows:
         return None
     notes = [
-        "α: standard deviation and gap between the high and the low group in the last epoch",
-        "wrong: share of training labels that are wrong before and after training; precision: of the changed labels, the "
-        "share changed to the true one; recall: of the planted flips, the share put right; replaced: a label can be "
-        "replaced more than once",
+        "α (last epoch): standard deviation, and gap between the high and the low group",
+        "wrong: share of wrong training labels before and after training; precision: share of changed labels that are now "
+        "correct; recall: share of injected label flips that were corrected; replaced: a label can be replaced repeatedly",
     ]
     return Table("Module diagnostics: means over runs", headings(plan, shape, "accuracy"), rows, notes)
 
 
 def health_text(cell: Cell) -> str:
-    """Return one cell of the health table; older results have counts of replaced labels only."""
+    """Return one cell of the diagnostics table; older results only count replaced labels."""
     parts = []
     results = list(cell.results.values())
     spread = [result.health["alpha/sd"] for result in results if "alpha/sd" in result.health]
@@ -302,9 +291,8 @@ def health_text(cell: Cell) -> str:
         parts.append(f"α sd {sum(spread) / len(spread):.3f}, gap {sum(gap) / len(gap):.3f}")
     changes = [result.relabelled for result in results if result.relabelled]
     if changes:
-        start, end, precision, recall = (
-            mean_share(changes, name) for name in ("wrong_start", "wrong_end", "precision", "recall")
-        )
+        names = ("wrong_start", "wrong_end", "precision", "recall")
+        start, end, precision, recall = (mean_share(changes, name) for name in names)
         if start != DASH:
             parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}")
         parts.append(f"{sum(change.count for change in changes) / len(changes):.0f} replaced")
@@ -312,6 +300,6 @@ def health_text(cell: Cell) -> str:
 
 
 def mean_share(changes: Sequence[Relabelled], name: str) -> str:
-    """Return the mean in % over the runs in which a share is defined, or a dash."""
+    """Return a share's mean in % over the runs that define it, or a dash."""
     known = [value for change in changes if (value := getattr(change, name)) is not None]
     return f"{100 * sum(known) / len(known):.1f}" if known else DASH
