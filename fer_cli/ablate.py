@@ -1,4 +1,4 @@
-"""Plan a study, skip what is done, execute the rest, say what became of it."""
+"""Executes a plan and summarises the outcomes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class Summary:
-    """What a call of ``run_plan`` did."""
+    """The outcomes of one call of ``run_plan``."""
 
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str, Path]] = field(default_factory=list)
     """Title, last line of the traceback, traceback file."""
     warnings: list[tuple[str, str]] = field(default_factory=list)
-    """Title and warning of runs trained now: inert modules, a run that another process took over."""
+    """Title and warning: inert modules, a run that another process took over."""
     damaged: list[tuple[str, str]] = field(default_factory=list)
-    """Title of each damaged run that is left so, and what is wrong with which of its files."""
+    """Title, and file and reason, of each damaged run that was not retrained."""
     mirrored: bool = True
-    """Whether MLflow has every run that was trained now, as far as it was to have it."""
+    """Whether MLflow has every newly trained run, if tracking is on."""
 
     @property
     def ok(self) -> bool:
-        """Return whether no run is left failed, damaged or without the run that it builds on."""
+        """Return whether no run is failed, damaged or blocked."""
         return not (self.failures or self.damaged or self.counts["blocked"])
 
     @property
@@ -44,23 +44,23 @@ class Summary:
 
 
 class Observer(Protocol):
-    """What is called while a plan is executed."""
+    """Callbacks during the execution of a plan."""
 
     def begun(self, item: Item) -> None:
-        """Note that a run begins."""
+        """Handle the start of a run."""
         return
 
     def done(self, item: Item, status: str) -> None:
-        """Note that a run ended: ``done``, ``failed``, or ``elsewhere`` where another process took it over."""
+        """Handle the end of a run: ``done``, ``failed``, or ``elsewhere`` (taken over by another process)."""
         return
 
     def waiting(self, items: list[Item]) -> None:
-        """Note that there is nothing to do but wait for these runs of other processes."""
+        """Handle waiting for these runs of other processes."""
         return
 
 
 class Silent(Observer):
-    """Does nothing of all that."""
+    """Ignores all events."""
 
 
 def run_plan(
@@ -73,17 +73,17 @@ def run_plan(
     wait: bool = True,
     executor: str | None = None,
 ) -> Summary:
-    """Train what is missing, ``jobs`` runs at once; failed runs are isolated and reported in the summary.
+    """Train missing runs, ``jobs`` in parallel; failed runs do not stop others.
 
-    ``chosen``: whether ``fer report`` is to take the plan's choice of data, profile and seeds from now on. ``wait``: whether
-    to wait for runs that other processes train; one whose process dies is taken over. ``executor``: its name in EXECUTORS.
+    ``chosen``: whether the plan's options become the defaults of ``fer report``. ``wait``: whether to wait for runs of other
+    processes and take over from dead ones. ``executor``: a name in EXECUTORS.
     """
     from fer_cli.data.kept import keep_sets
     from fer_cli.executors import EXECUTORS, Agenda, choose_executor
     from fer_cli.executors.jobs import execute
     from fer_cli.tracking import close_mirror
 
-    compute.results.mkdir(parents=True, exist_ok=True)  # once: a folder that is removed while runs train stays away
+    compute.results.mkdir(parents=True, exist_ok=True)  # only here: a folder removed during training is not recreated
     if chosen:
         remember(plan, compute.results)
     keep_sets(compute.results, compute.data_root, (name for item in plan.everything for name in item.run.config.data.sets))
@@ -97,13 +97,13 @@ def run_plan(
             call.summary.counts["running"] = left
         end = "FINISHED" if call.summary.ok else "FAILED"
     finally:
-        if call.mirror is not None and compute.results.is_dir():  # a folder that was removed stays away
+        if call.mirror is not None and compute.results.is_dir():  # a removed folder is not recreated
             close_mirror(call.mirror, end, call.summary.mirrored)
     return call.summary
 
 
 class Call:
-    """One call of ``run_plan``: makes jobs, and enters in the summary what became of them."""
+    """One call of ``run_plan``: makes jobs and summarises their outcomes."""
 
     def __init__(self, plan: Plan, compute: Compute, observer: Observer) -> None:
         self.plan, self.compute, self.observer = plan, compute, observer
@@ -113,7 +113,7 @@ class Call:
         self._items = {item.run_id: item for item in plan.everything}
 
     def job_of(self, item: Item) -> Job:
-        """Return the job of a run that begins; the mirror is opened for the first one."""
+        """Return the job of a starting run; the first one opens the mirror."""
         from fer_cli.executors import Job
         from fer_cli.tracking import open_mirror
 
@@ -126,7 +126,7 @@ class Call:
         return Job(item.run.title, config, item.fingerprint, folder, self.compute, self.mirror, tags, start, trained)
 
     def settle(self, item: Item, status: str) -> None:
-        """Count a run that is not trained now, with the reason of a failure."""
+        """Record a run that is not trained, with the reason of a failure."""
         self.summary.counts["skipped" if status == "done" else status] += 1
         if status == "failed":
             self.summary.failures.append((item.run.title, item.folder.error_line(), item.folder.file("error.txt")))
@@ -134,7 +134,7 @@ class Call:
             self.summary.damaged.append((item.run.title, str(item.folder.damage)))
 
     def note(self, outcome: Outcome) -> None:
-        """Enter the outcome of a job."""
+        """Record the outcome of a job."""
         item, summary = self._items[outcome.run_id], self.summary
         if outcome.status == "elsewhere":
             summary.warnings += [(outcome.title, outcome.message)] if outcome.message else []
@@ -149,7 +149,7 @@ class Call:
 
 
 def smoke_plan(plan: Plan, compute: Compute, done: Callable[[Item], None] = lambda _: None) -> None:
-    """Train one batch of every planned run in a throw-away folder; the first error ends it."""
+    """Train one batch of every planned run in a temporary folder; the first error propagates."""
     with tempfile.TemporaryDirectory() as folder:
         for item in plan.items:
             task_of(item.run.config).smoke(item.run.config, compute, Path(folder))

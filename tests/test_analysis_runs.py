@@ -271,7 +271,7 @@ def test_maps_are_drawn_of_arms_with_blocks(plan: Plan, here: Compute, tmp_path:
     stem = "maps"
     assert [path.name for path in figures(found)] == [f"{stem}-2-sge.png", f"{stem}-3-drsn.png"]
     assert all(path.stat().st_size > 20_000 for path in figures(found))
-    assert notes(found)[-1] == "maps, without an attention block to look into: plain"
+    assert notes(found)[-1] == "maps, no attention block: plain"
     kept = json.loads(item_of(plan, "sge").folder.file("analysis-maps.json").read_text())["values"]
     assert len(kept["samples"]) == len(set(kept["labels"])) == 6
 
@@ -295,7 +295,7 @@ def test_restricted_images_enter_no_picture(plan: Plan, here: Compute, tmp_path:
     restricted = make_plan(str(path), Choice(), here, only=("sge",))
     assert run_plan(restricted, here).ok
     found = ANALYSES["maps"](restricted, here, tmp_path / "figures")
-    assert found == [Note("maps, not drawn, since the images of ck48 may not be passed on: sge")]
+    assert found == [Note("maps, not drawn because images of ck48 may not be redistributed: sge")]
     assert not (tmp_path / "figures").exists()
     assert not list(restricted.items[0].folder.path.glob("analysis-maps*"))
     assert is_redistributable(here, "synth-basic")
@@ -326,7 +326,7 @@ def test_networks_without_stages_are_left_out_of_blocks(plan: Plan, here: Comput
     path.write_text(STUDY.replace("  plain: {}", "  plain: {model.backbone: cnn3}"))
     found = ANALYSES["blocks"](make_plan(str(path), Choice(), here, only=("plain",)), here, tmp_path)
     assert not tables(found)
-    assert notes(found) == ["blocks: plain is left out: its network has no stages whose maps could be cut into cells"]
+    assert notes(found) == ["blocks: plain is omitted: its network has no stages with feature maps"]
 
 
 # the command
@@ -338,10 +338,10 @@ def test_report_shows_what_the_study_asks_for(plan: Plan, here: Compute, fer: Ca
     where = ["--study", path, "--results", here.results, "--data-root", here.data_root]
     plain = fer("report", *where)
     assert plain.code == 0, plain.err
-    assert f"not shown: embedding, maps; with fer report --study {path} --figures" in plain.out
+    assert f"not shown: embedding, maps; run fer report --study {path} --figures" in plain.out
     whole = fer("report", *where, "--figures")
     assert whole.code == 0, whole.err
-    assert "How the features of the test images lie" in whole.out
+    assert "Class separation of test features" in whole.out
     assert "not shown" not in whole.out
     assert "embedding …" in whole.err
     folder = here.results / "figures" / "looked-into-synth-basic-small"

@@ -13,7 +13,7 @@ from torch import nn
 
 from fer_cli.ablate import run_plan
 from fer_cli.analysis import deep as judged
-from fer_cli.analysis.deep import check_unseen, deep_features, find_finished_run, training_samples
+from fer_cli.analysis.deep import check_unseen, deep_features, find_finished_run, parts_of
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.config import Compute, ModelConfig
 from fer_cli.data.manifest import load_info, load_set
@@ -164,8 +164,8 @@ def test_other_arrays_are_refused(shape: tuple[int, ...], dtype: str, plain: Ite
 
 def test_training_parts_are_told(plan: Plan, here: Compute, parts: dict[str, list[str]]) -> None:
     plain, leaky = plan.items
-    assert training_samples(plain, here) == parts["train"]
-    assert sorted(training_samples(leaky, here)) == sorted([*parts["train"], *parts["test"]])
+    assert parts_of(plain, here)["train"] == parts["train"]
+    assert sorted(parts_of(leaky, here)["train"]) == sorted([*parts["train"], *parts["test"]])
 
 
 def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Compute, images: np.ndarray) -> None:
@@ -173,13 +173,13 @@ def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Compute, image
     parts = judged.parts_of(plain, here)
     check_unseen(plain, here, parts["test"])
     wanted = [*parts["test"], *parts["train"][:3]]
-    told = f"3 of {len(wanted)} test samples were in its training part and 0 in its validation part"
+    told = f"3 of {len(wanted)} test samples are in its training part and 0 in its validation part"
     with pytest.raises(DataError, match=told):
         deep_features(plain, here, images[:2], unseen=wanted)
-    with pytest.raises(DataError, match="0 of 2 test samples were in its training part and 2 in its validation part"):
+    with pytest.raises(DataError, match="0 of 2 test samples are in its training part and 2 in its validation part"):
         check_unseen(plain, here, parts["val"][:2])
     count = len(parts["test"])
-    with pytest.raises(DataError, match=f"{count} of {count} test samples were in its training part"):
+    with pytest.raises(DataError, match=f"{count} of {count} test samples are in its training part"):
         check_unseen(leaky, here, parts["test"])
 
 
@@ -201,19 +201,19 @@ def test_sets_behind_the_weights_are_refused_as_test(
     if common is None:
         judged.check_sets(item, here, tested)
         return
-    with pytest.raises(DataError, match=f"{common} stands behind its weights, and {name} is tested here"):
+    with pytest.raises(DataError, match=f"{common} was used for its weights, so test images of {name} may have been seen"):
         judged.check_sets(item, here, tested)
 
 
 def test_a_set_built_anew_or_another_split_is_no_proof(plain: Item, here: Compute, tmp_path: Path) -> None:
     shutil.copytree(here.data_root / "ck48", tmp_path / "data" / "ck48")
     rewrite(tmp_path / "data" / "ck48", fingerprint="0123456789abcdef")
-    with pytest.raises(DataError, match="which is 0123456789abcdef now; train it again"):
-        training_samples(plain, here.model_copy(update={"data_root": tmp_path / "data"}))
+    with pytest.raises(DataError, match="to 0123456789abcdef; train the run again"):
+        parts_of(plain, here.model_copy(update={"data_root": tmp_path / "data"}))
     changed = plain.run.config.data.model_copy(update={"split_seed": 5})
     config = plain.run.config.model_copy(update={"data": changed})
-    with pytest.raises(DataError, match="its settings give"):
-        training_samples(replace(plain, run=replace(plain.run, config=config)), here)
+    with pytest.raises(DataError, match="its split changed from"):
+        parts_of(replace(plain, run=replace(plain.run, config=config)), here)
 
 
 # by id
@@ -227,7 +227,7 @@ def test_a_finished_run_is_found_by_its_id(plain: Item, here: Compute, images: n
 
 
 def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Compute, tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="no finished run"):
+    with pytest.raises(ResultsError, match="not a finished run"):
         find_finished_run("0123456789ab", here)
     there = here.model_copy(update={"results": tmp_path})
     copy = tmp_path / "runs" / "0123456789ab"
@@ -236,8 +236,8 @@ def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Compute, tmp_p
         find_finished_run("0123456789ab", there)
     result = json.loads((copy / "result.json").read_text())
     (copy / "result.json").write_text(json.dumps(result | {"run_id": "0123456789ab"}))
-    with pytest.raises(ResultsError, match="of an earlier version"):
+    with pytest.raises(ResultsError, match="made by an earlier version"):
         find_finished_run("0123456789ab", there)
     (copy / "config.json").unlink()
-    with pytest.raises(ResultsError, match="of an earlier version"):  # the result holds the settings, too
+    with pytest.raises(ResultsError, match="made by an earlier version"):  # the result holds the settings, too
         find_finished_run("0123456789ab", there)

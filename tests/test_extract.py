@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_cli.analysis.deep import find_finished_run, training_samples
+from fer_cli.analysis.deep import find_finished_run, parts_of
 from fer_cli.config import Compute
 from fer_cli.features.files import read_features
 from fer_cli.places import PACKAGE
@@ -59,7 +59,7 @@ def test_all_three_are_fused_and_nothing_is_done_twice(
     split = features.provenance["split"]
     assert features.provenance["extractors"]["cnn"]["run"] == runs[0].parent.name
     compute = Compute(data_root=data_root, results=tmp_path / "results")
-    trained = set(training_samples(find_finished_run(runs[0].parent.name, compute), compute))
+    trained = set(parts_of(find_finished_run(runs[0].parent.name, compute), compute)["train"])
     assert len(trained) == split["train"]
     rows = np.isin(features.samples, list(trained))
     assert np.allclose(features.values[rows].max(0)[features.values.max(0) > 0], 1)  # scaled by training rows alone
@@ -94,7 +94,7 @@ def test_a_network_that_saw_the_test_images_is_refused(fer: Fer, where: list[obj
     run = next((tmp_path / "results" / "runs").glob("*/result.json")).parent.name
     other = fer("extract-features", "--fuse", "cnn", *where, "--run", run, "--seed", 1, "--out", tmp_path / "a.npz")
     assert (other.code, other.err.count("\n")) == (2, 1)
-    assert "test samples were in its training part" in other.err
+    assert "test samples are in its training part" in other.err
     assert not (tmp_path / "a.npz").exists()
     own = fer("extract-features", "--fuse", "cnn", *where, "--run", run, "--out", tmp_path / "a.npz")
     assert own.code == 0, own.err

@@ -1,11 +1,8 @@
-"""ANALYSES: what can be looked at inside the networks of a study's finished runs, beside their scores.
+"""ANALYSES: read-only analyses of trained networks.
 
-``embedding``: how the pooled features of the test images lie (He 2025, Fig 6; Sun 2024, section 4.1). ``blocks``: what the
-cells of the feature map know of the class (He 2025, Table 3). ``maps``: what attention blocks and thresholds do to a few
-faces. Networks are read as they are; nothing here trains one, and nothing here can change a score.
-
-An analysis first asks which runs are done, then what is already stored in their folders; torch, scikit-learn and matplotlib
-are imported only where something is left to compute or to draw.
+``embedding``: class separation of pooled test features (He 2025, Fig 6; Sun 2024, section 4.1). ``blocks``: class
+information in cells of feature maps (He 2025, Table 3). ``maps``: attention and threshold maps on a few faces. Results are
+cached in run folders; torch, scikit-learn and matplotlib are only imported if something must be computed or drawn.
 """
 
 from __future__ import annotations
@@ -23,4 +20,4 @@ __all__ = ["ANALYSES"]
 ANALYSES: dict[str, Callable[[Plan, Compute, Path], list[Block]]] = {
     name: load(code) for name, code in study.ANALYSES.items()
 }
-"""Name -> function of a plan, compute settings, and the folder that figures are written to."""
+"""Name -> function of a plan, compute settings and the folder of figures."""

@@ -1,4 +1,4 @@
-"""What the attention blocks of a network say of a few faces, as columns of maps."""
+"""Attention maps of a few faces, as columns of a figure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fer_cli.analysis.reopen import Reopened, stages_of, watch
 from fer_cli.models.gates import Gate, watch_gates
 
 SPAN = 0.1
-"""Shortest scale of gates, which lie between 0 and 1."""
+"""Shortest colour scale of gates, which are in [0, 1]."""
 WHEN = ("before", "after")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One map per face, on one scale."""
+    """One map per face, on a shared scale; ``overlay``: the maps are gates, drawn over the face."""
 
     title: str
     values: np.ndarray
@@ -26,11 +26,10 @@ class Column:
     low: float
     high: float
     overlay: bool
-    """Whether the maps are gates, to be laid over the face."""
 
 
 def select_faces(labels: list[int], most: int) -> list[int]:
-    """Return positions of at most ``most`` images, in the order of classes: the first of each class, then the second."""
+    """Return positions of at most ``most`` images, ordered by class: the first of each class, then the second."""
     ranked = []
     counts: dict[int, int] = {}
     for place, label in enumerate(labels):
@@ -41,9 +40,9 @@ def select_faces(labels: list[int], most: int) -> list[int]:
 
 @torch.no_grad()
 def columns_of(run: Reopened, images: Tensor) -> list[Column]:
-    """Return what the last block of each stage makes of stills (N, 1, C, S, S) uint8, N within one batch.
+    """Return the maps of each stage's last attention block, for images (N, 1, C, S, S) uint8 within one batch.
 
-    Its gates per position, where it has any; else what goes into it and comes out.
+    These are its spatial gates if it has any, else its input and output activations.
     """
     blocks: list[tuple[int, nn.Module]] = []
     for number, stage in enumerate(stages_of(run.network), start=1):
@@ -64,22 +63,19 @@ def columns_of(run: Reopened, images: Tensor) -> list[Column]:
 
 
 def gate_column(title: str, gate: Tensor) -> Column:
-    """Return the mean over groups of gates (N, G, h, w), on a scale from the smallest to the largest of all faces.
+    """Return the mean over groups of gates (N, G, h, w), on their range over all faces.
 
-    The scale is never shorter than 0.1, so that gates which hardly differ look alike; the title has the true ends.
+    The scale spans at least 0.1, so that nearly equal gates look alike; the title states the true range.
     """
     values = gate.float().mean(1).cpu().numpy()
     low, high = float(values.min()), float(values.max())
     wider = max(0.0, SPAN - (high - low)) / 2
-    told = f"{title}\n{low:.3f} to {high:.3f}"
-    return Column(told, values, max(0.0, low - wider), min(1.0, high + wider), overlay=True)
+    title = f"{title}\n{low:.3f} to {high:.3f}"
+    return Column(title, values, max(0.0, low - wider), min(1.0, high + wider), overlay=True)
 
 
 def activity_columns(title: str, before: Tensor, after: Tensor) -> list[Column]:
-    """Return mean |x| over channels of maps (N, C, h, w) before and after a block, both on the scale of the former.
-
-    The scale ends where 98 % of its values do, so that one bright spot does not darken all other faces.
-    """
+    """Return mean |x| over channels of a block's input and output (N, C, h, w), both scaled to the input's 98 % quantile."""
     maps = [each.float().abs().mean(1).cpu().numpy() for each in (before, after)]
     high = max(float(np.quantile(maps[0], 0.98)), 1e-6)
     return [Column(f"{title}\n{when}", each, 0.0, high, overlay=False) for when, each in zip(WHEN, maps, strict=True)]

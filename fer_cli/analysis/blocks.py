@@ -1,17 +1,14 @@
-"""Recognition and mutual information by the size of blocks (He 2025, Table 3).
+"""Recognition and mutual information by block size (He 2025, Table 3).
 
-The article gives an accuracy and an "average mutual information" for blocks of 1x1, 2x2, 5x5 and 7x7, for positive and for
-negative expressions, and defines neither. Its accuracy rises and its information falls from 1x1 to 7x7, which makes sense
-only if n x n is the number of cells: more cells say more together and each of them less. So here the maps of stages 2 to 4
-are resized to 14x14 and joined, and their means over the cells of an n x n grid are
-
-- read by multinomial logistic regression on at most 128 principal components of the standardised cells, all classes told
-  apart; accuracy is the share of the group's test images that are recognised;
-- coded, each cell by itself, by k-means of its standardised features with 8 centres; the information is that of a cell's
-  code and the label, in bits, among the group's and neutral test images, averaged over cells.
-
-Group and neutral have 3 labels (positive) and 5 (negative), which bounds the information by 1.585 and 2.322 bits. The
-article's 1.115 for positive ones would exceed the 1 bit of two labels, so some third must have been counted there too.
+The paper gives an accuracy and an "average mutual information" for blocks of 1x1, 2x2, 5x5 and 7x7 and for positive and
+negative expressions, without defining them. From 1x1 to 7x7 accuracy rises and information falls, so n x n must be the
+number of cells. Here the maps of stages 2 to 4 are resized to 14x14, concatenated and averaged over the cells of an n x n
+grid. Accuracy: all cells, standardised and reduced to at most 128 principal components, are classified by multinomial
+logistic regression over all classes; the share of the group's test images that are recognised. Information: each cell's
+standardised features are quantised by k-means with 8 centres; mutual information of code and label in bits, over test
+images of the group and neutral ones, averaged over cells. Its bounds are 1.585 bits (positive and neutral: 3 labels) and
+2.322 bits (negative and neutral: 5 labels); the paper's 1.115 for positive ones exceeds the 1 bit of two labels, so it must
+include a third one.
 """
 
 from __future__ import annotations
@@ -27,25 +24,25 @@ from fer_cli.plan import Item, Plan
 VERSION = 1
 GRID = (1, 2, 5, 7)
 MOST = 4000
-"""Training images that are read; of more, as many are drawn at random: their cells must fit into memory."""
+"""Most training images used, drawn at random: their cells must fit into memory."""
 
 
 def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
-    """Return recall, mutual information with the class, and mutual information between cells, per grid, arm and group."""
+    """Return recall, mutual information with the class, and between cells, by grid, arm and group."""
     groups, notes = groups_of(plan), list[str]()
     numbers: dict[str, list[dict[str, Any]]] = {}
     for group in groups:
         if not has_stages(group.planned[0]):
-            notes.append(f"blocks: {group.label} is left out: its network has no stages whose maps could be cut into cells")
+            notes.append(f"blocks: {group.label} is omitted: its network has no stages with feature maps")
         elif group.done:
-            numbers[group.label] = [numbers_of(item, compute) for item in group.done]
+            numbers[group.label] = [measure_blocks(item, compute) for item in group.done]
     groups = [group for group in groups if has_stages(group.planned[0])]
     known = [values for each in numbers.values() for values in each]
     if not known:
         return [Note(note) for note in notes or ["blocks: no run is done"]]
     names = [name for name in GROUPS if any(name in values["labels"] for values in known)]
     if not names:
-        notes.append("blocks: the classes are no positive and negative expressions; nothing is computed")
+        notes.append("blocks: not computed; the set has no positive or negative expressions")
         return [Note(note) for note in notes]
     tables = [table_of(kind, groups, names, numbers) for kind in KINDS]
     if any(values["train"] > MOST for values in known):
@@ -54,12 +51,12 @@ def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
 
 
 def has_stages(item: Item) -> bool:
-    """Return whether a run's network is one whose maps are read."""
+    """Return whether a run's network has stages with feature maps."""
     return BACKBONES[item.run.config.model.backbone].stages
 
 
-def numbers_of(item: Item, compute: Compute) -> dict[str, Any]:
-    """Return the numbers of one finished run."""
+def measure_blocks(item: Item, compute: Compute) -> dict[str, Any]:
+    """Return the cached measurements of one finished run."""
 
     def measure() -> dict[str, Any]:
         from fer_cli.analysis.information import block_numbers
@@ -75,27 +72,27 @@ KINDS = {
     "recall": (
         "Recognition from the means of n×n cells in %, mean ± sd (n)",
         [
-            "maps of stages 2 to 4 at 14×14, averaged over the cells of an n×n grid; logistic regression on at most 128 "
-            "principal components, all classes told apart; share of the group's test images that are recognised",
+            "maps of stages 2 to 4 at 14×14, averaged over the cells of an n×n grid; logistic regression over all classes "
+            "on at most 128 principal components; share of the group's test images that are recognised",
         ],
     ),
     "information": (
         "Mutual information of a cell's code and the class in bits, mean over cells ± sd (n)",
         [
-            "code: k-means of the cell's features, 8 centres; among test images of the group and neutral ones; by chance: "
-            "the same with shuffled labels, which is what counting so few images adds",
+            "code: k-means of the cell's features, 8 centres; over test images of the group and neutral ones; by chance: "
+            "with shuffled labels, the bias of estimating from few images",
         ],
     ),
     "between": (
         "Mutual information of two cells' codes in bits, mean over pairs of cells ± sd (n)",
-        ["among the same test images; of a single cell: the entropy of its code"],
+        ["over the same test images; for a single cell: the entropy of its code"],
     ),
 }
-"""Number -> title and notes of its table."""
+"""Measure -> title and notes of its table."""
 
 
 def table_of(kind: str, groups: list[Group], names: list[str], numbers: dict[str, list[dict[str, Any]]]) -> Table:
-    """Return the table of one number: a row per arm and group of classes, a column per grid."""
+    """Return the table of one measure: a row per arm and group of classes, a column per grid."""
     title, notes = KINDS[kind]
     columns = [f"{n}×{n}" for n in GRID]
     columns += {"recall": [], "information": ["at most", "by chance, 7×7"], "between": ["at most"]}[kind]
@@ -107,18 +104,17 @@ def table_of(kind: str, groups: list[Group], names: list[str], numbers: dict[str
             found = [[values["grids"][str(n)].get(name, {}) for values in runs] for n in GRID]
             texts: list[Cell] = [cell(kind, values, planned) for values in found]
             if kind == "information":
-                texts.append(
-                    "/".join(sorted({f"{values['bound'][name]:.3f}" for values in runs if name in values["bound"]}))
-                )
+                bounds = {f"{values['bound'][name]:.3f}" for values in runs if name in values["bound"]}
+                texts.append("/".join(sorted(bounds)))
                 texts.append(cell("chance", found[-1], planned))
             elif kind == "between":
                 texts.append("3.000")
             rows.append((f"{group.label}, {name}", texts))
-    told = {name: labels for each in numbers.values() for values in each for name, labels in values["labels"].items()}
-    members = [f"{name}: {', '.join(told[name])}" for name in names if name in told]
+    labels = {name: members for each in numbers.values() for values in each for name, members in values["labels"].items()}
+    members = [f"{name}: {', '.join(labels[name])}" for name in names if name in labels]
     return Table(title, columns, rows, notes if kind == "recall" else [*notes, *members])
 
 
 def cell(kind: str, values: list[dict[str, float | None]], planned: int) -> Number:
-    """Return one cell; recall in percent."""
+    """Return one table cell, recall in percent."""
     return summarise([value.get(kind) for value in values], planned, "%" if kind == "recall" else "plain")

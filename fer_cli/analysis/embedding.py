@@ -1,9 +1,9 @@
-"""How a network's pooled features of the test images lie, in a picture and in numbers (He 2025, Fig 6; Sun 2024, 4.1).
+"""Class separation of pooled test features: t-SNE, silhouette and distance ratio (He 2025, Fig 6; Sun 2024, 4.1).
 
-He 2025 shows scatters of positive and of negative features and does not say how they were made; Sun 2024 shows features
-"subjected to SNE" with and without the class-centre loss and claims that it makes classes more compact and their centres
-more distant. Neither gives a number. Here the picture is a t-SNE of the features that enter the classifier (448 of the
-multi-scale network), and silhouette and distance ratio, over all test images and all seeds, say what it can only suggest.
+He 2025 shows scatter plots of positive and negative features without a method; Sun 2024 shows features "subjected to SNE"
+with and without the class-centre loss, which it claims makes classes more compact and their centres more distant. Neither
+gives numbers. Here the classifier's input features (448 of the multi-scale network) are plotted by t-SNE, and silhouette and
+distance ratio are measured over all test images and seeds.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MOST_POINTS = 2000
-"""Test images in a picture; of more, as many are drawn at random."""
+"""Most test images in a plot, drawn at random."""
 
 
 class Features:
-    """The pooled features of one finished run's test images, computed only when asked for, and then once."""
+    """The pooled features of one finished run's test images, computed lazily and once."""
 
     def __init__(self, item: Item, compute: Compute) -> None:
         self.item, self.compute = item, compute
 
     @functools.cached_property
     def values(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Features (N, F) float32, classes (N,) as codes, and the names of the classes."""
+        """Return features (N, F) float32, class codes (N,) and class names."""
         from fer_cli.analysis.reopen import pooled_features, reopen
 
         run = reopen(self.item, self.compute)
@@ -43,10 +43,10 @@ class Features:
 
 
 def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: bool | None = None) -> list[Block]:
-    """Return silhouette and distance ratio of every arm, and one figure of t-SNE scatters.
+    """Return silhouette and distance ratio of every arm, and a figure with a t-SNE scatter plot per arm.
 
-    The figure has a panel per arm; ``by_group``: one for positive and one for negative expressions instead, as He 2025 has
-    them. None chooses this for studies of one arm on basic expressions.
+    ``by_group``: separate panels of positive and negative expressions, as in He 2025; None: for studies of one arm on basic
+    expressions.
     """
     rows, scatters = [], dict[str, dict[str, Any]]()
     runs = select_runs(plan)
@@ -56,25 +56,25 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
         numbers = []
         for item in group.done:
             features = Features(item, compute)
-            numbers.append(numbers_of(features))
+            numbers.append(measure_separation(features))
             if item.run_id in {one.run_id for _, one in runs}:
                 scatters[item.run_id] = scatter_of(features)
         names = ("silhouette", "distance_ratio")
         rows.append((group.label, [summarise([each[name] for each in numbers], len(group.planned)) for name in names]))
     table = Table(
-        "How the features of the test images lie: mean ± sd (n)",
-        ["silhouette (−1 to 1, higher is better)", "distance within classes / between their centres (lower is better)"],
+        "Class separation of test features: mean ± sd (n)",
+        ["silhouette (−1 to 1, higher is better)", "distance within classes / between class centres (lower is better)"],
         rows,
         [
-            "silhouette: of the pooled features, each standardised over the test images, by true class",
-            "ratio: mean distance of a feature vector to the mean of its class, over the mean distance between two such "
-            "means; on the features as they are",
+            "silhouette: of the pooled features, standardised over the test images, by true class",
+            "ratio: mean distance of a feature vector to its class mean, over the mean distance between two class means; "
+            "without standardisation",
         ],
     )
     return [table, *draw(plan, [(group, item, scatters[item.run_id]) for group, item in runs], folder, by_group)]
 
 
-def numbers_of(features: Features) -> dict[str, float | None]:
+def measure_separation(features: Features) -> dict[str, float | None]:
     """Return silhouette and distance ratio of a finished run's test images."""
 
     def measure() -> dict[str, float | None]:
@@ -88,38 +88,37 @@ def numbers_of(features: Features) -> dict[str, float | None]:
 
 
 def scatter_of(features: Features) -> dict[str, Any]:
-    """Return the points, labels and classes of a finished run's scatter, and the silhouette of each group of classes."""
+    """Return the points, labels and classes of a finished run's scatter plot, and the silhouette of each group."""
 
     def measure() -> dict[str, Any]:
         from fer_cli.analysis.points import draw_sample, embed_tsne, silhouette
 
         points, codes, classes = features.values
-        some = draw_sample(len(points), MOST_POINTS)
-        places = embed_tsne(points[some])
+        subset = draw_sample(len(points), MOST_POINTS)
+        places = embed_tsne(points[subset])
         silhouettes = {"all": silhouette(points, codes)}
         for name, members in GROUPS.items():
             inside = np.isin(codes, [code for code, label in enumerate(classes) if label in members])
             silhouettes[name] = silhouette(points[inside], codes[inside])
         return {
             "points": [] if places is None else places.round(3).tolist(),
-            "labels": [classes[code] for code in codes[some]],
+            "labels": [classes[code] for code in codes[subset]],
             "classes": classes,
             "silhouettes": silhouettes,
         }
 
-    values: dict[str, Any] = cache_result(
-        features.item, "embedding-points", VERSION, {"part": "test", "most": MOST_POINTS}, measure
-    )
+    settings = {"part": "test", "most": MOST_POINTS}
+    values: dict[str, Any] = cache_result(features.item, "embedding-points", VERSION, settings, measure)
     return values
 
 
 def draw(plan: Plan, runs: list[tuple[Group, Item, dict[str, Any]]], folder: Path, by_group: bool | None) -> list[Block]:
-    """Write the figure of runs and their scatters, if there is anything to see; return it and notes on it."""
+    """Write the figure of scatter plots, if any; return it and its notes."""
     panels, notes, classes = [], list[Block](), list[str]()
     for group, _, scatter in runs:
         classes += [label for label in scatter["classes"] if label not in classes]
         if not scatter["points"]:
-            notes.append(Note(f"embedding: {group.label} is not drawn: too few test images, or the same features for all"))
+            notes.append(Note(f"embedding: {group.label} is not drawn: too few test images, or identical features"))
             continue
         both = all(set(members) & set(scatter["classes"]) for members in GROUPS.values())
         wanted = by_group if by_group is not None else both and len(plan.study.arms) == 1
@@ -136,11 +135,11 @@ def draw(plan: Plan, runs: list[tuple[Group, Item, dict[str, Any]]], folder: Pat
     seed = runs[0][1].run.seed
     at = ", ".join(f"{key} {value}" for key, value in runs[0][1].run.at)
     meaning = f"t-SNE of the pooled features of the test images (seed {seed}{f', {at}' if at else ''})"
-    return [Figure(path), *notes, Note(f"{path.name}: {meaning}; only neighbourhoods have a meaning, distances have none")]
+    return [Figure(path), *notes, Note(f"{path.name}: {meaning}; neighbourhoods are meaningful, distances are not")]
 
 
 def panels_of(group: Group, scatter: dict[str, Any], by_group: bool) -> list[Panel]:
-    """Return the panels of one run: all classes in one, or the positive and the negative ones in one each."""
+    """Return the panels of one run: one of all classes, or one each of positive and negative ones."""
     from fer_cli.analysis.figures import Panel
 
     points, labels, classes = scatter["points"], scatter["labels"], scatter["classes"]
@@ -150,7 +149,7 @@ def panels_of(group: Group, scatter: dict[str, Any], by_group: bool) -> list[Pan
     panels = []
     for name, members in parts.items():
         value = scatter["silhouettes"][name]
-        told = "" if value is None else f"\nsilhouette {value:.2f}".replace("-", "−")
+        score = "" if value is None else f"\nsilhouette {value:.2f}".replace("-", "−")
         title = group.label if name == "all" else f"{group.label}: {name}"
-        panels.append(Panel(title + told, points, labels, members))
+        panels.append(Panel(title + score, points, labels, members))
     return [panel for panel in panels if panel.classes]

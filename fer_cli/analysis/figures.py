@@ -1,4 +1,4 @@
-"""The pictures of the analyses."""
+"""The figures of the analyses."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from fer_cli.analysis.activity import Column
 
 GREY = "#D9D9D9"
-WIDE = 4
-"""Panels side by side."""
+COLUMNS = 4
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One scatter: points, their classes, and the classes that stand out; the others are grey."""
+    """One scatter plot: points, their labels, and the highlighted classes; others are grey."""
 
     title: str
     points: list[list[float]]
@@ -33,8 +32,8 @@ class Panel:
 
 
 def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: str) -> Figure:
-    """Return one scatter per panel; a class has colour and marker by its place. ``origin``: what the features are of."""
-    columns = min(WIDE, len(panels))
+    """Return one scatter plot per panel, classes styled by position; ``origin``: the footer."""
+    columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     looks = class_styles(classes)
     labels = {label for panel in panels for label in panel.classes}
@@ -63,7 +62,7 @@ def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: 
 
 
 def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns: list[Column]) -> Figure:
-    """Return faces (H, W) or (H, W, 3) uint8, one a row, with the maps of each beside it and their scales below."""
+    """Return a figure with a row per face, (H, W) or (H, W, 3) uint8, and its maps, and a colour bar per column."""
     count = len(faces)
     figure = page(1.25 * (len(columns) + 1) + 0.6, 1.27 * count + 0.7, Words(title))
     layout = figure.get_layout_engine()

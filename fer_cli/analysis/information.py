@@ -1,8 +1,8 @@
-"""What the cells of a feature map know of the class: a linear reading of all of them, and mutual information of each.
+"""Class information in cells of feature maps: a linear classifier on all cells, and mutual information of each.
 
-Everything that is fitted (scaling, principal components, classifier, codes) is fitted on training images alone. Mutual
-information is estimated from counts in the test part, which overstates it when images are few: by about
-(codes - 1)(labels - 1) / (2 N ln 2) bits. ``chance_information`` says by how much, with the labels shuffled.
+Scaling, principal components, classifier and codes are fitted on training images alone. Mutual information is estimated
+from counts in the test part, with an upward bias of about (codes - 1)(labels - 1) / (2 N ln 2) bits for N images, which
+``chance_information`` estimates from shuffled labels.
 """
 
 from __future__ import annotations
@@ -30,28 +30,25 @@ from fer_cli.analysis.reopen import Reopened, stages_of, watch
 from fer_cli.data.prepare import Prepared
 
 SEED = 0
-SIDE = 14
-"""Side of the fused map."""
-COMPONENTS = 128
-CODES = 8
+SIDE, COMPONENTS, CODES, SHUFFLES = 14, 128, 8, 10
+"""Side of the fused map, principal components, k-means centres, and shuffles of ``chance_information``."""
 STARTS = 4
-"""Beginnings of k-means, of which the best is kept."""
-SHUFFLES = 10
+"""Initialisations of k-means."""
 
 
 def fuse_maps(maps: list[Tensor]) -> Tensor:
-    """Return maps (B, C, h, w) of different sizes as one, (B, sum of C, 14, 14), resized bilinearly and joined."""
+    """Return maps (B, C, h, w), resized bilinearly and concatenated to (B, sum of C, 14, 14)."""
     return torch.cat([F.interpolate(each, (SIDE, SIDE), mode="bilinear", antialias=True) for each in maps], 1)
 
 
 def pool_cells(fused: Tensor, n: int) -> Tensor:
-    """Return the means (B, n * n, C) of a map (B, C, h, w) over the cells of an n x n grid."""
+    """Return the means (B, n * n, C) of maps (B, C, h, w) over the cells of an n x n grid."""
     return F.adaptive_avg_pool2d(fused, n).flatten(2).transpose(1, 2)
 
 
 @torch.no_grad()
 def cell_features(run: Reopened, images: Prepared | Tensor, grids: tuple[int, ...]) -> dict[int, np.ndarray]:
-    """Return for each n of ``grids`` the cells (N, n * n, C) float32 of stages 2 to 4, fused, of unchanged images."""
+    """Return for each n of ``grids`` the cells (N, n * n, C) float32 of the fused maps of stages 2 to 4."""
     stages = stages_of(run.network)[1:]
     chunks: dict[int, list[Tensor]] = {n: [] for n in grids}
     for pixels in run.batches(images):
@@ -81,7 +78,7 @@ class Reading:
         return np.asarray(self.pca.transform(scaled), np.float64)
 
     def predict(self, test: np.ndarray) -> np.ndarray:
-        """Return the labels (N,) that the classifier reads from cells (N, n * n, C)."""
+        """Return the labels (N,) predicted from cells (N, n * n, C)."""
         return np.asarray(self.classifier.predict(self.components(self.scaler.transform(test.reshape(len(test), -1)))))
 
     def encode(self, test: np.ndarray) -> np.ndarray:
@@ -91,9 +88,9 @@ class Reading:
 
 
 def fit_codes(cell: np.ndarray) -> KMeans:
-    """Return k-means with 8 centres of one cell's standardised features (N, C); with fewer where the images are fewer."""
+    """Return k-means with 8 centres, or N if fewer, of one cell's standardised features (N, C)."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different features than centres: some stay unused
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct features than centres
         return KMeans(min(CODES, len(cell)), n_init=STARTS, random_state=SEED).fit(cell)
 
 
@@ -101,33 +98,30 @@ def mutual_bits(one: np.ndarray, other: np.ndarray) -> float:
     """Return the mutual information of two codings (N,) of the same images, integers from 0, in bits."""
     rows, columns = int(one.max()) + 1, int(other.max()) + 1
     pairs = np.bincount(one.astype(np.int64) * columns + other, minlength=rows * columns)
-    # counted here: scikit-learn checks and sorts both codings for a millisecond each time, and a run takes thousands
+    # given as counts: scikit-learn's own counting takes a millisecond, and a run needs thousands
     return float(mutual_info_score(None, None, contingency=pairs.reshape(rows, columns))) / math.log(2)
 
 
 def information(codes: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mutual information, in bits, of a cell's code and the label, averaged over cells: codes (N, cells)."""
+    """Return the mutual information in bits of code (N, cells) and label (N,), averaged over cells."""
     return float(np.mean([mutual_bits(labels, each) for each in codes.T]))
 
 
 def chance_information(codes: np.ndarray, labels: np.ndarray) -> float:
-    """Return what ``information`` is on average when the labels are shuffled: what so few images feign."""
+    """Return the mean ``information`` with shuffled labels: the bias of estimating from few images."""
     random = np.random.default_rng(SEED)
     return float(np.mean([information(codes, random.permutation(labels)) for _ in range(SHUFFLES)]))
 
 
 def between_cells(codes: np.ndarray) -> float:
-    """Return the mutual information of two cells' codes, in bits, averaged over pairs; of one cell, its code's entropy."""
+    """Return the mutual information in bits between cells, averaged over pairs; for one cell, its entropy."""
     if codes.shape[1] == 1:
         return mutual_bits(codes[:, 0], codes[:, 0])
     return float(np.mean([mutual_bits(one, other) for one, other in combinations(codes.T, 2)]))
 
 
 def groups_in(classes: list[str]) -> dict[str, tuple[list[str], list[str]]]:
-    """Return for positive and negative expressions their classes among ``classes``, and these with neutral.
-
-    A group is left out where the set has none of its classes, or nothing to tell them from.
-    """
+    """Return each group's classes among ``classes``, and these with neutral; groups without two labels are omitted."""
     found = {}
     for name, members in GROUPS.items():
         own = [label for label in classes if label in members]
@@ -138,21 +132,18 @@ def groups_in(classes: list[str]) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def block_numbers(run: Reopened, grids: tuple[int, ...], most: int) -> dict[str, Any]:
-    """Return recall, mutual information and its bounds per grid and group: what ``analysis-blocks.json`` holds.
-
-    ``most``: training images that are read; of more, as many are drawn at random.
-    """
+    """Return recall, mutual information and its bounds per grid and group, on at most ``most`` training images."""
     classes, test = run.data.classes, run.data.test
-    some = torch.from_numpy(draw_sample(len(run.data.train), most))
-    train_cells = cell_features(run, run.data.train.images[some], grids)
+    subset = torch.from_numpy(draw_sample(len(run.data.train), most))
+    train_cells = cell_features(run, run.data.train.images[subset], grids)
     test_cells = cell_features(run, test.images, grids)
-    given, truth = run.data.train.labels[some].numpy(), test.labels.numpy()
+    given, truth = run.data.train.labels[subset].numpy(), test.labels.numpy()
     groups = groups_in(classes)
     bounds = {name: math.log2(len(labels)) for name, (_, labels) in groups.items()}
     values: dict[str, Any] = {"train": len(run.data.train), "labels": {n: labels for n, (_, labels) in groups.items()}}
     values |= {"bound": bounds, "grids": {}}
     for n in grids:
-        with threadpool_limits(1):  # k-means of so few images is slower in several threads
+        with threadpool_limits(1):  # k-means of few images is slower with more
             reading = Reading(train_cells.pop(n), given)
             here = test_cells.pop(n)
             predicted, codes = reading.predict(here), reading.encode(here)
@@ -167,7 +158,7 @@ def block_numbers(run: Reopened, grids: tuple[int, ...], most: int) -> dict[str,
 def group_numbers(
     predicted: np.ndarray, codes: np.ndarray, truth: np.ndarray, inside: np.ndarray, wider: np.ndarray
 ) -> dict[str, float | None]:
-    """Return the numbers of one grid and group; ``inside``: images of the group, ``wider``: those and the neutral ones."""
+    """Return the measures of one grid and group; ``inside``: the group's images, ``wider``: with neutral ones."""
     if not inside.any():
         return dict.fromkeys(("recall", "information", "chance", "between"))
     return {

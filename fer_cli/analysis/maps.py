@@ -1,11 +1,9 @@
-"""Pictures of what attention blocks and thresholds do to a few test faces.
+"""Figures of attention blocks and soft thresholds on a few test faces, the last block of each stage.
 
-The blocks are those of He 2025 (SGE, Eq 1-8), Aly 2023 (CBAM, Fig 1) and Sun 2024 (SE, Fig 6-7; soft thresholds, Fig 8);
-none of the articles shows what they do. A gate per position (SGE, the second of CBAM) is laid over the face. A gate or a
-threshold per channel (SE, soft thresholding) has no place in the image: there the mean absolute activation over channels is
-shown as it enters the block and as it leaves it. Of each stage, the last block.
-
-A picture shows faces, so it is made only from data sets whose card allows passing them on: those the suite draws itself.
+The blocks are those of He 2025 (SGE, Eq 1-8), Aly 2023 (CBAM, Fig 1) and Sun 2024 (SE, Fig 6-7; soft thresholds, Fig 8),
+which do not visualise them. Spatial gates (SGE, CBAM's second) are drawn over the face. For gates and thresholds per channel
+(SE, soft thresholding), the mean absolute activation over channels is drawn before and after the block. Faces are only shown
+from data sets whose card allows redistribution.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ PICTURE = "analysis-maps.png"
 
 
 def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
-    """Return one figure per arm that has attention blocks, of one seed, and why the others have none."""
+    """Return one figure per arm that has attention blocks, for one seed, and the reason why others have none."""
     runs = select_runs(plan)
     found: list[Block] = [] if runs else [Note("maps: no run is done")]
     without: dict[str, list[str]] = {}
@@ -34,25 +32,25 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
         block = block_of(item.run.config.model)
         tested = item.run.config.data.sets[-1]
         if block is None:
-            without.setdefault("without an attention block to look into", []).append(group.label)
+            without.setdefault("no attention block", []).append(group.label)
         elif not is_redistributable(compute, tested):
-            without.setdefault(f"not drawn, since the images of {tested} may not be passed on", []).append(group.label)
+            without.setdefault(f"not drawn because images of {tested} may not be redistributed", []).append(group.label)
         else:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
             with whole_file(path) as draft:
                 shutil.copyfile(picture_of(item, compute), draft)
-            what = f"{group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
-            found += [Figure(path), Note(f"{path.name}: {what}")]
+            caption = f"{group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
+            found += [Figure(path), Note(f"{path.name}: {caption}")]
     return found + [Note(f"maps, {why}: {'; '.join(dict.fromkeys(labels))}") for why, labels in without.items()]
 
 
 def block_of(model: ModelConfig) -> str | None:
-    """Return the name of a network's attention block, or None where it has none or no stages to find one in."""
+    """Return the name of a network's attention block, or None if it has no block or no stages."""
     return model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
 
 
 def is_redistributable(compute: Compute, name: str) -> bool:
-    """Return whether images of a set may stand in a figure: its card, or those of all its parts, must allow it."""
+    """Return whether the card of a set, or of all its parts, allows images in figures."""
     from fer_cli.data.cards import card_names, load_card
     from fer_cli.data.kept import info_of
 
@@ -61,7 +59,7 @@ def is_redistributable(compute: Compute, name: str) -> bool:
 
 
 def picture_of(item: Item, compute: Compute) -> Path:
-    """Return the picture of a finished run, which lies in its folder."""
+    """Return the figure in a finished run's folder, drawn if needed."""
     picture = item.folder.file(PICTURE)
 
     def measure() -> dict[str, Any]:
@@ -89,7 +87,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
 
 
 def is_whole(picture: Path) -> bool:
-    """Return whether a file is a PNG from its first bytes to its last."""
+    """Return whether a file is a complete PNG."""
     if not picture.is_file():
         return False
     content = picture.read_bytes()

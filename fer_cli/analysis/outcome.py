@@ -1,4 +1,4 @@
-"""The runs that an analysis rests on, the numbers that it keeps in their folders, and how it summarises them."""
+"""The runs of an analysis, its cached results in their folders, and their summary."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from fer_cli.tasks import task_of
 POSITIVE = ("happy", "surprise")
 NEGATIVE = ("angry", "disgust", "fear", "sad")
 GROUPS = {"positive": POSITIVE, "negative": NEGATIVE}
-"""Positive and negative expressions of He 2025, who does not list them; ours."""
+"""Positive and negative expressions; He 2025 does not list them, so this is our choice."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The planned runs of one arm at one grid point, and those of them that are done."""
+    """The planned and finished runs of one arm at one grid point; ``label``: arm and grid values."""
 
     arm: str
     label: str
-    """The arm and its grid values, in words."""
     planned: list[Item]
     done: list[Item]
 
@@ -39,7 +38,7 @@ class Group:
 
 
 def groups_of(plan: Plan) -> list[Group]:
-    """Return the plan's networks by arm and grid point, in the order of the study's arms and grid."""
+    """Return the runs that train networks by arm and grid point, in the study's order."""
     found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[Item]] = {}
     for arm in plan.study.arms:
         for item in (item for item in plan.items if item.run.arm == arm and task_of(item.run.config).trains_network):
@@ -54,9 +53,9 @@ def groups_of(plan: Plan) -> list[Group]:
 
 
 def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
-    """Return the runs that figures show: of each arm, at the first grid point, the one of the same seed.
+    """Return the runs in figures: of each arm at its first grid point, for the first seed that most arms have finished.
 
-    The seed is the first of those that most arms have finished, so that the panels show the same test images.
+    With one seed, the panels show the same test images.
     """
     first = {group.arm: group for group in reversed(groups_of(plan))}
     groups = [first[arm] for arm in plan.study.arms if arm in first and first[arm].done]
@@ -68,10 +67,9 @@ def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
 
 
 def cache_result(item: Item, name: str, version: int, settings: dict[str, Any], measure: Callable[[], Any]) -> Any:
-    """Return what ``measure`` says of a finished run, read back from ``analysis-<name>.json`` of its folder where possible.
+    """Return ``measure()`` of a finished run, cached in ``analysis-<name>.json`` of its folder.
 
-    What is stored counts only if version and settings of the analysis are the same, the run has the same result still, and
-    the values are those that were written.
+    The cache is valid if version, settings and the run's result are unchanged and the values match their checksum.
     """
     path = item.folder.file(f"analysis-{name}.json")
     result = hashlib.sha256(item.folder.file("result.json").read_bytes()).hexdigest()
@@ -82,24 +80,24 @@ def cache_result(item: Item, name: str, version: int, settings: dict[str, Any], 
         if {key: kept[key] for key in mark} == mark and kept.get("values_sha256", sha256_of(values)) == sha256_of(values):
             return values
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass  # not there, cut short or edited: computed again
+        pass  # missing, truncated or edited: recomputed
     values = json.loads(json.dumps(measure()))
     write_text(path, json.dumps({**mark, "values": values, "values_sha256": sha256_of(values)}) + "\n")
     return values
 
 
 def sha256_of(values: Any) -> str:
-    """Return the SHA-256 of what an analysis keeps."""
+    """Return the SHA-256 of cached values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def summarise(values: Sequence[float | None], planned: int, unit: Literal["plain", "%"] = "plain") -> Number:
-    """Return mean, sample deviation and number of the values that are known, of the planned ones."""
+    """Return mean, sample deviation and count of the defined values."""
     known = [value for value in values if value is not None]
     mean = sum(known) / len(known) if known else None
     return Number(mean, sample_sd(known), n=len(known), planned=planned, unit=unit, digits=2 if unit == "%" else 3)
 
 
 def figure_path(folder: Path, *names: str) -> Path:
-    """Return where a figure goes in the folder of its plan: the names, joined and in small letters, as a PNG."""
+    """Return the path of a figure: the names in lower case, joined by hyphens, as a PNG."""
     return folder / ("-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names) + ".png")

@@ -1,7 +1,7 @@
-"""How features lie: how compact and how far apart classes are, and a picture of it in the plane.
+"""Compactness and separation of classes in feature space, and its t-SNE embedding.
 
-t-SNE (van der Maaten 2008) draws neighbourhoods; distances and sizes of its clouds mean nothing. So each picture has the
-silhouette (Rousseeuw 1987) of the features themselves beside it.
+t-SNE (van der Maaten 2008) preserves neighbourhoods, not distances or cluster sizes, so each plot states the silhouette
+(Rousseeuw 1987) of the features themselves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PERPLEXITY = 30.0
 
 
 def standardise(features: np.ndarray) -> np.ndarray:
-    """Return features (N, F) with mean 0 and deviation 1 over the images; a feature that never changes is 0."""
+    """Return features (N, F) with mean 0 and deviation 1 over the images; constant features are 0."""
     return np.asarray(StandardScaler().fit_transform(np.asarray(features, np.float64)))
 
 
@@ -29,11 +29,10 @@ def silhouette(features: np.ndarray, labels: np.ndarray) -> float | None:
 
 
 def distance_ratio(features: np.ndarray, labels: np.ndarray) -> float | None:
-    """Return how wide classes are beside their distance from one another; small: compact and apart.
+    """Return the ratio of within-class to between-class distance; small: compact and separate classes.
 
-    The mean, over all images, of the Euclidean distance of an image's features to the mean of its class, divided by the
-    mean, over all pairs of classes, of the Euclidean distance between their means. The features (N, F) are taken as they
-    are, as class-centre loss does; their common scale cancels out. None with one class, or where all means are the same.
+    It is the mean Euclidean distance of features (N, F) to their class mean, over the mean distance between pairs of class
+    means, without standardisation, as in the class-centre loss. None with one class or equal means.
     """
     classes = np.unique(labels)
     centres = np.stack([features[labels == label].mean(0) for label in classes]).astype(np.float64)
@@ -44,11 +43,10 @@ def distance_ratio(features: np.ndarray, labels: np.ndarray) -> float | None:
 
 
 def embed_tsne(features: np.ndarray) -> np.ndarray | None:
-    """Return where t-SNE puts images in the plane, (N, 2), by standardised features (N, F); equal input, equal output.
+    """Return the t-SNE embedding (N, 2) of standardised features (N, F); deterministic.
 
-    It begins from the first two principal components, with perplexity 30 or a third of the other images, and uses one
-    thread: with more it is slower on a machine that has other work. None for fewer than 4 images or features that are all
-    the same.
+    It starts from the first two principal components with perplexity 30, or (N - 1) / 3 if smaller, and uses one thread,
+    which is faster on a busy machine. None for fewer than 4 images or constant features.
     """
     if len(features) < 4 or not np.ptp(features, axis=0).any():
         return None
@@ -59,5 +57,5 @@ def embed_tsne(features: np.ndarray) -> np.ndarray | None:
 
 
 def draw_sample(n: int, most: int) -> np.ndarray:
-    """Return the positions of ``most`` of ``n`` images drawn at random, always the same ones; all where there are fewer."""
+    """Return ``most`` of ``n`` positions, drawn at random with a fixed seed; all if there are fewer."""
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(SEED).choice(n, most, replace=False))

@@ -1,4 +1,4 @@
-"""What analyses read from the network of a finished run, in float32 and in batches."""
+"""Reads the network of a finished run for analyses, in float32 and in batches."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["Reopened", "pooled_features", "reopen", "stages_of", "watch"]
 
 
 def reopen(item: Item, compute: Compute) -> Reopened:
-    """Return the network of a finished run; raises ResultsError when its weights are gone."""
+    """Return the network of a finished run; raises ResultsError if its weights are missing."""
     return open_run(item.run.config, item.folder, compute)
 
 
 @torch.no_grad()
 def pooled_features(run: Reopened, part: Part) -> np.ndarray:
-    """Return what the backbone hands to the classifier of each image of a part: (N, F) float32."""
+    """Return the backbone's pooled features of each image of a part: (N, F) float32."""
     return torch.cat([run.network.pooled(pixels).float().cpu() for pixels in run.batches(part.images)]).numpy()
 
 
 def stages_of(network: Recogniser) -> list[nn.Module]:
-    """Return the stages of a network, from the image on; none of one that has none."""
+    """Return the stages of a network from the input on; [] if it has none."""
     return list(getattr(network.backbone, "stages", []))
 
 
 @contextmanager
 def watch(modules: list[nn.Module]) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Yield a list that a forward pass inside the ``with`` fills: input and output of each module, in their order."""
+    """Yield a list that a forward pass in the body fills with the input and output of each module, in call order."""
     seen: list[tuple[Tensor, Tensor]] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

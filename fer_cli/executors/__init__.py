@@ -1,9 +1,8 @@
-"""EXECUTORS: ways to work through a graph of runs. All keep one contract.
+"""EXECUTORS: execute a graph of runs, under one contract.
 
-An executor takes runs from an ``Agenda``, which gives one as soon as all that it builds on is done, calls ``run`` with each,
-and ``on_done`` with its outcome. A run that fails is recorded and keeps back only those that build on it; a run that another
-process works on is waited for or left to it; an interruption (Ctrl-C, SIGTERM) ends the runs under way as killed and passes
-on. A full or read-only disk stops all, as does a results folder that is gone: no later run could be kept either.
+An executor takes ready runs from an ``Agenda``, calls ``run`` with each and ``on_done`` with its outcome. A failed run is
+recorded and blocks only its dependents; a run of another process is awaited or left to it; an interruption (Ctrl-C, SIGTERM)
+marks active runs as killed and propagates. A full or read-only disk or a missing results folder stops all runs.
 """
 
 from __future__ import annotations
@@ -19,20 +18,17 @@ from fer_cli.executors.serial import serial
 __all__ = ["EXECUTORS", "Agenda", "Executor", "Job", "Outcome", "choose_executor"]
 
 Executor = Callable[[Agenda, Callable[[Job], Outcome], Callable[[Outcome], None], int], None]
-"""Called with the graph, what runs a job, what is to be called with each outcome, and how many jobs may run at once."""
+"""Takes the graph, a function that runs a job, a callback for outcomes, and the number of parallel jobs."""
 
 EXECUTORS: dict[str, Executor] = {"serial": serial, "processes": processes}
 
 
 def choose_executor(name: str | None, jobs: int) -> str:
-    """Return the name of the executor: ``name``, or the one for this number of jobs at once.
-
-    Raises FerError for an unknown one, and for more jobs than it can run at once.
-    """
+    """Return ``name`` or the default for this number of parallel jobs; raises FerError if unknown or limited to fewer."""
     if name is None:
         return "serial" if jobs == 1 else "processes"
     if name not in EXECUTORS:
         raise FerError(f"--executor: no executor '{name}'{nearest(name, EXECUTORS)}")
     if name == "serial" and jobs > 1:
-        raise FerError(f"--executor serial: trains one run at a time; leave out --jobs {jobs}, or use --executor processes")
+        raise FerError(f"--executor serial: trains one run at a time; omit --jobs {jobs} or use --executor processes")
     return name

@@ -1,4 +1,4 @@
-"""A graph of runs as an executor works through it: which may start now, which are waited for."""
+"""Schedules a graph of runs for an executor."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from fer_cli.executors.jobs import Job, Outcome
 from fer_cli.plan import Item, is_runnable
 
 POLL_S = 2.0
-"""How often runs that other processes work on are looked at."""
+"""Polling interval for runs of other processes, in seconds."""
 
 
 class Agenda:
-    """Hands out each run as soon as all that it builds on is done; of several, the one that the plan lists first.
+    """Hands out runs whose dependencies are done, in the plan's order.
 
-    ``job_of``: makes the job of a run that is handed out. ``settle``: called with each run that is not trained here, and
-    why: it is done, failed, damaged, or blocked, since a run that it builds on will not be done. ``wait``: whether to wait
-    for runs that other processes work on; one whose process dies is handed out. ``waiting``: called with those runs when
-    there is nothing else to do.
+    ``job_of``: makes the job of a run. ``settle``: called with each run that is not trained here and its state: done,
+    failed, damaged or blocked (a dependency will not be done). ``wait``: whether to wait for runs of other processes and
+    take over from dead ones. ``waiting``: called with these runs when nothing else is left to do.
     """
 
     def __init__(
@@ -46,46 +45,46 @@ class Agenda:
         for item in items:
             for need in item.needs:
                 self._followers.setdefault(need.run_id, []).append(item.run_id)
-                if need.run_id not in self.items:  # not part of this plan: as it is now
+                if need.run_id not in self.items:  # not in this plan: use its current state
                     (self._done if need.folder.status == "done" else self._lost).add(need.run_id)
         for item in items:
             self._sort(item)
 
     @property
     def size(self) -> int:
-        """Return how many runs are to be handed out, as far as is known now."""
+        """Return the number of runs left to hand out, as currently known."""
         return len(self._ready) + len(self._open)
 
     @property
     def held(self) -> list[Item]:
-        """Return the runs that other processes work on."""
+        """Return the runs claimed by other processes."""
         return list(self._held.values())
 
     @property
     def blocked(self) -> list[Item]:
-        """Return the runs that wait for those they build on."""
+        """Return the runs that wait for their dependencies."""
         return list(self._open.values())
 
     @property
-    def patience(self) -> float | None:
-        """Return for how long an executor may wait for its own jobs before it calls ``take`` again; None: for ever."""
+    def timeout(self) -> float | None:
+        """Return the timeout in seconds for waiting on jobs before calling ``take`` again; None: no timeout."""
         return POLL_S if self._held else None
 
     def take(self) -> Job | None:
-        """Return the job of a run that may start now, or None where none may at the moment."""
+        """Return the job of a run that is ready, or None."""
         if self._held and time.monotonic() - self._looked >= POLL_S:
             self._look()
         return self._job_of(self.items[heapq.heappop(self._ready)[1]]) if self._ready else None
 
     def finish(self, outcome: Outcome) -> None:
-        """Note the outcome of a job that was handed out."""
+        """Record the outcome of a job."""
         if outcome.status == "elsewhere":
             self._held[outcome.run_id] = self.items[outcome.run_id]
         else:
             self._end(outcome.run_id, outcome.status == "done")
 
     def pause(self) -> bool:
-        """Wait for other processes where nothing else is left to do; return False where there is nothing to wait for."""
+        """Wait for other processes; return False if there is nothing to wait for."""
         if not self._held or not self._wait:
             return False
         if not self._look():
@@ -96,7 +95,7 @@ class Agenda:
         return True
 
     def _look(self) -> bool:
-        """Sort runs that other processes no longer work on, and return whether there were any."""
+        """Reschedule runs that other processes released, and return whether there were any."""
         self._looked = time.monotonic()
         changed = [name for name, item in self._held.items() if item.folder.status != "running"]
         for name in changed:
@@ -104,7 +103,7 @@ class Agenda:
         return bool(changed)
 
     def _sort(self, item: Item) -> None:
-        """Put a run where its state says."""
+        """Schedule a run by its state."""
         status = item.folder.status
         if status == "running":
             self._held[item.run_id] = item
@@ -116,7 +115,7 @@ class Agenda:
             self._end(item.run_id, status == "done")
 
     def _consider(self, name: str) -> None:
-        """Make a run ready if all that it builds on is done, blocked if some of it will not be."""
+        """Make a run ready if its dependencies are done, blocked if one will not be."""
         needs = {need.run_id for need in self._open[name].needs}
         if needs & self._lost:
             self._settle(self._open.pop(name), "blocked")
@@ -126,7 +125,7 @@ class Agenda:
             heapq.heappush(self._ready, (self._places[name], name))
 
     def _end(self, name: str, done: bool) -> None:
-        """Note that a run is done or will not be, and consider those that build on it."""
+        """Record that a run is done or will not be, and reconsider its dependents."""
         (self._done if done else self._lost).add(name)
         for follower in self._followers.get(name, ()):
             if follower in self._open:

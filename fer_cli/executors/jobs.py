@@ -1,4 +1,4 @@
-"""One run in one process: the job that a worker is given, its execution, and the outcome that is reported."""
+"""One run in one process: its job, execution and outcome."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fer_cli.tasks import Inputs, task_of
 from fer_cli.tracking import Mirror, RunTracker
 
 STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-"""No room, or no right to write: the whole study stops."""
+"""Full disk or no write access: the whole study stops."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to train, with all a worker process needs."""
+    """One run to train; ``start``: the run of its initial weights, ``trained``: the run whose training it shares."""
 
     title: str
     config: RunConfig
@@ -33,33 +33,30 @@ class Job:
     mirror: Mirror | None
     tags: tuple[tuple[str, str], ...] = ()
     start: RunFolder | None = None
-    """The run whose weights this one starts from."""
     trained: RunFolder | None = None
-    """The run whose training is this one's too."""
 
     @property
     def run_id(self) -> str:
-        """Return the run's identity."""
+        """Return the run's id."""
         return self.folder.run_id
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job."""
+    """The outcome of a job; ``elsewhere``: another process works on the run."""
 
     run_id: str
     title: str
     status: Literal["done", "failed", "elsewhere"]
-    """``elsewhere``: another process works on it."""
     message: str = ""
-    """Of a failed run, the last line of its traceback; of one that another process took over, that it did."""
+    """Last line of a failed run's traceback, or that another process took the run over."""
     mirrored: bool = True
-    """False where MLflow's store failed while the run was trained."""
+    """False if MLflow's store failed during training."""
 
 
 def execute(job: Job) -> Outcome:
-    """Train one run under its claim and leave ``result.json`` or ``error.txt`` in its folder."""
-    if ending.is_set():  # a worker may be given the next job even after a signal
+    """Train one run under its claim and write ``result.json`` or ``error.txt``."""
+    if ending.is_set():  # a worker may receive another job after the signal
         raise SystemExit(128 + signal.SIGTERM)
 
     folder = job.folder
@@ -74,13 +71,13 @@ def execute(job: Job) -> Outcome:
                 result = run_task(job, tracker.epoch)
                 folder.check_claim()
                 tracker.end("FINISHED", {f"test/{name}": result.metrics["test"][name] for name in METRICS})
-                folder.write_result(result)  # last: a run is done when everything about it is
+                folder.write_result(result)  # last, as it marks the run as done
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")
                 raise
-            except Exception as error:  # whatever a run dies of is its own affair, recorded and reported
+            except Exception as error:  # recorded and reported; other runs continue
                 try:
-                    folder.check_claim()  # whatever went wrong: a folder that is gone, or another's now, is why
+                    folder.check_claim()  # a lost claim or folder explains any other error
                 except ClaimLostError as lost:
                     return Outcome(job.run_id, job.title, "elsewhere", str(lost))
                 if stops_study(error):
@@ -94,19 +91,19 @@ def execute(job: Job) -> Outcome:
 
 
 def run_task(job: Job, on_epoch: OnEpoch) -> Result:
-    """Return a run's result, its other files written; raises DataError where its data set changed since it was planned."""
+    """Write a run's files and return its result; raises DataError if its data set changed since planning."""
     from fer_cli.learning.figures import draw_run
 
     inputs = Inputs(job.folder, on_epoch, job.start, job.trained)
     result = task_of(job.config).run(job.config, inputs, job.compute)
     if result.fingerprint != job.fingerprint:
-        raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; start it again")
+        raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; run the same command again")
     draw_run(job.folder.path, result)
     return result
 
 
 def stops_study(error: Exception) -> bool:
-    """Return whether other runs would meet the same error: what the user must fix first, or no room to write to."""
+    """Return whether an error affects all runs: one that the user must fix, or no storage."""
     if isinstance(error, OSError):
         return error.errno in STORAGE_ERRORS
     return isinstance(error, FerError) and not isinstance(error, FeaturesError | DamagedError)
@@ -118,20 +115,20 @@ def last_line(error: BaseException) -> str:
 
 
 class log_to:
-    """Send the ``fer`` log to ``log.txt`` of a run while it lasts."""
+    """Write the ``fer`` log to a run's ``log.txt`` in the body."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.handler = logging.FileHandler(folder.file("log.txt"), encoding="utf-8")
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def __enter__(self) -> None:
-        """Attach the file."""
+        """Attach the log file."""
         logger = logging.getLogger("fer")
         logger.setLevel(logging.INFO)
         logger.propagate = False
         logger.addHandler(self.handler)
 
     def __exit__(self, *_: object) -> None:
-        """Detach and close it."""
+        """Detach and close the log file."""
         logging.getLogger("fer").removeHandler(self.handler)
         self.handler.close()

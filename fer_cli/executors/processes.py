@@ -1,8 +1,8 @@
-"""``processes``: several runs at once, each in a worker process that is kept for the next one.
+"""``processes``: runs in parallel, each in a reused worker process.
 
-A worker is a pool of one process. Workers are forked from a server that has imported PyTorch and done nothing else, where
-the system can do that (Linux): the import takes seconds, a fork some hundredths of one. Where a worker dies outright (killed
-by the system, a crash in a library), its run alone is lost, and another worker takes its place.
+A worker is a pool of one process, so if it dies (killed, or a crash in a library), only its run is lost and a new worker
+replaces it. On Linux, workers are forked from a server that has imported PyTorch: an import takes seconds, a fork
+hundredths of one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fer_cli.signals import end_on_sigterm
 
 
 def processes(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None], workers: int) -> None:
-    """Work through the graph with up to ``workers`` processes; ``run`` must be importable by name."""
+    """Execute the graph with up to ``workers`` processes; ``run`` must be importable by name."""
     idle: list[ProcessPoolExecutor] = []
     busy: dict[Future[Outcome], tuple[ProcessPoolExecutor, Job]] = {}
     try:
@@ -34,14 +34,14 @@ def processes(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[O
                 if graph.pause():
                     continue
                 return
-            finished, _ = wait(busy, graph.patience, FIRST_COMPLETED)
+            finished, _ = wait(busy, graph.timeout, FIRST_COMPLETED)
             for future in finished:
                 worker, job = busy.pop(future)
                 idle.append(worker)
                 try:
                     outcome = future.result()
                 except BrokenProcessPool:
-                    worker.shutdown()  # only when the process has ended is its claim known to be a dead one's
+                    worker.shutdown()  # the claim counts as dead only once the process has ended
                     outcome = record_death(job)
                 graph.finish(outcome)
                 on_done(outcome)
@@ -57,30 +57,30 @@ def processes(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[O
 def submit(
     idle: list[ProcessPoolExecutor], run: Callable[[Job], Outcome], job: Job
 ) -> tuple[Future[Outcome], ProcessPoolExecutor]:
-    """Return the future outcome of a job and the worker it was given to: an idle one that lives, else a new one."""
+    """Submit a job to a living idle worker, else to a new one; return its future outcome and the worker."""
     while idle:
         worker = idle.pop()
         try:
             return worker.submit(run, job), worker
-        except BrokenProcessPool:  # it died with nothing to do
+        except BrokenProcessPool:  # it died while idle
             worker.shutdown()
     worker = new_worker()
     return worker.submit(run, job), worker
 
 
 PRELOADED = ["fer_cli.executors.jobs", "fer_cli.learning.figures", "fer_cli.learning.fit"]
-"""What the server imports for all workers; nothing of it looks for a GPU, after which no fork could use one."""
+"""Imports of the server; none of them may initialise CUDA, which forked workers could not use afterwards."""
 
 
 def new_worker() -> ProcessPoolExecutor:
-    """Return a pool of one process, which starts with its first job."""
+    """Return a pool of one process, started with its first job."""
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload(PRELOADED)
     return ProcessPoolExecutor(1, mp_context=context, initializer=start_worker, initargs=(dict(os.environ),))
 
 
 def record_death(job: Job) -> Outcome:
-    """Record the run that a worker died of as failed, unless another process took it over, and return its outcome."""
+    """Record the run of a dead worker as failed, unless another process took it over, and return its outcome."""
     with job.folder.claim() as mine:
         if mine:
             job.folder.write_error("The worker process died while this run was training (killed, or out of memory?).\n")
@@ -90,15 +90,15 @@ def record_death(job: Job) -> Outcome:
 
 
 def start_worker(environment: dict[str, str]) -> None:
-    """Prepare a worker process: its environment, an orderly end on SIGTERM, and an end when the parent is gone."""
-    os.environ.update(environment)  # a server keeps the one it was started in
+    """Set up a worker process: environment, clean exit on SIGTERM, exit when the parent dies."""
+    os.environ.update(environment)  # the server keeps its initial environment
     end_on_sigterm()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends its workers in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C and terminates its workers
     threading.Thread(target=follow_parent, daemon=True).start()
 
 
 def follow_parent() -> None:
-    """End this process at once when its parent is gone."""
+    """Exit this process as soon as its parent is gone."""
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)

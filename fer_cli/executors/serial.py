@@ -9,7 +9,7 @@ from fer_cli.executors.jobs import Job, Outcome
 
 
 def serial(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None], workers: int = 1) -> None:
-    """Work through the graph in this process, whatever the number of ``workers``."""
+    """Execute the graph in this process, ignoring ``workers``."""
     while True:
         if (job := graph.take()) is not None:
             outcome = run(job)
