@@ -1,4 +1,4 @@
-"""The blocks of a report: tables of numbers, figures and notes. Sections and analyses return them, renderers write them."""
+"""The blocks of a report: tables, figures and notes, made by sections and analyses and written by renderers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,21 @@ MINUS, DASH = "−", "–"
 
 @dataclass(frozen=True)
 class Number:
-    """A table cell as computed, not rounded."""
+    """An unrounded table cell; ``n`` of ``planned`` values, ``interval``: 95 % confidence; None: missing or not shown."""
 
     value: float | None
-    """None: missing."""
     sd: float | None = None
-    """Sample standard deviation."""
     interval: tuple[float, float] | None = None
-    """95 % confidence interval."""
     n: int | None = None
-    """Number of values behind it; None: not shown."""
     planned: int | None = None
-    """Number of values planned."""
     unit: Literal["%", "points", "count", "plain"] = "%"
-    """``%`` and ``points`` (differences, with a sign): shares, shown times 100."""
+    """``%`` and ``points`` (signed differences): shares, shown times 100."""
     digits: int = 2
     best: bool = False
-    """Shown in bold."""
 
     @property
     def text(self) -> str:
-        """Return the number as every renderer shows it: ``93.47 ± 0.52 (5)``, ``+1.20 [−0.35, +2.75]``, ``– (2/5)``."""
+        """Return the number as text: ``93.47 ± 0.52 (5)``, ``+1.20 [−0.35, +2.75]``, ``– (2/5)``."""
         texts = [DASH if self.value is None else self._format(self.value)]
         texts += [] if self.sd is None or self.value is None else [f"± {self._format(self.sd)}"]
         texts += [] if self.interval is None else [f"[{', '.join(map(self._format, self.interval))}]"]
@@ -42,11 +36,7 @@ class Number:
     def _format(self, value: float) -> str:
         if self.unit == "count":
             return f"{value:,.0f}"
-        return (
-            percent(value, self.unit == "points", self.digits)
-            if self.unit in {"%", "points"}
-            else decimal(value, self.digits)
-        )
+        return decimal(value, self.digits) if self.unit == "plain" else percent(value, self.unit == "points", self.digits)
 
 
 Cell = Number | str
@@ -64,14 +54,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that was written to a file."""
+    """A figure file."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Note:
-    """A statement about the report: before the first table (``head``), or after the last."""
+    """A note before the first table (``head``) or after the last."""
 
     text: str
     head: bool = False
@@ -96,5 +86,5 @@ def cell_text(cell: Cell) -> str:
 
 
 def is_bold(cell: Cell) -> bool:
-    """Return whether a cell is shown in bold."""
+    """Return whether a cell is bold."""
     return isinstance(cell, Number) and cell.best

@@ -1,7 +1,6 @@
-"""Which runs were found whole, and in which state of their files: a report of thousands of runs reads no file twice.
+"""Verified runs and the signatures of their files, so that reports of thousands of runs do not reread them.
 
-``runs/.checked.json`` is made again where it is missing, of another version or damaged; a file that changed since (time,
-size or inode) is read again. It holds for this results folder alone: files that are copied have other times.
+``runs/.checked.json`` is a cache: it is rebuilt if invalid, and files whose time, size or inode changed are reread.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from fer_cli.places import read_text, write_text
 
 FILE = ".checked.json"
 VERSION = 1
-"""Raised when more is checked of a run, or otherwise."""
+"""Incremented when the checks of a run change."""
 SETTLED = 100_000_000
-"""Nanoseconds since a file was written before its state is kept: two contents within one tick of the clock have one time."""
+"""Minimum age in ns of cached files: two writes within one clock tick have the same time."""
 
 Sign = tuple[int, ...]
-"""What changes with a file's content: time (ns), size and inode; nothing where there is none."""
+"""Signature of a file: time (ns), size and inode; () if it is missing."""
 Files = tuple[tuple[str, Sign], ...]
-"""Name and sign of each file that is read of a run."""
+"""Name and signature of each checked file of a run."""
 
 _found: dict[Path, dict[str, Any]] = {}
-"""Folder of runs -> runs that this process found whole."""
+"""Folder of runs -> runs verified by this process."""
 
 
 @cache
 def read_records(runs: Path) -> dict[str, Any]:
-    """Return what was kept of the runs in a folder: run id -> their files, and the final training accuracy of histories."""
+    """Return the cache of a folder: run id -> file signatures, and final training accuracy by history."""
     with suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
         content = json.loads(read_text(runs / FILE))
         if content["version"] == VERSION and isinstance(content["runs"], dict):
@@ -41,13 +40,13 @@ def read_records(runs: Path) -> dict[str, Any]:
 
 
 def is_verified(folder: Path, files: Files) -> bool:
-    """Return whether a run was found whole with these files as they are now."""
+    """Return whether a run was verified with these file signatures."""
     kept = read_records(folder.parent).get(folder.name)
     return isinstance(kept, dict) and kept.get("files") == [[name, list(sign)] for name, sign in files]
 
 
 def stored_accuracy(history: Path, sign: Sign) -> float | None:
-    """Return the final training accuracy that was kept of a history in this state, or None."""
+    """Return the cached final training accuracy of a history with this signature, or None."""
     kept = read_records(history.parent.parent).get(history.parent.name)
     if isinstance(kept, dict) and [history.name, list(sign)] in kept.get("files", []):
         accuracy = kept.get("final", {}).get(history.name)
@@ -56,14 +55,14 @@ def stored_accuracy(history: Path, sign: Sign) -> float | None:
 
 
 def record_verified(folder: Path, files: Files, final: dict[str, float]) -> None:
-    """Note that a run was found whole; ``final``: training accuracy of the last epoch of each of its histories."""
+    """Record that a run is verified; ``final``: final training accuracy of each of its histories."""
     if max(sign[0] for _, sign in files) < time.time_ns() - SETTLED:
         entry = {"files": [[name, list(sign)] for name, sign in files], "final": final}
         _found.setdefault(folder.parent, {})[folder.name] = entry
 
 
 def save_verified(results: Path) -> None:
-    """Write down what this process found whole under a results folder; where nothing can be written, nothing is kept."""
+    """Save the runs verified by this process, if the results folder is writable."""
     runs = results / "runs"
     if new := _found.pop(runs, None):
         with suppress(OSError):

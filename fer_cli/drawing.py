@@ -1,7 +1,6 @@
-"""What all figures share, of runs, reports and analyses: one style, the page around the panels, panels of several pages.
+"""Shared by all figures: style, page layout, and common panels.
 
-A page is a heading, keys, panels and a grey footer that states what the numbers rest on. Heading and footer have their own
-height in inches, so that no panel grows into them.
+A page has a heading, legends, panels and a grey footer; heading and footer have fixed heights that panels cannot overlap.
 """
 
 from __future__ import annotations
@@ -27,55 +26,43 @@ from matplotlib.ticker import MaxNLocator
 from fer_cli.places import whole_file
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
-"""Okabe and Ito (2008), without their yellow, which is too pale on white, and with a dark red in its place."""
+"""Okabe and Ito (2008), with dark red instead of yellow, which is too pale on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Fewer than colours: where colours repeat, the markers differ."""
+"""One fewer than colours, so that markers differ where colours repeat."""
 DPI = 130
 GREY = "0.5"
 STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 8),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     "axes.edgecolor": "0.4",
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
-    "text.parse_math": False,  # a dollar in a name is no formula
+    "text.parse_math": False,  # a dollar sign in a name is not a formula
 }
 rcParams.update(STYLE)
-KEY: dict[str, Any] = {
-    "fontsize": 8.5,
-    "frameon": False,
-    "borderpad": 0.2,
-    "borderaxespad": 0,
-    "labelspacing": 0.35,
-    "columnspacing": 1.6,
-}
-"""How legends look."""
+KEY = dict[str, Any](fontsize=8.5, frameon=False, borderpad=0.2, borderaxespad=0, labelspacing=0.35, columnspacing=1.6)
+"""Legend style."""
 MARGIN, LINE, SMALL = 0.12, 1.35, 7.0
-"""Inches around the text of a page; height of a line of text in font sizes; font size of the footer in points."""
+"""Page margin in inches; line height in font sizes; footer font size in points."""
 QUANTITIES = {"accuracy": 100.0, "loss": 1.0}
-"""What is drawn by epoch, and the factor of its values: accuracy is shown in %."""
+"""Quantity plotted by epoch -> factor of its values; accuracy is in %."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The text around the panels of a page."""
+    """The text around the panels of a page; ``keys``: rows of legend entries."""
 
     title: str
     notes: Sequence[str] = ()
     keys: Sequence[Sequence[Artist]] = ()
-    """Rows of legend entries."""
     foot: Sequence[str] = ()
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG whole or not at all and return its path."""
+    """Write a PNG atomically and return its path."""
     with whole_file(path) as draft, quiet_glyphs():
         figure.savefig(draft, format="png", dpi=DPI)
     return path
@@ -83,14 +70,14 @@ def save(figure: Figure, path: Path) -> Path:
 
 @contextmanager
 def quiet_glyphs() -> Iterator[None]:
-    """Let names in scripts that the font lacks show as boxes, without a warning."""
+    """Suppress warnings for characters missing from the font, which are drawn as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
 def class_styles(classes: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return the colour and marker of each name, by its place."""
+    """Return the colour and marker of each name, by position."""
     return {name: (PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(classes)}
 
 
@@ -104,7 +91,7 @@ def text_width(text: str, size: float) -> float:
 
 
 def wrap_text(text: str, width: float, size: float) -> list[str]:
-    """Return text in lines that fit ``width`` inches at a font size in points."""
+    """Return text wrapped to ``width`` inches at a font size in points."""
     full = text_width(text, size)
     if full <= width:
         return [text] if text else []
@@ -112,7 +99,7 @@ def wrap_text(text: str, width: float, size: float) -> list[str]:
 
 
 def page(width: float, height: float, words: Words) -> Figure:
-    """Return a figure without panels yet; those added will fill ``width`` x ``height`` inches below heading and keys."""
+    """Return a figure whose panels will fill ``width`` x ``height`` inches between heading and footer."""
     room = width - 2 * MARGIN
     head = [(line, 11.0, "black", "bold") for line in wrap_text(words.title, 0.88 * room, 11)]
     head += [(line, 8.5, "0.3", "normal") for note in words.notes for line in wrap_text(note, room, 8.5)]
@@ -139,7 +126,7 @@ def page(width: float, height: float, words: Words) -> Figure:
 
 
 def key_columns(labels: Sequence[str], room: float) -> int:
-    """Return how many legend entries fit side by side in ``room`` inches; entries fill columns from the top."""
+    """Return the number of legend columns that fit ``room`` inches; entries fill columns from the top."""
     wide = [text_width(label, KEY["fontsize"]) + 4.5 * KEY["fontsize"] / 72 for label in labels]
     for rows in range(1, len(wide)):
         columns = math.ceil(len(wide) / rows)
@@ -149,9 +136,9 @@ def key_columns(labels: Sequence[str], room: float) -> int:
 
 
 def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool = True, bottom: bool = True) -> None:
-    """Draw a confusion matrix (K, K) of counts, each row (truth) in percent; class names where ``left`` and ``bottom``."""
+    """Draw a confusion matrix (K, K) in % of each row (truth), with class names if ``left`` and ``bottom``."""
     shares = row_shares(counts)
-    # "auto": the page is sized for square cells; forcing them would let titles and labels of two rows overlap
+    # "auto": the page is sized for square cells; "equal" would let titles and labels overlap
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -171,7 +158,7 @@ def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool =
 
 
 def row_shares(counts: np.ndarray) -> np.ndarray:
-    """Return the (K, K) shares of each row; NaN in rows of classes without images."""
+    """Return row-normalised counts (K, K); NaN in empty rows."""
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.full(counts.shape, np.nan)
     np.divide(counts, totals, out=shares, where=totals > 0)
@@ -179,7 +166,7 @@ def row_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def share_text(share: float) -> str:
-    """Return a share as whole percent; what is not all or nothing never reads as all or nothing."""
+    """Return a share as whole percent; "<1" and ">99" instead of a rounded 0 or 100."""
     if math.isnan(share):
         return "–"
     if share == 0:
@@ -190,9 +177,9 @@ def share_text(share: float) -> str:
 def draw_curve(
     axes: Axes, histories: Mapping[str, Sequence[np.ndarray]], quantity: str, chosen: float, colour: str, pale: str
 ) -> None:
-    """Draw mean and deviation over seeds by epoch: validation solid, training (in ``pale``) dashed, the chosen epoch dotted.
+    """Draw mean and sd over seeds: validation solid, training (in ``pale``) dashed, the selected epoch dotted.
 
-    ``histories``: column (``val/loss``) -> one series per seed, cut to the shortest.
+    ``histories``: column, e.g. ``val/loss`` -> one series per seed.
     """
     scale = QUANTITIES[quantity]
     for part, paint, line, width, strength, shade in (
@@ -208,14 +195,14 @@ def draw_curve(
 
 
 def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return mean and sample deviation over seeds, (epochs,) each, of series cut to the shortest; None for one series."""
+    """Return mean and sample sd over seeds (None for one), (epochs,) each, of series cut to the shortest."""
     shortest = min(len(values) for values in series)
     stack = np.stack([values[:shortest] for values in series])
     return stack.mean(axis=0), stack.std(axis=0, ddof=1) if len(stack) > 1 else None
 
 
 def finish_curves(axes: Axes, quantity: str, epochs: Sequence[int]) -> None:
-    """Set a panel's limits, ticks and label; a band reaches beyond what can be (0, 100 %), the panel does not."""
+    """Set a panel's limits, ticks and label; limits stay within [0, 100 %], which bands may exceed."""
     axes.set_xlim(1, max(2, *epochs))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")

@@ -1,4 +1,4 @@
-"""From a study to its planned runs: arms within grid points within seeds, each a validated RunConfig. Pure."""
+"""Expands a study to planned runs with validated configurations."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
 from fer_cli.yamls import explain
 
 PEOPLE_KNOWN = Known(people=2)
-"""What is taken for granted of a set that nobody has looked at: embedded ones name their people."""
+"""The default description of a set: its people are known."""
 
 
 def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN) -> list[PlannedRun]:
-    """Return every planned run, arms within grid values within seeds; raises StudyError on the first bad setting.
+    """Return all planned runs, arms within grid points within seeds; raises StudyError for the first invalid setting.
 
-    Precedence: base, then with_data, profile, grid, arm; ``choice.data`` overrides the data set of all, ``choice.split`` the
-    split of all. ``known`` returns what a data set says of its images, which ``data.split: auto`` asks for.
+    Settings override one another in the order base, with_data, profile, ``choice``, grid, arm. ``known`` returns what is
+    known of a data set, for ``data.split: auto``.
     """
     if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
         named = {*study.profiles, DEFAULT_PROFILE}
@@ -47,16 +47,16 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
     points = list_points(study)
     count = len(study.arms) * len(seeds) * len(points)
     if count > MOST_RUNS:
-        raise StudyError(f"{study.name}: {count:,} runs (arms x grid points x seeds), where {MOST_RUNS:,} is the limit")
-    ground = _base_settings(study, choice)
+        raise StudyError(f"{study.name}: {count:,} runs (arms x grid points x seeds) exceed the limit of {MOST_RUNS:,}")
+    base = _base_settings(study, choice)
     planned = []
-    look = functools.cache(known)
+    known = functools.cache(known)
     pins: dict[str, str] = {}
-    grounds = [_drop_idle(ground, settings) for _, settings in points]
+    bases = [_drop_idle(base, settings) for _, settings in points]
     for seed in seeds:
         seen: dict[tuple[Any, ...], Any] = {}
-        for (at, settings), clean in zip(points, grounds, strict=True):
-            resolved = {arm: _resolve(study, clean, settings, arm, seed, pins, choice, look) for arm in study.arms}
+        for (at, settings), clean in zip(points, bases, strict=True):
+            resolved = {arm: _resolve(study, clean, settings, arm, seed, pins, choice, known) for arm in study.arms}
             configs = {arm: config for arm, (config, _) in resolved.items()}
             _check_distinct(study, configs)
             reference = configs[study.report.against].flat()
@@ -64,7 +64,7 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
                 differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
                 place = tuple((key, value_text(config.data.split if value == AUTO else value)) for key, value in at)
                 if (arm, place) in seen:
-                    same = f"{seen[arm, place]} and {dict(at)} are the same runs on {config.data.name}"
+                    same = f"{seen[arm, place]} and {dict(at)} give the same runs on {config.data.name}"
                     raise StudyError(f"{study.name}: grid: {same}; remove one of the two")
                 seen[arm, place] = dict(at)
                 planned.append(PlannedRun(arm, place, seed, config, differs, why))
@@ -72,11 +72,11 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
 
 
 Point = tuple[tuple[tuple[str, Any], ...], Settings]
-"""Factors with the value or level of each, in the study's order, and the settings that these are."""
+"""Values or levels by factor, in the study's order, and their settings."""
 
 
 def list_points(study: Study) -> list[Point]:
-    """Return what every arm is crossed with: all values of the grid with all levels."""
+    """Return all combinations of grid values and levels."""
     factors = [[(key, value, {key: value}) for value in values] for key, values in study.grid.items()]
     factors += [[(factor, name, settings) for name, settings in named.items()] for factor, named in study.levels.items()]
     return [
@@ -86,7 +86,7 @@ def list_points(study: Study) -> list[Point]:
 
 
 def _base_settings(study: Study, choice: Choice) -> Settings:
-    """Return the settings that all runs share before grid and arms; raises StudyError for a split that cannot be chosen."""
+    """Return the settings before grid and arms; raises StudyError for an invalid ``--split``."""
     base, profile = study.base, study.profiles.get(choice.profile, {})
     data = choice.data or profile.get("data.name") or base.get("data.name")
     ground = base | study.with_data.get(str(data), {}) | profile
@@ -95,13 +95,13 @@ def _base_settings(study: Study, choice: Choice) -> Settings:
     if choice.split is not None:
         names = {AUTO, *SPLITS} - {"list"}
         if choice.split == "list":
-            raise StudyError("--split list: set data.split and data.split_file in a copy of the study, which name its file")
+            raise StudyError("--split list: set data.split and data.split_file in a copy of the study")
         if choice.split not in names:
             raise StudyError(f"--split: no split '{cut(choice.split)}'{nearest(choice.split, names)}")
         varied = {"grid": study.grid, **{f"arm {cut(arm)}": settings for arm, settings in study.arms.items()}}
         varied |= {f"levels.{key}": {k: 1 for own in named.values() for k in own} for key, named in study.levels.items()}
         if where := [place for place, settings in varied.items() if "data.split" in settings]:
-            raise StudyError(f"--split: {where[0]} of {study.name} sets data.split, which is what the study is about")
+            raise StudyError(f"--split: {where[0]} of {study.name} sets data.split: the study compares splits")
         ground["data.split"] = choice.split
     return ground
 
@@ -116,15 +116,12 @@ def _resolve(
     choice: Choice,
     known: Callable[[str], Known],
 ) -> tuple[RunConfig, str]:
-    """Return the RunConfig of one arm at one point of the grid and one seed, and why it has its split where that was open.
-
-    Errors name the place in the YAML. ``ground``: as ``_drop_idle`` leaves it. ``pins``: SHA-256 of files hashed so far.
-    """
+    """Return one run's config and the reason of its automatic split; ``pins``: cached SHA-256 by file."""
     settings = ground | at | study.arms[arm]
     settings, why = _choose_split(settings, choice, known)
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
-            raise StudyError(f"{study.name}.yaml: {key}: follows from seeds; remove it from base, grid and arms")
+            raise StudyError(f"{study.name}.yaml: {key}: is set by seeds; remove it from base, grid and arms")
     settings |= _split_seeds(settings, seed) | {"seed": seed}
     for setting, pin in PINNED.items():
         settings |= _hash_file(settings, setting, pin, study.name, pins)
@@ -139,23 +136,23 @@ PINNED = {
     "data.split_file": "data.split_sha256",
     "model.weights": "model.weights_sha256",
 }
-"""Setting that names a file -> setting that holds the file's SHA-256."""
+"""Setting of a file -> setting of its SHA-256."""
 
 
 def _choose_split(settings: Settings, choice: Choice, known: Callable[[str], Known]) -> tuple[Settings, str]:
-    """Return settings with an open split closed, and why so; what has no effect on the split is left out then."""
+    """Return settings with a resolved split and without idle settings, and the reason of an automatic split."""
     data = settings.get("data.name", _defaults()["data.name"])
     if (settings.get("data.split") != AUTO and choice.split is None) or not isinstance(data, str):
         return settings, ""
-    said, why = known(data), ""
+    info, why = known(data), ""
     if settings["data.split"] == AUTO:
-        split, why = auto_split(said)
+        split, why = auto_split(info)
         settings = settings | {"data.split": split}
     return drop_idle(settings, said), why
 
 
 def _split_seeds(settings: Settings, seed: int) -> Settings:
-    """Return fold and split seed of a seed, by the rule of the split that the settings name."""
+    """Return fold and split seed of a seed, by kind of split."""
     split, folds = (settings.get(key, _defaults()[key]) for key in ("data.split", "data.folds"))
     if split in K_FOLD and isinstance(folds, int) and folds > 1:
         return {"data.fold": seed % folds, "data.split_seed": seed // folds}
@@ -163,10 +160,9 @@ def _split_seeds(settings: Settings, seed: int) -> Settings:
 
 
 def _drop_idle(ground: Settings, at: Settings) -> Settings:
-    """Return ``ground`` without what has no effect because a grid value switches it off.
+    """Return ``ground`` without settings that a grid value disables.
 
-    A grid of amounts may so begin at nothing: ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base
-    has the plain run as its first point. Arms are left as they are.
+    So a grid may start at zero, e.g. ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base.
     """
     off = {key for key in at if key in COMPANIONS and at[key] == _defaults().get(key)}
     if not off:
@@ -185,15 +181,12 @@ def _drop_idle(ground: Settings, at: Settings) -> Settings:
 
 @functools.cache
 def _defaults() -> Settings:
-    """Return the default of every dotted setting."""
+    """Return all defaults by dotted setting."""
     return RunConfig().flat()
 
 
 def _hash_file(settings: Settings, setting: str, key: str, study: str, pins: dict[str, str]) -> Settings:
-    """Return the SHA-256 of the file that ``setting`` names, under ``key``: its content is part of the run.
-
-    Raises StudyError when it cannot be read, or is no longer the one the study gives a SHA-256 of.
-    """
+    """Return ``key`` with the SHA-256 of a setting's file; raises StudyError if unreadable or unlike the given SHA-256."""
     path = settings.get(setting)
     if not isinstance(path, str):
         return {}
@@ -207,12 +200,12 @@ def _hash_file(settings: Settings, setting: str, key: str, study: str, pins: dic
             raise StudyError(f"{study}.yaml: {setting}: {problem}") from None
     found = pins[path]
     if settings.get(key, found) != found:
-        raise StudyError(f"{study}.yaml: {key}: {cut(path, PATH)} has another content, of SHA-256 {found}")
+        raise StudyError(f"{study}.yaml: {key}: {cut(path, PATH)} has different content, with SHA-256 {found}")
     return {key: found}
 
 
 def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:
-    """Raise StudyError when two arms are the same run."""
+    """Raise StudyError if two arms are the same run."""
     seen: dict[str, str] = {}
     for arm, config in configs.items():
         first = seen.setdefault(config.model_dump_json(), arm)

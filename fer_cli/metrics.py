@@ -1,7 +1,6 @@
-"""Scores of a set of predictions, from label names alone, as scikit-learn computes them: the code of METRICS.
+"""The code of METRICS: functions of a confusion matrix (rows are the truth), tested against scikit-learn.
 
-Each is a function of confusion matrices, rows the truth: that is all of a finished run's predictions it takes to compute a
-metric of an old run, and it is quick for thousands of runs. scikit-learn itself takes a second to import; the tests compare.
+They are fast for thousands of runs, and apply to old runs; scikit-learn takes a second to import.
 """
 
 from __future__ import annotations
@@ -16,23 +15,23 @@ from fer_cli.config import METRICS, load
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """Return the share of right answers of a confusion matrix (K, K)."""
+    """Return the accuracy of a confusion matrix (K, K)."""
     return float(counts.trace() / counts.sum())
 
 
 def per_class(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return precision, recall and F1 of each class, (K,) each, 0 where undefined."""
+    """Return precision, recall and F1 by class, (K,) each, 0 if undefined."""
     right, truth, answers = counts.diagonal(), counts.sum(1), counts.sum(0)
     return right / np.maximum(answers, 1), right / np.maximum(truth, 1), 2 * right / np.maximum(truth + answers, 1)
 
 
 def macro(values: np.ndarray, counts: np.ndarray) -> float:
-    """Return the mean of (K,) values over the classes that occur in truth or answers."""
+    """Return the mean of (K,) values over classes that occur in truth or predictions."""
     return float(values[counts.sum(1) + counts.sum(0) > 0].mean())
 
 
 def weighted_f1(counts: np.ndarray) -> float:
-    """Return the mean F1 over classes, each weighted by its images."""
+    """Return the mean F1 over classes, weighted by support."""
     occurs = counts.sum(1) + counts.sum(0) > 0
     truth = counts.sum(1)[occurs]
     return float((per_class(counts)[2][occurs] * truth).sum() / truth.sum())
@@ -53,22 +52,18 @@ def macro_recall(counts: np.ndarray) -> float:
     return macro(per_class(counts)[1], counts)
 
 
-HEADLINE = tuple(METRICS)
-"""Metrics that are one number in [0, 1]."""
-
-
 def compute_metrics(counts: np.ndarray, names: Iterable[str]) -> dict[str, float]:
     """Return metrics of a confusion matrix (K, K) by name."""
     return {name: load(METRICS[name].code)(counts) for name in names}
 
 
 def confusion_counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return the confusion matrix (K, K) int64 of class positions (N,), rows the truth."""
+    """Return the confusion matrix (K, K) int64 of class codes (N,)."""
     return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def score_counts(counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Return every metric of a confusion matrix (K, K), with recall per class (None for one without images) and n."""
+    """Return all metrics of a confusion matrix (K, K), recall by class (None without images) and n."""
     recall, support = per_class(counts)[1], counts.sum(-1)
     return {
         **compute_metrics(counts, METRICS),
@@ -79,11 +74,7 @@ def score_counts(counts: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def score(truth: Sequence[str] | np.ndarray, predicted: Sequence[str] | np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """Return every metric of ``predicted`` against ``truth`` (label names).
-
-    Macro averages go over the classes that occur in either; rows of the confusion matrix are the truth, rows and columns in
-    the order of ``classes``. Raises KeyError for a label that is none of them.
-    """
+    """Return all metrics of ``predicted`` against ``truth`` (label names); raises KeyError for labels not in ``classes``."""
     place = {name: code for code, name in enumerate(classes)}
     codes, answers = (
         np.array([place[name] for name in np.asarray(labels).tolist()], np.int64) for labels in (truth, predicted)
@@ -92,16 +83,13 @@ def score(truth: Sequence[str] | np.ndarray, predicted: Sequence[str] | np.ndarr
 
 
 def majority_baseline(confusion: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Return every metric of always answering the majority class of a test part, given any confusion matrix of it.
-
-    Only the sums of its rows matter, which are how many images each class has; of equal classes the first is answered.
-    """
+    """Return all metrics of always predicting the majority class (the first, if tied), given any confusion matrix."""
     return _majority_scores(tuple(sum(row) for row in confusion), tuple(METRICS))
 
 
 @lru_cache
 def _majority_scores(counts: tuple[int, ...], metrics: tuple[str, ...]) -> dict[str, Any]:
-    del metrics  # a part of the key alone: others have other answers
+    del metrics  # only part of the cache key
     matrix = np.zeros((len(counts), len(counts)), np.int64)
     matrix[:, int(np.argmax(counts))] = counts
     return score_counts(matrix, list(map(str, range(len(counts)))))

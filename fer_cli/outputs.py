@@ -1,7 +1,4 @@
-"""The files that a run leaves beside its result: predictions, histories, labels. Each is read whole, or the run is damaged.
-
-Only regular files are opened, so that no device or pipe can hold a reader up.
-"""
+"""Reads the other outputs of a run: predictions, histories, labels. Only regular files are opened, which cannot block."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ PREDICTIONS, LABELS, HISTORIES = "predictions.parquet", "labels.parquet", "histo
 MAGIC = b"PAR1"
 """First and last bytes of a Parquet file."""
 DETECTED = "test, face detected"
-"""The part of a result that leaves out test images without a detected face."""
+"""The part of a result with only test images with a detected face."""
 
 
 def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
-    """Return the confusion matrix (K, K) of each part, in the order of ``classes``; raises DamagedError for other files."""
+    """Return the confusion matrix (K, K) of each part, ordered by ``classes``; raises DamagedError if invalid."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import parquet
@@ -41,13 +38,13 @@ def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
         ]
         seen = pc.fill_null(table["face"], False).to_numpy() if "face" in names else None
     except FileNotFoundError:
-        raise damage_error(path, "missing, so that scores cannot be computed") from None
+        raise damage_error(path, "missing, so scores cannot be computed") from None
     except OSError as error:
         raise damage_error(path, str(error.strerror or error)) from None
     except (KeyError, pa.ArrowException, ValueError) as error:
         raise damage_error(path, f"not a table of predictions ({error})") from None
     if min(int(column.min()) for column in codes) < 0:
-        raise damage_error(path, f"a label or an answer is none of {', '.join(classes)}")
+        raise damage_error(path, f"a label or a prediction is not one of {', '.join(classes)}")
     part, truth, answer = codes
     masks = {str(name): part == place for place, name in enumerate(parts)}
     if seen is not None and "test" in masks:
@@ -56,23 +53,20 @@ def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Return a history's rows, NaN for an empty cell; raises DamagedError when it is no whole table of numbers."""
+    """Return a history's rows, with NaN for empty cells; raises DamagedError if invalid."""
     head, rows = _read_cells(path)
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 @lru_cache(maxsize=8192)
 def final_training_accuracy(path: Path, sign: tuple[int, ...]) -> float:
-    """Return the training accuracy of a history's last epoch, NaN where it has none; raises as ``read_history`` does.
-
-    ``sign``: what changes with the file's content.
-    """
+    """Return the training accuracy of a history's last epoch, or NaN; cached by ``sign``, the file's signature."""
     head, rows = _read_cells(path)
     return dict(zip(head, rows[-1], strict=True)).get("train/accuracy", math.nan)
 
 
 def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
-    """Return the names of a history's columns, and its rows."""
+    """Return column names and rows of a history."""
     try:
         text = read_text(path)
         head, *lines = list(csv.reader(text.splitlines())) or [[]]
@@ -81,9 +75,9 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
     except (ValueError, csv.Error) as error:
         raise damage_error(path, str(error)) from None
     if "epoch" not in head or not lines:
-        raise damage_error(path, "empty" if not text else "holds no epochs")
+        raise damage_error(path, "empty" if not text else "no epochs")
     if not text.endswith("\n"):
-        raise damage_error(path, "cut short")
+        raise damage_error(path, "truncated")
     rows = []
     for number, line in enumerate(lines, start=2):
         try:
@@ -97,7 +91,7 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
 
 
 def check_parquet(path: Path) -> None:
-    """Raise DamagedError when a file is not a whole Parquet file, judged by its two ends."""
+    """Raise DamagedError if a file does not begin and end like a complete Parquet file."""
     if not path.is_file():
         raise damage_error(path, "not a file")
     try:
@@ -110,11 +104,11 @@ def check_parquet(path: Path) -> None:
     except OSError as error:
         raise damage_error(path, str(error.strerror)) from None
     if not whole:
-        raise damage_error(path, "not a whole Parquet file" if size else "empty")
+        raise damage_error(path, "not a complete Parquet file" if size else "empty")
 
 
 def damage_error(path: Path, reason: str) -> DamagedError:
-    """Return the error of a run's file that cannot be used: file, reason and remedy in one line."""
+    """Return the error for an invalid file of a run: file, reason and remedy in one line."""
     return DamagedError(
-        f"{path}: {' '.join(reason.split())[:300]}; train it again with fer ablate --retry-failed, or remove {path.parent}"
+        f"{path}: {' '.join(reason.split())[:300]}; retrain with fer ablate --retry-failed, or remove {path.parent}"
     )

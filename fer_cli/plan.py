@@ -1,8 +1,7 @@
-"""Planned runs as a graph: what each builds on, its state, and about how long it takes.
+"""The graph of planned runs: dependencies, states and estimated times.
 
-A run may start from another's weights (``Item.start``) or share another's training (``Item.trained``); such a run must be
-done before it. The graph is made from a study by ``make_plan``, or from run folders alone by ``read_runs``, e.g. from a
-results folder that was copied without the data sets.
+A run may start from another's weights (``Item.start``) or share another's training (``Item.trained``), which must be done
+first. ``make_plan`` builds the graph from a study, ``read_runs`` from run folders alone, without the data sets.
 """
 
 from __future__ import annotations
@@ -37,19 +36,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """A planned run with its identity, its folder and the runs it builds on."""
+    """A planned run, its folder, and the runs whose weights (``start``) or whole training (``trained``) it uses."""
 
     run: PlannedRun
     fingerprint: str
     folder: RunFolder
     start: Item | None = None
-    """The run whose weights this one starts from."""
     trained: Item | None = None
-    """The run whose training is this one's too; this one only tests."""
 
     @property
     def run_id(self) -> str:
-        """Return the run's identity."""
+        """Return the run's id."""
         return self.folder.run_id
 
     @property
@@ -59,24 +56,23 @@ class Item:
 
     @property
     def epochs(self) -> int:
-        """Return about how many epochs' time the run takes: one where it only tests."""
+        """Return the run's estimated time in epochs; 1 if it only tests."""
         return 1 if self.trained is not None else task_of(self.run.config).cost(self.run.config)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study expanded on a built data set."""
+    """A study expanded on a data set; ``first``: runs that others depend on, in no table."""
 
     study: Study
     choice: Choice
     data: str
     items: list[Item]
     first: list[Item] = field(default_factory=list)
-    """Runs that others start from or share the training of, done before them; no part of any table."""
 
     @cached_property
     def factors(self) -> dict[str, list[Any]]:
-        """Return what every arm is crossed with: factor -> its values as tables print them, in the study's order."""
+        """Return the grid factors and their values as printed in tables, in the study's order."""
         found: dict[str, dict[Any, None]] = {}
         for item in self.items:
             for factor, value in item.run.at:
@@ -85,36 +81,36 @@ class Plan:
 
     @property
     def sets(self) -> list[str]:
-        """Return the data sets that the tables are of, in order."""
+        """Return the data sets of the runs in tables, sorted."""
         return sorted({name for item in self.items for name in item.run.config.data.sets})
 
     @cached_property
     def everything(self) -> list[Item]:
-        """Return all runs, each after those it builds on."""
+        """Return all runs, each after its dependencies."""
         known = {item.run_id: item for item in [*self.first, *self.items]}
         order = sort_runs({name: [need.run_id for need in item.needs] for name, item in known.items()})
         return [known[name] for name in order]
 
     def states(self) -> dict[str, Status]:
-        """Return the state of each run as its files are now, by run id."""
+        """Return the current state of each run by run id."""
         return {item.run_id: item.folder.status for item in self.everything}
 
     @property
     def title(self) -> str:
-        """Return what the plan is called in MLflow and in file names."""
+        """Return the plan's title in MLflow and reports."""
         split = f", split {self.choice.split}" if self.choice.split else ""
         return f"{self.study.name} on {self.data} ({self.choice.profile}{split})"
 
     @property
     def stem(self) -> str:
-        """Return the name that files of the plan's tables and figures begin with."""
+        """Return the file name prefix of the plan's tables and figures."""
         return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split]))
 
 
 def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the keys of ``needs``, each after those it needs; of runs at the same depth, the given order is kept.
+    """Return the keys of ``needs``, each after its dependencies, else in the given order; raises ResultsError for a cycle.
 
-    Needed runs that are no keys themselves are ignored. Raises ResultsError for runs that build on one another in a circle.
+    Dependencies that are not keys are ignored.
     """
     places = {name: place for place, name in enumerate(needs)}
     sorter = TopologicalSorter({name: [need for need in before if need in places] for name, before in needs.items()})
@@ -122,7 +118,7 @@ def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
         sorter.prepare()
     except CycleError as error:
         circle = " → ".join(error.args[1])
-        raise ResultsError(f"runs build on one another in a circle, {circle}; remove the folder of one of them") from None
+        raise ResultsError(f"runs depend on each other in a cycle, {circle}; remove the folder of one of them") from None
     order: list[str] = []
     while sorter.is_active():
         ready = sorter.get_ready()
@@ -139,10 +135,10 @@ def make_plan(
     prepare: Callable[[str], None] | None = None,
     about: About | None = None,
 ) -> Plan:
-    """Return the plan of study ``name``; every config is validated and every data set found before this returns.
+    """Return the plan of study ``name``, with all configs validated and all data sets found.
 
-    ``prepare`` is called with each data set that is needed before it is looked for; it may build it. Without it, embedded
-    sets that are not built are planned as they will be drawn. ``about``: returns what is known of a set, else looked up.
+    ``prepare``: called with each required data set, which it may build; without it, embedded sets that are not built are
+    planned by their recipes. ``about``: returns the stored description of a set, else it is read from the data root.
     """
     from fer_cli.data.manifest import load_known
 
@@ -162,7 +158,7 @@ def make_plan(
     found: dict[str, Item] = {}
     chosen = [run for run in runs if not only or run.arm in only]
     for run in sorted(chosen, key=lambda run: task_of(run.config).training(run.config) is not None):
-        add_run(found, run, compute.results, infos)  # runs of the study before trainings that others share, maybe the same
+        add_run(found, run, compute.results, infos)  # runs of the study before shared trainings, which may be identical
     items = [add_run(found, run, compute.results, infos) for run in chosen]
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.data.sets}))
@@ -172,7 +168,7 @@ def make_plan(
 def find_sets(
     names: Iterable[str], compute: Compute, prepare: Callable[[str], None] | None, about: About | None
 ) -> dict[str, SetInfo]:
-    """Return what each data set says of itself; raises DataError for one that is not there."""
+    """Return the description of each data set; raises DataError if one is missing."""
     from fer_cli.data.manifest import expected_info, verified_info
 
     infos: dict[str, SetInfo] = {}
@@ -188,7 +184,7 @@ def find_sets(
 
 
 def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mapping[str, SetInfo]) -> Item:
-    """Return the item of a run after adding it, and those it builds on, to ``found``, unless they are there."""
+    """Add a run and its dependencies to ``found`` if missing, and return its item."""
     fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
     start = trained = None
     task = task_of(run.config)
@@ -202,19 +198,19 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
 
 
 def prerequisites_of(config: RunConfig, behind: tuple[RunConfig, ...] = ()) -> list[RunConfig]:
-    """Return the runs that must be done before a run, itself needed by ``behind``; raises StudyError for a circle."""
+    """Return the dependencies of a run with dependents ``behind``; raises StudyError for a cycle."""
     found = []
     task = task_of(config)
     for before in (task.before(config), task.training(config)):
         if before is not None:
             if before in (config, *behind):
-                raise StudyError(f"a run on {before.data.name} with {before.model.backbone} would have to build on itself")
+                raise StudyError(f"a run on {before.data.name} with {before.model.backbone} would depend on itself")
             found += [before, *prerequisites_of(before, (config, *behind))]
     return found
 
 
 def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo]) -> None:
-    """Raise StudyError where results on different classes (seven and eight, say) would share a column of the table."""
+    """Raise StudyError if results on different classes would share a table column."""
     columns: dict[Any, tuple[str, list[str]]] = {}
     for run in runs:
         data = run.config.data
@@ -224,18 +220,18 @@ def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo
         if sorted(other) != sorted(tested):
             raise StudyError(
                 f"{study.name}: '{arm}' is tested on {len(other)} classes ({', '.join(other)}), '{run.title}' on "
-                f"{len(tested)} ({', '.join(tested)}); they cannot share a column: set data.classes, or make it the columns"
+                f"{len(tested)} ({', '.join(tested)}); they cannot share a column: set data.classes or make it the columns"
             )
 
 
 def remember(plan: Plan, results: Path) -> None:
-    """Note the choice that was run last, which ``fer report`` takes by default."""
+    """Save the options of the last run, the defaults of ``fer report``."""
     choice = asdict(plan.choice)
     write_text(results / "studies" / f"{plan.study.name}.json", json.dumps(choice) + "\n")
 
 
-class Kept(Section):
-    """The content of ``studies/<name>.json``: the choice that was run last."""
+class SavedChoice(Section):
+    """The content of ``studies/<name>.json``: the options of the last run."""
 
     profile: str
     data: str | None
@@ -244,32 +240,32 @@ class Kept(Section):
 
 
 def last_choice(study: Study, results: Path) -> Choice:
-    """Return the choice that was run last, or the default one; raises ResultsError when it cannot be read."""
+    """Return the options of the last run, or defaults; raises ResultsError if the file is invalid."""
     path = results / "studies" / f"{study.name}.json"
-    remedy = "remove it; without it, fer report shows the study's own data, profile and seeds"
+    remedy = "remove it; fer report then uses the study's own data, profile and seeds"
     try:
-        kept = Kept.model_validate_json(read_text(path))
+        kept = SavedChoice.model_validate_json(read_text(path))
     except (FileNotFoundError, NotADirectoryError):
         return Choice()
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}; {remedy}") from None
     except ValueError as error:
-        what = explain(error, Kept)[:200] if isinstance(error, ValidationError) else "not UTF-8"
-        raise ResultsError(f"{path}: {what}; {remedy}") from None
+        reason = explain(error, SavedChoice)[:200] if isinstance(error, ValidationError) else "not UTF-8"
+        raise ResultsError(f"{path}: {reason}; {remedy}") from None
     if kept.profile not in {*study.profiles, DEFAULT_PROFILE}:
         raise ResultsError(f"{path}: profile: {study.name} has no profile '{kept.profile[:80]}'; {remedy}")
     if kept.split not in {None, AUTO, *SPLITS}:
-        raise ResultsError(f"{path}: split: there is no split '{str(kept.split)[:80]}'; {remedy}")
+        raise ResultsError(f"{path}: split: no split '{str(kept.split)[:80]}'; {remedy}")
     return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds), kept.split)
 
 
 def is_runnable(status: Status, retry_failed: bool) -> bool:
-    """Return whether a run in this state is trained by the next command."""
+    """Return whether ``fer ablate`` trains a run in this state."""
     return status in {"new", "stale"} or (status in {"failed", "damaged"} and retry_failed)
 
 
 def finished_results(results: Path, but: Iterable[str] = ()) -> Iterator[Result]:
-    """Yield the result of every finished run under ``results``, without damaged ones and those whose ids are ``but``."""
+    """Yield the results of all finished, undamaged runs under ``results``, except ids in ``but``."""
     excluded = set(but)
     for path in sorted((results / "runs").glob(f"*/{RESULT}")):
         if path.parent.name not in excluded and find_damage(path.parent) is None:
@@ -277,22 +273,24 @@ def finished_results(results: Path, but: Iterable[str] = ()) -> Iterator[Result]
 
 
 def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, Item]:
-    """Return runs by id, from their folders alone, each after those it builds on; damaged ones are left out.
+    """Return undamaged runs by id, read from their folders, each after its dependencies; raises ResultsError for a cycle.
 
-    A result says what its run is and builds on. Of a run without one, ``config.json`` gives the settings; its fingerprint is
-    "". ``run_ids``: only these and what they build on. Raises ResultsError for runs that build on one another in a circle.
+    Runs without a result have the settings of their ``config.json`` and the fingerprint "". ``run_ids``: only these runs and
+    their dependencies.
     """
     left = [path.name for path in sorted((results / "runs").glob("*/"))] if run_ids is None else list(run_ids)
-    said: dict[str, Result | RunConfig] = {}
+    found: dict[str, Result | RunConfig] = {}
     while left:
         folder = RunFolder(results, left.pop(0))
-        if folder.run_id not in said:
+        if folder.run_id not in found:
             with suppress(DamagedError):
-                said[folder.run_id] = folder.result() if folder.status == "done" else read_config(folder.file("config.json"))
-                left += dependencies_of(said[folder.run_id])
+                found[folder.run_id] = (
+                    folder.result() if folder.status == "done" else read_config(folder.file("config.json"))
+                )
+                left += dependencies_of(found[folder.run_id])
     items: dict[str, Item] = {}
-    for name in sort_runs({name: dependencies_of(content) for name, content in said.items()}):
-        content = said[name]
+    for name in sort_runs({name: dependencies_of(content) for name, content in found.items()}):
+        content = found[name]
         start = trained = None
         config, fingerprint = (content.config, content.fingerprint) if isinstance(content, Result) else (content, "")
         if isinstance(content, Result):
@@ -303,12 +301,12 @@ def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, 
 
 
 def dependencies_of(content: Result | RunConfig) -> list[str]:
-    """Return the ids of the runs that a result builds on; settings alone do not say."""
+    """Return the run ids that a result depends on; unknown ([]) for settings."""
     return [name for name in (content.pretrained_by, content.trained_by) if name] if isinstance(content, Result) else []
 
 
 def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
-    """Return the median of seconds x threads per epoch of runs trained here, by what their time mostly depends on."""
+    """Return the median seconds x threads per epoch of runs under ``results``, by ``cost_key``."""
     measured: dict[tuple[Any, ...], list[float]] = {}
     for result in finished_results(results):
         config = result.config
@@ -324,7 +322,7 @@ def cost_key(config: RunConfig) -> tuple[Any, ...]:
 
 
 def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> dict[str, float | None]:
-    """Return expected seconds per run id that is not done; None where no like run has been timed here."""
+    """Return estimated seconds by run id of unfinished runs; None if no similar run was timed."""
     left = [item for item in plan.everything if states[item.run_id] != "done"]
     known = core_seconds_per_epoch(compute.results) if left else {}
     times: dict[str, float | None] = {}
@@ -335,10 +333,7 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> dict
 
 
 def describe_other_builds(plan: Plan, results: Path) -> str:
-    """Return a phrase on the runs under ``results`` whose sets were built otherwise than the plan's; "" without any.
-
-    They are part of no table: another build has another fingerprint, and so have its runs another identity.
-    """
+    """Return a phrase on runs under ``results`` with other builds of the plan's sets, which tables exclude; "" if none."""
     built = {item.run.config.data.sets: item.fingerprint for item in plan.everything}
     others: Counter[str] = Counter()
     for result in finished_results(results, but=(item.run_id for item in plan.everything)):
@@ -346,4 +341,4 @@ def describe_other_builds(plan: Plan, results: Path) -> str:
         if sets in built and result.fingerprint != built[sets]:
             others["+".join(sets)] += 1
     counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))
-    return f"runs under {results} on other builds of these sets, which are not used: {counts}" if counts else ""
+    return f"runs under {results} on other builds of these sets are not used: {counts}" if counts else ""

@@ -1,4 +1,4 @@
-"""Which code, libraries and command made a number."""
+"""Records the code version, libraries and command of a result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIBRARIES = ("torch", "pytorch-lightning", "numpy", "scikit-learn", "opencv-cont
 
 @functools.cache
 def code_version() -> dict[str, Any]:
-    """Return fer's version and, in a git checkout, the commit and whether code or studies differ from it."""
+    """Return fer's version and, in a git checkout, the commit and whether there are uncommitted changes."""
     commit = _git("rev-parse", "--short=12", "HEAD")
     changed = _git("status", "--porcelain", "--", "fer_cli", "experiments", "data_cards") if commit else None
     return {"fer": __version__, "commit": commit, "dirty": bool(changed) if commit else None}
@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return git's answer in the checkout that holds this package, or None where there is none."""
+    """Return git's output in this package's checkout, or None if there is none."""
     if not (PACKAGE.parent / ".git").exists():
         return None
     try:

@@ -1,8 +1,7 @@
-"""The one schema of what a run leaves, its reader, and the reason why a run counts as damaged.
+"""The schema of ``result.json``, its reader, and the detection of damaged runs.
 
-A run is read through ``Result``, whatever version of fer wrote it. Scores are computed again from the predictions, so that a
-metric that was added later is there for old runs too; those that were stored must agree, else the run is damaged. Further
-keys are passed over.
+Results of all versions of fer are read through ``Result``; unknown keys are ignored. Scores are recomputed from predictions,
+so old runs have new metrics too; if stored scores differ, the run is damaged.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from fer_cli.places import read_text
 from fer_cli.yamls import explain
 
 SCHEMA = 1
-"""Of ``result.json``. 0: before results were numbered, with ``seconds`` and the size of the network beside the scores."""
+"""Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
 RESULT = "result.json"
 ROUNDING = 1e-9
-"""Largest difference of a stored score from the one computed again."""
+"""Tolerance between stored and recomputed scores."""
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -46,13 +45,13 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """A part of a result: types are strict, further keys are tolerated."""
+    """A part of a result: strict types, unknown keys ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, ser_json_inf_nan="constants")
 
 
 class Scores(BaseModel):
-    """The scores of one part of the images: ``scores["accuracy"]`` is a metric, by its name in ``METRICS``."""
+    """The scores of one part of the images; ``scores["accuracy"]`` is a metric in ``METRICS``."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, Finite]
@@ -62,7 +61,7 @@ class Scores(BaseModel):
     n: Annotated[int, Field(ge=1)]
 
     def __getitem__(self, metric: str) -> float:
-        """Return a metric by its name; raises KeyError where there is none."""
+        """Return a metric by name; raises KeyError if missing."""
         return self.__pydantic_extra__[metric]
 
     @classmethod
@@ -78,7 +77,7 @@ class Scores(BaseModel):
 
 
 class Drawn(Part):
-    """How much label noise training saw (see ``DrawnNoise``)."""
+    """Label noise seen in training (see ``DrawnNoise``)."""
 
     wrong: float
     rarest: str
@@ -86,7 +85,7 @@ class Drawn(Part):
 
 
 class Data(Part):
-    """The data of a run."""
+    """The data of a run; ``absent``: classes without training images (not in older results)."""
 
     fingerprint: str | None = None
     classes: Annotated[list[str], Field(min_length=1)]
@@ -96,7 +95,6 @@ class Data(Part):
     val: Count
     test: Annotated[int, Field(ge=1)]
     absent: list[str] = []
-    """Classes that no training image is of; older results do not say."""
     shared_subjects: Count
     test_subjects: Count
     shared_sequences: Count = 0
@@ -108,7 +106,7 @@ class Data(Part):
 
 
 class Selection(Part):
-    """What chose the checkpoint, and which it is; nothing is chosen where a classifier is fitted."""
+    """The selection rule and the selected checkpoint; None for fitted classifiers."""
 
     rule: str
     epoch: Count | None
@@ -118,7 +116,7 @@ class Selection(Part):
 
 
 class Relabelled(Part):
-    """How many labels were replaced, and what that did to them, which older results do not say."""
+    """Number and effect of replaced labels (older results only have the number)."""
 
     count: Count
     changed: Count = 0
@@ -129,7 +127,7 @@ class Relabelled(Part):
 
 
 class MachineRecord(Part):
-    """What a run was computed on."""
+    """The machine that a run was computed on."""
 
     device: str
     precision: str
@@ -141,7 +139,7 @@ class MachineRecord(Part):
 
 
 class Code(Part):
-    """Which code, libraries and command made a result."""
+    """The code, libraries and command that made a result."""
 
     fer: str
     commit: str | None
@@ -152,44 +150,43 @@ class Code(Part):
 
     @property
     def version(self) -> str:
-        """Return the commit, or fer's version where there is none."""
+        """Return the commit, else fer's version."""
         return self.commit or self.fer
 
 
 class Origin(Part):
-    """Where a training was computed."""
+    """Machine and code of a training."""
 
     machine: MachineRecord
     provenance: Code
 
 
 class Seconds(Part):
-    """How long a run took, and its training alone."""
+    """Duration of a run, and of its training, in seconds."""
 
     total: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     training: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class Cost(Part):
-    """What a run took, and the size of its network."""
+    """Duration of a run, and trainable parameters and multiply-adds of its network, if any."""
 
     seconds: Seconds
     parameters: Annotated[int, Field(ge=1)] | None = None
-    """Trainable ones; None without a network."""
     multiply_adds: Count | None = None
 
 
 class Learned(Part):
-    """What a training gave beside its weights; runs that share one share it."""
+    """The results of a training besides its weights, common to runs that share it."""
 
     selection: Selection
     health: dict[str, float]
     relabelled: Relabelled | None
     warnings: list[str]
     weights: str | None = None
-    """What was taken from a file of weights that the training started from."""
+    """Summary of the weights loaded from a file before training."""
     trained_on: Origin | None = None
-    """Of a training that another run made."""
+    """Machine and code of a training by another run."""
 
 
 class Result(Origin, Learned):
@@ -211,18 +208,17 @@ class Result(Origin, Learned):
 
     @property
     def origin(self) -> Origin:
-        """Return where the run's training was computed."""
+        """Return machine and code of the run's training."""
         return self.trained_on or self
 
     @model_validator(mode="before")
     @classmethod
     def _of_this_schema(cls, content: Any) -> Any:
-        """Bring an older result into this schema; raise ValueError for one of a schema that is not known."""
+        """Convert an older result to this schema; raise ValueError for an unknown schema."""
         if not isinstance(content, dict):
             return content
         if (schema := content.get("schema", 0)) not in range(SCHEMA + 1):
-            newest = f"this version of fer reads up to {SCHEMA}; update fer"
-            raise ValueError(f"schema {str(schema)[:20]} is unknown: {newest}")
+            raise ValueError(f"schema {str(schema)[:20]} is unknown: this fer reads up to {SCHEMA}; update fer")
         if schema or "seconds" not in content:
             return content
         cost = {name: content[name] for name in ("seconds", "parameters", "multiply_adds") if name in content}
@@ -237,9 +233,11 @@ class Result(Origin, Learned):
             raise ValueError("metrics.test: missing")
         for name, scores in self.metrics.items():
             if len(scores.confusion) != len(self.data.classes):
-                raise ValueError(f"metrics.{name}.confusion: not of the {len(self.data.classes)} classes of data.classes")
+                raise ValueError(
+                    f"metrics.{name}.confusion: its size is not the {len(self.data.classes)} classes of data.classes"
+                )
         if self.config.data.test is not None and "dropped" not in self.data.model_fields_set:
-            raise ValueError("data.dropped: missing, though another set is tested on")
+            raise ValueError("data.dropped: missing, but the test set is another set")
         if self.health.keys() & {"alpha/sd", "alpha/gap"} not in (set(), {"alpha/sd", "alpha/gap"}):
             raise ValueError("health: one of alpha/sd and alpha/gap is missing")
         return self
@@ -250,22 +248,19 @@ class Result(Origin, Learned):
 
 
 def load_result(folder: Path) -> Result | DamagedError:
-    """Return a run's result, its scores computed from its predictions, or why the run counts as damaged.
-
-    Each state of the files is read once. Removed histories and labels are no damage.
-    """
+    """Return a run's result with recomputed scores, or its damage; missing histories and labels are not damage."""
     return _load(folder, _signs(folder), tuple(METRICS))
 
 
 def read_result(folder: Path) -> Result:
-    """Return a run's result; raises DamagedError where a file of the run is damaged."""
+    """Return a run's result; raises DamagedError if a file of the run is damaged."""
     if isinstance(found := load_result(folder), DamagedError):
         raise found
     return found
 
 
 def find_damage(folder: Path) -> DamagedError | None:
-    """Return why a run with a ``result.json`` counts as damaged, or None."""
+    """Return the damage of a run with a ``result.json``, or None."""
     if is_verified(folder, _signs(folder)):
         return None
     found = load_result(folder)
@@ -273,7 +268,7 @@ def find_damage(folder: Path) -> DamagedError | None:
 
 
 def read_final_accuracy(history: Path) -> float | None:
-    """Return the training accuracy of a history's last epoch; None where it has none, is gone or is damaged."""
+    """Return the training accuracy of a history's last epoch; None if it is missing or damaged."""
     sign = _sign(history)
     if not sign or (kept := stored_accuracy(history, sign)) is not None:
         return kept if sign else None
@@ -285,7 +280,7 @@ def read_final_accuracy(history: Path) -> float | None:
 
 
 def _signs(folder: Path) -> Files:
-    """Return the names of the files that are read of a run, and what changes with the content of each."""
+    """Return names and signatures of the files of a run that are checked."""
     try:
         with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
@@ -296,7 +291,7 @@ def _signs(folder: Path) -> Files:
 
 
 def _sign(path: str | Path) -> Sign:
-    """Return what changes with a file's content: time, size and inode; nothing where there is none."""
+    """Return a file's signature: time, size and inode; () if it is missing."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -306,10 +301,7 @@ def _sign(path: str | Path) -> Sign:
 
 @lru_cache(maxsize=8192)
 def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | DamagedError:
-    """Read and check the files of a run, once for each state of them and each set of metrics.
-
-    Of a run that was found whole in this state, the stored matrices are those of the predictions.
-    """
+    """Read and check the files of a run; if verified before, its stored confusion matrices are used."""
     try:
         if is_verified(folder, files):
             return rescore(_parse(folder / RESULT))
@@ -328,7 +320,7 @@ def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | Dama
 
 
 def rescore(result: Result) -> Result:
-    """Return a result of which each part has every metric of today, by its confusion matrix."""
+    """Return a result with missing metrics computed from its confusion matrices."""
     if all(scores.model_extra and scores.model_extra.keys() >= METRICS.keys() for scores in result.metrics.values()):
         return result
     again = {part: Scores.of(np.array(scores.confusion), result.data.classes) for part, scores in result.metrics.items()}
@@ -336,7 +328,7 @@ def rescore(result: Result) -> Result:
 
 
 def _parse(path: Path) -> Result:
-    """Return the content of a ``result.json``; raises DamagedError when it is not there, not JSON or not of the schema."""
+    """Return the content of a ``result.json``; raises DamagedError if it is missing or invalid."""
     try:
         text = read_text(path)
         result = Result.model_validate_json(text)
@@ -354,9 +346,9 @@ def _parse(path: Path) -> Result:
 
 
 def score_again(result: Result, folder: Path) -> dict[str, Scores]:
-    """Return the scores of each part, from the predictions; raises DamagedError where they are not those that are stored.
+    """Return the scores of each part, computed from predictions; raises DamagedError if stored scores differ.
 
-    Predictions of older runs do not say in which images a face was found: the matrix of that part is taken as stored.
+    Predictions of older runs lack face detections: the stored matrix of that part is used.
     """
     path, classes = folder / RESULT, result.data.classes
     counts = count_predictions(folder / result.predictions, classes)
@@ -365,25 +357,25 @@ def score_again(result: Result, folder: Path) -> dict[str, Scores]:
     if DETECTED in result.metrics and DETECTED not in counts:
         counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)
         if (counts[DETECTED] > counts["test"]).any():
-            raise damage_error(path, f"metrics.{DETECTED}.confusion: images that {result.predictions} does not have")
+            raise damage_error(path, f"metrics.{DETECTED}.confusion: counts exceed those of {result.predictions}")
     found = {part: Scores.of(matrix, classes) for part, matrix in counts.items()}
     for part, stored in result.metrics.items():
         for name in METRICS.keys() & stored.model_extra.keys() if stored.model_extra else ():
             if abs(stored[name] - found[part][name]) > ROUNDING:
-                values = f"{stored[name]:.6g}, where {result.predictions} gives {found[part][name]:.6g}"
+                values = f"{stored[name]:.6g}, but {result.predictions} gives {found[part][name]:.6g}"
                 raise damage_error(path, f"metrics.{part}.{name}: {values}")
         if stored.confusion != found[part].confusion:
-            raise damage_error(path, f"metrics.{part}.confusion: not that of {result.predictions}")
+            raise damage_error(path, f"metrics.{part}.confusion: differs from {result.predictions}")
     return found
 
 
 def read_config(path: Path) -> RunConfig:
-    """Return the settings in a ``config.json``; raises DamagedError when they cannot be read or are not of this version."""
+    """Return the settings in a ``config.json``; raises DamagedError if they are invalid in this version."""
     try:
         return RunConfig.model_validate_json(read_text(path))
     except OSError as error:
         raise damage_error(path, str(error.strerror)) from None
     except ValidationError as error:
-        raise damage_error(path, f"{explain(error, RunConfig)}; damaged, or of another version of fer") from None
+        raise damage_error(path, f"{explain(error, RunConfig)}; damaged, or written by another version of fer") from None
     except ValueError as error:
         raise damage_error(path, str(error)) from None

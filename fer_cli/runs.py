@@ -1,9 +1,8 @@
-"""One run's folder, ``results/runs/<run_id>/``: the truth from which every table is computed.
+"""Run folders, ``results/runs/<run_id>/``, from which every table is computed.
 
-``config.json``, ``claim.json`` (who works on it), ``progress.txt`` (how far it is), ``log.txt``, ``history.csv``,
-``best.pt``, ``last.ckpt``, ``predictions.parquet``, then ``result.json`` or ``error.txt``. Files are written under a
-temporary name and moved into place, so each is whole or absent. A folder's state follows from which files are there and
-whether they can be read; nothing else remembers it.
+They hold ``config.json``, ``claim.json`` (its owner), ``progress.txt``, ``log.txt``, ``history.csv``, ``best.pt``,
+``last.ckpt``, ``predictions.parquet``, and ``result.json`` or ``error.txt``, each written atomically. A run's state follows
+from its files alone.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from fer_cli.results import RESULT, Result, find_damage, load_result, read_resul
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
 
 OnEpoch = Callable[[int, dict[str, float]], None]
-"""Called after each epoch of a training with its number, from 1, and its row of the history."""
+"""Called after each training epoch with its number, from 1, and its row of the history."""
 
 Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
-"""``stale``: begun and interrupted; the next command continues it. ``damaged``: a file of it cannot be read."""
+"""``stale``: interrupted, continued by the next command. ``damaged``: one of its files is invalid."""
 
 PROGRESS = "progress.txt"
-"""Holds ``done/total`` while a run is under way."""
+"""Holds ``done/total`` during a run."""
 
 OUTPUTS = (
     RESULT,
@@ -47,10 +46,10 @@ OUTPUTS = (
     "curves.png",
     "analysis-*",
 )
-"""What is removed of a damaged run when it is trained again."""
+"""Files of a damaged run that are removed before it is retrained."""
 
 _tokens: dict[Path, str] = {}
-"""Folder -> token of the claims that this process holds."""
+"""Folder -> token of the claims held by this process."""
 
 
 class RunFolder:
@@ -66,7 +65,7 @@ class RunFolder:
 
     @property
     def status(self) -> Status:
-        """Return the run's state, from the files alone."""
+        """Return the run's state."""
         if os.path.lexists(self.file(RESULT)):
             return "done" if self.damage is None else "damaged"
         if self.claimed:
@@ -80,7 +79,7 @@ class RunFolder:
 
     @property
     def damage(self) -> DamagedError | None:
-        """Return why the run counts as damaged (a file of a finished one, the claim of another), or None if it does not."""
+        """Return why the run is damaged: a file of a finished run, or the claim of another; else None."""
         if os.path.lexists(self.file(RESULT)):
             return find_damage(self.path)
         try:
@@ -90,7 +89,7 @@ class RunFolder:
         return None
 
     def owner(self) -> Owner | None:
-        """Return who has claimed the run, or None; raises DamagedError when the claim cannot be read."""
+        """Return the owner of the claim, or None; raises DamagedError if the claim is invalid."""
         try:
             return read_owner(self.file("claim.json"))
         except FileNotFoundError:
@@ -102,7 +101,7 @@ class RunFolder:
 
     @property
     def claimed(self) -> bool:
-        """Return whether a living process works on the run."""
+        """Return whether a living process has claimed the run."""
         try:
             owner = self.owner()
             return owner is not None and is_alive(owner, self.file("claim.json"))
@@ -111,14 +110,13 @@ class RunFolder:
 
     @contextmanager
     def claim(self) -> Iterator[bool]:
-        """Give True to the one process that may work on the run, False to all others.
+        """Yield True to the one process that may work on the run, False to others; check and claim share a file lock.
 
-        The claim is kept alive by a heartbeat and removed at the end; of a killed process it stays behind and is taken
-        over. The check and the taking happen under a file lock, so two processes never both get True. What a dead process
-        left half-written is removed, of a damaged run all that it left. Raises ResultsError when the results folder is gone.
+        A heartbeat keeps the claim alive until it is removed at the end; a dead process's claim is taken over. Partial files
+        and all outputs of damaged runs are removed. Raises ResultsError if the results folder is missing.
         """
         try:
-            self.path.parent.mkdir(exist_ok=True)  # not its parents: a results folder that was removed stays away
+            self.path.parent.mkdir(exist_ok=True)  # without parents: a removed results folder is not recreated
         except FileNotFoundError:
             raise ResultsError(f"{self.results}: the results folder is gone; run the same command again") from None
         self.path.mkdir(exist_ok=True)
@@ -141,16 +139,13 @@ class RunFolder:
         finally:
             over.set()
             beat.join()
-            with suppress(OSError, DamagedError):  # the folder may be gone, and with it the claim
+            with suppress(OSError, DamagedError):  # the folder and its claim may be gone
                 self._drop()
             del _tokens[self.path]
             not_made_again.discard(self.path)
 
     def check_claim(self) -> None:
-        """Raise ClaimLostError when another process has taken the run over, ResultsError when its folder is gone.
-
-        Do nothing where this process holds no claim on the run.
-        """
+        """Raise ClaimLostError if another process took over this process's claim, ResultsError if the folder is missing."""
         token = _tokens.get(self.path)
         if token is None:
             return
@@ -165,13 +160,13 @@ class RunFolder:
             raise ClaimLostError(f"{self.path}: {by} while it was training here; this process leaves the run")
 
     def _beat(self, over: threading.Event) -> None:
-        """Touch the claim until ``over``; end quietly once it is gone or another's."""
+        """Touch the claim until ``over`` is set, or until it is lost."""
         while not over.wait(HEARTBEAT_S):
             try:
                 self.check_claim()
             except ResultsError:
                 return
-            with suppress(OSError):  # never Path.touch, which would make a claim that was removed
+            with suppress(OSError):  # not Path.touch, which would recreate a removed claim
                 os.utime(self.file("claim.json"))
 
     def _lock(self) -> Any:
@@ -180,7 +175,7 @@ class RunFolder:
         return FileLock(self.file(".lock"))
 
     def _drop(self) -> None:
-        """Remove the claim of this process, if it still is its own."""
+        """Remove this process's claim, unless it was taken over."""
         if self.path.is_dir():
             with self._lock():
                 owner = self.owner() if self.file("claim.json").is_file() else None
@@ -188,7 +183,7 @@ class RunFolder:
                     self.file("claim.json").unlink()
 
     def _clear(self) -> None:
-        """Remove what a new training must not find: drafts of killed processes, an old error, all of a damaged run."""
+        """Remove temporary files, an old error, and all outputs of a damaged run."""
         gone = [*self.path.glob(".*.tmp"), self.file("error.txt")]
         if self.damage is not None:
             gone += [path for pattern in (*OUTPUTS, "claim.json") for path in self.path.glob(pattern)]
@@ -199,13 +194,13 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def write_config(self, config: RunConfig) -> None:
-        """Write the resolved configuration: every setting, defaults included."""
+        """Write all settings, including defaults."""
         write_text(self.file("config.json"), config.model_dump_json(indent=1) + "\n")
 
     def write_result(self, result: Result) -> None:
-        """Write the result, then drop what only an unfinished run needs; raises ClaimLostError as ``check_claim`` does."""
+        """Write the result and remove checkpoints and progress; raises ClaimLostError if the claim is lost."""
         self.check_claim()
-        with self._lock() if self.path in _tokens else nullcontext():  # nobody takes the claim between check and writing
+        with self._lock() if self.path in _tokens else nullcontext():  # no takeover between check and write
             self.check_claim()
             write_text(self.file(RESULT), result.as_text())
         for needless in (*self.path.glob("last*.ckpt"), *self.path.glob(PROGRESS)):
@@ -221,22 +216,22 @@ class RunFolder:
             lines = self.file("error.txt").read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError as error:
             return str(error.strerror)
-        return next((line.strip() for line in reversed(lines) if line.strip()), "no reason is given")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
 
     def find_result(self) -> Result | DamagedError | None:
-        """Return the result, why the finished run counts as damaged, or None for a run that is not finished."""
+        """Return the result or its damage; None for an unfinished run."""
         return load_result(self.path) if os.path.lexists(self.file(RESULT)) else None
 
     def result(self) -> Result:
-        """Return the result; raises DamagedError when it, or another file of the run, is missing or damaged."""
+        """Return the result; raises DamagedError if a file of the run is missing or damaged."""
         return read_result(self.path)
 
     def write_progress(self, done: int, total: int) -> None:
-        """Write how many of a run's steps (epochs, over all its stages) are done, in one line."""
+        """Write the number of finished steps (epochs of all stages)."""
         write_text(self.file(PROGRESS), f"{done}/{total}\n")
 
     def progress(self) -> float:
-        """Return the share of a run's steps that are done, from 0 to 1; 0 where nothing says so."""
+        """Return the share of finished steps in [0, 1]; 0 if unknown."""
         try:
             done, total = map(int, read_text(self.file(PROGRESS)).split("/"))
             return min(1.0, max(0.0, done / total))

@@ -1,4 +1,4 @@
-"""Settings under dotted names, as studies give them: from nested to flat and back, and what makes two values equal."""
+"""Dotted settings of studies: flattening, nesting and equality of values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Settings = dict[str, Any]
 
 
 def flatten(tree: Settings, where: str) -> Settings:
-    """Return settings under dotted names, however they were nested; raises ValueError for one that is given twice."""
+    """Return nested settings by dotted name; raises ValueError for duplicates."""
     flat: Settings = {}
     for key, value in tree.items():
         inner = flatten(value, where) if isinstance(value, dict) else None
@@ -26,12 +26,12 @@ def flatten(tree: Settings, where: str) -> Settings:
 
 
 def grid_key(value: Any) -> Any:
-    """Return what is equal for equal values of a grid: 0 and 0.0 are, 1 and true are not."""
+    """Return a key that is equal for equal grid values: 0 equals 0.0, 1 does not equal true."""
     if isinstance(value, list):
         return ("list", *map(grid_key, value))
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return type(value).__name__, value
-    return "number", "nan" if value != value else value  # noqa: PLR0124 (so is nan told)
+    return "number", "nan" if value != value else value  # noqa: PLR0124 (true for NaN)
 
 
 def leaves(value: Any) -> list[Any]:
@@ -40,12 +40,12 @@ def leaves(value: Any) -> list[Any]:
 
 
 def value_text(value: Any) -> Any:
-    """Return a grid value as tables print it and as cells are told apart by: a list becomes its items in a row."""
+    """Return a grid value as printed in tables: a list as its comma-separated items."""
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def nest(settings: Settings, where: str) -> dict[str, Any]:
-    """Return dotted settings as a tree; raises StudyError where a name is used both as a group and as a value."""
+    """Return dotted settings as a tree; raises StudyError if a name is both a group and a value."""
     tree: dict[str, Any] = {}
     for dotted, value in settings.items():
         *parents, leaf = dotted.split(".")

@@ -1,9 +1,8 @@
-"""The statistics of a table: mean, sample deviation, intervals of differences, and a rank test.
+"""Statistics of tables: sample deviation, intervals of differences, and a rank test.
 
-Scores of k folds and of repeated hold-out share most of their training images, so that they vary less than scores of
-independent training sets would. Their intervals use the corrected resampled t-test (Nadeau and Bengio 2003, Machine Learning
-52): the variance of a mean of n scores is s^2 x (1/n + n_test/n_train) in the place of s^2/n. ``overlap`` is that last term;
-it is 0 where the same published parts are used with every seed.
+Training sets of k folds and of repeated hold-out overlap, so their scores vary less than those of independent training sets.
+Their intervals use the corrected resampled t-test (Nadeau and Bengio 2003, Machine Learning 52): the variance of a mean of n
+scores is s^2 x (1/n + ``overlap``) with overlap = n_test/n_train; 0 if all seeds use the same published parts.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ import numpy as np
 LEVEL = 0.95
 """Confidence level of every interval."""
 FEWEST_PAIRS = 6
-"""Pairs that must differ for a rank test: with five or fewer no outcome falls below 0.05."""
+"""Fewest differing pairs for a rank test: with five or fewer, p cannot be below 0.05."""
 GRID = 2**30
-"""Differences that are not counts are rounded to 1/GRID, about 1e-9. A power of two, because a share like k/5120 lies
-half-way between two multiples of 1e-9, where equal differences would round to either side."""
+"""Differences of shares are rounded to 1/GRID, about 1e-9: a power of two, so that equal ones like k/5120 round alike."""
 PERMUTED = 13
-"""Pairs up to which SciPy goes through all signs where ranks tie; above it uses the normal approximation."""
+"""Most pairs for which SciPy enumerates all signs if ranks tie; above, it uses the normal approximation."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference with its interval; the interval is None where n does not allow one."""
+    """A mean difference with its interval, None if n is too small."""
 
     mean: float
     low: float | None
@@ -41,12 +39,12 @@ def sample_sd(values: Sequence[float]) -> float | None:
 
 
 def mean_variance(values: Sequence[float] | np.ndarray, overlap: float) -> float:
-    """Return the variance of the mean of n >= 2 scores whose training sets share images: s^2 x (1/n + ``overlap``)."""
+    """Return the variance of the mean of n >= 2 scores: s^2 x (1/n + ``overlap``)."""
     return float(np.var(values, ddof=1)) * (1 / len(values) + overlap)
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], overlap: float = 0.0) -> Difference:
-    """Return mean(ours - theirs) with Student's interval over the pairs; ``overlap``: n_test/n_train of resampled splits."""
+    """Return mean(ours - theirs) with Student's interval over pairs."""
     from scipy.special import stdtrit  # t.ppf, without the second that scipy.stats takes to import
 
     deltas = np.subtract(ours, theirs)
@@ -60,10 +58,9 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float], overlap: f
 def unpaired_difference(
     ours: Sequence[float], theirs: Sequence[float], overlaps: tuple[float, float] = (0.0, 0.0)
 ) -> Difference:
-    """Return mean(ours) - mean(theirs) with Welch's interval, for arms whose splits differ; ``overlaps``: of either arm.
+    """Return mean(ours) - mean(theirs) with Welch's interval, for arms with different splits.
 
-    Each arm keeps its own variance. Without overlap it is SciPy's; with it, the degrees of freedom are Welch and
-    Satterthwaite's for the corrected variances.
+    With overlap, Welch-Satterthwaite degrees of freedom use the corrected variances; without, it equals SciPy's.
     """
     from scipy.special import stdtrit  # t.ppf, without the second that scipy.stats takes to import
 
@@ -79,10 +76,10 @@ def unpaired_difference(
 
 
 def signed_rank(ours: Sequence[float], theirs: Sequence[float], images: int | None = None) -> tuple[float, float] | None:
-    """Return W and the two-sided p of Wilcoxon's signed-rank test, or None where fewer than six pairs differ.
+    """Return W and the two-sided p of Wilcoxon's signed-rank test, or None if fewer than six pairs differ.
 
-    ``images``: where every score is an accuracy over that many images; ranked are then differences of counts, because equal
-    differences of accuracies need not be equal as floating-point numbers, and ties would be broken by rounding.
+    ``images``: if all scores are accuracies over that many images, differences of counts are ranked, so that rounding does
+    not break ties.
     """
     from scipy.stats import PermutationMethod, wilcoxon
 
@@ -95,7 +92,7 @@ def signed_rank(ours: Sequence[float], theirs: Sequence[float], images: int | No
     if len(sizes) < FEWEST_PAIRS:
         return None
     tied = len(np.unique(sizes)) < len(deltas)
-    # as SciPy chooses by itself; releases before 1.15 took the distribution without ties for p
+    # SciPy's default since 1.15; earlier releases ignored ties
     method = PermutationMethod(n_resamples=2**PERMUTED) if tied and len(deltas) <= PERMUTED else "auto"
     found = wilcoxon(deltas, method=method)
     return float(found.statistic), float(found.pvalue)

@@ -1,11 +1,9 @@
-"""Studies: one YAML, read strictly and expanded into planned runs. Pure: nothing here touches results or trains.
+"""Study files: YAML, strictly validated.
 
-A study names a base, arms (what differs), a grid and levels (what every arm is crossed with), seeds, and profiles (how
-large). What
-seed s means for the split: of k folds (``subject``, ``random``, ``sequence``) it trains fold s modulo k with split seed s
-div k, so seeds 0-4 are the five folds of one partition and 5-9 those of the next; of ``loso`` it leaves out person s; of
-``holdout`` it is the s-th draw; of ``official`` and ``list``, whose parts are given, nothing. Arms of one seed share split,
-noise and initial weights. ``data.split: auto`` becomes the strictest split that the data set allows, in every run by itself.
+A study has base settings, arms, a grid and levels that are crossed with every arm, seeds, and profiles (size presets). Seed
+s determines the split: with k folds (``subject``, ``random``, ``sequence``) fold s mod k of the partition with split seed s
+div k, with ``loso`` the left-out person s, with ``holdout`` the s-th draw; ``official`` and ``list`` have fixed parts. Arms
+with the same seed share split, noise and initial weights. ``data.split: auto`` is the strictest split of the data set.
 """
 
 from __future__ import annotations
@@ -27,57 +25,51 @@ from fer_cli.yamls import explain, parse_yaml, read_text
 DEFAULT_PROFILE = "small"
 MOST_ARMS = 1_000
 MOST_RUNS = 100_000
-"""Of a plan: arms x grid points x seeds."""
-
-
+"""Arms x grid points x seeds."""
 ANALYSES = {
     "embedding": "fer_cli.analysis.embedding:embedding_analysis",
     "blocks": "fer_cli.analysis.blocks:block_analysis",
     "maps": "fer_cli.analysis.maps:maps_analysis",
 }
-"""Name -> function of a plan, the machine and the folder of figures, which looks into trained networks."""
+"""Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
 
 
 class Published(Section):
-    """One figure of the paper, with the data set it was obtained on; never ours."""
+    """A value published in the paper, and its data set; ``where``: table, figure or sentence."""
 
     arm: str
     data: str
     metric: Annotated[str, one_of(METRICS)]
     value: float = Field(ge=0, le=1)
     where: str
-    """Table, figure or sentence of the paper."""
     note: str = ""
 
 
 class Paper(Section):
-    """Which paper a study follows, and the figures printed beside ours."""
+    """The paper of a study; ``left_out``: settings that it does not specify, and our choices."""
 
     cite: str
     figure: str = ""
     published: list[Published] = []
     left_out: str = ""
-    """What the paper does not say, and what is done instead."""
 
 
 class Report(Section):
-    """How the study's table is laid out."""
+    """The layout of the study's tables; ``against``: the baseline arm."""
 
     columns: str | None = None
-    """Grid factor that makes the columns; none: one column."""
+    """Grid factor of the columns; None: a single column."""
     metrics: list[Annotated[str, one_of(METRICS)]] = Field(["accuracy", "macro_f1"], min_length=1)
     against: str
-    """Arm that the others are compared with."""
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []
-    """Further comparisons that the question asks for: an arm, and the one it is compared with."""
+    """Further comparisons: an arm, and the one it is compared with."""
     per_seed: bool = False
-    """Whether tables by seed follow, with a rank test of each arm against the one that the others are compared with."""
+    """Whether to add tables by seed, with rank tests against the baseline arm."""
     analyses: list[Annotated[str, one_of(ANALYSES)]] = []
-    """What is looked at inside the trained networks, beside their scores."""
 
 
 class Study(Section):
-    """A study file's content."""
+    """The content of a study file."""
 
     name: str
     question: str
@@ -85,11 +77,11 @@ class Study(Section):
     base: dict[str, Any] = {}
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1)
     with_data: dict[str, Settings] = {}
-    """Data set -> settings that are added when the study runs on it."""
+    """Data set -> settings added for it."""
     arms: dict[str, Settings] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
     levels: dict[str, dict[str, Settings]] = {}
-    """Factor -> level -> settings: what arms are crossed with where a level is more than one setting."""
+    """Factor -> level -> settings, crossed with arms like the grid."""
     profiles: dict[str, Settings] = {}
     report: Report
 
@@ -120,53 +112,50 @@ class Study(Section):
             if lost := [arm for arm in pair if arm not in self.arms]:
                 raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
             if pair[0] == pair[1] or pair[1] == self.report.against or self.report.pairs.count(pair) > 1:
-                raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are one arm, or compared already")
+                raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
         self._check_levels()
         columns, factors = self.report.columns, [*self.grid, *self.levels]
         if columns is not None and columns not in factors:
             raise ValueError(f"report.columns: '{cut(columns)}' is in neither grid nor levels{nearest(columns, factors)}")
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError("seeds: each a whole number from 0, without duplicates")
+            raise ValueError("seeds: must be whole numbers from 0 without duplicates")
         for key, values in self.grid.items():
             if not values or len({grid_key(value) for value in values}) != len(values):
-                raise ValueError(f"grid.{cut(key)}: at least one value, without duplicates (0 and 0.0 are one value)")
+                raise ValueError(f"grid.{cut(key)}: needs at least one value and no duplicates (0 and 0.0 are equal)")
         parts = {"arms": self.arms, "with_data": self.with_data, "profiles": self.profiles}
         for where, settings in [(f"{part}.{name}", s) for part, named in parts.items() for name, s in named.items()]:
             if taken := sorted(set(settings) & set(self.grid)):
-                raise ValueError(f"{cut(where)}: {taken[0]} is set by grid for every run; remove it from one of the two")
+                raise ValueError(f"{cut(where)}: {taken[0]} is also set by grid; remove it from one of the two")
         for item in self.paper.published if self.paper else []:
             if item.arm not in self.arms:
                 raise ValueError(f"paper.published: no arm '{cut(item.arm)}'{nearest(item.arm, self.arms)}")
         return self
 
     def _check_levels(self) -> None:
-        """Raise ValueError for a factor without levels, and for a setting that two factors, or a factor and an arm, set."""
+        """Raise ValueError for a factor with fewer than two levels, and for a setting that is set twice."""
         owners = dict.fromkeys(self.grid, "grid")
         for factor, named in self.levels.items():
             if factor in self.grid:
-                raise ValueError(f"levels.{cut(factor)}: is in grid, too; give one of the two another name")
+                raise ValueError(f"levels.{cut(factor)}: is also in grid; rename one of the two")
             if len(named) < 2:
-                raise ValueError(f"levels.{cut(factor)}: at least two levels")
+                raise ValueError(f"levels.{cut(factor)}: needs at least two levels")
             for setting in dict.fromkeys(key for settings in named.values() for key in settings):
                 if owners.setdefault(setting, f"levels.{factor}") != f"levels.{factor}":
-                    raise ValueError(f"levels.{cut(factor)}: {setting} is set by {owners[setting]}, too")
+                    raise ValueError(f"levels.{cut(factor)}: {setting} is also set by {owners[setting]}")
         for arm, settings in self.arms.items():
             if taken := sorted(setting for setting in settings if owners.get(setting, "grid") != "grid"):
-                raise ValueError(f"arms.{cut(arm)}: {taken[0]} is set by {owners[taken[0]]}; remove it from one of the two")
+                raise ValueError(f"arms.{cut(arm)}: {taken[0]} is also set by {owners[taken[0]]}; remove one of the two")
 
     def _check_names(self) -> None:
-        """Raise ValueError for a name that no table could show, a grid value that is no value, and too many arms."""
+        """Raise ValueError for an invalid name or grid value, and for too many arms."""
         if len(self.arms) > MOST_ARMS:
-            raise ValueError(f"arms: {len(self.arms):,}, where {MOST_ARMS:,} is the limit")
+            raise ValueError(f"arms: {len(self.arms):,} exceed the limit of {MOST_ARMS:,}")
         named = {"name": [self.name], "arms": self.arms, "with_data": self.with_data, "profiles": self.profiles}
-        named |= {
-            "grid": self.grid,
-            "levels": self.levels,
-            **{f"levels.{cut(key)}": one for key, one in self.levels.items()},
-        }
+        named |= {"grid": self.grid, "levels": self.levels}
+        named |= {f"levels.{cut(key)}": one for key, one in self.levels.items()}
         for key, values in self.grid.items():
             if any(isinstance(value, dict) for value in values):
-                raise ValueError(f"grid.{cut(key)}: each value a scalar or a list; give each setting its own line in grid")
+                raise ValueError(f"grid.{cut(key)}: values must be scalars or lists; give each setting its own line")
             named[f"grid.{cut(key)}"] = [leaf for value in values for leaf in leaves(value)]
         for where, names in named.items():
             for name in names:
@@ -176,7 +165,7 @@ class Study(Section):
 
 @dataclass(frozen=True)
 class Choice:
-    """What a user may change of a study without editing it."""
+    """The options of a study that a user can override."""
 
     profile: str = DEFAULT_PROFILE
     data: str | None = None
@@ -186,17 +175,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One cell of the plan at one seed."""
+    """One arm at one grid point and seed; ``at``: grid factors and values."""
 
     arm: str
     at: tuple[tuple[str, Any], ...]
-    """Grid factor and value, in the grid's order."""
     seed: int
     config: RunConfig
     differs: tuple[tuple[str, Any], ...]
-    """Settings in which it differs from the baseline arm at the same grid values and seed."""
+    """Settings that differ from the baseline arm at the same grid point and seed."""
     why_split: str = ""
-    """Why it has the split it has, where the study leaves that to the data set."""
+    """Reason of an automatically chosen split."""
 
     @property
     def title(self) -> str:
@@ -210,7 +198,7 @@ def study_names() -> list[str]:
 
 
 def load_study(name: str) -> Study:
-    """Return a study by name, or by path to a YAML; raises StudyError naming what is wrong and where."""
+    """Return a study by name or path; raises StudyError with the place of the first error."""
     given = name.endswith((".yaml", ".yml"))
     path = user_path(name) if given else shipped_folder("experiments") / f"{name}.yaml"
     if not given and name not in study_names():
@@ -223,5 +211,5 @@ def load_study(name: str) -> Study:
     except ValidationError as error:
         raise StudyError(f"{cut(path.name)}: {explain(error, Study)}") from None
     if study.name != path.stem:
-        raise StudyError(f"{cut(path.name)}: name: '{cut(study.name)}' must be the file's name, '{cut(path.stem)}'")
+        raise StudyError(f"{cut(path.name)}: name: '{cut(study.name)}' must equal the file's name, '{cut(path.stem)}'")
     return study

@@ -108,7 +108,7 @@ def test_a_split_that_cannot_be_chosen_is_one_line(fer: Fer, tmp_path: Path, stu
 def test_two_columns_that_become_one_are_refused() -> None:
     study = load_study("feature-fusion")
     study = study.model_copy(update={"grid": {"data.split": ["auto", "official"]}})
-    with pytest.raises(StudyError, match="are the same runs on synth-learning; remove one"):
+    with pytest.raises(StudyError, match="give the same runs on synth-learning; remove one"):
         expand(study, Choice(), lambda _: Known(PARTS))
     columns = {run.at for run in expand(load_study("feature-fusion"), Choice())}
     assert columns == {(("data.split", "subject"),), (("data.split", "holdout"),)}

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_cli.config import Compute
-from fer_cli.metrics import HEADLINE, score, score_counts
+from fer_cli.config import METRICS, Compute
+from fer_cli.metrics import score, score_counts
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.study import Choice
@@ -69,7 +69,7 @@ def test_what_beats_a_constant_answer_by_one_metric_alone_is_not_bold(tmp_path: 
     assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "**41.00 ± 0.00 (3)**"
 
 
-@pytest.mark.parametrize("metric", HEADLINE)
+@pytest.mark.parametrize("metric", METRICS)
 def test_no_constant_answer_is_bold_for_any_metric(metric: str, tmp_path: Path, compute: Compute) -> None:
     """Both arms answer the first class, or another: neither beats the baseline, which is scored as any prediction is."""
     path = tmp_path / "tiny.yaml"

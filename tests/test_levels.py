@@ -58,10 +58,10 @@ def test_arms_are_crossed_with_levels_and_grid(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("condition:\n    clean", "data.label_noise:\n    clean", "levels.data.label_noise: is in grid, too"),
-        ("clean: {}", "clean: {data.label_noise: 0.1}", "levels.condition: data.label_noise is set by grid, too"),
+        ("condition:\n    clean", "data.label_noise:\n    clean", "levels.data.label_noise: is also in grid"),
+        ("clean: {}", "clean: {data.label_noise: 0.1}", "levels.condition: data.label_noise is also set by grid"),
         ("scn}", "scn, corrupt.blur: 2.0}", "arms.SCN: corrupt.blur is set by levels.condition"),
-        ("    clean: {}\n", "", "levels.condition: at least two levels"),
+        ("    clean: {}\n", "", "levels.condition: needs at least two levels"),
         ("columns: condition", "columns: conditoin", "is in neither grid nor levels; did you mean condition?"),
         ("light: 0.5", "lihgt: 0.5", "corrupt.lihgt: unknown key; did you mean corrupt.light"),
     ],

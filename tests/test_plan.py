@@ -49,7 +49,7 @@ def test_runs_come_after_those_they_need_and_keep_their_order_else() -> None:
 
 
 def test_a_circle_is_one_line() -> None:
-    with pytest.raises(ResultsError, match=r"build on one another in a circle, (a → b → a|b → a → b);") as error:
+    with pytest.raises(ResultsError, match=r"depend on each other in a cycle, (a → b → a|b → a → b);") as error:
         sort_runs({"a": ["b"], "b": ["a"], "c": []})
     assert "\n" not in str(error.value)
 
@@ -60,7 +60,7 @@ def test_a_planned_run_that_would_need_itself_is_one_line(
     other = RunConfig(seed=99)
     circular = replace(TASKS["stills"], before=lambda config: RunConfig(seed=98) if config == other else other)
     monkeypatch.setitem(TASKS, "stills", circular)
-    with pytest.raises(StudyError, match="build on itself"):
+    with pytest.raises(StudyError, match="depend on itself"):
         make_plan(str(study_file), Choice(), compute)
     called = fer("ablate", "--study", study_file, "--plan", "--data-root", compute.data_root)
     assert (called.code, called.err.count("\n")) == (2, 1)
@@ -108,7 +108,7 @@ def test_results_in_a_circle_are_one_line(plan: Plan, compute: Compute) -> None:
     one, other = plan.items[:2]
     put_result(one, trained_by=other.run_id)
     put_result(other, pretrained_by=one.run_id)
-    with pytest.raises(ResultsError, match="in a circle"):
+    with pytest.raises(ResultsError, match="in a cycle"):
         read_runs(compute.results)
 
 
@@ -132,7 +132,7 @@ def test_runs_on_other_builds_are_counted(plan: Plan, compute: Compute) -> None:
     shutil.copytree(item.folder.path, foreign)
     result = json.loads((foreign / "result.json").read_text()) | {"run_id": foreign.name, "fingerprint": "0" * 16}
     (foreign / "result.json").write_text(json.dumps(result))
-    assert describe_other_builds(plan, compute.results).endswith("which are not used: 1 on ck48")
+    assert describe_other_builds(plan, compute.results).endswith("are not used: 1 on ck48")
     assert [one.run_id for one in finished_results(compute.results, but=[item.run_id])] == [foreign.name]
 
 

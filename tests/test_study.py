@@ -81,25 +81,25 @@ MISTAKES = [
     ("question:", "questions:", ["questions: unknown key", "did you mean question"]),
     ("against: CNN", "against: CN", ["no arm 'CN'", "did you mean CNN"]),
     ("against: CNN", "against: CNN, pairs: [[SCN-CS, SNC]]", ["report.pairs: no arm 'SNC'"]),
-    ("against: CNN", "against: CNN, pairs: [[SCN-CS, CNN]]", ["report.pairs", "compared already"]),
+    ("against: CNN", "against: CNN, pairs: [[SCN-CS, CNN]]", ["report.pairs", "already compared"]),
     ("against: CNN", "against: CNN, pairs: [[SCN-CS]]", ["report.pairs.0", "at least 2"]),
     ("columns: data.label_noise", "columns: data.noise", ["report.columns", "in neither grid nor levels"]),
     ("[0.0, 0.3]", "[0.0, 1.0]", ["data.label_noise", "less than 1"]),
     ("[0.0, 0.3]", "[0.0, -0.1]", ["data.label_noise", "greater than or equal to 0"]),
-    ("[0.0, 0.3]", "[0.3, 0.3]", ["grid.data.label_noise", "without duplicates"]),
+    ("[0.0, 0.3]", "[0.3, 0.3]", ["grid.data.label_noise", "no duplicates"]),
     ("{learning.method: scn-cs}", "{}", ["arm 'SCN-CS' changes nothing", "arm 'CNN'"]),
     ("{learning.method: scn-cs}", "{learning.method: ce}", ["arm 'SCN-CS' changes nothing"]),
     ("{learning.method: scn-cs}", "{learning.beta: 0.5}", ["learning.beta has no effect"]),
     ("{learning.method: scn-cs}", "{learning.method: cs, learning.relabel_margin: 0.3}", ["relabel_margin has no effect"]),
     ("{learning.method: scn-cs}", "{data.label_noise: 0.2}", ["data.label_noise", "set by grid"]),
-    ("{learning.method: scn-cs}", "{seed: 3}", ["seed: follows from seeds"]),
+    ("{learning.method: scn-cs}", "{seed: 3}", ["seed: is set by seeds"]),
     ("{learning.method: scn-cs}", "{learning: 3}", ["learning"]),
     ("name: ck48,", "name: ck48, name: x,", ["duplicate key 'name'", "line 5"]),
     ("seeds: [0, 1, 2]", "seeds: [0, 0]", ["without duplicates"]),
     ("seeds: [0, 1, 2]", "seeds: []", ["seeds", "at least 1"]),
     ("folds: 3", "folds: 13", ["12 subjects cannot fill 13 subject folds"]),
     ("CNN: {}", "CNN: {}\n  1: {}", ["key 1 is not a name"]),
-    ("name: tiny", "name: other", ["must be the file's name, 'tiny'"]),
+    ("name: tiny", "name: other", ["must equal the file's name, 'tiny'"]),
     ("grid: {data.label_noise: [0.0, 0.3]}", "grid: {data.label_noise: [0.0, 0.3]", ["not valid YAML"]),
 ]
 
@@ -234,7 +234,7 @@ def test_files_are_pinned_by_their_content(tmp_path: Path) -> None:
     after = expand(load_study(str(path)), Choice())
     assert not {run.config.run_id("data") for run in before} & {run.config.run_id("data") for run in after}
     path = changed(tmp_path, "folds: 3", f"split: list, split_file: {table}, split_sha256: '{'0' * 64}'")
-    with pytest.raises(StudyError, match="has another content, of SHA-256"):
+    with pytest.raises(StudyError, match="has different content, with SHA-256"):
         expand(load_study(str(path)), Choice())
     table.unlink()
     with pytest.raises(StudyError, match=r"data.split_file: .*cannot be read"):

@@ -265,11 +265,11 @@ def test_results_on_another_build_are_not_mixed_in(
     places = ["--data-root", root, "--results", compute.results]
     planned = fer("ablate", "--study", study_file, "--plan", *places)
     assert planned.code == 0
-    assert "on other builds of these sets, which are not used: 1 on ck48" in planned.err
+    assert "on other builds of these sets are not used: 1 on ck48" in planned.err
     assert {line.split("\t")[1] for line in planned.out.splitlines()[1:]} == {"new"}
     (item.folder.path.parent / "damaged").mkdir()
     (item.folder.path.parent / "damaged" / "result.json").write_text("[]")
     called = fer("report", "--study", study_file, *places)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
-    assert f"runs under {compute.results} on other builds of these sets, which are not used: 1 on ck48" in called.err
+    assert f"runs under {compute.results} on other builds of these sets are not used: 1 on ck48" in called.err
     assert f"train it with: fer ablate --study {study_file}" in called.err

@@ -244,8 +244,8 @@ GRID = "data.label_noise: [0.0, 0.3]"
     ("old", "new", "words"),
     [
         (GRID, "data.label_noise: [0, 0.0]", "0 and 0.0 are one value"),
-        (GRID, "data.label_noise: [0.1, 1e-1]", "without duplicates"),
-        (GRID, "data.label_noise: [.nan, .NaN]", "without duplicates"),
+        (GRID, "data.label_noise: [0.1, 1e-1]", "no duplicates"),
+        (GRID, "data.label_noise: [.nan, .NaN]", "no duplicates"),
         (GRID, "data.label_noise: [.inf]", "data.label_noise"),
         (GRID, "data.label_noise: [1, true]", "data.label_noise"),
         (GRID, "data.label_noise: [{a: 1}]", "each value a scalar or a list"),
@@ -272,7 +272,7 @@ def test_plans_have_limits_that_are_counted_before_anything_is_made(fer: Fer, tm
         f"augment.{name}: [{', '.join(f'0.{i}' for i in range(10, 20))}]" for name in ("flip", "scale", "erase", "rotate")
     )
     path = written(tmp_path, GRID, f"{GRID}, {factors}, {more}")
-    assert "12,000,000 runs (arms x grid points x seeds), where 100,000 is the limit" in refused(path)
+    assert "12,000,000 runs (arms x grid points x seeds), exceed the limit of 100,000" in refused(path)
     arms = "".join(f"  A{i}: {{}}\n" for i in range(1001))
     assert "arms: 1,003, where 1,000 is the limit" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
     assert "more than the limit of 10,000 values" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms * 10}"))
