@@ -23,14 +23,12 @@ class Summary:
     """The outcomes of one call of ``run_plan``."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    failures: list[tuple[str, str, Path]] = field(default_factory=list)
-    """Title, last line of the traceback, traceback file."""
+    failures: list[tuple[str, str, Path]] = field(default_factory=list)  # title, last line of the traceback, traceback file
     warnings: list[tuple[str, str]] = field(default_factory=list)
     """Title and warning: inert modules, a run that another process took over."""
     damaged: list[tuple[str, str]] = field(default_factory=list)
     """Title, and file and reason, of each damaged run that was not retrained."""
-    mirrored: bool = True
-    """Whether MLflow has every newly trained run, if tracking is on."""
+    mirrored: bool = True  # whether MLflow has every newly trained run, if tracking is on
 
     @property
     def ok(self) -> bool:

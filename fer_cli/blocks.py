@@ -19,8 +19,7 @@ class Number:
     interval: tuple[float, float] | None = None
     n: int | None = None
     planned: int | None = None
-    unit: Literal["%", "points", "count", "plain"] = "%"
-    """``%`` and ``points`` (signed differences): shares, shown times 100."""
+    unit: Literal["%", "points", "count", "plain"] = "%"  # `%` and `points` (signed differences): shares, shown times 100
     digits: int = 2
     best: bool = False
 

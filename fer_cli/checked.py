@@ -15,18 +15,13 @@ from typing import Any
 from fer_cli.places import read_text, write_text
 
 FILE = ".checked.json"
-VERSION = 1
-"""Incremented when the checks of a run change."""
-SETTLED = 100_000_000
-"""Minimum age in ns of cached files: two writes within one clock tick have the same time."""
+VERSION = 1  # incremented when the checks of a run change
+SETTLED = 100_000_000  # minimum age in ns of cached files: two writes within one clock tick have the same time
 
-Sign = tuple[int, ...]
-"""Signature of a file: time (ns), size and inode; () if it is missing."""
-Files = tuple[tuple[str, Sign], ...]
-"""Name and signature of each checked file of a run."""
+Sign = tuple[int, ...]  # signature of a file: time (ns), size and inode; () if it is missing
+Files = tuple[tuple[str, Sign], ...]  # name and signature of each checked file of a run
 
-_found: dict[Path, dict[str, Any]] = {}
-"""Folder of runs -> runs verified by this process."""
+_found: dict[Path, dict[str, Any]] = {}  # folder of runs -> runs verified by this process
 
 
 @cache

@@ -27,8 +27,7 @@ from fer_cli.places import whole_file
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 """Okabe and Ito (2008), with dark red instead of yellow, which is too pale on white."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""One fewer than colours, so that markers differ where colours repeat."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one fewer than colours, so that markers differ where colours repeat
 DPI = 130
 GREY = "0.5"
 STYLE: dict[Any, Any] = {
@@ -45,10 +44,8 @@ STYLE: dict[Any, Any] = {
 rcParams.update(STYLE)
 KEY = dict[str, Any](fontsize=8.5, frameon=False, borderpad=0.2, borderaxespad=0, labelspacing=0.35, columnspacing=1.6)
 """Legend style."""
-MARGIN, LINE, SMALL = 0.12, 1.35, 7.0
-"""Page margin in inches; line height in font sizes; footer font size in points."""
-QUANTITIES = {"accuracy": 100.0, "loss": 1.0}
-"""Quantity plotted by epoch -> factor of its values; accuracy is in %."""
+MARGIN, LINE, SMALL = 0.12, 1.35, 7.0  # page margin in inches; line height in font sizes; footer font size in points
+QUANTITIES = {"accuracy": 100.0, "loss": 1.0}  # quantity plotted by epoch -> factor of its values; accuracy is in %
 
 
 @dataclass(frozen=True)
@@ -177,10 +174,7 @@ def share_text(share: float) -> str:
 def draw_curve(
     axes: Axes, histories: Mapping[str, Sequence[np.ndarray]], quantity: str, chosen: float, colour: str, pale: str
 ) -> None:
-    """Draw mean and sd over seeds: validation solid, training (in ``pale``) dashed, the selected epoch dotted.
-
-    ``histories``: column, e.g. ``val/loss`` -> one series per seed.
-    """
+    """Draw mean ± sd over seeds of series by column: validation solid, training dashed, the selected epoch dotted."""
     scale = QUANTITIES[quantity]
     for part, paint, line, width, strength, shade in (
         ("train", pale, (0, (4, 2)), 1.2, 0.7, 0.08),

@@ -30,8 +30,7 @@ from fer_cli.settings import Settings, nest, value_text
 from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
 from fer_cli.yamls import explain
 
-PEOPLE_KNOWN = Known(people=2)
-"""The default description of a set: its people are known."""
+PEOPLE_KNOWN = Known(people=2)  # the default description of a set: its people are known
 
 
 def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN) -> list[PlannedRun]:
@@ -71,8 +70,7 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
     return planned
 
 
-Point = tuple[tuple[tuple[str, Any], ...], Settings]
-"""Values or levels by factor, in the study's order, and their settings."""
+Point = tuple[tuple[tuple[str, Any], ...], Settings]  # values or levels by factor, in the study's order, and their settings
 
 
 def list_points(study: Study) -> list[Point]:
@@ -160,10 +158,7 @@ def _split_seeds(settings: Settings, seed: int) -> Settings:
 
 
 def _drop_idle(ground: Settings, at: Settings) -> Settings:
-    """Return ``ground`` without settings that a grid value disables.
-
-    So a grid may start at zero, e.g. ``corrupt.occlusion: [0.0, 0.2]`` with ``corrupt.occluder: mask`` in base.
-    """
+    """Return ``ground`` without settings that a grid value disables, so that e.g. a grid of occlusion may start at 0."""
     off = {key for key in at if key in COMPANIONS and at[key] == _defaults().get(key)}
     if not off:
         return ground

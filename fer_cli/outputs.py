@@ -14,10 +14,8 @@ from fer_cli.metrics import confusion_counts
 from fer_cli.places import open_regular, read_text
 
 PREDICTIONS, LABELS, HISTORIES = "predictions.parquet", "labels.parquet", "history*.csv"
-MAGIC = b"PAR1"
-"""First and last bytes of a Parquet file."""
-DETECTED = "test, face detected"
-"""The part of a result with only test images with a detected face."""
+MAGIC = b"PAR1"  # first and last bytes of a Parquet file
+DETECTED = "test, face detected"  # the part of a result with only test images with a detected face
 
 
 def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:

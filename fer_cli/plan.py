@@ -108,10 +108,7 @@ class Plan:
 
 
 def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Return the keys of ``needs``, each after its dependencies, else in the given order; raises ResultsError for a cycle.
-
-    Dependencies that are not keys are ignored.
-    """
+    """Return the keys of ``needs``, dependencies first, else in the given order; raises ResultsError for a cycle."""
     places = {name: place for place, name in enumerate(needs)}
     sorter = TopologicalSorter({name: [need for need in before if need in places] for name, before in needs.items()})
     try:

@@ -36,8 +36,7 @@ from fer_cli.yamls import explain
 SCHEMA = 1
 """Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
 RESULT = "result.json"
-ROUNDING = 1e-9
-"""Tolerance between stored and recomputed scores."""
+ROUNDING = 1e-9  # tolerance between stored and recomputed scores
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -183,10 +182,8 @@ class Learned(Part):
     health: dict[str, float]
     relabelled: Relabelled | None
     warnings: list[str]
-    weights: str | None = None
-    """Summary of the weights loaded from a file before training."""
-    trained_on: Origin | None = None
-    """Machine and code of a training by another run."""
+    weights: str | None = None  # summary of the weights loaded from a file before training
+    trained_on: Origin | None = None  # machine and code of a training by another run
 
 
 class Result(Origin, Learned):
@@ -346,16 +343,13 @@ def _parse(path: Path) -> Result:
 
 
 def score_again(result: Result, folder: Path) -> dict[str, Scores]:
-    """Return the scores of each part, computed from predictions; raises DamagedError if stored scores differ.
-
-    Predictions of older runs lack face detections: the stored matrix of that part is used.
-    """
+    """Return scores recomputed from predictions, by part; raises DamagedError if stored scores differ."""
     path, classes = folder / RESULT, result.data.classes
     counts = count_predictions(folder / result.predictions, classes)
     if lost := {*result.metrics, "test"} - {*counts, DETECTED}:
         raise damage_error(path, f"metrics.{min(lost)[:80]}: {result.predictions} has no such part")
     if DETECTED in result.metrics and DETECTED not in counts:
-        counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)
+        counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)  # predictions of older runs lack face detections
         if (counts[DETECTED] > counts["test"]).any():
             raise damage_error(path, f"metrics.{DETECTED}.confusion: counts exceed those of {result.predictions}")
     found = {part: Scores.of(matrix, classes) for part, matrix in counts.items()}

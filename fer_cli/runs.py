@@ -31,8 +31,7 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 Status = Literal["new", "running", "stale", "damaged", "failed", "done"]
 """``stale``: interrupted, continued by the next command. ``damaged``: one of its files is invalid."""
 
-PROGRESS = "progress.txt"
-"""Holds ``done/total`` during a run."""
+PROGRESS = "progress.txt"  # holds `done/total` during a run
 
 OUTPUTS = (
     RESULT,
@@ -48,8 +47,7 @@ OUTPUTS = (
 )
 """Files of a damaged run that are removed before it is retrained."""
 
-_tokens: dict[Path, str] = {}
-"""Folder -> token of the claims held by this process."""
+_tokens: dict[Path, str] = {}  # folder -> token of the claims held by this process
 
 
 class RunFolder:

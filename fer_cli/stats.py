@@ -13,14 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEVEL = 0.95
-"""Confidence level of every interval."""
-FEWEST_PAIRS = 6
-"""Fewest differing pairs for a rank test: with five or fewer, p cannot be below 0.05."""
+LEVEL = 0.95  # confidence level of every interval
+FEWEST_PAIRS = 6  # fewest differing pairs for a rank test: with five or fewer, p cannot be below 0.05
 GRID = 2**30
 """Differences of shares are rounded to 1/GRID, about 1e-9: a power of two, so that equal ones like k/5120 round alike."""
-PERMUTED = 13
-"""Most pairs for which SciPy enumerates all signs if ranks tie; above, it uses the normal approximation."""
+PERMUTED = 13  # most pairs for which SciPy enumerates all signs if ranks tie; above, it uses the normal approximation
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float], overlap: f
 def unpaired_difference(
     ours: Sequence[float], theirs: Sequence[float], overlaps: tuple[float, float] = (0.0, 0.0)
 ) -> Difference:
-    """Return mean(ours) - mean(theirs) with Welch's interval, for arms with different splits.
-
-    With overlap, Welch-Satterthwaite degrees of freedom use the corrected variances; without, it equals SciPy's.
-    """
+    """Return mean(ours) - mean(theirs) with Welch's interval, using variances corrected for overlap."""
     from scipy.special import stdtrit  # t.ppf, without the second that scipy.stats takes to import
 
     mean = float(np.mean(ours) - np.mean(theirs))

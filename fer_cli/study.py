@@ -24,8 +24,7 @@ from fer_cli.yamls import explain, parse_yaml, read_text
 
 DEFAULT_PROFILE = "small"
 MOST_ARMS = 1_000
-MOST_RUNS = 100_000
-"""Arms x grid points x seeds."""
+MOST_RUNS = 100_000  # arms x grid points x seeds
 ANALYSES = {
     "embedding": "fer_cli.analysis.embedding:embedding_analysis",
     "blocks": "fer_cli.analysis.blocks:block_analysis",
@@ -57,14 +56,12 @@ class Paper(Section):
 class Report(Section):
     """The layout of the study's tables; ``against``: the baseline arm."""
 
-    columns: str | None = None
-    """Grid factor of the columns; None: a single column."""
+    columns: str | None = None  # grid factor of the columns; None: a single column
     metrics: list[Annotated[str, one_of(METRICS)]] = Field(["accuracy", "macro_f1"], min_length=1)
     against: str
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []
     """Further comparisons: an arm, and the one it is compared with."""
-    per_seed: bool = False
-    """Whether to add tables by seed, with rank tests against the baseline arm."""
+    per_seed: bool = False  # whether to add tables by seed, with rank tests against the baseline arm
     analyses: list[Annotated[str, one_of(ANALYSES)]] = []
 
 
@@ -76,12 +73,10 @@ class Study(Section):
     paper: Paper | None = None
     base: dict[str, Any] = {}
     seeds: list[int] = Field([0, 1, 2, 3, 4], min_length=1)
-    with_data: dict[str, Settings] = {}
-    """Data set -> settings added for it."""
+    with_data: dict[str, Settings] = {}  # data set -> settings added for it
     arms: dict[str, Settings] = Field(min_length=1)
     grid: dict[str, list[Any]] = {}
-    levels: dict[str, dict[str, Settings]] = {}
-    """Factor -> level -> settings, crossed with arms like the grid."""
+    levels: dict[str, dict[str, Settings]] = {}  # factor -> level -> settings, crossed with arms like the grid
     profiles: dict[str, Settings] = {}
     report: Report
 
@@ -181,10 +176,8 @@ class PlannedRun:
     at: tuple[tuple[str, Any], ...]
     seed: int
     config: RunConfig
-    differs: tuple[tuple[str, Any], ...]
-    """Settings that differ from the baseline arm at the same grid point and seed."""
-    why_split: str = ""
-    """Reason of an automatically chosen split."""
+    differs: tuple[tuple[str, Any], ...]  # settings that differ from the baseline arm at the same grid point and seed
+    why_split: str = ""  # reason of an automatically chosen split
 
     @property
     def title(self) -> str:

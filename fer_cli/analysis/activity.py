@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from fer_cli.analysis.reopen import Reopened, stages_of, watch
 from fer_cli.models.gates import Gate, watch_gates
 
-SPAN = 0.1
-"""Shortest colour scale of gates, which are in [0, 1]."""
+SPAN = 0.1  # shortest colour scale of gates, which are in [0, 1]
 WHEN = ("before", "after")
 
 
@@ -21,8 +20,7 @@ class Column:
     """One map per face, on a shared scale; ``overlay``: the maps are gates, drawn over the face."""
 
     title: str
-    values: np.ndarray
-    """(N, h, w) float32."""
+    values: np.ndarray  # (N, h, w) float32
     low: float
     high: float
     overlay: bool
@@ -40,10 +38,7 @@ def select_faces(labels: list[int], most: int) -> list[int]:
 
 @torch.no_grad()
 def columns_of(run: Reopened, images: Tensor) -> list[Column]:
-    """Return the maps of each stage's last attention block, for images (N, 1, C, S, S) uint8 within one batch.
-
-    These are its spatial gates if it has any, else its input and output activations.
-    """
+    """Return each stage's attention maps of images (N, 1, C, S, S) uint8: spatial gates, else input and output."""
     blocks: list[tuple[int, nn.Module]] = []
     for number, stage in enumerate(stages_of(run.network), start=1):
         found = [module for name, module in stage.named_modules() if name.rpartition(".")[2] == "attention"]
@@ -63,10 +58,7 @@ def columns_of(run: Reopened, images: Tensor) -> list[Column]:
 
 
 def gate_column(title: str, gate: Tensor) -> Column:
-    """Return the mean over groups of gates (N, G, h, w), on their range over all faces.
-
-    The scale spans at least 0.1, so that nearly equal gates look alike; the title states the true range.
-    """
+    """Return the mean over groups of gates (N, G, h, w), on a scale of at least 0.1; the title states their range."""
     values = gate.float().mean(1).cpu().numpy()
     low, high = float(values.min()), float(values.max())
     wider = max(0.0, SPAN - (high - low)) / 2

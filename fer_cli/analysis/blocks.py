@@ -23,8 +23,7 @@ from fer_cli.plan import Item, Plan
 
 VERSION = 1
 GRID = (1, 2, 5, 7)
-MOST = 4000
-"""Most training images used, drawn at random: their cells must fit into memory."""
+MOST = 4000  # most training images used, drawn at random: their cells must fit into memory
 
 
 def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:

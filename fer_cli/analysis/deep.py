@@ -54,10 +54,7 @@ def parts_of(item: Item, compute: Compute) -> dict[str, list[str]]:
 
 
 def check_sets(item: Item, compute: Compute, tested: SetInfo) -> None:
-    """Raise DataError if a run or its pre-training used the tested set, a set made of it, or one of its parts.
-
-    Does nothing for the run's own set, whose images ``check_unseen`` compares one by one.
-    """
+    """Raise DataError if a run used the tested set, a set made of it or one of its parts; skips the run's own set."""
     config = item.run.config
     if config.data.name == tested.name:
         return

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from fer_cli.analysis.figures import Panel
 
 VERSION = 1
-MOST_POINTS = 2000
-"""Most test images in a plot, drawn at random."""
+MOST_POINTS = 2000  # most test images in a plot, drawn at random
 
 
 class Features:

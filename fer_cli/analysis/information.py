@@ -32,8 +32,7 @@ from fer_cli.data.prepare import Prepared
 SEED = 0
 SIDE, COMPONENTS, CODES, SHUFFLES = 14, 128, 8, 10
 """Side of the fused map, principal components, k-means centres, and shuffles of ``chance_information``."""
-STARTS = 4
-"""Initialisations of k-means."""
+STARTS = 4  # initialisations of k-means
 
 
 def fuse_maps(maps: list[Tensor]) -> Tensor:

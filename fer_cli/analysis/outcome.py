@@ -53,10 +53,7 @@ def groups_of(plan: Plan) -> list[Group]:
 
 
 def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
-    """Return the runs in figures: of each arm at its first grid point, for the first seed that most arms have finished.
-
-    With one seed, the panels show the same test images.
-    """
+    """Return the runs in figures: each arm at its first grid point, at the first seed that most arms have finished."""
     first = {group.arm: group for group in reversed(groups_of(plan))}
     groups = [first[arm] for arm in plan.study.arms if arm in first and first[arm].done]
     counts = {seed: sum(seed in group.seeds for group in groups) for group in groups for seed in group.seeds}
@@ -67,10 +64,7 @@ def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
 
 
 def cache_result(item: Item, name: str, version: int, settings: dict[str, Any], measure: Callable[[], Any]) -> Any:
-    """Return ``measure()`` of a finished run, cached in ``analysis-<name>.json`` of its folder.
-
-    The cache is valid if version, settings and the run's result are unchanged and the values match their checksum.
-    """
+    """Return ``measure()``, cached in ``analysis-<name>.json`` while version, settings and result are unchanged."""
     path = item.folder.file(f"analysis-{name}.json")
     result = hashlib.sha256(item.folder.file("result.json").read_bytes()).hexdigest()
     mark = json.loads(json.dumps({"version": version, "settings": settings, "result_sha256": result}))

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from fer_cli.executors.jobs import Job, Outcome
 from fer_cli.plan import Item, is_runnable
 
-POLL_S = 2.0
-"""Polling interval for runs of other processes, in seconds."""
+POLL_S = 2.0  # polling interval for runs of other processes, in seconds
 
 
 class Agenda:

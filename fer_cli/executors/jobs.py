@@ -48,10 +48,8 @@ class Outcome:
     run_id: str
     title: str
     status: Literal["done", "failed", "elsewhere"]
-    message: str = ""
-    """Last line of a failed run's traceback, or that another process took the run over."""
-    mirrored: bool = True
-    """False if MLflow's store failed during training."""
+    message: str = ""  # last line of a failed run's traceback, or that another process took the run over
+    mirrored: bool = True  # false if MLflow's store failed during training
 
 
 def execute(job: Job) -> Outcome:

@@ -35,10 +35,8 @@ class Written:
     choice: Choice
     planned: int
     missing: int
-    damaged: list[str]
-    """File and reason of each damaged run among the missing ones."""
-    unbuilt: list[str]
-    """Sets that are not under the data root; their description comes from the results folder."""
+    damaged: list[str]  # file and reason of each damaged run among the missing ones
+    unbuilt: list[str]  # sets that are not under the data root; their description comes from the results folder
 
     @property
     def markdown(self) -> str:

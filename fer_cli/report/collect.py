@@ -14,8 +14,7 @@ from fer_cli.results import Result
 from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
 
 Point = tuple[tuple[str, Any], ...]
-HASHES = ("test_hash", "split_hash")
-"""Hashes of the test part and of all parts; older results only have the latter."""
+HASHES = ("test_hash", "split_hash")  # hashes of the test part and of all parts; older results only have the latter
 RESAMPLED = (*K_FOLD, "loso", "holdout")
 """Splits that draw each seed's test part from the same images, so that training parts of different seeds overlap."""
 
@@ -28,8 +27,7 @@ class Cell:
     at: Point
     planned: list[int]
     results: dict[int, Result]
-    leaky: bool = False
-    """Whether subjects may occur on both sides of the split in all its runs."""
+    leaky: bool = False  # whether subjects may occur on both sides of the split in all its runs
     part: str = "test"
     """Part of a result whose scores are used, e.g. all test images or those with a detected face."""
 
@@ -63,10 +61,7 @@ class Cell:
 
     @property
     def overlap(self) -> float:
-        """Return n_test/n_train of resampled splits, averaged over seeds; 0 where all seeds share one test part.
-
-        Validation images count as training images: they select the checkpoint.
-        """
+        """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
         shares = []
         for result in self.results.values():
             settings, sizes = result.config.data, result.data
@@ -76,10 +71,7 @@ class Cell:
         return sum(shares) / len(shares) if shares else 0.0
 
     def difference_to(self, other: Cell, metric: str) -> Difference | None:
-        """Return this cell minus ``other``: paired by seed where both were tested on the same images, else unpaired.
-
-        The interval is corrected for overlapping training parts (see ``stats``).
-        """
+        """Return this cell minus ``other``: paired by seed if tested on the same images, with corrected intervals."""
         if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
             return None
         mine, theirs = ([cell.results[s].data for s in cell.seeds] for cell in (self, other))
@@ -91,10 +83,7 @@ class Cell:
         return unpaired_difference(self.values(metric), other.values(metric), (self.overlap, other.overlap))
 
     def rank_test(self, other: Cell, metric: str) -> tuple[float, float] | None:
-        """Return W and p of the signed-rank test against ``other``, or None where too few pairs differ.
-
-        Accuracies are ranked as counts if all runs of both cells have equally many test images.
-        """
+        """Return W and p of the signed-rank test against ``other``, or None if too few pairs differ."""
         tested = {result.metrics[cell.part].n for cell in (self, other) for result in cell.results.values()}
         images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
         return signed_rank(self.values(metric), other.values(metric), images)

@@ -16,14 +16,10 @@ from fer_cli.report.canvas import arm_label, figure_file, footer, point_label, s
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout
 
-MOST_PANELS = 6
-"""Panels per file."""
-MOST_LEVELS = 3
-"""Most values of the column factor that are all drawn; of more, only the first is."""
-BARS = (0.8, 0.9)
-"""Recall thresholds by which papers count classes."""
-TITLE = 8.5
-"""Font size above a panel."""
+MOST_PANELS = 6  # panels per file
+MOST_LEVELS = 3  # most values of the column factor that are all drawn; of more, only the first is
+BARS = (0.8, 0.9)  # recall thresholds by which papers count classes
+TITLE = 8.5  # font size above a panel
 
 
 def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:

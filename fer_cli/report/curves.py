@@ -37,12 +37,9 @@ from fer_cli.report.canvas import (
 from fer_cli.report.collect import Cells, Point, history_file
 from fer_cli.results import Selection
 
-MOST_TOGETHER = 4
-"""Most arms that share one pair of panels; with more, each has its own."""
-MOST_ARMS = 8
-"""Arms per file."""
-MOST_TRAININGS = 6
-"""Most grid points that are all drawn; of more, only the first is."""
+MOST_TOGETHER = 4  # most arms that share one pair of panels; with more, each has its own
+MOST_ARMS = 8  # arms per file
+MOST_TRAININGS = 6  # most grid points that are all drawn; of more, only the first is
 RULES = {
     "val/macro_f1": "highest validation macro-F1",
     "val/accuracy": "highest validation accuracy",

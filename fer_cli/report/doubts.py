@@ -10,18 +10,14 @@ from fer_cli.report.collect import Cell, Cells, history_file, is_resampled
 from fer_cli.results import Result, read_final_accuracy
 from fer_cli.tasks import task_of
 
-UNDERFITTED = 0.5
-"""A network is underfitted if its final accuracy on correctly labelled training images is below this."""
+UNDERFITTED = 0.5  # a network is underfitted if its final accuracy on correctly labelled training images is below this
 
 Weak = dict[str, tuple[list[float], int]]
 """Arm with underfitted runs -> their final training accuracies, and its number of trainings."""
 
 
 def final_training_accuracy(item: Item, result: Result) -> float | None:
-    """Return a run's accuracy on its augmented training images in the last epoch; None without a history.
-
-    It is divided by the share of correctly labelled images, since injected label noise should not be learned.
-    """
+    """Return a run's final accuracy on training images, divided by the share of correct labels; None without history."""
     if not task_of(result.config).trains_network:
         return None
     trained = item.trained or item

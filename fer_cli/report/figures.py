@@ -15,10 +15,7 @@ OURS = re.compile(r"(curves|confusion)(-\d+)?\.png|levels\.png|curves\.csv|embed
 
 
 def draw_study(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
-    """Write a study's figures into ``folder`` and return the files; figures without data are omitted.
-
-    Outdated figures of earlier calls are removed, including those of the analyses, which are drawn later.
-    """
+    """Write a study's figures into ``folder``, remove outdated ones (also of analyses), and return the files."""
     files = [*draw_curves(plan, cells, folder), *draw_confusions(plan, cells, folder), *draw_levels(plan, cells, folder)]
     for path in folder.iterdir() if folder.is_dir() else []:
         if OURS.fullmatch(path.name) and path not in files:

@@ -23,8 +23,7 @@ from fer_cli.report.tables import layout
 from fer_cli.stats import sample_sd
 
 FEWEST_LEVELS = 3
-MOST_PANELS = 6
-"""Most values of other factors that each get a panel; of more, only the first does."""
+MOST_PANELS = 6  # most values of other factors that each get a panel; of more, only the first does
 
 
 @dataclass(frozen=True)

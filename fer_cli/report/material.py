@@ -17,17 +17,12 @@ from fer_cli.report.doubts import Weak
 class Material:
     """A plan, its results by cell, and other inputs of a section."""
 
-    study: str
-    """Name or file of the study, as given by the user."""
+    study: str  # name or file of the study, as given by the user
     plan: Plan
     cells: Cells
     weak: Weak
-    about: About
-    """Returns the stored description of a data set."""
+    about: About  # returns the stored description of a data set
     compute: Compute
-    folder: Path
-    """Folder of the study's figures."""
-    figures: bool = False
-    """Whether to draw figures and analyse networks."""
-    announce: Callable[[str], None] = lambda _: None
-    """Called with the name of each slow step before it starts."""
+    folder: Path  # folder of the study's figures
+    figures: bool = False  # whether to draw figures and analyse networks
+    announce: Callable[[str], None] = lambda _: None  # called with the name of each slow step before it starts

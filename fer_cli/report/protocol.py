@@ -156,15 +156,11 @@ def noise_lines(plan: Plan) -> list[str]:
 
 
 def drawn_lines(cells: Cells) -> list[str]:
-    """Return, for each amount of label noise, the share of wrong labels among the drawn ones, where results record it.
-
-    Class-balanced sampling draws wrong labels more often than they were injected, mostly in the rarest class.
-    """
+    """Return, for each amount of label noise, the share of wrong labels that sampling draws, if results record it."""
     groups: dict[tuple[str, float, float], list[Drawn]] = {}
     for result in (result for cell in cells.values() for result in cell.results.values()):
         if drawn := result.data.drawn:
-            config = result.config
-            balance = task_of(config).balance(config)
+            config, balance = result.config, task_of(result.config).balance(result.config)
             groups.setdefault((config.data.noise_kind, config.data.label_noise, balance), []).append(drawn)
     lines = []
     for (kind, share, balance), found in groups.items():

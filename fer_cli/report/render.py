@@ -22,8 +22,7 @@ class Report:
     title: str
     blocks: Sequence[Block]
     frame: pd.DataFrame
-    metrics: Sequence[str]
-    """Metrics in the CSV, which covers the test part."""
+    metrics: Sequence[str]  # metrics in the CSV, which covers the test part
 
     @property
     def head(self) -> list[str]:
@@ -134,5 +133,4 @@ RENDERERS: dict[str, Callable[[Report], str]] = {
     "terminal": render_terminal,
 }
 """Name or file suffix -> function."""
-FILES = ("md", "csv", "tex")
-"""Formats that ``fer report`` writes."""
+FILES = ("md", "csv", "tex")  # formats that `fer report` writes

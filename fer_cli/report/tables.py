@@ -15,12 +15,9 @@ from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import baseline, rank_caveat
 from fer_cli.results import Relabelled
 from fer_cli.stats import Difference
-from fer_cli.study import Published
 
-ROUNDING = 1e-9
-"""Means closer than this are equal (floating-point sums)."""
-BOLD_FROM = 3
-"""The best mean is bold only if every cell of its column has at least this many seeds."""
+ROUNDING = 1e-9  # means closer than this are equal (floating-point sums)
+BOLD_FROM = 3  # the best mean is bold only if every cell of its column has at least this many seeds
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,8 @@ class Layout:
     """Rows and columns of a table."""
 
     arms: list[str]
-    columns: list[tuple[str, Any] | None]
-    """Factor and value of each column; None: a single column."""
-    others: list[Point]
-    """Grid points without the column factor; each arm has a row for each."""
+    columns: list[tuple[str, Any] | None]  # factor and value of each column; None: a single column
+    others: list[Point]  # grid points without the column factor; each arm has a row for each
 
     def point(self, plan: Plan, column: tuple[str, Any] | None, other: Point) -> Point:
         """Return the grid point of a row and a column, in the grid's order."""
@@ -87,7 +82,10 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
             for column, point in points.items():
                 bold = best[column] if may_be_bold(cells[arm, point], metric, weak) else None
                 entries.append(score_number(cells[arm, point], metric, bold))
-            entries += [published_text(published, arm, data) for data in sources]
+            for source in sources:
+                entries.append(
+                    ", ".join(percent(item.value) for item in published if (item.arm, item.data) == (arm, source))
+                )
             rows.append((row_label(plan, arm, other), entries))
     columns = headings(plan, shape, metric) + [f"{cite}: {data}" for data in sources]
     notes = baseline_notes(plan, cells, shape, metric)
@@ -170,11 +168,6 @@ def score_number(cell: Cell, metric: str, best: str | None = None) -> Number:
     if mean is None:
         return Number(None, n=n, planned=planned)
     return Number(mean, cell.sd(metric), n=n, planned=planned, best=percent(mean) == best)
-
-
-def published_text(published: list[Published], arm: str, data: str) -> str:
-    """Return the published value of an arm on a data set, or ""."""
-    return ", ".join(percent(item.value) for item in published if item.arm == arm and item.data == data)
 
 
 def difference_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
