@@ -146,7 +146,7 @@ def _choose_split(settings: Settings, choice: Choice, known: Callable[[str], Kno
     if settings["data.split"] == AUTO:
         split, why = auto_split(info)
         settings = settings | {"data.split": split}
-    return drop_idle(settings, said), why
+    return drop_idle(settings, info), why
 
 
 def _split_seeds(settings: Settings, seed: int) -> Settings:

@@ -117,11 +117,11 @@ def draw_blocks(features: Features, data_root: Path, path: Path) -> None:
         raise DataError(f"{data['name']}: the features were computed from other data ({found}); extract them again")
     labels = faces.manifest.set_index("sample")["label"].loc[features.samples]
     codes = labels.map({label: code for code, label in enumerate(faces.info.classes)}).to_numpy()
-    chosen = drawn(len(labels), MOST_POINTS)
+    chosen = draw_sample(len(labels), MOST_POINTS)
     panels = []
     for name in features.parts:
         values = features.block(name)
-        places, score = plane(values[chosen]), silhouette(values, codes)
+        places, score = embed_tsne(values[chosen]), silhouette(values, codes)
         note = "" if score is None else f"\nsilhouette {round(score, 2) + 0.0:.2f}".replace("-", "−")
         if places is not None:
             panels.append(Panel(name + note, places.tolist(), labels.iloc[chosen].tolist(), faces.info.classes))

@@ -19,7 +19,7 @@ from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import shipped_folder, user_path
-from fer_cli.settings import Settings, identity, leaves, spread
+from fer_cli.settings import Settings, flatten, grid_key, leaves
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 DEFAULT_PROFILE = "small"

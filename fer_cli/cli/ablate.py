@@ -144,7 +144,7 @@ def end(summary: Summary, again: str, report: str) -> None:
 
 def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
     """Print a table of runs with their state to stdout and the totals to stderr."""
-    from fer_cli.plan import estimate, on_other_builds
+    from fer_cli.plan import describe_other_builds, estimate
 
     times = estimate(plan, compute, states)
     rows = []
@@ -160,7 +160,7 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
     for name, images in count_undrawn(plan, compute).items():
         say(f"{name} is not built under {compute.data_root}: {images:,} images will be rendered before the first run")
-    if others := on_other_builds(plan, compute.results):
+    if others := describe_other_builds(plan, compute.results):
         say(others)
     for item in plan.everything:
         if states[item.run_id] == "damaged":

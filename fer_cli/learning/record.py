@@ -120,7 +120,7 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{path}: missing, but the network is needed; remove {path.parent} and train it again")
     content = read_tensors(path)
     if not isinstance(content, dict) or not isinstance(content.get("state"), dict) or "classes" not in content:
-        raise damaged(path, "contains no network weights")
+        raise damage_error(path, "contains no network weights")
     return content
 
 
@@ -139,8 +139,8 @@ def read_tensors(path: Path) -> Any:
                 warnings.simplefilter("ignore")  # for unsupported protocols torch warns before it fails
                 return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged file can raise anything
-        raise damaged(path, f"not a complete file of tensors ({type(error).__name__})") from None
-    raise damaged(path, f"wrong checksum of {wrong}")
+        raise damage_error(path, f"not a complete file of tensors ({type(error).__name__})") from None
+    raise damage_error(path, f"wrong checksum of {wrong}")
 
 
 def load_backbone(path: Path, module: FerModule) -> None:

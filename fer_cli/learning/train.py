@@ -33,7 +33,7 @@ from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import CLASSIFIER, join_names, load_weights_file
-from fer_cli.outputs import damaged
+from fer_cli.outputs import damage_error
 from fer_cli.places import user_path, whole_file
 from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, Selection
 from fer_cli.runs import OnEpoch, RunFolder
@@ -233,7 +233,7 @@ def find_checkpoint(path: Path) -> Path | None:
     try:
         content = read_tensors(path)
         if not isinstance(content, dict) or not {"state_dict", "epoch", "callbacks", "optimizer_states"} <= set(content):
-            raise damaged(path, "contains no training state")
+            raise damage_error(path, "contains no training state")
     except DamagedError as error:
         log.warning("%s; training starts over", error)
         return None

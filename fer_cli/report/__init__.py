@@ -60,7 +60,7 @@ def make_report(
     name of each slow step. Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
-    choice = choice_of(study, results, data, profile, seeds, split)
+    choice = resolve_choice(study, results, data, profile, seeds, split)
     about = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, about=about)
     found = find_results(plan)
