@@ -41,8 +41,7 @@ def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
         return [Note(note) for note in notes or ["blocks: no run is done"]]
     names = [name for name in GROUPS if any(name in values["labels"] for values in known)]
     if not names:
-        notes.append("blocks: not computed; the set has no positive or negative expressions")
-        return [Note(note) for note in notes]
+        return [*map(Note, notes), Note("blocks: not computed; the set has no positive or negative expressions")]
     tables = [table_of(kind, groups, names, numbers) for kind in KINDS]
     if any(values["train"] > MOST for values in known):
         notes.append(f"blocks: fitted on {MOST} training images drawn at random")

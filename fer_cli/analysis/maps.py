@@ -14,7 +14,7 @@ from typing import Any
 
 from fer_cli.analysis.outcome import cache_result, figure_path, select_runs
 from fer_cli.blocks import Block, Figure, Note
-from fer_cli.config import ATTENTION, BACKBONES, Compute
+from fer_cli.config import ATTENTION, BACKBONES, Compute, ModelConfig
 from fer_cli.places import whole_file
 from fer_cli.plan import Item, Plan
 
@@ -29,8 +29,7 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     found: list[Block] = [] if runs else [Note("maps: no run is done")]
     without: dict[str, list[str]] = {}
     for group, item in runs:
-        model = item.run.config.model
-        block = model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
+        block = block_of(item.run.config.model)
         tested = item.run.config.data.sets[-1]
         if block is None:
             without.setdefault("no attention block", []).append(group.label)
@@ -43,6 +42,11 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
             caption = f"{group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
             found += [Figure(path), Note(f"{path.name}: {caption}")]
     return found + [Note(f"maps, {why}: {'; '.join(dict.fromkeys(labels))}") for why, labels in without.items()]
+
+
+def block_of(model: ModelConfig) -> str | None:
+    """Return the name of a network's attention block, or None if it has no block or no stages."""
+    return model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
 
 
 def is_redistributable(compute: Compute, name: str) -> bool:

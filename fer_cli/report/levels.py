@@ -81,9 +81,8 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
         for arm, levels in arms.items()
         if levels
     ]
-    notes = []
-    if any(level.n < level.planned for levels in arms.values() for level in levels):
-        notes.append("hollow markers: not all planned seeds are done")
+    missing = any(level.n < level.planned for levels in arms.values() for level in levels)
+    notes = ["hollow markers: not all planned seeds are done"] if missing else []
     skipped = [value for value in plan.factors[factor] if value not in numeric_levels(plan)]
     notes += [f"not drawn: {', '.join(map(str, skipped))}"] if skipped else []
     others = layout(plan).others

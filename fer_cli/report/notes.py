@@ -32,8 +32,8 @@ def describe_setup(material: Material) -> Iterator[Note]:
     lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
     lines += drawn_lines(cells) + corrupt_lines(plan) + choice_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
-    drawn = any(d.label_noise and d.noise_seed is None for d in (item.run.config.data for item in plan.items))
-    noise = "label noise, " if drawn else ""
+    data = [item.run.config.data for item in plan.items]
+    noise = "label noise, " if any(d.label_noise and d.noise_seed is None for d in data) else ""
     lines.append(
         f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s determines {seed_line(plan)}, "
         f"{noise}initial weights and batch order, the same for every arm"
