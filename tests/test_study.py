@@ -349,7 +349,10 @@ def test_a_plan_draws_nothing_and_names_the_runs_that_drawing_then_gives(fer: Ca
     places = ["--data-root", tmp_path / "data", "--results", tmp_path / "results"]
     planned = fer("ablate", "--study", "demo", "--plan", *places)
     assert planned.code == 0
-    assert f"synth-basic is not built under {tmp_path / 'data'}: {card.embedded.images:,} images are drawn" in planned.err
+    assert (
+        f"synth-basic is not built under {tmp_path / 'data'}: {card.embedded.images:,} images will be rendered"
+        in planned.err
+    )
     assert not (tmp_path / "data").exists()
     first = expected_info(tmp_path / "data", "synth-basic")
     assert first.fingerprint == recipe_fingerprint(card.embedded, card.classes)

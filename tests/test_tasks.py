@@ -7,7 +7,6 @@ import pytest
 from pydantic import ValidationError
 
 from fer_cli.config import (
-    METHODS,
     METRICS,
     Compute,
     CorruptConfig,
@@ -18,6 +17,7 @@ from fer_cli.config import (
     RunConfig,
     TrainConfig,
 )
+from fer_cli.config.learning import METHODS
 from fer_cli.runs import RunFolder
 from fer_cli.tasks import TASKS, Inputs, task_of
 from tests.conftest import Called
