@@ -77,7 +77,7 @@ def test_a_block_a_network_a_classifier_an_executor_and_a_metric_take_one_entry_
     drawn = {path.name for path in (home / "results").rglob("*.png")}
     assert {"maps-2-block.png", "maps-3-stages.png"} <= drawn, drawn
     assert "mean absolute activation before and after the block" in told.out
-    assert "blocks: network is left out: its network has no stages" in told.out
+    assert "blocks: network is omitted: its network has no stages" in told.out
 
 
 def test_what_was_added_is_among_the_nearest_names(fer: Fer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

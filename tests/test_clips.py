@@ -177,7 +177,7 @@ def test_every_embedded_card_can_be_drawn(name: str) -> None:
 BAD: list[tuple[dict[str, object], str]] = [
     ({"frames": [5]}, "minimum and maximum"),
     ({"frames": [9, 4]}, "minimum and maximum"),
-    ({"recipes": "gesture", "frames": []}, "a gesture is a clip"),
+    ({"recipes": "gesture", "frames": []}, "gestures are clips"),
 ]
 
 

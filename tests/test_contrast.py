@@ -62,7 +62,7 @@ def test_one_grey_for_all_images_is_refused_before_training(fer: Callable[..., A
     for extra in ([], ["--smoke"]):
         code, said = refused(fer, tmp_path, *extra, normalise=normalise)
         assert code == 2
-        wanted = "flat: the training images have no contrast (deviation 0: each pixel is 7); look at them with fer data peek"
+        wanted = "flat: the training images have no contrast (deviation 0: each pixel is 7); inspect them with fer data peek"
         assert said.startswith(f"error: {wanted} flat, and rebuild the set") and said.count("\n") == 1, said
 
 
@@ -71,7 +71,7 @@ def test_images_of_one_grey_each_are_refused_only_where_each_is_standardised_by_
 ) -> None:
     flat_set(tmp_path, lambda number: GREY + number)
     code, said = refused(fer, tmp_path, normalise="image")
-    assert code == 2 and "(deviation 0 within each)" in said and "use model.normalise: train, or look" in said
+    assert code == 2 and "(deviation 0 within each)" in said and "use model.normalise: train, or inspect" in said
     code, said = refused(fer, tmp_path, normalise="train")  # the remedy helps
     assert code == 0, said
 

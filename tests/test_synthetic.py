@@ -349,7 +349,7 @@ MISTAKES = [
     (["synth-basic", "--from", "."], "rendered, not read from files"),
     (["ck48", "--images", 100], "read from files"),
     (["ck48", "--from", ".", "--seed", 64], "for embedded sets"),
-    (["synth-basic", "--allow-incomplete"], "goes with --from"),
+    (["synth-basic", "--allow-incomplete"], "requires --from"),
 ]
 
 
