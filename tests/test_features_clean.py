@@ -118,7 +118,7 @@ def test_an_entry_that_is_being_written_stays(kept: Store, fer: Fer) -> None:
         called = fer("features", "clean")
         assert called.code == 0
         assert "deleted: 2 entries" in called.err
-        assert "left: 1 entries that another process is writing" in called.err
+        assert "kept: 1 entries that another process is writing" in called.err
         assert names(kept.folder) == {file.name for file in entry.files}
     assert "deleted: 1 entries" in fer("features", "clean").err
 

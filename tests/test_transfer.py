@@ -173,14 +173,14 @@ def test_embedded_data_is_drawn_on_first_use(
 ) -> None:
     import fer_cli.cli.data as command
 
-    small = command.draw
+    small = command.draw_set
     drawn: list[str] = []
 
     def draw(name: str, root: Path, changes: dict[str, object], jobs: int | None) -> object:
         drawn.append(name)
         return small(name, root, {"images": 96, "subjects": 12, "size": 24}, 1)
 
-    monkeypatch.setattr(command, "draw", draw)
+    monkeypatch.setattr(command, "draw_set", draw)
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("ck48", "synth-basic"))
     arguments = ["--study", path, "--data-root", tmp_path / "data", "--results", tmp_path / "results"]
@@ -189,7 +189,7 @@ def test_embedded_data_is_drawn_on_first_use(
     called = fer("ablate", *arguments, "--smoke", "--only", "CNN", "--seeds", "1")
     assert called.code == 0
     assert drawn == ["synth-basic"]
-    assert "drawing it" in called.err
+    assert "rendering it" in called.err
     assert fer("ablate", *arguments, "--plan").code == 0
     assert drawn == ["synth-basic"]
 
