@@ -141,7 +141,7 @@ def test_no_track_and_two_processes_change_no_result(
         ("{model.attention: sge, model.groups: 5}", "5 groups do not divide"),
         ("{model.backbone: vgg16}", "at least 32 pixels"),
         ("{model.weights: other.pth}", "of another network"),
-        ("{data.leak: test, data.max_images: 8}", "leaves no room"),
+        ("{data.leak: test, data.max_images: 8}", "does not exceed"),
     ],
 )
 def test_what_cannot_be_trained_stops_the_study_before_its_first_run(
@@ -165,7 +165,7 @@ def test_sizes_beyond_the_set_are_refused(fer: Fer, study_file: Path, data_root:
     study_file.write_text(study_file.read_text().replace("columns: data.label_noise", "columns: data.max_images"))
     called = fer("ablate", "--study", study_file, *where(data_root, tmp_path / "results"))
     assert (called.code, called.err.count("\n")) == (2, 1), called.err
-    assert "data.max_images: 5000 and 6000 are the same" in called.err
+    assert "data.max_images: 5000 and 6000 give the same" in called.err
 
 
 def test_wrong_options_are_one_line(fer: Fer) -> None:
