@@ -108,5 +108,5 @@ def check_parquet(path: Path) -> None:
 def damage_error(path: Path, reason: str) -> DamagedError:
     """Return the error for an invalid file of a run: file, reason and remedy in one line."""
     return DamagedError(
-        f"{path}: {' '.join(reason.split())[:300]}; retrain with fer ablate --retry-failed, or remove {path.parent}"
+        f"{path}: {' '.join(reason.split())[:300]}; retrain it with fer ablate --retry-failed, or remove {path.parent}"
     )

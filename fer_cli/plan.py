@@ -130,12 +130,12 @@ def make_plan(
     compute: Compute,
     only: tuple[str, ...] = (),
     prepare: Callable[[str], None] | None = None,
-    about: About | None = None,
+    describe: About | None = None,
 ) -> Plan:
     """Return the plan of study ``name``, with all configs validated and all data sets found.
 
     ``prepare``: called with each required data set, which it may build; without it, embedded sets that are not built are
-    planned by their recipes. ``about``: returns the stored description of a set, else it is read from the data root.
+    planned by their recipes. ``describe``: returns the stored description of a set, else it is read from the data root.
     """
     from fer_cli.data.manifest import load_known
 
@@ -149,7 +149,7 @@ def make_plan(
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
     configs = [config for run in runs for config in (run.config, *prerequisites_of(run.config))]
     names = sorted({data for config in configs for data in config.data.sets})
-    infos = find_sets(names, compute, prepare, about)
+    infos = find_sets(names, compute, prepare, describe)
     check_classes(study, runs, infos)
 
     found: dict[str, Item] = {}
@@ -163,15 +163,15 @@ def make_plan(
 
 
 def find_sets(
-    names: Iterable[str], compute: Compute, prepare: Callable[[str], None] | None, about: About | None
+    names: Iterable[str], compute: Compute, prepare: Callable[[str], None] | None, describe: About | None
 ) -> dict[str, SetInfo]:
     """Return the description of each data set; raises DataError if one is missing."""
     from fer_cli.data.manifest import expected_info, verified_info
 
     infos: dict[str, SetInfo] = {}
     for data in names:
-        if about is not None:
-            infos[data] = about(data).info
+        if describe is not None:
+            infos[data] = describe(data).info
         elif prepare is None:
             infos[data] = expected_info(compute.data_root, data)
         else:

@@ -37,9 +37,11 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
     about = cache(partial(look_up_set, results, compute.data_root))
     found = {}
     for name in STUDIES:
-        plan = make_plan(str(FIXTURE / f"{name}.yaml"), Choice(), compute, about=about)
+        plan = make_plan(str(FIXTURE / f"{name}.yaml"), Choice(), compute, describe=describe)
         cells = collect(plan)
-        found[name] = Material(name, plan, cells, find_underfitted(plan, cells), about, compute, results / "figures" / name)
+        found[name] = Material(
+            name, plan, cells, find_underfitted(plan, cells), describe, compute, results / "figures" / name
+        )
     return found
 
 

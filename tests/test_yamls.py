@@ -231,7 +231,7 @@ def test_settings_may_be_nested_or_dotted_but_not_both(tmp_path: Path) -> None:
     assert "arms.SCN-CS: learning.method is given twice" in refused(
         written(tmp_path, "SCN-CS: {learning.method: scn-cs}", twice)
     )
-    assert "is set by grid" in refused(written(tmp_path, "{learning.method: scn-cs}", "{data: {label_noise: 0.1}}"))
+    assert "is also set by grid" in refused(written(tmp_path, "{learning.method: scn-cs}", "{data: {label_noise: 0.1}}"))
     assert "is a group of settings, not a value" in refused(
         written(tmp_path, "{learning.method: scn-cs}", "{train.lr.x: 1, train.lr: 1}")
     )
@@ -243,7 +243,7 @@ GRID = "data.label_noise: [0.0, 0.3]"
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        (GRID, "data.label_noise: [0, 0.0]", "0 and 0.0 are one value"),
+        (GRID, "data.label_noise: [0, 0.0]", "0 and 0.0 are equal"),
         (GRID, "data.label_noise: [0.1, 1e-1]", "no duplicates"),
         (GRID, "data.label_noise: [.nan, .NaN]", "no duplicates"),
         (GRID, "data.label_noise: [.inf]", "data.label_noise"),
@@ -272,7 +272,7 @@ def test_plans_have_limits_that_are_counted_before_anything_is_made(fer: Fer, tm
         f"augment.{name}: [{', '.join(f'0.{i}' for i in range(10, 20))}]" for name in ("flip", "scale", "erase", "rotate")
     )
     path = written(tmp_path, GRID, f"{GRID}, {factors}, {more}")
-    assert "12,000,000 runs (arms x grid points x seeds), exceed the limit of 100,000" in refused(path)
+    assert "12,000,000 runs (arms x grid points x seeds) exceed the limit of 100,000" in refused(path)
     arms = "".join(f"  A{i}: {{}}\n" for i in range(1001))
     assert "arms: 1,003, where 1,000 is the limit" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
     assert "more than the limit of 10,000 values" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms * 10}"))

@@ -35,11 +35,11 @@ def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: 
     """Return one scatter plot per panel, classes styled by position; ``origin``: the footer."""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    looks = class_styles(classes)
+    styles = class_styles(classes)
     labels = {label for panel in panels for label in panel.classes}
     keys = [
         Line2D([], [], color=colour, marker=marker, ms=6, lw=0, label=label)
-        for label, (colour, marker) in looks.items()
+        for label, (colour, marker) in styles.items()
         if label in labels
     ]
     if any(set(panel.labels) - set(panel.classes) for panel in panels):
@@ -51,7 +51,7 @@ def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: 
         others = ~np.isin(names, panel.classes)
         axes.scatter(points[others, 0], points[others, 1], s=9, c=GREY, marker="o", linewidths=0)
         for label in panel.classes:
-            colour, marker = looks[label]
+            colour, marker = styles[label]
             here = points[names == label]
             axes.scatter(here[:, 0], here[:, 1], s=17, c=colour, marker=marker, alpha=0.8, linewidths=0)
         axes.set_title(panel.title)

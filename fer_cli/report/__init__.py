@@ -73,9 +73,9 @@ def make_report(
         missing = f"no run of {plan.title} is done under {results}{also}{others}"
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     folder = results / "figures" / plan.stem
-    material = Material(study, plan, cells, find_underfitted(plan, cells), about, compute, folder, figures, announce)
+    material = Material(study, plan, cells, find_underfitted(plan, cells), describe, compute, folder, figures, announce)
     blocks = [block for section in SECTIONS.values() for block in section(material)]
-    keep_sets(results, compute.data_root, plan.sets, about)
+    keep_sets(results, compute.data_root, plan.sets, describe)
     save_verified(results)
     report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics)
     files = [results / "tables" / f"{plan.stem}.{name}" for name in FILES]

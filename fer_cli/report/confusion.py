@@ -26,15 +26,12 @@ def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     """Write the matrices of all arms with a result and return the files."""
     pages: list[list[Cell]] = []
     for level in select_cells(plan, cells):
-        for some in split_evenly(level, MOST_PANELS):
-            if pages and len(pages[-1]) + len(some) <= MOST_PANELS:
-                pages[-1] += some
+        for group in split_evenly(level, MOST_PANELS):
+            if pages and len(pages[-1]) + len(group) <= MOST_PANELS:
+                pages[-1] += group
             else:
-                pages.append(some)
-    return [
-        save(confusion_panels(plan, some), figure_file(folder, "confusion", number))
-        for number, some in enumerate(pages, start=1)
-    ]
+                pages.append(group)
+    return [save(confusion_panels(plan, p), figure_file(folder, "confusion", n)) for n, p in enumerate(pages, start=1)]
 
 
 def select_cells(plan: Plan, cells: Cells) -> list[list[Cell]]:

@@ -203,9 +203,9 @@ def style_key(colour: str) -> list[Artist]:
 
 def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
     """Return one panel of accuracy and one of loss, each with all arms."""
-    looks = arm_styles(plan)
+    styles = arm_styles(plan)
     arms = [
-        Line2D([], [], color=looks[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seed_count(c.n, c.planned)}")
+        Line2D([], [], color=styles[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seed_count(c.n, c.planned)}")
         for c in curves
     ]
     title, notes = heading(plan, points, curves)
@@ -213,7 +213,7 @@ def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
     panels = figure.subplots(1, 2)
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         for curve in curves:
-            curve.draw(axes, quantity, looks[curve.arm][0], looks[curve.arm][0])
+            curve.draw(axes, quantity, styles[curve.arm][0], styles[curve.arm][0])
         finish_curves(axes, quantity, [curve.epochs for curve in curves])
         axes.set_xlabel("epoch")
     return figure
@@ -221,7 +221,7 @@ def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
 
 def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
     """Return a pair of panels per arm, accuracy above loss, on shared scales."""
-    looks = arm_styles(plan)
+    styles = arm_styles(plan)
     columns = min(4, math.ceil(len(curves) / 2)) if len(curves) > MOST_TOGETHER else len(curves)
     rows = math.ceil(len(curves) / columns)
     title, notes = heading(plan, points, curves)
@@ -234,7 +234,7 @@ def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]
         shown: list[Axes] = []
         for place, curve in enumerate(curves):
             axes = panels[2 * (place // columns) + quantity_row, place % columns]
-            curve.draw(axes, quantity, looks[curve.arm][0], GREY)
+            curve.draw(axes, quantity, styles[curve.arm][0], GREY)
             finish_curves(axes, quantity, [curve.epochs])
             if place % columns:
                 axes.set_ylabel("")

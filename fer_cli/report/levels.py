@@ -74,10 +74,10 @@ def draw_levels(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[Level]]]) -> Figure:
     """Return a panel per remaining grid point, on shared scales."""
     metric, factor = plan.study.report.metrics[0], str(plan.study.report.columns)
-    looks = arm_styles(plan)
+    styles = arm_styles(plan)
     arms = {arm: [level for levels in panels.values() for level in levels[arm]] for arm in plan.study.arms}
     keys: list[Artist] = [
-        Line2D([], [], color=looks[arm][0], marker=looks[arm][1], ms=5.5, lw=1.6, label=legend_label(plan, arm, levels))
+        Line2D([], [], color=styles[arm][0], marker=styles[arm][1], ms=5.5, lw=1.6, label=legend_label(plan, arm, levels))
         for arm, levels in arms.items()
         if levels
     ]
@@ -94,7 +94,7 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     figure = page(max(7.0, 3.6 * columns), 4.0 if rows == 1 else 3.2 * rows, Words(title, notes, [keys], foot))
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for place, (axes, (other, levels)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
-        draw_panel(axes, levels, looks)
+        draw_panel(axes, levels, styles)
         axes.set_title(point_label(other))
         if place + columns >= len(panels):  # no panel below
             axes.set_xlabel(FACTORS.get(factor, factor))
@@ -116,10 +116,10 @@ def legend_label(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
     return f"{arm_label(plan, arm)}, {count}"
 
 
-def draw_panel(axes: Axes, arms: dict[str, list[Level]], looks: dict[str, tuple[str, str]]) -> None:
+def draw_panel(axes: Axes, arms: dict[str, list[Level]], styles: dict[str, tuple[str, str]]) -> None:
     """Draw every arm's mean and band; markers of incomplete seeds are hollow."""
     for arm, levels in arms.items():
-        colour, marker = looks[arm]
+        colour, marker = styles[arm]
         x, mean = ([getattr(level, name) for level in levels] for name in ("value", "mean"))
         sd = np.array([np.nan if level.sd is None else level.sd for level in levels])
         axes.fill_between(x, 100 * (mean - sd), 100 * (mean + sd), color=colour, alpha=0.09, lw=0)

@@ -21,7 +21,7 @@ class Material:
     plan: Plan
     cells: Cells
     weak: Weak
-    about: About  # returns the stored description of a data set
+    describe: About  # returns the stored description of a data set
     compute: Compute
     folder: Path  # folder of the study's figures
     figures: bool = False  # whether to draw figures and analyse networks

@@ -18,9 +18,9 @@ from fer_cli.report.protocol import VALIDATION, absent_lines, corrupt_lines, dra
 
 def describe_setup(material: Material) -> Iterator[Note]:
     """Return the notes before the first table: data, splits, seeds, training and arms."""
-    plan, cells, about = material.plan, material.cells, material.about
+    plan, cells = material.plan, material.cells
     lines = [plan.study.question]
-    for known in map(about, plan.sets):
+    for known in map(material.describe, plan.sets):
         info = known.info
         built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
         lines.append(
@@ -43,9 +43,9 @@ def describe_setup(material: Material) -> Iterator[Note]:
     return (Note(line, head=True) for line in lines)
 
 
-def describe_preparation(about: KeptSet) -> list[str]:
+def describe_preparation(known: KeptSet) -> list[str]:
     """Return how a set was combined, and what its build left out or marked."""
-    info, lines = about.info, []
+    info, lines = known.info, []
     if info.parts:
         gone = ", ".join(f"{label} {n}" for label, n in info.dropped.items()) or "nothing"
         lines.append(
@@ -53,9 +53,9 @@ def describe_preparation(about: KeptSet) -> list[str]:
         )
     for reason, counts in info.left_out.items():
         lines.append(f"{info.name}: {sum(counts.values())} of {info.found} images were left out of the build: {reason}")
-    if about.skipped:
-        reasons = few([f"{reason} {n}" for reason, n in about.skipped.items()])
-        many = sum(about.skipped.values())
+    if known.skipped:
+        reasons = few([f"{reason} {n}" for reason, n in known.skipped.items()])
+        many = sum(known.skipped.values())
         lines.append(f"{info.name}: {many} files and rows of the source gave no image: {reasons}")
     if info.undetected is not None:
         lines.append(
@@ -65,11 +65,11 @@ def describe_preparation(about: KeptSet) -> list[str]:
     return lines
 
 
-def describe_audits(about: KeptSet, plan: Plan) -> list[str]:
+def describe_audits(known: KeptSet, plan: Plan) -> list[str]:
     """Return the set's audit verdict for each split that the plan uses."""
-    name = about.info.name
+    name = known.info.name
     splits = sorted({d.split for d in (item.run.config.data for item in plan.items) if d.name == name and d.test is None})
-    return [f"{name}: {about.audit(split)}" for split in splits]
+    return [f"{name}: {known.audit(split)}" for split in splits]
 
 
 def describe_transfers(plan: Plan, cells: Cells) -> list[str]:
