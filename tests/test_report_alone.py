@@ -64,7 +64,7 @@ def test_the_table_is_the_same_without_the_data(trained: tuple[Path, list[object
     before = fer("report", *where)
     assert before.code == 0, before.err
     assert "not built under" not in before.err
-    assert "mine: no image was made of 1 of its source's files and rows: " in before.out
+    assert "mine: no image from 1 of its source's files and rows: " in before.out
     assert "mine: audit: clean (subject, 5 folds, seed 0)" in before.out
     shutil.rmtree(root)
     after = fer("report", *where)

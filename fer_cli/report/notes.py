@@ -56,7 +56,7 @@ def describe_preparation(known: KeptSet) -> list[str]:
     if known.skipped:
         reasons = few([f"{reason} {n}" for reason, n in known.skipped.items()])
         many = sum(known.skipped.values())
-        lines.append(f"{info.name}: {many} files and rows of the source gave no image: {reasons}")
+        lines.append(f"{info.name}: no image from {many} of its source's files and rows: {reasons}")
     if info.undetected is not None:
         lines.append(
             f"{info.name}: no face was detected in {info.undetected} of its {info.kept} images; they are kept, and "
