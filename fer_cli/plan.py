@@ -140,7 +140,7 @@ def make_plan(
     from fer_cli.data.manifest import load_known
 
     def known(data: str) -> Known:
-        return load_known(compute.data_root, data) if about is None else about(data).known
+        return load_known(compute.data_root, data) if describe is None else describe(data).known
 
     study = load_study(name)
     runs = expand(study, choice, known)

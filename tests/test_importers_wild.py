@@ -196,9 +196,9 @@ BALLOTS = [
     ("Training", "fer0000001.png", [4, 0, 0, 4, 1, 0, 0, 0, 1, 0], "no majority"),
     ("Training", "", [0, 0, 0, 0, 0, 0, 0, 0, 0, 10], "no image name (face unusable)"),
     ("PublicTest", "fer0000002.png", [1, 1, 1, 1, 2, 1, 1, 1, 1, 0], "angry"),
-    ("PublicTest", "fer0000003.png", [0, 2, 0, 0, 0, 0, 0, 0, 7, 0], "the majority chose unknown"),
+    ("PublicTest", "fer0000003.png", [0, 2, 0, 0, 0, 0, 0, 0, 7, 0], "majority vote for unknown"),
     ("PrivateTest", "fer0000004.png", [0, 0, 0, 0, 0, 0, 0, 6, 2, 2], "contempt"),
-    ("PrivateTest", "fer0000005.png", [1, 1, 0, 0, 0, 0, 0, 0, 0, 8], "the majority saw no face"),
+    ("PrivateTest", "fer0000005.png", [1, 1, 0, 0, 0, 0, 0, 0, 0, 8], "majority vote for no face"),
 ]
 
 

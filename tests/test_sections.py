@@ -34,7 +34,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
     results = tmp_path_factory.mktemp("sections") / "results"
     shutil.copytree(FIXTURE / "results", results)
     compute = Compute(data_root=results / "none", results=results, threads=1)
-    about = cache(partial(look_up_set, results, compute.data_root))
+    describe = cache(partial(look_up_set, results, compute.data_root))
     found = {}
     for name in STUDIES:
         plan = make_plan(str(FIXTURE / f"{name}.yaml"), Choice(), compute, describe=describe)

@@ -248,7 +248,7 @@ GRID = "data.label_noise: [0.0, 0.3]"
         (GRID, "data.label_noise: [.nan, .NaN]", "no duplicates"),
         (GRID, "data.label_noise: [.inf]", "data.label_noise"),
         (GRID, "data.label_noise: [1, true]", "data.label_noise"),
-        (GRID, "data.label_noise: [{a: 1}]", "each value a scalar or a list"),
+        (GRID, "data.label_noise: [{a: 1}]", "values must be scalars or lists"),
         (GRID, 'data.label_noise: ["a\\nb"]', "a name cannot contain the control character U+000A"),
         ("SCN-CS: {", '"a\\nb": {', "a name cannot contain the control character U+000A"),
         ("SCN-CS: {", '"a\\u202eb": {', "U+202E"),
@@ -274,7 +274,7 @@ def test_plans_have_limits_that_are_counted_before_anything_is_made(fer: Fer, tm
     path = written(tmp_path, GRID, f"{GRID}, {factors}, {more}")
     assert "12,000,000 runs (arms x grid points x seeds) exceed the limit of 100,000" in refused(path)
     arms = "".join(f"  A{i}: {{}}\n" for i in range(1001))
-    assert "arms: 1,003, where 1,000 is the limit" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
+    assert "arms: 1,003 exceed the limit of 1,000" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms}"))
     assert "more than the limit of 10,000 values" in refused(written(tmp_path, "  CNN: {}\n", f"  CNN: {{}}\n{arms * 10}"))
     path = written(tmp_path, "", "")
     for seeds, words in (

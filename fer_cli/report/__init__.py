@@ -61,8 +61,8 @@ def make_report(
     """
     results = compute.results
     choice = resolve_choice(study, results, data, profile, seeds, split)
-    about = cache(partial(look_up_set, results, compute.data_root))
-    plan = make_plan(study, choice, compute, about=about)
+    describe = cache(partial(look_up_set, results, compute.data_root))
+    plan = make_plan(study, choice, compute, describe=describe)
     found = find_results(plan)
     cells = collect(plan, found)
     finished = sum(len(cell.results) for cell in cells.values())
