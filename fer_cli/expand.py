@@ -52,15 +52,18 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
     known = functools.cache(known)
     pins: dict[str, str] = {}
     bases = [_drop_idle(base, settings) for _, settings in points]
+    first = []
+    for (_, settings), clean in zip(points, bases, strict=True):
+        resolved = {arm: _resolve(study, clean, settings, arm, seeds[0], pins, choice, known) for arm in study.arms}
+        _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()})
+        first.append({arm: (config, config.flat(), why) for arm, (config, why) in resolved.items()})
     for seed in seeds:
         seen: dict[tuple[Any, ...], Any] = {}
-        for (at, settings), clean in zip(points, bases, strict=True):
-            resolved = {arm: _resolve(study, clean, settings, arm, seed, pins, choice, known) for arm in study.arms}
-            configs = {arm: config for arm, (config, _) in resolved.items()}
-            _check_distinct(study, configs)
-            reference = configs[study.report.against].flat()
-            for arm, (config, why) in resolved.items():
-                differs = tuple((key, value) for key, value in config.flat().items() if value != reference[key])
+        for (at, _), arms in zip(points, first, strict=True):
+            reseeded = {arm: (*_reseed(config, flat, seed), why) for arm, (config, flat, why) in arms.items()}
+            reference = reseeded[study.report.against][1]
+            for arm, (config, flat, why) in reseeded.items():
+                differs = tuple((key, value) for key, value in flat.items() if value != reference[key])
                 place = tuple((key, value_text(config.data.split if value == AUTO else value)) for key, value in at)
                 if (arm, place) in seen:
                     same = f"{seen[arm, place]} and {dict(at)} give the same runs on {config.data.name}"
@@ -68,6 +71,13 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
                 seen[arm, place] = dict(at)
                 planned.append(PlannedRun(arm, place, seed, config, differs, why))
     return planned
+
+
+def _reseed(config: RunConfig, flat: Settings, seed: int) -> tuple[RunConfig, Settings]:
+    """Return a valid config and its flat settings for another seed; only what follows from the seed changes."""
+    flat = flat | _split_seeds(flat, seed) | {"seed": seed}
+    places = {name: flat[f"data.{name}"] for name in ("fold", "split_seed")}
+    return config.model_copy(update={"seed": seed, "data": config.data.model_copy(update=places)}), flat
 
 
 Point = tuple[tuple[tuple[str, Any], ...], Settings]  # values or levels by factor, in the study's order, and their settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import sys
 from pathlib import Path
@@ -97,7 +96,6 @@ def flush_stdout(code: int) -> int:
 
 def run_command() -> int:
     """Run the given command and return its exit code."""
-    gc.set_threshold(200_000, 50, 1000)  # collections by the default thresholds take a quarter of a report on 3,000 runs
     try:
         code = app(standalone_mode=False)
     except FerError as error:

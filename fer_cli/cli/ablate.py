@@ -27,7 +27,7 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.screen import duration, print_table, progress_bar, say
+from fer_cli.cli.screen import duration, pause_collection, print_table, progress_bar, say
 from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def ablate(
     compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split)
     prepare = None if plan else lambda name: build_if_embedded(name, compute.data_root)
-    planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
+    with pause_collection():
+        planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
     same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}

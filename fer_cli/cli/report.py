@@ -21,7 +21,7 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.screen import printing, say, show
+from fer_cli.cli.screen import pause_collection, printing, say, show
 
 
 def report(
@@ -44,7 +44,8 @@ def report(
         say(f"{name} …")
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
-    written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, show_step)
+    with pause_collection():
+        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, show_step)
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))
