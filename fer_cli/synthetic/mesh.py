@@ -44,20 +44,10 @@ GENDERS = (0.0, 1.0)
 AGES = (2 / 3, 1.0)
 WEIGHTS = (0.0, 0.5, 1.0)
 ANCESTRIES = ("african", "asian", "caucasian")
-HEAD_PREFIXES = [
-    "l-cheek",
-    "r-cheek",
-    "chin",
-    "l-ear",
-    "r-ear",
-    "eyebrows",
-    "l-eye",
-    "r-eye",
-    "forehead",
-    "head",
-    "mouth",
-    "nose",
-]
+HEAD_PREFIXES = (
+    *("l-cheek", "r-cheek", "chin", "l-ear", "r-ear", "eyebrows"),
+    *("l-eye", "r-eye", "forehead", "head", "mouth", "nose"),
+)
 FRONT_MM = -75.0
 """Triangles further back are invisible from the front and removed."""
 
