@@ -19,6 +19,7 @@ from fer_cli.config import (
     CorruptConfig,
     DataConfig,
     Known,
+    LearningConfig,
     RunConfig,
     auto_split,
     drop_idle,
@@ -125,7 +126,7 @@ def _resolve(
     known: Callable[[str], Known],
 ) -> tuple[RunConfig, str]:
     """Return one run's config and the reason of its automatic split; ``pins``: cached SHA-256 by file."""
-    settings = ground | at | study.arms[arm]
+    settings = _drop_unused(ground, at | study.arms[arm], study.name)
     settings, why = _choose_split(settings, choice, known)
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
@@ -134,9 +135,27 @@ def _resolve(
     for setting, pin in PINNED.items():
         settings |= _hash_file(settings, setting, pin, study.name, pins)
     try:
+        config = RunConfig.model_validate(nest(settings, study.name))
+        if choice.epochs is None:
+            return config, why
+        if "train.epochs" in study.grid:
+            raise StudyError(f"--epochs: the grid of {study.name} compares train.epochs; leave it out")
+        epochs = max(1, round(config.train.epochs * choice.epochs))
+        settings = settings | {"train.epochs": epochs}
         return RunConfig.model_validate(nest(settings, study.name)), why
     except ValidationError as error:
         raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {explain(error, RunConfig)}") from None
+
+
+def _drop_unused(ground: Settings, own: Settings, name: str) -> Settings:
+    """Return ``ground`` and ``own`` together without what the ground says of learning methods that an arm does not use."""
+    settings = ground | own
+    learning = {key: value for key, value in settings.items() if key.startswith("learning.")}
+    try:
+        idle = LearningConfig.model_validate(nest(learning, name).get("learning", {})).idle() if learning else {}
+    except ValidationError:
+        return settings  # reported where the whole run is validated
+    return {key: value for key, value in settings.items() if key in own or key.removeprefix("learning.") not in idle}
 
 
 PINNED = {

@@ -1,4 +1,4 @@
-"""The graph of planned runs: dependencies, states and estimated times.
+"""The graph of planned runs: dependencies and states.
 
 A run may start from another's weights (``Item.start``) or share another's training (``Item.trained``), which must be done
 first. ``make_plan`` builds the graph from a study, ``read_runs`` from run folders alone, without the data sets.
@@ -43,6 +43,9 @@ class Item:
     folder: RunFolder
     start: Item | None = None
     trained: Item | None = None
+    images: int = 0  # about how many it trains on
+    validation: int = 0  # about how many it validates on after each epoch
+    classes: int = 0
 
     @property
     def run_id(self) -> str:
@@ -99,12 +102,14 @@ class Plan:
     def title(self) -> str:
         """Return the plan's title in MLflow and reports."""
         split = f", split {self.choice.split}" if self.choice.split else ""
+        split += f", {self.choice.epochs:g} x epochs" if self.choice.epochs else ""
         return f"{self.study.name} on {self.data} ({self.choice.profile}{split})"
 
     @property
     def stem(self) -> str:
         """Return the file name prefix of the plan's tables and figures."""
-        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split]))
+        scaled = f"epochs{self.choice.epochs:g}" if self.choice.epochs else None
+        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split, scaled]))
 
 
 def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
@@ -191,7 +196,18 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
         trained = add_run(found, replace(run, at=(), config=config), results, infos)
     identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
     folder = RunFolder(results, run.config.run_id(identity))
-    return found.setdefault(folder.run_id, Item(run, fingerprint, folder, start, trained))
+    return found.setdefault(folder.run_id, Item(run, fingerprint, folder, start, trained, *part_sizes(run.config, infos)))
+
+
+def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, int, int]:
+    """Return about how many images a run trains and validates on, and its number of classes; drawing decides exactly."""
+    data, info = config.data, infos[config.data.name]
+    classes = data.classes or info.classes
+    images = sum(info.counts.get(label, 0) for label in classes) or round(info.kept * len(classes) / len(info.classes))
+    share = {"holdout": data.test_fraction, "loso": 1 / max(2, info.subjects)}.get(data.split, 1 / data.folds)
+    rest = images if data.test is not None else images * (1 - share)
+    train, val = round(rest * (1 - data.val_fraction)), round(rest * data.val_fraction)
+    return min(train, data.max_images or train), min(val, data.max_val or val), len(classes)
 
 
 def prerequisites_of(config: RunConfig, behind: tuple[RunConfig, ...] = ()) -> list[RunConfig]:
@@ -234,6 +250,7 @@ class SavedChoice(Section):
     data: str | None
     seeds: list[Annotated[int, Field(ge=0)]] | None
     split: str | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
 
 
 def last_choice(study: Study, results: Path) -> Choice:
@@ -253,7 +270,7 @@ def last_choice(study: Study, results: Path) -> Choice:
         raise ResultsError(f"{path}: profile: {study.name} has no profile '{kept.profile[:80]}'; {remedy}")
     if kept.split not in {None, AUTO, *SPLITS}:
         raise ResultsError(f"{path}: split: no split '{str(kept.split)[:80]}'; {remedy}")
-    return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds), kept.split)
+    return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds), kept.split, kept.epochs)
 
 
 def is_runnable(status: Status, retry_failed: bool) -> bool:
@@ -300,33 +317,6 @@ def read_runs(results: Path, run_ids: Iterable[str] | None = None) -> dict[str, 
 def dependencies_of(content: Result | RunConfig) -> list[str]:
     """Return the run ids that a result depends on; unknown ([]) for settings."""
     return [name for name in (content.pretrained_by, content.trained_by) if name] if isinstance(content, Result) else []
-
-
-def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
-    """Return the median seconds x threads per epoch of runs under ``results``, by ``cost_key``."""
-    measured: dict[tuple[Any, ...], list[float]] = {}
-    for result in finished_results(results):
-        config = result.config
-        if result.trained_by is None and not config.features.blocks:
-            cost = result.cost.seconds.total * result.machine.threads / config.train.epochs
-            measured.setdefault(cost_key(config), []).append(cost)
-    return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
-
-
-def cost_key(config: RunConfig) -> tuple[Any, ...]:
-    """Return data set, image size, network and batch size."""
-    return config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size
-
-
-def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> dict[str, float | None]:
-    """Return estimated seconds by run id of unfinished runs; None if no similar run was timed."""
-    left = [item for item in plan.everything if states[item.run_id] != "done"]
-    known = core_seconds_per_epoch(compute.results) if left else {}
-    times: dict[str, float | None] = {}
-    for item in left:
-        each = known.get(cost_key(item.run.config))
-        times[item.run_id] = None if each is None else each * item.epochs / compute.threads
-    return times
 
 
 def describe_other_builds(plan: Plan, results: Path) -> str:

@@ -166,6 +166,7 @@ class Choice:
     data: str | None = None
     seeds: tuple[int, ...] | None = None
     split: str | None = None
+    epochs: float | None = None  # factor of every run's epochs, rounded, at least one
 
 
 @dataclass(frozen=True)

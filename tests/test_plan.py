@@ -13,7 +13,8 @@ import pytest
 from fer_cli.checks import check_runs
 from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import ResultsError, StudyError
-from fer_cli.plan import Item, Plan, describe_other_builds, estimate, finished_results, make_plan, read_runs, sort_runs
+from fer_cli.estimate import estimate
+from fer_cli.plan import Item, Plan, describe_other_builds, finished_results, make_plan, read_runs, sort_runs
 from fer_cli.study import Choice
 from fer_cli.tasks import TASKS
 from tests.conftest import STUDY, Called

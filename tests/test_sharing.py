@@ -9,8 +9,9 @@ import pytest
 
 from fer_cli.ablate import run_plan
 from fer_cli.config import Compute, CorruptConfig, RunConfig
+from fer_cli.estimate import estimate
 from fer_cli.learning.train import train_run
-from fer_cli.plan import estimate, make_plan
+from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from fer_cli.tasks import task_of
 from tests.conftest import STUDY

@@ -18,6 +18,7 @@ from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
     DataRoot,
+    Epochs,
     Profile,
     Results,
     Seeds,
@@ -51,6 +52,11 @@ def ablate(
     profile: Profile = None,
     seeds: Seeds = None,
     split: SplitName = None,
+    epochs: Epochs = None,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", min=0.01, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="List all runs with their settings and state; train nothing.")
@@ -76,15 +82,19 @@ def ablate(
     130 interrupted; 143 terminated (SIGTERM).
     """
     from fer_cli.checks import check_runs
+    from fer_cli.estimate import estimate, fit_budget
     from fer_cli.executors import choose_executor
     from fer_cli.plan import make_plan
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     choose_executor(executor, jobs)
     compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
-    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split)
+    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split, epochs)
     prepare = None if plan else lambda name: build_if_embedded(name, compute.data_root)
     with pause_collection():
+        planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
+    if budget is not None:
+        choice = fit_budget(planned, estimate(planned, compute, planned.states(), timing=True), jobs, budget)
         planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
     same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
@@ -98,6 +108,8 @@ def ablate(
         say(f"warning: {line}")
     if smoke:
         run_smoke(planned, compute)
+    if budget is not None:
+        say(f"fits {budget:g} minutes; the same without a budget: {again}")
     if plan or smoke:
         say(f"next: {again}")
         return
@@ -145,16 +157,18 @@ def end(summary: Summary, again: str, report: str) -> None:
 
 def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
     """Print a table of runs with their state to stdout and the totals to stderr."""
-    from fer_cli.plan import describe_other_builds, estimate
+    from fer_cli.estimate import estimate, steps_of
+    from fer_cli.plan import describe_other_builds
 
-    times = estimate(plan, compute, states)
+    times = estimate(plan, compute, states, timing=True)
     rows = []
     for item in plan.everything:
         state = states[item.run_id]
         left = duration(times[item.run_id]) if item.run_id in times else ""
         differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
-        rows.append((item.run_id, state, left, item.run.title, differs))
-    print_table(("run_id", "state", "estimate", "run", f"differs from {plan.study.report.against}"), rows)
+        steps = f"{steps_of(item):,}" if steps_of(item) else "-"
+        rows.append((item.run_id, state, left, steps, item.run.title, differs))
+    print_table(("run_id", "state", "estimate", "steps", "run", f"differs from {plan.study.report.against}"), rows)
     known = [seconds for seconds in times.values() if seconds is not None]
     total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a similar run has been timed here"
     count = len(plan.first) + len(plan.items)
@@ -191,7 +205,8 @@ class Watch:
     """Progress display: finished runs, and the epochs that active runs report."""
 
     def __init__(self, plan: Plan, compute: Compute, jobs: int, retry_failed: bool) -> None:
-        from fer_cli.plan import estimate, is_runnable
+        from fer_cli.estimate import estimate
+        from fer_cli.plan import is_runnable
 
         self.plan, self.plain = plan, not sys.stderr.isatty()
         everything, states = plan.everything, plan.states()

@@ -35,7 +35,7 @@ def given_results(results: Path) -> Path | None:
 
 
 def choice_options(choice: Choice) -> dict[str, Any]:
-    """Return the options that reproduce a choice of data, profile, seeds and split."""
+    """Return the options that reproduce a choice of data, profile, seeds, split and epochs."""
     from fer_cli.study import DEFAULT_PROFILE
 
     return {
@@ -43,6 +43,7 @@ def choice_options(choice: Choice) -> dict[str, Any]:
         "profile": None if choice.profile == DEFAULT_PROFILE else choice.profile,
         "seeds": None if choice.seeds is None else write_seeds(choice.seeds),
         "split": choice.split,
+        "epochs": choice.epochs,
     }
 
 

@@ -47,6 +47,10 @@ Profile = Annotated[
     str | None, typer.Option("--profile", "-p", help="Size preset: smoke, small or paper.", show_default="small")
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5), a list (0,2,4) or one seed (3,).")]
+Epochs = Annotated[
+    float | None,
+    typer.Option("--epochs", min=0.001, max=100.0, help="Multiply every run's epochs by this factor (default: 1)."),
+]
 SplitName = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
     DataRoot,
+    Epochs,
     Profile,
     Results,
     Seeds,
@@ -30,6 +31,7 @@ def report(
     profile: Profile = None,
     seeds: Seeds = None,
     split: SplitName = None,
+    epochs: Epochs = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
     ] = False,
@@ -45,7 +47,7 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     with pause_collection():
-        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, figures, show_step)
+        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))

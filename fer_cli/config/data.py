@@ -58,6 +58,8 @@ class DataConfig(Section):
     """Another set that serves as test part in full; ``name`` then provides training and validation images only."""
     max_images: int | None = Field(None, ge=1)
     """Maximum number of training images, balanced over classes; smaller subsets are nested in larger ones."""
+    max_val: int | None = Field(None, ge=1)
+    """Maximum number of validation images, balanced over classes."""
     max_subjects: int | None = Field(None, ge=1)
     """Maximum number of people in the training part; smaller subsets are nested in larger ones."""
     image_size: int = Field(48, ge=16, le=512)

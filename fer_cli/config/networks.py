@@ -59,6 +59,7 @@ RESNET = Backbone("", takes=("attention", "downsample"), stages=True, joins=True
 BACKBONES: dict[str, Backbone] = {
     "resnet18": replace(RESNET, code="fer_cli.models.resnet:resnet18"),
     "resnet18-small": replace(RESNET, code="fer_cli.models.resnet:resnet18_small"),
+    "resnet10-small": replace(RESNET, code="fer_cli.models.resnet:resnet10_small"),
     "resnet50": replace(RESNET, code="fer_cli.models.resnet:resnet50", bottlenecks=True),
     "resnet50-small": replace(RESNET, code="fer_cli.models.resnet:resnet50_small", bottlenecks=True),
     "multiscale": Backbone("fer_cli.models.multiscale:MultiScale", takes=("parts",), stages=True),

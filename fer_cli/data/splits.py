@@ -70,6 +70,9 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     train, val, test = _read_parts(manifest, config) if config.split in GIVEN else _draw_parts(manifest, config)
     if config.max_subjects is not None:
         _require(manifest, "subject", config, "data.max_subjects cannot count people")
+    if config.max_val is not None:
+        rng = np.random.default_rng(derive_seed(config.split_seed, "thinning validation", config.fold))
+        val = take_balanced(rng.permutation(val), labels, config.max_val)
     leaked = {"none": test[:0], "val": val, "test": test}[config.leak]
     if config.max_images is not None and len(leaked) >= config.max_images:
         raise DataError(
@@ -98,9 +101,13 @@ def thin_training(
     rng = np.random.default_rng(derive_seed(config.split_seed, "thinning", config.fold))
     people = rng.permutation(np.unique(subjects[train]))[: config.max_subjects]
     train = rng.permutation(train[np.isin(subjects[train], people)])
-    turn = pd.Series(train).groupby(labels[train]).cumcount().to_numpy()
-    most = None if config.max_images is None else config.max_images - taken
-    return np.asarray(train[np.argsort(turn, kind="stable")][:most])
+    return take_balanced(train, labels, None if config.max_images is None else config.max_images - taken)
+
+
+def take_balanced(positions: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:
+    """Return the first ``most`` of ``positions``, taken from the classes in turn."""
+    turn = pd.Series(positions).groupby(labels[positions]).cumcount().to_numpy()
+    return np.asarray(positions[np.argsort(turn, kind="stable")][:most])
 
 
 def known_of(manifest: pd.DataFrame) -> Known:

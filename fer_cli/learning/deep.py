@@ -20,6 +20,7 @@ from fer_cli.data.block import Block
 from fer_cli.data.prepare import prepare_images
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import Descriptions, Extractor
+from fer_cli.learning.choices import Predictor
 from fer_cli.learning.compute import resolve_compute
 from fer_cli.learning.reopen import Reopened, open_run, weights_path
 from fer_cli.runs import RunFolder
@@ -81,15 +82,14 @@ def check_images(images: Block) -> None:
 def compute_features(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
     """Return features (N, D) float32; ``images`` as in ``deep_features``; memory-mapped images stay on disk."""
     images = Block.of(images)
-    layout = torch.channels_last if run.resolved.channels_last else torch.contiguous_format
-    run.module.to(memory_format=layout)
-    batch = batch_size(run.data.config.data.image_size)
+    config = run.data.config
+    batch, side = batch_size(config.data.image_size), config.data.image_size
+    shape = torch.Size((batch, config.model.channels, side, side))
+    predict = Predictor(run.network, config.model.model_dump_json(), shape, run.resolved)
     found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
-    with torch.inference_mode(), torch.autocast(run.resolved.device, torch.bfloat16, enabled=run.resolved.bf16):
-        for start in range(0, len(images), batch):
-            pixels = load_pixels(run, images[start : start + batch])
-            features = run.network.pooled(pad_batch(pixels, batch).contiguous(memory_format=layout))
-            found[start : start + batch] = features[: len(pixels)].float().cpu().numpy()
+    for start in range(0, len(images), batch):
+        pixels = load_pixels(run, images[start : start + batch])
+        found[start : start + batch] = predict(pad_batch(pixels, batch))[: len(pixels)].cpu().numpy()
     return found
 
 

@@ -47,6 +47,7 @@ class FerModule(pl.LightningModule):
         self.register_buffer("label_true", torch.from_numpy(data.true_labels))
         self.centres = first_centres(model, config, len(data.classes))
         self._alphas: list[Tensor] = []
+        self._steps: list[tuple[int, dict[str, Tensor]]] = []  # size and values of each batch; logged once per epoch
         self._replaced = 0
         self._scores: Scores | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
@@ -71,6 +72,7 @@ class FerModule(pl.LightningModule):
         """Reset the epoch's diagnostics; frozen batch norms stay in evaluation mode."""
         self.model.train()
         self._alphas = []
+        self._steps = []
         self._replaced = 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -84,8 +86,8 @@ class FerModule(pl.LightningModule):
         losses = method_loss(scores.logits, scores.alpha, labels, self.config.learning)
         losses = self.with_terms(losses, scores, labels)
         correct = (scores.logits.argmax(1) == labels).float().mean()
-        self._log({f"loss/{name}": value for name, value in losses.items() if name != "loss"}, len(labels))
-        self._log({"train/loss": losses["loss"].detach(), "train/accuracy": correct}, len(labels))
+        parts = {f"loss/{name}": value.detach() for name, value in losses.items() if name != "loss"}
+        self._steps.append((len(labels), {**parts, "train/loss": losses["loss"].detach(), "train/accuracy": correct}))
         self._scores = Scores(scores.logits.detach(), None if scores.alpha is None else scores.alpha.detach())
         return losses["loss"]
 
@@ -137,7 +139,14 @@ class FerModule(pl.LightningModule):
         if learning.parts.relabels or self.config.data.plants_noise:
             wrong = (self.label_current != self.label_true).float().mean()
             health["labels/wrong_share"] = float(wrong)
-        self._log(health, 1)
+        self._log(self._mean_steps() | health, 1)
+
+    def _mean_steps(self) -> dict[str, Tensor]:
+        """Return the mean over the epoch's images of what each training batch logged."""
+        sizes = torch.tensor([size for size, _ in self._steps], dtype=torch.float32)
+        names = self._steps[0][1] if self._steps else {}
+        values = {name: torch.stack([step[name].float().cpu() for _, step in self._steps]) for name in names}
+        return {name: (value * sizes).sum() / sizes.sum() for name, value in values.items()}
 
     # validation and prediction
 

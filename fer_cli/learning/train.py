@@ -22,6 +22,7 @@ from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DamagedError, DataError
+from fer_cli.learning.choices import choose_layout
 from fer_cli.learning.compute import ResolvedCompute, resolve_compute
 from fer_cli.learning.handcrafted import describe_features, extract_features
 from fer_cli.learning.health import correction_scores, inert_warnings
@@ -61,6 +62,7 @@ def train_run(
     began = time.monotonic()
     resolved = prepare_torch(compute)
     data, fingerprint = load_data(config, compute)
+    resolved = choose_layout(new_module(config, data).model, config, len(data.train), resolved)
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
     else:

@@ -108,16 +108,16 @@ class ResNet(Network):
         block: Block = BasicBlock,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (2, 2, 2, 2),
-        stem: Literal["large", "small", "small-stride2"] = "large",
+        stem: Literal["large", "small", "small-stride2", "middle"] = "large",
         attention: str = "none",
         downsample: str = "none",
         **options: Any,
     ) -> None:
         super().__init__()
-        large, stride = stem == "large", 1 if stem == "small" else 2
-        self.conv1 = nn.Conv2d(channels, widths[0], 7, 2, 3, bias=False) if large else conv3x3(channels, widths[0], stride)
+        kernel, stride = {"large": (7, 2), "middle": (5, 2), "small": (3, 1), "small-stride2": (3, 2)}[stem]
+        self.conv1 = nn.Conv2d(channels, widths[0], kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "large" else nn.Identity()
         inputs = (widths[0], *(block.expansion * width for width in widths))
         steps = [DOWNSAMPLE[downsample].steps(index, depth) for index, depth in enumerate(blocks)]
         self.layer1 = stage(block, inputs[0], widths[0], steps[0])
@@ -164,6 +164,14 @@ def resnet18(classes: int, channels: int = 3, image_size: int = 224, **options: 
 def resnet18_small(classes: int, channels: int = 1, image_size: int = 48, **options: Any) -> ResNet:
     """Return ResNet-18 at a quarter of the width with a 3x3 stem: 700,791 parameters for 1 channel and 7 classes."""
     return ResNet(classes, channels, widths=(16, 32, 64, 128), stem="small", **options)
+
+
+def resnet10_small(classes: int, channels: int = 1, image_size: int = 48, **options: Any) -> ResNet:
+    """Return one block per stage, 16 to 96 channels, 5x5 stride-2 stem: 177,095 parameters for 1 channel and 7 classes.
+
+    Of ten shapes given equal processor time, it had the highest accuracy on validation images of synth-basic and CK+48.
+    """
+    return ResNet(classes, channels, widths=(16, 24, 48, 96), blocks=(1, 1, 1, 1), stem="middle", **options)
 
 
 def resnet50(classes: int, channels: int = 3, image_size: int = 224, **options: Any) -> ResNet:

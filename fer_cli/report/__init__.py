@@ -51,6 +51,7 @@ def make_report(
     profile: str | None = None,
     seeds: tuple[int, ...] | None = None,
     split: str | None = None,
+    epochs: float | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Written:
@@ -60,7 +61,7 @@ def make_report(
     name of each slow step. Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
-    choice = resolve_choice(study, results, data, profile, seeds, split)
+    choice = resolve_choice(study, results, data, profile, seeds, split, epochs)
     describe = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, describe=describe)
     found = find_results(plan)
@@ -87,7 +88,13 @@ def make_report(
 
 
 def resolve_choice(
-    study: str, results: Path, data: str | None, profile: str | None, seeds: tuple[int, ...] | None, split: str | None
+    study: str,
+    results: Path,
+    data: str | None,
+    profile: str | None,
+    seeds: tuple[int, ...] | None,
+    split: str | None,
+    epochs: float | None,
 ) -> Choice:
     """Return the options as given, else those of the study's last ``fer ablate`` where they still apply."""
     last = last_choice(load_study(study), results)
@@ -98,4 +105,5 @@ def resolve_choice(
         data or last.data,
         seeds or (last.seeds if same else None),
         split or (last.split if like else None),
+        epochs or (last.epochs if same else None),
     )

@@ -21,8 +21,8 @@ class Report:
 
     title: str
     blocks: Sequence[Block]
-    frame: pd.DataFrame
-    metrics: Sequence[str]  # metrics in the CSV, which covers the test part
+    frame: pd.DataFrame | None = None
+    metrics: Sequence[str] = ()  # metrics in the CSV, which covers the test part
 
     @property
     def head(self) -> list[str]:
@@ -89,6 +89,7 @@ def latex_cell(cell: Cell) -> str:
 
 def render_csv(report: Report) -> str:
     """Return one row per run and metric, from which every cell can be recomputed."""
+    assert report.frame is not None
     frame = report.frame[(report.frame["part"] == "test") & report.frame["metric"].isin(report.metrics)].drop(columns="part")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

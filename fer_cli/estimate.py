@@ -1,0 +1,110 @@
+"""How long planned runs take here, how many steps they train, and what fits a budget of time.
+
+A run's time comes from runs like it that were timed under the results folder, else from timing one training batch of its
+network here, once per network and machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fer_cli.config import Compute, RunConfig
+from fer_cli.errors import StudyError
+from fer_cli.plan import Item, Plan, finished_results
+from fer_cli.runs import Status
+from fer_cli.study import Choice
+from fer_cli.tasks import task_of
+
+FEWEST_SEEDS = 3
+"""A budget takes away epochs rather than seeds below this."""
+FEWEST_EPOCHS = 0.5
+"""Share of the epochs below which a budget takes away seeds first."""
+RESERVE = 0.9
+"""Share of a budget that is planned for: estimates are off by some percent."""
+
+
+def steps_of(item: Item) -> int:
+    """Return how many batches a run trains on, 0 for one that trains no network; validation images are not known exactly."""
+    config = item.run.config
+    if item.trained is not None or not task_of(config).trains_network:
+        return 0
+    return config.train.epochs * math.ceil(item.images / config.train.batch_size)
+
+
+def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
+    """Return the median seconds x threads per epoch of runs under ``results``, by ``cost_key``."""
+    measured: dict[tuple[Any, ...], list[float]] = {}
+    for result in finished_results(results):
+        config = result.config
+        if result.trained_by is None and not config.features.blocks:
+            cost = result.cost.seconds.total * result.machine.threads / config.train.epochs
+            measured.setdefault(cost_key(config), []).append(cost)
+    return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
+
+
+def cost_key(config: RunConfig) -> tuple[Any, ...]:
+    """Return data set, image size, network and batch size."""
+    return config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size
+
+
+def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing: bool = False) -> dict[str, float | None]:
+    """Return estimated seconds by run id of unfinished runs; None if no similar run was timed.
+
+    ``timing``: whether to time a training batch of networks that no run was timed of.
+    """
+    left = [item for item in plan.everything if states[item.run_id] != "done"]
+    known = core_seconds_per_epoch(compute.results) if left else {}
+    times: dict[str, float | None] = {}
+    for item in left:
+        each = known.get(cost_key(item.run.config))
+        if each is not None:
+            times[item.run_id] = each * item.epochs / compute.threads
+        else:
+            times[item.run_id] = time_run(item, compute) if timing else None
+    return times
+
+
+def time_run(item: Item, compute: Compute) -> float | None:
+    """Return a run's seconds from a timed training batch; None where it trains no network of its own."""
+    config = item.run.config
+    if not task_of(config).trains_network or not item.images:
+        return None
+    from fer_cli.learning.choices import seconds_per_image
+    from fer_cli.learning.train import prepare_torch
+
+    trained, judged = seconds_per_image(config, item.classes, prepare_torch(compute))
+    views = 2 if config.model.mirror_average else 1
+    each_epoch = item.images * trained + item.validation * views * judged
+    return item.epochs * each_epoch + 2.0  # to load data, test and write files
+
+
+def fit_budget(plan: Plan, times: Mapping[str, float | None], jobs: int, minutes: float) -> Choice:
+    """Return the plan's choice with fewer seeds and epochs, so that what is left of it fits; raises StudyError if none does.
+
+    Seeds go first as long as ``FEWEST_SEEDS`` are left and half of the epochs would not fit, then epochs.
+    """
+    seconds, seeds = RESERVE * 60 * minutes * jobs, sorted({item.run.seed for item in plan.items})
+    unknown = [item.run.title for item in plan.everything if item.run_id in times and times[item.run_id] is None]
+    if unknown:
+        raise StudyError(
+            f"--budget: the time of {len(unknown)} runs is unknown, e.g. {unknown[0]}; train one first (--only)"
+        )
+    first = sum(times.get(item.run_id) or 0.0 for item in plan.first)
+    by_seed = {seed: sum(times.get(i.run_id) or 0.0 for i in plan.items if i.run.seed == seed) for seed in seeds}
+    if first + sum(by_seed.values()) <= seconds:
+        return plan.choice
+    epochs = min(item.run.config.train.epochs for item in plan.items if task_of(item.run.config).trains_network)
+    counts = [n for n in range(len(seeds), 0, -1) if n >= FEWEST_SEEDS] or [len(seeds)]
+    for count in [*counts, *range(min(counts) - 1, 0, -1)]:
+        wanted = sum(by_seed[seed] for seed in seeds[:count])
+        share = math.floor(100 * min(1.0, (seconds - first * count / len(seeds)) / wanted)) / 100
+        least = FEWEST_EPOCHS if count > min(counts) else 1 / epochs
+        if share >= least:
+            scaled = None if share >= 1 else share * (plan.choice.epochs or 1.0)
+            return replace(plan.choice, seeds=tuple(seeds[:count]), epochs=scaled)
+    needed = (by_seed[seeds[0]] / epochs + first / len(seeds)) / RESERVE / 60 / jobs
+    raise StudyError(f"--budget {minutes:g}: too small: one seed of one epoch takes about {needed:.1f} minutes; raise it")
