@@ -19,7 +19,7 @@ DEMO := --data-root .demo/data --results .demo/results
 demo: setup
 	$(BIN)/fer data build synth-basic --images 1600 --subjects 40 --size 32 --difficulty 0.1 --data-root .demo/data
 	$(BIN)/fer ablate --study demo --jobs 2 $(DEMO)
-	$(BIN)/fer report --study demo $(DEMO)
+	$(BIN)/fer report --study demo --figures $(DEMO)
 
 # mypy works on one core alone, half a minute without its cache: it does so beside the tests.
 test: setup
@@ -33,7 +33,7 @@ slow: setup
 	$(BIN)/pytest -m slow $$(grep -l mark.slow tests/test_*.py)
 
 benchmark: setup
-	$(BIN)/python -m tests.benchmark
+	$(BIN)/fer bench
 
 format: setup
 	$(BIN)/ruff check --fix .

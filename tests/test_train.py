@@ -37,7 +37,8 @@ ARMS = {
 
 
 @pytest.mark.parametrize(
-    ("backbone", "channels", "parameters"), [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 828_888)]
+    ("backbone", "channels", "parameters"),
+    [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 828_888), ("resnet10-small", 1, 273_416)],
 )
 def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None:
     net = build_model(ModelConfig(backbone=backbone, channels=channels), 1000, False).backbone  # type: ignore[arg-type]
