@@ -13,8 +13,9 @@ from fer_cli import checked, results
 from fer_cli.config import METRICS, flatten
 from fer_cli.config.scores import Metric
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.estimate import core_seconds_per_epoch
 from fer_cli.outputs import DETECTED, read_history
-from fer_cli.plan import core_seconds_per_epoch, last_choice
+from fer_cli.plan import last_choice
 from fer_cli.results import find_damage, read_config, read_result
 from fer_cli.runs import RunFolder
 from fer_cli.study import load_study

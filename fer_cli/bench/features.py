@@ -21,7 +21,7 @@ from torch import nn
 
 from fer_cli.bench.timing import Row, compare
 from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig
-from fer_cli.data.block import Block
+from fer_cli.data.block import Block, pictures
 from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import IMAGES, FaceSet, load_set, write_info
 from fer_cli.errors import FerError
@@ -50,7 +50,7 @@ def repeat_faces(faces: FaceSet, count: int, side: int, root: Path) -> FaceSet:
 
     folder = root / faces.info.name
     folder.mkdir(parents=True)
-    small = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in faces.images.packed])
+    small = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in pictures(faces.images[:])])
     images, manifests = [], []
     for turn in range(-(-count // len(small))):
         part = small[:, :, ::-1] if turn % 2 else small
@@ -115,7 +115,7 @@ def time_features(compute: Compute, repeats: int) -> list[Row]:
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
             here = repeat_faces(faces, count, 48 if name == "CNN" else 64, root)
-            images = np.array(here.images.packed)
+            images = np.stack(list(pictures(here.images[:])))
             extractor, plain = choose(
                 name, here, compute.model_copy(update={"data_root": root, "results": root / "results"})
             )

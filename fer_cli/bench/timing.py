@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -85,14 +86,16 @@ def call_fer(arguments: Sequence[str], environment: Mapping[str, str] | None = N
     """
     began, peak = time.perf_counter(), 0
     command = [sys.executable, "-m", "fer_cli", *arguments]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    running = subprocess.Popen(command, env={**os.environ, **(environment or {})}, **quiet)  # type: ignore[call-overload]
-    while running.poll() is None:
-        peak = max(peak, resident_bytes(running.pid))
-        time.sleep(0.02)
-    seconds = time.perf_counter() - began
+    with tempfile.TemporaryFile("w+") as errors:
+        streams = {"stdout": subprocess.DEVNULL, "stderr": errors}
+        with subprocess.Popen(command, env={**os.environ, **(environment or {})}, **streams) as running:  # type: ignore[call-overload]
+            while running.poll() is None:
+                peak = max(peak, resident_bytes(running.pid))
+                time.sleep(0.02)
+        seconds = time.perf_counter() - began
+        errors.seek(0)
+        lines = errors.read().strip().splitlines()
     if running.returncode:
-        lines = running.stderr.read().strip().splitlines()
         raise FerError(f"fer {' '.join(arguments)}: {lines[-1] if lines else running.returncode}")
     return seconds, peak
 

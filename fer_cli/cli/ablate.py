@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,10 +36,15 @@ if TYPE_CHECKING:
     from fer_cli.config import Compute
     from fer_cli.plan import Item, Plan
     from fer_cli.runs import Status
+    from fer_cli.study import Choice
 
 LEFT = 3
 """Exit code when runs were left to another process and none failed."""
 
+Budget = Annotated[
+    float | None,
+    typer.Option("--budget", min=0.01, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."),
+]
 ExecutorName = Annotated[
     str | None,
     typer.Option("--executor", help="serial (in this process) or processes. Default: serial for one job, else processes."),
@@ -53,10 +58,7 @@ def ablate(
     seeds: Seeds = None,
     split: SplitName = None,
     epochs: Epochs = None,
-    budget: Annotated[
-        float | None,
-        typer.Option("--budget", min=0.01, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."),
-    ] = None,
+    budget: Budget = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="List all runs with their settings and state; train nothing.")
@@ -82,20 +84,14 @@ def ablate(
     130 interrupted; 143 terminated (SIGTERM).
     """
     from fer_cli.checks import check_runs
-    from fer_cli.estimate import estimate, fit_budget
     from fer_cli.executors import choose_executor
-    from fer_cli.plan import make_plan
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     choose_executor(executor, jobs)
     compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split, epochs)
     prepare = None if plan else lambda name: build_if_embedded(name, compute.data_root)
-    with pause_collection():
-        planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
-    if budget is not None:
-        choice = fit_budget(planned, estimate(planned, compute, planned.states(), timing=True), jobs, budget)
-        planned = make_plan(study, choice, compute, tuple(only or ()), prepare)
+    planned, choice = plan_runs(study, choice, compute, tuple(only or ()), prepare, budget, jobs)
     same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
@@ -115,6 +111,27 @@ def ablate(
         return
     summary = train(planned, compute, jobs, retry_failed, wait=not no_wait, executor=executor)
     end(summary, again, write_command("fer report", **same))
+
+
+def plan_runs(
+    study: str,
+    choice: Choice,
+    compute: Compute,
+    only: tuple[str, ...],
+    prepare: Callable[[str], None] | None,
+    budget: float | None,
+    jobs: int,
+) -> tuple[Plan, Choice]:
+    """Return the plan and its options, with fewer seeds and epochs where ``budget`` (minutes) says so."""
+    from fer_cli.estimate import estimate, fit_budget
+    from fer_cli.plan import make_plan
+
+    with pause_collection():
+        planned = make_plan(study, choice, compute, only, prepare)
+        if budget is not None:
+            choice = fit_budget(planned, estimate(planned, compute, planned.states(), timing=True), jobs, budget)
+            planned = make_plan(study, choice, compute, only, prepare)
+    return planned, choice
 
 
 def train(plan: Plan, compute: Compute, jobs: int, retry_failed: bool, **how: Any) -> Summary:
