@@ -29,6 +29,7 @@ ANALYSES = {
     "embedding": "fer_cli.analysis.embedding:embedding_analysis",
     "blocks": "fer_cli.analysis.blocks:block_analysis",
     "maps": "fer_cli.analysis.maps:maps_analysis",
+    "efficiency": "fer_cli.analysis.efficiency:efficiency_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
 

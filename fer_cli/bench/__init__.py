@@ -34,9 +34,16 @@ BENCHMARKS = {
 
 
 def run_benchmarks(
-    names: Iterable[str], compute: Compute, repeats: int, announce: Callable[[str], None] = lambda _: None
+    names: Iterable[str],
+    compute: Compute,
+    repeats: int,
+    announce: Callable[[str], None] = lambda _: None,
+    keep: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Return the rows of each benchmark and a description of the machine; raises FerError for an unknown name."""
+    """Return the rows of each benchmark and a description of the machine; raises FerError for an unknown name.
+
+    ``keep`` is called with all there is so far after each benchmark, so that a later one that fails loses nothing.
+    """
     chosen = list(names) or list(BENCHMARKS)
     for name in chosen:
         if name not in BENCHMARKS:
@@ -53,6 +60,7 @@ def run_benchmarks(
             announce(name)
             found: list[Row] = load(BENCHMARKS[name])(here, repeats)
             rows[name] = [row.content() for row in found]
+            keep({**content, "rows": rows})
     return {**content, "rows": rows}
 
 

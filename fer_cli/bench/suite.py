@@ -96,7 +96,7 @@ def write_runs(root: Path, count: int) -> Path:
     from fer_cli.plan import make_plan
     from fer_cli.study import Choice
 
-    arms = {f"a{number}": ({"train.lr": 0.001 + 0.0001 * number} if number else {}) for number in range(count // 20)}
+    arms = {f"a{number}": ({"train.lr": 0.01 + 0.0001 * number} if number else {}) for number in range(count // 20)}
     path = root / "many.yaml"
     path.write_text(STUDY.format(seeds=list(range(20)), arms=json.dumps(arms)))
     compute = Compute(data_root=root / "data", results=root / "results", threads=1)

@@ -23,8 +23,11 @@ def bench(
     from fer_cli.config import Compute, default_data_root
 
     compute = Compute(data_root=default_data_root(), results=results, threads=thread_count(), device="cpu", track=False)
-    content = run_benchmarks(only or [], compute, repeats, lambda name: say(f"{name} …"))
-    files, text = write_benchmarks(content, results / "benchmarks")
+    folder = results / "benchmarks"
+    content = run_benchmarks(
+        only or [], compute, repeats, lambda name: say(f"{name} …"), lambda partial: write_benchmarks(partial, folder)
+    )
+    files, text = write_benchmarks(content, folder)
     show(text)
     say(f"written: {', '.join(map(str, files))}")
     say("next: keep bench.json, and compare it after the next change of fer or of the machine")

@@ -1,0 +1,101 @@
+"""How fast and how large the networks of a study are at inference (Aly 2023, Table 5; experiment D11).
+
+Each arm's finished network of one seed is timed in a process of its own: three passes to warm up, then the median of five
+over batches of one image and of sixteen. Seconds for 1,492 images (the paper's CK+) and 2,920 (its RAF-DB) are those of
+batches of sixteen. Peak memory is that of the whole process. The paper's figures are of an unnamed machine.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fer_cli.analysis.outcome import cache_result, select_runs
+from fer_cli.blocks import Block, Note, Number, Table
+from fer_cli.config import Compute
+from fer_cli.plan import Item, Plan
+
+VERSION = 1
+COUNTS = (1492, 2920)
+BATCHES = (1, 16)
+WARM_UP, PASSES, IMAGES = 3, 5, 64
+MIB = 2**20
+
+
+def efficiency_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
+    """Return a table of speed, memory and size of each arm's network, on this machine."""
+    runs = select_runs(plan)
+    if not runs:
+        return [Note("efficiency: no run is done")]
+    here = {"processor": describe_processor(), "threads": compute.threads}
+    rows = []
+    for group, item in runs:
+        found = cache_result(item, "efficiency", VERSION, here, partial(time_apart, item, compute))
+        single, batch = found["seconds"]["1"], found["seconds"]["16"]
+        numbers = [Number(1 / single, unit="plain", digits=1), Number(1 / batch, unit="plain", digits=1)]
+        numbers += [Number(1000 * single, unit="plain", digits=1)]
+        numbers += [Number(count * batch, unit="plain", digits=1) for count in COUNTS]
+        share = 100 * found["peak"] / found["memory"]
+        numbers += [Number(found["peak"] / MIB, unit="count"), Number(share, unit="plain", digits=1)]
+        rows.append((group.label, [*numbers, Number(found["parameters"], unit="count")]))
+    columns = ["images/s, batch 1", "images/s, batch 16", "ms per image, batch 1"]
+    columns += [f"s for {count:,} images" for count in COUNTS]
+    side = runs[0][1].run.config.data.image_size
+    notes = [
+        f"images of {side} px; medians of {PASSES} passes over {IMAGES} images after {WARM_UP}; {here['processor']}, "
+        f"{compute.threads} threads, fp32; seconds at batch 16; peak memory of the process, also as % of this machine's",
+        "published (Aly 2023, Table 5, other machine and 224 px): proposed 61 s for 1,492 images of CK+, 115 s for 2,920 of "
+        "RAF-DB; SCN 522 s there",
+    ]
+    return [Table("Efficiency at inference", [*columns, "peak MiB", "peak %", "trainable parameters"], rows, notes)]
+
+
+def describe_processor() -> str:
+    """Return the name of the processor, as far as the system says."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def time_apart(item: Item, compute: Compute) -> dict[str, Any]:
+    """Return what ``time_network`` measures, in a process that has done nothing else."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(time_network, item, compute).result()
+
+
+def time_network(item: Item, compute: Compute) -> dict[str, Any]:
+    """Return seconds per image by batch size, peak and total memory in bytes, and parameters of a run's network."""
+    import resource
+
+    import torch
+
+    from fer_cli.analysis.reopen import reopen
+    from fer_cli.models.counts import count_parameters
+
+    run = reopen(item, compute.model_copy(update={"precision": "fp32", "device": "cpu"}))
+    config = item.run.config
+    images = torch.rand(IMAGES, config.model.channels, config.data.image_size, config.data.image_size)
+    seconds = {}
+    with torch.inference_mode():
+        for size in BATCHES:
+            taken = []
+            for _ in range(WARM_UP + PASSES):
+                began = time.perf_counter()
+                for start in range(0, IMAGES, size):
+                    run.network(images[start : start + size])
+                taken.append((time.perf_counter() - began) / IMAGES)
+            seconds[str(size)] = statistics.median(taken[WARM_UP:])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"seconds": seconds, "peak": peak, "memory": memory, "parameters": count_parameters(run.network)}
