@@ -28,7 +28,7 @@ RESERVE = 0.9
 
 
 def steps_of(item: Item) -> int:
-    """Return how many batches a run trains on, 0 for one that trains no network; validation images are not known exactly."""
+    """Return how many batches a run trains on, 0 if it trains no network; to within what drawing a split changes."""
     config = item.run.config
     if item.trained is not None or not task_of(config).trains_network:
         return 0
@@ -40,15 +40,16 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
     measured: dict[tuple[Any, ...], list[float]] = {}
     for result in finished_results(results):
         config = result.config
-        if result.trained_by is None and not config.features.blocks:
-            cost = result.cost.seconds.total * result.machine.threads / config.train.epochs
+        if result.trained_by is None:
+            cost = result.cost.seconds.total * result.machine.threads / task_of(config).cost(config)
             measured.setdefault(cost_key(config), []).append(cost)
     return {key: sorted(times)[len(times) // 2] for key, times in measured.items()}
 
 
 def cost_key(config: RunConfig) -> tuple[Any, ...]:
-    """Return data set, image size, network and batch size."""
-    return config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size
+    """Return data set, image size, network, batch size, and the features and classifier of runs that have any."""
+    network = (config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size)
+    return (*network, *config.features.blocks, config.features.classifier if config.features.blocks else "")
 
 
 def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing: bool = False) -> dict[str, float | None]:
@@ -58,25 +59,33 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing:
     """
     left = [item for item in plan.everything if states[item.run_id] != "done"]
     known = core_seconds_per_epoch(compute.results) if left else {}
+    timed: dict[tuple[Any, ...], tuple[float, float]] = {}
     times: dict[str, float | None] = {}
     for item in left:
         each = known.get(cost_key(item.run.config))
         if each is not None:
             times[item.run_id] = each * item.epochs / compute.threads
         else:
-            times[item.run_id] = time_run(item, compute) if timing else None
+            times[item.run_id] = time_run(item, compute, timed) if timing else None
     return times
 
 
-def time_run(item: Item, compute: Compute) -> float | None:
-    """Return a run's seconds from a timed training batch; None where it trains no network of its own."""
+def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[float, float]]) -> float | None:
+    """Return a run's seconds from a timed training batch; None if it trains no network.
+
+    ``timed``: seconds per image by network, size and batch, filled here, so that a plan asks once for each.
+    """
     config = item.run.config
     if not task_of(config).trains_network or not item.images:
         return None
     from fer_cli.learning.choices import seconds_per_image
     from fer_cli.learning.train import prepare_torch
 
-    trained, judged = seconds_per_image(config, item.classes, prepare_torch(compute))
+    alpha = config.learning.parts.attention
+    key = (config.model.model_dump_json(), alpha, config.data.image_size, config.train.batch_size, item.classes)
+    if key not in timed:
+        timed[key] = seconds_per_image(config, item.classes, prepare_torch(compute))
+    trained, judged = timed[key]
     views = 2 if config.model.mirror_average else 1
     each_epoch = item.images * trained + item.validation * views * judged
     return item.epochs * each_epoch + 2.0  # to load data, test and write files

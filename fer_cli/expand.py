@@ -58,6 +58,7 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
         resolved = {arm: _resolve(study, clean, settings, arm, seeds[0], pins, choice, known) for arm in study.arms}
         _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()})
         first.append({arm: (config, config.flat(), why) for arm, (config, why) in resolved.items()})
+    _check_used(study, bases, [flat for arms in first for _, flat, _ in arms.values()])
     for seed in seeds:
         seen: dict[tuple[Any, ...], Any] = {}
         for (at, _), arms in zip(points, first, strict=True):
@@ -156,6 +157,15 @@ def _drop_unused(ground: Settings, own: Settings, name: str) -> Settings:
     except ValidationError:
         return settings  # reported where the whole run is validated
     return {key: value for key, value in settings.items() if key in own or key.removeprefix("learning.") not in idle}
+
+
+def _check_used(study: Study, bases: list[Settings], runs: list[Settings]) -> None:
+    """Raise StudyError for a setting of a learning method in base, with_data or profile that no run has."""
+    usual = _defaults()
+    given = {key for base in bases for key in base if key.startswith("learning.") and base[key] != usual.get(key)}
+    for key in sorted(given):
+        if all(flat.get(key) == usual.get(key) for flat in runs) and not any(key in own for own in study.arms.values()):
+            raise StudyError(f"{study.name}.yaml: {key} has no effect: no arm uses it; remove it from base or profile")
 
 
 PINNED = {

@@ -200,7 +200,10 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
 
 
 def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, int, int]:
-    """Return about how many images a run trains and validates on, and its number of classes; drawing decides exactly."""
+    """Return about how many images a run trains and validates on, and its number of classes.
+
+    Drawing the split decides exactly; official and listed parts are taken for folds, as the manifest is not read here.
+    """
     data, info = config.data, infos[config.data.name]
     classes = data.classes or info.classes
     images = sum(info.counts.get(label, 0) for label in classes) or round(info.kept * len(classes) / len(info.classes))

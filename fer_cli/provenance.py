@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import platform
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from fer_cli import __version__
@@ -27,6 +30,15 @@ def provenance() -> dict[str, Any]:
     libraries = {name: metadata.version(name) for name in LIBRARIES}
     command = " ".join(["fer", *sys.argv[1:]])
     return {**code_version(), "python": sys.version.split()[0], "libraries": libraries, "command": command}
+
+
+def processor_name() -> str:
+    """Return the name of the processor, as far as the system states it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _git(*arguments: str) -> str | None:

@@ -359,3 +359,18 @@ def test_a_plan_draws_nothing_and_names_the_runs_that_drawing_then_gives(fer: Ca
     study, choice = load_study("demo"), Choice()
     ids = {run.config.run_id(first.fingerprint) for run in expand(study, choice)}
     assert ids == {line.split("\t")[0] for line in planned.out.splitlines()[1:]}
+
+
+def test_a_setting_of_learning_in_base_reaches_the_arms_that_use_it_and_must_reach_one(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    text = (
+        "name: some\nquestion: Is it used?\nseeds: [0]\n"
+        "base: {data.name: ck48, data.split: subject, learning.relabel_start: 2}\n"
+        "arms: {CNN: {}, SCN: {learning.method: METHOD}}\nreport: {against: CNN}\n"
+    )
+    path.write_text(text.replace("METHOD", "scn"))
+    runs = expand(load_study(str(path)), Choice())
+    assert {run.arm: run.config.learning.relabel_start for run in runs} == {"CNN": None, "SCN": 2}
+    path.write_text(text.replace("METHOD", "cs"))
+    with pytest.raises(StudyError, match=r"learning\.relabel_start has no effect: no arm uses it"):
+        expand(load_study(str(path)), Choice())

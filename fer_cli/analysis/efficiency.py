@@ -1,7 +1,7 @@
 """How fast and how large the networks of a study are at inference (Aly 2023, Table 5; experiment D11).
 
-Each arm's finished network of one seed is timed in a process of its own: three passes to warm up, then the median of five
-over batches of one image and of sixteen. Seconds for 1,492 images (the paper's CK+) and 2,920 (its RAF-DB) are those of
+One finished network per arm is timed in its own process: three warm-up passes, then the median of five, with batches of 1
+and 16 images. Seconds for 1,492 images (the paper's CK+) and 2,920 (its RAF-DB) are those of
 batches of sixteen. Peak memory is that of the whole process. The paper's figures are of an unnamed machine.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import platform
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from fer_cli.analysis.outcome import cache_result, select_runs
 from fer_cli.blocks import Block, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
+from fer_cli.provenance import processor_name
 
 VERSION = 1
 COUNTS = (1492, 2920)
@@ -34,7 +34,7 @@ def efficiency_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     runs = select_runs(plan)
     if not runs:
         return [Note("efficiency: no run is done")]
-    here = {"processor": describe_processor(), "threads": compute.threads}
+    here = {"processor": processor_name(), "threads": compute.threads}
     rows = []
     for group, item in runs:
         found = cache_result(item, "efficiency", VERSION, here, partial(time_apart, item, compute))
@@ -55,17 +55,6 @@ def efficiency_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         "RAF-DB; SCN 522 s there",
     ]
     return [Table("Efficiency at inference", [*columns, "peak MiB", "peak %", "trainable parameters"], rows, notes)]
-
-
-def describe_processor() -> str:
-    """Return the name of the processor, as far as the system says."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def time_apart(item: Item, compute: Compute) -> dict[str, Any]:

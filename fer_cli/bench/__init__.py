@@ -75,17 +75,13 @@ def build_faces(root: Path) -> None:
 def describe_machine(compute: Compute) -> dict[str, Any]:
     """Return what figures depend on: processor, cores, instructions, precision, threads and library versions."""
     from fer_cli.learning.compute import resolve_compute
-    from fer_cli.provenance import provenance
+    from fer_cli.provenance import processor_name, provenance
 
     resolved = resolve_compute(compute).record()
-    name = resolved.pop("processor")
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else ():
-        if line.startswith("model name"):
-            name = line.split(":", 1)[1].strip()
-            break
+    del resolved["processor"]
     made = provenance()
     code = {key: made[key] for key in ("fer", "commit", "dirty", "python", "libraries")}
-    return {"processor": name, "cores": os.cpu_count(), "system": platform.system(), **resolved, **code}
+    return {"processor": processor_name(), "cores": os.cpu_count(), "system": platform.system(), **resolved, **code}
 
 
 def make_table(name: str, rows: list[dict[str, Any]]) -> Table:

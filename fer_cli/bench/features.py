@@ -143,7 +143,7 @@ def choose(name: str, faces: FaceSet, compute: Compute) -> tuple[Extractor, Call
     if name != "CNN":
         return (Hog(), plain_hog) if name == "HOG" else (Sift(), plain_sift)
     extractor = open_network(faces, compute)
-    network = copy.deepcopy(extractor.opened.network)  # the suite changes the layout of its own
+    network = copy.deepcopy(extractor.opened.network)  # the suite may change the layout of its copy
     return extractor, lambda images: plain_network(network, images)
 
 

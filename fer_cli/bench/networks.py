@@ -42,7 +42,7 @@ def prepare_case(name: str, compute: Compute) -> tuple[RunConfig, RunData, Resol
     data = DataConfig(name="synth-basic", image_size=side, folds=4)
     config = RunConfig(data=data, model=model, train=TrainConfig(epochs=1, batch_size=batch))
     loaded, resolved = load_data(config, compute)[0], prepare_torch(compute)
-    return config, loaded, choose_layout(new_module(config, loaded).model, config, 10**6, resolved)
+    return config, loaded, choose_layout(lambda: new_module(config, loaded).model, config, 10**6, resolved)
 
 
 class Stopwatch(pl.Callback):

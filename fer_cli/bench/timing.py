@@ -80,9 +80,9 @@ def compare(
 
 
 def call_fer(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[float, int]:
-    """Return the seconds and the peak bytes of one ``fer`` command in a process of its own; FerError where it fails.
+    """Return the seconds and the peak bytes of one ``fer`` command in its own process; raises FerError if it fails.
 
-    The peak is the largest sum of resident memory over that process and its children, sampled five times a second.
+    The peak is the largest sum of resident memory over that process and its children, sampled every 0.02 s.
     """
     began, peak = time.perf_counter(), 0
     command = [sys.executable, "-m", "fer_cli", *arguments]

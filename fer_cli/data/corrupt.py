@@ -73,7 +73,7 @@ def partners_of(classes: list[str], pairs: list[list[str]]) -> np.ndarray:
 
 
 def labels_from_file(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -> np.ndarray:
-    """Return the labels (N,) int64 of a set with those of ``config.noise_file`` in place of its own.
+    """Return the labels (N,) int64 of a set replaced by those of ``config.noise_file``.
 
     Raises DataError for an unknown sample or label, and if no label changes.
     """

@@ -38,14 +38,19 @@ GAIN = 0.95
 VERSION = 1
 
 
-def choose_layout(network: Recogniser, config: RunConfig, images: int, resolved: ResolvedCompute) -> ResolvedCompute:
-    """Return the settings with the faster memory layout for training ``network`` on ``images`` images on this CPU."""
+def choose_layout(
+    build: Callable[[], Recogniser], config: RunConfig, images: int, resolved: ResolvedCompute
+) -> ResolvedCompute:
+    """Return the settings with the faster memory layout for training a network on ``images`` images on this CPU.
+
+    ``build``: makes the network; called only where a layout is to be chosen and was not measured before.
+    """
     side = config.data.image_size
     if resolved.device != "cpu" or resolved.bf16 or images * config.train.epochs * side**2 < ENOUGH:
         return resolved
     sample = sample_images(config)
     works = {
-        name: partial(lambda layout: train_steps(copy.deepcopy(network), sample, layout), layout)
+        name: partial(lambda layout: train_steps(build(), sample, layout), layout)
         for name, layout in (("contiguous", torch.contiguous_format), ("channels-last", torch.channels_last))
     }
     chosen = choose("train", config.model.model_dump_json(), sample.shape, resolved, works)
@@ -59,15 +64,16 @@ def sample_images(config: RunConfig) -> Tensor:
     return torch.rand(count, config.model.channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def train_steps(network: Recogniser, images: Tensor, layout: torch.memory_format) -> float:
-    """Return the seconds of the second of two training steps."""
+def train_steps(network: Recogniser, images: Tensor, layout: torch.memory_format, bf16: bool = False) -> float:
+    """Return the seconds of the second of two training steps on images (B, C, S, S) float32."""
     network.to(memory_format=layout)  # type: ignore[call-overload]
     network.train()
     labels = torch.zeros(len(images), dtype=torch.int64)
     seconds = 0.0
     for _ in range(2):
         began = time.perf_counter()
-        scores = network(images.contiguous(memory_format=layout))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            scores = network(images.contiguous(memory_format=layout))
         F.cross_entropy(scores.logits, labels).backward()  # type: ignore[no-untyped-call]
         seconds = time.perf_counter() - began
     return seconds
@@ -77,17 +83,17 @@ def seconds_per_image(config: RunConfig, classes: int, resolved: ResolvedCompute
     """Return the seconds of training and of judging one image with a run's network here, measured once and kept."""
     with torch.random.fork_rng(devices=[]):
         network = build_model(config.model, classes, config.learning.parts.attention, config.data.image_size)
-    resolved, sample = choose_layout(network, config, 10**6, resolved), sample_images(config)
+    resolved, sample = choose_layout(lambda: copy.deepcopy(network), config, 10**6, resolved), sample_images(config)
     layout = torch.channels_last if resolved.channels_last else torch.contiguous_format
 
     def judge() -> float:
         made = copy.deepcopy(network).eval()
         began = time.perf_counter()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=resolved.bf16):
             made(sample)
         return time.perf_counter() - began
 
-    works = {"train": lambda: train_steps(copy.deepcopy(network), sample, layout), "judge": judge}
+    works = {"train": lambda: train_steps(copy.deepcopy(network), sample, layout, resolved.bf16), "judge": judge}
     taken = measure("time", f"{config.model.model_dump_json()} {classes}", sample.shape, resolved, works)
     return taken["train"] / len(sample), taken["judge"] / len(sample)
 
@@ -164,9 +170,8 @@ class Predictor:
         self.choice = "channels-last" if resolved.channels_last else "contiguous"
         if resolved.device == "cpu":
             sample = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-            works = {}
-            for name in ("contiguous", "channels-last", "folded", "folded, channels-last"):
-                works[name] = partial(self._time, self._make(network, name), name, sample)
+            names = ("contiguous", "channels-last", "folded", "folded, channels-last")
+            works = {name: partial(self._time, network, name, sample) for name in names}
             self.choice = choose("infer", key, shape, resolved, works)
         self.network = self._make(network, self.choice)
 
@@ -189,7 +194,9 @@ class Predictor:
         return made.to(memory_format=self._layout(name))  # type: ignore[no-any-return,call-overload]
 
     def _time(self, network: Recogniser, name: str, images: Tensor) -> float:
+        made = self._make(network, name)
         with torch.inference_mode(), torch.autocast(self.resolved.device, torch.bfloat16, enabled=self.resolved.bf16):
+            made.pooled(images.contiguous(memory_format=self._layout(name)))  # warm
             began = time.perf_counter()
-            network.pooled(images.contiguous(memory_format=self._layout(name)))
+            made.pooled(images.contiguous(memory_format=self._layout(name)))
             return time.perf_counter() - began

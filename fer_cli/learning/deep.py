@@ -69,7 +69,12 @@ class Cnn(Extractor):
 
     def describe(self, images: np.ndarray) -> Descriptions:
         """Return the features of stills (n, 1, C, S, S) uint8, one row each."""
-        return Descriptions(compute_features(self.opened, images), np.ones(len(images), np.int64))
+        return Descriptions(compute_features(self.opened, images, self.predictor), np.ones(len(images), np.int64))
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Return the network prepared for inference, once for all chunks of images."""
+        return make_predictor(self.opened)
 
 
 def check_images(images: Block) -> None:
@@ -79,13 +84,21 @@ def check_images(images: Block) -> None:
         raise DataError(f"images: square stills are needed, not {frames} frames of {width} x {height} pixels")
 
 
-def compute_features(run: Reopened, images: Block | np.ndarray) -> np.ndarray:
-    """Return features (N, D) float32; ``images`` as in ``deep_features``; memory-mapped images stay on disk."""
-    images = Block.of(images)
-    config = run.data.config
-    batch, side = batch_size(config.data.image_size), config.data.image_size
-    shape = torch.Size((batch, config.model.channels, side, side))
-    predict = Predictor(run.network, config.model.model_dump_json(), shape, run.resolved)
+def make_predictor(run: Reopened) -> Predictor:
+    """Return a finished run's network for batches of ``batch_size`` images of the run's size."""
+    model, side = run.data.config.model, run.data.config.data.image_size
+    return Predictor(
+        run.network, model.model_dump_json(), torch.Size((batch_size(side), model.channels, side, side)), run.resolved
+    )
+
+
+def compute_features(run: Reopened, images: Block | np.ndarray, predict: Predictor | None = None) -> np.ndarray:
+    """Return features (N, D) float32; ``images`` as in ``deep_features``; memory-mapped images stay on disk.
+
+    ``predict``: of ``make_predictor``, made here if not given.
+    """
+    images, batch = Block.of(images), batch_size(run.data.config.data.image_size)
+    predict = make_predictor(run) if predict is None else predict
     found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
     for start in range(0, len(images), batch):
         pixels = load_pixels(run, images[start : start + batch])

@@ -1,0 +1,72 @@
+"""Runs that were found whole are read once, as long as their files stay as they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fer_cli import checked, results
+from fer_cli.config import METRICS
+from fer_cli.config.scores import Metric
+from fer_cli.results import find_damage, read_result
+from fer_cli.runs import RunFolder
+from tests.fakes import fake_result, leave
+
+OLD = sorted((Path(__file__).parent / "fixtures" / "runs" / "results" / "runs").iterdir())
+
+
+def new_process() -> None:
+    """Forget what this process read."""
+    results._load.cache_clear()
+    checked.read_records.cache_clear()
+
+
+def test_what_was_found_whole_is_read_once_as_long_as_it_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(OLD[0].parent, tmp_path / "runs")
+    folders = sorted((tmp_path / "runs").iterdir())
+    monkeypatch.setattr(checked, "SETTLED", -(10**12))
+    before = [read_result(folder) for folder in folders]
+    histories = [path for folder in folders for path in folder.glob("history*.csv")]
+    accuracies = [results.read_final_accuracy(path) for path in histories]
+    checked.save_verified(tmp_path)
+    new_process()
+    with monkeypatch.context() as patch:
+        for name in ("count_predictions", "check_parquet", "final_training_accuracy"):
+            patch.setattr(results, name, lambda *_: pytest.fail("read again"))
+        assert [read_result(folder) for folder in folders] == before
+        assert [results.read_final_accuracy(path) for path in histories] == accuracies
+        patch.setitem(METRICS, "wrong", Metric("tests.toys:error_rate", "error rate"))
+        new_process()
+        assert read_result(folders[0]).metrics["test"]["wrong"] == pytest.approx(1 - before[0].metrics["test"]["accuracy"])
+    new_process()
+    stored = folders[0] / "result.json"
+    content = json.loads(stored.read_text())
+    content["metrics"]["test"]["accuracy"] += 0.01
+    stored.write_text(json.dumps(content))
+    shutil.copy(folders[2] / "predictions.parquet", folders[1])
+    histories[-1].write_text("epoch\n")
+    assert "metrics.test.accuracy: " in str(find_damage(folders[0]))
+    assert "predictions.parquet" in str(find_damage(folders[1]))
+    assert "no epochs" in str(find_damage(histories[-1].parent))
+    for text in (
+        "",
+        "{",
+        "[]",
+        '{"version": 1}',
+        '{"version": 0, "runs": {}}',
+        '{"version": 1, "runs": {"' + folders[3].name,
+    ):
+        (tmp_path / "runs" / ".checked.json").write_text(text)
+        new_process()
+        assert read_result(folders[3]) == before[3]
+
+
+def test_a_file_that_was_just_written_is_not_taken_for_settled(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path, "abc")
+    leave(run, fake_result())
+    assert find_damage(run.path) is None
+    checked.save_verified(tmp_path)
+    assert not (tmp_path / "runs" / ".checked.json").exists()
