@@ -1,7 +1,7 @@
 """How long planned runs take here, how many steps they train, and what fits a budget of time.
 
 A run's time comes from runs like it that were timed under the results folder, else from timing one training batch of its
-network here, once per network and machine.
+network, or its features and classifier on a few images, here, once per machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ FEWEST_SEEDS = 3
 """A budget takes away epochs rather than seeds below this."""
 FEWEST_EPOCHS = 0.5
 """Share of the epochs below which a budget takes away seeds first."""
+OVERHEAD = 2.0
+"""Seconds of a run besides training: to load data, test and write files."""
 RESERVE = 0.9
 """Share of a budget that is planned for: estimates are off by some percent."""
 
@@ -71,16 +73,22 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing:
 
 
 def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[float, float]]) -> float | None:
-    """Return a run's seconds from a timed training batch; None if it trains no network.
+    """Return a run's seconds from timing a training batch, or features of a few images; None for one without images.
 
-    ``timed``: seconds per image by network, size and batch, filled here, so that a plan asks once for each.
+    ``timed``: seconds by what they depend on, filled here, so that a plan asks once for each.
     """
     config = item.run.config
-    if not task_of(config).trains_network or not item.images:
+    if not item.images:
         return None
-    from fer_cli.learning.choices import seconds_per_image
+    from fer_cli.learning.timing import seconds_of_features, seconds_per_image
     from fer_cli.learning.train import prepare_torch
 
+    if not task_of(config).trains_network:
+        asked = (config.features.model_dump_json(), config.data.image_size, item.classes)
+        if asked not in timed:
+            timed[asked] = seconds_of_features(config, item.classes, prepare_torch(compute))
+        described, fitted = timed[asked]
+        return item.images * (described * (1 + 1 / config.data.folds) + fitted) + OVERHEAD
     alpha = config.learning.parts.attention
     key = (config.model.model_dump_json(), alpha, config.data.image_size, config.train.batch_size, item.classes)
     if key not in timed:
@@ -88,7 +96,7 @@ def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[fl
     trained, judged = timed[key]
     views = 2 if config.model.mirror_average else 1
     each_epoch = item.images * trained + item.validation * views * judged
-    return item.epochs * each_epoch + 2.0  # to load data, test and write files
+    return item.epochs * each_epoch + OVERHEAD
 
 
 def fit_budget(plan: Plan, times: Mapping[str, float | None], jobs: int, minutes: float) -> Choice:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, ValidationError
 
 from fer_cli.config import AUTO, SPLITS, Compute, RunConfig, Section
-from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
+from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
 from fer_cli.results import RESULT, Result, find_damage, read_config, read_result
 from fer_cli.runs import RunFolder, Status
-from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study
+from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study, study_names
 from fer_cli.tasks import task_of
 from fer_cli.yamls import explain
 
@@ -165,6 +165,28 @@ def make_plan(
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.data.sets}))
     return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted])
+
+
+def plan_all(
+    choice: Choice, compute: Compute, prepare: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, Plan | FerError]]:
+    """Yield each shipped study's name with its plan, or why it has none, such as a data set that is not built.
+
+    Raises the first study's error if none has a plan. Plans are made one by one, so that each sees the runs of those before.
+    """
+    error: FerError | None = None
+    planned = 0
+    for name in study_names():
+        try:
+            plan = make_plan(name, choice, compute, prepare=prepare)
+        except FerError as reason:
+            error = error or reason
+            yield name, reason
+        else:
+            planned += 1
+            yield name, plan
+    if error is not None and not planned:
+        raise error
 
 
 def find_sets(

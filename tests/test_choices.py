@@ -10,8 +10,9 @@ from torch import nn
 
 from fer_cli.config import BACKBONES, DataConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.learning import choices
-from fer_cli.learning.choices import Predictor, choose, choose_layout, fold_batch_norms, measure, seconds_per_image
+from fer_cli.learning.choices import Predictor, choose, choose_layout, fold_batch_norms, measure
 from fer_cli.learning.compute import ResolvedCompute
+from fer_cli.learning.timing import seconds_per_image
 from fer_cli.models.build import build_model
 from fer_cli.models.scn import Recogniser
 

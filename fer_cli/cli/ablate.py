@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,23 +20,23 @@ from fer_cli.cli.options import (
     DataName,
     DataRoot,
     Epochs,
+    OptionalStudy,
     Profile,
     Results,
     Seeds,
     SplitName,
-    StudyName,
     data_root_or_default,
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.screen import duration, pause_collection, print_table, progress_bar, say
+from fer_cli.cli.plans import print_plan, print_plans
+from fer_cli.cli.screen import duration, pause_collection, progress_bar, say
 from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
     from fer_cli.ablate import Summary
     from fer_cli.config import Compute
     from fer_cli.plan import Item, Plan
-    from fer_cli.runs import Status
     from fer_cli.study import Choice
 
 LEFT = 3
@@ -52,7 +53,8 @@ ExecutorName = Annotated[
 
 
 def ablate(
-    study: StudyName,
+    study: OptionalStudy = None,
+    every: Annotated[bool, typer.Option("--all", help="Take every shipped study, one after another.")] = False,
     data: DataName = None,
     profile: Profile = None,
     seeds: Seeds = None,
@@ -76,41 +78,119 @@ def ablate(
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
-    """Train all unfinished runs of a study; rerun the same command to resume after an interruption.
+    """Train all unfinished runs of a study, or of all studies; rerun the same command to resume after an interruption.
 
     Run states: new, running, stale (interrupted; the next command resumes it), damaged (unreadable file), failed, done.
 
     Exit codes: 0 all runs done; 1 runs failed, damaged or blocked; 2 bad input; 3 runs left to another process (--no-wait);
     130 interrupted; 143 terminated (SIGTERM).
     """
-    from fer_cli.checks import check_runs
     from fer_cli.executors import choose_executor
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     choose_executor(executor, jobs)
     compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split, epochs)
-    prepare = None if plan else lambda name: build_if_embedded(name, compute.data_root)
-    planned, choice = plan_runs(study, choice, compute, tuple(only or ()), prepare, budget, jobs)
-    same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
-    again = write_command("fer ablate", **same, only=only, **how)
-    states = planned.states()
-    warnings = check_runs(planned, compute, states)
-    if plan:
-        print_plan(planned, compute, jobs, states)
-    for line in warnings:
-        say(f"warning: {line}")
-    if smoke:
-        run_smoke(planned, compute)
+    call = Call(compute, jobs, executor, plan, smoke, retry_failed, not no_wait, results, data_root, how)
+    if every:
+        refuse_with_all(study, only, budget, smoke)
+        ablate_all(call, choice)
+        return
+    if study is None:
+        raise StudyError("give a study with --study NAME, or --all; fer ablate --all --plan lists the shipped studies")
+    planned, choice = plan_runs(study, choice, compute, tuple(only or ()), call.prepare, budget, jobs)
+    again = call.command(study, choice, only)
+    if (summary := carry_out(planned, call)) is not None:
+        end(summary, again, call.report(study, choice))
+        return
     if budget is not None:
         say(f"fits {budget:g} minutes; the same without a budget: {again}")
-    if plan or smoke:
+    say(f"next: {again}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """The options of one call, apart from those that choose runs."""
+
+    compute: Compute
+    jobs: int
+    executor: str | None
+    plan: bool
+    smoke: bool
+    retry_failed: bool
+    wait: bool
+    results: Path
+    data_root: Path | None
+    how: dict[str, Any]
+    """Options to repeat in suggested commands."""
+
+    @property
+    def prepare(self) -> Callable[[str], None] | None:
+        """Return what builds a data set before its study is planned; None where nothing may be built."""
+        return None if self.plan else lambda name: build_if_embedded(name, self.compute.data_root)
+
+    def command(self, study: str | None, choice: Choice, only: list[str] | None = None) -> str:
+        """Return the command that trains the same runs; ``study``: None for all."""
+        return write_command("fer ablate", all=study is None, study=study, **self._same(choice), only=only, **self.how)
+
+    def report(self, study: str, choice: Choice) -> str:
+        """Return the command that reports the runs."""
+        return write_command("fer report", study=study, **self._same(choice))
+
+    def _same(self, choice: Choice) -> dict[str, Any]:
+        return {**choice_options(choice), "results": given_results(self.results), "data_root": self.data_root}
+
+
+def refuse_with_all(study: str | None, only: list[str] | None, budget: float | None, smoke: bool) -> None:
+    """Raise StudyError for an option that needs one study."""
+    given = {"--study": study, "--only": only, "--budget": budget, "--smoke": smoke}
+    if names := [name for name, value in given.items() if value]:
+        raise StudyError(f"--all: cannot be combined with {', '.join(names)}, which takes one study")
+
+
+def ablate_all(call: Call, choice: Choice) -> None:
+    """Plan or train every shipped study, one after another; those that cannot be planned here are named."""
+    from fer_cli.plan import plan_all
+
+    again = call.command(None, choice)
+    if call.plan:
+        print_plans(choice, call.compute, call.jobs)
         say(f"next: {again}")
         return
-    summary = train(planned, compute, jobs, retry_failed, wait=not no_wait, executor=executor)
-    end(summary, again, write_command("fer report", **same))
+    total = Total()
+    for name, planned in plan_all(choice, call.compute, call.prepare):
+        if isinstance(planned, FerError):
+            say(f"{name} is left out: {planned}")
+        elif (summary := carry_out(planned, call)) is not None:
+            total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
+    end(total, again, call.report("scn-cs", choice))
+
+
+@dataclass
+class Total:
+    """Whether the runs of several studies are done; as in ``ablate.Summary``."""
+
+    ok: bool = True
+    complete: bool = True
+
+
+def carry_out(planned: Plan, call: Call) -> Summary | None:
+    """Check a plan and train its missing runs; with --plan or --smoke, only print or try them, and return None."""
+    from fer_cli.checks import check_runs
+
+    states = planned.states()
+    warnings = check_runs(planned, call.compute, states)
+    if call.plan:
+        print_plan(planned, call.compute, call.jobs, states)
+    for line in warnings:
+        say(f"warning: {line}")
+    if call.smoke:
+        run_smoke(planned, call.compute)
+    if call.plan or call.smoke:
+        return None
+    return train(planned, call.compute, call.jobs, call.retry_failed, wait=call.wait, executor=call.executor)
 
 
 def plan_runs(
@@ -161,7 +241,7 @@ def compute_here(results: Path, data_root: Path | None, jobs: int, **settings: A
         raise StudyError(f"--{explain(error, Compute)}") from None
 
 
-def end(summary: Summary, again: str, report: str) -> None:
+def end(summary: Summary | Total, again: str, report: str) -> None:
     """Print the next command and exit with the matching code."""
     if not summary.ok:
         say(f"next: {again} --retry-failed")
@@ -170,42 +250,6 @@ def end(summary: Summary, again: str, report: str) -> None:
         say(f"next: {again}, which waits for them")
         raise typer.Exit(LEFT)
     say(f"next: {report}")
-
-
-def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
-    """Print a table of runs with their state to stdout and the totals to stderr."""
-    from fer_cli.estimate import estimate, steps_of
-    from fer_cli.plan import describe_other_builds
-
-    times = estimate(plan, compute, states, timing=True)
-    rows = []
-    for item in plan.everything:
-        state = states[item.run_id]
-        left = duration(times[item.run_id]) if item.run_id in times else ""
-        differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
-        steps = f"{steps_of(item):,}" if steps_of(item) else "-"
-        rows.append((item.run_id, state, left, steps, item.run.title, differs))
-    print_table(("run_id", "state", "estimate", "steps", "run", f"differs from {plan.study.report.against}"), rows)
-    known = [seconds for seconds in times.values() if seconds is not None]
-    total = duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a similar run has been timed here"
-    count = len(plan.first) + len(plan.items)
-    say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {total}")
-    for name, images in count_undrawn(plan, compute).items():
-        say(f"{name} is not built under {compute.data_root}: {images:,} images will be rendered before the first run")
-    if others := describe_other_builds(plan, compute.results):
-        say(others)
-    for item in plan.everything:
-        if states[item.run_id] == "damaged":
-            say(f"damaged: {item.run.title}: {item.folder.damage}")
-
-
-def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
-    """Return embedded set -> images for the sets that the plan needs and that are not built yet."""
-    from fer_cli.data.manifest import expected_info
-
-    names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
-    infos = {name: expected_info(compute.data_root, name) for name in names}
-    return {name: info.kept for name, info in infos.items() if not info.files}
 
 
 def run_smoke(plan: Plan, compute: Compute) -> None:

@@ -42,6 +42,7 @@ Results = Annotated[
     ),
 ]
 StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
+OptionalStudy = Annotated[str | None, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
 DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]
 Profile = Annotated[
     str | None, typer.Option("--profile", "-p", help="Size preset: smoke, small or paper.", show_default="small")

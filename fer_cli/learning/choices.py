@@ -26,7 +26,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fer_cli.config import RunConfig
 from fer_cli.learning.compute import ResolvedCompute
-from fer_cli.models.build import build_model
 from fer_cli.models.scn import Recogniser
 from fer_cli.places import cache_folder, read_text, write_text
 
@@ -77,25 +76,6 @@ def train_steps(network: Recogniser, images: Tensor, layout: torch.memory_format
         F.cross_entropy(scores.logits, labels).backward()  # type: ignore[no-untyped-call]
         seconds = time.perf_counter() - began
     return seconds
-
-
-def seconds_per_image(config: RunConfig, classes: int, resolved: ResolvedCompute) -> tuple[float, float]:
-    """Return the seconds of training and of judging one image with a run's network here, measured once and kept."""
-    with torch.random.fork_rng(devices=[]):
-        network = build_model(config.model, classes, config.learning.parts.attention, config.data.image_size)
-    resolved, sample = choose_layout(lambda: copy.deepcopy(network), config, 10**6, resolved), sample_images(config)
-    layout = torch.channels_last if resolved.channels_last else torch.contiguous_format
-
-    def judge() -> float:
-        made = copy.deepcopy(network).eval()
-        began = time.perf_counter()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=resolved.bf16):
-            made(sample)
-        return time.perf_counter() - began
-
-    works = {"train": lambda: train_steps(copy.deepcopy(network), sample, layout, resolved.bf16), "judge": judge}
-    taken = measure("time", f"{config.model.model_dump_json()} {classes}", sample.shape, resolved, works)
-    return taken["train"] / len(sample), taken["judge"] / len(sample)
 
 
 Works = Mapping[str, Callable[[], float]]

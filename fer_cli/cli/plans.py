@@ -1,0 +1,88 @@
+"""Tables of what ``fer ablate`` would train: the runs of one study, or all shipped studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fer_cli.cli.screen import duration, print_table, say, with_progress
+from fer_cli.errors import FerError
+
+if TYPE_CHECKING:
+    from fer_cli.config import Compute
+    from fer_cli.plan import Plan
+    from fer_cli.runs import Status
+    from fer_cli.study import Choice
+
+
+def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
+    """Print a table of runs with their state to stdout and the totals to stderr."""
+    from fer_cli.estimate import estimate, steps_of
+    from fer_cli.plan import describe_other_builds
+
+    times = estimate(plan, compute, states, timing=True)
+    rows = []
+    for item in plan.everything:
+        state = states[item.run_id]
+        left = duration(times[item.run_id]) if item.run_id in times else ""
+        differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
+        steps = f"{steps_of(item):,}" if steps_of(item) else "-"
+        rows.append((item.run_id, state, left, steps, item.run.title, differs))
+    print_table(("run_id", "state", "estimate", "steps", "run", f"differs from {plan.study.report.against}"), rows)
+    count = len(plan.first) + len(plan.items)
+    say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {sum_times(times, jobs)}")
+    say_undrawn(count_undrawn(plan, compute), compute)
+    if others := describe_other_builds(plan, compute.results):
+        say(others)
+    for item in plan.everything:
+        if states[item.run_id] == "damaged":
+            say(f"damaged: {item.run.title}: {item.folder.damage}")
+
+
+def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
+    """Return embedded set -> images for the sets that the plan needs and that are not built yet."""
+    from fer_cli.data.manifest import expected_info
+
+    names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
+    infos = {name: expected_info(compute.data_root, name) for name in names}
+    return {name: info.kept for name, info in infos.items() if not info.files}
+
+
+def print_plans(choice: Choice, compute: Compute, jobs: int) -> None:
+    """Print a table of all shipped studies with the time of their unfinished runs; runs they share train once.
+
+    A study whose data set is not built, and cannot be rendered, has the reason instead.
+    """
+    from fer_cli.estimate import estimate, steps_of
+    from fer_cli.plan import plan_all
+    from fer_cli.study import study_names
+
+    rows: list[tuple[str, ...]] = []
+    times: dict[str, float | None] = {}
+    undrawn: dict[str, int] = {}
+    for name, planned in with_progress("studies", plan_all(choice, compute), len(study_names())):
+        if isinstance(planned, FerError):
+            rows.append((name, "-", "-", "-", "-", "-", str(planned)))
+            continue
+        found = estimate(planned, compute, planned.states(), timing=True)
+        total, seeds = len(planned.everything), len({item.run.seed for item in planned.items})
+        steps = max(map(steps_of, planned.everything))
+        counts = (str(seeds), str(total), str(total - len(found)), f"{steps:,}" if steps else "-")
+        rows.append((name, planned.data, *counts, sum_times(found, jobs)))
+        times |= found
+        undrawn |= count_undrawn(planned, compute)
+    print_table(("study", "data", "seeds", "runs", "done", "most steps", "estimate"), rows)
+    say(f"{len(times)} different runs to train; time: {sum_times(times, jobs)}")
+    say_undrawn(undrawn, compute)
+
+
+def sum_times(times: Mapping[str, float | None], jobs: int) -> str:
+    """Return the duration of runs with these seconds, ``jobs`` at a time; unknown if one is."""
+    known = [seconds for seconds in times.values() if seconds is not None]
+    return duration(sum(known) / jobs) if len(known) == len(times) else "unknown until a similar run has been timed here"
+
+
+def say_undrawn(undrawn: Mapping[str, int], compute: Compute) -> None:
+    """Print which embedded sets will be rendered first."""
+    for name, images in undrawn.items():
+        say(f"{name} is not built under {compute.data_root}: {images:,} images will be rendered before the first run")
