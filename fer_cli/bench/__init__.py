@@ -26,6 +26,7 @@ BENCHMARKS = {
     "training": "fer_cli.bench.networks:time_training",
     "inference": "fer_cli.bench.networks:time_inference",
     "features": "fer_cli.bench.features:time_features",
+    "precision": "fer_cli.bench.precision:compare_precisions",
     "data": "fer_cli.bench.suite:time_data",
     "runs": "fer_cli.bench.suite:time_runs",
     "sweep": "fer_cli.bench.suite:time_sweep",
