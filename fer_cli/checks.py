@@ -32,7 +32,7 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     """Raise a FerError if an unfinished run cannot succeed; return warnings.
 
     Checked: GPU, splits, contrast of the training images, network construction, write access to the results. Embedded sets
-    that are not rendered yet are skipped. ``states``: run id -> status.
+    that are not rendered yet are skipped, and images that are not drawn yet. ``states``: run id -> status.
     """
     left = [item.run.config for item in plan.everything if states[item.run_id] != "done"]
     if not left:
@@ -58,7 +58,7 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
 
     splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
     check_sizes(plan, splits)
-    there = [config for config in left if layout_of(config.data) in splits]
+    there = [config for config in left if layout_of(config.data) in splits and infos[config.data.name].drawn is None]
     check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in there)
     for name, task in TASKS.items():
         task.check(

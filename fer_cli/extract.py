@@ -78,7 +78,9 @@ def fuse_features(
     trained on a test image of this split.
     """
     config = item.run.config.data
-    faces = load_set(compute.data_root, config.name).of_classes(config.classes)
+    from fer_cli.learning.sets import open_set
+
+    faces = open_set(compute, config.name, every=True).of_classes(config.classes)
     split = make_split(faces.manifest, config)
     cnn: Extractor | None = None
     if CNN in chosen.blocks:

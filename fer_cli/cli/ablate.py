@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_cli.cli.advice import choice_options, given_results, write_command
-from fer_cli.cli.data import build_if_embedded
+from fer_cli.cli.drawn import begin_if_embedded
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -129,7 +129,7 @@ class Call:
     @property
     def prepare(self) -> Callable[[str], None] | None:
         """Return what builds a data set before its study is planned; None where nothing may be built."""
-        return None if self.plan else lambda name: build_if_embedded(name, self.compute.data_root)
+        return None if self.plan else lambda name: begin_if_embedded(name, self.compute.data_root)
 
     def command(self, study: str | None, choice: Choice, only: list[str] | None = None) -> str:
         """Return the command that trains the same runs; ``study``: None for all."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fer_cli.cli.advice import study_command, write_command
+from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import DataRoot, data_root_or_default
 from fer_cli.cli.screen import say, show, with_progress
 
@@ -40,6 +41,7 @@ def audit(
     from fer_cli.data.manifest import load_set
 
     root = data_root_or_default(data_root)
+    draw_if_needed(name, root)
     config = None if split is None else split_by_name(name, split)
     faces = load_set(root, name)
     found = audit_set(faces, config, partial(with_progress, f"auditing {name}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from fer_cli.cli import build_options as o
 from fer_cli.cli.advice import study_command, write_command
 from fer_cli.cli.audit import audit, audit_built
+from fer_cli.cli.drawn import draw_set
 from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.sets import check, combine, list_sets, peek, print_replaced
@@ -168,31 +168,6 @@ def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
     hints = [write_command("fer data audit", info.name, data_root=data_root)] if audited != "clean" else []
     hints.append(write_command("fer data peek", info.name, data_root=data_root))
     say("next: " + " · ".join([*hints, study_command(info.name, root, data_root)]))
-
-
-def draw_set(name: str, root: Path, changes: dict[str, Any], jobs: int | None, replace: bool = False) -> SetInfo:
-    """Render an embedded set under a progress bar; replaces a larger one only if ``replace``."""
-    from fer_cli.data.build import check_size
-    from fer_cli.synthetic.build import build_embedded, options_of
-    from fer_cli.synthetic.mesh import head_cache_path
-
-    workers = jobs or thread_count()
-    options = options_of(name, changes)[1]  # validates the options before any progress is shown
-    check_size(root, name, options.images, replace)
-    if not head_cache_path().is_file():
-        say("preparing the human model; once per machine, about half a minute")
-    return build_embedded(name, root, changes, workers, partial(with_progress, f"rendering {name}: people"))
-
-
-def build_if_embedded(name: str, root: Path) -> None:
-    """Render embedded set ``name`` with its card's options if it is not built; a damaged one is left alone."""
-    from fer_cli.data.cards import card_names, load_card
-
-    if os.path.lexists(root / name / "set.json") or name not in card_names() or load_card(name).embedded is None:
-        return
-    say(f"data set {name} is not built under {root}; rendering it")
-    draw_set(name, root, {}, None)
-    audit_built(name, root)
 
 
 data_app.command(name="list", epilog="Example: fer data list")(list_sets)

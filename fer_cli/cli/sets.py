@@ -11,6 +11,7 @@ import typer
 from fer_cli.cli.advice import study_command, write_command
 from fer_cli.cli.audit import audit_built
 from fer_cli.cli.build_options import Replace
+from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import DataRoot, data_root_or_default, expand_path
 from fer_cli.cli.screen import print_table, say, show, with_progress
 
@@ -85,9 +86,12 @@ def peek(
     data_root: DataRoot = None,
 ) -> None:
     """Write a contact sheet: one row of images per class, of different people where possible."""
-    from fer_cli.data.peek import contact_sheet
+    import numpy as np
+
+    from fer_cli.data.peek import choose_images, contact_sheet
 
     path, root = out or Path(f"{name}.png"), data_root_or_default(data_root)
+    draw_if_needed(name, root, lambda faces: np.concatenate(list(choose_images(faces, columns).values())))
     contact_sheet(root, name, path, columns)
     show(str(path))
     say(f"next: {study_command(name, root, data_root)}")
@@ -126,6 +130,8 @@ def combine(
     root = data_root_or_default(data_root)
     sets = [one.strip() for one in of.split(",") if one.strip()]
     given, before = parse_parts(part), previous_info(root, name)
+    for one in sets:
+        draw_if_needed(one, root)
     info = combine_sets(name, sets, label_map, root, size, given, replace)
     side = info.image_size
     print_table(

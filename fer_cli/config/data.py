@@ -60,6 +60,8 @@ class DataConfig(Section):
     """Maximum number of training images, balanced over classes; smaller subsets are nested in larger ones."""
     max_val: int | None = Field(None, ge=1)
     """Maximum number of validation images, balanced over classes."""
+    max_test: int | None = Field(None, ge=1)
+    """Maximum number of test images, balanced over classes; metrics are then those of equally frequent classes."""
     max_subjects: int | None = Field(None, ge=1)
     """Maximum number of people in the training part; smaller subsets are nested in larger ones."""
     image_size: int = Field(48, ge=16, le=512)

@@ -50,7 +50,10 @@ class Block:
     """Samples whose frames are rows of a packed array, read on indexing."""
 
     def __init__(self, packed: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """``packed``: (R, H, W) or (R, H, W, 3) uint8, else DataError; ``rows``: (N, T) int64 (default: rows are stills)."""
+        """``packed``: (R, H, W) or (R, H, W, 3) uint8, else DataError; ``rows``: (N, T) int64 (default: rows are stills).
+
+        Row -1 stands for an image that is not there.
+        """
         if packed.dtype != np.uint8 or packed.ndim not in {3, 4} or packed.shape[3:] not in {(), (3,)}:
             shape = " x ".join(map(str, packed.shape))
             raise DataError(f"images: (N, S, S) grey or (N, S, S, 3) RGB uint8 are needed, not {shape} {packed.dtype}")
@@ -95,6 +98,8 @@ class Block:
     def __getitem__(self, index: Index) -> np.ndarray:
         """Return the samples at ``index``: (n, T, C, H, W) uint8 in memory, or (T, C, H, W) for one position."""
         rows = self.rows[index]
+        if (rows < 0).any():
+            raise DataError(f"images: {(rows < 0).sum()} of {rows.size} images asked for are not drawn yet")
         start = int(rows.flat[0]) if rows.size else 0
         together = rows.size > 0 and np.array_equal(rows.ravel(), np.arange(start, start + rows.size))
         found = load_rows(self.packed, slice(start, start + rows.size) if together else rows.ravel())

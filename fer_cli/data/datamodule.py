@@ -16,7 +16,7 @@ from fer_cli.config import RunConfig
 from fer_cli.data.corrupt import training_labels
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.prepare import Prepared, check_contrast, mean_and_deviation
-from fer_cli.data.splits import Split, make_split
+from fer_cli.data.splits import Split, make_split, thin
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
@@ -171,7 +171,8 @@ def take_other(other: FaceSet, classes: list[str], config: RunConfig) -> Part:
         raise DataError(f"{other.info.name}: none of its classes is among the training classes ({', '.join(classes)})")
     other = other.of_classes(known)
     codes = np.array([classes.index(label) for label in known])[other.codes]
-    return take_part("test", other, np.arange(len(codes)), codes, config)
+    chosen = np.sort(thin(np.arange(len(codes)), codes, config.data.max_test, "test", config.data))
+    return take_part("test", other, chosen, codes[chosen], config)
 
 
 def count_unknown(other: FaceSet, classes: list[str]) -> dict[str, int]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,9 @@ from fer_cli.yamls import explain
 
 IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
+TRIES = 40
+"""Attempts, 0.05 s apart, to read a set that another process is replacing."""
+Read = TypeVar("Read")
 MOST = 512 * 2**20
 """Size limit of ``set.json`` in bytes."""
 
@@ -69,6 +73,8 @@ class SetInfo(Section):
     """Name of the source archive -> SHA-256; empty for a folder."""
     embedded: dict[str, Any] | None = None
     """Rendering options of an embedded set."""
+    drawn: int | None = None
+    """Of an embedded set that is drawn on demand: images drawn so far; None: all."""
     layout: str = ""
     """Layout of the source."""
     no_face: list[str] = []
@@ -95,8 +101,9 @@ class SetInfo(Section):
 
     @property
     def amount(self) -> str:
-        """Return the size of the set: ``213 images`` or ``14 clips with 230 frames``."""
-        return f"{self.kept} images" if self.clips is None else f"{self.clips} clips with {self.kept} frames"
+        """Return the size of the set: ``213 images``, ``14 clips with 230 frames`` or ``800 images, 100 drawn``."""
+        size = f"{self.kept} images" if self.clips is None else f"{self.clips} clips with {self.kept} frames"
+        return size if self.drawn is None else f"{size}, {self.drawn} drawn"
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,11 @@ class FaceSet:
         keep = self.manifest["label"].isin(classes).to_numpy()
         info = self.info.model_copy(update={"classes": list(classes), "kept": int(keep.sum())})
         return FaceSet(info, self.manifest[keep].reset_index(drop=True), self.images.select(keep))
+
+    def undrawn(self, positions: np.ndarray | None = None) -> np.ndarray:
+        """Return those of the ``positions`` (n,) int64 (default: all) whose images are not drawn yet."""
+        every = np.arange(len(self.images)) if positions is None else positions
+        return every[(self.images.rows[every] < 0).any(1)]
 
     @property
     def codes(self) -> np.ndarray:
@@ -236,9 +248,31 @@ def verify_files(folder: Path, info: SetInfo, names: tuple[str, ...] = (IMAGES, 
 
 def verified_info(data_root: Path, name: str) -> SetInfo:
     """Return the info of a built set; raises DataError as ``load_info`` does, and if its files were changed."""
+    return settled(data_root, name, read_info)
+
+
+def read_info(data_root: Path, name: str) -> SetInfo:
+    """Return the info of a built set whose files are verified."""
     info = load_info(data_root, name)
     verify_files(data_root / name, info)
     return info
+
+
+def settled(data_root: Path, name: str, read: Callable[[Path, str], Read]) -> Read:
+    """Return what ``read`` finds of a set, read again while another process replaces it with one of more images."""
+    for left in reversed(range(TRIES)):
+        before = (data_root / name / INFO, data_root / f".{name}.lock")
+        marks = [path.stat().st_ino if path.exists() else None for path in before]
+        try:
+            found = read(data_root, name)
+        except DataError:
+            if not left or not before[1].exists():
+                raise
+        else:
+            if not left or marks[0] == before[0].stat().st_ino:
+                return found
+        time.sleep(0.05)
+    raise AssertionError("unreachable")
 
 
 def expected_info(data_root: Path, name: str) -> SetInfo:
@@ -281,13 +315,24 @@ def load_known(data_root: Path, name: str) -> Known:
 
 
 def load_set(data_root: Path, name: str) -> FaceSet:
-    """Return a built set with memory-mapped images; raises DataError if it is incomplete or changed."""
+    """Return a built set with memory-mapped images; raises DataError if it is incomplete or changed.
+
+    Of an embedded set, some images may not be drawn yet; see ``FaceSet.undrawn``.
+    """
+    return settled(data_root, name, read_set)
+
+
+def read_set(data_root: Path, name: str) -> FaceSet:
+    """Return a built set as it is now."""
     info, folder = verified_info(data_root, name), data_root / name
     manifest = read_manifest(folder, info)
     try:
         images = open_block(folder / IMAGES)
     except Exception as error:  # as above
         raise unreadable(folder, info, error) from None
+    if info.drawn is not None:
+        drawn = manifest["sha256"].to_numpy() != ""
+        images = Block(images.packed, np.where(drawn, np.cumsum(drawn) - 1, -1)[:, None])
     return FaceSet(info, manifest, images)
 
 

@@ -144,22 +144,23 @@ class Pack:
 
 
 @contextmanager
-def draft_folder(data_root: Path, name: str) -> Iterator[Path]:
+def draft_folder(data_root: Path, name: str, wait: bool = False) -> Iterator[Path]:
     """Lock and yield the draft folder of a set, deleted unless the process is interrupted or killed.
 
-    Raises DataError while another process builds the same set.
+    Raises DataError while another process builds the same set, or waits for it to finish if ``wait``.
     """
     from filelock import FileLock, Timeout
 
     new_root = not data_root.exists()
     draft = data_root / f".{name}.building"
-    draft.mkdir(parents=True, exist_ok=True)
+    data_root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(data_root / f".{name}.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise DataError(f"{data_root / name}: another process is building it; wait for it to finish") from None
     try:
+        draft.mkdir(exist_ok=True)
         yield draft
         shutil.rmtree(draft, ignore_errors=True)
     except Exception:

@@ -35,12 +35,11 @@ def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
     left = max(text.shape[1] for text in names) + 2 * GAP
     width = max(head.shape[1], left + columns * side)
     rows = [widen(head, width)]
-    rng = np.random.default_rng(0)
-    for label, text in zip(faces.info.classes, names, strict=True):
+    for chosen, text in zip(choose_images(faces, columns).values(), names, strict=True):
         row = np.full((side, width, 3), 255, np.uint8)
         top = (side - text.shape[0]) // 2
         row[top : top + text.shape[0], GAP : GAP + text.shape[1]] = text
-        images = faces.images[choose_images(faces, label, rng)[:columns]]
+        images = faces.images[chosen]
         for column, picture in enumerate(pictures(images[:, :1])):
             row[:, left + column * side : left + (column + 1) * side] = enlarge(picture, side)
         rows.append(row)
@@ -65,11 +64,21 @@ def amount(faces: FaceSet) -> str:
     return f"{info.amount}, {info.subjects} subjects" if info.subjects else info.amount
 
 
-def choose_images(faces: FaceSet, label: str, rng: np.random.Generator) -> np.ndarray:
-    """Return the positions of a class in a random order that alternates between people."""
-    own = faces.manifest[faces.manifest["label"] == label]
-    mixed = own.iloc[rng.permutation(len(own))]
-    return mixed.index.to_numpy()[mixed.groupby("subject").cumcount().argsort(kind="stable").to_numpy()]
+def choose_images(faces: FaceSet, columns: int) -> dict[str, np.ndarray]:
+    """Return class -> positions of up to ``columns`` images, in a random order that alternates between people.
+
+    Of a clip, the frame in its middle is chosen.
+    """
+    rng, chosen = np.random.default_rng(0), {}
+    for label in faces.info.classes:
+        own = faces.manifest[faces.manifest["label"] == label]
+        if faces.info.clips is not None:
+            clips = own.groupby("sequence", sort=False)["frame"]
+            own = own[clips.cumcount() == (clips.transform("size") // 2)]
+        mixed = own.iloc[rng.permutation(len(own))]
+        turns = mixed.groupby("subject").cumcount().argsort(kind="stable").to_numpy()
+        chosen[label] = mixed.index.to_numpy()[turns][:columns]
+    return chosen
 
 
 def enlarge(image: np.ndarray, side: int) -> np.ndarray:

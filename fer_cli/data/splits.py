@@ -70,9 +70,8 @@ def make_split(manifest: pd.DataFrame, config: DataConfig) -> Split:
     train, val, test = _read_parts(manifest, config) if config.split in GIVEN else _draw_parts(manifest, config)
     if config.max_subjects is not None:
         _require(manifest, "subject", config, "data.max_subjects cannot count people")
-    if config.max_val is not None:
-        rng = np.random.default_rng(derive_seed(config.split_seed, "thinning validation", config.fold))
-        val = take_balanced(rng.permutation(val), labels, config.max_val)
+    val = thin(val, labels, config.max_val, "validation", config)
+    test = thin(test, labels, config.max_test, "test", config)
     leaked = {"none": test[:0], "val": val, "test": test}[config.leak]
     if config.max_images is not None and len(leaked) >= config.max_images:
         raise DataError(
@@ -102,6 +101,14 @@ def thin_training(
     people = rng.permutation(np.unique(subjects[train]))[: config.max_subjects]
     train = rng.permutation(train[np.isin(subjects[train], people)])
     return take_balanced(train, labels, None if config.max_images is None else config.max_images - taken)
+
+
+def thin(positions: np.ndarray, labels: np.ndarray, most: int | None, part: str, config: DataConfig) -> np.ndarray:
+    """Return at most ``most`` of the positions of a part, drawn at random, class-balanced."""
+    if most is None:
+        return positions
+    rng = np.random.default_rng(derive_seed(config.split_seed, f"thinning {part}", config.fold))
+    return take_balanced(rng.permutation(positions), labels, most)
 
 
 def take_balanced(positions: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:

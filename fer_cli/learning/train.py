@@ -20,7 +20,6 @@ import torch
 
 from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
-from fer_cli.data.manifest import load_set
 from fer_cli.errors import DamagedError, DataError
 from fer_cli.learning.choices import choose_layout
 from fer_cli.learning.compute import ResolvedCompute, resolve_compute
@@ -29,6 +28,7 @@ from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.outcome import describe_data, new_result, prediction_frame, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
+from fer_cli.learning.sets import open_sets
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_multiply_adds, count_parameters
@@ -148,7 +148,7 @@ def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
 
 def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
     """Return a run's data and the fingerprint of its data sets."""
-    sets = [load_set(compute.data_root, name) for name in config.data.sets]
+    sets = open_sets(config, compute)
     data = RunData(sets[0], config, *sets[1:])
     if config.features.joined:
         features = extract_features(config, compute, data)

@@ -1,37 +1,74 @@
-"""Building an embedded set from its card, with optional changes."""
+"""Embedded sets on disk: begun with all labels and no picture, drawn as pictures are needed.
+
+A set's labels and people come from its recipe alone, so splits need no pixels. ``images.npy`` and ``truth.parquet`` hold the
+pictures drawn so far, in the order of the manifest, whose ``sha256`` is empty for the others.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli.data.block import Block
-from fer_cli.data.build import describe_set, place_set
+from fer_cli.data.build import describe_set, move_into_place
 from fer_cli.data.cards import Card, Embedded, load_card
-from fer_cli.data.manifest import SetInfo
+from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo, load_info, load_set, write_set
+from fer_cli.data.pack import draft_folder
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress, silent
 from fer_cli.synthetic import recipe, sets
+from fer_cli.synthetic.deal import list_samples
 from fer_cli.yamls import explain
 
 
 def build_embedded(
     name: str, data_root: Path, changes: dict[str, Any], jobs: int = 1, progress: Progress = silent
 ) -> SetInfo:
-    """Render data set ``name`` into ``data_root``; ``changes``: options that differ from the card's.
+    """Draw all of data set ``name`` into ``data_root``; ``changes``: options that differ from the card's.
 
-    Raises DataError, leaving nothing behind, for an unknown set, a set read from files, and invalid options.
+    Pictures of a set that differs only in the number of images are kept. Raises DataError, leaving nothing behind, for an
+    unknown set, a set read from files, and invalid options.
     """
     card, options = options_of(name, changes)
-    data_root.mkdir(parents=True, exist_ok=True)
-    manifest, images, truth = sets.render_set(options, card.classes, jobs, progress)
-    steps = [{"step": "render", "version": recipe.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
-    identity = recipe.recipe_fingerprint(options, card.classes)
-    block = Block(images)
-    info = describe_set(card, manifest, block, steps, identity, embedded=options.model_dump())
-    return place_set(data_root, info, manifest, block, truth)
+    with draft_folder(data_root, name) as draft:
+        held = Pictures.held(data_root / name, held_pictures(data_root, name, options), options)
+        pictures = held.extended(options, card.classes, None, jobs, progress)
+        return write_pictures(data_root, draft, card, options, pictures)
+
+
+def begin_embedded(name: str, data_root: Path) -> SetInfo:
+    """Write the manifest of an embedded set with its card's options, without pictures; a set that is there is left alone."""
+    card, options = options_of(name, {})
+    with draft_folder(data_root, name, wait=True) as draft:
+        with suppress(DataError):
+            return load_info(data_root, name)
+        return write_pictures(data_root, draft, card, options, Pictures.none(options))
+
+
+def draw_pictures(
+    name: str, data_root: Path, positions: np.ndarray | None, jobs: int = 1, progress: Progress = silent
+) -> SetInfo:
+    """Draw those of an embedded set's pictures at ``positions`` in its manifest (default: all) that are not drawn yet.
+
+    Another process that draws the same set is waited for. An interruption leaves the set as it was.
+    """
+    faces = load_set(data_root, name)
+    if not len(faces.undrawn(positions)):
+        return faces.info
+    with draft_folder(data_root, name, wait=True) as draft:
+        faces = load_set(data_root, name)  # another process may have drawn some
+        if not len(faces.undrawn(positions)):
+            return faces.info
+        card, options = load_card(name), Embedded.model_validate(faces.info.embedded)
+        held = Pictures.held(data_root / name, faces, options)
+        pictures = held.extended(options, card.classes, positions, jobs, progress)
+        return write_pictures(data_root, draft, card, options, pictures)
 
 
 def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
@@ -39,11 +76,72 @@ def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
     card = load_card(name)
     if card.embedded is None:
         raise DataError(f"data set '{name}' is read from files: fer data build {name} --from FOLDER")
-    if isinstance(images := changes.get("images"), int):  # at most as many people as images
-        changes = {"subjects": max(1, min(card.embedded.subjects, images))} | changes
     try:
         options = Embedded.model_validate(card.embedded.model_dump() | changes)
     except ValidationError as error:
         raise DataError(f"{name}: --{explain(error, Embedded)}") from None
     sets.check_options(name, options, card.classes)
     return card, options
+
+
+def held_pictures(data_root: Path, name: str, options: Embedded) -> FaceSet | None:
+    """Return the set under ``data_root`` if its pictures are also those of ``options``: it differs at most in ``images``."""
+    with suppress(DataError):
+        faces = load_set(data_root, name)
+        same = options.model_copy(update={"images": (faces.info.embedded or {}).get("images")})
+        if faces.info.embedded == same.model_dump():
+            return faces
+    return None
+
+
+def write_pictures(data_root: Path, draft: Path, card: Card, options: Embedded, pictures: Pictures) -> SetInfo:
+    """Write a set of which ``pictures`` are drawn into ``draft``, and move it into place."""
+    manifest = list_samples(options, card.classes)
+    block = Block(pictures.images)
+    held = manifest["sample"].isin(pictures.truth["sample"])
+    manifest.loc[held, "sha256"] = sets.hash_images(pictures.images)
+    if len(pictures.truth):
+        pictures.truth.to_parquet(draft / TRUTH, index=False)
+    steps = [{"step": "render", "version": recipe.VERSION, **options.model_dump()}, {"step": "colour", "to": "grey"}]
+    identity = recipe.recipe_fingerprint(options, card.classes)
+    info = describe_set(card, manifest, block, steps, identity, embedded=options.model_dump())
+    drawn = None if held.all() else int(held.sum())
+    info = write_set(draft, info.model_copy(update={"drawn": drawn}), manifest, block)
+    move_into_place(draft, data_root / card.name)
+    return info
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Drawn pictures in the order of their set's manifest: images (n, S, S) uint8 and rows of ground truth."""
+
+    images: np.ndarray
+    truth: pd.DataFrame
+
+    @classmethod
+    def none(cls, options: Embedded) -> Pictures:
+        """Return no pictures."""
+        return cls(np.zeros((0, options.size, options.size), np.uint8), pd.DataFrame({"sample": [], "sequence": []}))
+
+    @classmethod
+    def held(cls, folder: Path, faces: FaceSet | None, options: Embedded) -> Pictures:
+        """Return the pictures that the set ``faces`` in ``folder`` holds."""
+        if faces is None or faces.info.drawn == 0:
+            return cls.none(options)
+        return cls(np.asarray(faces.images.packed), pd.read_parquet(folder / TRUTH))
+
+    def extended(
+        self, options: Embedded, classes: list[str], positions: np.ndarray | None, jobs: int, progress: Progress
+    ) -> Pictures:
+        """Return these and those at ``positions`` in the manifest (default: all) of a set, which are drawn if missing."""
+        manifest = list_samples(options, classes)
+        wanted = manifest["sequence"] if positions is None else manifest["sequence"].iloc[positions]
+        missing = set(wanted) - set(self.truth["sequence"])
+        tasks = sets.make_tasks(options, classes, missing) if missing else []
+        images, truth = self.images, self.truth
+        if tasks:
+            more, told = sets.render_tasks(tasks, jobs, progress)
+            images, truth = np.concatenate([images, more]), told if truth.empty else pd.concat([truth, told])
+        places = pd.Series(np.arange(len(manifest)), index=manifest["sample"]).reindex(truth["sample"])
+        order = np.argsort(places.to_numpy(), kind="stable")[: int(places.notna().sum())]  # NaN, of a larger set, is last
+        return Pictures(images[order], truth.iloc[order].reset_index(drop=True))

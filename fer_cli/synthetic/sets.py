@@ -6,7 +6,7 @@ Each person and each image has its own random stream, so the result does not dep
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -18,7 +18,6 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from fer_cli.data.cards import Embedded
-from fer_cli.data.manifest import COLUMNS
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress
 from fer_cli.seeds import derive_seed
@@ -26,20 +25,26 @@ from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.annotators import annotate
 from fer_cli.synthetic.body import body_mesh
 from fer_cli.synthetic.clips import draw_clip
+from fer_cli.synthetic.deal import clip_length, deal_pictures, list_samples, name_picture, picture_stream
 from fer_cli.synthetic.expressions import RECIPES, draw_expression
 from fer_cli.synthetic.faces import Face, Look, first_view, make_face
 from fer_cli.synthetic.gestures import gesture_clip, truth_of_pose
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.mesh import head_mesh
 
+FEW_TASKS = 8
+"""Fewer people are rendered in this process: starting others takes longer."""
+
 
 @dataclass(frozen=True)
 class Task:
-    """All images of one person."""
+    """Pictures or clips of one person."""
 
     options: Embedded
     classes: tuple[str, ...]
     subject: int
+    numbers: tuple[int, ...]
+    """Which of the person's pictures; a picture's random stream depends on nothing else."""
     labels: tuple[str, ...]
 
 
@@ -49,54 +54,34 @@ def check_options(name: str, options: Embedded, classes: list[str]) -> None:
         raise DataError(f"{name}: --size {options.size}: must be 16 to 1024 pixels")
     if options.images < len(classes):
         raise DataError(f"{name}: --images {options.images}: must be at least {len(classes)}, one per class")
-    if not 1 <= options.subjects <= options.images:
-        raise DataError(
-            f"{name}: --subjects {options.subjects}: must be between 1 and the number of images ({options.images})"
-        )
+    if options.subjects < 1:
+        raise DataError(f"{name}: --subjects {options.subjects}: must be at least 1")
     if options.frames and not (len(options.frames) == 2 and 2 <= options.frames[0] <= options.frames[1]):
         raise DataError(f"{name}: frames {options.frames}: must be minimum and maximum clip length, at least 2 frames")
     if options.recipes == "gesture" and not options.frames:
         raise DataError(f"{name}: frames: required, since gestures are clips")
 
 
-def class_counts(options: Embedded, classes: list[str]) -> dict[str, int]:
-    """Return the images per class by the card's proportions (default: equal), summing to ``options.images``."""
-    shares = np.array([options.proportions.get(label, 1) if options.proportions else 1 for label in classes], float)
-    exact = shares / shares.sum() * options.images
-    counts = np.maximum(np.floor(exact).astype(int), 1)
-    order = np.argsort(counts - exact, kind="stable")
-    while counts.sum() != options.images:
-        step = 1 if counts.sum() < options.images else -1
-        place = order[0] if step > 0 else int(counts.argmax())
-        counts[place] += step
-        order = np.roll(order, -1)
-    return dict(zip(classes, counts.tolist(), strict=True))
-
-
-def share_out(options: Embedded, classes: list[str]) -> list[Task]:
-    """Return a task per person; the images of each class are distributed in rounds of random order."""
-    rng = np.random.default_rng(derive_seed(options.seed, "dealing"))
-    hands: list[list[str]] = [[] for _ in range(options.subjects)]
-    queue: Iterator[int] = iter(())
-    for label, count in class_counts(options, classes).items():
-        for _ in range(count):
-            subject = next(queue, None)
-            if subject is None:
-                queue = iter(rng.permutation(options.subjects).tolist())
-                subject = next(queue)
-            hands[subject].append(label)
-    return [Task(options, tuple(classes), subject, tuple(labels)) for subject, labels in enumerate(hands) if labels]
+def make_tasks(options: Embedded, classes: list[str], wanted: Collection[str] | None = None) -> list[Task]:
+    """Return a task per person with pictures to draw; ``wanted``: names of pictures or clips (default: all of the set)."""
+    dealt = deal_pictures(options, classes)
+    if wanted is not None:
+        names = map(name_picture, dealt["subject"], dealt["number"])
+        dealt = dealt[[name in wanted for name in names]]
+    return [
+        Task(options, tuple(classes), int(own["subject"].iloc[0]), tuple(own["number"].tolist()), tuple(own["label"]))
+        for _, own in dealt.groupby("subject")
+    ]
 
 
 def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Return one person's images (n, S, S) uint8 and their rows of ground truth."""
+    """Return a person's images (n, S, S) uint8 and their rows of ground truth."""
     options = task.options
     ages = (options.ages[0], options.ages[1])
     person = make_identity(options.seed, task.subject, len(UNITS), ages)
     images, rows = [], []
-    for number, label in enumerate(task.labels):
-        rng = np.random.default_rng(derive_seed(options.seed, "picture", task.subject, number))
-        name = f"{task.subject:05d}-{number:04d}"
+    for number, label in zip(task.numbers, task.labels, strict=True):
+        rng, name = picture_stream(options, task.subject, number), name_picture(task.subject, number)
         for count, (image, truth) in enumerate(pictures(person, label, options, rng)):
             images.append(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
             place: dict[str, Any] = {"subject": f"p{task.subject:05d}", "sequence": name, "frame": count}
@@ -118,7 +103,7 @@ def pictures(
         face = make_face(person, drawn, look, options.size, rng)
         yield face.image, truth_of(face)
         return
-    count = int(rng.integers(options.frames[0], options.frames[1] + 1))
+    count = clip_length(options, rng)
     if options.recipes == "gesture":
         for image, pose in gesture_clip(person, label, count, options.size, rng, options.difficulty):
             yield image, truth_of_pose(pose)
@@ -156,34 +141,28 @@ def one_thread() -> None:
     threadpool_limits(1)
 
 
-def render_set(
-    options: Embedded, classes: list[str], jobs: int, progress: Progress
-) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return manifest, images (N, S, S) uint8 and ground truth of a set, rendered by ``jobs`` processes."""
+def render_tasks(tasks: list[Task], jobs: int, progress: Progress) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return the images (n, S, S) uint8 of tasks and their ground truth, rendered by ``jobs`` processes."""
     head_mesh()  # cached before the workers need it
-    if options.recipes == "gesture":
+    if any(task.options.recipes == "gesture" for task in tasks):
         body_mesh()
-    tasks = share_out(options, classes)
-    if jobs == 1:
+    if jobs == 1 or len(tasks) < FEW_TASKS:
         with threadpool_limits(1):
             parts = list(progress(map(render_person, tasks), len(tasks)))
     else:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool:
             parts = list(progress(pool.map(render_person, tasks, chunksize=2), len(tasks)))
-    images = np.concatenate([part for part, _ in parts])
-    truth = pd.DataFrame([row for _, rows in parts for row in rows])
-    manifest = pd.DataFrame(
-        {
-            "sample": truth["sample"],
-            "name": truth["sample"],
-            "file": "",
-            "label": truth["label"],
-            "subject": truth["subject"],
-            "sequence": truth["sequence"],
-            "frame": truth["frame"],
-            "split": "none",
-            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in images],
-        },
-        columns=list(COLUMNS),
-    )
-    return manifest, images, truth
+    return np.concatenate([part for part, _ in parts]), pd.DataFrame([row for _, rows in parts for row in rows])
+
+
+def render_set(
+    options: Embedded, classes: list[str], jobs: int, progress: Progress
+) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+    """Return manifest, images (N, S, S) uint8 and ground truth of a whole set, rendered by ``jobs`` processes."""
+    images, truth = render_tasks(make_tasks(options, classes), jobs, progress)
+    return list_samples(options, classes).assign(sha256=hash_images(images)), images, truth
+
+
+def hash_images(images: np.ndarray) -> list[str]:
+    """Return the SHA-256 of the pixels of each image."""
+    return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]

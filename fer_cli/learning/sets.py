@@ -1,0 +1,57 @@
+"""The data sets of a run, with the images that it needs; those of embedded sets are drawn now if they are missing."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fer_cli.config import Compute, DataConfig, RunConfig
+from fer_cli.data.manifest import FaceSet, load_set
+from fer_cli.data.splits import make_split
+
+FEW = 100
+"""Images that are worth a process of their own."""
+
+log = logging.getLogger("fer")
+
+
+def open_sets(config: RunConfig, compute: Compute) -> list[FaceSet]:
+    """Return the sets of ``config.data.sets`` with all images that the run reads."""
+    every = bool(config.features.blocks)  # features of a set are computed, and kept, for all of its images
+    return [open_set(compute, name, config.data, every) for name in config.data.sets]
+
+
+def open_set(compute: Compute, name: str, config: DataConfig | None = None, every: bool = False) -> FaceSet:
+    """Return a set with the images of the parts of ``config``; with all if it is another set or ``every``."""
+    faces = load_set(compute.data_root, name)
+    if faces.info.drawn is None:
+        return faces
+    whole = every or config is None or config.name != name
+    missing = faces.undrawn(None if whole or config is None else needed_images(faces, config))
+    if not len(missing):
+        return faces
+    draw_missing(compute.data_root, name, missing)
+    return load_set(compute.data_root, name)
+
+
+def needed_images(faces: FaceSet, config: DataConfig) -> np.ndarray:
+    """Return the positions (n,) int64 in a set of the images of a run's parts."""
+    chosen = faces.of_classes(config.classes)
+    split = make_split(chosen.manifest, config)
+    parts = np.concatenate([split.train, split.val, *([split.test] if config.test is None else [])])
+    where = np.arange(len(faces.manifest))
+    if config.classes:
+        where = where[faces.manifest["label"].isin(config.classes).to_numpy()]
+    return np.unique(where[parts])
+
+
+def draw_missing(data_root: Path, name: str, positions: np.ndarray) -> None:
+    """Draw images of an embedded set on all cores: other runs that need it are waiting."""
+    from fer_cli.synthetic.build import draw_pictures
+
+    log.info("drawing %d images of %s", len(positions), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    draw_pictures(name, data_root, positions, max(1, min(cores, len(positions) // FEW)))
