@@ -44,7 +44,7 @@ def set_hash(name: str) -> str:
     """Return 16 hex digits over the pixels and the truth of a small set."""
     options, classes = small_set(name)
     total = hashlib.sha256()
-    for task in sets.share_out(options, classes):
+    for task in sets.make_tasks(options, classes):
         images, rows = sets.render_person(task)
         total.update(images.tobytes() + repr(rows).encode())
     return total.hexdigest()[:16]

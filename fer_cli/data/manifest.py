@@ -324,7 +324,7 @@ def load_set(data_root: Path, name: str) -> FaceSet:
 
 def read_set(data_root: Path, name: str) -> FaceSet:
     """Return a built set as it is now."""
-    info, folder = verified_info(data_root, name), data_root / name
+    info, folder = read_info(data_root, name), data_root / name
     manifest = read_manifest(folder, info)
     try:
         images = open_block(folder / IMAGES)

@@ -6,7 +6,9 @@ pictures drawn so far, in the order of the manifest, whose ``sha256`` is empty f
 
 from __future__ import annotations
 
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from pydantic import ValidationError
 from fer_cli.data.block import Block
 from fer_cli.data.build import describe_set, move_into_place
 from fer_cli.data.cards import Card, Embedded, load_card
-from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo, load_info, load_set, write_set
+from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo, load_info, load_set, read_set, write_set
 from fer_cli.data.pack import draft_folder
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress, silent
@@ -36,7 +38,7 @@ def build_embedded(
     unknown set, a set read from files, and invalid options.
     """
     card, options = options_of(name, changes)
-    with draft_folder(data_root, name) as draft:
+    with empty_draft(data_root, name) as draft:
         held = Pictures.held(data_root / name, held_pictures(data_root, name, options), options)
         pictures = held.extended(options, card.classes, None, jobs, progress)
         return write_pictures(data_root, draft, card, options, pictures)
@@ -45,7 +47,7 @@ def build_embedded(
 def begin_embedded(name: str, data_root: Path) -> SetInfo:
     """Write the manifest of an embedded set with its card's options, without pictures; a set that is there is left alone."""
     card, options = options_of(name, {})
-    with draft_folder(data_root, name, wait=True) as draft:
+    with empty_draft(data_root, name, wait=True) as draft:
         with suppress(DataError):
             return load_info(data_root, name)
         return write_pictures(data_root, draft, card, options, Pictures.none(options))
@@ -61,14 +63,26 @@ def draw_pictures(
     faces = load_set(data_root, name)
     if not len(faces.undrawn(positions)):
         return faces.info
-    with draft_folder(data_root, name, wait=True) as draft:
-        faces = load_set(data_root, name)  # another process may have drawn some
+    with empty_draft(data_root, name, wait=True) as draft:
+        faces = read_set(data_root, name)  # another process may have drawn some
         if not len(faces.undrawn(positions)):
             return faces.info
         card, options = load_card(name), Embedded.model_validate(faces.info.embedded)
         held = Pictures.held(data_root / name, faces, options)
         pictures = held.extended(options, card.classes, positions, jobs, progress)
         return write_pictures(data_root, draft, card, options, pictures)
+
+
+@contextmanager
+def empty_draft(data_root: Path, name: str, wait: bool = False) -> Iterator[Path]:
+    """Lock and yield the draft folder of a set, as ``draft_folder``, but empty, and deleted also on an interruption."""
+    with draft_folder(data_root, name, wait) as draft:
+        try:
+            for left in draft.iterdir():  # by a killed process
+                left.unlink()
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
@@ -87,7 +101,7 @@ def options_of(name: str, changes: dict[str, Any]) -> tuple[Card, Embedded]:
 def held_pictures(data_root: Path, name: str, options: Embedded) -> FaceSet | None:
     """Return the set under ``data_root`` if its pictures are also those of ``options``: it differs at most in ``images``."""
     with suppress(DataError):
-        faces = load_set(data_root, name)
+        faces = read_set(data_root, name)  # no other process can replace it: the caller holds its lock
         same = options.model_copy(update={"images": (faces.info.embedded or {}).get("images")})
         if faces.info.embedded == same.model_dump():
             return faces
