@@ -160,7 +160,7 @@ def render_set(
     options: Embedded, classes: list[str], jobs: int, progress: Progress
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
     """Return manifest, images (N, S, S) uint8 and ground truth of a set, rendered by ``jobs`` processes."""
-    head_mesh()  # cached before the workers need it
+    head_mesh()  # a damaged asset is one error before any worker starts
     if options.recipes == "gesture":
         body_mesh()
     tasks = share_out(options, classes)
