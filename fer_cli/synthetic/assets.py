@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shlex
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def damaged(path: Path) -> FerError:
 
 def remedy(path: Path) -> str:
     """Return how to restore a file of the package."""
-    return f"reinstall fer-cli or, in a clone, run: git checkout -- {path}"
+    return f"reinstall fer-cli or, in a clone, run: git checkout -- {shlex.quote(str(path))}"
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:

