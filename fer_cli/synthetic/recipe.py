@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from fer_cli.synthetic import mesh
+from fer_cli.synthetic.assets import pin_of
 
 if TYPE_CHECKING:
     from fer_cli.data.cards import Embedded
@@ -21,10 +21,7 @@ def recipe_fingerprint(options: Embedded, classes: list[str]) -> str:
     Default options are omitted, so that options added later keep old fingerprints.
     """
     recipe = options.model_dump(mode="json", exclude_defaults=True)
-    assets = {"head": mesh.HEAD_SHA256}
-    if options.recipes == "gesture":
-        from fer_cli.synthetic.body import BODY_SHA256  # loads SciPy
-
-        assets["body"] = BODY_SHA256
+    meshes = ("head", "body") if options.recipes == "gesture" else ("head",)
+    assets = {name: pin_of(name).arrays for name in meshes}
     content = {"recipe": recipe, "classes": classes, "drawing": VERSION, "assets": assets}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

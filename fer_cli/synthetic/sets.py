@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from multiprocessing import get_context
 from typing import Any
 
@@ -142,16 +143,23 @@ def one_thread() -> None:
 
 
 def render_tasks(tasks: list[Task], jobs: int, progress: Progress) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return the images (n, S, S) uint8 of tasks and their ground truth, rendered by ``jobs`` processes."""
-    head_mesh()  # cached before the workers need it
+    """Return the images (n, S, S) uint8 of tasks and their ground truth, rendered by ``jobs`` processes.
+
+    This process draws the first person while the others start, which takes them a second.
+    """
+    head_mesh()  # a damaged asset is one error before any worker starts
     if any(task.options.recipes == "gesture" for task in tasks):
         body_mesh()
     if jobs == 1 or len(tasks) < FEW_TASKS:
         with threadpool_limits(1):
             parts = list(progress(map(render_person, tasks), len(tasks)))
     else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-            parts = list(progress(pool.map(render_person, tasks, chunksize=2), len(tasks)))
+        with (
+            ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=one_thread) as pool,
+            threadpool_limits(1),
+        ):
+            others = pool.map(render_person, tasks[1:], chunksize=2)
+            parts = list(progress(chain(map(render_person, tasks[:1]), others), len(tasks)))
     return np.concatenate([part for part, _ in parts]), pd.DataFrame([row for _, rows in parts for row in rows])
 
 
