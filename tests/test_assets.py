@@ -27,9 +27,9 @@ SMALL = {"head": {"rest": np.arange(6.0).reshape(2, 3)}, "body": {"names": np.ar
 FIRST_FACE = """
 import sys
 from fer_cli.synthetic.build import options_of
-from fer_cli.synthetic.sets import render_person, share_out
+from fer_cli.synthetic.sets import make_tasks, render_person
 card, options = options_of("synth-basic", {"images": 8, "subjects": 8})
-print(render_person(share_out(options, card.classes)[0])[0].shape, sorted({"torch", "anny", "warp"} & set(sys.modules)))
+print(render_person(make_tasks(options, card.classes)[0])[0].shape, sorted({"torch", "anny", "warp"} & set(sys.modules)))
 """
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_cli.config import Compute, DataConfig, RunConfig
-from fer_cli.data.cards import Embedded, load_card
+from fer_cli.data.cards import SWITCHES, Embedded, load_card
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
@@ -175,3 +175,35 @@ def test_no_space_leaves_the_set_as_it_was(tmp_path: Path, small_card: None, mon
     held = {path.name: path.read_bytes() for path in (tmp_path / "synth-basic").iterdir() if path.name in before}
     assert held == before
     assert [path.name for path in tmp_path.iterdir()] == ["synth-basic"]
+
+
+SWITCHED = [
+    ("synth-basic@hari=off", "no switch 'hari'; did you mean hair"),
+    ("synth-basic@light=off,hair=off", "in alphabetical order: synth-basic@hair=off,light=off"),
+    ("synth-basic@hair=off,hair=off", "name switches once"),
+    ("synth-basic@hair=on", "the only value of a switch is off"),
+    ("synth-basic@", "no switch ''"),
+    ("ck48@hair=off", "has no switches"),
+    ("synth-bsic@hair=off", "did you mean synth-basic"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), SWITCHED)
+def test_a_wrong_switch_is_one_line(name: str, words: str, fer: Fer, tmp_path: Path) -> None:
+    for command in (["data", "build", name], ["ablate", "--study", "scn-cs", "--data", name, "--plan"]):
+        called = fer(*command, "--data-root", tmp_path / "data")
+        assert (called.code, called.err.count("\n")) == (2, 1), called.err
+        assert words in called.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(switch: str, tmp_path: Path) -> None:
+    name = "synth-student" if switch == "clothes" else "synth-basic"  # of the face sets, students show their shoulders
+    changes = {"images": 40, "subjects": 10, "size": 32, "difficulty": 0.8, "occluded": 0.5}
+    plain, off = (build_embedded(one, tmp_path, changes) for one in (name, f"{name}@{switch}=off"))
+    assert plain.fingerprint != off.fingerprint and off.title.endswith(f"without {switch}")
+    ours, theirs = load_set(tmp_path, name), load_set(tmp_path, f"{name}@{switch}=off")
+    same = ["sample", "label", "subject"]
+    pd.testing.assert_frame_equal(ours.manifest[same], theirs.manifest[same])
+    assert (ours.manifest["sha256"] != theirs.manifest["sha256"]).mean() > (0.1 if switch in {"glasses", "hair"} else 0.3)

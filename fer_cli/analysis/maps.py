@@ -51,11 +51,11 @@ def block_of(model: ModelConfig) -> str | None:
 
 def is_redistributable(compute: Compute, name: str) -> bool:
     """Return whether the card of a set, or of all its parts, allows images in figures."""
-    from fer_cli.data.cards import card_names, load_card
+    from fer_cli.data.cards import has_card, load_card
     from fer_cli.data.kept import info_of
 
-    known, parts = card_names(), info_of(compute.results, compute.data_root, name).parts
-    return all(part in known and load_card(part).redistributable for part in parts or [name])
+    parts = info_of(compute.results, compute.data_root, name).parts
+    return all(has_card(part) and load_card(part).redistributable for part in parts or [name])
 
 
 def picture_of(item: Item, compute: Compute) -> Path:

@@ -128,7 +128,7 @@ def pack_source(
 def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print a summary of a built set: counts per class to stdout, everything else to stderr."""
     from fer_cli.data.archive import SUFFIX
-    from fer_cli.data.cards import card_names, load_card
+    from fer_cli.data.cards import has_card, load_card
     from fer_cli.data.check import left_out_table
     from fer_cli.data.compare import verdict
     from fer_cli.data.files import shorten
@@ -161,7 +161,7 @@ def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
             say(f"  left out, {reason}: and {len(gone) - 20} more; full list: {root / info.name / 'left_out.csv'}")
     if info.differences:
         say(f"  differs from the card: {few(info.differences, 10)}")
-    if info.layout and not info.differences and info.name in card_names():
+    if info.layout and not info.differences and has_card(info.name):
         say(verdict(load_card(info.name), info.expected))
     say(f"built {root / info.name}, fingerprint {info.fingerprint}")
     audited = audit_built(info.name, root)

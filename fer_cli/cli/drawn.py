@@ -30,9 +30,9 @@ def draw_set(name: str, root: Path, changes: dict[str, Any], jobs: int | None, r
 
 def begin_if_embedded(name: str, root: Path) -> None:
     """Begin embedded set ``name`` if it is not there: its images are drawn when needed; a damaged one is left alone."""
-    from fer_cli.data.cards import card_names, load_card
+    from fer_cli.data.cards import has_card, load_card
 
-    if os.path.lexists(root / name / "set.json") or name not in card_names() or load_card(name).embedded is None:
+    if os.path.lexists(root / name / "set.json") or not has_card(name) or load_card(name).embedded is None:
         return
     from fer_cli.synthetic.build import begin_embedded
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def list_sets(data_root: DataRoot = None) -> None:
     """List all data cards and all sets built under the data root."""
-    from fer_cli.data.cards import card_names, load_card
+    from fer_cli.data.cards import card_names, has_card, load_card
     from fer_cli.data.manifest import built_sets
 
     root = data_root_or_default(data_root)
@@ -30,7 +30,7 @@ def list_sets(data_root: DataRoot = None) -> None:
     rows = []
     for name in sorted({*card_names(), *built, *unusable}, key=lambda name: (name not in card_names(), name)):
         info = built.get(name)
-        card = load_card(name) if name in card_names() else None
+        card = load_card(name) if has_card(name) else None
         images = f"{info.amount}, {info.fingerprint}" if info else "unusable" if name in unusable else "not built"
         title = card.title if card else info.title if info else ""
         licence = card.licence if card else info.licence if info else "unknown"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from fer_cli import __version__
 from fer_cli.config import DataConfig, Section, auto_split
-from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.cards import Card, card_names, has_card, load_card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.findings import FLAWS, KINDS, LEAKS, Facts, Finding, Fold, Folds, copies_of, gather_facts, leaks_of
 from fer_cli.data.identity import known_codes
@@ -189,7 +189,7 @@ def code_collisions(tables: Mapping[str, Mapping[int, str]]) -> list[Collision]:
 
 def collisions_with_cards(name: str) -> list[Collision]:
     """Return the numbers of a data set's code table that have another meaning in another card."""
-    own = code_table(load_card(name)) if name in card_names() else {}
+    own = code_table(load_card(name)) if has_card(name) else {}
     if not own:
         return []
     tables = {card: code_table(load_card(card)) for card in card_names()}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from fer_cli import __version__
 from fer_cli.data.archive import archive_of, source_at
 from fer_cli.data.block import Block, picture_shape
-from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.cards import Card, has_card, load_card
 from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
 from fer_cli.data.files import readable_name, shorten
@@ -141,7 +141,7 @@ def build_own(
 
     Raises DataError for the name of a card, and as ``scan_own`` and ``build_set`` do.
     """
-    if name in card_names():
+    if has_card(name):
         raise DataError(f"{name}: has a card; build it without --layout and --label, or choose another name")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise DataError(f"{name}: set names consist of letters, digits, '-' and '_'")

@@ -7,17 +7,32 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from fer_cli.config import Section
+from fer_cli.config.registry import one_of
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import shipped_folder
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 """The basic expressions in our order; a card lists its own in this order, then any others."""
+
+
+OFF = "off"
+SWITCHES = {
+    "clothes": "garments as surfaces with folds and patterns; off: plain, close-fitting ones",
+    "glasses": "glasses of some people; off: none",
+    "hair": "hair and beard; off: a shaved head",
+    "lens": "blur, noise and compression; off: none",
+    "light": "lamps drawn for each image; off: one frontal lamp",
+    "occluder": "things in front of some faces; off: none",
+    "pose": "head pose; off: frontal",
+    "texture": "mottled skin, freckles, lines and folds; off: one smooth skin colour",
+}
+"""Ingredient of drawn people that can be switched off (``NAME@hair=off``) -> what it is."""
 
 
 class Embedded(Section):
@@ -50,6 +65,8 @@ class Embedded(Section):
     """Fraction of images with an occluded face."""
     proportions: dict[str, float] = {}
     """Class -> fraction of the images; empty: equal."""
+    off: list[Annotated[str, one_of(SWITCHES)]] = []
+    """Ingredients that are switched off, in alphabetical order; set by the name of the set."""
 
 
 class Reference(Section):
@@ -144,12 +161,42 @@ def card_names() -> list[str]:
     return sorted(path.stem for path in shipped_folder("data_cards").glob("*.md"))
 
 
+def has_card(name: str) -> bool:
+    """Return whether a data set, or the set of which it is a variant (``NAME@switch=off``), has a shipped card."""
+    return name.partition("@")[0] in card_names()
+
+
 def load_card(name: str) -> Card:
-    """Return the card of data set ``name``; raises DataError for an unknown name or a malformed card."""
-    path = shipped_folder("data_cards") / f"{name}.md"
+    """Return the card of data set ``name``, or of a variant of an embedded set: ``NAME@switch=off,switch=off``.
+
+    Raises DataError for an unknown name or switch, and for a malformed card.
+    """
+    base, variant, given = name.partition("@")
+    path = shipped_folder("data_cards") / f"{base}.md"
     if not path.is_file():
-        raise DataError(f"no data card named '{name}'{nearest(name, card_names())}")
-    return read_card(path)
+        raise DataError(f"no data card named '{base}'{nearest(base, card_names())}")
+    card = read_card(path)
+    return switch_off(card, name, given) if variant else card
+
+
+def switch_off(card: Card, name: str, given: str) -> Card:
+    """Return the card of variant ``name`` of an embedded set; ``given``: its switches, as in ``hair=off,light=off``."""
+    off = []
+    for text in given.split(","):
+        switch, _, value = text.partition("=")
+        if switch not in SWITCHES:
+            raise DataError(f"{name}: no switch '{switch}'{nearest(switch, SWITCHES)}")
+        if value != OFF:
+            raise DataError(f"{name}: {switch}: the only value of a switch is {OFF}; all are on without one")
+        off.append(switch)
+    usual = f"{card.name}@{','.join(f'{switch}={OFF}' for switch in sorted(set(off)))}"
+    if name != usual:
+        raise DataError(f"{name}: name switches once, in alphabetical order: {usual}")
+    if card.embedded is None:
+        raise DataError(f"{name}: {card.name} is read from files and has no switches")
+    options = card.embedded.model_copy(update={"off": sorted(off)})
+    title = f"{card.title}, without {', '.join(sorted(off))}"
+    return card.model_copy(update={"name": name, "title": title, "embedded": options})
 
 
 def read_card(path: Path) -> Card:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fer_cli.data.archive import source_at
 from fer_cli.data.build import display_name, scan_source
-from fer_cli.data.cards import Card, card_names, load_card
+from fer_cli.data.cards import Card, has_card, load_card
 from fer_cli.data.compare import differences, verdict
 from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shorten
@@ -67,7 +67,7 @@ def check_set(data_root: Path, name: str, source: Path | None = None, progress: 
     verify_files(data_root / name, info, tuple(info.files), remembered=False)
     faces = load_set(data_root, name)
     problems = []
-    card = load_card(name) if name in card_names() else None
+    card = load_card(name) if has_card(name) else None
     counts = count_table(faces, card)
     if card is not None and card.embedded is None:
         rows: list[Any] = list(faces.manifest.itertuples())

@@ -16,7 +16,7 @@ from fer_cli import __version__
 from fer_cli.config import DataConfig
 from fer_cli.data.block import Block, grey_block, header, open_block, picture_shape, pictures
 from fer_cli.data.build import check_size, move_into_place
-from fer_cli.data.cards import CANONICAL, card_names
+from fer_cli.data.cards import CANONICAL, has_card
 from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_info
 from fer_cli.data.pack import draft_folder
@@ -100,7 +100,7 @@ def check_request(name: str, parts: list[str], label_map: str, given: Mapping[st
     """Raise DataError for an unknown map, an invalid name, fewer than two sets, and wrong official parts."""
     if label_map not in LABEL_MAPS:
         raise DataError(f"--map {label_map}: no such map{nearest(label_map, LABEL_MAPS)}")
-    if name in card_names():
+    if has_card(name):
         raise DataError(f"{name}: is the name of a card; choose another for the combined set")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise DataError(f"{name}: set names consist of letters, digits, '-' and '_'")

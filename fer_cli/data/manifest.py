@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from fer_cli import __version__
 from fer_cli.config import Known, Section
 from fer_cli.data.block import Block, open_block
-from fer_cli.data.cards import Embedded, card_names, load_card
+from fer_cli.data.cards import Embedded, has_card, load_card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.identity import SCHEME, changed_files, file_hash, seal
 from fer_cli.errors import DataError, nearest
@@ -166,7 +166,7 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
             command += ["--part", "=".join(map(str, part))]
         return shlex.join([*command, *(["--size", str(size)] if isinstance(size, int) else [])])
     command = ["fer", "data", "build", name]
-    card = load_card(name) if name in card_names() else None
+    card = load_card(name) if has_card(name) else None
     if card is not None and card.embedded is not None:
         drawn = known.get("embedded")
         for option in ("images", "subjects", "size", "difficulty", "seed"):
@@ -279,7 +279,7 @@ def expected_info(data_root: Path, name: str) -> SetInfo:
     """Return the info of a set, or of an embedded set before it is rendered; raises DataError as ``verified_info``."""
     from fer_cli.synthetic.recipe import recipe_fingerprint
 
-    card = load_card(name) if name in card_names() else None
+    card = load_card(name) if has_card(name) else None
     if card is None or card.embedded is None or os.path.lexists(data_root / name / INFO):
         return verified_info(data_root, name)
     options = card.embedded
