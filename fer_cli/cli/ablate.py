@@ -34,11 +34,15 @@ from fer_cli.cli.screen import duration, pause_collection, progress_bar, say
 from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from fer_cli.ablate import Summary
     from fer_cli.config import Compute
     from fer_cli.plan import Item, Plan
     from fer_cli.study import Choice
 
+SAID_EVERY = 10.0
+"""Seconds between lines about drawing on a plain stream."""
 LEFT = 3
 """Exit code when runs were left to another process and none failed."""
 
@@ -274,6 +278,8 @@ class Watch:
         self.todo = {item.run_id: item for item in everything if is_runnable(states[item.run_id], retry_failed)}
         self.under_way: dict[str, Item] = {}
         self.finished = self.epochs = 0
+        self.data_root, self.sets = compute.data_root, sorted({n for item in everything for n in item.run.config.data.sets})
+        self._said = 0.0
         self.began = time.monotonic()
         self.total = sum(item.epochs for item in self.todo.values())
         self._over = threading.Event()
@@ -335,10 +341,25 @@ class Watch:
         with progress_bar() as bar:
             runs = bar.add_task(f"{self.plan.study.name}: runs", total=len(self.todo))
             epochs = bar.add_task("epochs", total=self.total)
+            drawing = {name: bar.add_task(f"drawing {name}: people", visible=False) for name in self.sets}
             while not self._over.wait(1.0):
                 if not self.plain:
                     bar.update(runs, completed=self.finished, total=len(self.todo))
                     bar.update(epochs, completed=round(self.epochs_done()), total=self.total)
+                self._show_drawing(bar, drawing)
+
+    def _show_drawing(self, bar: Progress, tasks: dict[str, TaskID]) -> None:
+        """Show how far processes are that draw images of the plan's sets; on a plain stream, say it once in a while."""
+        from fer_cli.data.manifest import read_drawing
+
+        for name, task in tasks.items():
+            found = read_drawing(self.data_root, name)
+            if not self.plain:
+                done, total = found or (0, 0)
+                bar.update(task, completed=done, total=total, visible=found is not None)
+            elif found is not None and time.monotonic() - self._said > SAID_EVERY:
+                self._said = time.monotonic()
+                say(f"drawing {name}: {found[0]} of {found[1]} people")
 
 
 def print_summary(summary: Summary, seconds: float) -> None:

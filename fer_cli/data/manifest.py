@@ -12,6 +12,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,7 +28,7 @@ from fer_cli.data.cards import Embedded, has_card, load_card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.identity import SCHEME, changed_files, file_hash, seal
 from fer_cli.errors import DataError, nearest
-from fer_cli.places import write_text
+from fer_cli.places import read_text, write_text
 from fer_cli.yamls import explain
 
 IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
@@ -302,6 +303,19 @@ def expected_info(data_root: Path, name: str) -> SetInfo:
         files={},
         embedded=options.model_dump(),
     )
+
+
+def drawing_note(data_root: Path, name: str) -> Path:
+    """Return the file in which a process that draws a set's images notes how many people it has drawn of how many."""
+    return data_root / f".{name}.drawing"
+
+
+def read_drawing(data_root: Path, name: str) -> tuple[int, int] | None:
+    """Return how many people of how many are drawn, or None while no images of a set are being drawn."""
+    with suppress(OSError, ValueError):
+        done, total = map(int, read_text(drawing_note(data_root, name)).split())
+        return done, total
+    return None
 
 
 def load_known(data_root: Path, name: str) -> Known:

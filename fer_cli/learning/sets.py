@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fer_cli.config import Compute, DataConfig, RunConfig
-from fer_cli.data.manifest import FaceSet, load_set
+from fer_cli.data.manifest import FaceSet, drawing_note, load_set
 from fer_cli.data.splits import make_split
+from fer_cli.places import write_text
 
 FEW = 100
 """Images that are worth a process of their own."""
@@ -54,4 +60,19 @@ def draw_missing(data_root: Path, name: str, positions: np.ndarray) -> None:
 
     log.info("drawing %d images of %s", len(positions), name)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    draw_pictures(name, data_root, positions, max(1, min(cores, len(positions) // FEW)))
+    jobs = max(1, min(cores, len(positions) // FEW))
+    draw_pictures(name, data_root, positions, jobs, partial(note_progress, drawing_note(data_root, name)))
+
+
+def note_progress(path: Path, items: Iterable[Any], total: int) -> Iterator[Any]:
+    """Yield the items and note in a file, twice a second, how many are done; ``fer ablate`` shows it."""
+    noted = 0.0
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            if time.monotonic() - noted > 0.5:
+                write_text(path, f"{done} {total}\n")
+                noted = time.monotonic()
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
