@@ -1,6 +1,6 @@
 """Lights, background, occluders and camera effects; their strength grows with ``difficulty`` in [0, 1].
 
-All draws come from one generator per image. Images are float32 RGB in [0, 1].
+All draws come from one generator per image. Images are float32 RGB in [0, 1]; highlights of a face may reach ``BRIGHTEST``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,15 @@ from fer_cli.synthetic import exact
 from fer_cli.synthetic.render import Light, Lighting
 
 OCCLUDERS = ("none", "hand", "mask", "strand", "square")
+
+
+BRIGHTEST = 2.0
+"""Scene value of the brightest highlight; the exposure rolls off towards white from ``KNEE`` on, without saturation."""
+KNEE = 0.7
+FRONTAL = Lighting(
+    np.full(3, 0.45, np.float32), 0.7, (Light(np.array([0, 0, 1], np.float32), np.full(3, 0.5, np.float32)),), 0.0
+)
+"""One lamp at the camera."""
 
 
 def draw_lighting(rng: np.random.Generator, gloss: float, difficulty: float) -> Lighting:
@@ -121,21 +130,35 @@ def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.
 
 
 def expose(
-    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
+    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float, lens: bool = True
 ) -> np.ndarray:
-    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed."""
+    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed.
+
+    The light is metered half in the middle of the image; no exposure or noise makes skin black or white. Without ``lens``
+    the exposure is the same for all images and the rest is left out.
+    """
     picture = exact.halve(image)
-    if rng.random() < 0.35 + 0.3 * difficulty:
-        picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
-    luminance = max(float(picture.mean(dtype=np.float64)), 1e-3)
-    target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
-    picture = exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1), rng.uniform(0.8, 1.3))
-    if rng.random() < 0.5:
+    if lens and rng.random() < 0.35 + 0.3 * difficulty:
+        picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64, high=BRIGHTEST)
+    inner = slice(size // 4, size - size // 4)
+    luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
+    target = float(np.clip(rng.normal(0.46, 0.09 + 0.04 * difficulty), 0.2, 0.7)) if lens else 0.46
+    contrast = rng.uniform(0.8, 1.3) if lens else 1.0
+    picture = roll_off(exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, None), contrast))
+    if lens and rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
-        picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)
+        strength = np.minimum(np.minimum(picture, 1 - picture) * np.float32(4 * grain), np.float32(grain))
+        picture = picture + noise.normal(0, 1, picture.shape).astype(np.float32) * strength
     quantised = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
+    if lens and rng.random() < 0.3:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(45, 95))]
         coded = cv2.imencode(".jpg", quantised[..., ::-1], quality)[1]
         quantised = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(quantised)
+
+
+def roll_off(picture: np.ndarray) -> np.ndarray:
+    """Return non-negative scene values as values strictly between 0 and 1: unchanged but for a veil, then flattening out."""
+    over = np.maximum(picture - np.float32(KNEE), 0) * np.float32(1 / (1 - KNEE))
+    rolled = np.minimum(picture, np.float32(KNEE)) + np.float32(1 - KNEE) * (over / (1 + over))
+    return np.asarray(np.float32(0.012) + np.float32(0.978) * rolled)

@@ -11,7 +11,9 @@ import numpy as np
 from fer_cli.synthetic import camera, exact, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
 from fer_cli.synthetic.expressions import Expression
+from fer_cli.synthetic.hair import drape_hair
 from fer_cli.synthetic.identities import Identity
+from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to_pixels
@@ -97,8 +99,13 @@ def express(person: Identity, expression: Expression) -> tuple[np.ndarray, np.nd
     return person.shape + moves.reshape(-1, 3), shown
 
 
-def fold_texture(person: Identity, shown: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units."""
+def fold_texture(person: Identity, shown: np.ndarray, folds: bool = True) -> np.ndarray:
+    """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units.
+
+    Without ``folds``: 0 everywhere.
+    """
+    if not folds:
+        return np.zeros((*person.lines.shape, 3), np.float32)
     area, heights = skin.fold_area()
     weights = np.clip(shown[:, skin.fold_columns()].ravel() - 0.08, 0, None) * person.creases
     depth = person.lines[area] + exact.weighted_sum(weights, heights)
@@ -128,11 +135,15 @@ def make_face(
     rng: np.random.Generator,
     noise: np.random.Generator | None = None,
     view: View | None = None,
+    ingredients: Ingredients = EVERYTHING,
 ) -> Face:
     """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
-    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, and a common ``view``.
+    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, and a common ``view``. Pass the
+    ``ingredients`` that ``person`` was made with.
     """
+    if not ingredients.pose:
+        expression = face_camera(expression)
     if rng.random() < look.speech:
         expression = add_speech(expression, rng)
     points, shown = express(person, expression)
@@ -142,15 +153,19 @@ def make_face(
     view = view or drawn_view
     eyes = Eyes(person.iris, person.sclera, float(rng.uniform(1.6, 2.9)), gaze_vectors(expression, turn))
     lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
+    if not ingredients.light:
+        lighting = camera.FRONTAL
     large = size * OVERSAMPLE
-    drawn = draw_head(points, turn, view, large, person.albedo, fold_texture(person, shown), eyes, lighting)
+    drawn = draw_head(
+        points, turn, view, large, person.albedo, fold_texture(person, shown, ingredients.texture), eyes, lighting
+    )
     pixels = to_pixels(to_camera(marks, view), view, large)
     image = camera.draw_background(rng, large)
     if look.bust:
         draw_shoulders(image, pixels, rng, lighting.ambient)
     if person.long_hair:
-        drape_hair(image, person, pixels, rng, lighting.ambient)
-    cv2.copyTo(np.clip(drawn.image, 0, 1), drawn.cover.view(np.uint8), image)
+        drape_hair(image, person.hair, pixels, rng, lighting.ambient)
+    cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
     visible = seen(marks, view, drawn, pixels)
@@ -161,7 +176,7 @@ def make_face(
         cover = camera.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6, rng)
         at = np.clip(np.round(pixels), 0, large - 1).astype(int)
         visible &= cover[at[:, 1], at[:, 0]] < 0.5
-    picture = camera.expose(image, size, rng, noise or rng, look.difficulty)
+    picture = camera.expose(image, size, rng, noise or rng, look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     pose = (expression.yaw, expression.pitch, expression.roll)
@@ -184,6 +199,12 @@ def first_view(person: Identity, expression: Expression, look: Look, rng: np.ran
     return frame(exact.rotate(points[landmark_ids()], turn), look, rng)
 
 
+def face_camera(expression: Expression) -> Expression:
+    """Return the expression with a frontal head and the gaze as it was relative to the head."""
+    across, along = expression.gaze[0] - expression.yaw, expression.gaze[1] - expression.pitch
+    return replace(expression, yaw=0.0, pitch=0.0, roll=0.0, gaze=(float(across), float(along)))
+
+
 def add_speech(expression: Expression, rng: np.random.Generator) -> Expression:
     """Return the expression with mouth movement of speech added."""
     units = expression.units.copy()
@@ -200,22 +221,6 @@ def seen(marks: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.
     at = np.clip(np.round(pixels), 0, size - 1).astype(int)
     own = -to_camera(marks, view)[:, 2]
     return inside & (own <= drawn.depth[at[:, 1], at[:, 0]] + 6.0)
-
-
-def drape_hair(
-    image: np.ndarray, person: Identity, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
-) -> None:
-    """Draw long hair behind the head: a dome and two tapering falls beside the face."""
-    width = exact.distance(pixels[0], pixels[16])
-    ears = (pixels[0] + pixels[16]) / 2
-    half, high = rng.uniform(0.54, 0.66, 2) * (width, 1.25 * width)
-    length = rng.uniform(0.5, 1.2) * width
-    dome = np.linspace(np.pi, 2 * np.pi, 24)
-    over = np.stack([np.cos(dome) * half, np.sin(dome) * high], 1)
-    right = np.array([[half * 1.04, 0.5 * length], [half * 0.86, length], [half * 0.45, length * 1.02]])
-    outline = np.concatenate([over, right, right[::-1] * (-1, 1)]) + ears
-    colour = np.clip(person.hair * ambient * 1.7, 0, 1)
-    cv2.fillPoly(image, [np.round(outline * 16).astype(np.int32)], tuple(float(v) for v in colour), cv2.LINE_AA, 4)
 
 
 def draw_shoulders(image: np.ndarray, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray) -> None:

@@ -22,10 +22,11 @@ BOX = np.array([[-110.0, -160.0, -110.0], [110.0, 130.0, 60.0]], np.float32)
 """Range of rest positions; attributes are scaled to [0, 1] for the rasteriser."""
 EYE_RADIUS_MM = 13.8
 IRIS_MM = 5.9
+EYE_GLOSS = 0.7
 FAINT = 0.05
 """Cosine below which highlights are negligible (powers of smaller numbers are slow)."""
 MOUTH, TONGUE, TEETH, GUM = np.array(
-    [[0.34, 0.10, 0.10], [0.62, 0.28, 0.28], [0.97, 0.94, 0.87], [0.62, 0.3, 0.3]], np.float32
+    [[0.26, 0.08, 0.08], [0.55, 0.25, 0.25], [0.80, 0.77, 0.70], [0.55, 0.28, 0.28]], np.float32
 )
 
 
@@ -170,7 +171,7 @@ def draw_head(
     gloss = np.full(len(pixels), lighting.gloss, np.float32)
     eye_pixels = np.flatnonzero(code == REGIONS.index("eye"))
     colour[:, eye_pixels] = eye_colour(xy.take(eye_pixels, 1), eyes)
-    gloss[eye_pixels] = 1.6
+    gloss[eye_pixels] = EYE_GLOSS
     deep = place[2] * (BOX[1, 2] - BOX[0, 2]) + BOX[0, 2]
     paint_mouth(colour, code, xy, deep, gloss)
     return Drawn(scatter_pixels(shade(colour, normal, gloss, lighting), cover), cover, depth)
@@ -259,7 +260,7 @@ def skin_colour(
     """Return the albedo (3, n) of pixels at ``xy`` (2, n), and bend their normals (3, n: x, y) at skin folds."""
     at = skin.at_pixel(xy.T)
     colour, depth = exact.sample(skin_map, at), exact.sample(folds, at) * on_skin.astype(np.float32)
-    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.45 * depth[2])
+    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.3 * depth[2])
     normal[:2] += depth[:2]
     colour *= shadow
     return colour
@@ -278,7 +279,8 @@ def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
     pupil = np.clip((eyes.pupil - off) / 0.7 + 0.5, 0, 1) * front
     rim = 1 - 0.5 * np.clip((off - IRIS_MM + 1.5) / 1.5, 0, 1)
     colour = eyes.sclera[:, None] * (1 - iris) + eyes.iris[:, None] * (iris * rim)
-    shadow = np.clip(1.0 - 0.055 * np.clip(xy[1] + 1.0, 0, 9), 0.45, 1)  # of the upper lid and lashes
+    shadow = np.clip(1.0 - 0.075 * np.clip(xy[1] + 2.0, 0, 9), 0.4, 1)  # of the upper lid and lashes
+    shadow *= np.clip(1.06 - 0.45 * x**2, 0.6, 1)  # towards the corners
     return np.asarray(colour * (1 - 0.95 * pupil) * shadow)
 
 
@@ -293,6 +295,7 @@ def paint_mouth(colour: np.ndarray, code: np.ndarray, xy: np.ndarray, deep: np.n
     across, height = xy[:, teeth]
     gap = 1 - 0.25 * exact.exp(-((np.mod(across + 100, 7.2) - 3.6) ** 2 / 0.25))
     side = np.clip(1 - (np.abs(across) / 24) ** 2 * 0.6, 0.2, 1)
+    side *= np.clip(0.95 - 0.03 * (height + 66), 0.65, 1)  # shade of the upper lip
     gum = np.clip((np.abs(height + 67) - 7.5) / 1.5, 0, 1)
     colour[:, teeth] = TEETH[:, None] * (gap * side) * (1 - gum) + GUM[:, None] * gum * side
 
