@@ -1,4 +1,4 @@
-"""Lights, background, occluders and camera effects; their strength grows with ``difficulty`` in [0, 1].
+"""Lights, background and camera effects; their strength grows with ``difficulty`` in [0, 1].
 
 All draws come from one generator per image. Images are float32 RGB in [0, 1]; highlights of a face may reach ``BRIGHTEST``.
 """
@@ -10,9 +10,6 @@ import numpy as np
 
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.render import Light, Lighting
-
-OCCLUDERS = ("none", "hand", "mask", "strand", "square")
-
 
 BRIGHTEST = 2.0
 """Scene value of the brightest highlight; the exposure rolls off towards white from ``KNEE`` on, without saturation."""
@@ -60,73 +57,6 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
             cv2.rectangle(image, a, b, colour, -1)
         image = exact.blur(image, small * rng.uniform(0.01, 0.06))
     return exact.enlarge(image, (size, size))
-
-
-def draw_occluder(
-    kind: str, image: np.ndarray, points: np.ndarray, tone: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw an occluder into ``image`` and return its cover (S, S); ``points``: the 68 landmarks in pixels."""
-    size = len(image)
-    cover = np.zeros((size, size), np.float32)
-    width = exact.distance(points[0], points[16]) + 1.0
-    if kind == "square":
-        side = rng.uniform(0.18, 0.38) * width
-        centre = points[rng.integers(17, 68)] + rng.normal(0, 0.05 * width, 2)
-        polygons = [centre + side / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])]
-        paint: np.ndarray = np.zeros(3)
-    elif kind == "mask":
-        nose = points[28:29] * 0.4 + points[29:30] * 0.6
-        polygons = [
-            np.concatenate(
-                [points[2:15], points[14:15] * 0.6 + points[29:30] * 0.4, nose, points[2:3] * 0.6 + points[29:30] * 0.4]
-            )
-        ]
-        paint = np.clip(np.array([[0.75, 0.85, 0.95], [0.95, 0.95, 0.95], [0.12, 0.12, 0.14]])[rng.integers(3)], 0, 1)
-    elif kind == "hand":
-        polygons = hand(points, width, rng)
-        paint = tone
-    else:
-        start = points[rng.integers(17, 27)] - (0, rng.uniform(0.3, 0.6) * width)
-        polygons = []
-        for _ in range(rng.integers(3, 9)):
-            end = start + rng.normal(0, 0.12, 2) * width + (0, rng.uniform(0.4, 1.0) * width)
-            bend = (start + end) / 2 + rng.normal(0, 0.1 * width, 2)
-            t = np.linspace(0, 1, 12)[:, None]
-            curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-            polygons.append(np.concatenate([curve, curve[::-1] + (rng.uniform(0.01, 0.04) * width, 0)]))
-        paint = tone
-    for polygon in polygons:
-        cv2.fillPoly(cover, [np.round(polygon * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    edge = exact.blur(cover, max(0.02 * width, 0.5))
-    shaded = paint * (0.55 + 0.45 * edge[..., None]) * rng.uniform(0.75, 1.1) if kind in {"hand", "mask"} else paint
-    image[:] = image * (1 - cover[..., None]) + np.clip(shaded, 0, 1) * cover[..., None]
-    return cover
-
-
-def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return polygons of a palm and four fingers on a cheek, the chin or the mouth."""
-    anchor = points[[4, 12, 8, 57][rng.integers(4)]] + rng.normal(0, 0.05 * width, 2)
-    away = anchor - points[30]
-    angle = np.arctan2(-away[1], -away[0]) + rng.normal(0, 0.3)
-    forward, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    polygons = []
-    around = np.linspace(0, 2 * np.pi, 20)[:, None]
-    polygons.append(anchor - forward * 0.35 * width + 0.28 * width * (np.cos(around) * forward + np.sin(around) * across))
-    for finger in range(4):
-        base = anchor - forward * 0.15 * width + across * (finger - 1.5) * 0.13 * width
-        tip = base + forward * rng.uniform(0.28, 0.48) * width + across * rng.normal(0, 0.03) * width
-        polygons += [
-            np.stack(
-                [
-                    base + across * 0.055 * width,
-                    tip + across * 0.045 * width,
-                    tip - across * 0.045 * width,
-                    base - across * 0.055 * width,
-                ]
-            )
-        ]
-        polygons.append(tip + 0.047 * width * (np.cos(around) * forward + np.sin(around) * across))
-    return polygons
 
 
 def expose(

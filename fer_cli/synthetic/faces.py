@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fer_cli.synthetic import camera, exact, skin
+from fer_cli.synthetic import camera, exact, occluders, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
 from fer_cli.synthetic.expressions import Expression
 from fer_cli.synthetic.hair import drape_hair
@@ -99,6 +99,12 @@ def express(person: Identity, expression: Expression) -> tuple[np.ndarray, np.nd
     return person.shape + moves.reshape(-1, 3), shown
 
 
+def movement(person: Identity, expression: Expression) -> np.ndarray:
+    """Return how far (68,) in mm the expression moves each landmark of the person."""
+    points, _ = express(person, expression)
+    return exact.length((points - person.shape)[landmark_ids()].T)
+
+
 def fold_texture(person: Identity, shown: np.ndarray, folds: bool = True) -> np.ndarray:
     """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units.
 
@@ -135,12 +141,13 @@ def make_face(
     rng: np.random.Generator,
     noise: np.random.Generator | None = None,
     view: View | None = None,
+    carried: np.ndarray | None = None,
     ingredients: Ingredients = EVERYTHING,
 ) -> Face:
     """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
-    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, and a common ``view``. Pass the
-    ``ingredients`` that ``person`` was made with.
+    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, a common ``view``, and as
+    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with.
     """
     if not ingredients.pose:
         expression = face_camera(expression)
@@ -169,18 +176,24 @@ def make_face(
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
     visible = seen(marks, view, drawn, pixels)
-    occluder = "none"
-    if rng.random() < look.occluded:
-        occluder = camera.OCCLUDERS[rng.integers(1, len(camera.OCCLUDERS))]
-        tone = person.hair if occluder == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
-        cover = camera.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6, rng)
+    occluder = None
+    if rng.random() < look.occluded and ingredients.occluder:
+        resting = person.shape[landmark_ids(), :2]
+        moved = movement(person, expression) if carried is None else carried
+        occluder = occluders.choose_occluder(resting, moved, look.difficulty, rng)
+    if occluder is not None:
+        tone = (
+            person.hair if occluder.kind == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
+        )
+        cover = occluders.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6)
         at = np.clip(np.round(pixels), 0, large - 1).astype(int)
         visible &= cover[at[:, 1], at[:, 0]] < 0.5
     picture = camera.expose(image, size, rng, noise or rng, look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     pose = (expression.yaw, expression.pitch, expression.roll)
-    return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, occluder)  # type: ignore[arg-type]
+    kind = occluder.kind if occluder else "none"
+    return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, kind)  # type: ignore[arg-type]
 
 
 def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:

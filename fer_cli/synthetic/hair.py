@@ -17,6 +17,8 @@ from fer_cli.synthetic.skin import blurred_noise, grid
 
 CENTRE_MM = np.array([0.0, 15.0, -70.0], np.float32)
 """Centre of the skull; hair stands away from it."""
+STRANDS = 90
+"""Strands drawn over long hair, a third in each tone."""
 
 
 def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
@@ -52,7 +54,7 @@ def beard(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     mouth = exact.exp(-(((x / 27) ** 2 + ((y + 68) / 9.5) ** 2) ** 3))
     lip_top = exact.exp(-(((x / 25) ** 2 + ((ragged + 55) / 6.0) ** 2) ** 2))
     kind, strength = rng.random(), rng.uniform(0, 1)
-    dots = np.clip(0.55 + 0.9 * (exact.blur(rng.random(skin.SHAPE), 0.6) - 0.5) * 3, 0.1, 1)
+    dots = np.clip(0.7 + 1.3 * (exact.blur(rng.random(skin.SHAPE), 0.7) - 0.5), 0.2, 1)
     grown = np.clip(0.72 + 0.3 * tufts, 0.25, 0.95)
     shadow = lower * (1 - mouth)
     if kind < 0.62:
@@ -147,19 +149,20 @@ def drape_hair(
     length = rng.uniform(0.5, 1.2) * width
     dome = np.linspace(np.pi, 2 * np.pi, 24)
     over = np.stack([np.cos(dome) * half, np.sin(dome) * high], 1)
-    right = np.array([[half * 1.06, 0.5 * length], [half * 0.92, length], [half * 0.45, length * 1.02]])
+    tips = length * rng.uniform(0.9, 1.06, 7)
+    right = np.stack([half * np.array([1.06, 0.98, 0.92, 0.8, 0.7, 0.58, 0.45]), tips * [0.5, 0.85, 1, 0.96, 1, 0.97, 1]], 1)
     outline = np.concatenate([over, right, right[::-1] * (-1, 1)]) + ears
     base = np.clip(colour * ambient * 1.5, 0, 1)
-    fill = tuple(float(v) for v in base * 0.62)
+    fill = tuple(float(v) for v in base * 0.72)
     cv2.fillPoly(image, [np.round(outline * 16).astype(np.int32)], fill, cv2.LINE_AA, 4)
     t = np.linspace(0, 1, 9)
-    place = rng.uniform(0.5, 1.04, (60, 1)) * rng.choice([-1.0, 1.0], (60, 1))
-    swing = rng.normal(0, 0.03, (60, 1)) * np.sin(t * 5 + rng.uniform(0, 6, (60, 1)))
-    ends = rng.uniform(0.75, 1.08, (60, 1))
+    place = rng.uniform(0.5, 1.02, (STRANDS, 1)) * rng.choice([-1.0, 1.0], (STRANDS, 1))
+    swing = rng.normal(0, 0.03, (STRANDS, 1)) * np.sin(t * 5 + rng.uniform(0, 6, (STRANDS, 1)))
+    ends = rng.uniform(0.7, 1.02, (STRANDS, 1))
     x = half * (place * (1 + 0.05 * np.sin(np.pi * t)) + swing - 0.12 * place * np.maximum(0, t - 0.6))
     y = -0.75 * high * np.sqrt(np.clip(1 - (place * 0.9) ** 2, 0, 1)) * (1 - t) + length * ends * t
     curves = np.round((np.stack([x, y], 2) + ears) * 16).astype(np.int32)
-    thick = max(1, round(width / 60))
-    for tone, part in zip((0.8, 1.1, 1.5), np.split(curves, 3), strict=True):
+    thick = max(1, round(width / 90))
+    for tone, part in zip((0.5, 0.9, 1.25), np.split(curves, 3), strict=True):
         shade = tuple(float(v) for v in np.clip(base * tone, 0, 1))
         cv2.polylines(image, [*part], False, shade, thick, cv2.LINE_AA, 4)

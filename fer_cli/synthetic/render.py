@@ -260,7 +260,7 @@ def skin_colour(
     """Return the albedo (3, n) of pixels at ``xy`` (2, n), and bend their normals (3, n: x, y) at skin folds."""
     at = skin.at_pixel(xy.T)
     colour, depth = exact.sample(skin_map, at), exact.sample(folds, at) * on_skin.astype(np.float32)
-    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.3 * depth[2])
+    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.24 * np.minimum(depth[2], 1))
     normal[:2] += depth[:2]
     colour *= shadow
     return colour
