@@ -12,7 +12,7 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU4": {"browDown*": 1.5},
     "AU5": {"eyeWide*": 1.4},
     "AU6": {"cheekSquint*": 1.1, "eyeSquint*": 0.6},
-    "AU7": {"eyeSquint*": 0.9, "eyeBlink*": 0.18},
+    "AU7": {"eyeSquint*": 0.8, "eyeBlink*": 0.12},
     "AU9": {"noseSneer*": 1.45, "mouthUpperUp*": 0.4, "cheekSquint*": 0.4, "eyeSquint*": 0.25},
     "AU10": {"mouthUpperUp*": 1.2, "noseSneer*": 0.25, "cheekSquint*": 0.2},
     "AU12": {"mouthSmile*": 1.05, "cheekSquint*": 0.3},

@@ -22,13 +22,13 @@ FRONTAL = Lighting(
 
 def draw_lighting(rng: np.random.Generator, gloss: float, difficulty: float) -> Lighting:
     """Return one to three lamps, mostly from above and in front; harder and more lateral with difficulty."""
-    key = rng.uniform(0.35, 0.75) * (1 + 0.4 * difficulty * rng.random())
+    key = rng.uniform(0.45, 0.85) * (1 + 0.4 * difficulty * rng.random())
     lights = [lamp(rng, 25 + 45 * difficulty, key)]
     if rng.random() < 0.6:
         lights.append(lamp(rng, 75, rng.uniform(0.05, 0.35)))
     if rng.random() < 0.2:
         lights.append(lamp(rng, 110, rng.uniform(0.1, 0.4)))
-    ambient = rng.uniform(0.25, 0.6) * tint(rng)
+    ambient = rng.uniform(0.2, 0.48) * tint(rng)
     return Lighting(ambient.astype(np.float32), float(rng.uniform(0.35, 0.8)), tuple(lights), gloss)
 
 
@@ -41,7 +41,7 @@ def lamp(rng: np.random.Generator, spread: float, strength: float) -> Light:
 
 def tint(rng: np.random.Generator) -> np.ndarray:
     """Return a whitish light colour (3,)."""
-    return np.asarray(1 + rng.normal(0, 0.04, 3) + rng.normal(0, 0.05) * np.array([1, 0, -1]))
+    return np.asarray(1 + rng.normal(0, 0.02, 3) + rng.normal(0, 0.04) * np.array([1, 0, -1]))
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:

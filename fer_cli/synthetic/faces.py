@@ -171,7 +171,7 @@ def make_face(
     if look.bust:
         draw_shoulders(image, pixels, rng, lighting.ambient)
     if person.long_hair:
-        drape_hair(image, person.hair, pixels, rng, lighting.ambient)
+        drape_hair(image, person.hair * lighting.level, pixels, rng)
     cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
@@ -185,7 +185,7 @@ def make_face(
         tone = (
             person.hair if occluder.kind == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
         )
-        cover = occluders.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6)
+        cover = occluders.draw_occluder(occluder, image, pixels, tone * lighting.level)
         at = np.clip(np.round(pixels), 0, large - 1).astype(int)
         visible &= cover[at[:, 1], at[:, 0]] < 0.5
     picture = camera.expose(image, size, rng, noise or rng, look.difficulty, ingredients.lens)

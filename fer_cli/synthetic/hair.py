@@ -89,7 +89,7 @@ def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     above = exact.logistic((y - line[None] + 9 * tips) / 1.6)
     beside = exact.logistic((np.abs(x) - side - 0.12 * np.clip(60 - y, 0, 90) * (0.0 if female else 0.35) + 6 * tips) / 1.5)
     reach = exact.logistic((y - (-120 if female else rng.uniform(-25, 10)) + 8 * tips) / 4)
-    return np.clip(above + beside * reach, 0, 1).astype(np.float32)
+    return (np.clip(above + beside * reach, 0, 1) * (1 - skin.ears()[1])).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -121,7 +121,7 @@ def scalp() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     outward = (mesh.rest - CENTRE_MM).astype(np.float32)
     outward /= exact.length(outward.T)[:, None]
     high, back = (mesh.rest[:, 1] - 22) / 24, (-36 - mesh.rest[:, 2]) / 22
-    share = np.clip(np.maximum(high, back), 0, 1) * (mesh.region == REGIONS.index("skin"))
+    share = np.clip(np.maximum(high, back), 0, 1) * (mesh.region == REGIONS.index("skin")) * (1 - skin.ears()[0])
     share[landmark_ids()] = 0
     return skin.at_pixel(mesh.rest[:, :2]), outward, share.astype(np.float32)
 
@@ -136,12 +136,10 @@ def hair_volume(rng: np.random.Generator, cover: np.ndarray, longer: bool) -> np
     return np.asarray(outward * (np.clip(sampled, 0, 1.6) * share * np.float32(thick))[:, None], np.float32)
 
 
-def drape_hair(
-    image: np.ndarray, colour: np.ndarray, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
-) -> None:
+def drape_hair(image: np.ndarray, colour: np.ndarray, pixels: np.ndarray, rng: np.random.Generator) -> None:
     """Draw long hair behind the head: a dome and two tapering falls beside the face, in strands of three tones.
 
-    ``pixels``: the 68 landmarks in the image.
+    ``colour``: RGB of the lit hair; ``pixels``: the 68 landmarks in the image.
     """
     width = exact.distance(pixels[0], pixels[16])
     ears = (pixels[0] + pixels[16]) / 2
@@ -152,8 +150,7 @@ def drape_hair(
     tips = length * rng.uniform(0.9, 1.06, 7)
     right = np.stack([half * np.array([1.06, 0.98, 0.92, 0.8, 0.7, 0.58, 0.45]), tips * [0.5, 0.85, 1, 0.96, 1, 0.97, 1]], 1)
     outline = np.concatenate([over, right, right[::-1] * (-1, 1)]) + ears
-    base = np.clip(colour * ambient * 1.5, 0, 1)
-    fill = tuple(float(v) for v in base * 0.72)
+    fill = tuple(float(v) for v in np.clip(colour * 0.8, 0, 1))
     cv2.fillPoly(image, [np.round(outline * 16).astype(np.int32)], fill, cv2.LINE_AA, 4)
     t = np.linspace(0, 1, 9)
     place = rng.uniform(0.5, 1.02, (STRANDS, 1)) * rng.choice([-1.0, 1.0], (STRANDS, 1))
@@ -163,6 +160,6 @@ def drape_hair(
     y = -0.75 * high * np.sqrt(np.clip(1 - (place * 0.9) ** 2, 0, 1)) * (1 - t) + length * ends * t
     curves = np.round((np.stack([x, y], 2) + ears) * 16).astype(np.int32)
     thick = max(1, round(width / 90))
-    for tone, part in zip((0.5, 0.9, 1.25), np.split(curves, 3), strict=True):
-        shade = tuple(float(v) for v in np.clip(base * tone, 0, 1))
+    for tone, part in zip((0.55, 1.1, 1.6), np.split(curves, 3), strict=True):
+        shade = tuple(float(v) for v in np.clip(colour * tone, 0, 1))
         cv2.polylines(image, [*part], False, shade, thick, cv2.LINE_AA, 4)

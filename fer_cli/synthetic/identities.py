@@ -29,7 +29,7 @@ HAIR = np.array(
     np.float32,
 )
 IRIS = np.array(
-    [[0.20, 0.12, 0.07], [0.33, 0.20, 0.10], [0.42, 0.34, 0.20], [0.36, 0.44, 0.34], [0.36, 0.47, 0.58], [0.45, 0.50, 0.52]],
+    [[0.20, 0.12, 0.07], [0.33, 0.20, 0.10], [0.34, 0.27, 0.16], [0.27, 0.33, 0.26], [0.26, 0.34, 0.42], [0.32, 0.36, 0.38]],
     np.float32,
 )
 
@@ -183,7 +183,7 @@ def paint_skin(
         spots = exact.blur(rng.random(skin.SHAPE) < 0.004, 1.0) * 4
         albedo *= 1 - np.clip(spots, 0, 1) * exact.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5)
     cover = hair.brows(rng, female, age)
-    albedo = albedo * (1 - cover) + planes(colour * 0.9) * cover
+    albedo = albedo * (1 - cover) + planes(np.minimum(colour * 0.8, tone * 0.5)) * cover
     if not female:
         cover, shade = hair.beard(rng)
         cover *= ingredients.hair

@@ -88,14 +88,15 @@ def occluder_polygons(kind: str, points: np.ndarray, rng: np.random.Generator) -
         bend = (start + end) / 2 + rng.normal(0, 0.1 * width, 2)
         t = np.linspace(0, 1, 12)[:, None]
         curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-        polygons.append(np.concatenate([curve, curve[::-1] + (rng.uniform(0.01, 0.03) * width, 0)]))
+        polygons.append(np.concatenate([curve, curve[::-1] + (rng.uniform(0.006, 0.02) * width, 0)]))
     return polygons
 
 
 def draw_occluder(occluder: Occluder, image: np.ndarray, points: np.ndarray, tone: np.ndarray) -> np.ndarray:
     """Draw an occluder into ``image`` (S, S, 3) and return its cover (S, S); ``tone``: lit colour of skin or hair."""
     rng = np.random.default_rng(occluder.seed)
-    cover = cover_of(occluder_polygons(occluder.kind, points, rng), len(image))
+    polygons = occluder_polygons(occluder.kind, points, rng)
+    cover = cover_of(polygons, len(image))
     paint = np.zeros(3) if occluder.kind == "square" else tone
     if occluder.kind == "mask":
         paint = np.array([[0.70, 0.78, 0.86], [0.85, 0.85, 0.85], [0.12, 0.12, 0.14]])[rng.integers(3)]
@@ -103,30 +104,38 @@ def draw_occluder(occluder: Occluder, image: np.ndarray, points: np.ndarray, ton
         edge = exact.blur(cover, max(0.03 * face_width(points), 0.5))
         paint = paint * (0.45 + 0.55 * edge[..., None]) * rng.uniform(0.75, 1.05)
     image[:] = image * (1 - cover[..., None]) + np.clip(paint, 0, 1) * cover[..., None]
+    if occluder.kind == "hand":  # the gaps between the fingers
+        edges = [np.round(polygon * 16).astype(np.int32) for polygon in polygons[1:]]
+        colour = tuple(float(v) for v in np.clip(tone * 0.5, 0, 1))
+        cv2.polylines(image, edges, False, colour, max(1, round(face_width(points) / 110)), cv2.LINE_AA, 4)
     return cover
 
 
 def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return polygons of a palm and four fingers on a cheek, the chin or the mouth."""
+    """Return polygons of a palm, four fingers and a thumb on a cheek, the chin or the mouth."""
     anchor = points[[4, 12, 8, 57][rng.integers(4)]] + rng.normal(0, 0.05 * width, 2)
     away = anchor - points[30]
     angle = np.arctan2(-away[1], -away[0]) + rng.normal(0, 0.3)
     forward, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    polygons = []
     around = np.linspace(0, 2 * np.pi, 20)[:, None]
-    polygons.append(anchor - forward * 0.35 * width + 0.28 * width * (np.cos(around) * forward + np.sin(around) * across))
-    for finger in range(4):
-        base = anchor - forward * 0.15 * width + across * (finger - 1.5) * 0.13 * width
-        tip = base + forward * rng.uniform(0.28, 0.48) * width + across * rng.normal(0, 0.03) * width
-        polygons += [
-            np.stack(
-                [
-                    base + across * 0.055 * width,
-                    tip + across * 0.045 * width,
-                    tip - across * 0.045 * width,
-                    base - across * 0.055 * width,
-                ]
-            )
-        ]
-        polygons.append(tip + 0.047 * width * (np.cos(around) * forward + np.sin(around) * across))
+    palm = 0.24 * np.cos(around) * forward + 0.25 * np.sin(around) * across
+    polygons = [anchor - forward * 0.33 * width + palm * width]
+    bend = rng.normal(0, 0.04)
+    for place, reach in ((-1.5, 0.30), (-0.5, 0.38), (0.5, 0.40), (1.5, 0.34)):
+        base = anchor - forward * 0.2 * width + across * place * 0.12 * width
+        tip = base + (forward * reach * rng.uniform(0.9, 1.15) + across * (bend + place * 0.02)) * width
+        polygons.append(capsule(base, tip, 0.062 * width, 0.048 * width))
+    side = rng.choice([-1.0, 1.0])
+    base = anchor + (-forward * 0.36 + across * side * 0.2) * width
+    polygons.append(capsule(base, base + (forward * 0.24 + across * side * 0.14) * width, 0.07 * width, 0.052 * width))
     return polygons
+
+
+def capsule(base: np.ndarray, tip: np.ndarray, thick: float, thin: float) -> np.ndarray:
+    """Return the outline (14, 2) of a finger from ``base`` to its round ``tip``, with radii in pixels."""
+    ahead = (tip - base) / max(exact.distance(base, tip), 1e-6)
+    aside = np.array([-ahead[1], ahead[0]])
+    turn = np.linspace(np.pi / 2, -np.pi / 2, 12)[:, None]
+    return np.concatenate(
+        [[base + aside * thick], tip + thin * (np.cos(turn) * ahead + np.sin(turn) * aside), [base - aside * thick]]
+    )

@@ -22,7 +22,7 @@ BOX = np.array([[-110.0, -160.0, -110.0], [110.0, 130.0, 60.0]], np.float32)
 """Range of rest positions; attributes are scaled to [0, 1] for the rasteriser."""
 EYE_RADIUS_MM = 13.8
 IRIS_MM = 5.9
-EYE_GLOSS = 0.7
+EYE_GLOSS = 0.35
 FAINT = 0.05
 """Cosine below which highlights are negligible (powers of smaller numbers are slow)."""
 MOUTH, TONGUE, TEETH, GUM = np.array(
@@ -48,6 +48,14 @@ class Lighting:
     lights: tuple[Light, ...]
     gloss: float
     """Strength of skin highlights."""
+
+    @property
+    def level(self) -> np.ndarray:
+        """Return the RGB light on an average surface that faces the camera, for what is drawn flat."""
+        total = self.ambient * np.float32(0.9)
+        for lamp in self.lights:
+            total = total + lamp.colour * np.float32(0.45)
+        return np.asarray(total)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU7": (1.5, [[(20, -7), (31, -10), (42, -7)]]),
     "AU9": (1.7, [[(0, 3), (9, 0)], [(0, -4), (10, -8)], [(4, -10), (12, -16)], [(14, -30), (22, -42), (28, -52)]]),
     "AU10": (2.8, [[(15, -33), (22, -41), (30, -52), (35, -62)]]),
-    "AU12": (3.2, [[(16, -34), (25, -42), (34, -55), (38, -68)]]),
+    "AU12": (4.0, [[(16, -34), (25, -42), (33, -52), (37, -61)]]),
     "AU14": (2.6, [[(31, -61), (33.5, -67), (32, -73)]]),
     "AU15": (2.2, [[(27, -68), (32, -76), (33, -86)]]),
     "AU17": (2.0, [[(-16, -84), (-8, -81), (0, -80), (8, -81), (16, -84)]]),
@@ -35,7 +35,7 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU24": (1.8, [[(29, -62), (31, -68), (29, -74)], [(-12, -83), (0, -82), (12, -83)]]),
 }
 """Unit -> width in millimetres and polylines; lateral ones are mirrored, each side following its own half."""
-SHALLOW = {"AU6": 0.7, "AU12": 0.8, "AU9": 0.8, "AU10": 0.8, "AU14": 0.6, "AU15": 0.45, "AU20": 0.4, "AU24": 0.35}
+SHALLOW = {"AU6": 0.7, "AU12": 0.65, "AU9": 0.8, "AU10": 0.8, "AU14": 0.6, "AU15": 0.45, "AU20": 0.4, "AU24": 0.35}
 """Depth of the folds that are less than 1 deep."""
 
 BAGS = (2.2, [[(19.0, -10.0), (30.0, -15.0), (42.0, -11.0)]])
@@ -111,18 +111,31 @@ def fold_area() -> tuple[tuple[slice, slice], np.ndarray]:
 def lip_and_lash() -> tuple[np.ndarray, np.ndarray]:
     """Return (H, W) weights of lip skin and of the lid margin, painted from the mesh's vertices."""
     mesh = head_mesh()
-    places = np.round(at_pixel(mesh.rest[:, :2]) * 16).astype(np.int32)
-    layers = []
     upper = np.where(mesh.rest[:, 1] > 0, 1.0, 0.55)  # upper lashes are longer
-    for values in (np.clip(mesh.lip * 1.2, 0, 1), mesh.lash**2 * upper):
-        canvas = np.zeros(SHAPE, np.float32)
-        shares = values[mesh.faces].mean(1)
-        front = (mesh.region[mesh.faces[:, 0]] == 0) & (shares > 0)
-        depth_order = np.argsort(mesh.rest[mesh.faces[front], 2].mean(1), kind="stable")
-        for triangle in np.flatnonzero(front)[depth_order]:
-            cv2.fillConvexPoly(canvas, places[mesh.faces[triangle]], float(shares[triangle]), cv2.LINE_AA, 4)
-        layers.append(exact.blur(canvas, 0.6 * PX))
-    return layers[0], layers[1]
+    return paint_vertices(np.clip(mesh.lip * 1.2, 0, 1)), paint_vertices(mesh.lash**2 * upper)
+
+
+@lru_cache(maxsize=1)
+def ears() -> tuple[np.ndarray, np.ndarray]:
+    """Return weights of the ears, what the model's change of their size moves, per vertex (V,) and pixel (H, W)."""
+    mesh = head_mesh()
+    sizes = [np.flatnonzero(mesh.change_names == f"{side}-ear-scale-incr")[0] for side in "lr"]
+    moved = exact.length((mesh.changes[sizes[0], 1] + mesh.changes[sizes[1], 1]).T)
+    weights = np.clip(moved / moved.max() * 4 - 0.3, 0, 1)
+    return weights, paint_vertices(weights)
+
+
+def paint_vertices(values: np.ndarray) -> np.ndarray:
+    """Return (H, W): values (V,) in [0, 1] of the skin's vertices painted on the texture, the front-most last."""
+    mesh = head_mesh()
+    places = np.round(at_pixel(mesh.rest[:, :2]) * 16).astype(np.int32)
+    canvas = np.zeros(SHAPE, np.float32)
+    shares = values[mesh.faces].mean(1)
+    front = (mesh.region[mesh.faces[:, 0]] == 0) & (shares > 0)
+    depth_order = np.argsort(mesh.rest[mesh.faces[front], 2].mean(1), kind="stable")
+    for triangle in np.flatnonzero(front)[depth_order]:
+        cv2.fillConvexPoly(canvas, places[mesh.faces[triangle]], float(shares[triangle]), cv2.LINE_AA, 4)
+    return exact.blur(canvas, 0.6 * PX)
 
 
 RESTING = {"AU1": 0.5, "AU4": 0.35, "AU6": 0.5, "AU9": 0.15, "AU12": 0.45}
