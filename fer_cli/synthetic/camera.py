@@ -68,8 +68,8 @@ def expose(
     the exposure is the same for all images and the rest is left out.
     """
     picture = exact.halve(image)
-    if lens and rng.random() < 0.35 + 0.3 * difficulty:
-        picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64, high=BRIGHTEST)
+    if lens and rng.random() < 0.3 + 0.3 * difficulty:
+        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * size / 64, high=BRIGHTEST)
     inner = slice(size // 4, size - size // 4)
     luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
     target = float(np.clip(rng.normal(0.46, 0.09 + 0.04 * difficulty), 0.2, 0.7)) if lens else 0.46

@@ -11,7 +11,7 @@ import numpy as np
 from fer_cli.synthetic import camera, exact, occluders, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
 from fer_cli.synthetic.expressions import Expression
-from fer_cli.synthetic.hair import drape_hair
+from fer_cli.synthetic.hair import drape_hair, draw_locks, ear_ids
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
 from fer_cli.synthetic.landmarks import landmark_ids
@@ -176,6 +176,11 @@ def make_face(
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
     visible = seen(marks, view, drawn, pixels)
+    at = np.clip(np.round(pixels), 0, large - 1).astype(int)
+    if person.long_hair:
+        ears = to_pixels(to_camera(exact.rotate(points[[*ear_ids()]], turn), view), view, large)
+        locks = draw_locks(image, person.hair * lighting.level, pixels, ears, rng)
+        visible &= locks[at[:, 1], at[:, 0]] < 0.5
     occluder = None
     if rng.random() < look.occluded and ingredients.occluder:
         resting = person.shape[landmark_ids(), :2]
@@ -186,7 +191,6 @@ def make_face(
             person.hair if occluder.kind == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
         )
         cover = occluders.draw_occluder(occluder, image, pixels, tone * lighting.level)
-        at = np.clip(np.round(pixels), 0, large - 1).astype(int)
         visible &= cover[at[:, 1], at[:, 0]] < 0.5
     picture = camera.expose(image, size, rng, noise or rng, look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5

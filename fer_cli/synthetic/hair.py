@@ -71,7 +71,7 @@ def beard(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     """Return the cover (H, W) of scalp hair above the forehead and beyond the temples; none for the bald."""
     x, y = grid()
-    if not female and rng.random() < 0.1 + 0.3 * age:
+    if not female and rng.random() < 0.06 + 0.25 * age:
         return np.zeros(skin.SHAPE, np.float32)
     fringe = rng.random() < (0.3 if female else 0.15)
     height = rng.uniform(26, 46) if fringe else rng.uniform(48, 68) + (0 if female else 10 * age)
@@ -102,8 +102,8 @@ def combing(parting: int) -> np.ndarray:
     return np.clip(along * 0.25, 0, 63).astype(np.int64) * 512 + columns
 
 
-def strands(rng: np.random.Generator) -> np.ndarray:
-    """Return the shade (H, W) of combed hair: strands that run down from a parting, with a sheen across them."""
+def strands(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
+    """Return the shade (H, W) of combed hair: strands that run down from a parting, with a sheen; even in light hair."""
     noise = rng.normal(0, 1, (64, 512))
     fine = exact.blur(noise, 0.7, 9.0, -skin.NOISE, skin.NOISE)
     broad = exact.blur(noise, 4.0, 12.0, -skin.NOISE, skin.NOISE)
@@ -111,7 +111,8 @@ def strands(rng: np.random.Generator) -> np.ndarray:
     lock = (fine * 1.5 + broad * 4.0).ravel()[at]
     y = grid()[1]
     sheen = exact.exp(-(((y - rng.uniform(70, 90)) / 16) ** 2))
-    return np.clip((1 + lock) * (0.85 + 0.75 * sheen), 0.3, 2.6).astype(np.float32)
+    shade = np.clip((1 + lock) * (0.85 + 0.75 * sheen), 0.3, 2.6) - 1
+    return np.asarray(1 + shade * (1 - 0.9 * min(float(colour.max()), 0.9)), np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -159,7 +160,47 @@ def drape_hair(image: np.ndarray, colour: np.ndarray, pixels: np.ndarray, rng: n
     x = half * (place * (1 + 0.05 * np.sin(np.pi * t)) + swing - 0.12 * place * np.maximum(0, t - 0.6))
     y = -0.75 * high * np.sqrt(np.clip(1 - (place * 0.9) ** 2, 0, 1)) * (1 - t) + length * ends * t
     curves = np.round((np.stack([x, y], 2) + ears) * 16).astype(np.int32)
+    draw_strands(image, colour, curves, width)
+
+
+def draw_strands(image: np.ndarray, colour: np.ndarray, curves: np.ndarray, width: float) -> None:
+    """Draw curves (n, k, 2), in 1/16 pixels, in three tones of ``colour``; n is a multiple of three."""
     thick = max(1, round(width / 90))
     for tone, part in zip((0.55, 1.1, 1.6), np.split(curves, 3), strict=True):
         shade = tuple(float(v) for v in np.clip(colour * tone, 0, 1))
         cv2.polylines(image, [*part], False, shade, thick, cv2.LINE_AA, 4)
+
+
+@lru_cache(maxsize=1)
+def ear_ids() -> tuple[int, int]:
+    """Return the outermost vertices of the right and left ear."""
+    sideways = head_mesh().rest[:, 0] * (skin.ears()[0] > 0)
+    return int(sideways.argmin()), int(sideways.argmax())
+
+
+def draw_locks(
+    image: np.ndarray, colour: np.ndarray, pixels: np.ndarray, ears: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the locks of long hair that fall over the ears, and return their cover (S, S).
+
+    ``pixels``, ``ears``: the 68 landmarks and the points ``ear_ids`` (2, 2) in the image.
+    """
+    width = exact.distance(pixels[0], pixels[16])
+    cover = np.zeros(image.shape[:2], np.float32)
+    length, wide = rng.uniform(0.25, 0.9) * width, rng.uniform(0.13, 0.2) * width
+    t = np.linspace(0, 1, 9)
+    for jaw, tip, outward in ((pixels[0], ears[0], -1.0), (pixels[16], ears[1], 1.0)):
+        ear = np.array([max(jaw[0] * outward, tip[0] * outward - 0.09 * width) * outward, jaw[1]])
+        top = ear - (outward * 0.1 * width, rng.uniform(0.46, 0.54) * width)
+        y = top[1] + (ear[1] + length - top[1]) * t
+        inner = top[0] + outward * width * (0.09 * np.sqrt(t) + rng.normal(0, 0.012) * np.sin(5 * t))
+        spread = outward * wide * (0.35 + 0.65 * np.sqrt(t)) * (1 - 0.6 * np.clip(t - 0.7, 0, 1))
+        outline = np.concatenate([np.stack([inner, y], 1), np.stack([inner + spread, y], 1)[::-1]])
+        corners = [np.round(outline * 16).astype(np.int32)]
+        cv2.fillPoly(cover, corners, 1.0, cv2.LINE_AA, 4)
+        cv2.fillPoly(image, corners, tuple(float(v) for v in np.clip(colour * 0.8, 0, 1)), cv2.LINE_AA, 4)
+        place = rng.uniform(0, 1, (18, 1))
+        x = inner + spread * place + 0.012 * width * np.sin(6 * t + rng.uniform(0, 6, (18, 1)))
+        ends = ear[1] + length * rng.uniform(0.7, 1.05, (18, 1))
+        draw_strands(image, colour, np.round(np.stack([x, top[1] + (ends - top[1]) * t], 2) * 16).astype(np.int32), width)
+    return cover

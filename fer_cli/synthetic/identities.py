@@ -101,7 +101,7 @@ def make_identity(
         sclera=np.minimum(np.array([0.74, 0.71, 0.69]) * rng.uniform(0.88, 1.05), 0.28 + tone.max()).astype(np.float32),
         gloss=float(rng.uniform(0.05, 0.45)),
         hair=colour.astype(np.float32),
-        long_hair=longer and ingredients.hair,
+        long_hair=longer and ingredients.hair and bool(scalp.any()),
         glasses=glasses if wears and ingredients.glasses else None,
         asymmetry=np.clip(rng.normal(1, 0.07, (2, units)), 0.75, 1.25).astype(np.float32),
         habit=np.clip(rng.normal(1, 0.12, units), 0.65, 1.35).astype(np.float32),
@@ -190,7 +190,7 @@ def paint_skin(
         albedo = albedo * (1 - cover) + planes(colour * 0.85 + tone * 0.12) * shade * cover
     scalp = hair.hair_line(rng, female, age)
     cover = scalp * ingredients.hair
-    albedo = albedo * (1 - cover) + planes(colour) * hair.strands(rng) * cover
+    albedo = albedo * (1 - cover) + planes(colour) * hair.strands(rng, colour) * cover
     return np.asarray(np.clip(albedo, 0.01, 1), np.float32), scalp
 
 

@@ -52,10 +52,8 @@ class Lighting:
     @property
     def level(self) -> np.ndarray:
         """Return the RGB light on an average surface that faces the camera, for what is drawn flat."""
-        total = self.ambient * np.float32(0.9)
-        for lamp in self.lights:
-            total = total + lamp.colour * np.float32(0.45)
-        return np.asarray(total)
+        lamps = [lamp.colour * np.float32(0.45) for lamp in self.lights]
+        return np.asarray(np.sum([self.ambient * np.float32(0.9), *lamps], axis=0, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ def skin_colour(
     """Return the albedo (3, n) of pixels at ``xy`` (2, n), and bend their normals (3, n: x, y) at skin folds."""
     at = skin.at_pixel(xy.T)
     colour, depth = exact.sample(skin_map, at), exact.sample(folds, at) * on_skin.astype(np.float32)
-    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.24 * np.minimum(depth[2], 1))
+    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.2 * np.minimum(depth[2], 1))
     normal[:2] += depth[:2]
     colour *= shadow
     return colour
