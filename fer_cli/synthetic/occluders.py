@@ -15,7 +15,7 @@ from fer_cli.synthetic import exact
 
 OCCLUDERS = ("none", "hand", "mask", "strand", "square")
 EASY = 0.5
-HIDES = (0.35, 0.4, 0.4)
+HIDES = (0.3, 0.4, 0.3)
 """Greatest share hidden of the mouth's landmarks, of those of brows and eyes, and of all movement."""
 TRIES = 8
 """Draws before a face stays without an occluder."""
