@@ -13,7 +13,7 @@ import numpy as np
 from fer_cli.synthetic import exact, skin
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
-from fer_cli.synthetic.skin import blurred_noise, grid
+from fer_cli.synthetic.skin import grid, tufted_noise
 
 CENTRE_MM = np.array([0.0, 15.0, -70.0], np.float32)
 """Centre of the skull; hair stands away from it."""
@@ -48,7 +48,7 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
 def beard(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return cover and shade (H, W) of stubble, moustache or beard; mostly a shadow."""
     x, y = grid()
-    tufts = blurred_noise(rng, 0.9, 2.2) * 3
+    tufts = tufted_noise(rng, 0.9, 2.2) * 3
     ragged = y + 3.0 * tufts
     lower = exact.logistic(-(ragged + 50 + 0.010 * (np.abs(x) - 20) ** 2 * np.where(np.abs(x) > 20, -1, 0)) / 6)
     mouth = exact.exp(-(((x / 27) ** 2 + ((y + 68) / 9.5) ** 2) ** 3))
@@ -85,7 +85,7 @@ def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
         receding = 0.0 if female else rng.uniform(0, 9 + 8 * age)
         temples = receding * np.exp(-(((np.abs(off) - 38) / 16) ** 2))
         line = line - 16 * (off / 66) ** 4 + temples - 5 * np.exp(-((off / 9) ** 2))
-    tips = blurred_noise(rng, 0.8, 3.0)
+    tips = tufted_noise(rng, 0.8, 3.0)
     above = exact.logistic((y - line[None] + 9 * tips) / 1.6)
     beside = exact.logistic((np.abs(x) - side - 0.12 * np.clip(60 - y, 0, 90) * (0.0 if female else 0.35) + 6 * tips) / 1.5)
     reach = exact.logistic((y - (-120 if female else rng.uniform(-25, 10)) + 8 * tips) / 4)

@@ -177,8 +177,8 @@ def paint_skin(
     grain = blurred_noise(rng, 1.2)
     albedo = planes(tone) * (1 + (0.025 * mottle + 0.05 * grain) * ingredients.texture)
     rosy, lids = rosy_and_lids()
-    albedo *= 1 - rosy * rng.uniform(0, 0.16) * planes(np.array([0.1, 1, 0.9]))
-    albedo *= 1 - lids * rng.uniform(0.02, 0.28 if female else 0.16) * planes(np.array([0.9, 1, 1]))
+    albedo *= 1 - rosy * rng.uniform(0, 0.16) * planes(np.array([0.1, 1, 0.9], np.float32))
+    albedo *= 1 - lids * rng.uniform(0.02, 0.28 if female else 0.16) * planes(np.array([0.9, 1, 1], np.float32))
     if rng.random() < 0.2 and ingredients.texture:
         spots = exact.blur(rng.random(skin.SHAPE) < 0.004, 1.0) * 4
         albedo *= 1 - np.clip(spots, 0, 1) * exact.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5)

@@ -249,13 +249,13 @@ def hit_triangles(camera: np.ndarray, faces: np.ndarray, view: View, size: int) 
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
     faces = front_facing(vertices, faces, view)
-    count = len(faces)
+    own, colours = numbered_corners()
     buffer, depth = np.zeros((size, size, 3), np.float32), np.full((size, size), FAR_MM, np.float32)
     angle = 2 * np.arctan(view.extent / 2 / view.distance)
     cv2.triangleRasterize(
         vertices.take(faces.ravel(), 0),
-        np.arange(3 * count, dtype=np.int32).reshape(count, 3),
-        numbered_corners(count),
+        own[: len(faces)],
+        colours[: len(faces)].reshape(-1, 3),
         buffer,
         depth,
         np.eye(4, dtype=np.float32),
@@ -276,13 +276,13 @@ STEP = 2**15
 """Triangles are numbered in steps of 1 / STEP: the float's precision leaves each hundreds of values around its number."""
 
 
-@lru_cache(maxsize=32)
-def numbered_corners(count: int) -> np.ndarray:
-    """Return the colours (3 x count, 3) of the corners of ``count`` triangles."""
-    colours = np.zeros((count, 3, 3), np.float32)
+@lru_cache(maxsize=1)
+def numbered_corners() -> tuple[np.ndarray, np.ndarray]:
+    """Return the own corners (STEP, 3) of as many triangles as can be numbered, and these corners' colours (STEP, 3, 3)."""
+    colours = np.zeros((STEP, 3, 3), np.float32)
     colours[:, 0, 0] = colours[:, 1, 1] = 1
-    colours[:, :, 2] = (np.arange(count)[:, None] + 0.5) / STEP
-    return colours.reshape(-1, 3)
+    colours[:, :, 2] = (np.arange(STEP)[:, None] + 0.5) / STEP
+    return np.arange(3 * STEP, dtype=np.int32).reshape(STEP, 3), colours
 
 
 def rasterise(
