@@ -72,8 +72,8 @@ def expose(
         picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * size / 64, high=BRIGHTEST)
     inner = slice(size // 4, size - size // 4)
     luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
-    target = float(np.clip(rng.normal(0.46, 0.09 + 0.04 * difficulty), 0.2, 0.7)) if lens else 0.46
-    contrast = rng.uniform(0.8, 1.3) if lens else 1.0
+    target = float(np.clip(rng.normal(0.5, 0.09 + 0.04 * difficulty), 0.22, 0.72)) if lens else 0.5
+    contrast = rng.uniform(0.9, 1.5) if lens else 1.2
     picture = roll_off(exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, None), contrast))
     if lens and rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)

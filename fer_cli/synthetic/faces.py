@@ -204,7 +204,7 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    centre = (low + high) / 2 + (0, 0.06 * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    centre = (low + high) / 2 + (0, 0.1 * side) + rng.uniform(-look.shift, look.shift, 2) * side
     return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
 
 

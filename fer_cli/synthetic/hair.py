@@ -25,10 +25,10 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     """Return the cover (H, W) of both brows."""
     inner, peak, outer = rng.uniform(9, 15), rng.uniform(32, 41), rng.uniform(48, 57)
     lift, arch = rng.normal(0, 1.2), rng.uniform(1.0, 5.5) * (1.25 if female else 0.8)
-    thick = rng.uniform(2.2, 4.2) if female else rng.uniform(3.2, 6.2)
-    line = skin.smooth_line([(inner, 16 + lift), (peak, 18 + lift + arch), (outer, 13 + lift + arch * 0.4)], 60)
+    thick = rng.uniform(2.8, 5.0) if female else rng.uniform(4.0, 7.0)
+    line = skin.smooth_line([(inner, 15 + lift), (peak, 17 + lift + arch), (outer, 12 + lift + arch * 0.4)], 60)
     cover = np.zeros(skin.SHAPE, np.float32)
-    density = int(rng.uniform(120, 240))
+    density = int(rng.uniform(170, 280))
     for side in (-1, 1):
         at = rng.uniform(0, 1, density)
         draws = [(rng.uniform(-0.5, 0.5), rng.normal(0, 12), rng.uniform(2.5, 5)) for _ in at]  # hair by hair
@@ -42,7 +42,7 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
         for a, b in ends.tolist():
             cv2.line(cover, a, b, 1.0, 1, cv2.LINE_AA, 4)
     cover = exact.blur(cover, 1.0)
-    return np.clip(cover * rng.uniform(0.75, 1.5) * (1 - 0.3 * age), 0, 0.95)
+    return np.clip(cover * rng.uniform(1.0, 1.8) * (1 - 0.25 * age), 0, 0.95)
 
 
 def beard(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,7 @@ def make_identity(
     painter = np.random.default_rng(derive_seed(seed, "skin", number))
     albedo, scalp = paint_skin(painter, tone, colour, female, age, ingredients)
     volume = hair.hair_volume(painter, scalp, longer)
-    albedo = add_lips_and_lashes(albedo, lip, float(rng.uniform(0.45, 0.75) + (0.2 if female else 0)))
+    albedo = add_lips_and_lashes(albedo, lip, float(rng.uniform(0.65, 0.85) + (0.12 if female else 0)))
     resting = skin.resting_lines()
     depths = rng.beta(0.8, 4, len(resting)) * 0.5 + age * rng.beta(1.5, 2, len(resting)) * 0.9
     lines = exact.weighted_sum(depths * skin.resting_shares() * ingredients.texture, resting)
@@ -178,7 +178,7 @@ def paint_skin(
     albedo = planes(tone) * (1 + (0.025 * mottle + 0.05 * grain) * ingredients.texture)
     rosy, lids = rosy_and_lids()
     albedo *= 1 - rosy * rng.uniform(0, 0.16) * planes(np.array([0.1, 1, 0.9], np.float32))
-    albedo *= 1 - lids * rng.uniform(0.02, 0.28 if female else 0.16) * planes(np.array([0.9, 1, 1], np.float32))
+    albedo *= 1 - lids * rng.uniform(0.12, 0.42 if female else 0.32) * planes(np.array([0.9, 1, 1], np.float32))
     if rng.random() < 0.2 and ingredients.texture:
         spots = exact.blur(rng.random(skin.SHAPE) < 0.004, 1.0) * 4
         albedo *= 1 - np.clip(spots, 0, 1) * exact.exp(-(((y + 20) / 35) ** 2)) * rng.uniform(0.1, 0.5)

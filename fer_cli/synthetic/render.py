@@ -337,7 +337,7 @@ def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
     pupil = np.clip((eyes.pupil - off) / 0.7 + 0.5, 0, 1) * front
     rim = 1 - 0.5 * np.clip((off - IRIS_MM + 1.5) / 1.5, 0, 1)
     colour = eyes.sclera[:, None] * (1 - iris) + eyes.iris[:, None] * (iris * rim)
-    shadow = np.clip(1.0 - 0.075 * np.clip(xy[1] + 2.0, 0, 9), 0.4, 1)  # of the upper lid and lashes
+    shadow = np.clip(1.0 - 0.1 * np.clip(xy[1] + 2.0, 0, 9), 0.3, 1)  # of the upper lid and lashes
     shadow *= np.clip(1.06 - 0.45 * x**2, 0.6, 1)  # towards the corners
     return np.asarray(colour * (1 - 0.95 * pupil) * shadow)
 
@@ -369,7 +369,7 @@ def shade(colour: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lighting: L
     up = normal[1] * 0.5 + 0.5
     light = lighting.ambient[:, None] * (lighting.ground + (1 - lighting.ground) * up)
     shine = np.zeros_like(light)
-    wrap = 0.25
+    wrap = 0.15
     for lamp in lighting.lights:
         facing = exact.dot(normal, lamp.towards)
         light += np.clip((facing + wrap) / (1 + wrap), 0, None) * lamp.colour[:, None]
