@@ -100,9 +100,10 @@ def express(person: Identity, expression: Expression) -> tuple[np.ndarray, np.nd
 
 
 def movement(person: Identity, expression: Expression) -> np.ndarray:
-    """Return how far (68,) in mm the expression moves each landmark of the person."""
-    points, _ = express(person, expression)
-    return exact.length((points - person.shape)[landmark_ids()].T)
+    """Return (68, 3) in mm: x and y of each landmark of the person, and how far the expression has moved it."""
+    marks = express(person, expression)[0][landmark_ids()]
+    moved = exact.length((marks - person.shape[landmark_ids()]).T)
+    return np.concatenate([marks[:, :2], moved[:, None]], 1)
 
 
 def fold_texture(person: Identity, shown: np.ndarray, folds: bool = True) -> np.ndarray:
@@ -183,9 +184,8 @@ def make_face(
         visible &= locks[at[:, 1], at[:, 0]] < 0.5
     occluder = None
     if rng.random() < look.occluded and ingredients.occluder:
-        resting = person.shape[landmark_ids(), :2]
         moved = movement(person, expression) if carried is None else carried
-        occluder = occluders.choose_occluder(resting, moved, look.difficulty, rng)
+        occluder = occluders.choose_occluder(moved, look.difficulty, rng)
     if occluder is not None:
         tone = (
             person.hair if occluder.kind == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
@@ -204,7 +204,7 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    centre = (low + high) / 2 + (0, 0.1 * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    centre = (low + high) / 2 + (0, 0.07 * side) + rng.uniform(-look.shift, look.shift, 2) * side
     return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
 
 

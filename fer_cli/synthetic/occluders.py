@@ -20,7 +20,7 @@ HIDES = (0.3, 0.4, 0.3)
 TRIES = 8
 """Draws before a face stays without an occluder."""
 TEST_PX = 64
-"""Image side in which an occluder is tested on the resting face."""
+"""Image side in which an occluder is tested on the face, frontal and centred."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,15 @@ class Occluder:
     seed: int
 
 
-def choose_occluder(
-    resting: np.ndarray, movement: np.ndarray, difficulty: float, rng: np.random.Generator
-) -> Occluder | None:
+def choose_occluder(landmarks: np.ndarray, difficulty: float, rng: np.random.Generator) -> Occluder | None:
     """Return an occluder that leaves enough visible, or None if none of several does.
 
-    ``resting``: landmarks (68, 2) of the neutral face in mm, y up; ``movement`` (68,): how far the expression moves each.
-    The choice is the same for all frames of a clip, which share both.
+    ``landmarks``: (68, 3), x and y of each in mm, y up, and how far the expression has moved it. The choice is the same for
+    all frames of a clip, which share them.
     """
-    low, high = resting.min(0), resting.max(0)
-    points = ((resting - low) / float((high - low).max()) * (1, -1) + (0, 1)) * (TEST_PX * 0.8) + TEST_PX * 0.1
+    places, movement = landmarks[:, :2], landmarks[:, 2]
+    low, high = places.min(0), places.max(0)
+    points = ((places - low) / float((high - low).max()) * (1, -1) + (0, 1)) * (TEST_PX * 0.8) + TEST_PX * 0.1
     at = np.clip(np.round(points), 0, TEST_PX - 1).astype(int)
     for _ in range(TRIES):
         one = Occluder(OCCLUDERS[rng.integers(1, len(OCCLUDERS))], int(rng.integers(2**62)))
