@@ -91,4 +91,4 @@ def roll_off(picture: np.ndarray) -> np.ndarray:
     """Return non-negative scene values as values strictly between 0 and 1: unchanged but for a veil, then flattening out."""
     over = np.maximum(picture - np.float32(KNEE), 0) * np.float32(1 / (1 - KNEE))
     rolled = np.minimum(picture, np.float32(KNEE)) + np.float32(1 - KNEE) * (over / (1 + over))
-    return np.asarray(np.float32(0.012) + np.float32(0.978) * rolled)
+    return np.asarray(np.float32(0.022) + np.float32(0.96) * rolled)

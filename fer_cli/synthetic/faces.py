@@ -163,41 +163,47 @@ def make_face(
     lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
     if not ingredients.light:
         lighting = camera.FRONTAL
+    streams = [np.random.default_rng(int(seed)) for seed in rng.integers(2**62, size=3)]  # of hair, occluder and lens
     large = size * OVERSAMPLE
-    drawn = draw_head(
-        points, turn, view, large, person.albedo, fold_texture(person, shown, ingredients.texture), eyes, lighting
-    )
+    folds = fold_texture(person, shown, ingredients.texture)
+    drawn = draw_head(points, turn, view, large, person.albedo, folds, eyes, lighting)
     pixels = to_pixels(to_camera(marks, view), view, large)
     image = camera.draw_background(rng, large)
     if look.bust:
         draw_shoulders(image, pixels, rng, lighting.ambient)
     if person.long_hair:
-        drape_hair(image, person.hair * lighting.level, pixels, rng)
+        drape_hair(image, person.hair * lighting.level, pixels, streams[0])
     cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
     visible = seen(marks, view, drawn, pixels)
-    at = np.clip(np.round(pixels), 0, large - 1).astype(int)
     if person.long_hair:
         ears = to_pixels(to_camera(exact.rotate(points[[*ear_ids()]], turn), view), view, large)
-        locks = draw_locks(image, person.hair * lighting.level, pixels, ears, rng)
-        visible &= locks[at[:, 1], at[:, 0]] < 0.5
+        visible &= outside(draw_locks(image, person.hair * lighting.level, pixels, ears, streams[0]), pixels)
     occluder = None
-    if rng.random() < look.occluded and ingredients.occluder:
+    if streams[1].random() < look.occluded and ingredients.occluder:
         moved = movement(person, expression) if carried is None else carried
-        occluder = occluders.choose_occluder(moved, look.difficulty, rng)
+        occluder = occluders.choose_occluder(moved, look.difficulty, streams[1])
     if occluder is not None:
-        tone = (
-            person.hair if occluder.kind == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
-        )
-        cover = occluders.draw_occluder(occluder, image, pixels, tone * lighting.level)
-        visible &= cover[at[:, 1], at[:, 0]] < 0.5
-    picture = camera.expose(image, size, rng, noise or rng, look.difficulty, ingredients.lens)
+        tone = person.hair if occluder.kind == "strand" else cheek_colour(person)
+        visible &= outside(occluders.draw_occluder(occluder, image, pixels, tone * lighting.level), pixels)
+    picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     pose = (expression.yaw, expression.pitch, expression.roll)
     kind = occluder.kind if occluder else "none"
     return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, kind)  # type: ignore[arg-type]
+
+
+def cheek_colour(person: Identity) -> np.ndarray:
+    """Return the colour (3,) of the person's cheek."""
+    return np.asarray(person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60])
+
+
+def outside(cover: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return which points (n, 2) are not under ``cover`` (S, S)."""
+    at = np.clip(np.round(pixels), 0, len(cover) - 1).astype(int)
+    return np.asarray(cover[at[:, 1], at[:, 0]] < 0.5)
 
 
 def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
