@@ -11,7 +11,7 @@ from fer_cli.synthetic import mesh
 if TYPE_CHECKING:
     from fer_cli.data.cards import Embedded
 
-VERSION = 2
+VERSION = 3
 """Version of the renderer, for changes that affect images."""
 
 
