@@ -9,7 +9,7 @@ from fer_cli.synthetic.mesh import head_mesh
 ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU1": {"browInnerUp": 1.8},
     "AU2": {"browOuterUp*": 1.35},
-    "AU4": {"browDown*": 2.2},
+    "AU4": {"browDown*": 1.9},
     "AU5": {"eyeWide*": 1.4},
     "AU6": {"cheekSquint*": 1.1, "eyeSquint*": 0.6},
     "AU7": {"eyeSquint*": 0.8, "eyeBlink*": 0.12},

@@ -23,7 +23,7 @@ STRANDS = 90
 
 def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     """Return the cover (H, W) of both brows."""
-    inner, peak, outer = rng.uniform(9, 15), rng.uniform(32, 41), rng.uniform(48, 57)
+    inner, peak, outer = rng.uniform(11.5, 16.5), rng.uniform(32, 41), rng.uniform(48, 57)
     lift, arch = rng.normal(0, 1.2), rng.uniform(1.0, 5.5) * (1.25 if female else 0.8)
     thick = rng.uniform(2.8, 5.0) if female else rng.uniform(4.0, 7.0)
     line = skin.smooth_line([(inner, 15 + lift), (peak, 17 + lift + arch), (outer, 12 + lift + arch * 0.4)], 60)
@@ -65,7 +65,7 @@ def beard(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         cover = lip_top * (1 - mouth) * grown * (0.7 + 0.3 * strength) + shadow * dots * 0.12
     else:
         cover = np.clip(shadow * 1.2 + lip_top * (1 - mouth), 0, 1) * grown * (0.8 + 0.2 * strength)
-    return cover.astype(np.float32), np.clip(1.15 + 0.5 * tufts, 0.5, 2.2).astype(np.float32)
+    return cover.astype(np.float32), np.clip(1.0 + 0.35 * tufts, 0.6, 1.6).astype(np.float32)
 
 
 def hair_line(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:

@@ -35,7 +35,7 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU24": (1.8, [[(29, -62), (31, -68), (29, -74)], [(-12, -83), (0, -82), (12, -83)]]),
 }
 """Unit -> width in millimetres and polylines; lateral ones are mirrored, each side following its own half."""
-SHALLOW = {"AU6": 0.7, "AU12": 0.5, "AU9": 0.8, "AU10": 0.8, "AU14": 0.6, "AU15": 0.45, "AU20": 0.4, "AU24": 0.35}
+SHALLOW = {"AU6": 0.7, "AU12": 0.5, "AU9": 0.5, "AU10": 0.8, "AU14": 0.6, "AU15": 0.45, "AU20": 0.4, "AU24": 0.35}
 """Depth of the folds that are less than 1 deep."""
 
 BAGS = (2.2, [[(19.0, -10.0), (30.0, -15.0), (42.0, -11.0)]])
