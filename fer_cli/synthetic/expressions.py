@@ -277,6 +277,7 @@ def draw_expression(recipe: Recipe, label: str, rng: np.random.Generator, diffic
             across, along = across * 0.3, -rng.uniform(16, 28)
         gaze = (float(across * direction), float(along if pitch <= 0 or recipe.turned else -along))
     else:
-        gaze = (float(rng.normal(0, 3)), float(rng.normal(0, 2.5)))
+        lowered = 25 * float(units[:, UNITS.index("AU43")].mean())  # eyes sink with their lids
+        gaze = (float(rng.normal(0, 3)), float(rng.normal(0, 2.5) - lowered))
     roll = float(rng.uniform(-0.4, 0.4) * pose)
     return Expression(label, np.clip(units, 0, 1.1).astype(np.float32), float(yaw), float(pitch), roll, gaze)

@@ -98,7 +98,9 @@ def make_identity(
         lines=lines,
         creases=float(np.clip(rng.uniform(0.35, 0.9) + 0.5 * age, 0, 1.3)),
         iris=(IRIS[rng.integers(0, 2) if brown else rng.integers(0, len(IRIS))] * rng.uniform(0.8, 1.2)).astype(np.float32),
-        sclera=np.minimum(np.array([0.74, 0.71, 0.69]) * rng.uniform(0.88, 1.05), 0.28 + tone.max()).astype(np.float32),
+        sclera=np.minimum(np.array([0.74, 0.71, 0.69]) * rng.uniform(0.88, 1.05), 0.17 + 0.85 * tone.max()).astype(
+            np.float32
+        ),
         gloss=float(rng.uniform(0.05, 0.45)),
         hair=colour.astype(np.float32),
         long_hair=longer and ingredients.hair and bool(scalp.any()),
