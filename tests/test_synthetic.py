@@ -1,13 +1,15 @@
 """Embedded faces: the mesh moves as FACS says, pictures carry their truth, the same seed gives the same bytes."""
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from fer_cli.config import AugmentConfig, Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
+from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.cards import CANONICAL, Embedded
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
@@ -16,10 +18,12 @@ from fer_cli.synthetic.actions import ACTION_UNITS, UNITS, action_matrix, combin
 from fer_cli.synthetic.annotators import ERROR_RATES, annotate, confusion
 from fer_cli.synthetic.build import build_embedded
 from fer_cli.synthetic.expressions import RECIPES, Expression, draw_expression
-from fer_cli.synthetic.faces import Look, express, make_face, rotation
+from fer_cli.synthetic.faces import Look, express, make_face, movement, rotation
 from fer_cli.synthetic.identities import Identity, make_identity
+from fer_cli.synthetic.ingredients import Ingredients
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
+from fer_cli.synthetic.occluders import choose_occluder
 from fer_cli.synthetic.sets import render_set
 from tests.conftest import Called
 from tests.fakes import folder_at
@@ -136,6 +140,86 @@ def test_recipes_move_faces_as_their_emotion_does(people: list[Identity], label:
                 posed = Expression(label, drawn.units, 0, 0, 0, (0, 0))
                 changes.append(measure(express(person, posed)[0][landmark_ids()]) - measure(shown(person)))
         assert np.mean(np.array(changes) * sign > 0) > 0.8, (label, measure.__name__, np.mean(changes))
+
+
+def test_contempt_raises_one_corner_of_the_mouth_visibly_and_leaves_the_other(people: list[Identity]) -> None:
+    rng = np.random.default_rng(2)
+    for person in people:
+        for _ in range(12):
+            drawn = draw_expression(RECIPES["basic"]["contempt"], "contempt", rng, 0.3, 0.0)
+            posed = express(person, Expression("contempt", drawn.units, 0, 0, 0, (0, 0)))[0][landmark_ids()]
+            moved = np.linalg.norm((posed - shown(person))[[48, 54]], axis=1)
+            assert moved.max() > 5
+            assert moved.max() > 2.5 * moved.min()
+
+
+def test_neutral_mouths_are_level_at_every_age() -> None:
+    rng = np.random.default_rng(3)
+    for number in range(24):
+        person = make_identity(4, number, len(UNITS), (0.9, 1.0) if number % 2 else (0.0, 0.1))
+        drawn = draw_expression(RECIPES["basic"]["neutral"], "neutral", rng, 0.3, 0.0)
+        at = express(person, Expression("neutral", drawn.units, 0, 0, 0, (0, 0)))[0][landmark_ids()]
+        rise = at[[48, 54], 1] - at[[62, 66], 1].mean()
+        assert rise.min() > -1.5 and rise.max() < 2.5, (number, rise)
+
+
+@pytest.mark.parametrize("label", EVERY)
+def test_easy_occluders_leave_visible_what_carries_the_class(people: list[Identity], label: str) -> None:
+    rng = np.random.default_rng(4)
+    kinds = set()
+    for person in people:
+        for _ in range(8):
+            drawn = draw_expression(RECIPES["basic"][label], label, rng, 0.3, 0.0)
+            seed = int(rng.integers(2**32))
+            look = Look((1.35, 1.35), occluded=1.0, difficulty=0.3, pose=0.0, shift=0.0)
+            face, bare = (
+                make_face(person, drawn, one, 64, np.random.default_rng(seed)) for one in (look, replace(look, occluded=0.0))
+            )
+            hidden = bare.visible & ~face.visible
+            moved = movement(person, drawn)[:, 2]
+            assert hidden[48:].mean() < 0.5
+            assert hidden[17:27].mean() + hidden[36:48].mean() < 1.0
+            assert label == "neutral" or moved[hidden].sum() < 0.5 * moved.sum()
+            kinds.add(face.occluder)
+    assert {"hand", "strand", "square"} <= kinds
+    assert "mask" not in kinds
+    hard = [choose_occluder(movement(people[0], drawn), 0.8, rng) for _ in range(30)]
+    assert "mask" in {one.kind for one in hard if one is not None}
+
+
+@pytest.mark.parametrize("difficulty", [0.0, 0.3, 0.5])
+def test_skin_is_never_black_or_white(difficulty: float) -> None:
+    for number in range(32):
+        rng = np.random.default_rng(number)
+        drawn = draw_expression(RECIPES["basic"][EVERY[number % 8]], EVERY[number % 8], rng, difficulty, 14.0)
+        person = make_identity(5, number, len(UNITS))
+        face = make_face(person, drawn, Look(difficulty=difficulty, occluded=0.0), 64, rng)
+        hull = cv2.convexHull(np.round(face.landmarks).astype(np.int32))
+        inside = cv2.fillConvexPoly(np.zeros((64, 64), np.uint8), hull, 1) > 0
+        skin = cv2.cvtColor(face.image, cv2.COLOR_RGB2GRAY)[inside]  # as every set is stored
+        assert ((skin == 0) | (skin == 255)).mean() < 0.01
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Ingredients)])
+def test_an_ingredient_can_be_switched_off_and_the_others_stay(name: str) -> None:
+    without = Ingredients(**{name: False})
+    changed = []
+    for number, label in enumerate(EVERY * 2):
+        pair = []
+        for ingredients in (Ingredients(), without):
+            rng = np.random.default_rng(number)
+            person = make_identity(9, number, len(UNITS), ingredients=ingredients)
+            drawn = draw_expression(RECIPES["basic"][label], label, rng, 0.3, 14.0)
+            look = Look(occluded=0.5, difficulty=0.3)
+            pair.append(make_face(person, drawn, look, 32, rng, ingredients=ingredients))
+        full, plain = pair
+        changed.append((full.image != plain.image).any())
+        np.testing.assert_array_equal(full.units, plain.units)
+        assert plain.pose == ((0.0, 0.0, 0.0) if name == "pose" else full.pose)
+        if name != "pose":
+            np.testing.assert_array_equal(full.landmarks, plain.landmarks)
+        assert plain.occluder == ("none" if name == "occluder" else full.occluder)
+    assert np.mean(changed) > (0.05 if name in {"glasses", "occluder"} else 0.7)
 
 
 def test_learning_expressions_follow_the_papers_table() -> None:
@@ -271,27 +355,28 @@ def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path)
 
 
 @pytest.mark.slow
-def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "changes", "epochs"), [("synth-basic", {"images": 9600, "subjects": 240}, 20), ("synth-learning", {}, 40)]
+)
+def test_a_small_network_tells_the_expressions_of_people_it_never_saw(
+    tmp_path: Path, name: str, changes: dict[str, int], epochs: int
+) -> None:
+    """At the default difficulty; training takes at most three minutes."""
     from fer_cli.learning.train import train_run
 
     root = tmp_path / "data"
-    build_embedded("synth-basic", root, {"images": 4000, "subjects": 100, "size": 32, "difficulty": 0.0}, jobs=2)
-
-    six = [label for label in EVERY if label not in {"neutral", "contempt"}]
+    build_embedded(name, root, changes, jobs=2)
     config = RunConfig(
-        data=DataConfig(image_size=32, classes=six),
-        model=ModelConfig(),
-        augment=AugmentConfig(rotate=8, translate=0.05, scale=0.08, contrast=0.2, brightness=0.1),
-        train=TrainConfig(epochs=14, batch_size=32, weight_average=0.97, lr=3e-3),
+        data=DataConfig(name=name, image_size=48, split="subject"),
+        model=ModelConfig(backbone="resnet10-small"),
+        train=TrainConfig(epochs=epochs, lr=3e-3),
     )
-    compute = Compute(data_root=root, results=tmp_path, threads=1, device="cpu")
+    compute = Compute(data_root=root, results=tmp_path, threads=2, device="cpu")
     result = train_run(config, compute, folder_at(tmp_path))
     assert result.metrics["test"]["accuracy"] >= 0.85
 
 
 def test_contact_sheet_and_rebuild(fer: Fer, drawn_root: Path, tmp_path: Path) -> None:
-    import cv2
-
     called = fer("data", "peek", "synth-basic", "--data-root", drawn_root, "--out", tmp_path / "sheet.png", "--columns", 5)
     assert called.code == 0
     sheet = cv2.imread(str(tmp_path / "sheet.png"), cv2.IMREAD_GRAYSCALE)

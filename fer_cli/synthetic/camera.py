@@ -1,6 +1,6 @@
-"""Lights, background, occluders and camera effects; their strength grows with ``difficulty`` in [0, 1].
+"""Lights, background and camera effects; their strength grows with ``difficulty`` in [0, 1].
 
-All draws come from one generator per image. Images are float32 RGB in [0, 1].
+All draws come from one generator per image. Images are float32 RGB in [0, 1]; highlights of a face may reach ``BRIGHTEST``.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import numpy as np
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.render import Light, Lighting
 
-OCCLUDERS = ("none", "hand", "mask", "strand", "square")
+BRIGHTEST = 2.0
+"""Scene value of the brightest highlight; the exposure rolls off towards white from ``KNEE`` on, without saturation."""
+KNEE = 0.7
+FRONTAL = Lighting(
+    np.full(3, 0.45, np.float32), 0.7, (Light(np.array([0, 0, 1], np.float32), np.full(3, 0.5, np.float32)),), 0.0
+)
+"""One lamp at the camera."""
 
 
 def draw_lighting(rng: np.random.Generator, gloss: float, difficulty: float) -> Lighting:
     """Return one to three lamps, mostly from above and in front; harder and more lateral with difficulty."""
-    key = rng.uniform(0.35, 0.75) * (1 + 0.4 * difficulty * rng.random())
+    key = rng.uniform(0.45, 0.85) * (1 + 0.4 * difficulty * rng.random())
     lights = [lamp(rng, 25 + 45 * difficulty, key)]
     if rng.random() < 0.6:
         lights.append(lamp(rng, 75, rng.uniform(0.05, 0.35)))
     if rng.random() < 0.2:
         lights.append(lamp(rng, 110, rng.uniform(0.1, 0.4)))
-    ambient = rng.uniform(0.25, 0.6) * tint(rng)
+    ambient = rng.uniform(0.2, 0.48) * tint(rng)
     return Lighting(ambient.astype(np.float32), float(rng.uniform(0.35, 0.8)), tuple(lights), gloss)
 
 
@@ -35,7 +41,7 @@ def lamp(rng: np.random.Generator, spread: float, strength: float) -> Light:
 
 def tint(rng: np.random.Generator) -> np.ndarray:
     """Return a whitish light colour (3,)."""
-    return np.asarray(1 + rng.normal(0, 0.04, 3) + rng.normal(0, 0.05) * np.array([1, 0, -1]))
+    return np.asarray(1 + rng.normal(0, 0.02, 3) + rng.normal(0, 0.04) * np.array([1, 0, -1]))
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -53,89 +59,36 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     return exact.enlarge(image, (size, size))
 
 
-def draw_occluder(
-    kind: str, image: np.ndarray, points: np.ndarray, tone: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw an occluder into ``image`` and return its cover (S, S); ``points``: the 68 landmarks in pixels."""
-    size = len(image)
-    cover = np.zeros((size, size), np.float32)
-    width = exact.distance(points[0], points[16]) + 1.0
-    if kind == "square":
-        side = rng.uniform(0.18, 0.38) * width
-        centre = points[rng.integers(17, 68)] + rng.normal(0, 0.05 * width, 2)
-        polygons = [centre + side / 2 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])]
-        paint: np.ndarray = np.zeros(3)
-    elif kind == "mask":
-        nose = points[28:29] * 0.4 + points[29:30] * 0.6
-        polygons = [
-            np.concatenate(
-                [points[2:15], points[14:15] * 0.6 + points[29:30] * 0.4, nose, points[2:3] * 0.6 + points[29:30] * 0.4]
-            )
-        ]
-        paint = np.clip(np.array([[0.75, 0.85, 0.95], [0.95, 0.95, 0.95], [0.12, 0.12, 0.14]])[rng.integers(3)], 0, 1)
-    elif kind == "hand":
-        polygons = hand(points, width, rng)
-        paint = tone
-    else:
-        start = points[rng.integers(17, 27)] - (0, rng.uniform(0.3, 0.6) * width)
-        polygons = []
-        for _ in range(rng.integers(3, 9)):
-            end = start + rng.normal(0, 0.12, 2) * width + (0, rng.uniform(0.4, 1.0) * width)
-            bend = (start + end) / 2 + rng.normal(0, 0.1 * width, 2)
-            t = np.linspace(0, 1, 12)[:, None]
-            curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-            polygons.append(np.concatenate([curve, curve[::-1] + (rng.uniform(0.01, 0.04) * width, 0)]))
-        paint = tone
-    for polygon in polygons:
-        cv2.fillPoly(cover, [np.round(polygon * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    edge = exact.blur(cover, max(0.02 * width, 0.5))
-    shaded = paint * (0.55 + 0.45 * edge[..., None]) * rng.uniform(0.75, 1.1) if kind in {"hand", "mask"} else paint
-    image[:] = image * (1 - cover[..., None]) + np.clip(shaded, 0, 1) * cover[..., None]
-    return cover
-
-
-def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return polygons of a palm and four fingers on a cheek, the chin or the mouth."""
-    anchor = points[[4, 12, 8, 57][rng.integers(4)]] + rng.normal(0, 0.05 * width, 2)
-    away = anchor - points[30]
-    angle = np.arctan2(-away[1], -away[0]) + rng.normal(0, 0.3)
-    forward, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    polygons = []
-    around = np.linspace(0, 2 * np.pi, 20)[:, None]
-    polygons.append(anchor - forward * 0.35 * width + 0.28 * width * (np.cos(around) * forward + np.sin(around) * across))
-    for finger in range(4):
-        base = anchor - forward * 0.15 * width + across * (finger - 1.5) * 0.13 * width
-        tip = base + forward * rng.uniform(0.28, 0.48) * width + across * rng.normal(0, 0.03) * width
-        polygons += [
-            np.stack(
-                [
-                    base + across * 0.055 * width,
-                    tip + across * 0.045 * width,
-                    tip - across * 0.045 * width,
-                    base - across * 0.055 * width,
-                ]
-            )
-        ]
-        polygons.append(tip + 0.047 * width * (np.cos(around) * forward + np.sin(around) * across))
-    return polygons
-
-
 def expose(
-    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
+    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float, lens: bool = True
 ) -> np.ndarray:
-    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed."""
+    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed.
+
+    The light is metered half in the middle of the image; no exposure or noise makes skin black or white. Without ``lens``
+    the exposure is the same for all images and the rest is left out.
+    """
     picture = exact.halve(image)
-    if rng.random() < 0.35 + 0.3 * difficulty:
-        picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
-    luminance = max(float(picture.mean(dtype=np.float64)), 1e-3)
-    target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
-    picture = exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1), rng.uniform(0.8, 1.3))
-    if rng.random() < 0.5:
+    if lens and rng.random() < 0.3 + 0.3 * difficulty:
+        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * size / 64, high=BRIGHTEST)
+    inner = slice(size // 4, size - size // 4)
+    luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
+    target = float(np.clip(rng.normal(0.5, 0.09 + 0.04 * difficulty), 0.22, 0.72)) if lens else 0.5
+    contrast = rng.uniform(0.9, 1.5) if lens else 1.2
+    picture = roll_off(exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, None), contrast))
+    if lens and rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
-        picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)
+        strength = np.minimum(np.minimum(picture, 1 - picture) * np.float32(4 * grain), np.float32(grain))
+        picture = picture + noise.normal(0, 1, picture.shape).astype(np.float32) * strength
     quantised = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
+    if lens and rng.random() < 0.3:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(45, 95))]
         coded = cv2.imencode(".jpg", quantised[..., ::-1], quality)[1]
         quantised = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(quantised)
+
+
+def roll_off(picture: np.ndarray) -> np.ndarray:
+    """Return non-negative scene values as values strictly between 0 and 1: unchanged but for a veil, then flattening out."""
+    over = np.maximum(picture - np.float32(KNEE), 0) * np.float32(1 / (1 - KNEE))
+    rolled = np.minimum(picture, np.float32(KNEE)) + np.float32(1 - KNEE) * (over / (1 + over))
+    return np.asarray(np.float32(0.022) + np.float32(0.96) * rolled)

@@ -116,17 +116,24 @@ def slopes(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def sample(texture: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Return (3, n) bilinear samples of a texture (H, W, 3) float32 at (n, 2: column, row), borders repeated."""
-    height, width = texture.shape[:2]
-    x, y = (np.clip(at[:, axis], 0, size - 1) for axis, size in ((0, width), (1, height)))
-    left, top = np.minimum(x.astype(np.intp), width - 2), np.minimum(y.astype(np.intp), height - 2)
+    return sample_all((texture,), at)[0]
+
+
+def sample_all(textures: tuple[np.ndarray, ...], at: np.ndarray) -> list[np.ndarray]:
+    """Return ``sample`` of each of several textures of the same size."""
+    height, width = textures[0].shape[:2]
+    x, y = (np.clip(column, 0, size - 1) for column, size in zip(cv2.transpose(at), (width, height), strict=True))
+    left, top = np.minimum(x.astype(np.int32), width - 2), np.minimum(y.astype(np.int32), height - 2)
     x, y = x - left.astype(np.float32), y - top.astype(np.float32)
-    pixels = texture.reshape(-1, 3).view("V12").ravel()  # a pixel as one element, which is many times faster
-    first = top * width + left
-
-    def corner(offset: int) -> np.ndarray:
-        return np.asarray(cv2.transpose(pixels.take(first + offset).view(np.float32).reshape(-1, 3)))
-
-    upper, lower = corner(0), corner(width)
-    upper += (corner(1) - upper) * x
-    lower += (corner(width + 1) - lower) * x
-    return np.asarray(upper + (lower - upper) * y)
+    upper_left = (top * width + left).astype(np.intp)
+    places = (upper_left, upper_left + 1, upper_left + width, upper_left + (width + 1))
+    samples = []
+    for texture in textures:
+        pixels = texture.reshape(-1, 3).view("V12").ravel()  # a pixel as one element, which is many times faster
+        upper, right, lower, below = (cv2.transpose(pixels.take(place).view(np.float32).reshape(-1, 3)) for place in places)
+        upper += (right - upper) * x
+        lower += (below - lower) * x
+        lower -= upper
+        lower *= y
+        samples.append(np.asarray(lower + upper))
+    return samples

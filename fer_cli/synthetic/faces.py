@@ -8,10 +8,12 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from fer_cli.synthetic import camera, exact, skin
+from fer_cli.synthetic import camera, exact, occluders, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
 from fer_cli.synthetic.expressions import Expression
+from fer_cli.synthetic.hair import drape_hair, draw_locks, ear_ids
 from fer_cli.synthetic.identities import Identity
+from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to_pixels
@@ -97,8 +99,20 @@ def express(person: Identity, expression: Expression) -> tuple[np.ndarray, np.nd
     return person.shape + moves.reshape(-1, 3), shown
 
 
-def fold_texture(person: Identity, shown: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units."""
+def movement(person: Identity, expression: Expression) -> np.ndarray:
+    """Return (68, 3) in mm: x and y of each landmark of the person, and how far the expression has moved it."""
+    marks = express(person, expression)[0][landmark_ids()]
+    moved = exact.length((marks - person.shape[landmark_ids()]).T)
+    return np.concatenate([marks[:, :2], moved[:, None]], 1)
+
+
+def fold_texture(person: Identity, shown: np.ndarray, folds: bool = True) -> np.ndarray:
+    """Return (H, W, 3): slopes of the skin in x and y, and its depth, for the person's lines and the acting units.
+
+    Without ``folds``: 0 everywhere.
+    """
+    if not folds:
+        return np.zeros((*person.lines.shape, 3), np.float32)
     area, heights = skin.fold_area()
     weights = np.clip(shown[:, skin.fold_columns()].ravel() - 0.08, 0, None) * person.creases
     depth = person.lines[area] + exact.weighted_sum(weights, heights)
@@ -128,11 +142,16 @@ def make_face(
     rng: np.random.Generator,
     noise: np.random.Generator | None = None,
     view: View | None = None,
+    carried: np.ndarray | None = None,
+    ingredients: Ingredients = EVERYTHING,
 ) -> Face:
     """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
-    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, and a common ``view``.
+    For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, a common ``view``, and as
+    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with.
     """
+    if not ingredients.pose:
+        expression = face_camera(expression)
     if rng.random() < look.speech:
         expression = add_speech(expression, rng)
     points, shown = express(person, expression)
@@ -142,37 +161,56 @@ def make_face(
     view = view or drawn_view
     eyes = Eyes(person.iris, person.sclera, float(rng.uniform(1.6, 2.9)), gaze_vectors(expression, turn))
     lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
+    if not ingredients.light:
+        lighting = camera.FRONTAL
+    streams = [np.random.default_rng(int(seed)) for seed in rng.integers(2**62, size=3)]  # of hair, occluder and lens
     large = size * OVERSAMPLE
-    drawn = draw_head(points, turn, view, large, person.albedo, fold_texture(person, shown), eyes, lighting)
+    folds = fold_texture(person, shown, ingredients.texture)
+    drawn = draw_head(points, turn, view, large, person.albedo, folds, eyes, lighting)
     pixels = to_pixels(to_camera(marks, view), view, large)
     image = camera.draw_background(rng, large)
     if look.bust:
         draw_shoulders(image, pixels, rng, lighting.ambient)
     if person.long_hair:
-        drape_hair(image, person, pixels, rng, lighting.ambient)
-    cv2.copyTo(np.clip(drawn.image, 0, 1), drawn.cover.view(np.uint8), image)
+        drape_hair(image, person.hair * lighting.level, pixels, streams[0])
+    cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
     visible = seen(marks, view, drawn, pixels)
-    occluder = "none"
-    if rng.random() < look.occluded:
-        occluder = camera.OCCLUDERS[rng.integers(1, len(camera.OCCLUDERS))]
-        tone = person.hair if occluder == "strand" else person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60]
-        cover = camera.draw_occluder(occluder, image, pixels, tone * lighting.ambient * 1.6, rng)
-        at = np.clip(np.round(pixels), 0, large - 1).astype(int)
-        visible &= cover[at[:, 1], at[:, 0]] < 0.5
-    picture = camera.expose(image, size, rng, noise or rng, look.difficulty)
+    if person.long_hair:
+        ears = to_pixels(to_camera(exact.rotate(points[[*ear_ids()]], turn), view), view, large)
+        visible &= outside(draw_locks(image, person.hair * lighting.level, pixels, ears, streams[0]), pixels)
+    occluder = None
+    if streams[1].random() < look.occluded and ingredients.occluder:
+        moved = movement(person, expression) if carried is None else carried
+        occluder = occluders.choose_occluder(moved, look.difficulty, streams[1])
+    if occluder is not None:
+        tone = person.hair if occluder.kind == "strand" else cheek_colour(person)
+        visible &= outside(occluders.draw_occluder(occluder, image, pixels, tone * lighting.level), pixels)
+    picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     pose = (expression.yaw, expression.pitch, expression.roll)
-    return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, occluder)  # type: ignore[arg-type]
+    kind = occluder.kind if occluder else "none"
+    return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, kind)  # type: ignore[arg-type]
+
+
+def cheek_colour(person: Identity) -> np.ndarray:
+    """Return the colour (3,) of the person's cheek."""
+    return np.asarray(person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + 60])
+
+
+def outside(cover: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return which points (n, 2) are not under ``cover`` (S, S)."""
+    at = np.clip(np.round(pixels), 0, len(cover) - 1).astype(int)
+    return np.asarray(cover[at[:, 1], at[:, 0]] < 0.5)
 
 
 def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    centre = (low + high) / 2 + (0, 0.06 * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    centre = (low + high) / 2 + (0, 0.07 * side) + rng.uniform(-look.shift, look.shift, 2) * side
     return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
 
 
@@ -182,6 +220,12 @@ def first_view(person: Identity, expression: Expression, look: Look, rng: np.ran
     points, _ = express(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
     return frame(exact.rotate(points[landmark_ids()], turn), look, rng)
+
+
+def face_camera(expression: Expression) -> Expression:
+    """Return the expression with a frontal head and the gaze as it was relative to the head."""
+    across, along = expression.gaze[0] - expression.yaw, expression.gaze[1] - expression.pitch
+    return replace(expression, yaw=0.0, pitch=0.0, roll=0.0, gaze=(float(across), float(along)))
 
 
 def add_speech(expression: Expression, rng: np.random.Generator) -> Expression:
@@ -200,22 +244,6 @@ def seen(marks: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.
     at = np.clip(np.round(pixels), 0, size - 1).astype(int)
     own = -to_camera(marks, view)[:, 2]
     return inside & (own <= drawn.depth[at[:, 1], at[:, 0]] + 6.0)
-
-
-def drape_hair(
-    image: np.ndarray, person: Identity, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray
-) -> None:
-    """Draw long hair behind the head: a dome and two tapering falls beside the face."""
-    width = exact.distance(pixels[0], pixels[16])
-    ears = (pixels[0] + pixels[16]) / 2
-    half, high = rng.uniform(0.54, 0.66, 2) * (width, 1.25 * width)
-    length = rng.uniform(0.5, 1.2) * width
-    dome = np.linspace(np.pi, 2 * np.pi, 24)
-    over = np.stack([np.cos(dome) * half, np.sin(dome) * high], 1)
-    right = np.array([[half * 1.04, 0.5 * length], [half * 0.86, length], [half * 0.45, length * 1.02]])
-    outline = np.concatenate([over, right, right[::-1] * (-1, 1)]) + ears
-    colour = np.clip(person.hair * ambient * 1.7, 0, 1)
-    cv2.fillPoly(image, [np.round(outline * 16).astype(np.int32)], tuple(float(v) for v in colour), cv2.LINE_AA, 4)
 
 
 def draw_shoulders(image: np.ndarray, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray) -> None:

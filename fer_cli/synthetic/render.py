@@ -1,8 +1,8 @@
 """Deferred rendering of a head: rasterise its attributes with OpenCV, then shade all pixels at once.
 
-Two passes of ``cv2.triangleRasterize`` interpolate, as colours, the camera-space normal and region, then the position on the
-mean head (outside the mouth, hollowness instead of depth). All images are float32 RGB. Pixels and vertices are processed as
-planes (3, n), which is faster than rows of three.
+One pass of ``cv2.triangleRasterize`` gives the triangle and the barycentric weights of every pixel; with them, camera-space
+normals, positions on the mean head and hollowness are interpolated. All images are float32 RGB. Pixels and vertices are
+processed as planes (3, n), which is faster than rows of three.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from fer_cli.synthetic import exact, skin
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
 
 NEAR_MM, FAR_MM = 50.0, 4000.0
-BOX = np.array([[-110.0, -160.0, -110.0], [110.0, 130.0, 60.0]], np.float32)
-"""Range of rest positions; attributes are scaled to [0, 1] for the rasteriser."""
 EYE_RADIUS_MM = 13.8
 IRIS_MM = 5.9
+EYE_GLOSS = 0.35
+LID_MM = -3.0
+"""z on the mean head in front of which the eyes' cavity lies between lid and eyeball."""
 FAINT = 0.05
 """Cosine below which highlights are negligible (powers of smaller numbers are slow)."""
 MOUTH, TONGUE, TEETH, GUM = np.array(
-    [[0.34, 0.10, 0.10], [0.62, 0.28, 0.28], [0.97, 0.94, 0.87], [0.62, 0.3, 0.3]], np.float32
+    [[0.26, 0.08, 0.08], [0.55, 0.25, 0.25], [0.80, 0.77, 0.70], [0.55, 0.28, 0.28]], np.float32
 )
 
 
@@ -47,6 +48,12 @@ class Lighting:
     lights: tuple[Light, ...]
     gloss: float
     """Strength of skin highlights."""
+
+    @property
+    def level(self) -> np.ndarray:
+        """Return the RGB light on an average surface that faces the camera, for what is drawn flat."""
+        lamps = [lamp.colour * np.float32(0.45) for lamp in self.lights]
+        return np.asarray(np.sum([self.ambient * np.float32(0.9), *lamps], axis=0, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,15 @@ def corners() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
+def drawn_faces() -> tuple[np.ndarray, np.ndarray]:
+    """Return the triangles (F, 3) int32 and their corners (3, F), without those between lid and eyeball: never visible."""
+    mesh = head_mesh()
+    between = (mesh.region[mesh.faces[:, 0]] == REGIONS.index("cavity")) & (mesh.rest[mesh.faces, 2].mean(1) > LID_MM)
+    faces = np.ascontiguousarray(mesh.faces[~between])
+    return faces, np.ascontiguousarray(faces.T, np.intp)
+
+
+@lru_cache(maxsize=1)
 def hollow_operator() -> tuple[np.ndarray, sparse.csr_matrix]:
     """Return the vertices (n,) of skin and eye cavity, and their rows (n, V) of the second surface operator."""
     region = head_mesh().region
@@ -157,23 +173,21 @@ def draw_head(
     mesh = head_mesh()
     turned = exact.rotate(points, rotation)
     camera = to_camera(turned, view)
-    (shape, place), depth = rasterise(camera, mesh.faces, head_passes(turned), view, size, mesh.region)
-    cover = depth < FAR_MM - 1
-    pixels = np.flatnonzero(cover)
-    shape, place = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (shape, place))
-    xy = place[:2] * (BOX[1, :2] - BOX[0, :2])[:, None] + BOX[0, :2, None]
-    code = region_code(shape[2])
-    normal = np.empty_like(shape)
-    normal[:2] = shape[:2] * 2 - 1
-    colour = skin_colour(xy, place[2], skin_map, folds, normal, code == REGIONS.index("skin"))
+    hits = hit_triangles(camera, drawn_faces()[0], view, size)
+    cover, pixels = hits.cover, hits.pixels
+    code = mesh.region.take(hits.corners[0])
+    values = hits.interpolate(surface(turned))
+    xy, hollow = values[2:4], values[4]
+    normal = np.empty((3, len(pixels)), np.float32)
+    normal[:2] = values[:2]
+    colour = skin_colour(xy, hollow, skin_map, folds, normal, code == REGIONS.index("skin"))
     normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
     gloss = np.full(len(pixels), lighting.gloss, np.float32)
     eye_pixels = np.flatnonzero(code == REGIONS.index("eye"))
     colour[:, eye_pixels] = eye_colour(xy.take(eye_pixels, 1), eyes)
-    gloss[eye_pixels] = 1.6
-    deep = place[2] * (BOX[1, 2] - BOX[0, 2]) + BOX[0, 2]
-    paint_mouth(colour, code, xy, deep, gloss)
-    return Drawn(scatter_pixels(shade(colour, normal, gloss, lighting), cover), cover, depth)
+    gloss[eye_pixels] = EYE_GLOSS
+    paint_mouth(colour, code, xy, hollow, gloss)
+    return Drawn(scatter_pixels(shade(colour, normal, gloss, lighting), cover), cover, hits.depth)
 
 
 def scatter_pixels(planes: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -184,66 +198,110 @@ def scatter_pixels(planes: np.ndarray, cover: np.ndarray) -> np.ndarray:
     return image
 
 
-@lru_cache(maxsize=1)
-def rest_places() -> tuple[np.ndarray, np.ndarray]:
-    """Return positions on the mean head in [0, 1] (V, 3) and region codes in [0, 1) (V,)."""
-    mesh = head_mesh()
-    scaled = (mesh.rest - BOX[0]) / (BOX[1] - BOX[0])
-    return scaled.astype(np.float32), (mesh.region / 8).astype(np.float32)
+@dataclass(frozen=True)
+class Hits:
+    """Where the triangles of a mesh cover an image (S, S): n pixels, in row order."""
+
+    cover: np.ndarray
+    """(S, S) bool."""
+    pixels: np.ndarray
+    """(n,) positions in the flat image."""
+    corners: np.ndarray
+    """(3, n) vertices of the triangle in front."""
+    weights: np.ndarray
+    """(3, n) float32, barycentric."""
+    depth: np.ndarray
+    """(S, S) in mm, FAR_MM for background."""
+
+    def interpolate(self, values: np.ndarray) -> np.ndarray:
+        """Return values (V, k) float32 of the vertices as planes (k, n)."""
+        total = cv2.transpose(values.take(self.corners[0], 0))
+        total *= self.weights[0]
+        for corner, weight in zip(self.corners[1:], self.weights[1:], strict=True):
+            part = cv2.transpose(values.take(corner, 0))
+            part *= weight
+            total += part
+        return np.asarray(total)
 
 
-def region_code(drawn: np.ndarray) -> np.ndarray:
-    """Return indices into REGIONS, int8, from rasterised region codes."""
-    return (drawn * 8 + 0.25).astype(np.int8)
+def surface(points: np.ndarray) -> np.ndarray:
+    """Return (V, 5) float32 of vertices at ``points`` (V, 3) in camera axes, in mm.
 
-
-def head_passes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two attribute passes (V, 3) in [0, 1] of ``points`` (V, 3) in camera axes.
-
-    First normal x, normal y and region; then the position on the mean head, with hollowness instead of depth where visible.
+    Normal x and y, x and y on the mean head, and hollowness where skin or eye cavity, elsewhere z on the mean head.
     """
     normals, hollow = vertex_normals(points)
-    place, code = rest_places()
-    shape = cv2.merge([*(normals[:2] / 2 + 0.5), code]).reshape(-1, 3)
-    place = place.copy()
-    place[hollow_operator()[0], 2] = np.clip(hollow / 2 + 0.5, 0, 1)
-    return shape, place
+    table = rest_table().copy()
+    table[:, 0], table[:, 1] = normals[0], normals[1]
+    table[hollow_operator()[0], 4] = np.clip(hollow, -1, 1)
+    return table
 
 
-def rasterise(
-    camera: np.ndarray,
-    faces: np.ndarray,
-    passes: tuple[np.ndarray, ...],
-    view: View,
-    size: int,
-    region: np.ndarray | None = None,
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the interpolated attributes of each pass, (S, S, 3) float32, and the depth (S, S), FAR_MM for background.
+@lru_cache(maxsize=1)
+def rest_table() -> np.ndarray:
+    """Return ``surface`` without what depends on the pose."""
+    rest = head_mesh().rest
+    return np.concatenate([np.zeros((len(rest), 2)), rest], 1).astype(np.float32)
 
-    ``region``: region of each vertex, encoded in the first pass; later passes skip invisible regions.
-    """
+
+def hit_triangles(camera: np.ndarray, faces: np.ndarray, view: View, size: int) -> Hits:
+    """Return where triangles are seen: one pass draws, as a colour, barycentric weights and the triangle's number."""
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
     faces = front_facing(vertices, faces, view)
-    lens = (np.eye(4, dtype=np.float32), 2 * np.arctan(view.extent / 2 / view.distance), NEAR_MM, FAR_MM, settings)
-    buffers = [np.zeros((size, size, 3), np.float32) for _ in passes]
-    depth = np.full((size, size), FAR_MM, np.float32)
-    first, *others = (np.ascontiguousarray(colours, np.float32) for colours in passes)
-    cv2.triangleRasterize(vertices, faces, first, buffers[0], depth, *lens)
-    if region is not None:
-        drawn = np.ravel(region_code(buffers[0][..., 2]))
-        shown = np.array([bool((drawn == code).any()) for code in range(len(REGIONS))])
-        faces = faces.take(np.flatnonzero(shown[region[faces[:, 0]]]), 0)
-    for buffer, colours in zip(buffers[1:], others, strict=True):
-        cv2.triangleRasterizeColor(vertices, faces, colours, buffer, *lens)
-    return buffers, depth
+    own, colours = numbered_corners()
+    buffer, depth = np.zeros((size, size, 3), np.float32), np.full((size, size), FAR_MM, np.float32)
+    angle = 2 * np.arctan(view.extent / 2 / view.distance)
+    cv2.triangleRasterize(
+        vertices.take(faces.ravel(), 0),
+        own[: len(faces)],
+        colours[: len(faces)].reshape(-1, 3),
+        buffer,
+        depth,
+        np.eye(4, dtype=np.float32),
+        angle,
+        NEAR_MM,
+        FAR_MM,
+        settings,
+    )
+    cover = depth < FAR_MM - 1
+    pixels = np.flatnonzero(cover)
+    first, second, number = cv2.transpose(buffer.reshape(-1, 3).take(pixels, 0))
+    triangles = (number * np.float32(STEP)).astype(np.intp)
+    corners = cv2.transpose(faces.take(triangles, 0))
+    return Hits(cover, pixels, corners, np.stack([first, second, 1 - first - second]), depth)
+
+
+STEP = 2**15
+"""Triangles are numbered in steps of 1 / STEP: the float's precision leaves each hundreds of values around its number."""
+
+
+@lru_cache(maxsize=1)
+def numbered_corners() -> tuple[np.ndarray, np.ndarray]:
+    """Return the own corners (STEP, 3) of as many triangles as can be numbered, and these corners' colours (STEP, 3, 3)."""
+    colours = np.zeros((STEP, 3, 3), np.float32)
+    colours[:, 0, 0] = colours[:, 1, 1] = 1
+    colours[:, :, 2] = (np.arange(STEP)[:, None] + 0.5) / STEP
+    return np.arange(3 * STEP, dtype=np.int32).reshape(STEP, 3), colours
+
+
+def rasterise(
+    camera: np.ndarray, faces: np.ndarray, passes: tuple[np.ndarray, ...], view: View, size: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the interpolated attributes of each pass (V, k), as (S, S, k) float32, and the depth (S, S)."""
+    hits = hit_triangles(camera, faces, view, size)
+    buffers = []
+    for values in passes:
+        buffer = np.zeros((size * size, values.shape[1]), np.float32)
+        buffer[hits.pixels] = hits.interpolate(np.ascontiguousarray(values, np.float32)).T
+        buffers.append(buffer.reshape(size, size, -1))
+    return buffers, hits.depth
 
 
 def front_facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
     """Return the triangles that face the camera and intersect the image."""
     x, y = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
-    a, b, c = corners() if faces is head_mesh().faces else np.ascontiguousarray(faces.T, np.intp)
+    a, b, c = drawn_faces()[1] if faces is drawn_faces()[0] else np.ascontiguousarray(faces.T, np.intp)
     ax, ay = x.take(a), y.take(a)
     area = (x.take(b) - ax) * (y.take(c) - ay) - (y.take(b) - ay) * (x.take(c) - ax)
     edge = view.extent / 2 / view.distance * 1.02  # with room for rounding
@@ -258,8 +316,9 @@ def skin_colour(
 ) -> np.ndarray:
     """Return the albedo (3, n) of pixels at ``xy`` (2, n), and bend their normals (3, n: x, y) at skin folds."""
     at = skin.at_pixel(xy.T)
-    colour, depth = exact.sample(skin_map, at), exact.sample(folds, at) * on_skin.astype(np.float32)
-    shadow = np.clip(1 - 1.6 * np.clip(hollow * 2 - 1.04, 0, None), 0.45, 1) * (1 - 0.45 * depth[2])
+    colour, depth = exact.sample_all((skin_map, folds), at)
+    depth *= on_skin.astype(np.float32)
+    shadow = np.clip(1 - 1.6 * np.clip(hollow - 0.04, 0, None), 0.45, 1) * (1 - 0.2 * np.minimum(depth[2], 1))
     normal[:2] += depth[:2]
     colour *= shadow
     return colour
@@ -278,7 +337,8 @@ def eye_colour(xy: np.ndarray, eyes: Eyes) -> np.ndarray:
     pupil = np.clip((eyes.pupil - off) / 0.7 + 0.5, 0, 1) * front
     rim = 1 - 0.5 * np.clip((off - IRIS_MM + 1.5) / 1.5, 0, 1)
     colour = eyes.sclera[:, None] * (1 - iris) + eyes.iris[:, None] * (iris * rim)
-    shadow = np.clip(1.0 - 0.055 * np.clip(xy[1] + 1.0, 0, 9), 0.45, 1)  # of the upper lid and lashes
+    shadow = np.clip(1.0 - 0.1 * np.clip(xy[1] + 2.0, 0, 9), 0.3, 1)  # of the upper lid and lashes
+    shadow *= np.clip(1.06 - 0.45 * x**2, 0.6, 1)  # towards the corners
     return np.asarray(colour * (1 - 0.95 * pupil) * shadow)
 
 
@@ -293,6 +353,7 @@ def paint_mouth(colour: np.ndarray, code: np.ndarray, xy: np.ndarray, deep: np.n
     across, height = xy[:, teeth]
     gap = 1 - 0.25 * exact.exp(-((np.mod(across + 100, 7.2) - 3.6) ** 2 / 0.25))
     side = np.clip(1 - (np.abs(across) / 24) ** 2 * 0.6, 0.2, 1)
+    side *= np.clip(0.95 - 0.03 * (height + 66), 0.65, 1)  # shade of the upper lip
     gum = np.clip((np.abs(height + 67) - 7.5) / 1.5, 0, 1)
     colour[:, teeth] = TEETH[:, None] * (gap * side) * (1 - gum) + GUM[:, None] * gum * side
 
@@ -308,7 +369,7 @@ def shade(colour: np.ndarray, normal: np.ndarray, gloss: np.ndarray, lighting: L
     up = normal[1] * 0.5 + 0.5
     light = lighting.ambient[:, None] * (lighting.ground + (1 - lighting.ground) * up)
     shine = np.zeros_like(light)
-    wrap = 0.25
+    wrap = 0.15
     for lamp in lighting.lights:
         facing = exact.dot(normal, lamp.towards)
         light += np.clip((facing + wrap) / (1 + wrap), 0, None) * lamp.colour[:, None]

@@ -28,7 +28,7 @@ from fer_cli.synthetic.body import body_mesh
 from fer_cli.synthetic.clips import draw_clip
 from fer_cli.synthetic.deal import clip_length, deal_pictures, list_samples, name_picture, picture_stream
 from fer_cli.synthetic.expressions import RECIPES, draw_expression
-from fer_cli.synthetic.faces import Face, Look, first_view, make_face
+from fer_cli.synthetic.faces import Face, Look, first_view, make_face, movement
 from fer_cli.synthetic.gestures import gesture_clip, truth_of_pose
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.mesh import head_mesh
@@ -114,8 +114,9 @@ def pictures(
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     calm = replace(moments[0], units=np.zeros_like(moments[0].units))
     view = first_view(person, calm, still, np.random.default_rng(scene))
+    carried = movement(person, max(moments, key=lambda moment: float(moment.units.sum(dtype=np.float64))))
     for moment in moments:
-        face = make_face(person, moment, still, options.size, np.random.default_rng(scene), noise, view)
+        face = make_face(person, moment, still, options.size, np.random.default_rng(scene), noise, view, carried)
         yield face.image, truth_of(face)
 
 

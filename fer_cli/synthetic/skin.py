@@ -26,15 +26,17 @@ FOLDS: dict[str, tuple[float, list[list[tuple[float, float]]]]] = {
     "AU6": (1.6, [[(50, -2), (60, 3)], [(50, -5), (62, -6)], [(49, -8), (60, -14)], [(18, -13), (30, -18), (44, -15)]]),
     "AU7": (1.5, [[(20, -7), (31, -10), (42, -7)]]),
     "AU9": (1.7, [[(0, 3), (9, 0)], [(0, -4), (10, -8)], [(4, -10), (12, -16)], [(14, -30), (22, -42), (28, -52)]]),
-    "AU10": (2.4, [[(15, -33), (22, -41), (30, -52), (35, -62)]]),
-    "AU12": (2.6, [[(16, -34), (25, -42), (34, -55), (38, -68)]]),
-    "AU14": (2.0, [[(31, -61), (33.5, -67), (32, -73)]]),
+    "AU10": (2.8, [[(15, -33), (22, -41), (30, -52), (35, -62)]]),
+    "AU12": (4.0, [[(16, -34), (25, -42), (33, -52), (37, -61)]]),
+    "AU14": (2.6, [[(31, -61), (33.5, -67), (32, -73)]]),
     "AU15": (2.2, [[(27, -68), (32, -76), (33, -86)]]),
     "AU17": (2.0, [[(-16, -84), (-8, -81), (0, -80), (8, -81), (16, -84)]]),
     "AU20": (1.8, [[(33, -60), (38, -68), (39, -78)]]),
     "AU24": (1.8, [[(29, -62), (31, -68), (29, -74)], [(-12, -83), (0, -82), (12, -83)]]),
 }
 """Unit -> width in millimetres and polylines; lateral ones are mirrored, each side following its own half."""
+SHALLOW = {"AU6": 0.7, "AU12": 0.5, "AU9": 0.5, "AU10": 0.8, "AU14": 0.6, "AU15": 0.45, "AU20": 0.4, "AU24": 0.35}
+"""Depth of the folds that are less than 1 deep."""
 
 BAGS = (2.2, [[(19.0, -10.0), (30.0, -15.0), (42.0, -11.0)]])
 """Lines below the eyes of a resting face."""
@@ -79,12 +81,13 @@ def fold_heights() -> tuple[tuple[str, ...], np.ndarray]:
     x = np.linspace(LEFT, LEFT + SHAPE[1] / PX, SHAPE[1], dtype=np.float32)[None]
     on_left = np.clip(x / 12 + 0.5, 0, 1)
     rights, lefts = [], []
-    for width, lines in FOLDS.values():
+    for unit, (width, lines) in FOLDS.items():
+        depth = np.float32(SHALLOW.get(unit, 1.0))
         across = [line for line in lines if min(at[0] for at in line) < 0]
         beside = [line for line in lines if line not in across]
         middle = ridge(across, width)
-        rights.append(np.maximum(ridge(mirror(beside), width), middle * (1 - on_left)))
-        lefts.append(np.maximum(ridge(beside, width), middle * on_left))
+        rights.append(depth * np.maximum(ridge(mirror(beside), width), middle * (1 - on_left)))
+        lefts.append(depth * np.maximum(ridge(beside, width), middle * on_left))
     return tuple(FOLDS), np.stack(rights + lefts)
 
 
@@ -108,17 +111,41 @@ def fold_area() -> tuple[tuple[slice, slice], np.ndarray]:
 def lip_and_lash() -> tuple[np.ndarray, np.ndarray]:
     """Return (H, W) weights of lip skin and of the lid margin, painted from the mesh's vertices."""
     mesh = head_mesh()
+    upper = np.where(mesh.rest[:, 1] > 0, 1.0, 0.55)  # upper lashes are longer
+    return paint_vertices(np.clip(mesh.lip * 1.2, 0, 1)), paint_vertices(mesh.lash**2 * upper)
+
+
+@lru_cache(maxsize=1)
+def ears() -> tuple[np.ndarray, np.ndarray]:
+    """Return weights of the ears, what the model's change of their size moves, per vertex (V,) and pixel (H, W)."""
+    mesh = head_mesh()
+    sizes = [np.flatnonzero(mesh.change_names == f"{side}-ear-scale-incr")[0] for side in "lr"]
+    moved = exact.length((mesh.changes[sizes[0], 1] + mesh.changes[sizes[1], 1]).T)
+    weights = np.clip(moved / moved.max() * 4 - 0.3, 0, 1)
+    return weights, paint_vertices(weights)
+
+
+def paint_vertices(values: np.ndarray) -> np.ndarray:
+    """Return (H, W): values (V,) in [0, 1] of the skin's vertices painted on the texture, the front-most last."""
+    mesh = head_mesh()
     places = np.round(at_pixel(mesh.rest[:, :2]) * 16).astype(np.int32)
-    layers = []
-    for values in (np.clip(mesh.lip * 1.2, 0, 1), mesh.lash**2):
-        canvas = np.zeros(SHAPE, np.float32)
-        shares = values[mesh.faces].mean(1)
-        front = (mesh.region[mesh.faces[:, 0]] == 0) & (shares > 0)
-        depth_order = np.argsort(mesh.rest[mesh.faces[front], 2].mean(1), kind="stable")
-        for triangle in np.flatnonzero(front)[depth_order]:
-            cv2.fillConvexPoly(canvas, places[mesh.faces[triangle]], float(shares[triangle]), cv2.LINE_AA, 4)
-        layers.append(exact.blur(canvas, 0.6 * PX))
-    return layers[0], layers[1]
+    canvas = np.zeros(SHAPE, np.float32)
+    shares = values[mesh.faces].mean(1)
+    front = (mesh.region[mesh.faces[:, 0]] == 0) & (shares > 0)
+    depth_order = np.argsort(mesh.rest[mesh.faces[front], 2].mean(1), kind="stable")
+    for triangle in np.flatnonzero(front)[depth_order]:
+        cv2.fillConvexPoly(canvas, places[mesh.faces[triangle]], float(shares[triangle]), cv2.LINE_AA, 4)
+    return exact.blur(canvas, 0.6 * PX)
+
+
+RESTING = {"AU1": 0.5, "AU4": 0.35, "AU6": 0.5, "AU9": 0.15, "AU12": 0.45}
+"""Units whose lines stay in resting faces -> their share; lines that pull the mouth down or press it are expressions."""
+
+
+@lru_cache(maxsize=1)
+def resting_shares() -> np.ndarray:
+    """Return the share (folds + 1,) of each of ``resting_lines``."""
+    return np.array([*(RESTING.get(unit, 0.0) for unit in fold_heights()[0]), 0.8])
 
 
 @lru_cache(maxsize=1)
@@ -128,3 +155,32 @@ def resting_lines() -> np.ndarray:
     both = np.maximum(heights[: len(names)], heights[len(names) :])
     width, lines = BAGS
     return np.concatenate([both, np.maximum(ridge(lines, width), ridge(mirror(lines), width))[None]])
+
+
+NOISE = 6.0
+"""Clipping of normal noise, in standard deviations, before blurring or enlarging."""
+
+
+@lru_cache(maxsize=1)
+def grid() -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y (H, W) float64 in mm of every texture pixel."""
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float64)
+    return LEFT + columns / PX, TOP - rows / PX
+
+
+def blurred_noise(rng: np.random.Generator, sigma: float, sigma_y: float = 0.0) -> np.ndarray:
+    """Return (H, W) float32 normal noise, blurred by ``sigma`` and ``sigma_y`` pixels."""
+    return exact.blur(rng.normal(0, 1, SHAPE), sigma, sigma_y, -NOISE, NOISE)
+
+
+def tufted_noise(rng: np.random.Generator, sigma: float, sigma_y: float) -> np.ndarray:
+    """Return ``blurred_noise`` drawn at half the resolution, for shapes of a few pixels; cheaper."""
+    half = (SHAPE[0] // 2, SHAPE[1] // 2)
+    return exact.enlarge(
+        exact.blur(rng.normal(0, 1, half), sigma / 2, sigma_y / 2, -NOISE, NOISE), SHAPE, -NOISE, NOISE
+    ) * np.float32(0.5)
+
+
+def planes(colour: np.ndarray) -> np.ndarray:
+    """Return a colour (3,) as (3, 1, 1), since painting textures plane by plane is several times faster."""
+    return colour[:, None, None]

@@ -1,0 +1,28 @@
+"""The visual ingredients of an embedded face, each of which can be switched off by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a face is drawn with; switched off, an ingredient takes its plainest form and the others stay as they are."""
+
+    hair: bool = True
+    """Hair and beard; off: a shaved head (brows stay, since they carry expressions)."""
+    texture: bool = True
+    """Mottled skin, freckles, lines and folds; off: one skin colour, smooth."""
+    light: bool = True
+    """Lamps drawn for each image; off: one frontal lamp."""
+    lens: bool = True
+    """Blur, exposure, noise and compression; off: none."""
+    pose: bool = True
+    """Head pose; off: frontal, with the gaze relative to the head unchanged."""
+    occluder: bool = True
+    """Things in front of some faces; off: none."""
+    glasses: bool = True
+    """Glasses of some people; off: none."""
+
+
+EVERYTHING = Ingredients()
