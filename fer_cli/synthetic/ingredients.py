@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -23,6 +24,13 @@ class Ingredients:
     """Things in front of some faces; off: none."""
     glasses: bool = True
     """Glasses of some people; off: none."""
+    clothes: bool = True
+    """Garments as surfaces of their own, with folds and patterns; off: plain tones."""
+
+    @classmethod
+    def without(cls, off: Iterable[str]) -> Ingredients:
+        """Return all ingredients but those named in ``off``."""
+        return cls(**dict.fromkeys(off, False))
 
 
 EVERYTHING = Ingredients()

@@ -31,6 +31,7 @@ from fer_cli.synthetic.expressions import RECIPES, draw_expression
 from fer_cli.synthetic.faces import Face, Look, first_view, make_face, movement
 from fer_cli.synthetic.gestures import gesture_clip, truth_of_pose
 from fer_cli.synthetic.identities import Identity, make_identity
+from fer_cli.synthetic.ingredients import Ingredients
 from fer_cli.synthetic.mesh import head_mesh
 
 FEW_TASKS = 8
@@ -79,7 +80,7 @@ def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a person's images (n, S, S) uint8 and their rows of ground truth."""
     options = task.options
     ages = (options.ages[0], options.ages[1])
-    person = make_identity(options.seed, task.subject, len(UNITS), ages)
+    person = make_identity(options.seed, task.subject, len(UNITS), ages, Ingredients.without(options.off))
     images, rows = [], []
     for number, label in zip(task.numbers, task.labels, strict=True):
         rng, name = picture_stream(options, task.subject, number), name_picture(task.subject, number)
@@ -98,10 +99,11 @@ def pictures(
 ) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     """Yield the image, or the frames of the clip, drawn from ``rng``: (S, S, 3) uint8 and ground truth."""
     zoom = (options.zoom[0], options.zoom[1])
+    drawn_with = Ingredients.without(options.off)
     look = Look(zoom, options.shift, options.pose, options.difficulty, options.occluded, options.speech, options.bust)
     if not options.frames:
         drawn = draw_expression(RECIPES[options.recipes][label], label, rng, look.difficulty, look.pose)
-        face = make_face(person, drawn, look, options.size, rng)
+        face = make_face(person, drawn, look, options.size, rng, ingredients=drawn_with)
         yield face.image, truth_of(face)
         return
     count = clip_length(options, rng)
@@ -116,7 +118,8 @@ def pictures(
     view = first_view(person, calm, still, np.random.default_rng(scene))
     carried = movement(person, max(moments, key=lambda moment: float(moment.units.sum(dtype=np.float64))))
     for moment in moments:
-        face = make_face(person, moment, still, options.size, np.random.default_rng(scene), noise, view, carried)
+        scenery = np.random.default_rng(scene)
+        face = make_face(person, moment, still, options.size, scenery, noise, view, carried, drawn_with)
         yield face.image, truth_of(face)
 
 
