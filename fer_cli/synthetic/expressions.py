@@ -251,7 +251,7 @@ def draw_expression(recipe: Recipe, label: str, rng: np.random.Generator, diffic
     weights = np.array([variant.weight for variant in recipe.variants])
     variant = recipe.variants[rng.choice(len(weights), p=weights / weights.sum())]
     units = np.zeros((2, len(UNITS)))
-    strength = rng.uniform(1.0 - 0.6 * difficulty, 1.05)
+    strength = rng.uniform(1.0 - 0.45 * difficulty, 1.05)
     asked = {unit: rng.uniform(*span) for unit, span in variant.needs.items()}
     asked |= {unit: rng.uniform(low, high) for unit, (p, low, high) in variant.may.items() if rng.random() < p}
     side = int(rng.integers(2))

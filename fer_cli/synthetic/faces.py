@@ -231,9 +231,9 @@ def face_camera(expression: Expression) -> Expression:
 def add_speech(expression: Expression, rng: np.random.Generator) -> Expression:
     """Return the expression with mouth movement of speech added."""
     units = expression.units.copy()
-    for unit, most in (("AU26", 0.6), ("AU25", 0.6), ("AU18", 0.5), ("AU22", 0.4), ("AU16", 0.3), ("AU20", 0.3)):
+    for unit, most in (("AU26", 0.45), ("AU25", 0.5), ("AU18", 0.35), ("AU22", 0.3), ("AU16", 0.25), ("AU20", 0.2)):
         units[:, UNITS.index(unit)] = np.clip(units[:, UNITS.index(unit)] + most * rng.beta(0.8, 1.6), 0, 1.1)
-    units[:, [UNITS.index("AU23"), UNITS.index("AU24")]] *= 0.4
+    units[:, [UNITS.index("AU23"), UNITS.index("AU24")]] *= 0.6
     return replace(expression, units=units)
 
 
