@@ -7,33 +7,27 @@ shading of faces; faces are neutral.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from fer_cli.synthetic import camera, exact, skin
-from fer_cli.synthetic.body import SIDES, Arm, body_mesh, normal_sums, pose_body
+from fer_cli.synthetic import camera, exact
+from fer_cli.synthetic.body import SIDES
 from fer_cli.synthetic.clips import envelope, wander
-from fer_cli.synthetic.faces import OVERSAMPLE, rotation
+from fer_cli.synthetic.clothes import Style
+from fer_cli.synthetic.faces import OVERSAMPLE
+from fer_cli.synthetic.figures import draw_figure, make_figure
 from fer_cli.synthetic.identities import Identity
-from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
+from fer_cli.synthetic.poses import Arm, Pose
+from fer_cli.synthetic.render import View
+
+FULL = Style()
 
 DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
 """A hanging arm."""
 SPAN_MM = (1000.0, 1250.0)
 """Range of the image side."""
 CENTRE_MM = (0.0, -235.0)
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Arms, and trunk and head in degrees (yaw, pitch)."""
-
-    left: Arm
-    right: Arm
-    trunk: tuple[float, float] = (0.0, 0.0)
-    head: tuple[float, float] = (0.0, 0.0)
 
 
 def jitter(value: tuple[float, float, float], size: float, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -172,76 +166,25 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
     ]
 
 
-@dataclass(frozen=True)
-class Body:
-    """One person's body: neutral shape (V, 3), joints (B, 3) and vertex colours (V, 3) except for the head."""
-
-    rest: np.ndarray
-    joints: np.ndarray
-    colours: np.ndarray
-
-
-def make_body(person: Identity, rng: np.random.Generator) -> Body:
-    """Return a body for a person: shape, skin, and a garment with long or short sleeves."""
-    mesh = body_mesh()
-    female = float(person.female)
-    weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
-    thick = [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)]
-    blend = np.einsum("g,w,r->gwr", [female, 1 - female], thick, np.full(3, 1 / 3))
-    rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3))
-    joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
-    garment = np.clip(rng.uniform(0.08, 0.9) + rng.normal(0, 0.12, 3), 0.03, 1)
-    tone = person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + int(45 * skin.PX)]
-    sleeves = garment if rng.random() < 0.6 else tone
-    trousers = np.full(3, rng.uniform(0.05, 0.5)) + rng.normal(0, 0.04, 3)
-    table = np.stack([tone, garment, sleeves, tone, np.array([0.35, 0.33, 0.32]), np.clip(trousers, 0.02, 1)])
-    return Body(rest, joints, table[mesh.part].astype(np.float32))
-
-
-def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Lighting, background: np.ndarray) -> np.ndarray:
-    """Return the shaded body over ``background`` (S, S, 3), float32 RGB in [0, 1]."""
-    mesh = body_mesh()
-    size = len(background)
-    trunk = rotation(pose.trunk[0], pose.trunk[1], 0.0).astype(np.float64)
-    head = exact.matrix_product(trunk, rotation(pose.head[0], pose.head[1], 0.0))
-    points = pose_body(body.rest, body.joints, {"L": pose.left, "R": pose.right}, trunk, head)
-    a, b, c = (points[column] for column in mesh.faces.T)
-    normals = normal_sums() @ np.cross(b - a, c - a)
-    normals /= exact.length(normals.T)[:, None] + 1e-9
-    on_face = (mesh.part == 0).astype(np.float32)
-    place = np.clip((mesh.rest[:, :2] + (110, 160)) / (220, 290), 0, 1)
-    passes = (
-        np.concatenate([normals[:, :2] / 2 + 0.5, on_face[:, None]], 1),
-        np.concatenate([place, np.zeros((len(place), 1))], 1),
-        body.colours,
-    )
-    (shape, where, colours), depth = rasterise(to_camera(points, view), mesh.faces, passes, view, size)
-    pixels = np.flatnonzero((depth < FAR_MM - 1).ravel())
-    shape, where, colour = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (shape, where, colours))
-    normal = np.empty((3, len(pixels)), np.float32)
-    normal[:2] = shape[:2] * 2 - 1
-    normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
-    face = np.flatnonzero(shape[2] > 0.99)
-    colour[:, face] = exact.sample(person.albedo, skin.at_pixel(where[:2, face].T * (220, 290) - (110, 160)))
-    image = background.reshape(-1, 3).copy()
-    lit = shade(colour, normal, np.full(len(pixels), lighting.gloss * 0.5, np.float32), lighting)
-    image[pixels] = np.clip(lit, 0, 1).T
-    return image.reshape(size, size, 3)
-
-
 def gesture_clip(
-    person: Identity, label: str, frames: int, size: int, rng: np.random.Generator, difficulty: float
+    person: Identity,
+    label: str,
+    frames: int,
+    size: int,
+    rng: np.random.Generator,
+    difficulty: float,
+    style: Style = FULL,
 ) -> Iterator[tuple[np.ndarray, Pose]]:
     """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
     poses = draw_gesture(label, frames, rng, difficulty)
-    body = make_body(person, rng)
+    figure = make_figure(person, style)
     shift = rng.normal(0, 40, 2)
     view = View((CENTRE_MM[0] + shift[0], CENTRE_MM[1] + shift[1]), rng.uniform(*SPAN_MM), float(rng.uniform(2200, 3600)))
     lighting = camera.draw_lighting(rng, person.gloss, difficulty)
     background = camera.draw_background(rng, size * OVERSAMPLE)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     for pose in poses:
-        image = picture(person, body, pose, view, lighting, background)
+        image = draw_figure(person, figure, pose, view, lighting, background, style)
         yield camera.expose(image, size, np.random.default_rng(scene), noise, difficulty), pose
 
 

@@ -36,6 +36,8 @@ class Identity:
     """One person."""
 
     number: int
+    stream: int
+    """Seed of what else belongs to the person: body, clothes, hair."""
     female: bool
     shape: np.ndarray
     """(V, 3) float32, neutral head in mm."""
@@ -81,6 +83,7 @@ def make_identity(seed: int, number: int, units: int, ages: tuple[float, float] 
     wears = rng.random() < 0.18
     return Identity(
         number=number,
+        stream=derive_seed(seed, "belongings", number),
         female=female,
         shape=shape,
         albedo=albedo,
