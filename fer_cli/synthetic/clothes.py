@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fer_cli.synthetic import exact
-from fer_cli.synthetic.tailor import CLEARANCE_MM, Piece, base, cut_piece, drape
+from fer_cli.synthetic.poses import skeleton
+from fer_cli.synthetic.tailor import CLEARANCE_MM, Piece, base, cut_piece, drape, limb_coordinate
 from fer_cli.synthetic.tailor import vertex_normals as normals_of
 
 KINDS = ("t-shirt", "polo", "shirt", "blouse", "jumper", "jacket")
@@ -106,7 +107,7 @@ def draw_outfit(rng: np.random.Generator, tone: np.ndarray, female: bool) -> Out
     top = draw_tone(rng, tone, 0.3 if light else 0.08, 0.96, 0.45)
     grey, skin = (float(exact.dot(colour.astype(np.float64), GREY)) for colour in (top, tone))
     second = (draw_tone(rng, tone, 0.05, skin) if grey < skin else draw_tone(rng, tone, skin, 0.97)) if wild else top
-    inner = draw_tone(rng, tone, 0.5, 0.97, 0.15) if kind == "jacket" else np.clip(top * 1.04, 0, 1)
+    inner = draw_tone(rng, tone, 0.5, 0.97, 0.15) if kind == "jacket" else np.clip(top * 1.1 + 0.03, 0, 1)
     if kind == "jacket":
         top = draw_tone(rng, tone, 0.06, 0.45, 0.3)
     return Outfit(
@@ -131,13 +132,13 @@ def neck_fields(outfit: Outfit, skin: np.ndarray, neck: np.ndarray) -> dict[str,
     ``skin``: (n, 3) at rest. ``neck``: the joint at the neck's base. ``leaf``: depth below a collar's lower edge.
     """
     x, y, z = (skin - neck).T
-    top = -0.36 * (z + 45) + 14 - y  # below a plane that falls to the front
+    top = -0.36 * (z + 45) + 34 - y  # below a plane that falls to the front
     front = z > -25
     if outfit.neck == "collar":
-        gap = np.where(front, np.abs(x) - 0.55 * (y + 78), 60.0)
+        gap = np.where(front, np.abs(x) - 0.5 * (y + 70), 60.0)
         return {"edge": top, "open": gap, "leaf": top - 40}
     if outfit.neck == "high":
-        return {"edge": top + 14, "open": np.full(len(x), 9.0), "leaf": top - 40}
+        return {"edge": top - 4, "open": np.full(len(x), 9.0), "leaf": top - 40}
     deep = 72.0
     edge = 78.0 * (np.sqrt((x / 84) ** 2 + ((y + 14) / deep) ** 2 + ((z - 4) / 84) ** 2) - 1)
     edge = np.where(y > 25, -50.0, edge)
@@ -156,29 +157,30 @@ class Wardrobe:
 
 
 def tailor_outfit(
-    outfit: Outfit, skin: np.ndarray, along: np.ndarray, place: np.ndarray, joints: dict[str, np.ndarray]
+    outfit: Outfit, skin: np.ndarray, bones: np.ndarray
 ) -> Wardrobe:
-    """Return the surfaces of an outfit over the base's skin (n, 3) at rest.
-
-    ``along``, ``place``: of ``limb_coordinate`` for the base's vertices.
-    """
+    """Return the surfaces of an outfit over the base's skin (n, 3) at rest; ``bones``: origins (B, 3)."""
     surface = base()
+    joints = {name: bones[at] for name, at in skeleton()[0].items()}
+    along = limb_coordinate(surface.ids, skin, bones)[0]
     height = skin[:, 1] - joints["root"][1]
     hips = np.clip((WAIST_MM + 40 - height) / 60, 0, 1)
     fields = neck_fields(outfit, skin, joints["neck01"])
+    near_neck = np.clip((joints["neck01"][1] - skin[:, 1]) / 90, 0, 1)
 
-    def piece(gap: np.ndarray) -> Piece:
-        cloth, normals = drape(skin, gap)
-        return Piece(cloth, normals, surface.weights, surface.faces, place, np.ones(len(skin)))
+    def piece(gap: np.ndarray) -> tuple[Piece, np.ndarray, np.ndarray]:
+        cloth, normals = drape(skin, CLEARANCE_MM + (gap - CLEARANCE_MM) * near_neck)
+        reach, place = limb_coordinate(surface.ids, cloth, bones)
+        whole = Piece(cloth, normals, surface.weights, surface.faces, place, np.ones(len(skin)))
+        return whole, reach, cloth[:, 1] - joints["root"][1]
 
     sleeves = np.clip((along - outfit.sleeve + 0.5) * 6, 0, 4) * (outfit.sleeve < 1.9)
-    whole = piece(outfit.ease + sleeves + (0 if outfit.tucked else 8) * hips)
-    hem = whole.rest[:, 1] - joints["root"][1] - outfit.hem
-    arms = (outfit.sleeve - along) * 240
+    whole, reach, level = piece(outfit.ease + sleeves + (0 if outfit.tucked else 8) * hips)
+    hem, arms = level - outfit.hem, (outfit.sleeve - reach) * 240
     front = np.full(len(skin), 9.0)
     inner: list[Piece] = []
     if outfit.kind == "jacket":
-        shirt = piece(np.full(len(skin), CLEARANCE_MM + 1))
+        shirt = piece(np.full(len(skin), CLEARANCE_MM + 1))[0]
         inner = [cut_piece(shirt, [fields["edge"], fields["open"], 130 - np.abs(skin[:, 0]), hem - 20, 60 - along * 240])]
         x, y, z = (skin - joints["neck01"]).T
         front = np.where(z > -25, np.abs(x) - np.clip(0.27 * (y + 330), 0, 75), 60.0)
@@ -187,16 +189,16 @@ def tailor_outfit(
         fields_top = [fields["edge"], fields["open"], hem, arms]
     if outfit.neck == "collar":
         under = shirt if outfit.kind == "jacket" else whole
-        lifted = replace(under, rest=under.rest + under.normals * (3.0 + 4.0 * np.clip(fields["edge"] / 30, 0, 1))[:, None])
+        rim = np.clip(fields["edge"] / 30, 0, 1)
+        lifted = replace(under, rest=under.rest + under.normals * (3.0 + 5.0 * rim)[:, None], shade=1 - 0.3 * rim**2)
         spread = np.where(fields["open"] < 50, fields["open"] - 0.25 * np.clip(fields["edge"], 0, 40) + 4, 60)
         inner.append(cut_piece(lifted, [fields["edge"] + 3, 38 - fields["edge"], spread, 60 - along * 240]))
     top = cut_piece(whole, fields_top)
-    waist = WAIST_MM - height
     if outfit.skirt:
         bottom = make_skirt(outfit, skin, along, joints)
     else:
-        trousers = piece(np.full(len(skin), (outfit.ease + 6) if outfit.tucked else CLEARANCE_MM))
-        upper = waist if outfit.tucked else np.minimum(waist, outfit.hem + 40 - height)
+        trousers, _, level = piece(np.full(len(skin), (outfit.ease + 6) if outfit.tucked else CLEARANCE_MM))
+        upper = (WAIST_MM if outfit.tucked else min(WAIST_MM, outfit.hem + 40)) - level
         bottom = cut_piece(trousers, [upper, 60 - along * 240])
     covered = np.minimum(np.minimum(fields["edge"], fields["open"]), np.maximum(arms, -200))
     return Wardrobe(top, inner, bottom, covered)

@@ -17,7 +17,7 @@ TEXEL = 3.0
 LEFT, TOP = -330.0, 60.0
 SHAPE = (388, 220)
 """Rows and columns of the map of folds: x from -330 to 330, y from 60 down to -1104 mm."""
-SLOPE = 0.5
+SLOPE = 0.28
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, 
                 step = np.array([np.cos(turn) * side, np.sin(turn)]) * rng.uniform(*length) / 2
                 lines.append((at - step, at + step, float(rng.uniform(1, 3.2))))
 
-    add(4, 120, -300, (25, 25), 50, (50, 120))  # from the armpits
+    add(3, 128, -275, (14, 14), 38, (40, 80))  # from the armpits
     add(5, 95, -565, (40, 35), 12, (60, 150))  # at the waist
-    add(3, 70, -480, (45, 60), 75, (80, 200))  # falling
+    add(3, 80, -520, (45, 50), 78, (60, 150))  # falling
     if outfit.sleeve > 1:
         add(7, 190, -480, (10, 40), 20, (40, 90))  # at the elbows
         add(4, 190, -640, (10, 50), 15, (40, 80))
@@ -106,7 +106,7 @@ def texture(
         share = (pattern(outfit, u, v, step) * top)[None]
         tone = tone * (1 - share) + outfit.second[:, None] * share
     dark = details(outfit, u, v, top, step)
-    colour[:, worn] = tone * ((1 - np.float32(0.3) * fold[2]) * (1 - dark))
+    colour[:, worn] = tone * ((1 - np.float32(0.2) * fold[2]) * (1 - dark))
 
 
 def pattern(outfit: Outfit, u: np.ndarray, v: np.ndarray, step: float) -> np.ndarray:
@@ -138,5 +138,5 @@ def details(outfit: Outfit, u: np.ndarray, v: np.ndarray, top: np.ndarray, step:
         spot = np.abs(np.mod(v, np.float32(80)) - 40)
         dark = np.maximum(dark, line(np.maximum(np.abs(u), spot), 9.0, 0.5) * below)
     if outfit.kind == "jumper":
-        dark = np.maximum(dark, np.float32(0.12) * wave(u, 9.0, 0.5, step) * top)
+        dark = np.maximum(dark, np.float32(0.07) * wave(u, 9.0, 0.5, step) * top)
     return dark

@@ -20,7 +20,6 @@ from fer_cli.synthetic.poses import (
     blend_motions,
     move_bones,
     move_points,
-    skeleton,
     skinning_weights,
     turn_normals,
 )
@@ -31,10 +30,12 @@ MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
 SPAN = np.array([660.0, 1230.0])
 """Least coordinates of textures in mm, and their range; scaled to [0, 1] for the rasteriser."""
-OVERLAP_MM = 14.0
+OVERLAP_MM = 40.0
 """Skin that is drawn under the edge of cloth."""
 SHADOW_MM = 26.0
 """Reach of the shadow of what is in front."""
+SIDE_MM = -48.0
+"""Depth on the mean head behind which skin has no texture."""
 EYE_TONE = np.array([0.62, 0.6, 0.58], np.float32)
 
 
@@ -90,11 +91,8 @@ def build_figure(
     rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3).astype(np.float64))
     joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
     outfit = draw_outfit(np.random.default_rng(derive_seed(stream, "clothes")), np.array(tone), female)
-    bones, _ = skeleton()
-    along, place = limb_coordinate(rest, joints)
-    ids = base().ids
-    worn = tailor_outfit(outfit, rest[ids], along[ids], place[ids], {name: joints[bone] for name, bone in bones.items()})
-    pieces = skin_pieces(rest, place, worn, style)
+    worn = tailor_outfit(outfit, rest[base().ids], joints)
+    pieces = skin_pieces(rest, joints, worn, style)
     if style.clothes:
         pieces += [(worn.bottom, "bottom"), (worn.top, "top"), *((piece, "inner") for piece in worn.inner)]
     if style.hair:
@@ -104,7 +102,7 @@ def build_figure(
     return assemble(pieces, joints, outfit, shown, cloth)
 
 
-def skin_pieces(rest: np.ndarray, place: np.ndarray, worn: Wardrobe, style: Style) -> list[tuple[Piece, str]]:
+def skin_pieces(rest: np.ndarray, joints: np.ndarray, worn: Wardrobe, style: Style) -> list[tuple[Piece, str]]:
     """Return the visible skin: head, neck and hands, with what the clothes leave bare, and the eyes."""
     mesh = body_mesh()
     covered = np.full(len(rest), -100.0)
@@ -112,6 +110,7 @@ def skin_pieces(rest: np.ndarray, place: np.ndarray, worn: Wardrobe, style: Styl
     part = mesh.part
     covered[(part == PARTS.index("legs"))] = 100
     light = hand_shade() if style.hands else np.ones(len(rest))
+    place = limb_coordinate(np.arange(len(rest)), rest, joints)[1]
     where = np.where((part == 0)[:, None], mesh.rest[:, :2], place)
     whole = Piece(
         rest, vertex_normals(rest, mesh.faces), skinning_weights(mesh.bones, mesh.weights), mesh.faces, where, light
@@ -119,7 +118,8 @@ def skin_pieces(rest: np.ndarray, place: np.ndarray, worn: Wardrobe, style: Styl
     bare = ~(covered > OVERLAP_MM)[mesh.faces].all(1) if style.clothes else np.ones(len(mesh.faces), bool)
     kind = part[mesh.faces]
     of_eye = (kind == PARTS.index("eye")).any(1)
-    of_face = (kind == 0).all(1)
+    aside = mesh.rest[mesh.faces][..., 2].max(1) < SIDE_MM  # where the texture of the face, seen from the front, is stretched
+    of_face = (kind == 0).all(1) & ~aside
     pieces = [
         (keep_faces(whole, bare & of_face), "face"),
         (keep_faces(whole, of_eye), "eye"),
@@ -213,9 +213,8 @@ def eye_colour(place: np.ndarray, person: Identity) -> np.ndarray:
 
 def cast_shadow(depth: np.ndarray, view: View, size: int) -> np.ndarray:
     """Return (S, S) the share of light left on each pixel near something in front of it."""
-    reach = max(1, round(SHADOW_MM * size / view.extent))
-    nearest = cv2.erode(depth, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8), anchor=(reach, min(2 * reach, reach + reach)))
-    over = np.clip((depth - nearest - 22.0) / 45.0, 0, 1)
-    return np.asarray(1 - 0.32 * over, np.float32)
-
-
+    small = np.ascontiguousarray(depth[::2, ::2])
+    reach = max(1, round(SHADOW_MM * len(small) / view.extent))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    over = np.clip((small - cv2.erode(small, disc) - 18.0) / 40.0, 0, 1)
+    return 1 - 0.38 * exact.enlarge(exact.blur(over, 0.45 * reach + 0.3), (size, size))

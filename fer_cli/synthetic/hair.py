@@ -40,11 +40,13 @@ def make_hair(rng: np.random.Generator, rest: np.ndarray, long: bool) -> list[Pi
         smooth = step @ smooth
     out = vertex_normals(smooth, faces)
     raised = np.clip(height / 26, 0.0, 1)
-    gap = 2.0 + thick * raised * (1 + 0.35 * np.clip(smooth[:, 1] / 100, 0, 1))
-    needed = np.clip(exact.dot((rest[ids] - smooth).T, out.T), 0, 12) + gap
+    gap = thick * raised * (1 + 0.35 * np.clip(smooth[:, 1] / 100, 0, 1))
+    needed = np.clip(exact.dot((rest[ids] - smooth).T, out.T), 0, 8 + 30 * np.clip((height - 25) / 20, 0, 1)) + gap
     for _ in range(5):
         needed = step @ needed
-    points = smooth + out * needed[:, None]
+    flat = rest[ids] - vertex_normals(rest, mesh.faces)[ids] * 1.5  # the edge lies in the skin
+    free = np.clip((height + 2) / 12, 0, 1)[:, None]
+    points = flat + (smooth + out * needed[:, None] - flat) * (free * free * (3 - 2 * free))
     place = np.stack([mesh.rest[ids, 0] * 0.9 + mesh.rest[ids, 2] * 0.8, mesh.rest[ids, 1]], 1)
     cap = Piece(points, vertex_normals(points, faces), weights, faces, place, np.ones(len(ids)))
     pieces = [cut_piece(cap, [height - rng.uniform(-2, 4)])]
@@ -62,6 +64,7 @@ def make_fall(rng: np.random.Generator, thick: float) -> Piece:
     angles = np.linspace(-1, 1, 31) * np.deg2rad(rng.uniform(112, 128))
     wide = 76 + thick + 6 * np.sin(t * np.pi) - 6 * t
     deep = np.interp(levels, [-170, -60, 45], [84, 96, 106]) + thick * 0.6
+    wide, deep = (size - 16 * np.clip(1 - t * 5, 0, 1) for size in (wide, deep))  # the upper edge is below the cap
     fold = 1 + 0.03 * np.cos(angles[None] * 14 + t[:, None] * 2)
     x = np.sin(angles)[None] * wide[:, None] * fold
     z = -78 - np.cos(angles)[None] * deep[:, None] * fold

@@ -19,10 +19,10 @@ from fer_cli.synthetic.poses import skeleton, skinning_weights
 
 CLEARANCE_MM = 7.0
 """Least distance of cloth from the skin at rest; bent joints bring it closer."""
-ROUNDS = 60
-"""Smoothing steps of a garment."""
-DILATE = 4
-"""Edges over which the largest distance is held before it is smoothed."""
+REACH = 2.2
+"""Reach of smoothing in standard deviations."""
+FALL_MM = 130.0
+"""How far below a bulge of the trunk the cloth still hangs from it."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,21 @@ class Piece:
 
 @dataclass(frozen=True)
 class Base:
-    """The body's surface that cloth can cover: n vertices, m triangles, at most k neighbours of a vertex."""
+    """The body's surface that cloth can cover: n vertices, m triangles."""
 
     ids: np.ndarray
     """(n,) vertices of the body."""
     faces: np.ndarray
-    smooth: sparse.csr_matrix
-    """(n, n) one smoothing step."""
-    near: np.ndarray
-    """(n, k) neighbours, padded with the vertex itself."""
-    trunk: np.ndarray
-    """(n,) 1 on the trunk, 0 on arms."""
+    wide: sparse.csr_matrix
+    """(n, n) Gaussian mean over the surroundings, wide on the trunk, narrow on limbs and neck."""
+    narrow: sparse.csr_matrix
+    """(n, n) as ``wide``, within the reach of ``above``."""
+    above: sparse.csr_matrix
+    """(n, n) the vertices, near or above, whose bulges carry the cloth at a vertex; never an empty row."""
+    fine: sparse.csr_matrix
+    """(n, n) a step towards the mean of the neighbours."""
+    loose: np.ndarray
+    """(n,) 1 on the trunk below the shoulders, 0 on neck and arms."""
     weights: sparse.csr_matrix
 
 
@@ -83,14 +87,6 @@ def smoothing_step(links: sparse.csr_matrix, share: np.ndarray) -> sparse.csr_ma
     return step.tocsr()
 
 
-def padded(links: sparse.csr_matrix) -> np.ndarray:
-    """Return (n, k) the neighbours of each vertex, padded with the vertex itself."""
-    counts = np.diff(links.indptr)
-    table = np.repeat(np.arange(links.shape[0])[:, None], counts.max(), 1)
-    table[np.arange(counts.max()) < counts[:, None]] = links.indices
-    return table
-
-
 def arm_share(weights: sparse.csr_matrix) -> np.ndarray:
     """Return (n,) the share of each vertex that moves with the bones of an arm below the shoulder."""
     names = body_mesh().names
@@ -104,68 +100,83 @@ def arm_share(weights: sparse.csr_matrix) -> np.ndarray:
 def base() -> Base:
     """Return the surface from the chin to the thighs and the wrists."""
     mesh = body_mesh()
+    every = np.arange(len(mesh.rest))
     wanted = (mesh.rest[:, 1] < -95) & (mesh.part != PARTS.index("eye"))
-    along = limb_coordinate(mesh.rest, mesh.joints.mean((0, 1, 2)))[0]
-    wanted &= along < 2.15
+    wanted &= (mesh.weights * np.char.startswith(mesh.names[mesh.bones], "head")).sum(1) < 0.3
+    wanted &= limb_coordinate(every, mesh.rest, mesh.joints.mean((0, 1, 2)))[0] < 2.15
     faces = mesh.faces[wanted[mesh.faces].all(1)]
     ids, flat = np.unique(faces, return_inverse=True)
     faces = flat.reshape(-1, 3)
-    links = neighbours(faces, len(ids))
+    rest = mesh.rest[ids].astype(np.float64)
     weights = skinning_weights(mesh.bones[ids], mesh.weights[ids])
-    arm = np.clip(arm_share(weights), 0, 1)
-    even = smoothing_step(links, np.full(len(ids), 0.5))
-    trunk = 1 - arm
+    fine = smoothing_step(neighbours(faces, len(ids)), np.full(len(ids), 0.5))
+    trunk = 1 - np.clip(arm_share(weights), 0, 1)
     for _ in range(3):
-        trunk = even @ trunk
-    legs = np.clip((-760 - mesh.rest[ids, 1]) / 100, 0, 1)
-    neck = np.clip((mesh.rest[ids, 1] + 190) / 40, 0, 1)
-    share = 0.5 * trunk * (1 - 0.6 * legs) * (1 - 0.9 * neck) + 0.07 * (1 - trunk)
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
-    pairs, count = np.unique(edges, axis=0, return_counts=True)
-    share[np.unique(pairs[count == 1])] = 0  # the border stays
-    return Base(ids, faces, smoothing_step(links, share), padded(links), trunk, weights)
+        trunk = fine @ trunk
+    loose = trunk * np.clip((-205 - rest[:, 1]) / 60, 0, 1)
+    sigma = 13 + 34 * loose
+    wide, narrow, above = surroundings(rest, faces, trunk, sigma, loose)
+    return Base(ids, faces, wide, narrow, above, fine, loose, weights)
+
+
+def surroundings(
+    rest: np.ndarray, faces: np.ndarray, trunk: np.ndarray, sigma: np.ndarray, loose: np.ndarray
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix, sparse.csr_matrix]:
+    """Return the operators ``wide``, ``narrow`` and ``above`` of Base; ``sigma``: (n,) in mm."""
+    a, b, c = (rest[column] for column in faces.T)
+    area = np.bincount(faces.T.ravel(), np.tile(exact.length(np.cross(b - a, c - a).T), 3), len(rest))
+    apart = rest[:, None] - rest[None]
+    far = np.sqrt((apart * apart).sum(2))
+    joined = np.abs(trunk[:, None] - trunk[None]) < 0.6
+    joined &= (rest[:, None, 0] * rest[None, :, 0] > 0) | (np.abs(apart[..., 0]) < 150)
+    operators = []
+    for spread in (sigma, sigma * 0.7):
+        kernel = np.exp(-((far / spread[:, None]) ** 2) / 2) * area * (joined & (far < REACH * spread[:, None]))
+        operators.append(sparse.csr_matrix(kernel / kernel.sum(1, keepdims=True)))
+    reach = REACH * 0.7 * sigma[:, None]
+    hung = np.clip(-apart[..., 1], 0, FALL_MM) * loose[:, None]  # above this vertex: nearer by as much
+    level = np.sqrt(apart[..., 0] ** 2 + apart[..., 2] ** 2 + np.clip(np.abs(apart[..., 1]) - hung, 0, None) ** 2)
+    return operators[0], operators[1], sparse.csr_matrix(joined & (level < reach))
 
 
 def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return cloth (n, 3) over the skin (n, 3) of the base at least ``gap`` (n,) mm off it, and its normals (n, 3).
 
-    Distances from the smoothed skin are held at their largest over some edges, then smoothed, so that nothing shows through.
+    Distances from the smoothed skin are held at their largest in the surroundings, then smoothed over less than those, so
+    that cloth lies outside the skin and nothing shows through.
     """
     surface = base()
-    smooth = skin
-    for _ in range(ROUNDS):
-        smooth = surface.smooth @ smooth
+    smooth = surface.wide @ (surface.wide @ skin)
     out, on_skin = vertex_normals(smooth, surface.faces), vertex_normals(skin, surface.faces)
     needed = exact.dot((skin - smooth).T, out.T) + gap
-    for _ in range(DILATE):
-        needed = np.where(surface.trunk > 0.3, needed[surface.near].max(1), needed)
-    needed = np.maximum(needed, needed[surface.near].mean(1))
-    for _ in range(12):
-        needed = surface.smooth @ needed
-    cloth = smooth + out * needed[:, None]
-    for _ in range(6):
-        cloth = surface.smooth @ cloth
-        short = np.clip(gap - exact.dot((cloth - skin).T, on_skin.T), 0, None)
-        cloth = cloth + on_skin * short[:, None]
+    held = np.maximum.reduceat(needed[surface.above.indices], surface.above.indptr[:-1])
+    cloth = smooth + out * (surface.narrow @ held)[:, None]
+    cloth = surface.fine @ (surface.fine @ cloth)
+    least = np.minimum(gap, CLEARANCE_MM)
+    for _ in range(3):
+        short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
+        cloth = cloth + on_skin * (surface.fine @ short)[:, None]
+    short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
+    cloth = cloth + on_skin * short[:, None]
     return cloth, vertex_normals(cloth, surface.faces)
 
 
-def limb_coordinate(points: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, of all body vertices at rest (V, 3), their place on the arm and the coordinates (V, 2) of textures in mm.
+def limb_coordinate(ids: np.ndarray, points: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return, of points (n, 3) over the vertices ``ids`` at rest, their place on the arm and texture coordinates (n, 2) in mm.
 
     Place on the arm: 0 at the shoulder and on the trunk, 1 at the elbow, 2 at the wrist. Coordinates: x and y on the trunk;
     on arms, across and along them, continued from the shoulder.
     """
     place, _ = skeleton()
     mesh = body_mesh()
-    names = mesh.names[mesh.bones]
+    names, weights = mesh.names[mesh.bones[ids]], mesh.weights[ids]
     along = np.zeros(len(points))
     where = points[:, :2].astype(np.float64)
-    upper = (mesh.weights * np.char.startswith(names, "upperarm")).sum(1)
-    fore = (mesh.weights * np.char.startswith(names, "lowerarm")).sum(1)
+    upper = (weights * np.char.startswith(names, "upperarm")).sum(1)
+    fore = (weights * np.char.startswith(names, "lowerarm")).sum(1)
     hand = np.zeros(len(points))
     for stem in ("wrist", "finger", "metacarpal"):
-        hand += (mesh.weights * np.char.startswith(names, stem)).sum(1)
+        hand += (weights * np.char.startswith(names, stem)).sum(1)
     share = np.clip((upper + fore + hand) * 1.2 - 0.1, 0, 1)
     for side, sign in SIDES.items():
         mine = (points[:, 0] * sign > 0) & (share > 0)
