@@ -94,6 +94,8 @@ def texture(
     at = (u * np.float32(2) + np.float32(6) * np.abs(np.mod(v * np.float32(0.02), 2) - 1) + 2048).astype(np.intp)
     colour[:, hair] *= cloth.strands.take(at % 1024)
     worn = np.flatnonzero(code >= 4)
+    if not len(worn):
+        return
     where = place[:, worn]
     u, v = where
     at = np.stack([(u - np.float32(LEFT)) / np.float32(TEXEL), (np.float32(TOP) - v) / np.float32(TEXEL)], 1)

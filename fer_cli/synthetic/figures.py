@@ -189,7 +189,8 @@ def draw_figure(
     colour = np.ascontiguousarray(figure.colours.T).take(code, 1)
     gloss = np.array([0.5, 0.5, 0.2, 0.7, 0, 0, 0], np.float32).take(code) * np.float32(lighting.gloss)
     face = np.flatnonzero(code == MATERIALS.index("face"))
-    colour[:, face] = exact.sample(person.albedo, skin.at_pixel(place[:, face].T))
+    if len(face):
+        colour[:, face] = exact.sample(person.albedo, skin.at_pixel(place[:, face].T))
     eye = np.flatnonzero(code == MATERIALS.index("eye"))
     colour[:, eye] = eye_colour(place[:, eye], person)
     if style.patterns:

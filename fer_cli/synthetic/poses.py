@@ -25,6 +25,10 @@ SPREAD = {2: 7.0, 3: 1.5, 4: -4.0, 5: -9.0}
 """Finger -> rotation in degrees within the palm, away from the middle finger."""
 
 
+THUMB = (0.8, 0.45, 0.3)
+"""Direction of the relaxed thumb: along the index finger, away from the little finger, and out of the palm."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """Directions of the subject's left arm (normalised later); the right arm mirrors x."""
@@ -137,22 +141,22 @@ def turn_arm(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tru
 
 
 def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], hand: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the rotations of the finger bones: each bends about its own hinge, and fans out within the palm."""
+    """Return the rotations of the finger bones: each bends towards the palm, fans out within it, the thumb beside the index."""
     bones = np.array([[place[f"finger{f}-{j}.{side}"] for j in (1, 2, 3)] for f in range(1, 6)])
-    across = joints[bones[4, 0]] - joints[bones[1, 0]]
     along = joints[bones[:, 2]] - joints[bones[:, 0]]
-    hinge = across - along * (exact.dot(along.T, across) / exact.dot(along.T, along.T))[:, None]
-    palm = np.cross(along[2], across)
-    hinge[0] = np.cross(along[0], np.cross(along[0], hinge[2]) + palm)  # the thumb bends towards the palm's middle
-    curl = np.full(5, arm.curl)
-    curl[0] *= 0.35
-    bends = np.array([RELAXED[f] for f in range(1, 6)]) + curl[:, None]
+    along = along / exact.length(along.T)[:, None]
+    radial = joints[bones[1, 0]] - joints[bones[4, 0]]
+    radial = radial / exact.length(radial)
+    palm = np.cross(along[2], radial) * SIDES[side]
+    bends = np.array([RELAXED[f] for f in range(1, 6)]) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
     if arm.point:
-        bends[0], bends[1] = (18, 25, 30), (0, 0, 0)
-    total = -np.cumsum(bends, 1) * SIDES[side]
+        bends[0], bends[1] = (20, 25, 30), (0, 0, 0)
+    hinge = np.cross(along, palm)
     fan = np.array([0.0, *(SPREAD[f] for f in range(2, 6))]) * np.clip(1.2 - arm.curl / 50, 0, 1) * SIDES[side]
-    base = exact.matrix_product(hand[None], rotation_about(np.broadcast_to(palm, (5, 3)), fan))
-    turned = exact.matrix_product(base[:, None], rotation_about(np.broadcast_to(hinge[:, None], (5, 3, 3)), total))
+    fanned = rotation_about(np.broadcast_to(palm, (5, 3)), fan)
+    fanned[0] = rotation_between(along[0], THUMB[0] * along[1] + THUMB[1] * radial + THUMB[2] * palm)
+    base = exact.matrix_product(hand[None], fanned)
+    turned = exact.matrix_product(base[:, None], rotation_about(np.broadcast_to(hinge[:, None], (5, 3, 3)), np.cumsum(bends, 1)))
     return dict(zip(bones.ravel().tolist(), turned.reshape(-1, 3, 3), strict=True))
 
 
