@@ -11,6 +11,12 @@ import numpy as np
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.render import Light, Lighting
 
+SHOULDER = 0.65
+"""Level from which highlights are compressed instead of clipped."""
+LIFT = 0.03
+"""Level of black."""
+SUBJECT = (0.16, 0.62)
+"""Limits of the mean of skin after exposure."""
 OCCLUDERS = ("none", "hand", "mask", "strand", "square")
 
 
@@ -121,15 +127,27 @@ def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.
 
 
 def expose(
-    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float
+    image: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    noise: np.random.Generator,
+    difficulty: float,
+    subject: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed."""
+    """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed.
+
+    ``subject``: pixels (2 size, 2 size) bool of skin, whose mean stays between SUBJECT's limits.
+    """
     picture = exact.halve(image)
     if rng.random() < 0.35 + 0.3 * difficulty:
-        picture = exact.blur(picture, rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
+        picture = exact.blur(np.clip(picture, 0, 1), rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
     luminance = max(float(picture.mean(dtype=np.float64)), 1e-3)
     target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
-    picture = exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, 1), rng.uniform(0.8, 1.3))
+    gain = 0.35 + 0.65 * target / luminance
+    if subject is not None and subject.any():
+        level = max(float(image[subject].mean(dtype=np.float64)), 1e-3)
+        gain = float(np.clip(gain, SUBJECT[0] / level, SUBJECT[1] / level))
+    picture = LIFT + (1 - LIFT) * exact.power(roll_off(picture * gain), rng.uniform(0.8, 1.3))
     if rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
         picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)
@@ -139,3 +157,9 @@ def expose(
         coded = cv2.imencode(".jpg", quantised[..., ::-1], quality)[1]
         quantised = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(quantised)
+
+
+def roll_off(image: np.ndarray) -> np.ndarray:
+    """Return values from 0 in [0, 1): unchanged below SHOULDER, then compressed like a camera's highlights."""
+    over = np.maximum(image - np.float32(SHOULDER), 0) * np.float32(1 / (1 - SHOULDER))
+    return np.minimum(image, np.float32(SHOULDER)) + np.float32(1 - SHOULDER) * over / (1 + over)

@@ -63,6 +63,21 @@ class Figure:
     cloth: fabric.Cloth
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A figure before its background, before exposure."""
+
+    image: np.ndarray
+    """(S, S, 3) float32 RGB, from 0."""
+    material: np.ndarray
+    """(S, S) int8, positions in MATERIALS; -1: background."""
+
+    @property
+    def skin(self) -> np.ndarray:
+        """Return the pixels (S, S) bool of skin and face."""
+        return (self.material == 0) | (self.material == 1)
+
+
 def make_figure(person: Identity, style: Style) -> Figure:
     """Return the figure of a person, the same whenever it is made."""
     tone = cheek_tone(person)
@@ -78,11 +93,8 @@ def cheek_tone(person: Identity) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-@lru_cache(maxsize=4)
-def build_figure(
-    stream: int, female: bool, tone: tuple[float, ...], hair: tuple[float, ...], long_hair: bool, style: Style
-) -> Figure:
-    """Return the figure of the person with this random ``stream``, skin ``tone`` and ``hair`` colour."""
+def shape_body(stream: int, female: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return a person's body at rest (V, 3) and the origins of its bones (B, 3), in mm."""
     mesh = body_mesh()
     rng = np.random.default_rng(derive_seed(stream, "body"))
     weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
@@ -90,6 +102,15 @@ def build_figure(
     blend = np.einsum("g,w,r->gwr", [female, 1 - female], thick, np.full(3, 1 / 3))
     rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3).astype(np.float64))
     joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
+    return rest, joints
+
+
+@lru_cache(maxsize=4)
+def build_figure(
+    stream: int, female: bool, tone: tuple[float, ...], hair: tuple[float, ...], long_hair: bool, style: Style
+) -> Figure:
+    """Return the figure of the person with this random ``stream``, skin ``tone`` and ``hair`` colour."""
+    rest, joints = shape_body(stream, female)
     outfit = draw_outfit(np.random.default_rng(derive_seed(stream, "clothes")), np.array(tone), female)
     worn = tailor_outfit(outfit, rest[base().ids], joints)
     pieces = skin_pieces(rest, joints, worn, style)
@@ -171,8 +192,8 @@ def assemble(
 
 def draw_figure(
     person: Identity, figure: Figure, pose: Pose, view: View, lighting: Lighting, background: np.ndarray, style: Style
-) -> np.ndarray:
-    """Return the shaded figure over ``background`` (S, S, 3), float32 RGB in [0, 1]."""
+) -> Picture:
+    """Return the shaded figure over ``background`` (S, S, 3)."""
     size = len(background)
     blended = blend_motions(figure.weights, move_bones(figure.joints, pose))
     points, normals = move_points(blended, figure.rest), turn_normals(blended, figure.normals)
@@ -200,8 +221,10 @@ def draw_figure(
     light = marks[2] * cast_shadow(depth, view, size).ravel().take(pixels)
     lit = shade(colour * light, normal, gloss, lighting)
     image = background.reshape(-1, 3).copy()
-    image[pixels] = cv2.transpose(np.clip(lit, 0, 1))
-    return image.reshape(size, size, 3)
+    image[pixels] = cv2.transpose(lit)
+    material = np.full(size * size, -1, np.int8)
+    material[pixels] = code
+    return Picture(image.reshape(size, size, 3), material.reshape(size, size))
 
 
 def eye_colour(place: np.ndarray, person: Identity) -> np.ndarray:
@@ -217,5 +240,6 @@ def cast_shadow(depth: np.ndarray, view: View, size: int) -> np.ndarray:
     small = np.ascontiguousarray(depth[::2, ::2])
     reach = max(1, round(SHADOW_MM * len(small) / view.extent))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    over = np.clip((small - cv2.erode(small, disc) - 18.0) / 40.0, 0, 1)
+    apart = small - cv2.erode(small, disc)
+    over = np.clip((apart - 18.0) / 40.0, 0, 1) * np.clip((240.0 - apart) / 140.0, 0, 1)
     return 1 - 0.38 * exact.enlarge(exact.blur(over, 0.45 * reach + 0.3), (size, size))

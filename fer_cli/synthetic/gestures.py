@@ -23,11 +23,13 @@ from fer_cli.synthetic.render import View
 
 FULL = Style()
 
-DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
+DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32), twist=25, curl=10)
 """A hanging arm."""
-SPAN_MM = (1000.0, 1250.0)
+SPAN_MM = (1250.0, 1450.0)
 """Range of the image side."""
-CENTRE_MM = (0.0, -235.0)
+LOWEST_VIEW_MM = -900.0
+"""Least height of the lower border: bodies end at the thighs."""
+CENTRE_MM = (0.0, -215.0)
 
 
 def jitter(value: tuple[float, float, float], size: float, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -52,15 +54,14 @@ def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[
 
 
 def pointing(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Stretch an arm out to the side with the index finger straight."""
-    return one_arm(
-        Arm((0.8, rng.uniform(-0.3, 0.25), 0.3), (0.92, rng.uniform(0.0, 0.4), 0.25), curl=75, point=True), rng, 14
-    )
+    """Point to the side with the index finger, the elbow slightly bent."""
+    fore = (0.52, rng.uniform(0.15, 0.42), 0.74)
+    return one_arm(Arm((0.55, rng.uniform(-0.75, -0.45), 0.35), fore, twist=-45, curl=62, point=True), rng, 14)
 
 
 def writing(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Write on a board, half turned to it, with small strokes of the hand at head height."""
-    move = one_arm(Arm((0.72, 0.05, -0.15), (0.35, 0.9, -0.05), curl=55), rng, rng.uniform(38, 60))
+    move = one_arm(Arm((0.72, 0.05, -0.15), (0.35, 0.9, -0.05), twist=80, curl=32), rng, rng.uniform(38, 60))
     rate, size = rng.uniform(1.4, 2.4), rng.uniform(0.08, 0.16)
 
     def at(t: float) -> Pose:
@@ -83,22 +84,24 @@ def explaining(rng: np.random.Generator) -> Callable[[float], Pose]:
     phase = rng.uniform(0, 6.3)
 
     def at(t: float) -> Pose:
-        out = -0.2 + 0.35 * np.sin(rate * t + phase)
+        out = 0.08 + 0.3 * np.sin(rate * t + phase)
         lift = high + 0.15 * np.cos(rate * t)
-        arm = Arm(upper, (float(out), float(lift), 0.8), twist=80, curl=12)
+        arm = Arm(upper, (float(out), float(lift), 0.8), twist=-125, curl=4)
         return Pose(arm, arm)
 
     return at
 
 
 def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Cross both forearms in front of the chest."""
-    high, sway = rng.uniform(0.02, 0.18), rng.uniform(0.01, 0.03)
+    """Cross the forearms in front of the chest, one over the other, each hand at the other upper arm."""
+    high, sway = rng.uniform(-0.05, 0.04), rng.uniform(0.01, 0.03)
+    left_over = bool(rng.random() < 0.5)
 
     def at(t: float) -> Pose:
-        upper = (0.34, -0.9, 0.36 + sway * np.sin(0.5 * t))
-        top, below = Arm(upper, (-0.86, high + 0.16, 0.34), curl=35), Arm(upper, (-0.88, high - 0.04, 0.28), curl=35)
-        return Pose(top, below)
+        move = sway * np.sin(0.5 * t)
+        over = Arm((0.15, -0.78, 0.6 + move), (-0.95, 0.15 + high, 0.27), 80, 0, hand=(-0.93, 0.15 + high, -0.33))
+        under = Arm((0.15, -0.82, 0.52 + move), (-0.96, 0.13 + high, 0.1), 80, 4, hand=(-0.85, 0.4 + high, -0.12))
+        return Pose(over, under) if left_over else Pose(under, over)
 
     return at
 
@@ -110,8 +113,8 @@ def nodding(rng: np.random.Generator) -> Callable[[float], Pose]:
 
 
 def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Stretch an arm straight up with the hand open."""
-    return one_arm(Arm((0.38, 0.9, 0.12), (0.08, 0.98, 0.12), curl=8), rng)
+    """Raise an arm with the hand open."""
+    return one_arm(Arm((0.54, 0.64, 0.15), (0.06, 0.98, 0.1), twist=-80, curl=-5), rng)
 
 
 def idle(rng: np.random.Generator) -> Callable[[float], Pose]:
@@ -133,18 +136,16 @@ GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = 
 def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
     """Return the interpolation of two poses: ``share`` 0 is ``rest``, 1 is ``pose``."""
 
-    def arm(a: Arm, b: Arm) -> Arm:
-        upper, fore = (
-            tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
-            for p, q in ((a.upper, b.upper), (a.fore, b.fore))
-        )
-        twist, curl = ((1 - share) * p + share * q for p, q in ((a.twist, b.twist), (a.curl, b.curl)))
-        return Arm(upper, fore, twist, curl, b.point)  # type: ignore[arg-type]
+    def between(p: tuple[float, ...], q: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
 
-    trunk, head = (
-        tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
-        for p, q in ((rest.trunk, pose.trunk), (rest.head, pose.head))
-    )
+    def arm(a: Arm, b: Arm) -> Arm:
+        upper, fore = between(a.upper, b.upper), between(a.fore, b.fore)
+        hand = None if a.hand is b.hand is None else between(a.hand or a.fore, b.hand or b.fore)
+        twist, curl = between((a.twist, a.curl), (b.twist, b.curl))
+        return Arm(upper, fore, twist, curl, b.point, hand)  # type: ignore[arg-type]
+
+    trunk, head = between(rest.trunk, pose.trunk), between(rest.head, pose.head)
     return Pose(arm(rest.left, pose.left), arm(rest.right, pose.right), trunk, head)  # type: ignore[arg-type]
 
 
@@ -178,14 +179,15 @@ def gesture_clip(
     """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
     poses = draw_gesture(label, frames, rng, difficulty)
     figure = make_figure(person, style)
-    shift = rng.normal(0, 40, 2)
-    view = View((CENTRE_MM[0] + shift[0], CENTRE_MM[1] + shift[1]), rng.uniform(*SPAN_MM), float(rng.uniform(2200, 3600)))
+    shift, extent = rng.normal(0, 40, 2), rng.uniform(*SPAN_MM)
+    height = max(CENTRE_MM[1] + shift[1], LOWEST_VIEW_MM + extent / 2)
+    view = View((CENTRE_MM[0] + shift[0], height), extent, float(rng.uniform(2200, 3600)))
     lighting = camera.draw_lighting(rng, person.gloss, difficulty)
     background = camera.draw_background(rng, size * OVERSAMPLE)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     for pose in poses:
-        image = draw_figure(person, figure, pose, view, lighting, background, style)
-        yield camera.expose(image, size, np.random.default_rng(scene), noise, difficulty), pose
+        drawn = draw_figure(person, figure, pose, view, lighting, background, style)
+        yield camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, drawn.skin), pose
 
 
 def truth_of_pose(pose: Pose) -> dict[str, float]:

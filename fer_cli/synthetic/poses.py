@@ -150,7 +150,7 @@ def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int],
     palm = np.cross(along[2], radial) * SIDES[side]
     bends = np.array([RELAXED[f] for f in range(1, 6)]) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
     if arm.point:
-        bends[0], bends[1] = (20, 25, 30), (0, 0, 0)
+        bends[0], bends[1] = (20, 25, 30), (12, 4, 2)
     hinge = np.cross(along, palm)
     fan = np.array([0.0, *(SPREAD[f] for f in range(2, 6))]) * np.clip(1.2 - arm.curl / 50, 0, 1) * SIDES[side]
     fanned = rotation_about(np.broadcast_to(palm, (5, 3)), fan)
