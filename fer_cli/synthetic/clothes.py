@@ -171,7 +171,7 @@ def tailor_outfit(
     def piece(gap: np.ndarray) -> tuple[Piece, np.ndarray, np.ndarray]:
         cloth, normals = drape(skin, CLEARANCE_MM + (gap - CLEARANCE_MM) * near_neck)
         reach, place = limb_coordinate(surface.ids, cloth, bones)
-        whole = Piece(cloth, normals, surface.weights, surface.faces, place, np.ones(len(skin)))
+        whole = Piece(cloth, normals, surface.weights, surface.faces, place, np.ones(len(skin)), skin)
         return whole, reach, cloth[:, 1] - joints["root"][1]
 
     sleeves = np.clip((along - outfit.sleeve + 0.5) * 6, 0, 4) * (outfit.sleeve < 1.9)
@@ -235,7 +235,7 @@ def make_skirt(outfit: Outfit, skin: np.ndarray, along: np.ndarray, joints: dict
     from scipy import sparse
 
     place = np.stack([np.tile(angles, (len(levels), 1)).ravel() * 60 - 190, points[:, 1]], 1)
-    return Piece(points, normals_of(points, faces), sparse.csr_matrix(root), faces, place, np.ones(len(points)))
+    return Piece(points, normals_of(points, faces), sparse.csr_matrix(root), faces, place, np.ones(len(points)), points)
 
 
 def surface_bones() -> int:

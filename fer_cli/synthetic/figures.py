@@ -24,7 +24,7 @@ from fer_cli.synthetic.poses import (
     turn_normals,
 )
 from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
-from fer_cli.synthetic.tailor import Piece, base, keep_faces, limb_coordinate, vertex_normals
+from fer_cli.synthetic.tailor import Piece, base, keep_faces, limb_coordinate, near_pairs, vertex_normals
 
 MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
@@ -53,6 +53,8 @@ class Figure:
     """(m, 3) int32."""
     code: np.ndarray
     """(n,) uint8, positions in MATERIALS."""
+    under: np.ndarray
+    """(3, n) the skin below cloth at rest."""
     marks: np.ndarray
     """(n, 3) in [0, 1]: texture coordinates and share of light, for the rasteriser."""
     joints: np.ndarray
@@ -134,7 +136,7 @@ def skin_pieces(rest: np.ndarray, joints: np.ndarray, worn: Wardrobe, style: Sty
     place = limb_coordinate(np.arange(len(rest)), rest, joints)[1]
     where = np.where((part == 0)[:, None], mesh.rest[:, :2], place)
     whole = Piece(
-        rest, vertex_normals(rest, mesh.faces), skinning_weights(mesh.bones, mesh.weights), mesh.faces, where, light
+        rest, vertex_normals(rest, mesh.faces), skinning_weights(mesh.bones, mesh.weights), mesh.faces, where, light, rest
     )
     bare = ~(covered > OVERLAP_MM)[mesh.faces].all(1) if style.clothes else np.ones(len(mesh.faces), bool)
     kind = part[mesh.faces]
@@ -162,10 +164,10 @@ def hand_shade() -> np.ndarray:
     for sign in (1, -1):
         hand = np.flatnonzero((mesh.part == PARTS.index("hand")) & (mesh.rest[:, 0] * sign > 0))
         points = mesh.rest[hand].astype(np.float64)
-        apart = points[None] - points[:, None]
-        far = np.sqrt((apart * apart).sum(2))
-        above = (apart * normals[hand][:, None]).sum(2)
-        closed = ((above > 0.35 * far) & (far < 17) & (far > 0)).sum(1)
+        row, column = near_pairs(points, 17.0)
+        apart = points[column] - points[row]
+        above = exact.dot(apart.T, normals[hand][row].T)
+        closed = np.bincount(row, above > 0.35 * exact.length(apart.T) + 1e-9, len(hand))
         shade[hand] = 1 - 0.62 * np.clip((closed - 2) / 18, 0, 1)
     return shade
 
@@ -179,6 +181,7 @@ def assemble(
     return Figure(
         rest=np.ascontiguousarray(np.concatenate([piece.rest for piece, _ in pieces]).T, np.float32),
         normals=np.ascontiguousarray(np.concatenate([piece.normals for piece, _ in pieces]).T, np.float32),
+        under=np.ascontiguousarray(np.concatenate([piece.under for piece, _ in pieces]).T, np.float32),
         weights=sparse.vstack([piece.weights for piece, _ in pieces]).tocsr().astype(np.float32),
         faces=np.concatenate([piece.faces + start for (piece, _), start in zip(pieces, starts, strict=False)]).astype(np.int32),
         code=np.concatenate([np.full(len(piece.rest), MATERIALS.index(name), np.uint8) for piece, name in pieces]),

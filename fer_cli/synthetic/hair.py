@@ -48,7 +48,7 @@ def make_hair(rng: np.random.Generator, rest: np.ndarray, long: bool) -> list[Pi
     free = np.clip((height + 2) / 12, 0, 1)[:, None]
     points = flat + (smooth + out * needed[:, None] - flat) * (free * free * (3 - 2 * free))
     place = np.stack([mesh.rest[ids, 0] * 0.9 + mesh.rest[ids, 2] * 0.8, mesh.rest[ids, 1]], 1)
-    cap = Piece(points, vertex_normals(points, faces), weights, faces, place, np.ones(len(ids)))
+    cap = Piece(points, vertex_normals(points, faces), weights, faces, place, np.ones(len(ids)), points)
     pieces = [cut_piece(cap, [height - rng.uniform(-2, 4)])]
     if long:
         pieces.append(make_fall(rng, thick))
@@ -91,4 +91,5 @@ def make_fall(rng: np.random.Generator, thick: float) -> Piece:
         both,
         np.concatenate([where, where]),
         light,
+        np.concatenate([points, points]),
     )

@@ -12,12 +12,13 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.body import PARTS, SIDES, body_mesh
 from fer_cli.synthetic.poses import skeleton, skinning_weights
 
-CLEARANCE_MM = 7.0
+CLEARANCE_MM = 8.0
 """Least distance of cloth from the skin at rest; bent joints bring it closer."""
 REACH = 2.2
 """Reach of smoothing in standard deviations."""
@@ -41,6 +42,8 @@ class Piece:
     """(n, 2) coordinates of the texture in mm."""
     shade: np.ndarray
     """(n,) share of light in [0, 1]."""
+    under: np.ndarray
+    """(n, 3) the skin below at rest; the vertices themselves where nothing is covered."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,17 @@ def smoothing_step(links: sparse.csr_matrix, share: np.ndarray) -> sparse.csr_ma
     return step.tocsr()
 
 
-def arm_share(weights: sparse.csr_matrix) -> np.ndarray:
-    """Return (n,) the share of each vertex that moves with the bones of an arm below the shoulder."""
-    names = body_mesh().names
-    arm = np.zeros(len(names))
-    for stem in ("upperarm", "lowerarm", "wrist", "finger", "metacarpal"):
-        arm[np.char.startswith(names, stem)] = 1
-    return np.asarray(weights @ arm)
+@lru_cache(maxsize=1)
+def limb_shares() -> np.ndarray:
+    """Return (3, V) the shares of each vertex of the body that move with upper arm, forearm and hand."""
+    mesh = body_mesh()
+    shares = []
+    for stems in (("upperarm",), ("lowerarm",), ("wrist", "finger", "metacarpal")):
+        bones = np.zeros(len(mesh.names))
+        for stem in stems:
+            bones[np.char.startswith(mesh.names, stem)] = 1
+        shares.append((mesh.weights * bones[mesh.bones]).sum(1))
+    return np.stack(shares)
 
 
 @lru_cache(maxsize=1)
@@ -102,7 +109,7 @@ def base() -> Base:
     mesh = body_mesh()
     every = np.arange(len(mesh.rest))
     wanted = (mesh.rest[:, 1] < -95) & (mesh.part != PARTS.index("eye"))
-    wanted &= (mesh.weights * np.char.startswith(mesh.names[mesh.bones], "head")).sum(1) < 0.3
+    wanted &= (mesh.weights * (mesh.names == "head")[mesh.bones]).sum(1) < 0.3
     wanted &= limb_coordinate(every, mesh.rest, mesh.joints.mean((0, 1, 2)))[0] < 2.15
     faces = mesh.faces[wanted[mesh.faces].all(1)]
     ids, flat = np.unique(faces, return_inverse=True)
@@ -110,7 +117,7 @@ def base() -> Base:
     rest = mesh.rest[ids].astype(np.float64)
     weights = skinning_weights(mesh.bones[ids], mesh.weights[ids])
     fine = smoothing_step(neighbours(faces, len(ids)), np.full(len(ids), 0.5))
-    trunk = 1 - np.clip(arm_share(weights), 0, 1)
+    trunk = 1 - np.clip(limb_shares()[:, ids].sum(0), 0, 1)
     for _ in range(3):
         trunk = fine @ trunk
     loose = trunk * np.clip((-205 - rest[:, 1]) / 60, 0, 1)
@@ -125,18 +132,31 @@ def surroundings(
     """Return the operators ``wide``, ``narrow`` and ``above`` of Base; ``sigma``: (n,) in mm."""
     a, b, c = (rest[column] for column in faces.T)
     area = np.bincount(faces.T.ravel(), np.tile(exact.length(np.cross(b - a, c - a).T), 3), len(rest))
-    apart = rest[:, None] - rest[None]
-    far = np.sqrt((apart * apart).sum(2))
-    joined = np.abs(trunk[:, None] - trunk[None]) < 0.6
-    joined &= (rest[:, None, 0] * rest[None, :, 0] > 0) | (np.abs(apart[..., 0]) < 150)
-    operators = []
+    row, column = near_pairs(rest, FALL_MM + 30)
+    x, y, z = (rest[column] - rest[row]).T
+    far = np.sqrt(x * x + y * y + z * z)
+    joined = np.abs(trunk[row] - trunk[column]) < 0.6
+
+    def matrix(values: np.ndarray, kept: np.ndarray) -> sparse.csr_matrix:
+        found = sparse.csr_matrix((values[kept], (row[kept], column[kept])), (len(rest), len(rest)))
+        found.sort_indices()
+        return found
+
+    means = []
     for spread in (sigma, sigma * 0.7):
-        kernel = np.exp(-((far / spread[:, None]) ** 2) / 2) * area * (joined & (far < REACH * spread[:, None]))
-        operators.append(sparse.csr_matrix(kernel / kernel.sum(1, keepdims=True)))
-    reach = REACH * 0.7 * sigma[:, None]
-    hung = np.clip(-apart[..., 1], 0, FALL_MM) * loose[:, None]  # above this vertex: nearer by as much
-    level = np.sqrt(apart[..., 0] ** 2 + apart[..., 2] ** 2 + np.clip(np.abs(apart[..., 1]) - hung, 0, None) ** 2)
-    return operators[0], operators[1], sparse.csr_matrix(joined & (level < reach))
+        kernel = np.exp(-((far / spread[row]) ** 2) / 2) * area[column]
+        means.append(matrix(kernel, joined & (far < REACH * spread[row])))
+        means[-1] = (sparse.diags(1 / np.asarray(means[-1].sum(1)).ravel()) @ means[-1]).tocsr()
+    hung = np.clip(y, 0, FALL_MM) * loose[row]  # what is above this vertex is nearer by as much
+    level = np.sqrt(x * x + z * z + np.clip(np.abs(y) - hung, 0, None) ** 2)
+    return means[0], means[1], matrix(np.ones(len(row)), joined & (level < REACH * 0.7 * sigma[row]))
+
+
+def near_pairs(points: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of all ordered pairs of points (n, 3) within ``reach`` of each other, each with itself too."""
+    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    same = np.arange(len(points))
+    return np.r_[pairs[:, 0], pairs[:, 1], same], np.r_[pairs[:, 1], pairs[:, 0], same]
 
 
 def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,8 +176,10 @@ def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(3):
         short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
         cloth = cloth + on_skin * (surface.fine @ short)[:, None]
-    short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
-    cloth = cloth + on_skin * short[:, None]
+    for _ in range(2):  # off the nearest skin, which is another vertex's in folds
+        near = cKDTree(skin).query(cloth)[1]
+        short = np.clip(least - exact.dot((cloth - skin[near]).T, on_skin[near].T), 0, None)
+        cloth = cloth + on_skin[near] * short[:, None]
     return cloth, vertex_normals(cloth, surface.faces)
 
 
@@ -168,15 +190,9 @@ def limb_coordinate(ids: np.ndarray, points: np.ndarray, joints: np.ndarray) -> 
     on arms, across and along them, continued from the shoulder.
     """
     place, _ = skeleton()
-    mesh = body_mesh()
-    names, weights = mesh.names[mesh.bones[ids]], mesh.weights[ids]
     along = np.zeros(len(points))
     where = points[:, :2].astype(np.float64)
-    upper = (weights * np.char.startswith(names, "upperarm")).sum(1)
-    fore = (weights * np.char.startswith(names, "lowerarm")).sum(1)
-    hand = np.zeros(len(points))
-    for stem in ("wrist", "finger", "metacarpal"):
-        hand += (weights * np.char.startswith(names, stem)).sum(1)
+    upper, fore, hand = limb_shares()[:, ids]
     share = np.clip((upper + fore + hand) * 1.2 - 0.1, 0, 1)
     for side, sign in SIDES.items():
         mine = (points[:, 0] * sign > 0) & (share > 0)
@@ -245,6 +261,7 @@ def cut_piece(piece: Piece, fields: list[np.ndarray]) -> Piece:
             faces=faces,
             place=mix @ piece.place,
             shade=mix @ piece.shade,
+            under=mix @ piece.under,
         )
     return piece
 
@@ -259,4 +276,5 @@ def keep_faces(piece: Piece, kept: np.ndarray) -> Piece:
         faces.reshape(-1, 3),
         piece.place[used],
         piece.shade[used],
+        piece.under[used],
     )
