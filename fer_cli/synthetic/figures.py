@@ -13,7 +13,7 @@ from fer_cli.seeds import derive_seed
 from fer_cli.synthetic import exact, fabric, skin
 from fer_cli.synthetic.body import PARTS, body_mesh
 from fer_cli.synthetic.clothes import Outfit, Style, Wardrobe, draw_outfit, tailor_outfit
-from fer_cli.synthetic.hair import make_hair
+from fer_cli.synthetic.hair import make_hair, over_hairline
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.poses import (
     Pose,
@@ -34,6 +34,8 @@ OVERLAP_MM = 40.0
 """Skin that is drawn under the edge of cloth."""
 SHADOW_MM = 26.0
 """Reach of the shadow of what is in front."""
+COVERED_HAIR_MM = 24.0
+"""Height over the hairline from which hair hides the skin."""
 SIDE_MM = -48.0
 """Depth on the mean head behind which skin has no texture."""
 EYE_TONE = np.array([0.62, 0.6, 0.58], np.float32)
@@ -51,6 +53,8 @@ class Figure:
     """(n, B)."""
     faces: np.ndarray
     """(m, 3) int32."""
+    ends: np.ndarray
+    """(3, m) intp, the same."""
     code: np.ndarray
     """(n,) uint8, positions in MATERIALS."""
     under: np.ndarray
@@ -139,6 +143,8 @@ def skin_pieces(rest: np.ndarray, joints: np.ndarray, worn: Wardrobe, style: Sty
         rest, vertex_normals(rest, mesh.faces), skinning_weights(mesh.bones, mesh.weights), mesh.faces, where, light, rest
     )
     bare = ~(covered > OVERLAP_MM)[mesh.faces].all(1) if style.clothes else np.ones(len(mesh.faces), bool)
+    if style.hair:
+        bare &= ~(over_hairline() > COVERED_HAIR_MM)[mesh.faces].all(1)
     kind = part[mesh.faces]
     of_eye = (kind == PARTS.index("eye")).any(1)
     aside = mesh.rest[mesh.faces][..., 2].max(1) < SIDE_MM  # where the texture of the face, seen from the front, is stretched
@@ -178,12 +184,14 @@ def assemble(
     """Return one mesh of pieces with their materials."""
     starts = np.cumsum([0, *(len(piece.rest) for piece, _ in pieces)])
     marks = np.concatenate([np.c_[(piece.place - LOW) / SPAN, piece.shade] for piece, _ in pieces])
+    faces = np.concatenate([piece.faces + start for (piece, _), start in zip(pieces, starts, strict=False)])
     return Figure(
         rest=np.ascontiguousarray(np.concatenate([piece.rest for piece, _ in pieces]).T, np.float32),
         normals=np.ascontiguousarray(np.concatenate([piece.normals for piece, _ in pieces]).T, np.float32),
         under=np.ascontiguousarray(np.concatenate([piece.under for piece, _ in pieces]).T, np.float32),
         weights=sparse.vstack([piece.weights for piece, _ in pieces]).tocsr().astype(np.float32),
-        faces=np.concatenate([piece.faces + start for (piece, _), start in zip(pieces, starts, strict=False)]).astype(np.int32),
+        faces=np.ascontiguousarray(faces, np.int32),
+        ends=np.ascontiguousarray(faces.T, np.intp),
         code=np.concatenate([np.full(len(piece.rest), MATERIALS.index(name), np.uint8) for piece, name in pieces]),
         marks=np.clip(marks, 0, 1).astype(np.float32),
         joints=joints,
@@ -202,7 +210,7 @@ def draw_figure(
     points, normals = move_points(blended, figure.rest), turn_normals(blended, figure.normals)
     shape = cv2.merge([*(normals[:2] / 2 + 0.5), figure.code / np.float32(8)]).reshape(-1, 3)
     camera = to_camera(cv2.transpose(points), view)
-    (drawn, marks), depth = rasterise(camera, figure.faces, (shape, figure.marks), view, size)
+    (drawn, marks), depth = rasterise(camera, figure.faces, (shape, figure.marks), view, size, ends=figure.ends)
     cover = depth < FAR_MM - 1
     pixels = np.flatnonzero(cover)
     drawn, marks = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (drawn, marks))

@@ -17,12 +17,20 @@ LINE = np.array([[-200.0, -78], [-150, -66], [-112, -30], [-88, 22], [-62, 24], 
 
 
 @lru_cache(maxsize=1)
+def over_hairline() -> np.ndarray:
+    """Return (V,) the height of the mean body's vertices over the hairline in mm; -1000 below the head."""
+    mesh = body_mesh()
+    y, z = mesh.rest[:, 1], mesh.rest[:, 2]
+    height = y - np.interp(z, LINE[:, 0], LINE[:, 1])
+    return np.where(mesh.part == PARTS.index("skin"), height, -1000.0)
+
+
+@lru_cache(maxsize=1)
 def scalp() -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix, sparse.csr_matrix, np.ndarray]:
     """Return ids (n,), faces (m, 3), a smoothing step (n, n), skinning weights (n, B) and height over the hairline (n,)."""
     mesh = body_mesh()
-    x, y, z = mesh.rest.T
-    height = y - np.interp(z, LINE[:, 0], LINE[:, 1])
-    wanted = (mesh.part == PARTS.index("skin")) & (height > -25)
+    height = over_hairline()
+    wanted = height > -25
     faces = mesh.faces[wanted[mesh.faces].all(1)]
     ids, flat = np.unique(faces, return_inverse=True)
     faces = flat.reshape(-1, 3)

@@ -6,6 +6,7 @@ forearm and hand, fingers by bends about their own hinges.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,28 +58,43 @@ class Pose:
 
 def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return the smallest rotation (3, 3) that turns direction ``start`` into ``end``."""
-    a, b = start / exact.length(start), end / exact.length(end)
-    axis, cosine = np.cross(a, b), float(exact.dot(a, b))
+    ax, ay, az = start.tolist()
+    bx, by, bz = end.tolist()
+    size = math.sqrt((ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz))
+    x, y, z = (ay * bz - az * by) / size, (az * bx - ax * bz) / size, (ax * by - ay * bx) / size
+    cosine = (ax * bx + ay * by + az * bz) / size
     if cosine < -0.999:
         return rotation_about(np.array([0, 0, 1.0]), 180.0)
-    skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.asarray(np.eye(3) + skew + exact.matrix_product(skew, skew) / (1 + cosine))
+    k = 1 / (1 + cosine)
+    return np.array(
+        [
+            [cosine + k * x * x, k * x * y - z, k * x * z + y],
+            [k * x * y + z, cosine + k * y * y, k * y * z - x],
+            [k * x * z - y, k * y * z + x, cosine + k * z * z],
+        ]
+    )
 
 
-def rotation_about(axis: np.ndarray, degrees: float | np.ndarray) -> np.ndarray:
-    """Return the rotations (..., 3, 3) about axes (..., 3) by angles (...)."""
-    x, y, z = np.moveaxis(axis / exact.length(np.moveaxis(axis, -1, 0))[..., None], -1, 0)
-    zero = np.zeros_like(x)
-    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
-    angle = np.deg2rad(degrees)[..., None, None]
-    return np.asarray(np.eye(3) + np.sin(angle) * skew + (1 - np.cos(angle)) * exact.matrix_product(skew, skew))
+def rotation_about(axis: np.ndarray, degrees: float) -> np.ndarray:
+    """Return the rotation (3, 3) about an axis."""
+    x, y, z = (axis / exact.length(axis)).tolist()
+    angle = math.radians(degrees)
+    c, s = math.cos(angle), math.sin(angle)
+    k = 1 - c
+    return np.array(
+        [
+            [c + k * x * x, k * x * y - s * z, k * x * z + s * y],
+            [k * x * y + s * z, c + k * y * y, k * y * z - s * x],
+            [k * x * z - s * y, k * y * z + s * x, c + k * z * z],
+        ]
+    )
 
 
 def turn_of(yaw: float, pitch: float) -> np.ndarray:
     """Return the rotation (3, 3) of trunk or head for angles in degrees: left and up are positive."""
-    return exact.matrix_product(
-        rotation_about(np.array([0, 1.0, 0]), yaw), rotation_about(np.array([1.0, 0, 0]), -pitch)
-    )
+    a, b = math.radians(yaw), math.radians(-pitch)
+    c, s, d, t = math.cos(a), math.sin(a), math.cos(b), math.sin(b)
+    return np.array([[c, s * t, s * d], [0, d, -t], [-s, c * t, c * d]])
 
 
 @lru_cache(maxsize=1)
@@ -151,13 +167,17 @@ def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int],
     bends = np.array([RELAXED[f] for f in range(1, 6)]) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
     if arm.point:
         bends[0], bends[1] = (20, 25, 30), (12, 4, 2)
-    hinge = np.cross(along, palm)
+    hinges = np.cross(along, palm)
     fan = np.array([0.0, *(SPREAD[f] for f in range(2, 6))]) * np.clip(1.2 - arm.curl / 50, 0, 1) * SIDES[side]
-    fanned = rotation_about(np.broadcast_to(palm, (5, 3)), fan)
-    fanned[0] = rotation_between(along[0], THUMB[0] * along[1] + THUMB[1] * radial + THUMB[2] * palm)
-    base = exact.matrix_product(hand[None], fanned)
-    turned = exact.matrix_product(base[:, None], rotation_about(np.broadcast_to(hinge[:, None], (5, 3, 3)), np.cumsum(bends, 1)))
-    return dict(zip(bones.ravel().tolist(), turned.reshape(-1, 3, 3), strict=True))
+    turns = {}
+    for finger, (hinge, chain) in enumerate(zip(hinges, bones.tolist(), strict=True)):
+        thumb = finger == 0
+        aim = THUMB[0] * along[1] + THUMB[1] * radial + THUMB[2] * palm
+        turn = rotation_between(along[0], aim) if thumb else rotation_about(palm, float(fan[finger]))
+        turn = exact.matrix_product(hand, turn)
+        bent = np.stack([rotation_about(hinge, bend) for bend in np.cumsum(bends[finger]).tolist()])
+        turns |= dict(zip(chain, exact.matrix_product(turn[None], bent), strict=True))
+    return turns
 
 
 def skinning_weights(bones: np.ndarray, weights: np.ndarray) -> sparse.csr_matrix:

@@ -157,7 +157,7 @@ def draw_head(
     mesh = head_mesh()
     turned = exact.rotate(points, rotation)
     camera = to_camera(turned, view)
-    (shape, place), depth = rasterise(camera, mesh.faces, head_passes(turned), view, size, mesh.region)
+    (shape, place), depth = rasterise(camera, mesh.faces, head_passes(turned), view, size, mesh.region, corners())
     cover = depth < FAR_MM - 1
     pixels = np.flatnonzero(cover)
     shape, place = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (shape, place))
@@ -217,15 +217,17 @@ def rasterise(
     view: View,
     size: int,
     region: np.ndarray | None = None,
+    ends: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the interpolated attributes of each pass, (S, S, 3) float32, and the depth (S, S), FAR_MM for background.
 
-    ``region``: region of each vertex, encoded in the first pass; later passes skip invisible regions.
+    ``region``: region of each vertex, encoded in the first pass; later passes skip invisible regions. ``ends``:
+    ``faces`` as (3, F), which saves transposing them.
     """
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
-    faces = front_facing(vertices, faces, view)
+    faces = front_facing(vertices, faces, view, ends)
     lens = (np.eye(4, dtype=np.float32), 2 * np.arctan(view.extent / 2 / view.distance), NEAR_MM, FAR_MM, settings)
     buffers = [np.zeros((size, size, 3), np.float32) for _ in passes]
     depth = np.full((size, size), FAR_MM, np.float32)
@@ -240,10 +242,10 @@ def rasterise(
     return buffers, depth
 
 
-def front_facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
+def front_facing(camera: np.ndarray, faces: np.ndarray, view: View, ends: np.ndarray | None) -> np.ndarray:
     """Return the triangles that face the camera and intersect the image."""
     x, y = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
-    a, b, c = corners() if faces is head_mesh().faces else np.ascontiguousarray(faces.T, np.intp)
+    a, b, c = np.ascontiguousarray(faces.T, np.intp) if ends is None else ends
     ax, ay = x.take(a), y.take(a)
     area = (x.take(b) - ax) * (y.take(c) - ay) - (y.take(b) - ay) * (x.take(c) - ax)
     edge = view.extent / 2 / view.distance * 1.02  # with room for rounding
