@@ -67,12 +67,17 @@ class Outfit:
         return self.hem > 0
 
 
+def grey_of(colour: np.ndarray) -> float:
+    """Return the grey of a colour (3,)."""
+    return float(exact.dot(colour.astype(np.float64), GREY))
+
+
 def draw_tone(rng: np.random.Generator, tone: np.ndarray, low: float, high: float, vivid: float = 0.5) -> np.ndarray:
     """Return a colour (3,) whose grey is in [``low``, ``high``] and at least CONTRAST from the skin's ``tone`` (3,).
 
-    If no such grey is in the range, it is the nearest one outside.
+    If no such grey is in the range, it is the nearest to the skin outside.
     """
-    skin = float(exact.dot(tone.astype(np.float64), GREY))
+    skin = grey_of(tone)
     darker, lighter = (low, min(high, skin - CONTRAST)), (max(low, skin + CONTRAST), high)
     spans = [max(0.0, b - a) for a, b in (darker, lighter)]
     at = rng.random() * sum(spans)
@@ -103,13 +108,6 @@ def draw_outfit(rng: np.random.Generator, tone: np.ndarray, female: bool) -> Out
     tucked = kind in {"shirt", "blouse", "polo"} and rng.random() < 0.6
     wild = kind in {"t-shirt", "polo", "shirt", "blouse", "jumper"} and rng.random() < 0.5
     pattern = PATTERNS[rng.integers(1, len(PATTERNS))] if wild else "plain"
-    light = kind in {"shirt", "blouse"}
-    top = draw_tone(rng, tone, 0.3 if light else 0.08, 0.96, 0.45)
-    grey, skin = (float(exact.dot(colour.astype(np.float64), GREY)) for colour in (top, tone))
-    second = (draw_tone(rng, tone, 0.05, skin) if grey < skin else draw_tone(rng, tone, skin, 0.97)) if wild else top
-    inner = draw_tone(rng, tone, 0.5, 0.97, 0.15) if kind == "jacket" else np.clip(top * 1.1 + 0.03, 0, 1)
-    if kind == "jacket":
-        top = draw_tone(rng, tone, 0.06, 0.45, 0.3)
     return Outfit(
         kind=kind,
         sleeve=float(sleeve),
@@ -119,11 +117,24 @@ def draw_outfit(rng: np.random.Generator, tone: np.ndarray, female: bool) -> Out
         skirt=bool(female and rng.random() < 0.35),
         pattern=pattern,
         period=float(rng.uniform(24, 70)),
-        top=top,
-        second=second,
-        inner=inner.astype(np.float32),
-        bottom=draw_tone(rng, tone, 0.05, 0.5, 0.3),
+        **draw_colours(rng, tone, kind, pattern),
     )
+
+
+def draw_colours(rng: np.random.Generator, tone: np.ndarray, kind: str, pattern: str) -> dict[str, np.ndarray]:
+    """Return the colours of an outfit over skin of this ``tone``; a pattern's stay on one side of it, darker or lighter."""
+    top = draw_tone(rng, tone, 0.3 if kind in {"shirt", "blouse"} else 0.08, 0.96, 0.45)
+    skin = grey_of(tone)
+    darker = grey_of(top) < skin
+    second = draw_tone(rng, tone, 0.05, skin - CONTRAST) if darker else draw_tone(rng, tone, skin + CONTRAST, 0.97)
+    collar = top * 0.85 if darker else np.clip(top * 1.1, 0, 1)
+    shirt, jacket = draw_tone(rng, tone, 0.5, 0.97, 0.15), draw_tone(rng, tone, 0.06, 0.45, 0.3)
+    return {
+        "top": jacket if kind == "jacket" else top,
+        "second": top if pattern == "plain" else second,
+        "inner": (shirt if kind == "jacket" else collar).astype(np.float32),
+        "bottom": draw_tone(rng, tone, 0.05, 0.5, 0.3),
+    }
 
 
 def neck_fields(outfit: Outfit, skin: np.ndarray, neck: np.ndarray) -> dict[str, np.ndarray]:

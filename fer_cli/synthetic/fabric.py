@@ -60,7 +60,7 @@ def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, 
                 step = np.array([np.cos(turn) * side, np.sin(turn)]) * rng.uniform(*length) / 2
                 lines.append((at - step, at + step, float(rng.uniform(1, 3.2))))
 
-    add(3, 128, -275, (14, 14), 38, (40, 80))  # from the armpits
+    add(3, 150, -305, (10, 12), 40, (40, 75))  # from the armpits
     add(5, 95, -565, (40, 35), 12, (60, 150))  # at the waist
     add(3, 80, -520, (45, 50), 78, (60, 150))  # falling
     if outfit.sleeve > 1:
@@ -108,7 +108,7 @@ def texture(
         share = (pattern(outfit, u, v, step) * top)[None]
         tone = tone * (1 - share) + outfit.second[:, None] * share
     dark = details(outfit, u, v, top, step)
-    colour[:, worn] = tone * ((1 - np.float32(0.2) * fold[2]) * (1 - dark))
+    colour[:, worn] = tone * ((1 - np.float32(0.13) * fold[2]) * (1 - dark))
 
 
 def pattern(outfit: Outfit, u: np.ndarray, v: np.ndarray, step: float) -> np.ndarray:

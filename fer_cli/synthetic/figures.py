@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import cv2
@@ -16,10 +16,12 @@ from fer_cli.synthetic.clothes import Outfit, Style, Wardrobe, draw_outfit, tail
 from fer_cli.synthetic.hair import make_hair, over_hairline
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.poses import (
+    Arm,
     Pose,
     blend_motions,
     move_bones,
     move_points,
+    skeleton,
     skinning_weights,
     turn_normals,
 )
@@ -30,6 +32,8 @@ MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
 SPAN = np.array([660.0, 1230.0])
 """Least coordinates of textures in mm, and their range; scaled to [0, 1] for the rasteriser."""
+BUST_MM = (-480.0, -75.0)
+"""Range of height of a bust below the eyes; cloth may reach higher."""
 OVERLAP_MM = 40.0
 """Skin that is drawn under the edge of cloth."""
 SHADOW_MM = 26.0
@@ -67,6 +71,8 @@ class Figure:
     colours: np.ndarray
     """(materials, 3) RGB."""
     cloth: fabric.Cloth
+    bust: bool = False
+    """Whether only neck and shoulders are drawn, with the eyes staying at the origin."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,8 @@ def build_figure(
     if style.clothes:
         pieces += [(worn.bottom, "bottom"), (worn.top, "top"), *((piece, "inner") for piece in worn.inner)]
     if style.hair:
-        pieces += [(piece, "hair") for piece in make_hair(np.random.default_rng(derive_seed(stream, "hair")), rest, long_hair)]
+        drawn = make_hair(np.random.default_rng(derive_seed(stream, "hair")), rest, long_hair)
+        pieces += [(piece, "hair") for piece in drawn]
     shown = np.array([tone, tone, EYE_TONE, hair, outfit.top, outfit.inner, outfit.bottom], np.float32)
     cloth = fabric.weave(np.random.default_rng(derive_seed(stream, "fabric")), outfit)
     return assemble(pieces, joints, outfit, shown, cloth)
@@ -201,12 +208,52 @@ def assemble(
     )
 
 
+@lru_cache(maxsize=4)
+def build_bust(
+    stream: int, female: bool, tone: tuple[float, ...], hair: tuple[float, ...], long_hair: bool, style: Style
+) -> Figure:
+    """Return neck, shoulders and chest of a figure."""
+    whole = build_figure(stream, female, tone, hair, long_hair, style)
+    shown = np.isin(whole.code, [MATERIALS.index(name) for name in ("skin", "face", "top", "inner")])
+    shown &= (whole.rest[1] > BUST_MM[0]) & ((whole.rest[1] < BUST_MM[1]) | (whole.code >= MATERIALS.index("top")))
+    used, faces = np.unique(whole.faces[shown[whole.faces].all(1)], return_inverse=True)
+    faces = faces.reshape(-1, 3)
+    code = np.where(whole.code == MATERIALS.index("face"), MATERIALS.index("skin"), whole.code)[used].astype(np.uint8)
+    return replace(
+        whole,
+        rest=np.ascontiguousarray(whole.rest[:, used]),
+        normals=np.ascontiguousarray(whole.normals[:, used]),
+        weights=whole.weights[used],
+        faces=np.ascontiguousarray(faces, np.int32),
+        ends=np.ascontiguousarray(faces.T, np.intp),
+        code=code,
+        under=whole.under[:, used],
+        marks=whole.marks[used],
+        bust=True,
+    )
+
+
+def draw_bust(
+    image: np.ndarray, person: Identity, angles: tuple[float, float, float], view: View, lighting: Lighting, style: Style
+) -> None:
+    """Draw neck and dressed shoulders below a head turned by ``angles`` (yaw, pitch, roll in degrees) into ``image``."""
+    tone, hair = cheek_tone(person), tuple(float(v) for v in person.hair)
+    figure = build_bust(person.stream, person.female, tone, hair, person.long_hair, style)
+    trunk = (angles[0] * 0.35, 0.0)
+    arm = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
+    pose = Pose(arm, arm, trunk, (angles[0] - trunk[0], *angles[1:]))
+    image[:] = np.clip(draw_figure(person, figure, pose, view, lighting, image, style).image, 0, 1)
+
+
 def draw_figure(
     person: Identity, figure: Figure, pose: Pose, view: View, lighting: Lighting, background: np.ndarray, style: Style
 ) -> Picture:
     """Return the shaded figure over ``background`` (S, S, 3)."""
     size = len(background)
-    blended = blend_motions(figure.weights, move_bones(figure.joints, pose))
+    motions = move_bones(figure.joints, pose)
+    if figure.bust:
+        motions[:, :, 3] -= motions[skeleton()[0]["head"], :, 3]
+    blended = blend_motions(figure.weights, motions)
     points, normals = move_points(blended, figure.rest), turn_normals(blended, figure.normals)
     shape = cv2.merge([*(normals[:2] / 2 + 0.5), figure.code / np.float32(8)]).reshape(-1, 3)
     camera = to_camera(cv2.transpose(points), view)

@@ -143,19 +143,23 @@ def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
         upper, fore = between(a.upper, b.upper), between(a.fore, b.fore)
         hand = None if a.hand is b.hand is None else between(a.hand or a.fore, b.hand or b.fore)
         twist, curl = between((a.twist, a.curl), (b.twist, b.curl))
-        return Arm(upper, fore, twist, curl, b.point, hand)  # type: ignore[arg-type]
+        return Arm(upper, fore, twist, curl, b.point, hand, a.relaxed)  # type: ignore[arg-type]
 
     trunk, head = between(rest.trunk, pose.trunk), between(rest.head, pose.head)
     return Pose(arm(rest.left, pose.left), arm(rest.right, pose.right), trunk, head)  # type: ignore[arg-type]
 
 
-def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float) -> list[Pose]:
-    """Return a pose per frame; ``difficulty`` makes gestures smaller and adds body movement."""
+def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float, relaxed: bool = True) -> list[Pose]:
+    """Return a pose per frame; ``difficulty`` makes gestures smaller and adds body movement.
+
+    ``relaxed``: of Arm.
+    """
     motion = GESTURES[label](rng)
     shares = envelope(frames, rng) * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
     restless = 3.0 + 7.0 * difficulty
     drifts = [wander(frames, restless * size, rng) for size in (1.0, 0.4, 1.4, 0.8)]
-    start = Pose(DOWN, DOWN)
+    down = replace(DOWN, relaxed=relaxed)
+    start = Pose(down, down)
     poses = [mix_poses(start, motion(float(t)), float(shares[t])) for t in range(frames)]
     return [
         replace(
@@ -177,7 +181,7 @@ def gesture_clip(
     style: Style = FULL,
 ) -> Iterator[tuple[np.ndarray, Pose]]:
     """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
-    poses = draw_gesture(label, frames, rng, difficulty)
+    poses = draw_gesture(label, frames, rng, difficulty, style.hands)
     figure = make_figure(person, style)
     shift, extent = rng.normal(0, 40, 2), rng.uniform(*SPAN_MM)
     height = max(CENTRE_MM[1] + shift[1], LOWEST_VIEW_MM + extent / 2)

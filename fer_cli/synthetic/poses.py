@@ -44,6 +44,8 @@ class Arm:
     """Whether the index finger is straight."""
     hand: tuple[float, float, float] | None = None
     """Direction of the hand; None: in line with the forearm."""
+    relaxed: bool = True
+    """Whether fingers are bent unequally and fan out, and the thumb is near them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Pose:
     left: Arm
     right: Arm
     trunk: tuple[float, float] = (0.0, 0.0)
-    head: tuple[float, float] = (0.0, 0.0)
+    head: tuple[float, ...] = (0.0, 0.0)
+    """Relative to the trunk, with an optional roll."""
 
 
 def rotation_between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -90,11 +93,13 @@ def rotation_about(axis: np.ndarray, degrees: float) -> np.ndarray:
     )
 
 
-def turn_of(yaw: float, pitch: float) -> np.ndarray:
-    """Return the rotation (3, 3) of trunk or head for angles in degrees: left and up are positive."""
-    a, b = math.radians(yaw), math.radians(-pitch)
+def turn_of(yaw: float, pitch: float, roll: float = 0.0) -> np.ndarray:
+    """Return the rotation (3, 3) of trunk or head for angles in degrees: left, up and clockwise (as seen) are positive."""
+    a, b, e = math.radians(yaw), math.radians(-pitch), math.radians(-roll)
     c, s, d, t = math.cos(a), math.sin(a), math.cos(b), math.sin(b)
-    return np.array([[c, s * t, s * d], [0, d, -t], [-s, c * t, c * d]])
+    turn = np.array([[c, s * t, s * d], [0, d, -t], [-s, c * t, c * d]])
+    about_z = np.array([[math.cos(e), -math.sin(e), 0], [math.sin(e), math.cos(e), 0], [0, 0, 1]])
+    return exact.matrix_product(about_z, turn) if roll else turn
 
 
 @lru_cache(maxsize=1)
@@ -114,7 +119,7 @@ def move_bones(joints: np.ndarray, pose: Pose) -> np.ndarray:
     parents = body_mesh().parents
     trunk = turn_of(*pose.trunk)
     turns = {place[name]: turn_of(pose.trunk[0] * share, pose.trunk[1] * share) for name, share in SPINE}
-    turns[place["neck01"]] = exact.matrix_product(trunk, turn_of(pose.head[0] / 2, pose.head[1] / 2))
+    turns[place["neck01"]] = exact.matrix_product(trunk, turn_of(*(angle / 2 for angle in pose.head)))
     turns[place["neck02"]] = exact.matrix_product(trunk, turn_of(*pose.head))
     for side, arm in zip(SIDES, (pose.left, pose.right), strict=True):
         turns |= turn_arm(arm, side, joints, place, trunk)
@@ -164,14 +169,15 @@ def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int],
     radial = joints[bones[1, 0]] - joints[bones[4, 0]]
     radial = radial / exact.length(radial)
     palm = np.cross(along[2], radial) * SIDES[side]
-    bends = np.array([RELAXED[f] for f in range(1, 6)]) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
+    bends = np.array([RELAXED[f] for f in range(1, 6)]) * float(arm.relaxed) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
     if arm.point:
         bends[0], bends[1] = (20, 25, 30), (12, 4, 2)
     hinges = np.cross(along, palm)
     fan = np.array([0.0, *(SPREAD[f] for f in range(2, 6))]) * np.clip(1.2 - arm.curl / 50, 0, 1) * SIDES[side]
+    fan *= float(arm.relaxed)
     turns = {}
     for finger, (hinge, chain) in enumerate(zip(hinges, bones.tolist(), strict=True)):
-        thumb = finger == 0
+        thumb = finger == 0 and arm.relaxed
         aim = THUMB[0] * along[1] + THUMB[1] * radial + THUMB[2] * palm
         turn = rotation_between(along[0], aim) if thumb else rotation_about(palm, float(fan[finger]))
         turn = exact.matrix_product(hand, turn)

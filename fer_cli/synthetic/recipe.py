@@ -11,7 +11,7 @@ from fer_cli.synthetic import mesh
 if TYPE_CHECKING:
     from fer_cli.data.cards import Embedded
 
-VERSION = 2
+VERSION = 3
 """Version of the renderer, for changes that affect images."""
 
 
@@ -22,7 +22,7 @@ def recipe_fingerprint(options: Embedded, classes: list[str]) -> str:
     """
     recipe = options.model_dump(mode="json", exclude_defaults=True)
     assets = {"head": mesh.HEAD_SHA256}
-    if options.recipes == "gesture":
+    if options.recipes == "gesture" or options.bust:
         from fer_cli.synthetic.body import BODY_SHA256  # loads SciPy
 
         assets["body"] = BODY_SHA256

@@ -161,7 +161,7 @@ def render_set(
 ) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
     """Return manifest, images (N, S, S) uint8 and ground truth of a set, rendered by ``jobs`` processes."""
     head_mesh()  # cached before the workers need it
-    if options.recipes == "gesture":
+    if options.recipes == "gesture" or options.bust:
         body_mesh()
     tasks = share_out(options, classes)
     if jobs == 1:
