@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.poses import skeleton
@@ -15,6 +16,8 @@ from fer_cli.synthetic.tailor import CLEARANCE_MM, Piece, base, cut_piece, drape
 from fer_cli.synthetic.tailor import vertex_normals as normals_of
 
 KINDS = ("t-shirt", "polo", "shirt", "blouse", "jumper", "jacket")
+EASE_MM = {"t-shirt": 11, "polo": 11, "shirt": 12, "blouse": 11, "jumper": 14, "jacket": 17}
+"""Kind -> distance from the skin."""
 PATTERNS = ("plain", "stripes", "pinstripes", "checks", "block")
 GREY = np.array([0.299, 0.587, 0.114])
 CONTRAST = 0.16
@@ -113,7 +116,7 @@ def draw_outfit(rng: np.random.Generator, tone: np.ndarray, female: bool) -> Out
         sleeve=float(sleeve),
         neck=neck,
         hem=WAIST_MM - 22.0 if tucked else float(rng.uniform(-75, -20)),
-        ease=float({"t-shirt": 11, "polo": 11, "shirt": 12, "blouse": 11, "jumper": 14, "jacket": 17}[kind] + rng.uniform(0, 4)),
+        ease=float(EASE_MM[kind] + rng.uniform(0, 4)),
         skirt=bool(female and rng.random() < 0.35),
         pattern=pattern,
         period=float(rng.uniform(24, 70)),
@@ -123,7 +126,8 @@ def draw_outfit(rng: np.random.Generator, tone: np.ndarray, female: bool) -> Out
 
 def draw_colours(rng: np.random.Generator, tone: np.ndarray, kind: str, pattern: str) -> dict[str, np.ndarray]:
     """Return the colours of an outfit over skin of this ``tone``; a pattern's stay on one side of it, darker or lighter."""
-    top = draw_tone(rng, tone, 0.3 if kind in {"shirt", "blouse"} else 0.08, 0.96, 0.45)
+    low, high = (0.3, 0.96) if kind in {"shirt", "blouse"} else (0.08, 0.72)
+    top = draw_tone(rng, tone, low, high, 0.9)
     skin = grey_of(tone)
     darker = grey_of(top) < skin
     second = draw_tone(rng, tone, 0.05, skin - CONTRAST) if darker else draw_tone(rng, tone, skin + CONTRAST, 0.97)
@@ -167,9 +171,7 @@ class Wardrobe:
     covered: np.ndarray
 
 
-def tailor_outfit(
-    outfit: Outfit, skin: np.ndarray, bones: np.ndarray
-) -> Wardrobe:
+def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray) -> Wardrobe:
     """Return the surfaces of an outfit over the base's skin (n, 3) at rest; ``bones``: origins (B, 3)."""
     surface = base()
     joints = {name: bones[at] for name, at in skeleton()[0].items()}
@@ -206,7 +208,7 @@ def tailor_outfit(
         inner.append(cut_piece(lifted, [fields["edge"] + 3, 38 - fields["edge"], spread, 60 - along * 240]))
     top = cut_piece(whole, fields_top)
     if outfit.skirt:
-        bottom = make_skirt(outfit, skin, along, joints)
+        bottom = make_skirt(outfit, skin, along, bones)
     else:
         trousers, _, level = piece(np.full(len(skin), (outfit.ease + 6) if outfit.tucked else CLEARANCE_MM))
         upper = (WAIST_MM if outfit.tucked else min(WAIST_MM, outfit.hem + 40)) - level
@@ -215,9 +217,10 @@ def tailor_outfit(
     return Wardrobe(top, inner, bottom, covered)
 
 
-def make_skirt(outfit: Outfit, skin: np.ndarray, along: np.ndarray, joints: dict[str, np.ndarray]) -> Piece:
+def make_skirt(outfit: Outfit, skin: np.ndarray, along: np.ndarray, bones: np.ndarray) -> Piece:
     """Return a skirt: a tube around waist and hips that widens below them; it does not move."""
-    height = skin[:, 1] - joints["root"][1]
+    root_y = bones[skeleton()[0]["root"], 1]
+    height = skin[:, 1] - root_y
     levels = np.array([WAIST_MM, 40.0, -20.0, -90.0, -170.0, -260.0, -340.0])
     body = along < 0.05
     sizes = []
@@ -227,28 +230,20 @@ def make_skirt(outfit: Outfit, skin: np.ndarray, along: np.ndarray, joints: dict
         sizes.append([high[0], (high[2] - low[2]) / 2, (high[2] + low[2]) / 2])
     table = np.array(sizes)
     table = np.maximum.accumulate(table * (1, 1, 0), 0) + table * (0, 0, 1)
-    flare = np.array([0.0, 0.0, 0.0])[:, None] + np.array([[22, 22, 0], [46, 46, 0], [70, 70, 0]])
-    table = np.concatenate([table, table[-1:] + flare])
+    table = np.concatenate([table, table[-1:] + np.array([[22, 22, 0], [46, 46, 0], [70, 70, 0]])])
     gap = np.where(levels > 60, outfit.ease + 7 if outfit.tucked else CLEARANCE_MM, CLEARANCE_MM + 3)
     angles = np.linspace(0, 2 * np.pi, 41)[:-1]
     ring = np.stack([np.sin(angles), np.cos(angles)], 1)
     ring = np.sign(ring) * np.abs(ring) ** 0.82  # hips are squarer than an ellipse
     x = (table[:, :1] + gap[:, None]) * ring[:, 0]
     z = (table[:, 1:2] + gap[:, None]) * ring[:, 1] + table[:, 2:3]
-    y = np.broadcast_to((levels + joints["root"][1])[:, None], x.shape)
+    y = np.broadcast_to((levels + root_y)[:, None], x.shape)
     points = np.stack([x, y, z], -1).reshape(-1, 3)
     rows, columns = np.mgrid[: len(levels) - 1, : len(angles)]
     a = (rows * len(angles) + columns).ravel()
     b = (rows * len(angles) + (columns + 1) % len(angles)).ravel()
     faces = np.concatenate([np.stack([a, a + len(angles), b], 1), np.stack([b, a + len(angles), b + len(angles)], 1)])
-    root = np.zeros((len(points), surface_bones()), np.float32)
-    root[:, 0] = 1
-    from scipy import sparse
-
+    every = np.arange(len(points))
+    root = sparse.csr_matrix((np.ones(len(points)), (every, np.zeros_like(every))), (len(points), len(bones)))
     place = np.stack([np.tile(angles, (len(levels), 1)).ravel() * 60 - 190, points[:, 1]], 1)
-    return Piece(points, normals_of(points, faces), sparse.csr_matrix(root), faces, place, np.ones(len(points)), points)
-
-
-def surface_bones() -> int:
-    """Return the number of bones."""
-    return int(base().weights.shape[1])
+    return Piece(points, normals_of(points, faces), root, faces, place, np.ones(len(points)), points)

@@ -36,7 +36,7 @@ def weave(rng: np.random.Generator, outfit: Outfit) -> Cloth:
     height = np.zeros(SHAPE, np.float32)
     for start, end, wide in strokes(rng, outfit):
         line = np.zeros(SHAPE, np.float32)
-        ends = [tuple(int(round(v * 16)) for v in ((p[0] - LEFT) / TEXEL, (TOP - p[1]) / TEXEL)) for p in (start, end)]
+        ends = [tuple(round(v * 16) for v in ((p[0] - LEFT) / TEXEL, (TOP - p[1]) / TEXEL)) for p in (start, end)]
         cv2.line(line, ends[0], ends[1], 1.0, max(1, int(wide)), cv2.LINE_AA, 4)
         height = np.maximum(height, line * np.float32(rng.uniform(0.4, 1.0)))
     depth = np.clip(exact.blur(height, 1.3) * 0.9 + exact.blur(height, 4.0) * 1.1, 0, 1) * np.float32(strong)
@@ -44,8 +44,8 @@ def weave(rng: np.random.Generator, outfit: Outfit) -> Cloth:
     folds = cv2.merge([across * np.float32(-SLOPE * 3), along * np.float32(SLOPE * 3), depth])
     noise = rng.normal(0, 1, (1, 1024))
     noise = (noise + np.roll(noise, 1, 1) + np.roll(noise, 2, 1) * 0.5)[0]
-    wide = rng.normal(0, 1, 64).repeat(16)
-    return Cloth(folds, np.clip(1 + 0.13 * noise + 0.1 * wide, 0.5, 1.6).astype(np.float32))
+    locks = rng.normal(0, 1, 64).repeat(16)
+    return Cloth(folds, np.clip(1 + 0.13 * noise + 0.1 * locks, 0.5, 1.6).astype(np.float32))
 
 
 def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, np.ndarray, float]]:
@@ -68,8 +68,8 @@ def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, 
         add(4, 190, -640, (10, 50), 15, (40, 80))
     add(4, 190, -330, (12, 50), 35, (40, 90))
     if outfit.skirt:
-        for x in np.arange(-320, 330, 38) + rng.normal(0, 7, 18)[:18]:
-            lines.append((np.array([x, -700.0]), np.array([x * 1.02, -1100.0]), float(rng.uniform(1, 4))))
+        pleats = np.arange(-320, 330, 38) + rng.normal(0, 7, 18)
+        lines += [(np.array([x, -700.0]), np.array([x * 1.02, -1100.0]), float(rng.uniform(1, 4))) for x in pleats]
     else:
         add(5, 45, -800, (25, 20), 35, (50, 110))  # at the crotch
         add(3, 110, -870, (30, 60), 80, (60, 150))
@@ -77,7 +77,7 @@ def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, 
 
 
 def wave(at: np.ndarray, period: float, share: float, soft: float) -> np.ndarray:
-    """Return stripes in [0, 1]: 1 over ``share`` of each ``period``, with edges ``soft`` mm wide; finer than ``soft`` they fade."""
+    """Return stripes in [0, 1]: 1 over ``share`` of each ``period``, with edges ``soft`` mm wide; finer ones fade."""
     off = np.abs(np.mod(at, np.float32(period)) - np.float32(period / 2))
     edge = np.float32(max(soft, 0.5))
     stripe = np.clip((np.float32(share * period / 2) - off) / edge + np.float32(0.5), 0, 1)

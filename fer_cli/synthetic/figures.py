@@ -32,8 +32,14 @@ MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
 SPAN = np.array([660.0, 1230.0])
 """Least coordinates of textures in mm, and their range; scaled to [0, 1] for the rasteriser."""
-BUST_MM = (-480.0, -75.0)
-"""Range of height of a bust below the eyes; cloth may reach higher."""
+BUST_MM = -480.0
+"""Lower end of a bust."""
+BUST = (("skin", "face"), ("top", "inner"))
+"""Materials of a bust."""
+NAPE_MM = (-118.0, -58.0)
+"""Height above and depth behind which a bust has no skin, since heads of faces have no back to hide its edge."""
+NECK_SHARE = 0.55
+"""Largest share of the head's bone in the motion of a bust's vertices."""
 OVERLAP_MM = 40.0
 """Skin that is drawn under the edge of cloth."""
 SHADOW_MM = 26.0
@@ -41,7 +47,7 @@ SHADOW_MM = 26.0
 COVERED_HAIR_MM = 24.0
 """Height over the hairline from which hair hides the skin."""
 SIDE_MM = -48.0
-"""Depth on the mean head behind which skin has no texture."""
+"""Depth on the mean head behind which skin has no texture, which is seen from the front and stretched there."""
 EYE_TONE = np.array([0.62, 0.6, 0.58], np.float32)
 
 
@@ -92,14 +98,14 @@ class Picture:
 
 def make_figure(person: Identity, style: Style) -> Figure:
     """Return the figure of a person, the same whenever it is made."""
-    tone = cheek_tone(person)
+    tone = skin_tone(person)
     hair = tuple(float(v) for v in person.hair)
     return build_figure(person.stream, person.female, tone, hair, person.long_hair, style)
 
 
-def cheek_tone(person: Identity) -> tuple[float, float, float]:
-    """Return the person's skin colour: the mean of a patch of the cheek."""
-    row, column = (int(v) for v in skin.at_pixel([(45.0, -48.0)])[0][::-1])
+def skin_tone(person: Identity) -> tuple[float, float, float]:
+    """Return the person's skin colour: the mean of a patch on the bridge of the nose."""
+    row, column = (int(v) for v in skin.at_pixel([(0.0, -8.0)])[0][::-1])
     patch = person.albedo[row - 4 : row + 4, column - 4 : column + 4].reshape(-1, 3)
     red, green, blue = exact.weighted_sum(np.full(len(patch), 1 / len(patch)), patch.astype(np.float64)).round(6)
     return float(red), float(green), float(blue)
@@ -154,7 +160,7 @@ def skin_pieces(rest: np.ndarray, joints: np.ndarray, worn: Wardrobe, style: Sty
         bare &= ~(over_hairline() > COVERED_HAIR_MM)[mesh.faces].all(1)
     kind = part[mesh.faces]
     of_eye = (kind == PARTS.index("eye")).any(1)
-    aside = mesh.rest[mesh.faces][..., 2].max(1) < SIDE_MM  # where the texture of the face, seen from the front, is stretched
+    aside = mesh.rest[mesh.faces][..., 2].max(1) < SIDE_MM
     of_face = (kind == 0).all(1) & ~aside
     pieces = [
         (keep_faces(whole, bare & of_face), "face"),
@@ -214,8 +220,11 @@ def build_bust(
 ) -> Figure:
     """Return neck, shoulders and chest of a figure."""
     whole = build_figure(stream, female, tone, hair, long_hair, style)
-    shown = np.isin(whole.code, [MATERIALS.index(name) for name in ("skin", "face", "top", "inner")])
-    shown &= (whole.rest[1] > BUST_MM[0]) & ((whole.rest[1] < BUST_MM[1]) | (whole.code >= MATERIALS.index("top")))
+    _, y, z = whole.rest
+    neck = np.asarray(whole.weights[:, [skeleton()[0]["head"]]].todense()).ravel() < NECK_SHARE
+    neck &= (z > NAPE_MM[1]) | (y < NAPE_MM[0])
+    bare, cloth = (np.isin(whole.code, [MATERIALS.index(name) for name in names]) for names in BUST)
+    shown = (y > BUST_MM) & ((bare & neck) | cloth)
     used, faces = np.unique(whole.faces[shown[whole.faces].all(1)], return_inverse=True)
     faces = faces.reshape(-1, 3)
     code = np.where(whole.code == MATERIALS.index("face"), MATERIALS.index("skin"), whole.code)[used].astype(np.uint8)
@@ -237,7 +246,7 @@ def draw_bust(
     image: np.ndarray, person: Identity, angles: tuple[float, float, float], view: View, lighting: Lighting, style: Style
 ) -> None:
     """Draw neck and dressed shoulders below a head turned by ``angles`` (yaw, pitch, roll in degrees) into ``image``."""
-    tone, hair = cheek_tone(person), tuple(float(v) for v in person.hair)
+    tone, hair = skin_tone(person), tuple(float(v) for v in person.hair)
     figure = build_bust(person.stream, person.female, tone, hair, person.long_hair, style)
     trunk = (angles[0] * 0.35, 0.0)
     arm = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
@@ -260,6 +269,8 @@ def draw_figure(
     (drawn, marks), depth = rasterise(camera, figure.faces, (shape, figure.marks), view, size, ends=figure.ends)
     cover = depth < FAR_MM - 1
     pixels = np.flatnonzero(cover)
+    if not len(pixels):
+        return Picture(background.copy(), np.full(cover.shape, -1, np.int8))
     drawn, marks = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (drawn, marks))
     code = (drawn[2] * 8 + 0.25).astype(np.intp)
     place = marks[:2] * SPAN[:, None].astype(np.float32) + LOW[:, None].astype(np.float32)

@@ -56,7 +56,7 @@ def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[
 def pointing(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Point to the side with the index finger, the elbow slightly bent."""
     fore = (0.52, rng.uniform(0.15, 0.42), 0.74)
-    return one_arm(Arm((0.55, rng.uniform(-0.75, -0.45), 0.35), fore, twist=-45, curl=62, point=True), rng, 14)
+    return one_arm(Arm((0.48, rng.uniform(-0.8, -0.45), 0.35), fore, twist=-45, curl=62, point=True), rng, 14)
 
 
 def writing(rng: np.random.Generator) -> Callable[[float], Pose]:

@@ -162,20 +162,22 @@ def turn_arm(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tru
 
 
 def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], hand: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the rotations of the finger bones: each bends towards the palm, fans out within it, the thumb beside the index."""
+    """Return the rotations of the finger bones: they bend towards the palm and fan out, the thumb lies beside."""
     bones = np.array([[place[f"finger{f}-{j}.{side}"] for j in (1, 2, 3)] for f in range(1, 6)])
     along = joints[bones[:, 2]] - joints[bones[:, 0]]
     along = along / exact.length(along.T)[:, None]
     radial = joints[bones[1, 0]] - joints[bones[4, 0]]
     radial = radial / exact.length(radial)
     palm = np.cross(along[2], radial) * SIDES[side]
-    bends = np.array([RELAXED[f] for f in range(1, 6)]) * float(arm.relaxed) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
+    bends = (
+        np.array([RELAXED[f] for f in range(1, 6)]) * float(arm.relaxed) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
+    )
     if arm.point:
         bends[0], bends[1] = (20, 25, 30), (12, 4, 2)
     hinges = np.cross(along, palm)
     fan = np.array([0.0, *(SPREAD[f] for f in range(2, 6))]) * np.clip(1.2 - arm.curl / 50, 0, 1) * SIDES[side]
     fan *= float(arm.relaxed)
-    turns = {}
+    turns: dict[int, np.ndarray] = {}
     for finger, (hinge, chain) in enumerate(zip(hinges, bones.tolist(), strict=True)):
         thumb = finger == 0 and arm.relaxed
         aim = THUMB[0] * along[1] + THUMB[1] * radial + THUMB[2] * palm

@@ -184,7 +184,7 @@ def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def limb_coordinate(ids: np.ndarray, points: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return, of points (n, 3) over the vertices ``ids`` at rest, their place on the arm and texture coordinates (n, 2) in mm.
+    """Return, of points (n, 3) over vertices ``ids`` at rest, their place on the arm and texture coordinates (n, 2) in mm.
 
     Place on the arm: 0 at the shoulder and on the trunk, 1 at the elbow, 2 at the wrist. Coordinates: x and y on the trunk;
     on arms, across and along them, continued from the shoulder.
@@ -217,7 +217,7 @@ def limb_coordinate(ids: np.ndarray, points: np.ndarray, joints: np.ndarray) -> 
 
 
 def cut(faces: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Return the part of a surface where ``field`` (n,) is positive: faces, and its vertices as means (n', n) of the old ones."""
+    """Return the part of a surface where ``field`` (n,) is positive: faces, and its vertices as means (k, n) of the old."""
     field = np.where(field == 0, 1e-9, field)
     kept = field > 0
     inside = kept[faces].sum(1)
