@@ -1,6 +1,6 @@
-"""Lights, background, occluders and camera effects; their strength grows with ``difficulty`` in [0, 1].
+"""Lights, background and camera effects; their strength grows with ``difficulty`` in [0, 1].
 
-All draws come from one generator per image. Images are float32 RGB in [0, 1].
+All draws come from one generator per image. Images are float32 RGB in [0, 1]; highlights of a face may reach ``BRIGHTEST``.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ import numpy as np
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.render import Light, Lighting
 
-SHOULDER = 0.65
-"""Level from which highlights are compressed instead of clipped."""
-LIFT = 0.03
-"""Level of black."""
-SUBJECT = (0.16, 0.62)
-"""Limits of the mean of skin after exposure."""
 OCCLUDERS = ("none", "hand", "mask", "strand", "square")
+BRIGHTEST = 2.0
+"""Scene value of the brightest highlight; the exposure rolls off towards white from ``KNEE`` on, without saturation."""
+KNEE = 0.7
+FRONTAL = Lighting(
+    np.full(3, 0.45, np.float32), 0.7, (Light(np.array([0, 0, 1], np.float32), np.full(3, 0.5, np.float32)),), 0.0
+)
+"""One lamp at the camera."""
 
 
 def draw_lighting(rng: np.random.Generator, gloss: float, difficulty: float) -> Lighting:
     """Return one to three lamps, mostly from above and in front; harder and more lateral with difficulty."""
-    key = rng.uniform(0.35, 0.75) * (1 + 0.4 * difficulty * rng.random())
+    key = rng.uniform(0.45, 0.85) * (1 + 0.4 * difficulty * rng.random())
     lights = [lamp(rng, 25 + 45 * difficulty, key)]
     if rng.random() < 0.6:
         lights.append(lamp(rng, 75, rng.uniform(0.05, 0.35)))
     if rng.random() < 0.2:
         lights.append(lamp(rng, 110, rng.uniform(0.1, 0.4)))
-    ambient = rng.uniform(0.25, 0.6) * tint(rng)
+    ambient = rng.uniform(0.2, 0.48) * tint(rng)
     return Lighting(ambient.astype(np.float32), float(rng.uniform(0.35, 0.8)), tuple(lights), gloss)
 
 
@@ -41,7 +42,7 @@ def lamp(rng: np.random.Generator, spread: float, strength: float) -> Light:
 
 def tint(rng: np.random.Generator) -> np.ndarray:
     """Return a whitish light colour (3,)."""
-    return np.asarray(1 + rng.normal(0, 0.04, 3) + rng.normal(0, 0.05) * np.array([1, 0, -1]))
+    return np.asarray(1 + rng.normal(0, 0.02, 3) + rng.normal(0, 0.04) * np.array([1, 0, -1]))
 
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -127,39 +128,35 @@ def hand(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.
 
 
 def expose(
-    image: np.ndarray,
-    size: int,
-    rng: np.random.Generator,
-    noise: np.random.Generator,
-    difficulty: float,
-    subject: np.ndarray | None = None,
+    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float, lens: bool = True
 ) -> np.ndarray:
     """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed.
 
-    ``subject``: pixels (2 size, 2 size) bool of skin, whose mean stays between SUBJECT's limits.
+    The light is metered half in the middle of the image; no exposure or noise makes skin black or white. Without ``lens``
+    the exposure is the same for all images and the rest is left out.
     """
     picture = exact.halve(image)
-    if rng.random() < 0.35 + 0.3 * difficulty:
-        picture = exact.blur(np.clip(picture, 0, 1), rng.uniform(0.25, 0.6 + 0.7 * difficulty) * size / 64)
-    luminance = max(float(picture.mean(dtype=np.float64)), 1e-3)
-    target = float(np.clip(rng.normal(0.46, 0.1 + 0.04 * difficulty), 0.16, 0.75))
-    gain = 0.35 + 0.65 * target / luminance
-    if subject is not None and subject.any():
-        level = max(float(image[subject].mean(dtype=np.float64)), 1e-3)
-        gain = float(np.clip(gain, SUBJECT[0] / level, SUBJECT[1] / level))
-    picture = LIFT + (1 - LIFT) * exact.power(roll_off(picture * gain), rng.uniform(0.8, 1.3))
-    if rng.random() < 0.5:
+    if lens and rng.random() < 0.3 + 0.3 * difficulty:
+        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * size / 64, high=BRIGHTEST)
+    inner = slice(size // 4, size - size // 4)
+    luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
+    target = float(np.clip(rng.normal(0.46, 0.09 + 0.04 * difficulty), 0.2, 0.7)) if lens else 0.46
+    contrast = rng.uniform(0.8, 1.3) if lens else 1.0
+    picture = roll_off(exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, None), contrast))
+    if lens and rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
-        picture = picture + noise.normal(0, grain, picture.shape).astype(np.float32)
+        strength = np.minimum(np.minimum(picture, 1 - picture) * np.float32(4 * grain), np.float32(grain))
+        picture = picture + noise.normal(0, 1, picture.shape).astype(np.float32) * strength
     quantised = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    if rng.random() < 0.3:
+    if lens and rng.random() < 0.3:
         quality = [int(cv2.IMWRITE_JPEG_QUALITY), int(rng.integers(45, 95))]
         coded = cv2.imencode(".jpg", quantised[..., ::-1], quality)[1]
         quantised = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(quantised)
 
 
-def roll_off(image: np.ndarray) -> np.ndarray:
-    """Return values from 0 in [0, 1): unchanged below SHOULDER, then compressed like a camera's highlights."""
-    over = np.maximum(image - np.float32(SHOULDER), 0) * np.float32(1 / (1 - SHOULDER))
-    return np.minimum(image, np.float32(SHOULDER)) + np.float32(1 - SHOULDER) * over / (1 + over)
+def roll_off(picture: np.ndarray) -> np.ndarray:
+    """Return non-negative scene values as values strictly between 0 and 1: unchanged but for a veil, then flattening out."""
+    over = np.maximum(picture - np.float32(KNEE), 0) * np.float32(1 / (1 - KNEE))
+    rolled = np.minimum(picture, np.float32(KNEE)) + np.float32(1 - KNEE) * (over / (1 + over))
+    return np.asarray(np.float32(0.012) + np.float32(0.978) * rolled)

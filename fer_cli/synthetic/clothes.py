@@ -127,7 +127,7 @@ def draw_outfit(rng: np.random.Generator, tone: np.ndarray, female: bool) -> Out
 def draw_colours(rng: np.random.Generator, tone: np.ndarray, kind: str, pattern: str) -> dict[str, np.ndarray]:
     """Return the colours of an outfit over skin of this ``tone``; a pattern's stay on one side of it, darker or lighter."""
     low, high = (0.3, 0.96) if kind in {"shirt", "blouse"} else (0.08, 0.72)
-    top = draw_tone(rng, tone, low, high, 0.9)
+    top = draw_tone(rng, tone, low, high, 0.7)
     skin = grey_of(tone)
     darker = grey_of(top) < skin
     second = draw_tone(rng, tone, 0.05, skin - CONTRAST) if darker else draw_tone(rng, tone, skin + CONTRAST, 0.97)

@@ -12,8 +12,8 @@ from scipy import sparse
 from fer_cli.seeds import derive_seed
 from fer_cli.synthetic import exact, fabric, skin
 from fer_cli.synthetic.body import PARTS, body_mesh
+from fer_cli.synthetic.camera import BRIGHTEST
 from fer_cli.synthetic.clothes import Outfit, Style, Wardrobe, draw_outfit, tailor_outfit
-from fer_cli.synthetic.hair import make_hair, over_hairline
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.poses import (
     Arm,
@@ -26,7 +26,8 @@ from fer_cli.synthetic.poses import (
     turn_normals,
 )
 from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
-from fer_cli.synthetic.tailor import Piece, base, keep_faces, limb_coordinate, near_pairs, vertex_normals
+from fer_cli.synthetic.scalp import make_hair, over_hairline
+from fer_cli.synthetic.tailor import Piece, base, cut, keep_faces, limb_coordinate, near_pairs, vertex_normals
 
 MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
@@ -36,8 +37,8 @@ BUST_MM = -480.0
 """Lower end of a bust."""
 BUST = (("skin", "face"), ("top", "inner"))
 """Materials of a bust."""
-NAPE_MM = (-118.0, -58.0)
-"""Height above and depth behind which a bust has no skin, since heads of faces have no back to hide its edge."""
+NAPE_MM, NAPE_SLOPE = -58.0, 0.75
+"""Height of a bust's skin at depth 0 and its fall per depth: heads of faces have no back that would hide its edge."""
 NECK_SHARE = 0.55
 """Largest share of the head's bone in the motion of a bust's vertices."""
 OVERLAP_MM = 40.0
@@ -83,10 +84,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure before its background, before exposure."""
+    """A figure in front of a background, before exposure."""
 
     image: np.ndarray
-    """(S, S, 3) float32 RGB, from 0."""
+    """(S, S, 3) float32 RGB in [0, BRIGHTEST]."""
     material: np.ndarray
     """(S, S) int8, positions in MATERIALS; -1: background."""
 
@@ -222,22 +223,20 @@ def build_bust(
     whole = build_figure(stream, female, tone, hair, long_hair, style)
     _, y, z = whole.rest
     neck = np.asarray(whole.weights[:, [skeleton()[0]["head"]]].todense()).ravel() < NECK_SHARE
-    neck &= (z > NAPE_MM[1]) | (y < NAPE_MM[0])
     bare, cloth = (np.isin(whole.code, [MATERIALS.index(name) for name in names]) for names in BUST)
     shown = (y > BUST_MM) & ((bare & neck) | cloth)
-    used, faces = np.unique(whole.faces[shown[whole.faces].all(1)], return_inverse=True)
-    faces = faces.reshape(-1, 3)
-    code = np.where(whole.code == MATERIALS.index("face"), MATERIALS.index("skin"), whole.code)[used].astype(np.uint8)
+    below = np.where(cloth, 1.0, NAPE_MM + NAPE_SLOPE * z - y)
+    faces, mix = cut(whole.faces[shown[whole.faces].all(1)], below)
     return replace(
         whole,
-        rest=np.ascontiguousarray(whole.rest[:, used]),
-        normals=np.ascontiguousarray(whole.normals[:, used]),
-        weights=whole.weights[used],
+        rest=np.ascontiguousarray((mix @ whole.rest.T).T, np.float32),
+        normals=np.ascontiguousarray((mix @ whole.normals.T).T, np.float32),
+        weights=(mix @ whole.weights).tocsr().astype(np.float32),
         faces=np.ascontiguousarray(faces, np.int32),
         ends=np.ascontiguousarray(faces.T, np.intp),
-        code=code,
-        under=whole.under[:, used],
-        marks=whole.marks[used],
+        code=np.where(np.rint(mix @ whole.code) <= 1, 0, np.rint(mix @ whole.code)).astype(np.uint8),
+        under=np.ascontiguousarray((mix @ whole.under.T).T, np.float32),
+        marks=(mix @ whole.marks).astype(np.float32),
         bust=True,
     )
 
@@ -251,7 +250,7 @@ def draw_bust(
     trunk = (angles[0] * 0.35, 0.0)
     arm = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
     pose = Pose(arm, arm, trunk, (angles[0] - trunk[0], *angles[1:]))
-    image[:] = np.clip(draw_figure(person, figure, pose, view, lighting, image, style).image, 0, 1)
+    image[:] = draw_figure(person, figure, pose, view, lighting, image, style).image
 
 
 def draw_figure(
@@ -290,7 +289,7 @@ def draw_figure(
     light = marks[2] * cast_shadow(depth, view, size).ravel().take(pixels)
     lit = shade(colour * light, normal, gloss, lighting)
     image = background.reshape(-1, 3).copy()
-    image[pixels] = cv2.transpose(lit)
+    image[pixels] = cv2.transpose(np.clip(lit, 0, BRIGHTEST))
     material = np.full(size * size, -1, np.int8)
     material[pixels] = code
     return Picture(image.reshape(size, size, 3), material.reshape(size, size))

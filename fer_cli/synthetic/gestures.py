@@ -171,6 +171,13 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
     ]
 
 
+def draw_view(rng: np.random.Generator) -> View:
+    """Return a view from head to thighs with room for a raised arm."""
+    shift, extent = rng.normal(0, 40, 2), rng.uniform(*SPAN_MM)
+    height = max(CENTRE_MM[1] + shift[1], LOWEST_VIEW_MM + extent / 2)
+    return View((CENTRE_MM[0] + shift[0], height), extent, float(rng.uniform(2200, 3600)))
+
+
 def gesture_clip(
     person: Identity,
     label: str,
@@ -183,15 +190,13 @@ def gesture_clip(
     """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
     poses = draw_gesture(label, frames, rng, difficulty, style.hands)
     figure = make_figure(person, style)
-    shift, extent = rng.normal(0, 40, 2), rng.uniform(*SPAN_MM)
-    height = max(CENTRE_MM[1] + shift[1], LOWEST_VIEW_MM + extent / 2)
-    view = View((CENTRE_MM[0] + shift[0], height), extent, float(rng.uniform(2200, 3600)))
+    view = draw_view(rng)
     lighting = camera.draw_lighting(rng, person.gloss, difficulty)
     background = camera.draw_background(rng, size * OVERSAMPLE)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     for pose in poses:
         drawn = draw_figure(person, figure, pose, view, lighting, background, style)
-        yield camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, drawn.skin), pose
+        yield camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty), pose
 
 
 def truth_of_pose(pose: Pose) -> dict[str, float]:
