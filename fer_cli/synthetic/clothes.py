@@ -231,10 +231,10 @@ def make_skirt(outfit: Outfit, skin: np.ndarray, along: np.ndarray, bones: np.nd
     table = np.array(sizes)
     table = np.maximum.accumulate(table * (1, 1, 0), 0) + table * (0, 0, 1)
     table = np.concatenate([table, table[-1:] + np.array([[22, 22, 0], [46, 46, 0], [70, 70, 0]])])
-    gap = np.where(levels > 60, outfit.ease + 7 if outfit.tucked else CLEARANCE_MM, CLEARANCE_MM + 3)
+    gap = np.where(levels > 60, outfit.ease + 7 if outfit.tucked else CLEARANCE_MM, CLEARANCE_MM + 5)
     angles = np.linspace(0, 2 * np.pi, 41)[:-1]
     ring = np.stack([np.sin(angles), np.cos(angles)], 1)
-    ring = np.sign(ring) * np.abs(ring) ** 0.82  # hips are squarer than an ellipse
+    ring = np.sign(ring) * np.abs(ring) ** 0.68  # hips are squarer than an ellipse
     x = (table[:, :1] + gap[:, None]) * ring[:, 0]
     z = (table[:, 1:2] + gap[:, None]) * ring[:, 1] + table[:, 2:3]
     y = np.broadcast_to((levels + root_y)[:, None], x.shape)

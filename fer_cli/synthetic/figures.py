@@ -118,7 +118,7 @@ def shape_body(stream: int, female: bool) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(derive_seed(stream, "body"))
     weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
     thick = [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)]
-    blend = np.einsum("g,w,r->gwr", [female, 1 - female], thick, np.full(3, 1 / 3))
+    blend = np.einsum("g,w,r->gwr", [1 - female, female], thick, np.full(3, 1 / 3))
     rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3).astype(np.float64))
     joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
     return rest, joints

@@ -25,7 +25,7 @@ FULL = Style()
 
 DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32), twist=25, curl=10)
 """A hanging arm."""
-SPAN_MM = (1250.0, 1450.0)
+SPAN_MM = (1300.0, 1450.0)
 """Range of the image side."""
 LOWEST_VIEW_MM = -900.0
 """Least height of the lower border: bodies end at the thighs."""
@@ -99,8 +99,8 @@ def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
 
     def at(t: float) -> Pose:
         move = sway * np.sin(0.5 * t)
-        over = Arm((0.15, -0.78, 0.6 + move), (-0.95, 0.15 + high, 0.27), 80, 0, hand=(-0.93, 0.15 + high, -0.33))
-        under = Arm((0.15, -0.82, 0.52 + move), (-0.96, 0.13 + high, 0.1), 80, 4, hand=(-0.85, 0.4 + high, -0.12))
+        over = Arm((0.15, -0.75, 0.63 + move), (-0.95, 0.19 + high, 0.28), 10, 0, hand=(-0.88, 0.1 + high, -0.45))
+        under = Arm((0.15, -0.83, 0.49 + move), (-0.96, 0.09 + high, 0.12), 10, 4, hand=(-0.85, 0.42 + high, -0.1))
         return Pose(over, under) if left_over else Pose(under, over)
 
     return at

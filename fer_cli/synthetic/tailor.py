@@ -18,7 +18,7 @@ from fer_cli.synthetic import exact
 from fer_cli.synthetic.body import PARTS, SIDES, body_mesh
 from fer_cli.synthetic.poses import skeleton, skinning_weights
 
-CLEARANCE_MM = 8.0
+CLEARANCE_MM = 9.5
 """Least distance of cloth from the skin at rest; bent joints bring it closer."""
 REACH = 2.2
 """Reach of smoothing in standard deviations."""
@@ -176,7 +176,7 @@ def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(3):
         short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
         cloth = cloth + on_skin * (surface.fine @ short)[:, None]
-    for _ in range(2):  # off the nearest skin, which is another vertex's in folds
+    for _ in range(4):  # off the nearest skin, which is another vertex's in folds
         near = cKDTree(skin).query(cloth)[1]
         short = np.clip(least - exact.dot((cloth - skin[near]).T, on_skin[near].T), 0, None)
         cloth = cloth + on_skin[near] * short[:, None]
