@@ -10,8 +10,9 @@ from scipy.spatial import cKDTree
 from fer_cli.synthetic import camera, clothes, figures, gestures
 from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.body import SIDES, body_mesh
+from fer_cli.synthetic.bust import draw_bust
 from fer_cli.synthetic.clothes import GREY, Style
-from fer_cli.synthetic.figures import MATERIALS, Figure, draw_bust, draw_figure, make_figure, shape_body
+from fer_cli.synthetic.figures import MATERIALS, Figure, draw_figure, make_figure, shape_body
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.poses import Arm, Pose, blend_motions, move_bones, move_points, skeleton, skinning_weights
 from fer_cli.synthetic.render import View

@@ -18,8 +18,9 @@ from fer_cli.synthetic.body import SIDES, body_mesh
 from fer_cli.synthetic.build import build_embedded
 from fer_cli.synthetic.clips import blinks, draw_clip, envelope, speech_motion
 from fer_cli.synthetic.expressions import RECIPES
-from fer_cli.synthetic.gestures import DOWN, GESTURES, draw_gesture, truth_of_pose
+from fer_cli.synthetic.gestures import GESTURES, draw_gesture, truth_of_pose
 from fer_cli.synthetic.poses import (
+    HANGING,
     Pose,
     blend_motions,
     move_bones,
@@ -99,7 +100,7 @@ def apexes(label: str) -> list[dict[str, np.ndarray]]:
 
 
 def test_arms_go_where_the_gesture_says() -> None:
-    hanging = hands(Pose(DOWN, DOWN))
+    hanging = hands(Pose(HANGING, HANGING))
     assert max(hanging["L"][1], hanging["R"][1]) < -550
     for apex in apexes("hand-raised"):
         assert max(apex["L"][1], apex["R"][1]) > 100

@@ -167,12 +167,15 @@ class Wardrobe:
 
     top: Piece
     inner: list[Piece]
-    bottom: Piece
+    bottom: Piece | None
     covered: np.ndarray
 
 
-def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray) -> Wardrobe:
-    """Return the surfaces of an outfit over the base's skin (n, 3) at rest; ``bones``: origins (B, 3)."""
+def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray, bottom: bool = True) -> Wardrobe:
+    """Return the surfaces of an outfit over the base's skin (n, 3) at rest; ``bones``: origins (B, 3).
+
+    Without ``bottom``, nothing is made for below the waist.
+    """
     surface = base()
     joints = {name: bones[at] for name, at in skeleton()[0].items()}
     along = limb_coordinate(surface.ids, skin, bones)[0]
@@ -207,14 +210,15 @@ def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray) -> Wardro
         spread = np.where(fields["open"] < 50, fields["open"] - 0.25 * np.clip(fields["edge"], 0, 40) + 4, 60)
         inner.append(cut_piece(lifted, [fields["edge"] + 3, 38 - fields["edge"], spread, 60 - along * 240]))
     top = cut_piece(whole, fields_top)
-    if outfit.skirt:
-        bottom = make_skirt(outfit, skin, along, bones)
-    else:
+    lower = None
+    if bottom and outfit.skirt:
+        lower = make_skirt(outfit, skin, along, bones)
+    elif bottom:
         trousers, _, level = piece(np.full(len(skin), (outfit.ease + 6) if outfit.tucked else CLEARANCE_MM))
         upper = (WAIST_MM if outfit.tucked else min(WAIST_MM, outfit.hem + 40)) - level
-        bottom = cut_piece(trousers, [upper, 60 - along * 240])
+        lower = cut_piece(trousers, [upper, 60 - along * 240])
     covered = np.minimum(np.minimum(fields["edge"], fields["open"]), np.maximum(arms, -200))
-    return Wardrobe(top, inner, bottom, covered)
+    return Wardrobe(top, inner, lower, covered)
 
 
 def make_skirt(outfit: Outfit, skin: np.ndarray, along: np.ndarray, bones: np.ndarray) -> Piece:

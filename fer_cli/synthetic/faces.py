@@ -10,9 +10,9 @@ import numpy as np
 
 from fer_cli.synthetic import camera, exact, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
+from fer_cli.synthetic.bust import draw_bust
 from fer_cli.synthetic.clothes import Style
 from fer_cli.synthetic.expressions import Expression
-from fer_cli.synthetic.figures import draw_bust
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -16,7 +16,6 @@ from fer_cli.synthetic.camera import BRIGHTEST
 from fer_cli.synthetic.clothes import Outfit, Style, Wardrobe, draw_outfit, tailor_outfit
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.poses import (
-    Arm,
     Pose,
     blend_motions,
     move_bones,
@@ -27,20 +26,12 @@ from fer_cli.synthetic.poses import (
 )
 from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
 from fer_cli.synthetic.scalp import make_hair, over_hairline
-from fer_cli.synthetic.tailor import Piece, base, cut, keep_faces, limb_coordinate, near_pairs, vertex_normals
+from fer_cli.synthetic.tailor import Piece, base, keep_faces, limb_coordinate, near_pairs, vertex_normals
 
 MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
 SPAN = np.array([660.0, 1230.0])
 """Least coordinates of textures in mm, and their range; scaled to [0, 1] for the rasteriser."""
-BUST_MM = -480.0
-"""Lower end of a bust."""
-BUST = (("skin", "face"), ("top", "inner"))
-"""Materials of a bust."""
-NAPE_MM, NAPE_SLOPE = -58.0, 0.75
-"""Height of a bust's skin at depth 0 and its fall per depth: heads of faces have no back that would hide its edge."""
-NECK_SHARE = 0.55
-"""Largest share of the head's bone in the motion of a bust's vertices."""
 OVERLAP_MM = 40.0
 """Skin that is drawn under the edge of cloth."""
 SHADOW_MM = 26.0
@@ -108,7 +99,7 @@ def skin_tone(person: Identity) -> tuple[float, float, float]:
     """Return the person's skin colour: the mean of a patch on the bridge of the nose."""
     row, column = (int(v) for v in skin.at_pixel([(0.0, -8.0)])[0][::-1])
     patch = person.albedo[row - 4 : row + 4, column - 4 : column + 4].reshape(-1, 3)
-    red, green, blue = exact.weighted_sum(np.full(len(patch), 1 / len(patch)), patch.astype(np.float64)).round(6)
+    red, green, blue = patch.mean(0, dtype=np.float64).round(6)  # the same whatever the order of the sum
     return float(red), float(green), float(blue)
 
 
@@ -126,16 +117,27 @@ def shape_body(stream: int, female: bool) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=4)
 def build_figure(
-    stream: int, female: bool, tone: tuple[float, ...], hair: tuple[float, ...], long_hair: bool, style: Style
+    stream: int,
+    female: bool,
+    tone: tuple[float, ...],
+    hair: tuple[float, ...],
+    long_hair: bool,
+    style: Style,
+    bust: bool = False,
 ) -> Figure:
-    """Return the figure of the person with this random ``stream``, skin ``tone`` and ``hair`` colour."""
+    """Return the figure of the person with this random ``stream``, skin ``tone`` and ``hair`` colour.
+
+    For a ``bust``: without hair and without clothes below the waist.
+    """
     rest, joints = shape_body(stream, female)
     outfit = draw_outfit(np.random.default_rng(derive_seed(stream, "clothes")), np.array(tone), female)
-    worn = tailor_outfit(outfit, rest[base().ids], joints)
+    worn = tailor_outfit(outfit, rest[base().ids], joints, bottom=not bust)
     pieces = skin_pieces(rest, joints, worn, style)
     if style.clothes:
-        pieces += [(worn.bottom, "bottom"), (worn.top, "top"), *((piece, "inner") for piece in worn.inner)]
-    if style.hair:
+        pieces += [(worn.top, "top"), *((piece, "inner") for piece in worn.inner)]
+    if style.clothes and worn.bottom:
+        pieces.append((worn.bottom, "bottom"))
+    if style.hair and not bust:
         drawn = make_hair(np.random.default_rng(derive_seed(stream, "hair")), rest, long_hair)
         pieces += [(piece, "hair") for piece in drawn]
     shown = np.array([tone, tone, EYE_TONE, hair, outfit.top, outfit.inner, outfit.bottom], np.float32)
@@ -215,50 +217,12 @@ def assemble(
     )
 
 
-@lru_cache(maxsize=4)
-def build_bust(
-    stream: int, female: bool, tone: tuple[float, ...], hair: tuple[float, ...], long_hair: bool, style: Style
-) -> Figure:
-    """Return neck, shoulders and chest of a figure."""
-    whole = build_figure(stream, female, tone, hair, long_hair, style)
-    _, y, z = whole.rest
-    neck = np.asarray(whole.weights[:, [skeleton()[0]["head"]]].todense()).ravel() < NECK_SHARE
-    bare, cloth = (np.isin(whole.code, [MATERIALS.index(name) for name in names]) for names in BUST)
-    shown = (y > BUST_MM) & ((bare & neck) | cloth)
-    below = np.where(cloth, 1.0, NAPE_MM + NAPE_SLOPE * z - y)
-    faces, mix = cut(whole.faces[shown[whole.faces].all(1)], below)
-    return replace(
-        whole,
-        rest=np.ascontiguousarray((mix @ whole.rest.T).T, np.float32),
-        normals=np.ascontiguousarray((mix @ whole.normals.T).T, np.float32),
-        weights=(mix @ whole.weights).tocsr().astype(np.float32),
-        faces=np.ascontiguousarray(faces, np.int32),
-        ends=np.ascontiguousarray(faces.T, np.intp),
-        code=np.where(np.rint(mix @ whole.code) <= 1, 0, np.rint(mix @ whole.code)).astype(np.uint8),
-        under=np.ascontiguousarray((mix @ whole.under.T).T, np.float32),
-        marks=(mix @ whole.marks).astype(np.float32),
-        bust=True,
-    )
-
-
-def draw_bust(
-    image: np.ndarray, person: Identity, angles: tuple[float, float, float], view: View, lighting: Lighting, style: Style
-) -> None:
-    """Draw neck and dressed shoulders below a head turned by ``angles`` (yaw, pitch, roll in degrees) into ``image``."""
-    tone, hair = skin_tone(person), tuple(float(v) for v in person.hair)
-    figure = build_bust(person.stream, person.female, tone, hair, person.long_hair, style)
-    trunk = (angles[0] * 0.35, 0.0)
-    arm = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
-    pose = Pose(arm, arm, trunk, (angles[0] - trunk[0], *angles[1:]))
-    image[:] = draw_figure(person, figure, pose, view, lighting, image, style).image
-
-
 def draw_figure(
     person: Identity, figure: Figure, pose: Pose, view: View, lighting: Lighting, background: np.ndarray, style: Style
 ) -> Picture:
     """Return the shaded figure over ``background`` (S, S, 3)."""
     size = len(background)
-    motions = move_bones(figure.joints, pose)
+    motions = move_bones(figure.joints, pose, arms=not figure.bust)
     if figure.bust:
         motions[:, :, 3] -= motions[skeleton()[0]["head"], :, 3]
     blended = blend_motions(figure.weights, motions)
@@ -286,7 +250,7 @@ def draw_figure(
         step = view.extent / size
         fabric.texture(colour, normal, code, place, figure.cloth, figure.outfit, step)
     normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
-    light = marks[2] * cast_shadow(depth, view, size).ravel().take(pixels)
+    light = marks[2] if figure.bust else marks[2] * cast_shadow(depth, view, size).ravel().take(pixels)
     lit = shade(colour * light, normal, gloss, lighting)
     image = background.reshape(-1, 3).copy()
     image[pixels] = cv2.transpose(np.clip(lit, 0, BRIGHTEST))

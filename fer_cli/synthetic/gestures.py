@@ -18,13 +18,11 @@ from fer_cli.synthetic.clothes import Style
 from fer_cli.synthetic.faces import OVERSAMPLE
 from fer_cli.synthetic.figures import draw_figure, make_figure
 from fer_cli.synthetic.identities import Identity
-from fer_cli.synthetic.poses import Arm, Pose
+from fer_cli.synthetic.poses import HANGING, Arm, Pose
 from fer_cli.synthetic.render import View
 
 FULL = Style()
 
-DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32), twist=25, curl=10)
-"""A hanging arm."""
 SPAN_MM = (1300.0, 1450.0)
 """Range of the image side."""
 LOWEST_VIEW_MM = -900.0
@@ -48,7 +46,7 @@ def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[
         x, y, z = drawn.fore
         moving = replace(drawn, fore=(x + size * np.sin(speed * t + phase), y + size * np.cos(speed * t), z))
         turn = trunk if left else -trunk
-        return Pose(moving if left else DOWN, DOWN if left else moving, (turn, 0.0), (turn * 0.6, 0.0))
+        return Pose(moving if left else HANGING, HANGING if left else moving, (turn, 0.0), (turn * 0.6, 0.0))
 
     return at
 
@@ -68,7 +66,7 @@ def writing(rng: np.random.Generator) -> Callable[[float], Pose]:
         pose = move(t)
 
         def stroke(arm: Arm) -> Arm:
-            if arm is DOWN:
+            if arm is HANGING:
                 return arm
             x, y, z = arm.fore
             return replace(arm, fore=(x + size * np.sin(rate * t), y, z + size * np.cos(1.7 * rate * t)))
@@ -109,7 +107,7 @@ def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
 def nodding(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Nod the head with hanging arms."""
     size, rate = rng.uniform(10, 20), rng.uniform(0.8, 1.4)
-    return lambda t: Pose(DOWN, DOWN, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
+    return lambda t: Pose(HANGING, HANGING, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
 
 
 def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
@@ -119,7 +117,7 @@ def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
 
 def idle(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Stand still."""
-    return lambda t: Pose(DOWN, DOWN)
+    return lambda t: Pose(HANGING, HANGING)
 
 
 GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = {
@@ -158,7 +156,7 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
     shares = envelope(frames, rng) * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
     restless = 3.0 + 7.0 * difficulty
     drifts = [wander(frames, restless * size, rng) for size in (1.0, 0.4, 1.4, 0.8)]
-    down = replace(DOWN, relaxed=relaxed)
+    down = replace(HANGING, relaxed=relaxed)
     start = Pose(down, down)
     poses = [mix_poses(start, motion(float(t)), float(shares[t])) for t in range(frames)]
     return [

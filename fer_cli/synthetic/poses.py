@@ -48,6 +48,10 @@ class Arm:
     """Whether fingers are bent unequally and fan out, and the thumb is near them."""
 
 
+HANGING = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32), twist=25, curl=10)
+"""An arm that hangs down."""
+
+
 @dataclass(frozen=True)
 class Pose:
     """Arms, and trunk and head in degrees (yaw, pitch)."""
@@ -113,15 +117,18 @@ def skeleton() -> tuple[dict[str, int], list[np.ndarray]]:
     return {str(name): i for i, name in enumerate(mesh.names)}, levels
 
 
-def move_bones(joints: np.ndarray, pose: Pose) -> np.ndarray:
-    """Return the motions (B, 3, 4) float32 of all bones: rotation and shift; ``joints``: (B, 3) at rest."""
+def move_bones(joints: np.ndarray, pose: Pose, arms: bool = True) -> np.ndarray:
+    """Return the motions (B, 3, 4) float32 of all bones: rotation and shift; ``joints``: (B, 3) at rest.
+
+    Without ``arms``, they stay as they are to the trunk.
+    """
     place, levels = skeleton()
     parents = body_mesh().parents
     trunk = turn_of(*pose.trunk)
     turns = {place[name]: turn_of(pose.trunk[0] * share, pose.trunk[1] * share) for name, share in SPINE}
     turns[place["neck01"]] = exact.matrix_product(trunk, turn_of(*(angle / 2 for angle in pose.head)))
     turns[place["neck02"]] = exact.matrix_product(trunk, turn_of(*pose.head))
-    for side, arm in zip(SIDES, (pose.left, pose.right), strict=True):
+    for side, arm in zip(SIDES, (pose.left, pose.right), strict=True) if arms else ():
         turns |= turn_arm(arm, side, joints, place, trunk)
     rotations, moved = np.tile(np.eye(3), (len(joints), 1, 1)), joints.astype(np.float64)
     given = np.zeros(len(joints), bool)

@@ -176,10 +176,12 @@ def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(3):
         short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
         cloth = cloth + on_skin * (surface.fine @ short)[:, None]
-    for _ in range(4):  # off the nearest skin, which is another vertex's in folds
-        near = cKDTree(skin).query(cloth)[1]
-        short = np.clip(least - exact.dot((cloth - skin[near]).T, on_skin[near].T), 0, None)
-        cloth = cloth + on_skin[near] * short[:, None]
+    tree = cKDTree(skin)
+    for _ in range(2):  # off the nearest skin, which is another vertex's in folds
+        near = tree.query(cloth)[1]
+        for _ in range(2):
+            short = np.clip(least - exact.dot((cloth - skin[near]).T, on_skin[near].T), 0, None)
+            cloth = cloth + on_skin[near] * short[:, None]
     return cloth, vertex_normals(cloth, surface.faces)
 
 
