@@ -15,10 +15,11 @@ from fer_cli.synthetic.render import Lighting, View
 from fer_cli.synthetic.tailor import cut
 
 LOWEST_MM = -480.0
-NAPE_MM, NAPE_SLOPE = -58.0, 0.75
+NAPE_MM, NAPE_SLOPE = -64.0, 0.75
 """Height of a bust's skin at depth 0 and its fall per depth: heads of faces have no back that would hide its edge."""
 NECK_SHARE = 0.55
-"""Largest share of the head's bone in the motion of a bust's skin."""
+"""Largest share of the head's bone in the motion of a bust's skin; more behind the chin (``THROAT_MM``)."""
+THROAT_MM = -22.0
 TRUNK = 0.35
 """Share of the head's yaw that the trunk follows."""
 
@@ -29,6 +30,7 @@ def build_bust(stream: int, female: bool, tone: tuple[float, ...], style: Style)
     whole = build_figure(stream, female, tone, (0.0, 0.0, 0.0), False, style, bust=True)
     _, y, z = whole.rest
     neck = np.asarray(whole.weights[:, [skeleton()[0]["head"]]].todense()).ravel() < NECK_SHARE
+    neck |= z < THROAT_MM
     bare, cloth = (
         np.isin(whole.code, [MATERIALS.index(name) for name in names]) for names in (("skin", "face"), ("top", "inner"))
     )
