@@ -15,7 +15,7 @@ from fer_cli.synthetic.render import Lighting, View
 from fer_cli.synthetic.tailor import cut
 
 LOWEST_MM = -480.0
-NAPE_MM, NAPE_SLOPE = -64.0, 0.75
+NAPE_MM, NAPE_SLOPE = -58.0, 0.6
 """Height of a bust's skin at depth 0 and its fall per depth: heads of faces have no back that would hide its edge."""
 NECK_SHARE = 0.55
 """Largest share of the head's bone in the motion of a bust's skin; more behind the chin (``THROAT_MM``)."""
