@@ -102,7 +102,7 @@ def make_identity(seed: int, number: int, units: int, ages: tuple[float, float] 
 
 def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: float, ancestry: np.ndarray) -> np.ndarray:
     """Return a head (V, 3): a blend of corner shapes with random, mostly symmetric local changes."""
-    gender = np.clip((0.12 if female else 0.88) + rng.normal(0, 0.1), 0, 1)  # 0 is female in the model
+    gender = np.clip((0.88 if female else 0.12) + rng.normal(0, 0.1), 0, 1)  # 1 is female in the model
     weight = np.clip(rng.normal(0.5, 0.22), 0, 1)
     blend = np.einsum(
         "g,a,w,r->gawr",
