@@ -23,14 +23,14 @@ CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", 
 
 OFF = "off"
 SWITCHES = {
-    "clothes": "garments as surfaces with folds and patterns; off: plain, close-fitting ones",
+    "clothes": "garments as surfaces of their own; off: tones on the body",
     "glasses": "glasses of some people; off: none",
     "hair": "hair and beard; off: a shaved head",
     "lens": "blur, noise and compression; off: none",
     "light": "lamps drawn for each image; off: one frontal lamp",
     "occluder": "things in front of some faces; off: none",
     "pose": "head pose; off: frontal",
-    "texture": "mottled skin, freckles, lines and folds; off: one smooth skin colour",
+    "texture": "mottled skin, lines, and folds and patterns of cloth; off: one smooth colour",
 }
 """Ingredient of drawn people that can be switched off (``NAME@hair=off``) -> what it is."""
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from fer_cli.synthetic import camera, exact, occluders, skin
 from fer_cli.synthetic.actions import UNITS, action_matrix, combine_units
+from fer_cli.synthetic.bust import draw_bust
+from fer_cli.synthetic.clothes import style_of
 from fer_cli.synthetic.expressions import Expression
 from fer_cli.synthetic.hair import drape_hair, draw_locks, ear_ids
 from fer_cli.synthetic.identities import Identity
@@ -170,7 +172,7 @@ def make_face(
     pixels = to_pixels(to_camera(marks, view), view, large)
     image = camera.draw_background(rng, large)
     if look.bust:
-        draw_shoulders(image, pixels, rng, lighting.ambient)
+        draw_bust(image, person, (expression.yaw, expression.pitch, expression.roll), view, lighting, style_of(ingredients))
     if person.long_hair:
         drape_hair(image, person.hair * lighting.level, pixels, streams[0])
     cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
@@ -244,23 +246,6 @@ def seen(marks: np.ndarray, view: View, drawn: Drawn, pixels: np.ndarray) -> np.
     at = np.clip(np.round(pixels), 0, size - 1).astype(int)
     own = -to_camera(marks, view)[:, 2]
     return inside & (own <= drawn.depth[at[:, 1], at[:, 0]] + 6.0)
-
-
-def draw_shoulders(image: np.ndarray, pixels: np.ndarray, rng: np.random.Generator, ambient: np.ndarray) -> None:
-    """Draw shoulders and chest in a plain garment below the chin, with a collar."""
-    width = exact.distance(pixels[0], pixels[16])
-    chin, middle = pixels[8], (pixels[0] + pixels[16]) / 2
-    colour = np.clip(rng.uniform(0.05, 0.9) + rng.normal(0, 0.12, 3), 0, 1) * ambient * 1.6
-    spread, drop = rng.uniform(1.15, 1.5) * width, rng.uniform(0.35, 0.5) * width
-    neck = chin + (0, 0.22 * width)
-    t = np.linspace(0, 1, 12)[:, None]
-    slope = [
-        np.concatenate([neck[0] + side * (0.32 * width + (spread - 0.32 * width) * t), neck[1] + drop * t**1.6], 1)
-        for side in (-1, 1)
-    ]
-    bottom = float(len(image) + width)
-    polygon = np.concatenate([slope[0][::-1], slope[1], [[middle[0] + spread, bottom], [middle[0] - spread, bottom]]])
-    cv2.fillPoly(image, [np.round(polygon * 16).astype(np.int32)], tuple(float(min(v, 1)) for v in colour), cv2.LINE_AA, 4)
 
 
 def draw_glasses(image: np.ndarray, person: Identity, points: np.ndarray, turn: np.ndarray, view: View) -> None:

@@ -7,33 +7,26 @@ shading of faces; faces are neutral.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from fer_cli.synthetic import camera, exact, skin
-from fer_cli.synthetic.body import SIDES, Arm, body_mesh, normal_sums, pose_body
+from fer_cli.synthetic import camera, exact
+from fer_cli.synthetic.body import SIDES
 from fer_cli.synthetic.clips import envelope, wander
-from fer_cli.synthetic.faces import OVERSAMPLE, rotation
+from fer_cli.synthetic.clothes import style_of
+from fer_cli.synthetic.faces import OVERSAMPLE
+from fer_cli.synthetic.figures import draw_figure, make_figure
 from fer_cli.synthetic.identities import Identity
-from fer_cli.synthetic.render import FAR_MM, Lighting, View, rasterise, shade, to_camera
+from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
+from fer_cli.synthetic.poses import HANGING, Arm, Pose
+from fer_cli.synthetic.render import View
 
-DOWN = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32))
-"""A hanging arm."""
-SPAN_MM = (1000.0, 1250.0)
+SPAN_MM = (1300.0, 1450.0)
 """Range of the image side."""
-CENTRE_MM = (0.0, -235.0)
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Arms, and trunk and head in degrees (yaw, pitch)."""
-
-    left: Arm
-    right: Arm
-    trunk: tuple[float, float] = (0.0, 0.0)
-    head: tuple[float, float] = (0.0, 0.0)
+LOWEST_VIEW_MM = -900.0
+"""Least height of the lower border: bodies end at the thighs."""
+CENTRE_MM = (0.0, -215.0)
 
 
 def jitter(value: tuple[float, float, float], size: float, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -52,28 +45,27 @@ def one_arm(arm: Arm, rng: np.random.Generator, trunk: float = 0.0) -> Callable[
         x, y, z = drawn.fore
         moving = replace(drawn, fore=(x + size * np.sin(speed * t + phase), y + size * np.cos(speed * t), z))
         turn = trunk if left else -trunk
-        return Pose(moving if left else DOWN, DOWN if left else moving, (turn, 0.0), (turn * 0.6, 0.0))
+        return Pose(moving if left else HANGING, HANGING if left else moving, (turn, 0.0), (turn * 0.6, 0.0))
 
     return at
 
 
 def pointing(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Stretch an arm out to the side with the index finger straight."""
-    return one_arm(
-        Arm((0.8, rng.uniform(-0.3, 0.25), 0.3), (0.92, rng.uniform(0.0, 0.4), 0.25), curl=75, point=True), rng, 14
-    )
+    """Point to the side with the index finger, the elbow slightly bent."""
+    fore = (0.52, rng.uniform(0.15, 0.42), 0.74)
+    return one_arm(Arm((0.48, rng.uniform(-0.8, -0.45), 0.35), fore, twist=-45, curl=62, point=True), rng, 14)
 
 
 def writing(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Write on a board, half turned to it, with small strokes of the hand at head height."""
-    move = one_arm(Arm((0.72, 0.05, -0.15), (0.35, 0.9, -0.05), curl=55), rng, rng.uniform(38, 60))
+    move = one_arm(Arm((0.72, 0.05, -0.15), (0.35, 0.9, -0.05), twist=80, curl=32), rng, rng.uniform(38, 60))
     rate, size = rng.uniform(1.4, 2.4), rng.uniform(0.08, 0.16)
 
     def at(t: float) -> Pose:
         pose = move(t)
 
         def stroke(arm: Arm) -> Arm:
-            if arm is DOWN:
+            if arm is HANGING:
                 return arm
             x, y, z = arm.fore
             return replace(arm, fore=(x + size * np.sin(rate * t), y, z + size * np.cos(1.7 * rate * t)))
@@ -89,22 +81,24 @@ def explaining(rng: np.random.Generator) -> Callable[[float], Pose]:
     phase = rng.uniform(0, 6.3)
 
     def at(t: float) -> Pose:
-        out = -0.2 + 0.35 * np.sin(rate * t + phase)
+        out = 0.08 + 0.3 * np.sin(rate * t + phase)
         lift = high + 0.15 * np.cos(rate * t)
-        arm = Arm(upper, (float(out), float(lift), 0.8), twist=80, curl=12)
+        arm = Arm(upper, (float(out), float(lift), 0.8), twist=-125, curl=4)
         return Pose(arm, arm)
 
     return at
 
 
 def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Cross both forearms in front of the chest."""
-    high, sway = rng.uniform(0.02, 0.18), rng.uniform(0.01, 0.03)
+    """Cross the forearms in front of the chest, one over the other, each hand at the other upper arm."""
+    high, sway = rng.uniform(-0.05, 0.04), rng.uniform(0.01, 0.03)
+    left_over = bool(rng.random() < 0.5)
 
     def at(t: float) -> Pose:
-        upper = (0.34, -0.9, 0.36 + sway * np.sin(0.5 * t))
-        top, below = Arm(upper, (-0.86, high + 0.16, 0.34), curl=35), Arm(upper, (-0.88, high - 0.04, 0.28), curl=35)
-        return Pose(top, below)
+        move = sway * np.sin(0.5 * t)
+        over = Arm((0.15, -0.75, 0.63 + move), (-0.95, 0.19 + high, 0.28), 10, 0, hand=(-0.88, 0.1 + high, -0.45))
+        under = Arm((0.15, -0.83, 0.49 + move), (-0.96, 0.09 + high, 0.12), 10, 4, hand=(-0.85, 0.42 + high, -0.1))
+        return Pose(over, under) if left_over else Pose(under, over)
 
     return at
 
@@ -112,17 +106,17 @@ def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
 def nodding(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Nod the head with hanging arms."""
     size, rate = rng.uniform(10, 20), rng.uniform(0.8, 1.4)
-    return lambda t: Pose(DOWN, DOWN, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
+    return lambda t: Pose(HANGING, HANGING, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
 
 
 def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Stretch an arm straight up with the hand open."""
-    return one_arm(Arm((0.38, 0.9, 0.12), (0.08, 0.98, 0.12), curl=8), rng)
+    """Raise an arm with the hand open."""
+    return one_arm(Arm((0.54, 0.64, 0.15), (0.06, 0.98, 0.1), twist=-80, curl=-5), rng)
 
 
 def idle(rng: np.random.Generator) -> Callable[[float], Pose]:
     """Stand still."""
-    return lambda t: Pose(DOWN, DOWN)
+    return lambda t: Pose(HANGING, HANGING)
 
 
 GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = {
@@ -139,28 +133,30 @@ GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = 
 def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
     """Return the interpolation of two poses: ``share`` 0 is ``rest``, 1 is ``pose``."""
 
-    def arm(a: Arm, b: Arm) -> Arm:
-        upper, fore = (
-            tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
-            for p, q in ((a.upper, b.upper), (a.fore, b.fore))
-        )
-        twist, curl = ((1 - share) * p + share * q for p, q in ((a.twist, b.twist), (a.curl, b.curl)))
-        return Arm(upper, fore, twist, curl, b.point)  # type: ignore[arg-type]
+    def between(p: tuple[float, ...], q: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
 
-    trunk, head = (
-        tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
-        for p, q in ((rest.trunk, pose.trunk), (rest.head, pose.head))
-    )
+    def arm(a: Arm, b: Arm) -> Arm:
+        upper, fore = between(a.upper, b.upper), between(a.fore, b.fore)
+        hand = None if a.hand is b.hand is None else between(a.hand or a.fore, b.hand or b.fore)
+        twist, curl = between((a.twist, a.curl), (b.twist, b.curl))
+        return Arm(upper, fore, twist, curl, b.point, hand, a.relaxed)  # type: ignore[arg-type]
+
+    trunk, head = between(rest.trunk, pose.trunk), between(rest.head, pose.head)
     return Pose(arm(rest.left, pose.left), arm(rest.right, pose.right), trunk, head)  # type: ignore[arg-type]
 
 
-def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float) -> list[Pose]:
-    """Return a pose per frame; ``difficulty`` makes gestures smaller and adds body movement."""
+def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float, relaxed: bool = True) -> list[Pose]:
+    """Return a pose per frame; ``difficulty`` makes gestures smaller and adds body movement.
+
+    ``relaxed``: of Arm.
+    """
     motion = GESTURES[label](rng)
     shares = envelope(frames, rng) * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
     restless = 3.0 + 7.0 * difficulty
     drifts = [wander(frames, restless * size, rng) for size in (1.0, 0.4, 1.4, 0.8)]
-    start = Pose(DOWN, DOWN)
+    down = replace(HANGING, relaxed=relaxed)
+    start = Pose(down, down)
     poses = [mix_poses(start, motion(float(t)), float(shares[t])) for t in range(frames)]
     return [
         replace(
@@ -172,77 +168,36 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
     ]
 
 
-@dataclass(frozen=True)
-class Body:
-    """One person's body: neutral shape (V, 3), joints (B, 3) and vertex colours (V, 3) except for the head."""
-
-    rest: np.ndarray
-    joints: np.ndarray
-    colours: np.ndarray
-
-
-def make_body(person: Identity, rng: np.random.Generator) -> Body:
-    """Return a body for a person: shape, skin, and a garment with long or short sleeves."""
-    mesh = body_mesh()
-    female = float(person.female)
-    weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
-    thick = [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)]
-    blend = np.einsum("g,w,r->gwr", [female, 1 - female], thick, np.full(3, 1 / 3))
-    rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3))
-    joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
-    garment = np.clip(rng.uniform(0.08, 0.9) + rng.normal(0, 0.12, 3), 0.03, 1)
-    tone = person.albedo[int(skin.SHAPE[0] * 0.62), skin.SHAPE[1] // 2 + int(45 * skin.PX)]
-    sleeves = garment if rng.random() < 0.6 else tone
-    trousers = np.full(3, rng.uniform(0.05, 0.5)) + rng.normal(0, 0.04, 3)
-    table = np.stack([tone, garment, sleeves, tone, np.array([0.35, 0.33, 0.32]), np.clip(trousers, 0.02, 1)])
-    return Body(rest, joints, table[mesh.part].astype(np.float32))
-
-
-def picture(person: Identity, body: Body, pose: Pose, view: View, lighting: Lighting, background: np.ndarray) -> np.ndarray:
-    """Return the shaded body over ``background`` (S, S, 3), float32 RGB in [0, 1]."""
-    mesh = body_mesh()
-    size = len(background)
-    trunk = rotation(pose.trunk[0], pose.trunk[1], 0.0).astype(np.float64)
-    head = exact.matrix_product(trunk, rotation(pose.head[0], pose.head[1], 0.0))
-    points = pose_body(body.rest, body.joints, {"L": pose.left, "R": pose.right}, trunk, head)
-    a, b, c = (points[column] for column in mesh.faces.T)
-    normals = normal_sums() @ np.cross(b - a, c - a)
-    normals /= exact.length(normals.T)[:, None] + 1e-9
-    on_face = (mesh.part == 0).astype(np.float32)
-    place = np.clip((mesh.rest[:, :2] + (110, 160)) / (220, 290), 0, 1)
-    passes = (
-        np.concatenate([normals[:, :2] / 2 + 0.5, on_face[:, None]], 1),
-        np.concatenate([place, np.zeros((len(place), 1))], 1),
-        body.colours,
-    )
-    (shape, where, colours), depth = rasterise(to_camera(points, view), mesh.faces, passes, view, size)
-    pixels = np.flatnonzero((depth < FAR_MM - 1).ravel())
-    shape, where, colour = (cv2.transpose(part.reshape(-1, 3).take(pixels, 0)) for part in (shape, where, colours))
-    normal = np.empty((3, len(pixels)), np.float32)
-    normal[:2] = shape[:2] * 2 - 1
-    normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
-    face = np.flatnonzero(shape[2] > 0.99)
-    colour[:, face] = exact.sample(person.albedo, skin.at_pixel(where[:2, face].T * (220, 290) - (110, 160)))
-    image = background.reshape(-1, 3).copy()
-    lit = shade(colour, normal, np.full(len(pixels), lighting.gloss * 0.5, np.float32), lighting)
-    image[pixels] = np.clip(lit, 0, 1).T
-    return image.reshape(size, size, 3)
+def draw_view(rng: np.random.Generator) -> View:
+    """Return a view from head to thighs with room for a raised arm."""
+    shift, extent = rng.normal(0, 40, 2), rng.uniform(*SPAN_MM)
+    height = max(CENTRE_MM[1] + shift[1], LOWEST_VIEW_MM + extent / 2)
+    return View((CENTRE_MM[0] + shift[0], height), extent, float(rng.uniform(2200, 3600)))
 
 
 def gesture_clip(
-    person: Identity, label: str, frames: int, size: int, rng: np.random.Generator, difficulty: float
+    person: Identity,
+    label: str,
+    frames: int,
+    size: int,
+    rng: np.random.Generator,
+    difficulty: float,
+    ingredients: Ingredients = EVERYTHING,
 ) -> Iterator[tuple[np.ndarray, Pose]]:
     """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
+    style = style_of(ingredients)
     poses = draw_gesture(label, frames, rng, difficulty)
-    body = make_body(person, rng)
-    shift = rng.normal(0, 40, 2)
-    view = View((CENTRE_MM[0] + shift[0], CENTRE_MM[1] + shift[1]), rng.uniform(*SPAN_MM), float(rng.uniform(2200, 3600)))
+    figure = make_figure(person, style)
+    view = draw_view(rng)
     lighting = camera.draw_lighting(rng, person.gloss, difficulty)
+    if not ingredients.light:
+        lighting = camera.FRONTAL
     background = camera.draw_background(rng, size * OVERSAMPLE)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     for pose in poses:
-        image = picture(person, body, pose, view, lighting, background)
-        yield camera.expose(image, size, np.random.default_rng(scene), noise, difficulty), pose
+        drawn = draw_figure(person, figure, pose, view, lighting, background, style)
+        picture = camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, ingredients.lens)
+        yield picture, pose
 
 
 def truth_of_pose(pose: Pose) -> dict[str, float]:

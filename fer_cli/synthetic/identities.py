@@ -39,6 +39,8 @@ class Identity:
     """One person."""
 
     number: int
+    stream: int
+    """Seed of what else belongs to the person: body, clothes, hair."""
     female: bool
     shape: np.ndarray
     """(V, 3) float32, neutral head in mm."""
@@ -92,6 +94,7 @@ def make_identity(
     wears, glasses = rng.random() < 0.18, (rng.uniform(20, 27), rng.uniform(13, 22), rng.uniform(0.4, 0.95))
     return Identity(
         number=number,
+        stream=derive_seed(seed, "belongings", number),
         female=female,
         shape=shape + volume if ingredients.hair else shape,
         albedo=albedo,
@@ -112,7 +115,7 @@ def make_identity(
 
 def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: float, ancestry: np.ndarray) -> np.ndarray:
     """Return a head (V, 3): a blend of corner shapes with random, mostly symmetric local changes."""
-    gender = np.clip((0.12 if female else 0.88) + rng.normal(0, 0.1), 0, 1)  # 0 is female in the model
+    gender = np.clip((0.88 if female else 0.12) + rng.normal(0, 0.1), 0, 1)  # 1 is female in the model
     weight = np.clip(rng.normal(0.5, 0.22), 0, 1)
     blend = np.einsum(
         "g,a,w,r->gawr",

@@ -13,7 +13,7 @@ class Ingredients:
     hair: bool = True
     """Hair and beard; off: a shaved head (brows stay, since they carry expressions)."""
     texture: bool = True
-    """Mottled skin, freckles, lines and folds; off: one skin colour, smooth."""
+    """Mottled skin, freckles, lines and folds, and folds and patterns of cloth; off: one colour, smooth."""
     light: bool = True
     """Lamps drawn for each image; off: one frontal lamp."""
     lens: bool = True
@@ -25,7 +25,7 @@ class Ingredients:
     glasses: bool = True
     """Glasses of some people; off: none."""
     clothes: bool = True
-    """Garments as surfaces of their own, with folds and patterns; off: plain tones."""
+    """Garments as surfaces of their own; off: tones on the body."""
 
     @classmethod
     def without(cls, off: Iterable[str]) -> Ingredients:

@@ -21,7 +21,7 @@ def recipe_fingerprint(options: Embedded, classes: list[str]) -> str:
     Default options are omitted, so that options added later keep old fingerprints.
     """
     recipe = options.model_dump(mode="json", exclude_defaults=True)
-    meshes = ("head", "body") if options.recipes == "gesture" else ("head",)
+    meshes = ("head", "body") if options.recipes == "gesture" or options.bust else ("head",)
     assets = {name: pin_of(name).arrays for name in meshes}
     content = {"recipe": recipe, "classes": classes, "drawing": VERSION, "assets": assets}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

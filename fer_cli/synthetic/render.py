@@ -243,12 +243,15 @@ def rest_table() -> np.ndarray:
     return np.concatenate([np.zeros((len(rest), 2)), rest], 1).astype(np.float32)
 
 
-def hit_triangles(camera: np.ndarray, faces: np.ndarray, view: View, size: int) -> Hits:
-    """Return where triangles are seen: one pass draws, as a colour, barycentric weights and the triangle's number."""
+def hit_triangles(camera: np.ndarray, faces: np.ndarray, view: View, size: int, ends: np.ndarray | None = None) -> Hits:
+    """Return where triangles are seen: one pass draws, as a colour, barycentric weights and the triangle's number.
+
+    ``ends``: ``faces`` as (3, F), which saves transposing them.
+    """
     settings = cv2.TriangleRasterizeSettings()
     settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED).setCullingMode(cv2.RASTERIZE_CULLING_CW)
     vertices = np.ascontiguousarray(camera, np.float32)
-    faces = front_facing(vertices, faces, view)
+    faces = front_facing(vertices, faces, view, ends)
     own, colours = numbered_corners()
     buffer, depth = np.zeros((size, size, 3), np.float32), np.full((size, size), FAR_MM, np.float32)
     angle = 2 * np.arctan(view.extent / 2 / view.distance)
@@ -285,23 +288,12 @@ def numbered_corners() -> tuple[np.ndarray, np.ndarray]:
     return np.arange(3 * STEP, dtype=np.int32).reshape(STEP, 3), colours
 
 
-def rasterise(
-    camera: np.ndarray, faces: np.ndarray, passes: tuple[np.ndarray, ...], view: View, size: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return the interpolated attributes of each pass (V, k), as (S, S, k) float32, and the depth (S, S)."""
-    hits = hit_triangles(camera, faces, view, size)
-    buffers = []
-    for values in passes:
-        buffer = np.zeros((size * size, values.shape[1]), np.float32)
-        buffer[hits.pixels] = hits.interpolate(np.ascontiguousarray(values, np.float32)).T
-        buffers.append(buffer.reshape(size, size, -1))
-    return buffers, hits.depth
-
-
-def front_facing(camera: np.ndarray, faces: np.ndarray, view: View) -> np.ndarray:
+def front_facing(camera: np.ndarray, faces: np.ndarray, view: View, ends: np.ndarray | None) -> np.ndarray:
     """Return the triangles that face the camera and intersect the image."""
     x, y = np.ascontiguousarray((camera[:, :2] / -camera[:, 2:]).T)
-    a, b, c = drawn_faces()[1] if faces is drawn_faces()[0] else np.ascontiguousarray(faces.T, np.intp)
+    if ends is None:
+        ends = drawn_faces()[1] if faces is drawn_faces()[0] else np.ascontiguousarray(faces.T, np.intp)
+    a, b, c = ends
     ax, ay = x.take(a), y.take(a)
     area = (x.take(b) - ax) * (y.take(c) - ay) - (y.take(b) - ay) * (x.take(c) - ax)
     edge = view.extent / 2 / view.distance * 1.02  # with room for rounding

@@ -108,7 +108,7 @@ def pictures(
         return
     count = clip_length(options, rng)
     if options.recipes == "gesture":
-        for image, pose in gesture_clip(person, label, count, options.size, rng, options.difficulty):
+        for image, pose in gesture_clip(person, label, count, options.size, rng, options.difficulty, drawn_with):
             yield image, truth_of_pose(pose)
         return
     moments = draw_clip(RECIPES[options.recipes][label], label, count, rng, look.difficulty, look.pose, options.speech)
@@ -152,7 +152,7 @@ def render_tasks(tasks: list[Task], jobs: int, progress: Progress) -> tuple[np.n
     This process draws the first person while the others start, which takes them a second.
     """
     head_mesh()  # a damaged asset is one error before any worker starts
-    if any(task.options.recipes == "gesture" for task in tasks):
+    if any(task.options.recipes == "gesture" or task.options.bust for task in tasks):
         body_mesh()
     if jobs == 1 or len(tasks) < FEW_TASKS:
         with threadpool_limits(1):
