@@ -20,6 +20,8 @@ NAPE_MM, NAPE_SLOPE = -58.0, 0.6
 NECK_SHARE = 0.55
 """Largest share of the head's bone in the motion of a bust's skin; more behind the chin (``THROAT_MM``)."""
 THROAT_MM = -22.0
+JAW_MM = (57.0, -105.0)
+"""Half width of a bust's skin above this height, which no jaw is narrower than."""
 TRUNK = 0.35
 """Share of the head's yaw that the trunk follows."""
 
@@ -28,9 +30,10 @@ TRUNK = 0.35
 def build_bust(stream: int, female: bool, tone: tuple[float, ...], style: Style) -> Figure:
     """Return neck, shoulders and chest of a figure with hanging arms."""
     whole = build_figure(stream, female, tone, (0.0, 0.0, 0.0), False, style, bust=True)
-    _, y, z = whole.rest
+    x, y, z = whole.rest
     neck = np.asarray(whole.weights[:, [skeleton()[0]["head"]]].todense()).ravel() < NECK_SHARE
     neck |= z < THROAT_MM
+    neck &= (np.abs(x) < JAW_MM[0]) | (y < JAW_MM[1])
     bare, cloth = (
         np.isin(whole.code, [MATERIALS.index(name) for name in names]) for names in (("skin", "face"), ("top", "inner"))
     )
