@@ -17,7 +17,7 @@ from fer_cli.synthetic.skin import grid, tufted_noise
 
 CENTRE_MM = np.array([0.0, 15.0, -70.0], np.float32)
 """Centre of the skull; hair stands away from it."""
-STRANDS = 90
+STRANDS = 60
 """Strands drawn over long hair, a third in each tone."""
 
 
@@ -165,7 +165,7 @@ def drape_hair(image: np.ndarray, colour: np.ndarray, pixels: np.ndarray, rng: n
 
 def draw_strands(image: np.ndarray, colour: np.ndarray, curves: np.ndarray, width: float) -> None:
     """Draw curves (n, k, 2), in 1/16 pixels, in three tones of ``colour``; n is a multiple of three."""
-    thick = max(1, round(width / 90))
+    thick = max(1, round(width / 75))
     for tone, part in zip((0.55, 1.1, 1.6), np.split(curves, 3), strict=True):
         shade = tuple(float(v) for v in np.clip(colour * tone, 0, 1))
         cv2.polylines(image, [*part], False, shade, thick, cv2.LINE_AA, 4)
