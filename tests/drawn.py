@@ -27,6 +27,7 @@ KINDS = {
     "synth-basic": {"images": 16, "subjects": 4},
     "synth-learning": {"images": 12, "subjects": 3, "size": 64},
     "synth-student": {"images": 8, "subjects": 2},
+    "synth-scene": {"images": 7, "subjects": 2},
     "synth-lecture": {"images": 7, "subjects": 2, "frames": [3, 3]},
     "synth-gesture": {"images": 7, "subjects": 2, "frames": [3, 3], "size": 64},
 }

@@ -16,12 +16,13 @@ from fer_cli.synthetic import exact, recipe
 from tests.drawn import KINDS, float_hash, resized_hash, set_hash, small_set
 
 HASHES = {
-    "synth-basic": "ff9f9e63baa24376",
-    "synth-learning": "dbf0ace0c0768b38",
-    "synth-student": "640a6561eee95918",
-    "synth-lecture": "e8065cf4cf490cbd",
-    "synth-gesture": "ae8923b49482678a",
-    "floats": "7fc6e428a1820d84",
+    "synth-basic": "350b2089161524e4",
+    "synth-learning": "b16f9ff06cf77a15",
+    "synth-student": "bdea29f216006d40",
+    "synth-scene": "9380d39483c8692b",
+    "synth-lecture": "6d7b20e90da33da3",
+    "synth-gesture": "2c43112d3a3c0d96",
+    "floats": "cb7b8e2e18b75c0d",
     "resized": "ec755feaa81bfb71",
 }
 """Of the pixels and truth of small sets, and of a resized photograph.
@@ -32,6 +33,7 @@ FINGERPRINTS = {
     "synth-basic": "b753672e83a1bb98",
     "synth-learning": "966b82177f1928be",
     "synth-student": "d211f005ad5f437a",
+    "synth-scene": "3d813888f885614d",
     "synth-lecture": "37dc24cc76990204",
     "synth-gesture": "23ce1b121380d1bc",
 }
