@@ -19,7 +19,8 @@ from fer_cli.data.identity import fingerprint, image_hash, sample_ids
 from fer_cli.data.importers.found import Found
 from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH, build_command, load_info, load_set
 from fer_cli.data.splits import make_split
-from fer_cli.synthetic import body, mesh, recipe
+from fer_cli.synthetic import recipe
+from fer_cli.synthetic.assets import pin_of
 from fer_cli.synthetic.recipe import recipe_fingerprint
 from tests.conftest import Called, draw_face, draw_set
 
@@ -200,16 +201,22 @@ def test_a_recipes_fingerprint_covers_every_option(monkeypatch: pytest.MonkeyPat
         "bust": True,
         "occluded": 0.1,
         "proportions": {"happy": 2.0},
+        "off": ["hair"],
     }
     assert set(changes) == set(Embedded.model_fields)
     marks = {recipe_fingerprint(options.model_copy(update={key: value}), ["happy"]) for key, value in changes.items()}
     marks |= {recipe_fingerprint(options, ["happy"]), recipe_fingerprint(options, ["sad"])}
     gestures = options.model_copy(update={"recipes": "gesture"})
-    for module, name in ((recipe, "VERSION"), (mesh, "HEAD_SHA256"), (body, "BODY_SHA256")):
+    marks.add(recipe_fingerprint(gestures, ["happy"]))
+    pins = {"head": pin_of("head"), "body": pin_of("body")}
+    monkeypatch.setattr(recipe, "pin_of", pins.__getitem__)
+    for name in pins:
+        pins[name] = pins[name].model_copy(update={"arrays": "0" * 64})
         marks.add(recipe_fingerprint(gestures, ["happy"]))
-        monkeypatch.setattr(module, name, 99)
-        marks.add(recipe_fingerprint(options, ["happy"]))
-    assert len(marks) == len(changes) + 2 + 3 + 2
+    marks.add(recipe_fingerprint(options, ["happy"]))
+    monkeypatch.setattr(recipe, "VERSION", 99)
+    marks.add(recipe_fingerprint(options, ["happy"]))
+    assert len(marks) == len(changes) + 2 + 1 + 2 + 2
 
 
 def test_a_set_that_an_earlier_version_drew_is_refused(
