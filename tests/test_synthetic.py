@@ -355,6 +355,7 @@ def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("name", "changes", "epochs"), [("synth-basic", {"images": 9600, "subjects": 240}, 20), ("synth-learning", {}, 40)]
 )
