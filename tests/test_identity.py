@@ -210,8 +210,8 @@ def test_a_recipes_fingerprint_covers_every_option(monkeypatch: pytest.MonkeyPat
     marks.add(recipe_fingerprint(gestures, ["happy"]))
     pins = {"head": pin_of("head"), "body": pin_of("body")}
     monkeypatch.setattr(recipe, "pin_of", pins.__getitem__)
-    for name in pins:
-        pins[name] = pins[name].model_copy(update={"arrays": "0" * 64})
+    for name, pin in [*pins.items()]:
+        pins[name] = pin.model_copy(update={"arrays": "0" * 64})
         marks.add(recipe_fingerprint(gestures, ["happy"]))
     marks.add(recipe_fingerprint(options, ["happy"]))
     monkeypatch.setattr(recipe, "VERSION", 99)
