@@ -25,6 +25,7 @@ def test_collisions_of_a_card_leave_out_those_that_agree_with_it(monkeypatch: py
     card = load_card("ck48")
     tables = {"a": {"0": "angry", "1": "happy"}, "b": {"0": "angry", "1": "sad"}, "c": {"0": "fear", "2": "sad"}}
     monkeypatch.setattr("fer_cli.data.audit.card_names", lambda: list(tables))
+    monkeypatch.setattr("fer_cli.data.audit.has_card", tables.__contains__)
     monkeypatch.setattr("fer_cli.data.audit.load_card", lambda name: card.model_copy(update={"folders": tables[name]}))
     found = [(collision.number, collision.labels) for collision in collisions_with_cards("a")]
     assert found == [(0, {"a": "angry", "c": "fear"}), (1, {"a": "happy", "b": "sad"})]

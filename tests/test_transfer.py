@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from fer_cli.ablate import Silent, run_plan
 from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
+from fer_cli.data.cards import load_card
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
@@ -171,27 +172,27 @@ def test_a_failed_pre_training_keeps_its_followers_waiting(
 def test_embedded_data_is_drawn_on_first_use(
     fer: Callable[..., Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fer_cli.cli.data as command
+    def load_small(name: str) -> object:
+        card = load_card(name)
+        assert card.embedded is not None
+        few = {"images": 160, "subjects": 20, "size": 24}
+        return card.model_copy(update={"embedded": card.embedded.model_copy(update=few)})
 
-    small = command.draw_set
-    drawn: list[str] = []
-
-    def draw(name: str, root: Path, changes: dict[str, object], jobs: int | None) -> object:
-        drawn.append(name)
-        return small(name, root, {"images": 96, "subjects": 12, "size": 24}, 1)
-
-    monkeypatch.setattr(command, "draw_set", draw)
+    monkeypatch.setattr("fer_cli.synthetic.build.load_card", load_small)
     path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY.replace("ck48", "synth-basic"))
-    arguments = ["--study", path, "--data-root", tmp_path / "data", "--results", tmp_path / "results"]
+    text = STUDY.replace("name: ck48", "name: synth-basic, max_images: 8, max_val: 8, max_test: 8")
+    path.write_text(text)
+    root = tmp_path / "data"
+    arguments = ["--study", path, "--data-root", root, "--results", tmp_path / "results"]
     assert fer("ablate", *arguments, "--plan").code == 0
-    assert drawn == []
+    assert not root.exists(), "a plan draws nothing"
     called = fer("ablate", *arguments, "--smoke", "--only", "CNN", "--seeds", "1")
-    assert called.code == 0
-    assert drawn == ["synth-basic"]
-    assert "rendering it" in called.err
+    assert called.code == 0, called.err
+    assert "drawn as they are needed" in called.err
+    info = load_set(root, "synth-basic").info
+    assert (info.kept, info.drawn) == (160, 24)
     assert fer("ablate", *arguments, "--plan").code == 0
-    assert drawn == ["synth-basic"]
+    assert load_set(root, "synth-basic").info == info
 
 
 def test_positions_of_classes_do_not_depend_on_the_other_sets_order(both: Compute, tiny: Tiny) -> None:

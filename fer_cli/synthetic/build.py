@@ -142,7 +142,8 @@ class Pictures:
         """Return the pictures that the set ``faces`` in ``folder`` holds."""
         if faces is None or faces.info.drawn == 0:
             return cls.none(options)
-        return cls(np.asarray(faces.images.packed), pd.read_parquet(folder / TRUTH))
+        drawn = np.setdiff1d(np.arange(len(faces.images)), faces.undrawn())
+        return cls(faces.images[drawn][:, 0, 0], pd.read_parquet(folder / TRUTH))
 
     def extended(
         self, options: Embedded, classes: list[str], positions: np.ndarray | None, jobs: int, progress: Progress
