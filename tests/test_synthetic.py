@@ -357,7 +357,7 @@ def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path)
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("name", "changes", "epochs"), [("synth-basic", {"images": 9600, "subjects": 240}, 20), ("synth-learning", {}, 40)]
+    ("name", "changes", "epochs"), [("synth-basic", {"images": 9600, "subjects": 240}, 14), ("synth-learning", {}, 60)]
 )
 def test_a_small_network_tells_the_expressions_of_people_it_never_saw(
     tmp_path: Path, name: str, changes: dict[str, int], epochs: int
@@ -370,7 +370,7 @@ def test_a_small_network_tells_the_expressions_of_people_it_never_saw(
     config = RunConfig(
         data=DataConfig(name=name, image_size=48, split="subject"),
         model=ModelConfig(backbone="resnet10-small"),
-        train=TrainConfig(epochs=epochs, lr=3e-3),
+        train=TrainConfig(epochs=epochs, lr=3e-3, batch_size=32),
     )
     compute = Compute(data_root=root, results=tmp_path, threads=2, device="cpu")
     result = train_run(config, compute, folder_at(tmp_path))
