@@ -102,9 +102,13 @@ class SetInfo(Section):
 
     @property
     def amount(self) -> str:
-        """Return the size of the set: ``213 images``, ``14 clips with 230 frames`` or ``800 images, 100 drawn``."""
-        size = f"{self.kept} images" if self.clips is None else f"{self.clips} clips with {self.kept} frames"
-        return size if self.drawn is None else f"{size}, {self.drawn} drawn"
+        """Return the size of the set: ``213 images`` or ``14 clips with 230 frames``."""
+        return f"{self.kept} images" if self.clips is None else f"{self.clips} clips with {self.kept} frames"
+
+    @property
+    def state(self) -> str:
+        """Return the size of the set and how much of it is drawn: ``800 images, 100 drawn``."""
+        return self.amount if self.drawn is None else f"{self.amount}, {self.drawn} drawn"
 
 
 @dataclass(frozen=True)

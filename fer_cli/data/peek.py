@@ -61,7 +61,7 @@ def heading(faces: FaceSet) -> list[str]:
 def amount(faces: FaceSet) -> str:
     """Return the size of a set: ``213 images, 10 subjects`` or ``14 clips with 230 frames, 7 subjects``."""
     info = faces.info
-    return f"{info.amount}, {info.subjects} subjects" if info.subjects else info.amount
+    return f"{info.state}, {info.subjects} subjects" if info.subjects else info.state
 
 
 def choose_images(faces: FaceSet, columns: int) -> dict[str, np.ndarray]:
