@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from fer_cli.learning.sets import open_set, open_sets
 from fer_cli.synthetic import build, sets
 from fer_cli.synthetic.build import begin_embedded, build_embedded, draw_pictures
 from fer_cli.synthetic.deal import deal_pictures, list_samples
+from fer_cli.synthetic.ingredients import Ingredients
 from tests.conftest import Called
 
 Fer = Callable[..., Called]
@@ -208,3 +210,8 @@ def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(
     same = ["sample", "label", "subject"]
     pd.testing.assert_frame_equal(ours.manifest[same], theirs.manifest[same])
     assert (ours.manifest["sha256"] != theirs.manifest["sha256"]).mean() > (0.1 if switch in {"glasses", "hair"} else 0.3)
+
+
+def test_every_switch_is_an_ingredient() -> None:
+    assert sorted(SWITCHES) == sorted(field.name for field in fields(Ingredients))
+    assert Ingredients.without(["hair"]) == Ingredients(hair=False)
