@@ -80,19 +80,19 @@ def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[fl
     config = item.run.config
     if not item.images:
         return None
+    from fer_cli.learning.compute import use_threads
     from fer_cli.learning.timing import seconds_of_features, seconds_per_image
-    from fer_cli.learning.train import prepare_torch
 
     if not task_of(config).trains_network:
         asked = (config.features.model_dump_json(), config.data.image_size, item.classes)
         if asked not in timed:
-            timed[asked] = seconds_of_features(config, item.classes, prepare_torch(compute))
+            timed[asked] = seconds_of_features(config, item.classes, use_threads(compute))
         described, fitted = timed[asked]
         return item.images * (described * (1 + 1 / config.data.folds) + fitted) + OVERHEAD
     alpha = config.learning.parts.attention
     key = (config.model.model_dump_json(), alpha, config.data.image_size, config.train.batch_size, item.classes)
     if key not in timed:
-        timed[key] = seconds_per_image(config, item.classes, prepare_torch(compute))
+        timed[key] = seconds_per_image(config, item.classes, use_threads(compute))
     trained, judged = timed[key]
     views = 2 if config.model.mirror_average else 1
     each_epoch = item.images * trained + item.validation * views * judged

@@ -11,7 +11,7 @@ import typer
 
 from fer_cli.cli.ablate import Watch
 from fer_cli.cli.advice import write_command
-from fer_cli.cli.drawn import begin_if_embedded
+from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -67,7 +67,7 @@ def extract_features(
         check_suffix(out)
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
-    plan = plan_features(choice, split, compute, lambda name: begin_if_embedded(name, compute.data_root), study)
+    plan = plan_features(choice, split, compute, lambda name: draw_if_needed(name, compute.data_root), study)
     source: Item | None = None
     if CNN in chosen.blocks and run is not None:
         from fer_cli.analysis.deep import find_finished_run

@@ -36,6 +36,8 @@ COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "s
 TRIES = 40
 """Attempts, 0.05 s apart, to read a set that another process is replacing."""
 Read = TypeVar("Read")
+STALE = 60.0
+"""Seconds after which a note of images being drawn is that of a killed process."""
 MOST = 512 * 2**20
 """Size limit of ``set.json`` in bytes."""
 
@@ -316,9 +318,11 @@ def drawing_note(data_root: Path, name: str) -> Path:
 
 def read_drawing(data_root: Path, name: str) -> tuple[int, int] | None:
     """Return how many people of how many are drawn, or None while no images of a set are being drawn."""
+    note = drawing_note(data_root, name)
     with suppress(OSError, ValueError):
-        done, total = map(int, read_text(drawing_note(data_root, name)).split())
-        return done, total
+        if time.time() - note.stat().st_mtime < STALE:
+            done, total = map(int, read_text(note).split())
+            return done, total
     return None
 
 

@@ -48,3 +48,10 @@ def resolve_compute(compute: Compute) -> ResolvedCompute:
     device = "cuda" if cuda and compute.device != "cpu" else "cpu"
     bf16 = compute.precision == "bf16" or (compute.precision == "auto" and has_fast_bf16(device))
     return ResolvedCompute(device, bf16, channels_last=bf16 or device == "cuda", threads=compute.threads)
+
+
+def use_threads(compute: Compute) -> ResolvedCompute:
+    """Return the resolved settings and let torch use as many threads."""
+    resolved = resolve_compute(compute)
+    torch.set_num_threads(resolved.threads)
+    return resolved

@@ -1,14 +1,20 @@
-"""Check that the networks of planned runs can be built and their weights files loaded, without training."""
+"""The weights that networks start from, and whether those of planned runs can be built and loaded; without Lightning."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import torch
 
 from fer_cli.config import RunConfig
-from fer_cli.learning.train import load_start_weights
+from fer_cli.errors import DataError
 from fer_cli.models.build import build_model
+from fer_cli.models.scn import Recogniser
+from fer_cli.models.weights import CLASSIFIER, join_names, load_weights_file
+from fer_cli.places import user_path
+
+log = logging.getLogger("fer")
 
 
 def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
@@ -28,3 +34,16 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
             network = build_model(config.model, len(classes), importance, size)
         if file:
             load_start_weights(network, file, config.model.weights_sha256, classes)
+
+
+def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
+    """Load the backbone's weights and return a summary; raises DataError if the file changed, is damaged or does not fit."""
+    loaded = load_weights_file(user_path(path), model.get_submodule("backbone"), classes=classes)
+    if loaded.sha256 != sha256:
+        raise DataError(f"{path}: changed since the run was planned (SHA-256 {loaded.sha256[:12]}); plan it again")
+    absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
+    lost = [name for name in absent if not CLASSIFIER.fullmatch(name)]
+    if model.frozen and lost:
+        raise DataError(f"{path}: model.freeze: no weights for {join_names(lost)}, which would stay random; remove freeze")
+    log.info("%s: %s", path, loaded)
+    return str(loaded)

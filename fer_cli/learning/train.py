@@ -20,22 +20,21 @@ import torch
 
 from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
-from fer_cli.errors import DamagedError, DataError
+from fer_cli.errors import DamagedError
 from fer_cli.learning.choices import choose_layout
-from fer_cli.learning.compute import ResolvedCompute, resolve_compute
+from fer_cli.learning.compute import ResolvedCompute, use_threads
 from fer_cli.learning.handcrafted import describe_features, extract_features
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.module import FerModule
+from fer_cli.learning.networks import load_start_weights
 from fer_cli.learning.outcome import describe_data, new_result, prediction_frame, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.sets import open_sets
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_multiply_adds, count_parameters
-from fer_cli.models.scn import Recogniser
-from fer_cli.models.weights import CLASSIFIER, join_names, load_weights_file
 from fer_cli.outputs import damage_error
-from fer_cli.places import user_path, whole_file
+from fer_cli.places import whole_file
 from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, Selection
 from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.seeds import derive_seed
@@ -162,9 +161,7 @@ def prepare_torch(compute: Compute) -> ResolvedCompute:
         logging.getLogger(name).setLevel(logging.ERROR)
     ignored = "does not have many workers|is smaller than the logging interval|Checkpoint directory|treespec, LeafSpec"
     warnings.filterwarnings("ignore", message=f".*({ignored}).*")
-    resolved = resolve_compute(compute)
-    torch.set_num_threads(resolved.threads)
-    return resolved
+    return use_threads(compute)
 
 
 def fit(
@@ -213,19 +210,6 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     module = FerModule(model, config, data)
     module.weights_note = note
     return module
-
-
-def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes: list[str]) -> str:
-    """Load the backbone's weights and return a summary; raises DataError if the file changed, is damaged or does not fit."""
-    loaded = load_weights_file(user_path(path), model.get_submodule("backbone"), classes=classes)
-    if loaded.sha256 != sha256:
-        raise DataError(f"{path}: changed since the run was planned (SHA-256 {loaded.sha256[:12]}); plan it again")
-    absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
-    lost = [name for name in absent if not CLASSIFIER.fullmatch(name)]
-    if model.frozen and lost:
-        raise DataError(f"{path}: model.freeze: no weights for {join_names(lost)}, which would stay random; remove freeze")
-    log.info("%s: %s", path, loaded)
-    return str(loaded)
 
 
 def find_checkpoint(path: Path) -> Path | None:
