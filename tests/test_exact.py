@@ -19,7 +19,7 @@ HASHES = {
     "synth-basic": "350b2089161524e4",
     "synth-learning": "b16f9ff06cf77a15",
     "synth-student": "bdea29f216006d40",
-    "synth-scene": "9380d39483c8692b",
+    "synth-scene": "95e6708e11af8cf2",
     "synth-lecture": "6d7b20e90da33da3",
     "synth-gesture": "2c43112d3a3c0d96",
     "floats": "cb7b8e2e18b75c0d",
@@ -33,7 +33,7 @@ FINGERPRINTS = {
     "synth-basic": "b753672e83a1bb98",
     "synth-learning": "966b82177f1928be",
     "synth-student": "d211f005ad5f437a",
-    "synth-scene": "3d813888f885614d",
+    "synth-scene": "f01f5998b5ade252",
     "synth-lecture": "37dc24cc76990204",
     "synth-gesture": "23ce1b121380d1bc",
 }
