@@ -251,3 +251,11 @@ def test_skinning_moves_vertices_as_bones_do() -> None:
     turn, shift = motions[place["head"], :, :3], motions[place["head"], :, 3]
     np.testing.assert_allclose(points[head], mesh.rest[head] @ turn.T + shift, atol=2e-2)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-5)
+
+
+def test_shoulders_outside_the_picture_leave_it_as_it_was() -> None:
+    lighting = camera.draw_lighting(np.random.default_rng(0), 0.2, 0.2)
+    for high in (700.0, 5000.0):  # the border cuts all triangles away, or they are far outside
+        image = np.full((32, 32, 3), 0.5, np.float32)
+        draw_bust(image, person_of(4), (0.0, 0.0, 0.0), View((0.0, high), 120.0, 900.0), lighting, STYLE)
+        assert (image == 0.5).all()

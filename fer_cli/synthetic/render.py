@@ -254,6 +254,8 @@ def hit_triangles(camera: np.ndarray, faces: np.ndarray, view: View, size: int, 
     faces = front_facing(vertices, faces, view, ends)
     own, colours = numbered_corners()
     buffer, depth = np.zeros((size, size, 3), np.float32), np.full((size, size), FAR_MM, np.float32)
+    if not len(faces):
+        return unseen(depth)
     angle = 2 * np.arctan(view.extent / 2 / view.distance)
     cv2.triangleRasterize(
         vertices.take(faces.ravel(), 0),
@@ -269,10 +271,18 @@ def hit_triangles(camera: np.ndarray, faces: np.ndarray, view: View, size: int, 
     )
     cover = depth < FAR_MM - 1
     pixels = np.flatnonzero(cover)
+    if not len(pixels):
+        return unseen(depth)
     first, second, number = cv2.transpose(buffer.reshape(-1, 3).take(pixels, 0))
     triangles = (number * np.float32(STEP)).astype(np.intp)
     corners = cv2.transpose(faces.take(triangles, 0))
     return Hits(cover, pixels, corners, np.stack([first, second, 1 - first - second]), depth)
+
+
+def unseen(depth: np.ndarray) -> Hits:
+    """Return the hits of triangles that are all outside the image, such as shoulders below a close face."""
+    none = np.zeros((3, 0), np.intp)
+    return Hits(np.zeros(depth.shape, bool), none[0], none, none.astype(np.float32), depth)
 
 
 STEP = 2**15
