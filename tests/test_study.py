@@ -50,7 +50,7 @@ def test_scn_cs_is_the_grid_of_the_issue() -> None:
     runs = expand(load_study("scn-cs"), Choice())
     assert len(runs) == 5 * 3 * 5
     assert all(run.config.data.fold == run.seed == run.config.seed for run in runs)
-    differs, late = {run.arm: dict(run.differs) for run in runs}, {"learning.relabel_start": 11}
+    differs, late = {run.arm: dict(run.differs) for run in runs}, {"learning.relabel_start": 14}
     assert differs == {
         "CNN": {},
         "SCN": {"learning.method": "scn", **late},
