@@ -24,7 +24,7 @@ class Row:
 
     case: str
     unit: str
-    """``images/s``, ``runs/s``: larger is better. ``s``, ``ms/run``, ``MiB``: smaller is better."""
+    """``images/s``, ``runs/s``: larger is better. ``s``, ``ms/run``, ``MiB``: smaller is better. ``%``: accuracy, no ratio."""
     ours: float | None
     plain: float | None = None
     against: str = ""
@@ -37,7 +37,7 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """Return how many times better the suite is than the plain code, or None without one."""
-        if self.ours is None or self.plain is None:
+        if self.ours is None or self.plain is None or self.unit == "%":
             return None
         return self.ours / self.plain if self.unit.endswith("/s") else self.plain / self.ours
 
