@@ -24,7 +24,7 @@ class Row:
 
     case: str
     unit: str
-    """``images/s``, ``runs/s``: larger is better. ``s``, ``ms/run``, ``MiB``: smaller is better. ``%``: accuracy, no ratio."""
+    """``images/s``, ``runs/s``: larger is better. ``s``, ``ms/run``, ``MiB``: smaller is better. ``%``: no ratio."""
     ours: float | None
     plain: float | None = None
     against: str = ""
