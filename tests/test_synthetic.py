@@ -355,22 +355,16 @@ def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("name", "changes", "epochs"), [("synth-basic", {"images": 9600, "subjects": 240}, 14), ("synth-learning", {}, 60)]
-)
-def test_a_small_network_tells_the_expressions_of_people_it_never_saw(
-    tmp_path: Path, name: str, changes: dict[str, int], epochs: int
-) -> None:
-    """At the default difficulty; training takes at most three minutes."""
+def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: Path) -> None:
+    """At the default difficulty; training takes a minute."""
     from fer_cli.learning.train import train_run
 
     root = tmp_path / "data"
-    build_embedded(name, root, changes, jobs=2)
+    build_embedded("synth-learning", root, {}, jobs=2)
     config = RunConfig(
-        data=DataConfig(name=name, image_size=48, split="subject"),
+        data=DataConfig(name="synth-learning", image_size=48, split="subject"),
         model=ModelConfig(backbone="resnet10-small"),
-        train=TrainConfig(epochs=epochs, lr=3e-3, batch_size=32),
+        train=TrainConfig(epochs=60, lr=3e-3, batch_size=32),
     )
     compute = Compute(data_root=root, results=tmp_path, threads=2, device="cpu")
     result = train_run(config, compute, folder_at(tmp_path))
