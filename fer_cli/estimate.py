@@ -87,7 +87,7 @@ def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[fl
         asked = (config.features.model_dump_json(), config.data.image_size, item.classes)
         if asked not in timed:
             timed[asked] = seconds_of_features(config, item.classes, use_threads(compute))
-        described, fitted = timed[asked]
+        described, fitted = timed[asked]  # test images are described, too
         return item.images * (described * (1 + 1 / config.data.folds) + fitted) + OVERHEAD
     alpha = config.learning.parts.attention
     key = (config.model.model_dump_json(), alpha, config.data.image_size, config.train.batch_size, item.classes)

@@ -215,3 +215,12 @@ def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(
 def test_every_switch_is_an_ingredient() -> None:
     assert sorted(SWITCHES) == sorted(field.name for field in fields(Ingredients))
     assert Ingredients.without(["hair"]) == Ingredients(hair=False)
+
+
+def test_a_damaged_set_is_not_begun_anew(tmp_path: Path, small_card: None) -> None:
+    begin_embedded("synth-basic", tmp_path)
+    path = tmp_path / "synth-basic" / "set.json"
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"set\.json"):
+        begin_embedded("synth-basic", tmp_path)
+    assert path.read_text() == "{"

@@ -350,7 +350,7 @@ def test_a_plan_draws_nothing_and_names_the_runs_that_drawing_then_gives(fer: Ca
     planned = fer("ablate", "--study", "demo", "--plan", *places)
     assert planned.code == 0
     assert (
-        f"synth-basic is not built under {tmp_path / 'data'}: {card.embedded.images:,} images will be rendered"
+        f"synth-basic is not built under {tmp_path / 'data'}; of its {card.embedded.images:,} images, each run draws"
         in planned.err
     )
     assert not (tmp_path / "data").exists()

@@ -20,7 +20,7 @@ CLASSES = ["angry", "happy", "sad", "surprise"]
 def compare_precisions(compute: Compute, repeats: int) -> list[Row]:
     """Return the mean test accuracy of five folds in both precisions, with the interval of the difference.
 
-    ``repeats`` does not change the number of folds. Reading both figures takes a few minutes.
+    Takes a few minutes; ``repeats`` is not used, since the folds are the repetitions.
     """
     case = f"accuracy of bf16, {SEEDS} folds"
     if not has_fast_bf16("cpu"):

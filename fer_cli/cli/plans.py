@@ -83,6 +83,6 @@ def sum_times(times: Mapping[str, float | None], jobs: int) -> str:
 
 
 def say_undrawn(undrawn: Mapping[str, int], compute: Compute) -> None:
-    """Print which embedded sets will be rendered first."""
+    """Print which embedded sets are not begun yet, and their number of images."""
     for name, images in undrawn.items():
-        say(f"{name} is not built under {compute.data_root}: {images:,} images will be rendered before the first run")
+        say(f"{name} is not built under {compute.data_root}; of its {images:,} images, each run draws those it needs")

@@ -267,19 +267,27 @@ def read_info(data_root: Path, name: str) -> SetInfo:
 
 def settled(data_root: Path, name: str, read: Callable[[Path, str], Read]) -> Read:
     """Return what ``read`` finds of a set, read again while another process replaces it with one of more images."""
-    for left in reversed(range(TRIES)):
-        before = (data_root / name / INFO, data_root / f".{name}.lock")
-        marks = [path.stat().st_ino if path.exists() else None for path in before]
+    info, lock = data_root / name / INFO, data_root / f".{name}.lock"
+    left = TRIES
+    while True:
+        left -= 1
+        before = inode_of(info)
         try:
             found = read(data_root, name)
         except DataError:
-            if not left or not before[1].exists():
+            if not left or not lock.exists():
                 raise
         else:
-            if not left or marks[0] == before[0].stat().st_ino:
+            if not left or inode_of(info) == before:
                 return found
         time.sleep(0.05)
-    raise AssertionError("unreachable")
+
+
+def inode_of(path: Path) -> int | None:
+    """Return the inode of a file, None while it is not there."""
+    with suppress(OSError):
+        return path.stat().st_ino
+    return None
 
 
 def expected_info(data_root: Path, name: str) -> SetInfo:

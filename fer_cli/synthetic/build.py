@@ -6,6 +6,7 @@ pictures drawn so far, in the order of the manifest, whose ``sha256`` is empty f
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from fer_cli.data.block import Block
 from fer_cli.data.build import describe_set, move_into_place
 from fer_cli.data.cards import Card, Embedded, load_card
-from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo, load_info, load_set, read_set, write_set
+from fer_cli.data.manifest import INFO, TRUTH, FaceSet, SetInfo, load_info, load_set, read_set, write_set
 from fer_cli.data.pack import draft_folder
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress, silent
@@ -45,10 +46,13 @@ def build_embedded(
 
 
 def begin_embedded(name: str, data_root: Path) -> SetInfo:
-    """Write the manifest of an embedded set with its card's options, without pictures; a set that is there is left alone."""
+    """Write the manifest of an embedded set with its card's options, without pictures; a set that is there is left alone.
+
+    Raises DataError if that one is damaged.
+    """
     card, options = options_of(name, {})
     with empty_draft(data_root, name, wait=True) as draft:
-        with suppress(DataError):
+        if os.path.lexists(data_root / name / INFO):
             return load_info(data_root, name)
         return write_pictures(data_root, draft, card, options, Pictures.none(options))
 
@@ -155,8 +159,8 @@ class Pictures:
         tasks = sets.make_tasks(options, classes, missing) if missing else []
         images, truth = self.images, self.truth
         if tasks:
-            more, told = sets.render_tasks(tasks, jobs, progress)
-            images, truth = np.concatenate([images, more]), told if truth.empty else pd.concat([truth, told])
+            drawn, rows = sets.render_tasks(tasks, jobs, progress)
+            images, truth = np.concatenate([images, drawn]), rows if truth.empty else pd.concat([truth, rows])
         places = pd.Series(np.arange(len(manifest)), index=manifest["sample"]).reindex(truth["sample"])
         order = np.argsort(places.to_numpy(), kind="stable")[: int(places.notna().sum())]  # NaN, of a larger set, is last
         return Pictures(images[order], truth.iloc[order].reset_index(drop=True))
