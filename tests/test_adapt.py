@@ -62,7 +62,7 @@ def test_each_person_is_in_one_fold_and_each_image_in_one() -> None:
 
 @pytest.mark.parametrize("people", [["a", "b", "", "c", "d", "e"], ["a", "b", "c", "d", "a"]])
 def test_unknown_and_too_few_people_are_one_line(people: list[str]) -> None:
-    with pytest.raises(DataError, match="set: model.adapt: batch-norm deals known people into 5 folds"):
+    with pytest.raises(DataError, match=r"set: model\.adapt: batch-norm deals known people into 5 folds"):
         deal_folds(np.array(people), "set", 0)
 
 
@@ -122,7 +122,8 @@ def test_the_adapted_arm_shares_the_training_of_the_plain_one(tiny: Tiny) -> Non
 def test_settings_that_cannot_be_adapted_are_one_line() -> None:
     with pytest.raises(ValidationError, match=r"model.adapt has no effect: it needs another test set"):
         RunConfig(model=ModelConfig(adapt="batch-norm"))
-    config = RunConfig(data=TRANSFER.model_copy(update={"image_size": 32}), model=ModelConfig(backbone="vgg16", channels=3, adapt="batch-norm"))
+    large = TRANSFER.model_copy(update={"image_size": 32})
+    config = RunConfig(data=large, model=ModelConfig(backbone="vgg16", channels=3, adapt="batch-norm"))
     with pytest.raises(StudyError, match="backbone vgg16 has no batch norms"):
         check_networks([(config, SIX)])
 
