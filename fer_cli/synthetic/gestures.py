@@ -196,7 +196,7 @@ def gesture_clip(
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     for pose in poses:
         drawn = draw_figure(person, figure, pose, view, lighting, background, style)
-        picture = camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, ingredients.lens)
+        picture = camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, ingredients)
         yield picture, pose
 
 

@@ -115,7 +115,7 @@ def pictures(
     still = replace(look, speech=0.0)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
     calm = replace(moments[0], units=np.zeros_like(moments[0].units))
-    view = first_view(person, calm, still, np.random.default_rng(scene))
+    view = first_view(person, calm, still, np.random.default_rng(scene), drawn_with)
     carried = movement(person, max(moments, key=lambda moment: float(moment.units.sum(dtype=np.float64))))
     for moment in moments:
         scenery = np.random.default_rng(scene)
