@@ -1,0 +1,130 @@
+"""Where the parts of a posed body are in a picture: the 17 joints of COCO, and boxes of head, hands and torso.
+
+Joints are the origins of bones; nose and ears are vertices of the body's mesh. Boxes are of the body without clothes and
+hair. All may be outside the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from scipy import sparse
+
+from fer_cli.synthetic.body import PARTS, SIDES, body_mesh
+from fer_cli.synthetic.faces import OVERSAMPLE
+from fer_cli.synthetic.figures import shape_body
+from fer_cli.synthetic.identities import Identity
+from fer_cli.synthetic.poses import blend_motions, move_points, skeleton, skinning_weights
+from fer_cli.synthetic.render import View, to_camera, to_pixels
+
+LIMBS = {
+    "shoulder": ("upperarm01", 110.0),
+    "elbow": ("lowerarm01", 80.0),
+    "wrist": ("wrist", 60.0),
+    "hip": ("upperleg01", 230.0),
+    "knee": ("lowerleg01", 120.0),
+    "ankle": ("foot", 90.0),
+}
+"""Joint -> its bone, and how deep at most it lies below the surface in mm; what is further in front hides it."""
+FACE_MM = {"nose": 15.0, "eye": 30.0, "ear": 25.0}
+"""The same depth of nose, eyes and ears."""
+PAIRS = [f"{side}_{name}" for name in ("eye", "ear", *LIMBS) for side in ("left", "right")]
+JOINTS = ("nose", *PAIRS)
+"""In COCO's order; left is the subject's."""
+DEEP = np.array([(FACE_MM | {name: depth for name, (_, depth) in LIMBS.items()})[name.split("_")[-1]] for name in JOINTS])
+BOXES = ("head", "hand_L", "hand_R", "torso")
+TRUNK = ("spine", "clavicle", "shoulder", "pelvis")
+"""First letters of the bones that move the torso."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The points of a body that are located: its joints, then the vertices of each box."""
+
+    vertices: np.ndarray
+    """(n,) intp; -1 for the origin of a bone."""
+    weights: sparse.csr_matrix
+    """(n, B)."""
+    bones: np.ndarray
+    """(17,) intp: the bone of each joint; -1 for a vertex."""
+    starts: np.ndarray
+    """(boxes,) intp: where each box begins."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Joints and boxes of one picture, in its pixels."""
+
+    joints: np.ndarray
+    """(17, 2) float32: x, y."""
+    visible: np.ndarray
+    """(17,) bool: inside the picture, with no other part of the body in front."""
+    boxes: np.ndarray
+    """(boxes, 4) float32: x0, y0, x1, y1."""
+
+    def truth(self) -> dict[str, list[float] | list[bool]]:
+        """Return the ground truth as columns."""
+        boxes = {f"{name}_box": box.round(2).tolist() for name, box in zip(BOXES, self.boxes, strict=True)}
+        return {"joints": self.joints.ravel().round(2).tolist(), "joints_visible": self.visible.tolist(), **boxes}
+
+
+@lru_cache(maxsize=1)
+def marks() -> Marks:
+    """Return the points that are located on every body."""
+    mesh, (place, _) = body_mesh(), skeleton()
+    main = mesh.names[mesh.bones[:, 0]]
+    x, y, z = mesh.rest.T
+    head = np.flatnonzero((mesh.part == PARTS.index("skin")) & (np.char.startswith(main, "head")))
+    beside = head[np.abs(y[head] + 25) < 45]
+    ends = {"nose": head[np.where(np.abs(x[head]) < 3, z[head], -np.inf).argmax()]}
+    ends |= {f"{side}_ear": beside[(x[beside] * SIDES[sign]).argmax()] for side, sign in (("left", "L"), ("right", "R"))}
+    names = {"eye": "eye"} | {name: bone for name, (bone, _) in LIMBS.items()}
+    bones = np.full(len(JOINTS), -1, np.intp)
+    for row, joint in enumerate(JOINTS):
+        if joint not in ends:
+            side, name = joint.split("_")
+            bones[row] = place[f"{names[name]}.{side[0].upper()}"]
+    hand = mesh.part == PARTS.index("hand")
+    torso = np.flatnonzero([str(name).startswith(TRUNK) for name in main])
+    groups = [head, *(np.flatnonzero(hand & (x * sign > 0)) for sign in SIDES.values()), torso]
+    vertices = np.concatenate([[ends.get(joint, -1) for joint in JOINTS], *groups]).astype(np.intp)
+    of_vertex = skinning_weights(mesh.bones, mesh.weights)[np.maximum(vertices, 0)].tolil()
+    for row, bone in enumerate(bones):
+        if bone >= 0:
+            of_vertex[row] = 0
+            of_vertex[row, bone] = 1
+    weights = of_vertex.tocsr()
+    weights.sort_indices()
+    return Marks(vertices, weights, bones, np.cumsum([len(JOINTS), *map(len, groups[:-1])]))
+
+
+@lru_cache(maxsize=4)
+def marks_at_rest(stream: int, female: bool) -> np.ndarray:
+    """Return the points (3, n) float32 of a person's ``marks`` at rest."""
+    rest, joints = shape_body(stream, female)
+    points = rest[marks().vertices]
+    of_bone = np.flatnonzero(marks().bones >= 0)
+    points[of_bone] = joints[marks().bones[of_bone]]
+    return np.ascontiguousarray(points.T, np.float32)
+
+
+def locate_joints(person: Identity, motions: np.ndarray, view: View, size: int, depth: np.ndarray | None = None) -> Places:
+    """Return joints and boxes in a picture of ``size``; ``motions``: (B, 3, 4) of the bones.
+
+    ``depth``: of the figure, drawn OVERSAMPLE times as large; None: only what is outside the picture is invisible.
+    """
+    points = move_points(blend_motions(marks().weights, motions), marks_at_rest(person.stream, person.female))
+    camera = to_camera(cv2.transpose(points), view)
+    pixels = to_pixels(camera, view, size)
+    joints = pixels[: len(JOINTS)]
+    visible = ((joints >= -0.5) & (joints < size - 0.5)).all(1)
+    if depth is not None:
+        large = to_pixels(camera[: len(JOINTS)], view, size * OVERSAMPLE)
+        column, row = np.clip(np.rint(large), 0, len(depth) - 1).astype(np.intp).T
+        visible &= -camera[: len(JOINTS), 2] <= depth[row, column] + DEEP
+    parts = np.split(pixels, marks().starts)[1:]
+    boxes = np.stack([np.concatenate([part.min(0), part.max(0)]) for part in parts])
+    return Places(joints.astype(np.float32), visible, boxes.astype(np.float32))
