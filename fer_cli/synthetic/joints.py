@@ -120,7 +120,7 @@ def locate_joints(person: Identity, motions: np.ndarray, view: View, size: int, 
     camera = to_camera(cv2.transpose(points), view)
     pixels = to_pixels(camera, view, size)
     joints = pixels[: len(JOINTS)]
-    visible = ((joints >= -0.5) & (joints < size - 0.5)).all(1)
+    visible = np.asarray(((joints >= -0.5) & (joints < size - 0.5)).all(1))
     if depth is not None:
         large = to_pixels(camera[: len(JOINTS)], view, size * OVERSAMPLE)
         column, row = np.clip(np.rint(large), 0, len(depth) - 1).astype(np.intp).T
