@@ -126,6 +126,17 @@ def test_arms_go_where_the_gesture_says() -> None:
             np.testing.assert_allclose(apex["L"], hanging["L"], atol=1)
 
 
+def test_waving_off_is_beckoning_backwards() -> None:
+    for seed in range(4):
+        beckon, wave = (GESTURES[name](np.random.default_rng(seed)) for name in ("beckon", "wave-off"))
+        heights = []
+        for t in np.arange(0, 22, 0.25):
+            assert wave(t) == beckon(-t)
+            heights.append(max(beckon(t).left.fore[1], beckon(t).right.fore[1]))
+        steps = np.diff(heights)
+        assert steps.max() > -2 * steps.min() > 0, "quickly towards the body, slowly out again"
+
+
 def test_truth_says_how_high_hands_are() -> None:
     poses, episode = draw_gesture("hand-raised", 20, np.random.default_rng(1), 0.0, 8.0)
     raised = truth_of_pose(poses[int(episode.intensity.argmax())])
