@@ -34,8 +34,9 @@ def people() -> list[Identity]:
 def draw(person: Identity, pose: Pose, view: View = VIEW) -> tuple[Picture, Places]:
     light = replace(camera.FRONTAL)
     background = np.zeros((SIZE * OVERSAMPLE, SIZE * OVERSAMPLE, 3), np.float32)
-    drawn = draw_figure(person, make_figure(person, Style()), pose, view, light, background, Style())
-    return drawn, locate_joints(person, drawn.motions, view, SIZE, drawn.depth)
+    figure = make_figure(person, Style())
+    drawn = draw_figure(person, figure, pose, view, light, background, Style())
+    return drawn, locate_joints(person, drawn.motions, view, SIZE, (figure, drawn))
 
 
 def seen(places: Places) -> set[str]:
@@ -102,6 +103,12 @@ def test_what_the_body_hides_is_not_visible(people: list[Identity]) -> None:
         before = Arm((-0.2, -0.3, 0.93), (-0.4, 0.86, 0.13), curl=0, hand=(0.15, 1.0, 0.0))
         covered = seen(draw(person, Pose(before, HANGING))[1])
         assert "left_wrist" in covered and "nose" not in covered, "the hand is in front of the face"
+
+
+def test_a_forearm_that_points_at_the_camera_hides_neither_its_elbow_nor_its_wrist(people: list[Identity]) -> None:
+    held = Arm((0.24, -0.92, 0.2), (0.05, 0.2, 0.97), twist=-125, curl=4)
+    for person in people:
+        assert seen(draw(person, Pose(held, held))[1]) >= {"left_wrist", "right_wrist", "left_elbow", "right_elbow"}
 
 
 def test_joints_outside_the_picture_are_not_visible(people: list[Identity]) -> None:

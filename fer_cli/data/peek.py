@@ -27,13 +27,13 @@ STRIPS = 2
 def contact_sheet(data_root: Path, name: str, path: Path, columns: int, strips: bool = False) -> None:
     """Write a PNG with up to ``columns`` faces per class, in colour if the set is; raises DataError if it is not built.
 
-    The header shows title, counts and fingerprint; each row its class and number of images. ``strips``: of ``choose_rows``.
+    The header shows title, counts and fingerprint; each row its class and number of images, or with ``strips`` its class and
+    clip.
     """
     faces = load_set(data_root, name)
     side = max(LEAST_SIDE, faces.info.image_size)
-    counts = faces.manifest["label"].value_counts()
     chosen = choose_rows(faces, columns, strips)
-    names = [render_text(f"{label}  {counts.get(label, 0)}") for label, _ in chosen]
+    names = [render_text(caption) for caption, _ in chosen]
     lines = [pad_line(render_text(line)) for line in heading(faces)]
     most = max(line.shape[1] for line in lines)
     head = np.concatenate([widen(line, most) for line in lines])
@@ -87,13 +87,14 @@ def choose_images(faces: FaceSet, columns: int) -> dict[str, np.ndarray]:
 
 
 def choose_rows(faces: FaceSet, columns: int, strips: bool) -> list[tuple[str, np.ndarray]]:
-    """Return the class of each row of a sheet and the positions of its up to ``columns`` images.
+    """Return the caption of each row of a sheet and the positions of its up to ``columns`` images.
 
     With ``strips``, a row is a clip, in evenly spaced frames, and a class has up to STRIPS of them. Raises DataError if the
     set has no clips.
     """
     if not strips:
-        return list(choose_images(faces, columns).items())
+        counts = faces.manifest["label"].value_counts()
+        return [(f"{label}  {counts.get(label, 0)}", chosen) for label, chosen in choose_images(faces, columns).items()]
     if faces.info.clips is None:
         raise DataError(f"{faces.info.name}: no clips, which --strips shows")
     clips, rows = faces.manifest["sequence"].to_numpy(), []
@@ -101,7 +102,7 @@ def choose_rows(faces: FaceSet, columns: int, strips: bool) -> list[tuple[str, n
         for middle in middles:
             frames = np.flatnonzero(clips == clips[middle])
             frames = frames[np.argsort(faces.manifest["frame"].to_numpy()[frames], kind="stable")]
-            rows.append((label, frames[choose_frames(len(frames), min(columns, len(frames)))]))
+            rows.append((f"{label}  {clips[middle]}", frames[choose_frames(len(frames), min(columns, len(frames)))]))
     return rows
 
 

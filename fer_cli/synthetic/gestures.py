@@ -244,7 +244,7 @@ def gesture_clip(
     for t, pose in enumerate(poses):
         drawn = draw_figure(person, figure, pose, view, lighting, background, style)
         picture = camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, ingredients.lens)
-        places = locate_joints(person, drawn.motions, view, size, drawn.depth)
+        places = locate_joints(person, drawn.motions, view, size, (figure, drawn))
         yield picture, truth_of_pose(pose) | episode.truth(t) | places.truth()
 
 

@@ -15,26 +15,26 @@ from scipy import sparse
 
 from fer_cli.synthetic.body import PARTS, SIDES, body_mesh
 from fer_cli.synthetic.faces import OVERSAMPLE
-from fer_cli.synthetic.figures import shape_body
+from fer_cli.synthetic.figures import Figure, Picture, shape_body
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.poses import blend_motions, move_points, skeleton, skinning_weights
 from fer_cli.synthetic.render import View, to_camera, to_pixels
 
-LIMBS = {
-    "shoulder": ("upperarm01", 110.0),
-    "elbow": ("lowerarm01", 80.0),
-    "wrist": ("wrist", 60.0),
-    "hip": ("upperleg01", 230.0),
-    "knee": ("lowerleg01", 120.0),
-    "ankle": ("foot", 90.0),
+LIMBS = {"shoulder": "upperarm01", "elbow": "lowerarm01", "wrist": "wrist", "hip": "upperleg01", "knee": "lowerleg01"}
+LIMBS["ankle"] = "foot"
+"""Joint -> its bone."""
+DEPTH_MM = {"nose": 15.0, "eye": 30.0, "ear": 25.0, "shoulder": 110.0, "elbow": 80.0, "wrist": 60.0, "hip": 230.0}
+"""How deep at most a joint lies below its own surface (knees and ankles as hips); what is further in front hides it."""
+MEETING = {
+    "shoulder": ("shoulder", "upperarm"),
+    "elbow": ("upperarm", "lowerarm"),
+    "wrist": ("lowerarm", "wrist", "metacarpal", "finger"),
 }
-"""Joint -> its bone, and how deep at most it lies below the surface in mm; what is further in front hides it."""
-FACE_MM = {"nose": 15.0, "eye": 30.0, "ear": 25.0}
-"""The same depth of nose, eyes and ears."""
+"""Joint -> first letters of the bones that meet there and do not hide it, as where a forearm points at the camera."""
 PAIRS = [f"{side}_{name}" for name in ("eye", "ear", *LIMBS) for side in ("left", "right")]
 JOINTS = ("nose", *PAIRS)
 """In COCO's order; left is the subject's."""
-DEEP = np.array([(FACE_MM | {name: depth for name, (_, depth) in LIMBS.items()})[name.split("_")[-1]] for name in JOINTS])
+DEEP = np.array([DEPTH_MM.get(name.split("_")[-1], DEPTH_MM["hip"]) for name in JOINTS])
 BOXES = ("head", "hand_L", "hand_R", "torso")
 TRUNK = ("spine", "clavicle", "shoulder", "pelvis")
 """First letters of the bones that move the torso."""
@@ -61,7 +61,7 @@ class Places:
     joints: np.ndarray
     """(17, 2) float32: x, y."""
     visible: np.ndarray
-    """(17,) bool: inside the picture, with no other part of the body in front."""
+    """(17,) bool: inside the picture, with no other part of the body, hair or clothes in front."""
     boxes: np.ndarray
     """(boxes, 4) float32: x0, y0, x1, y1."""
 
@@ -81,7 +81,7 @@ def marks() -> Marks:
     beside = head[np.abs(y[head] + 25) < 45]
     ends = {"nose": head[np.where(np.abs(x[head]) < 3, z[head], -np.inf).argmax()]}
     ends |= {f"{side}_ear": beside[(x[beside] * SIDES[sign]).argmax()] for side, sign in (("left", "L"), ("right", "R"))}
-    names = {"eye": "eye"} | {name: bone for name, (bone, _) in LIMBS.items()}
+    names = {"eye": "eye"} | LIMBS
     bones = np.full(len(JOINTS), -1, np.intp)
     for row, joint in enumerate(JOINTS):
         if joint not in ends:
@@ -111,20 +111,36 @@ def marks_at_rest(stream: int, female: bool) -> np.ndarray:
     return np.ascontiguousarray(points.T, np.float32)
 
 
-def locate_joints(person: Identity, motions: np.ndarray, view: View, size: int, depth: np.ndarray | None = None) -> Places:
+@lru_cache(maxsize=1)
+def meeting() -> np.ndarray:
+    """Return (17, B) bool: which bones meet at each joint."""
+    table = np.zeros((len(JOINTS), len(body_mesh().names)), bool)
+    for row, joint in enumerate(JOINTS):
+        side, _, name = joint.partition("_")
+        bones = MEETING.get(name, ())
+        table[row] = [str(bone).startswith(bones) and bone.endswith(f".{side[0].upper()}") for bone in body_mesh().names]
+    return table
+
+
+def locate_joints(
+    person: Identity, motions: np.ndarray, view: View, size: int, drawn: tuple[Figure, Picture] | None = None
+) -> Places:
     """Return joints and boxes in a picture of ``size``; ``motions``: (B, 3, 4) of the bones.
 
-    ``depth``: of the figure, drawn OVERSAMPLE times as large; None: only what is outside the picture is invisible.
+    ``drawn``: the figure and its picture, OVERSAMPLE times as large; None: only what is outside the picture is invisible.
     """
     points = move_points(blend_motions(marks().weights, motions), marks_at_rest(person.stream, person.female))
     camera = to_camera(cv2.transpose(points), view)
     pixels = to_pixels(camera, view, size)
     joints = pixels[: len(JOINTS)]
     visible = np.asarray(((joints >= -0.5) & (joints < size - 0.5)).all(1))
-    if depth is not None:
+    if drawn is not None:
+        figure, picture = drawn
         large = to_pixels(camera[: len(JOINTS)], view, size * OVERSAMPLE)
-        column, row = np.clip(np.rint(large), 0, len(depth) - 1).astype(np.intp).T
-        visible &= -camera[: len(JOINTS), 2] <= depth[row, column] + DEEP
+        column, row = np.clip(np.rint(large), 0, len(picture.depth) - 1).astype(np.intp).T
+        bones = figure.weights[picture.front[row, column]].toarray().argmax(1)
+        near = -camera[: len(JOINTS), 2] <= picture.depth[row, column] + DEEP
+        visible &= near | meeting()[np.arange(len(JOINTS)), bones]
     parts = np.split(pixels, marks().starts)[1:]
     boxes = np.stack([np.concatenate([part.min(0), part.max(0)]) for part in parts])
     return Places(joints.astype(np.float32), visible, boxes.astype(np.float32))
