@@ -237,8 +237,8 @@ def draw_figure(
     hits = hit_triangles(camera, figure.faces, view, size, figure.ends)
     pixels, depth = hits.pixels, hits.depth
     if not len(pixels):
-        front = np.zeros(hits.cover.shape, np.int32)
-        return Picture(background.copy(), np.full(hits.cover.shape, -1, np.int8), motions, depth, front)
+        none = np.full(hits.cover.shape, -1, np.int8)
+        return Picture(background.copy(), none, motions, depth, np.zeros_like(depth, np.int32))
     values = hits.interpolate(np.concatenate([cv2.transpose(normals[:2]), figure.marks], 1))
     marks = values[2:5]
     code = figure.code.take(hits.corners[0]).astype(np.intp)
@@ -262,7 +262,7 @@ def draw_figure(
     image[pixels] = cv2.transpose(np.clip(lit, 0, BRIGHTEST))
     material = np.full(size * size, -1, np.int8)
     material[pixels] = code
-    front = np.full(size * size, 0, np.int32)
+    front = np.zeros(size * size, np.int32)
     front[pixels] = hits.corners[0]
     return Picture(image.reshape(size, size, 3), material.reshape(size, size), motions, depth, front.reshape(size, size))
 
