@@ -67,8 +67,9 @@ class Places:
 
     def truth(self) -> dict[str, list[float] | list[bool]]:
         """Return the ground truth as columns."""
-        boxes = {f"{name}_box": box.round(2).tolist() for name, box in zip(BOXES, self.boxes, strict=True)}
-        return {"joints": self.joints.ravel().round(2).tolist(), "joints_visible": self.visible.tolist(), **boxes}
+        joints, boxes = (values.astype(np.float64).round(2) for values in (self.joints.ravel(), self.boxes))
+        columns = {f"{name}_box": box.tolist() for name, box in zip(BOXES, boxes, strict=True)}
+        return {"joints": joints.tolist(), "joints_visible": self.visible.tolist(), **columns}
 
 
 @lru_cache(maxsize=1)
