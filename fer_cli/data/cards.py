@@ -42,12 +42,14 @@ SWITCHES = {
 class Embedded(Section):
     """Rendering options of an embedded set; each can be overridden when building."""
 
-    recipes: Literal["basic", "learning", "gesture"]
+    recipes: Literal["basic", "learning", "order", "gesture"]
     """Family of expressions, or gestures."""
     images: int
     """Number of images, or of clips if ``frames`` is given."""
     frames: list[int] = []
     """Minimum and maximum clip length in frames; empty: stills."""
+    rate: float | None = Field(None, gt=0, le=120)
+    """Frames per second of clips; None: stills."""
     subjects: int
     size: int
     """Side in pixels."""

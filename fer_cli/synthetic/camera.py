@@ -18,6 +18,8 @@ KNEE = 0.7
 TOE = 0.12
 """Scene value below which the exposure flattens out towards black."""
 CONTRAST = (0.8, 1.9)
+LIGHTEST = 0.8
+"""Largest exposed value of the median of skin, where it is known."""
 FRONTAL = Lighting(
     np.full(3, 0.45, np.float32), 0.7, (Light(np.array([0, 0, 1], np.float32), np.full(3, 0.5, np.float32)),), 0.0
 )
@@ -70,23 +72,30 @@ def expose(
     noise: np.random.Generator,
     difficulty: float,
     ingredients: Ingredients = EVERYTHING,
+    blur: float | None = None,
+    skin: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed.
 
     The light is metered half in the middle of the image; no exposure or noise makes skin black or white. Without the lens
-    the exposure is the same for all images and the rest is left out.
+    the exposure is the same for all images and the rest is left out. ``blur``: unit of blur in pixels, default that of a
+    face that fills the image. ``skin``: (size, size) bool, skin whose median the exposure keeps from nearing white.
     """
     lens = ingredients.lens
     picture = exact.halve(image)
     if lens and rng.random() < 0.3 + 0.3 * difficulty:
-        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * size / 64, high=BRIGHTEST)
+        unit = size / 64 if blur is None else blur
+        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * unit, high=BRIGHTEST)
     inner = slice(size // 4, size - size // 4)
     luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
     target = float(np.clip(rng.normal(0.52, 0.12), 0.22, 0.8)) if lens else 0.5
     contrast = rng.uniform(*CONTRAST)
     if not (lens and ingredients.contrast):
         contrast = 1.0
-    picture = target + (picture * (0.2 + 0.8 * target / luminance) - target) * np.float32(contrast)
+    gain = 0.2 + 0.8 * target / luminance
+    if skin is not None and skin.any():
+        gain = min(gain, LIGHTEST / float(np.median(picture[skin].mean(1, dtype=np.float64))))
+    picture = target + (picture * gain - target) * np.float32(contrast)
     picture = roll_off(picture)
     if lens and rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)

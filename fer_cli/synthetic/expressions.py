@@ -7,7 +7,8 @@ to E).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Recipe:
     """Whether the head is turned sideways or down by at least 14 degrees."""
     gaze: tuple[Range, ...] = ()
     """Absolute yaw and pitch ranges of the gaze relative to the camera; empty: within a few degrees of the camera."""
+    pace: Literal["", "quick", "slow"] = ""
+    """In clips: ``quick`` rises quickly and falls slowly, ``slow`` is its time reversal; empty: as fast up as down."""
 
 
 BASIC: dict[str, Recipe] = {
@@ -233,7 +236,12 @@ LEARNING: dict[str, Recipe] = {
 }
 """The six learning expressions of Sun 2024."""
 
-RECIPES = {"basic": BASIC, "learning": LEARNING}
+ORDER = {
+    f"{label}-{pace}": replace(BASIC[label], pace=pace) for label in ("happy", "surprise") for pace in ("quick", "slow")
+}
+"""Expressions in pairs that differ in the order of their frames alone."""
+
+RECIPES = {"basic": BASIC, "learning": LEARNING, "order": ORDER}
 
 
 @dataclass(frozen=True)
