@@ -24,8 +24,6 @@ CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", 
 OFF = "off"
 SWITCHES = {
     "clothes": "garments as surfaces of their own; off: tones on the body",
-    "contrast": "contrast as cameras make it; off: soft",
-    "crop": "faces higher or lower in the picture, as detectors crop them; off: tight around the landmarks",
     "distance": "cameras mostly farther than a metre; off: near",
     "glasses": "glasses of some people; off: none",
     "hair": "hair and beard; off: a shaved head",

@@ -22,9 +22,6 @@ from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to
 
 OVERSAMPLE = 2
 """Rendering resolution relative to the output."""
-LIFT = (0.04, 0.26)
-"""Range of the height of the picture's middle over the middle of the landmarks, in sides of the square around them."""
-TIGHT_LIFT = 0.07
 DISTANCE_MM = (700.0, 2500.0)
 NEAR_MM = (450.0, 1400.0)
 """Ranges of the camera's distance; the second without the ingredient."""
@@ -195,7 +192,7 @@ def make_face(
     if occluder is not None:
         tone = person.hair if occluder.kind == "strand" else cheek_colour(person)
         visible &= outside(occluders.draw_occluder(occluder, image, pixels, tone * lighting.level), pixels)
-    picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients)
+    picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     pose = (expression.yaw, expression.pitch, expression.roll)
@@ -218,10 +215,7 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator, ingredien
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    lift = rng.uniform(*LIFT)
-    if not ingredients.crop:
-        lift = TIGHT_LIFT
-    centre = (low + high) / 2 + (0, lift * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    centre = (low + high) / 2 + (0, 0.07 * side) + rng.uniform(-look.shift, look.shift, 2) * side
     extent, distance = side * rng.uniform(*look.zoom), rng.uniform(*(DISTANCE_MM if ingredients.distance else NEAR_MM))
     return View((float(centre[0]), float(centre[1])), float(extent), float(distance))
 

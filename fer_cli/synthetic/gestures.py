@@ -246,7 +246,7 @@ def gesture_clip(
     for t, pose in enumerate(poses):
         drawn = draw_figure(person, figure, pose, view, lighting, background, style)
         lens = np.random.default_rng(scene)
-        picture = camera.expose(drawn.image, size, lens, noise, difficulty, ingredients, BLUR_PX, drawn.skin[::2, ::2])
+        picture = camera.expose(drawn.image, size, lens, noise, difficulty, ingredients.lens, BLUR_PX, drawn.skin[::2, ::2])
         places = locate_joints(person, drawn.motions, view, size, (figure, drawn))
         yield picture, truth_of_pose(pose) | episode.truth(t) | places.truth()
 
