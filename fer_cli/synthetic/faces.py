@@ -146,11 +146,13 @@ def make_face(
     view: View | None = None,
     carried: np.ndarray | None = None,
     ingredients: Ingredients = EVERYTHING,
+    background: np.ndarray | None = None,
 ) -> Face:
     """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
     For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, a common ``view``, and as
-    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with.
+    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with. ``background``: default
+    one drawn from ``rng``; (2 size, 2 size, 3).
     """
     if not ingredients.pose:
         expression = face_camera(expression)
@@ -170,11 +172,11 @@ def make_face(
     folds = fold_texture(person, shown, ingredients.texture)
     drawn = draw_head(points, turn, view, large, person.albedo, folds, eyes, lighting)
     pixels = to_pixels(to_camera(marks, view), view, large)
-    image = camera.draw_background(rng, large)
-    if look.bust:
-        draw_bust(image, person, (expression.yaw, expression.pitch, expression.roll), view, lighting, style_of(ingredients))
+    image = camera.draw_background(rng, large) if background is None else background.copy()
     if person.long_hair:
         drape_hair(image, person.hair * lighting.level, pixels, streams[0])
+    if look.bust:  # in front of the hair, which falls behind neck and shoulders
+        draw_bust(image, person, (expression.yaw, expression.pitch, expression.roll), view, lighting, style_of(ingredients))
     cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
