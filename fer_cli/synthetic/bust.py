@@ -167,14 +167,12 @@ def move_chain(joints: np.ndarray, trunk: float, head: tuple[float, ...]) -> np.
 
     ``joints``: (6, 3) at rest; ``trunk``: yaw; ``head``: yaw, pitch and roll relative to the trunk; in degrees.
     """
-    turn = turn_of(trunk, 0.0)
-    turns = [turn_of(trunk * share, 0.0) for share in SHARES]
-    turns += [exact.matrix_product(turn, turn_of(*(angle * share for angle in head))) for share in (0.5, 1.0)]
-    moved = [np.zeros(3)]
-    for turned, start, end in zip(turns, joints, joints[1:], strict=False):
-        moved.append(moved[-1] + exact.rotate(end - start, turned))
-    shifts = np.stack([at - exact.rotate(joint, turned) for at, joint, turned in zip(moved, joints, turns, strict=True)])
-    return np.concatenate([np.stack(turns), (shifts - shifts[-1])[:, :, None]], 2).astype(np.float32)
+    lower = np.stack([turn_of(trunk * share, 0.0) for share in SHARES])
+    neck = np.stack([turn_of(*(angle * share for angle in head)) for share in (0.5, 1.0)])
+    turns = np.concatenate([lower, exact.matrix_product(lower[-1], neck)])
+    steps = np.concatenate([np.zeros((1, 3, 1)), exact.matrix_product(turns[:-1], np.diff(joints, axis=0)[:, :, None])])
+    shifts = np.cumsum(steps, 0) - exact.matrix_product(turns, joints[:, :, None])
+    return np.concatenate([turns, shifts - shifts[-1]], 2).astype(np.float32)
 
 
 def draw_bust(

@@ -184,7 +184,7 @@ def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray, surface: 
     surface = surface or base()
     bottom = surface.lowest == -np.inf
     joints = {name: bones[at] for name, at in skeleton()[0].items()}
-    along = limb_coordinate(surface.ids, skin, bones)[0]
+    along = surface.along
     height = skin[:, 1] - joints["root"][1]
     hips = np.clip((WAIST_MM + 40 - height) / 60, 0, 1)
     smooth = skin

@@ -35,7 +35,7 @@ def weave(rng: np.random.Generator, outfit: Outfit, lowest: float = -np.inf) -> 
     strong = {"t-shirt": 0.9, "polo": 0.8, "shirt": 1.0, "blouse": 1.0, "jumper": 0.6, "jacket": 0.7}[outfit.kind]
     shape = (int(min(SHAPE[0], (TOP - lowest) / TEXEL + 16)), SHAPE[1])  # with room for blurring
     height, line = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    starts, ends, wide = (np.array(part) for part in zip(*strokes(rng, outfit), strict=True))
+    starts, ends, wide = (np.array(part) for part in zip(*strokes(rng, outfit, lowest), strict=True))
     strength = rng.uniform(0.4, 1.0, len(wide)).astype(np.float32)
     ends = (np.stack([starts, ends], 1) - (LEFT, TOP)) * (1 / TEXEL, -1 / TEXEL)
     low, high = (np.clip(edge, 0, shape[::-1]).astype(int) for edge in (ends.min(1) - 5, ends.max(1) + 6))
@@ -56,8 +56,11 @@ def weave(rng: np.random.Generator, outfit: Outfit, lowest: float = -np.inf) -> 
     return Cloth(folds, np.clip(1 + 0.13 * noise + 0.1 * locks, 0.5, 1.6).astype(np.float32))
 
 
-def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Return start, end (mm) and width (texels) of folds: from the armpits, at the waist, the elbows, the hips and knees."""
+def strokes(rng: np.random.Generator, outfit: Outfit, lowest: float = -np.inf) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Return start, end (mm) and width (texels) of folds: from the armpits, at the waist, the elbows, the hips and knees.
+
+    Those far below ``lowest`` are left out.
+    """
     lines: list[tuple[np.ndarray, np.ndarray, float]] = []
 
     def add(count: int, x: float, y: float, size: tuple[float, float], angle: float, length: tuple[float, float]) -> None:
@@ -69,12 +72,14 @@ def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, 
                 lines.append((at - step, at + step, float(rng.uniform(1, 3.2))))
 
     add(3, 150, -305, (10, 12), 40, (40, 75))  # from the armpits
+    add(4, 190, -330, (12, 50), 35, (40, 90))
+    if lowest > -400:
+        return lines
     add(5, 95, -565, (40, 35), 12, (60, 150))  # at the waist
     add(3, 80, -520, (45, 50), 78, (60, 150))  # falling
     if outfit.sleeve > 1:
         add(7, 190, -480, (10, 40), 20, (40, 90))  # at the elbows
         add(4, 190, -640, (10, 50), 15, (40, 80))
-    add(4, 190, -330, (12, 50), 35, (40, 90))
     if outfit.skirt:
         pleats = np.arange(-320, 330, 38) + rng.normal(0, 7, 18)
         lines += [(np.array([x, -700.0]), np.array([x * 1.02, -1100.0]), float(rng.uniform(1, 4))) for x in pleats]

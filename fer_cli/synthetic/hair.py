@@ -31,16 +31,14 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     density = int(rng.uniform(170, 280))
     for side in (-1, 1):
         at = rng.uniform(0, 1, density)
-        draws = [(rng.uniform(-0.5, 0.5), rng.normal(0, 12), rng.uniform(2.5, 5)) for _ in at]  # hair by hair
-        off, lean, length = np.array(draws).T
+        off, lean, length = rng.uniform(-0.5, 0.5, density), rng.normal(0, 12, density), rng.uniform(2.5, 5, density)
         width = thick * (1 - 0.75 * np.maximum(0.0, at - 0.45) / 0.55) * (0.55 + 0.45 * np.minimum(1.0, at * 5))
         start = line[(at * 59).astype(int)]
         start = np.stack([start[:, 0], start[:, 1] + off * width], 1)
         lean = np.deg2rad(70 - 75 * at + lean)
         end = start + np.stack([np.cos(lean), np.sin(lean)], 1) * length[:, None]
         ends = np.round(skin.at_pixel(np.stack([start, end], 1) * (side, 1)) * 16).astype(int)
-        for a, b in ends.tolist():
-            cv2.line(cover, a, b, 1.0, 1, cv2.LINE_AA, 4)
+        cv2.polylines(cover, [*ends.astype(np.int32)], False, 1.0, 1, cv2.LINE_AA, 4)
     cover = exact.blur(cover, 1.0)
     return np.clip(cover * rng.uniform(1.0, 1.8) * (1 - 0.25 * age), 0, 0.95)
 

@@ -45,6 +45,8 @@ class Base:
     loose: np.ndarray
     """(n,) 1 on the trunk below the shoulders, 0 on neck and arms."""
     weights: sparse.csr_matrix
+    along: np.ndarray
+    """(n,) the place on the mean body's arms; see ``limb_coordinate``."""
     lowest: float
     """Height on the mean body below which there are no vertices."""
 
@@ -93,7 +95,8 @@ def base(lowest: float = -np.inf) -> Base:
     every = np.arange(len(mesh.rest))
     wanted = (mesh.rest[:, 1] < -95) & (mesh.rest[:, 1] > lowest) & (mesh.part != PARTS.index("eye"))
     wanted &= (mesh.weights * (mesh.names == "head")[mesh.bones]).sum(1) < 0.3
-    wanted &= limb_coordinate(every, mesh.rest, mesh.joints.mean((0, 1, 2)))[0] < 2.15
+    along = limb_coordinate(every, mesh.rest, mesh.joints.mean((0, 1, 2)))[0]
+    wanted &= along < 2.15
     faces = mesh.faces[wanted[mesh.faces].all(1)]
     ids, flat = np.unique(faces, return_inverse=True)
     faces = flat.reshape(-1, 3)
@@ -106,7 +109,7 @@ def base(lowest: float = -np.inf) -> Base:
     loose = trunk * np.clip((-205 - rest[:, 1]) / 60, 0, 1)
     sigma = 13 + 34 * loose
     wide, narrow, above = surroundings(rest, faces, trunk, sigma, loose)
-    return Base(ids, faces, wide, narrow, above, fine, loose, weights, lowest)
+    return Base(ids, faces, wide, narrow, above, fine, loose, weights, along[ids], lowest)
 
 
 def surroundings(
