@@ -151,15 +151,16 @@ def make_face(
     """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
     For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, a common ``view``, and as
-    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with. ``background``: default
-    one drawn from ``rng``; (2 size, 2 size, 3).
+    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with. ``background``:
+    (2 size, 2 size, 3), by default drawn from ``rng``.
     """
     if not ingredients.pose:
         expression = face_camera(expression)
     if rng.random() < look.speech:
         expression = add_speech(expression, rng)
     points, shown = express(person, expression)
-    turn = rotation(expression.yaw, expression.pitch, expression.roll)
+    pose = (expression.yaw, expression.pitch, expression.roll)
+    turn = rotation(*pose)
     marks = exact.rotate(points[landmark_ids()], turn)
     drawn_view = frame(marks, look, rng)
     view = view or drawn_view
@@ -176,7 +177,7 @@ def make_face(
     if person.long_hair:
         drape_hair(image, person.hair * lighting.level, pixels, streams[0])
     if look.bust:  # in front of the hair, which falls behind neck and shoulders
-        draw_bust(image, person, (expression.yaw, expression.pitch, expression.roll), view, lighting, style_of(ingredients))
+        draw_bust(image, person, pose, view, lighting, style_of(ingredients))
     cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
@@ -194,7 +195,6 @@ def make_face(
     picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
-    pose = (expression.yaw, expression.pitch, expression.roll)
     kind = occluder.kind if occluder else "none"
     return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, kind)  # type: ignore[arg-type]
 

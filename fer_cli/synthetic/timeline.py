@@ -24,6 +24,8 @@ GLANCE_S, QUIET_S = (0.8, 2.2), (2.0, 5.0)
 TURN_S, SACCADE_S = 0.4, 0.1
 """Time that the head takes to turn, and the eyes."""
 NOD_HZ = 1.3
+SLOWER = 4
+"""How much slower people sway than their heads move."""
 DIFFICULTY = 0.2
 """Of the expressions drawn, as in ``draw_expression``."""
 
@@ -99,7 +101,9 @@ def draw_timeline(frames: int, rate: float, rng: np.random.Generator) -> list[Mo
     head, gaze = draw_head(frames, rate, rng)
     closed, lids = blinks(frames, rng), UNITS.index("AU43")
     units[:, :, lids] = np.maximum(units[:, :, lids], closed[:, None])
-    sway = np.stack([wander(frames, size, rng) for size in (14.0, 6.0)])
+    coarse = frames // SLOWER + 2
+    every = np.arange(frames) / SLOWER
+    sway = np.stack([np.interp(every, np.arange(coarse), wander(coarse, size, rng)) for size in (16.0, 6.0)])
     return [
         Moment(
             replace(
