@@ -154,8 +154,7 @@ def make_face(
     ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with. ``background``:
     (2 size, 2 size, 3), by default drawn from ``rng``.
     """
-    if not ingredients.pose:
-        expression = face_camera(expression)
+    expression = expression if ingredients.pose else face_camera(expression)
     if rng.random() < look.speech:
         expression = add_speech(expression, rng)
     points, shown = express(person, expression)
