@@ -47,6 +47,8 @@ JAW_MM, NAPE_SPREAD = (46.0, -98.0), 1.5
 """Half width of a bust's skin above this height, which no jaw is narrower than, and how it widens below per height."""
 TRUNK = 0.35
 """Share of the head's yaw that the trunk follows."""
+BEHIND = -0.6
+"""Depth of a unit normal from which on a surface is not seen, however a bust is turned."""
 CHAIN = ("root", "spine04", "spine03", "spine02", "neck01", "neck02")
 """The bones that move in a bust; all others follow one of them."""
 SHARES = (0.0, 1 / 3, 2 / 3, 1.0)
@@ -147,15 +149,18 @@ def bare_skin(region: Region, rest: np.ndarray) -> Piece:
 
 
 def hang_arms(figure: Figure) -> Figure:
-    """Return a figure with hanging arms as its rest, whose bones are those of CHAIN."""
+    """Return a figure with hanging arms as its rest, whose bones are those of CHAIN, without its back."""
     motions = move_bones(figure.joints, Pose(HANGING, HANGING), fingers=False)
     blended = blend_motions(figure.weights, motions)
     chain, follow = followers()
-    rest = move_points(blended, figure.rest)
+    rest, normals = move_points(blended, figure.rest), turn_normals(blended, figure.normals)
+    faces = figure.faces[(normals[2][figure.faces] > BEHIND).any(1)]
     return replace(
         figure,
         rest=rest,
-        normals=turn_normals(blended, figure.normals),
+        normals=normals,
+        faces=faces,
+        ends=np.ascontiguousarray(faces.T, np.intp),
         weights=(figure.weights @ follow).tocsr(),
         under=rest,
         joints=figure.joints[chain],

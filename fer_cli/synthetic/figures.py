@@ -260,7 +260,8 @@ def draw_moved(
     if len(face):
         colour[:, face] = exact.sample(person.albedo, skin.at_pixel(place[:, face].T))
     eye = np.flatnonzero(code == MATERIALS.index("eye"))
-    colour[:, eye] = eye_colour(place[:, eye], person)
+    if len(eye):
+        colour[:, eye] = eye_colour(place[:, eye], person)
     if style.patterns:
         step = view.extent / size
         fabric.texture(colour, normal, code, place, figure.cloth, figure.outfit, step)

@@ -53,9 +53,11 @@ class Base:
 
 def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return the unit normals (n, 3) of a surface of points (n, 3)."""
-    a, b, c = (points[column] for column in faces.T)
-    flat = np.cross(b - a, c - a)
-    sums = np.stack([np.bincount(faces.T.ravel(), np.tile(axis, 3), len(points)) for axis in flat.T])
+    ends, planes = np.ascontiguousarray(faces.T), np.ascontiguousarray(points.T)
+    a, b, c = (planes.take(end, 1) for end in ends)
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    flat = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    sums = np.stack([np.bincount(ends.ravel(), np.tile(axis, 3), len(points)) for axis in flat])
     return np.asarray((sums / (exact.length(sums) + 1e-9)).T)
 
 
