@@ -232,6 +232,9 @@ def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, in
     share = {"holdout": data.test_fraction, "loso": 1 / max(2, info.subjects)}.get(data.split, 1 / data.folds)
     rest = images if data.test is not None else images * (1 - share)
     train, val = round(rest * (1 - data.val_fraction)), round(rest * data.val_fraction)
+    if data.max_subjects is not None and info.subjects:
+        people = info.subjects * train / images
+        train = round(train * min(1.0, data.max_subjects / people))
     return min(train, data.max_images or train), min(val, data.max_val or val), len(classes)
 
 

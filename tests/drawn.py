@@ -30,7 +30,9 @@ KINDS = {
     "synth-student": {"images": 8, "subjects": 2},
     "synth-scene": {"images": 7, "subjects": 2},
     "synth-lecture": {"images": 7, "subjects": 2, "frames": [3, 3]},
+    "synth-order": {"images": 4, "subjects": 2, "frames": [3, 3]},
     "synth-gesture": {"images": 7, "subjects": 2, "frames": [3, 3], "size": 64},
+    "synth-gesture-time": {"images": 2, "subjects": 2, "frames": [3, 3], "size": 64},
 }
 """Card -> options that make a small set of it."""
 

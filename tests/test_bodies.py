@@ -65,7 +65,8 @@ def clearance(figure: Figure, pose: Pose, rest: np.ndarray) -> tuple[float, floa
 def measure(number: int) -> Measured:
     person, rng = person_of(number), np.random.default_rng(number)
     figure, label = make_figure(person, STYLE), LABELS[number % len(LABELS)]
-    pose = gestures.draw_gesture(label, 16, rng, 0.3)[8]
+    poses, episode = gestures.draw_gesture(label, 16, rng, 0.3, 8.0)
+    pose = poses[int(episode.intensity.argmax())]
     view, lighting = gestures.draw_view(rng), camera.draw_lighting(rng, person.gloss, 0.3)
     drawn = draw_figure(person, figure, pose, view, lighting, camera.draw_background(rng, 192), STYLE)
     image = cv2.cvtColor(camera.expose(drawn.image, 96, rng, rng, 0.3), cv2.COLOR_RGB2GRAY)
@@ -209,7 +210,7 @@ def test_a_clip_is_the_same_when_drawn_again() -> None:
     for _ in range(2):
         figures.build_figure.cache_clear()
         clips.append(
-            [image for image, _ in gestures.gesture_clip(person_of(5), "writing", 3, 48, np.random.default_rng(1), 0.3)]
+            [image for image, _ in gestures.gesture_clip(person_of(5), "writing", 3, 48, np.random.default_rng(1), 0.3, 8.0)]
         )
     np.testing.assert_array_equal(clips[0], clips[1])
 
@@ -220,7 +221,7 @@ def test_each_ingredient_can_be_left_out(part: str) -> None:
     style, frames = style_of(without), {}
     for name, chosen in (("all", EVERYTHING), ("without", without)):
         rng = np.random.default_rng(2)
-        frames[name] = next(iter(gestures.gesture_clip(person, "explaining", 2, 96, rng, 0.0, chosen)))[0]
+        frames[name] = next(iter(gestures.gesture_clip(person, "explaining", 2, 96, rng, 0.0, 8.0, chosen)))[0]
     assert np.abs(frames["all"].astype(int) - frames["without"]).max() > 8
     pieces = make_figure(person, style)
     if part == "clothes":  # tones on the skin itself

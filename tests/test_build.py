@@ -398,4 +398,4 @@ def test_list_names_every_card_and_what_is_built(fer: Fer, data_root: Path) -> N
     assert set(rows) == set(card_names())
     assert rows["ck48"][2].startswith("168 images")
     assert rows["synth-basic"][1:3] == ["embedded", "not built"]
-    assert json.loads((data_root / "ck48" / "set.json").read_text())["fingerprint"] in rows["ck48"][2]
+    assert json.loads((data_root / "ck48/set.json").read_text())["fingerprint"] in rows["ck48"][2]

@@ -12,7 +12,7 @@ from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import StudyError
 from fer_cli.estimate import estimate, fit_budget, steps_of
-from fer_cli.plan import Plan, make_plan
+from fer_cli.plan import Plan, make_plan, part_sizes
 from fer_cli.study import Choice
 from tests.conftest import Called
 
@@ -32,6 +32,16 @@ def test_steps_are_those_that_training_takes(plan: Plan, compute: Compute) -> No
         batch, epochs = item.run.config.train.batch_size, item.run.config.train.epochs
         assert steps_of(item) == pytest.approx(epochs * math.ceil(len(data.train) / batch), rel=0.25)
         assert item.classes == len(data.classes)
+
+
+def test_fewer_people_are_fewer_steps(plan: Plan, compute: Compute) -> None:
+    item = plan.items[0]
+    infos = {"ck48": load_set(compute.data_root, "ck48").info}
+    config = item.run.config
+    for people in (5, 9, 1000):
+        few = config.model_copy(update={"data": config.data.model_copy(update={"max_subjects": people})})
+        data = RunData(load_set(compute.data_root, "ck48"), few)
+        assert part_sizes(few, infos)[0] == pytest.approx(len(data.train), rel=0.25)
 
 
 def test_what_fits_a_budget_takes_no_longer(plan: Plan, compute: Compute, study_file: Path) -> None:

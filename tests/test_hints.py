@@ -96,9 +96,10 @@ def test_the_commands_after_a_report_have_its_plan(fer: Fer, place: Path, monkey
     assert "--results" not in hint(fer("report", *where[:4]))
 
 
-def test_no_study_of_faces_is_proposed_for_gestures(tmp_path: Path) -> None:
-    build_embedded("synth-gesture", tmp_path, {"images": 7, "subjects": 2, "size": 24})
-    assert study_command("synth-gesture", tmp_path, None) == "no shipped study is about gestures"
+@pytest.mark.parametrize(("name", "subject"), [("synth-gesture-time", "gestures"), ("synth-order", "the order of frames")])
+def test_no_study_of_stills_is_proposed_for_clips_they_cannot_tell_apart(tmp_path: Path, name: str, subject: str) -> None:
+    build_embedded(name, tmp_path, {"images": 4, "subjects": 2, "size": 24})
+    assert study_command(name, tmp_path, None) == f"no shipped study is about {subject}"
 
 
 def commands(group: typer.core.TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tuple[str, typer.core.TyperCommand]]:

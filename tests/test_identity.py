@@ -189,6 +189,7 @@ def test_a_recipes_fingerprint_covers_every_option(monkeypatch: pytest.MonkeyPat
         "recipes": "learning",
         "images": 9,
         "frames": [2, 3],
+        "rate": 8.0,
         "subjects": 3,
         "size": 25,
         "seed": 1,

@@ -10,7 +10,7 @@ import pytest
 
 from fer_cli.data.build import Choices, build_own, build_set
 from fer_cli.data.manifest import load_set
-from fer_cli.data.peek import amount, contact_sheet, heading, render_text
+from fer_cli.data.peek import amount, choose_rows, contact_sheet, heading, render_text
 from tests.conftest import draw_set
 from tests.trees import picture
 
@@ -82,3 +82,32 @@ def test_clips_and_frames_are_told_apart(tmp_path: Path, fer: Callable[..., Any]
     head, *rows = [line.split("\t") for line in checked.out.splitlines()]
     assert head == ["split", "class", "clips", "frames", "card", ""]
     assert [sum(int(row[column]) for row in rows) for column in (2, 3)] == [7, frames]
+
+
+def test_clips_are_shown_as_filmstrips_in_order(tmp_path: Path, fer: Callable[..., Any]) -> None:
+    root = tmp_path / "data"
+    options = ["--images", 8, "--subjects", 2, "--size", 32, "--jobs", 1, "--data-root", root]
+    assert fer("data", "build", "synth-order", *options).code == 0
+    faces = load_set(root, "synth-order")
+    rows = choose_rows(faces, 5, True)
+    assert [caption.split()[0] for caption, _ in rows] == [label for label in faces.info.classes for _ in range(2)]
+    for caption, positions in rows:
+        frames = faces.manifest.iloc[positions]
+        assert set(frames["label"] + "  " + frames["sequence"]) == {caption}
+        assert frames["frame"].tolist() == [0, 8, 16, 23, 31]
+    assert len({tuple(positions) for _, positions in rows}) == 8
+    assert len(choose_rows(faces, 100, True)[0][1]) == 32
+    called = fer("data", "peek", "synth-order", "--strips", "--columns", 5, "--out", tmp_path / "p.png", "--data-root", root)
+    assert called.code == 0, called.err
+    sheet = cv2.imread(str(tmp_path / "p.png"), cv2.IMREAD_GRAYSCALE)
+    assert sheet is not None
+    assert sheet.shape[0] > 8 * 64 and sheet.shape[1] > 5 * 64
+
+
+def test_stills_have_no_filmstrips(tmp_path: Path, fer: Callable[..., Any]) -> None:
+    for label in ("happy", "sad"):
+        picture(tmp_path / "own" / label / "a.png")
+    build_own("mine", tmp_path / "own", "folder", None, tmp_path / "data")
+    called = fer("data", "peek", "mine", "--strips", "--out", tmp_path / "p.png", "--data-root", tmp_path / "data")
+    assert (called.code, called.err) == (2, "error: mine: no clips, which --strips shows\n")
+    assert not (tmp_path / "p.png").exists()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
@@ -46,18 +46,27 @@ def time_data(compute: Compute, repeats: int) -> list[Row]:
             root = Path(temporary)
             options = ["--size", "64", "--data-root", str(root / "data"), "--jobs", "2"]
             draw = ["data", "build", "synth-basic", "--images", str(count), "--subjects", "50", *options]
-            rows += both(f"draw {count:,} faces @ 64, two processes", count, draw)
+            rows += both(f"draw {count:,} faces @ 64, two processes", count, draw, root / "data", repeats)
             write_jpegs(root / "tree", count)
             pattern = "(?P<subject>p[0-9]+)_"
             build = ["data", "build", "tree", "--from", str(root / "tree"), "--layout", "folder", "--subject", pattern]
-            rows += both(f"build {count:,} JPEGs of 224 px @ 64", count, [*build, *options])
+            rows += both(f"build {count:,} JPEGs of 224 px @ 64", count, [*build, *options], root / "data", repeats)
     return rows
 
 
-def both(case: str, count: int, command: list[str]) -> list[Row]:
-    """Return two rows of one command: things per second, and peak memory."""
-    seconds, peak = call_fer(command)
-    return [Row(case, "images/s", count / seconds), Row(f"{case}: peak memory", "MiB", peak / MIB)]
+def both(case: str, count: int, command: list[str], made: Path, repeats: int) -> list[Row]:
+    """Return two rows of one command, repeated from nothing: things per second, and peak memory; ``made`` is deleted."""
+    seconds, peaks = [], []
+    for _ in range(repeats):
+        shutil.rmtree(made, ignore_errors=True)
+        taken, peak = call_fer(command)
+        seconds.append(taken)
+        peaks.append(peak / MIB)
+    rate, spread = count / float(np.median(seconds)), max(seconds) / min(seconds)
+    return [
+        Row(case, "images/s", rate, repeats=repeats, spread=spread),
+        Row(f"{case}: peak memory", "MiB", max(peaks), repeats=repeats),
+    ]
 
 
 def write_jpegs(root: Path, count: int, side: int = 224) -> None:
@@ -150,15 +159,16 @@ def time_sweep(compute: Compute, repeats: int) -> list[Row]:
             "  model.backbone: resnet10-small, train.epochs: 1}\n"
             "seeds: [0, 1, 2, 3]\narms: {a: {}, b: {train.lr: 0.001}}\nreport: {against: a}\n"
         )
-        rows = []
         where = ["--study", str(study), "--data-root", str(compute.data_root)]
-        for name, options in (("serial", []), ("two processes", ["--jobs", "2"])):
-            results = root / name.replace(" ", "-")
-            began = time.perf_counter()
-            call_fer(["ablate", *where, "--results", str(results), *options])
-            wall = time.perf_counter() - began
-            paths = list(results.glob("runs/*/result.json"))
-            own = sum(json.loads(path.read_text())["cost"]["seconds"]["total"] for path in paths)
-            workers = 2 if options else 1
-            rows.append(Row(f"sweep overhead, {name}", "ms/run", 1000 * (workers * wall - own) / len(paths)))
-        return rows
+        taken: dict[str, list[float]] = {"serial": [], "two processes": []}
+        for turn in range(repeats):
+            for workers, name in enumerate(taken, 1):
+                results = root / f"{workers}-{turn}"
+                wall = call_fer(["ablate", *where, "--results", str(results), "--jobs", str(workers)])[0]
+                found = [json.loads(path.read_text()) for path in results.glob("runs/*/result.json")]
+                own = [result["cost"]["seconds"]["total"] for result in found]
+                taken[name].append(1000 * (workers * wall - sum(own)) / len(own))
+    return [
+        Row(f"sweep overhead, {name}", "ms/run", float(np.median(added)), repeats=repeats, spread=max(added) / min(added))
+        for name, added in taken.items()
+    ]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STUDY = "scn-cs"
 """Study suggested for a data set of labelled faces."""
+UNSTUDIED = {"gesture": "gestures", "order": "the order of frames"}
+"""Recipes of embedded sets that it is not suggested for -> what they show."""
 
 
 def write_command(words: str, *arguments: str | Path, **options: Any) -> str:
@@ -61,8 +63,8 @@ def study_command(name: str, root: Path, data_root: Path | None) -> str:
 
     try:
         info = load_info(root, name)
-        if info.embedded is not None and info.embedded.get("recipes") == "gesture":
-            return "no shipped study is about gestures"
+        if subject := UNSTUDIED.get((info.embedded or {}).get("recipes", "")):
+            return f"no shipped study is about {subject}"
         manifest = read_manifest(root / name, info)
         run = expand(load_study(STUDY), Choice(data=name, seeds=(0,)), lambda _: known_of(manifest))[0]
         if manifest["label"].nunique() < 2:

@@ -82,17 +82,18 @@ def peek(
     out: Annotated[
         Path | None, typer.Option("--out", callback=expand_path, help="PNG to write.", show_default="NAME.png")
     ] = None,
-    columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per class.")] = 12,
+    columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per row.")] = 12,
+    strips: Annotated[bool, typer.Option("--strips", help="One row of frames per clip, two clips per class.")] = False,
     data_root: DataRoot = None,
 ) -> None:
     """Write a contact sheet: one row of images per class, of different people where possible."""
     import numpy as np
 
-    from fer_cli.data.peek import choose_images, contact_sheet
+    from fer_cli.data.peek import choose_rows, contact_sheet
 
     path, root = out or Path(f"{name}.png"), data_root_or_default(data_root)
-    draw_if_needed(name, root, lambda faces: np.concatenate(list(choose_images(faces, columns).values())))
-    contact_sheet(root, name, path, columns)
+    draw_if_needed(name, root, lambda faces: np.concatenate([row for _, row in choose_rows(faces, columns, strips)]))
+    contact_sheet(root, name, path, columns, strips)
     show(str(path))
     say(f"next: {study_command(name, root, data_root)}")
 

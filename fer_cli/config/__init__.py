@@ -147,6 +147,8 @@ class RunConfig(Section):
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.learning.capsule_margin and not BACKBONES[self.model.backbone].capsules:
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
+        if self.model.adapt != "none" and self.data.test is None:
+            idle["model.adapt"] = "it needs another test set (data.test)"
         self._features_fit()
         if self.kind != self.implied:
             raise ValueError(f"task: {self.task}, but the other settings imply {self.implied}; remove task")

@@ -85,6 +85,8 @@ class ModelConfig(Section):
     """Standardise pixels by mean and standard deviation of the training part, or of each image."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout probability of pooled features before the classifier."""
+    adapt: Literal["none", "batch-norm"] = "none"
+    """Whether batch norms are re-estimated on unlabelled images of the other set that the network is tested on."""
     mirror_average: bool = True
     """Whether validation and test average the logits of an image and its mirror image."""
 

@@ -24,12 +24,16 @@ CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", 
 OFF = "off"
 SWITCHES = {
     "clothes": "garments as surfaces of their own; off: tones on the body",
+    "contrast": "contrast as cameras make it; off: soft",
+    "crop": "faces higher or lower in the picture, as detectors crop them; off: tight around the landmarks",
+    "distance": "cameras mostly farther than a metre; off: near",
     "glasses": "glasses of some people; off: none",
     "hair": "hair and beard; off: a shaved head",
     "lens": "blur, noise and compression; off: none",
     "light": "lamps drawn for each image; off: one frontal lamp",
     "occluder": "things in front of some faces; off: none",
     "pose": "head pose; off: frontal",
+    "proportions": "larger eyes, wider mouths and faces than the model's mean; off: the model's",
     "texture": "mottled skin, lines, and folds and patterns of cloth; off: one smooth colour",
 }
 """Ingredient of drawn people that can be switched off (``NAME@hair=off``) -> what it is."""
@@ -38,12 +42,14 @@ SWITCHES = {
 class Embedded(Section):
     """Rendering options of an embedded set; each can be overridden when building."""
 
-    recipes: Literal["basic", "learning", "gesture"]
+    recipes: Literal["basic", "learning", "order", "gesture"]
     """Family of expressions, or gestures."""
     images: int
     """Number of images, or of clips if ``frames`` is given."""
     frames: list[int] = []
     """Minimum and maximum clip length in frames; empty: stills."""
+    rate: float | None = Field(None, gt=0, le=120)
+    """Frames per second of clips; None: stills."""
     subjects: int
     size: int
     """Side in pixels."""

@@ -110,6 +110,9 @@ class RunData(pl.LightningDataModule):
         self.dropped = {} if other is None else count_unknown(other, self.classes)
         """Class -> images of the other set that are not among ours."""
         self.test_faces = find_faces(other or faces, self.test.samples)
+        people = (other or faces).manifest.set_index("sample")["subject"].astype(str)
+        self.test_people = people[self.test.samples].to_numpy()
+        """(N,) the person of each test image; "" if unknown."""
         self.about_joined: dict[str, Any] | None = None
         check_contrast(config, self.train.images.chunks(EVAL_BATCH))
         self.mean, self.std = mean_and_deviation(self.train.images)
@@ -153,9 +156,11 @@ class RunData(pl.LightningDataModule):
         """Return validation batches in order, with true labels."""
         return _loader(self.val, Batches(len(self.val), EVAL_BATCH, None))
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return test batches in order, with true labels."""
-        return _loader(self.test, Batches(len(self.test), EVAL_BATCH, None))
+    def test_dataloader(self, positions: np.ndarray | None = None) -> DataLoader[Batch]:
+        """Return test batches in order, with true labels; ``positions`` (n,): those of the images to take, default all."""
+        chosen = np.arange(len(self.test)) if positions is None else positions
+        batches = [chosen[start : start + EVAL_BATCH].tolist() for start in range(0, len(chosen), EVAL_BATCH)]
+        return _loader(self.test, batches)
 
 
 def take_part(part: str, faces: FaceSet, positions: np.ndarray, labels: np.ndarray, config: RunConfig) -> Part:
@@ -187,7 +192,7 @@ def find_faces(faces: FaceSet, samples: np.ndarray) -> dict[str, bool] | None:
     return dict(zip(samples, faces.manifest.set_index("sample")["face"][samples], strict=True))
 
 
-def _loader(part: Part, batches: Batches) -> DataLoader[Batch]:
+def _loader(part: Part, batches: Batches | list[list[int]]) -> DataLoader[Batch]:
     return DataLoader(part, batch_size=None, sampler=batches)
 
 

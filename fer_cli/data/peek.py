@@ -1,4 +1,4 @@
-"""A contact sheet of a data set: one row of faces per class."""
+"""A contact sheet of a data set: one row of faces per class, or rows of frames of its clips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from fer_cli.data.block import colour_picture, pictures
+from fer_cli.data.clips import choose_frames
 from fer_cli.data.manifest import FaceSet, load_set
+from fer_cli.errors import DataError
 from fer_cli.places import whole_file
 
 LEAST_SIDE = 64
@@ -18,28 +20,31 @@ TEXT = 14
 """Font size in pixels."""
 GAP = 8
 """Padding around text in pixels."""
+STRIPS = 2
+"""Clips per class on a sheet of filmstrips."""
 
 
-def contact_sheet(data_root: Path, name: str, path: Path, columns: int) -> None:
+def contact_sheet(data_root: Path, name: str, path: Path, columns: int, strips: bool = False) -> None:
     """Write a PNG with up to ``columns`` faces per class, in colour if the set is; raises DataError if it is not built.
 
-    The header shows title, counts and fingerprint; each row its class and number of images.
+    The header shows title, counts and fingerprint; each row its class and number of images, or with ``strips`` its class and
+    clip.
     """
     faces = load_set(data_root, name)
     side = max(LEAST_SIDE, faces.info.image_size)
-    counts = faces.manifest["label"].value_counts()
-    names = [render_text(f"{label}  {counts.get(label, 0)}") for label in faces.info.classes]
+    chosen = choose_rows(faces, columns, strips)
+    names = [render_text(caption) for caption, _ in chosen]
     lines = [pad_line(render_text(line)) for line in heading(faces)]
     most = max(line.shape[1] for line in lines)
     head = np.concatenate([widen(line, most) for line in lines])
     left = max(text.shape[1] for text in names) + 2 * GAP
     width = max(head.shape[1], left + columns * side)
     rows = [widen(head, width)]
-    for chosen, text in zip(choose_images(faces, columns).values(), names, strict=True):
+    for (_, positions), text in zip(chosen, names, strict=True):
         row = np.full((side, width, 3), 255, np.uint8)
         top = (side - text.shape[0]) // 2
         row[top : top + text.shape[0], GAP : GAP + text.shape[1]] = text
-        images = faces.images[chosen]
+        images = faces.images[positions]
         for column, picture in enumerate(pictures(images[:, :1])):
             row[:, left + column * side : left + (column + 1) * side] = enlarge(picture, side)
         rows.append(row)
@@ -79,6 +84,26 @@ def choose_images(faces: FaceSet, columns: int) -> dict[str, np.ndarray]:
         turns = mixed.groupby("subject").cumcount().argsort(kind="stable").to_numpy()
         chosen[label] = mixed.index.to_numpy()[turns][:columns]
     return chosen
+
+
+def choose_rows(faces: FaceSet, columns: int, strips: bool) -> list[tuple[str, np.ndarray]]:
+    """Return the caption of each row of a sheet and the positions of its up to ``columns`` images.
+
+    With ``strips``, a row is a clip, in evenly spaced frames, and a class has up to STRIPS of them. Raises DataError if the
+    set has no clips.
+    """
+    if not strips:
+        counts = faces.manifest["label"].value_counts()
+        return [(f"{label}  {counts.get(label, 0)}", chosen) for label, chosen in choose_images(faces, columns).items()]
+    if faces.info.clips is None:
+        raise DataError(f"{faces.info.name}: no clips, which --strips shows")
+    clips, rows = faces.manifest["sequence"].to_numpy(), []
+    for label, middles in choose_images(faces, STRIPS).items():
+        for middle in middles:
+            frames = np.flatnonzero(clips == clips[middle])
+            frames = frames[np.argsort(faces.manifest["frame"].to_numpy()[frames], kind="stable")]
+            rows.append((f"{label}  {clips[middle]}", frames[choose_frames(len(frames), min(columns, len(frames)))]))
+    return rows
 
 
 def enlarge(image: np.ndarray, side: int) -> np.ndarray:

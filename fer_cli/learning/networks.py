@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterable
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fer_cli.config import RunConfig
-from fer_cli.errors import DataError
+from fer_cli.errors import DataError, StudyError
 from fer_cli.models.build import build_model
 from fer_cli.models.scn import Recogniser
 from fer_cli.models.weights import CLASSIFIER, join_names, load_weights_file
@@ -20,7 +21,8 @@ log = logging.getLogger("fer")
 def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
     """Build each distinct network of ``runs``, configs with their classes, once; on the meta device unless it loads a file.
 
-    Raises StudyError for incompatible settings or too small images, DataError for weights that cannot be loaded.
+    Raises StudyError for incompatible settings, adaptation without batch norms and too small images, DataError for weights
+    that cannot be loaded.
     """
     seen = set()
     for config, classes in runs:
@@ -32,6 +34,8 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
         file = config.model.weights
         with torch.device("cpu" if file else "meta"):
             network = build_model(config.model, len(classes), importance, size)
+        if config.model.adapt != "none" and not any(isinstance(part, _BatchNorm) for part in network.modules()):
+            raise StudyError(f"model.adapt: batch-norm: backbone {config.model.backbone} has no batch norms")
         if file:
             load_start_weights(network, file, config.model.weights_sha256, classes)
 

@@ -16,11 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from fer_cli.config import Compute, RunConfig
-from fer_cli.data.datamodule import RunData
+from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.errors import DamagedError
+from fer_cli.learning.adapt import adapted_norms, deal_folds
 from fer_cli.learning.choices import choose_layout
 from fer_cli.learning.compute import ResolvedCompute, use_threads
 from fer_cli.learning.handcrafted import describe_features, extract_features
@@ -231,14 +234,40 @@ def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.D
     trainer = new_trainer(1, resolved, Path(), [])
     frames = []
     for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
-        batches = trainer.predict(module, loader) or []
-        probabilities = torch.cat([batch[0] for batch in batches]).float().numpy()
+        if part == "test" and module.config.model.adapt != "none":
+            probabilities, alpha = judge_adapted(trainer, module, data, resolved)
+        else:
+            probabilities, alpha = judge(trainer, module, loader)
         truth = loader.dataset.labels.numpy()  # type: ignore[attr-defined]
         frame = prediction_frame(part, data, truth, probabilities.argmax(1), probabilities)
-        if module.judged.alpha is not None:
-            frame["alpha"] = torch.cat([batch[1] for batch in batches]).float().numpy()
+        if alpha is not None:
+            frame["alpha"] = alpha
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def judge(trainer: pl.Trainer, module: FerModule, loader: DataLoader[Batch]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return class probabilities (N, K) and alpha (N,), if the network has any, of a part's images."""
+    batches = trainer.predict(module, loader) or []
+    probabilities = torch.cat([batch[0] for batch in batches]).float().numpy()
+    if module.judged.alpha is None:
+        return probabilities, None
+    return probabilities, torch.cat([batch[1] for batch in batches]).float().numpy()
+
+
+def judge_adapted(
+    trainer: pl.Trainer, module: FerModule, data: RunData, resolved: ResolvedCompute
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return ``judge`` of the test images, each fold of its people with batch norms of the others' unlabelled images."""
+    folds = deal_folds(data.test_people, str(data.config.data.test), data.config.data.split_seed)
+    parts = []
+    for fold in folds:
+        others = np.setdiff1d(np.arange(len(data.test)), fold)
+        with adapted_norms(module, data, others, resolved):
+            parts.append(judge(trainer, module, data.test_dataloader(fold)))
+    order = np.argsort(np.concatenate(folds), kind="stable")
+    alphas = [alpha for _, alpha in parts if alpha is not None]
+    return np.concatenate([part for part, _ in parts])[order], np.concatenate(alphas)[order] if alphas else None
 
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:

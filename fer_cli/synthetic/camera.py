@@ -9,11 +9,17 @@ import cv2
 import numpy as np
 
 from fer_cli.synthetic import exact
+from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
 from fer_cli.synthetic.render import Light, Lighting
 
 BRIGHTEST = 2.0
 """Scene value of the brightest highlight; the exposure rolls off towards white from ``KNEE`` on, without saturation."""
 KNEE = 0.7
+TOE = 0.12
+"""Scene value below which the exposure flattens out towards black."""
+CONTRAST = (0.8, 1.9)
+LIGHTEST = 0.8
+"""Largest exposed value of the median of skin, where it is known."""
 FRONTAL = Lighting(
     np.full(3, 0.45, np.float32), 0.7, (Light(np.array([0, 0, 1], np.float32), np.full(3, 0.5, np.float32)),), 0.0
 )
@@ -60,21 +66,37 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def expose(
-    image: np.ndarray, size: int, rng: np.random.Generator, noise: np.random.Generator, difficulty: float, lens: bool = True
+    image: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+    noise: np.random.Generator,
+    difficulty: float,
+    ingredients: Ingredients = EVERYTHING,
+    blur: float | None = None,
+    skin: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the final image (size, size, 3) uint8: downscaled, blurred, exposed, noisy, compressed.
 
-    The light is metered half in the middle of the image; no exposure or noise makes skin black or white. Without ``lens``
-    the exposure is the same for all images and the rest is left out.
+    The light is metered half in the middle of the image; no exposure or noise makes skin black or white. Without the lens
+    the exposure is the same for all images and the rest is left out. ``blur``: unit of blur in pixels, default that of a
+    face that fills the image. ``skin``: (size, size) bool, skin whose median the exposure keeps from nearing white.
     """
+    lens = ingredients.lens
     picture = exact.halve(image)
     if lens and rng.random() < 0.3 + 0.3 * difficulty:
-        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * size / 64, high=BRIGHTEST)
+        unit = size / 64 if blur is None else blur
+        picture = exact.blur(picture, rng.uniform(0.25, 0.5 + 0.6 * difficulty) * unit, high=BRIGHTEST)
     inner = slice(size // 4, size - size // 4)
     luminance = max(float(picture.mean(dtype=np.float64) + picture[inner, inner].mean(dtype=np.float64)) / 2, 1e-3)
-    target = float(np.clip(rng.normal(0.5, 0.09 + 0.04 * difficulty), 0.22, 0.72)) if lens else 0.5
-    contrast = rng.uniform(0.9, 1.5) if lens else 1.2
-    picture = roll_off(exact.power(np.clip(picture * (0.35 + 0.65 * target / luminance), 0, None), contrast))
+    target = float(np.clip(rng.normal(0.52, 0.12), 0.22, 0.8)) if lens else 0.5
+    contrast = rng.uniform(*CONTRAST)
+    if not (lens and ingredients.contrast):
+        contrast = 1.0
+    gain = 0.2 + 0.8 * target / luminance
+    if skin is not None and skin.any():
+        gain = min(gain, LIGHTEST / float(np.median(picture[skin].mean(1, dtype=np.float64))))
+    picture = target + (picture * gain - target) * np.float32(contrast)
+    picture = roll_off(picture)
     if lens and rng.random() < 0.5:
         grain = rng.uniform(0.003, 0.02 + 0.03 * difficulty)
         strength = np.minimum(np.minimum(picture, 1 - picture) * np.float32(4 * grain), np.float32(grain))
@@ -88,7 +110,12 @@ def expose(
 
 
 def roll_off(picture: np.ndarray) -> np.ndarray:
-    """Return non-negative scene values as values strictly between 0 and 1: unchanged but for a veil, then flattening out."""
+    """Return scene values as values strictly between 0 and 1: unchanged in the middle but for a veil, flattening out beyond.
+
+    Values below 0, of strong contrast, come close to black without reaching it.
+    """
+    toe = np.float32(TOE)
+    picture = np.where(picture < toe, toe * toe / np.maximum(2 * toe - picture, toe), picture)
     over = np.maximum(picture - np.float32(KNEE), 0) * np.float32(1 / (1 - KNEE))
     rolled = np.minimum(picture, np.float32(KNEE)) + np.float32(1 - KNEE) * (over / (1 + over))
     return np.asarray(np.float32(0.022) + np.float32(0.96) * rolled)

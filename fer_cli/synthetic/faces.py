@@ -22,6 +22,12 @@ from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to
 
 OVERSAMPLE = 2
 """Rendering resolution relative to the output."""
+LIFT = (0.04, 0.26)
+"""Range of the height of the picture's middle over the middle of the landmarks, in sides of the square around them."""
+TIGHT_LIFT = 0.07
+DISTANCE_MM = (700.0, 2500.0)
+NEAR_MM = (450.0, 1400.0)
+"""Ranges of the camera's distance; the second without the ingredient."""
 LID_FOLLOW = 0.035
 """Lid action per degree of vertical gaze."""
 
@@ -161,7 +167,7 @@ def make_face(
     pose = (expression.yaw, expression.pitch, expression.roll)
     turn = rotation(*pose)
     marks = exact.rotate(points[landmark_ids()], turn)
-    drawn_view = frame(marks, look, rng)
+    drawn_view = frame(marks, look, rng, ingredients)
     view = view or drawn_view
     eyes = Eyes(person.iris, person.sclera, float(rng.uniform(1.6, 2.9)), gaze_vectors(expression, turn))
     lighting = camera.draw_lighting(rng, person.gloss, look.difficulty)
@@ -191,7 +197,7 @@ def make_face(
     if occluder is not None:
         tone = person.hair if occluder.kind == "strand" else cheek_colour(person)
         visible &= outside(occluders.draw_occluder(occluder, image, pixels, tone * lighting.level), pixels)
-    picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients.lens)
+    picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
     kind = occluder.kind if occluder else "none"
@@ -209,20 +215,26 @@ def outside(cover: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(cover[at[:, 1], at[:, 0]] < 0.5)
 
 
-def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator) -> View:
+def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator, ingredients: Ingredients = EVERYTHING) -> View:
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    centre = (low + high) / 2 + (0, 0.07 * side) + rng.uniform(-look.shift, look.shift, 2) * side
-    return View((float(centre[0]), float(centre[1])), side * rng.uniform(*look.zoom), float(rng.uniform(450, 1400)))
+    lift = rng.uniform(*LIFT)
+    if not ingredients.crop:
+        lift = TIGHT_LIFT
+    centre = (low + high) / 2 + (0, lift * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    extent, distance = side * rng.uniform(*look.zoom), rng.uniform(*(DISTANCE_MM if ingredients.distance else NEAR_MM))
+    return View((float(centre[0]), float(centre[1])), float(extent), float(distance))
 
 
-def first_view(person: Identity, expression: Expression, look: Look, rng: np.random.Generator) -> View:
+def first_view(
+    person: Identity, expression: Expression, look: Look, rng: np.random.Generator, ingredients: Ingredients = EVERYTHING
+) -> View:
     """Return the view that ``make_face`` draws first from ``rng``, used for all frames of a clip."""
     rng.random()
     points, _ = express(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)
-    return frame(exact.rotate(points[landmark_ids()], turn), look, rng)
+    return frame(exact.rotate(points[landmark_ids()], turn), look, rng, ingredients)
 
 
 def face_camera(expression: Expression) -> Expression:

@@ -79,6 +79,12 @@ class Picture:
     """(S, S, 3) float32 RGB in [0, BRIGHTEST]."""
     material: np.ndarray
     """(S, S) int8, positions in MATERIALS; -1: background."""
+    motions: np.ndarray
+    """(B, 3, 4) float32, of the bones."""
+    depth: np.ndarray
+    """(S, S) float32 in mm; FAR_MM for background."""
+    front: np.ndarray
+    """(S, S) int32, a vertex of the triangle that is seen; 0 for background."""
 
     @property
     def skin(self) -> np.ndarray:
@@ -247,7 +253,8 @@ def draw_moved(
     hits = hit_triangles(camera, figure.faces, view, size, figure.ends)
     pixels, depth = hits.pixels, hits.depth
     if not len(pixels):
-        return Picture(background.copy(), np.full(hits.cover.shape, -1, np.int8))
+        none = np.full(hits.cover.shape, -1, np.int8)
+        return Picture(background.copy(), none, motions, depth, np.zeros_like(depth, np.int32))
     values = hits.interpolate(np.concatenate([cv2.transpose(normals[:2]), figure.marks], 1))
     marks = values[2:5]
     code = figure.code.take(hits.corners[0]).astype(np.intp)
@@ -272,7 +279,9 @@ def draw_moved(
     image[pixels] = cv2.transpose(np.clip(lit, 0, BRIGHTEST))
     material = np.full(size * size, -1, np.int8)
     material[pixels] = code
-    return Picture(image.reshape(size, size, 3), material.reshape(size, size))
+    front = np.zeros(size * size, np.int32)
+    front[pixels] = hits.corners[0]
+    return Picture(image.reshape(size, size, 3), material.reshape(size, size), motions, depth, front.reshape(size, size))
 
 
 def eye_colour(place: np.ndarray, person: Identity) -> np.ndarray:

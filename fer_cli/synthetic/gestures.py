@@ -1,30 +1,36 @@
 """Clips of a teacher's upper body: pointing, writing, explaining, arms crossed, nodding, hand raised, idle.
 
-A gesture gives arm directions over time; a clip goes from rest into the gesture and back. Bodies use the rasteriser and
-shading of faces; faces are neutral.
+A gesture gives arm directions over time. A clip goes from rest into the gesture and back, at a random place; beckoning and
+waving off, which differ in the direction of time alone, go on throughout. Bodies use the rasteriser and shading of faces;
+faces are neutral.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from fer_cli.synthetic import camera, exact
 from fer_cli.synthetic.body import SIDES
-from fer_cli.synthetic.clips import envelope, wander
+from fer_cli.synthetic.clips import wander
 from fer_cli.synthetic.clothes import style_of
+from fer_cli.synthetic.episodes import GESTURE, Episode, constant_episode, draw_episode
 from fer_cli.synthetic.faces import OVERSAMPLE
 from fer_cli.synthetic.figures import draw_figure, make_figure
 from fer_cli.synthetic.identities import Identity
 from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
+from fer_cli.synthetic.joints import locate_joints
 from fer_cli.synthetic.poses import HANGING, Arm, Pose
 from fer_cli.synthetic.render import View
 
-SPAN_MM = (1300.0, 1450.0)
-"""Range of the image side."""
-LOWEST_VIEW_MM = -900.0
+BLUR_PX = 0.5
+"""Blur of an unsharp picture, in pixels: heads are small, and would vanish in the blur of a picture of a face."""
+SPAN_MM = (1500.0, 1600.0)
+"""Range of the image side: hands that point or are raised stay inside."""
+LOWEST_VIEW_MM = -940.0
 """Least height of the lower border: bodies end at the thighs."""
 CENTRE_MM = (0.0, -215.0)
 
@@ -104,9 +110,9 @@ def crossed_arms(rng: np.random.Generator) -> Callable[[float], Pose]:
 
 
 def nodding(rng: np.random.Generator) -> Callable[[float], Pose]:
-    """Nod the head with hanging arms."""
-    size, rate = rng.uniform(10, 20), rng.uniform(0.8, 1.4)
-    return lambda t: Pose(HANGING, HANGING, head=(0.0, float(-size * (0.5 - 0.5 * np.cos(rate * t)))))
+    """Nod the head with hanging arms, lowest in the middle of the episode."""
+    size, rate = rng.uniform(20, 28), rng.uniform(0.8, 1.4)
+    return lambda t: Pose(HANGING, HANGING, head=(0.0, float(-size * (0.5 + 0.5 * np.cos(rate * t)))))
 
 
 def hand_raised(rng: np.random.Generator) -> Callable[[float], Pose]:
@@ -119,6 +125,33 @@ def idle(rng: np.random.Generator) -> Callable[[float], Pose]:
     return lambda t: Pose(HANGING, HANGING)
 
 
+IN = Arm((0.3, -0.86, 0.42), (0.02, 0.9, 0.42), twist=-60, curl=42, hand=(-0.2, 0.75, -0.5))
+OUT = Arm((0.42, -0.72, 0.55), (0.5, 0.3, 0.8), twist=-60, curl=4, hand=(0.55, 0.05, 0.8))
+"""A forearm bent to the shoulder and one held out, between which hands beckon."""
+STROKE = 0.28
+"""Fraction of the period of beckoning that its quick stroke towards the body takes."""
+
+
+def beckoning(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Move a forearm quickly towards the body and slowly out again, over and over."""
+    left, period, phase = bool(rng.random() < 0.5), rng.uniform(7, 11), rng.uniform()
+    near, far = (replace(arm, upper=jitter(arm.upper, 0.06, rng), fore=jitter(arm.fore, 0.06, rng)) for arm in (IN, OUT))
+
+    def at(t: float) -> Pose:
+        place = (t / period + phase) % 1.0
+        ramp = place / STROKE if place < STROKE else (1 - place) / (1 - STROKE)
+        moving = mix_arms(far, near, ramp * ramp * (3 - 2 * ramp))
+        return Pose(moving, HANGING) if left else Pose(HANGING, moving)
+
+    return at
+
+
+def waving_off(rng: np.random.Generator) -> Callable[[float], Pose]:
+    """Beckon backwards in time: a forearm moves quickly away from the body and slowly back."""
+    motion = beckoning(rng)
+    return lambda t: motion(-t)
+
+
 GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = {
     "pointing": pointing,
     "writing": writing,
@@ -127,38 +160,52 @@ GESTURES: dict[str, Callable[[np.random.Generator], Callable[[float], Pose]]] = 
     "nodding": nodding,
     "hand-raised": hand_raised,
     "idle": idle,
+    "beckon": beckoning,
+    "wave-off": waving_off,
 }
+"""Gesture -> function that draws a motion: a pose at each time, in frames from the middle of its episode."""
+PERIODIC = ("beckon", "wave-off")
+"""Gestures that go on throughout a clip."""
+
+
+Direction = tuple[float, ...]
+
+
+def between(p: Direction, q: Direction, share: float) -> Any:
+    """Return the interpolation of two directions or angles."""
+    return tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
+
+
+def mix_arms(a: Arm, b: Arm, share: float) -> Arm:
+    """Return the interpolation of two arms."""
+    upper, fore = between(a.upper, b.upper, share), between(a.fore, b.fore, share)
+    hand = None if a.hand is b.hand is None else between(a.hand or a.fore, b.hand or b.fore, share)
+    twist, curl = between((a.twist, a.curl), (b.twist, b.curl), share)
+    return Arm(upper, fore, twist, curl, b.point, hand, a.relaxed)
 
 
 def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
     """Return the interpolation of two poses: ``share`` 0 is ``rest``, 1 is ``pose``."""
-
-    def between(p: tuple[float, ...], q: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(float((1 - share) * x + share * y) for x, y in zip(p, q, strict=True))
-
-    def arm(a: Arm, b: Arm) -> Arm:
-        upper, fore = between(a.upper, b.upper), between(a.fore, b.fore)
-        hand = None if a.hand is b.hand is None else between(a.hand or a.fore, b.hand or b.fore)
-        twist, curl = between((a.twist, a.curl), (b.twist, b.curl))
-        return Arm(upper, fore, twist, curl, b.point, hand, a.relaxed)  # type: ignore[arg-type]
-
-    trunk, head = between(rest.trunk, pose.trunk), between(rest.head, pose.head)
-    return Pose(arm(rest.left, pose.left), arm(rest.right, pose.right), trunk, head)  # type: ignore[arg-type]
+    left, right = mix_arms(rest.left, pose.left, share), mix_arms(rest.right, pose.right, share)
+    return Pose(left, right, between(rest.trunk, pose.trunk, share), between(rest.head, pose.head, share))
 
 
-def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: float, relaxed: bool = True) -> list[Pose]:
-    """Return a pose per frame; ``difficulty`` makes gestures smaller and adds body movement.
+def draw_gesture(
+    label: str, frames: int, rng: np.random.Generator, difficulty: float, rate: float, relaxed: bool = True
+) -> tuple[list[Pose], Episode]:
+    """Return a pose per frame and the gesture's episode; ``difficulty`` makes gestures smaller and adds body movement.
 
-    ``relaxed``: of Arm.
+    ``rate``: frames per second; ``relaxed``: of Arm.
     """
     motion = GESTURES[label](rng)
-    shares = envelope(frames, rng) * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
+    episode = constant_episode(frames) if label in PERIODIC else draw_episode(frames, rng, GESTURE)
+    shares = episode.intensity * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
     restless = 3.0 + 7.0 * difficulty
-    drifts = [wander(frames, restless * size, rng) for size in (1.0, 0.4, 1.4, 0.8)]
+    drifts = [wander(frames, restless * size, rng, rate) for size in (1.0, 0.4, 1.4, 0.8)]
     down = replace(HANGING, relaxed=relaxed)
     start = Pose(down, down)
-    poses = [mix_poses(start, motion(float(t)), float(shares[t])) for t in range(frames)]
-    return [
+    poses = [mix_poses(start, motion(t - episode.middle), float(shares[t])) for t in range(frames)]
+    moved = [
         replace(
             pose,
             trunk=(pose.trunk[0] + drifts[0][t], pose.trunk[1] + drifts[1][t]),
@@ -166,6 +213,7 @@ def draw_gesture(label: str, frames: int, rng: np.random.Generator, difficulty: 
         )
         for t, pose in enumerate(poses)
     ]
+    return moved, episode
 
 
 def draw_view(rng: np.random.Generator) -> View:
@@ -182,11 +230,12 @@ def gesture_clip(
     size: int,
     rng: np.random.Generator,
     difficulty: float,
+    rate: float,
     ingredients: Ingredients = EVERYTHING,
-) -> Iterator[tuple[np.ndarray, Pose]]:
-    """Yield the frames (size, size, 3) uint8 of a clip with their poses, in a constant scene."""
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Yield the frames (size, size, 3) uint8 of a clip with their ground truth, in a constant scene."""
     style = style_of(ingredients)
-    poses = draw_gesture(label, frames, rng, difficulty)
+    poses, episode = draw_gesture(label, frames, rng, difficulty, rate)
     figure = make_figure(person, style)
     view = draw_view(rng)
     lighting = camera.draw_lighting(rng, person.gloss, difficulty)
@@ -194,10 +243,12 @@ def gesture_clip(
         lighting = camera.FRONTAL
     background = camera.draw_background(rng, size * OVERSAMPLE)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
-    for pose in poses:
+    for t, pose in enumerate(poses):
         drawn = draw_figure(person, figure, pose, view, lighting, background, style)
-        picture = camera.expose(drawn.image, size, np.random.default_rng(scene), noise, difficulty, ingredients.lens)
-        yield picture, pose
+        lens = np.random.default_rng(scene)
+        picture = camera.expose(drawn.image, size, lens, noise, difficulty, ingredients, BLUR_PX, drawn.skin[::2, ::2])
+        places = locate_joints(person, drawn.motions, view, size, (figure, drawn))
+        yield picture, truth_of_pose(pose) | episode.truth(t) | places.truth()
 
 
 def truth_of_pose(pose: Pose) -> dict[str, float]:

@@ -76,7 +76,7 @@ def make_identity(
     female = bool(rng.random() < 0.5)
     age = float(ages[0] + (ages[1] - ages[0]) * rng.beta(1.2, 2.2))
     ancestry = rng.dirichlet((0.5, 0.5, 0.6))
-    shape = head_shape(mesh, rng, female, age, ancestry)
+    shape = head_shape(mesh, rng, female, age, ancestry, ingredients.proportions)
     tone = skin_tone(rng, ancestry)
     dark = bool(rng.random() < 0.35 + 0.6 * (1 - ancestry[2]))
     colour = HAIR[0 if dark else rng.integers(1, 5)] if rng.random() > 0.8 * max(0.0, age - 0.4) else HAIR[5]
@@ -113,8 +113,13 @@ def make_identity(
     )
 
 
-def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: float, ancestry: np.ndarray) -> np.ndarray:
-    """Return a head (V, 3): a blend of corner shapes with random, mostly symmetric local changes."""
+def head_shape(
+    mesh: HeadMesh, rng: np.random.Generator, female: bool, age: float, ancestry: np.ndarray, usual: bool = True
+) -> np.ndarray:
+    """Return a head (V, 3): a blend of corner shapes with random, mostly symmetric local changes.
+
+    ``usual``: with proportions nearer to those of photographs than the model's mean.
+    """
     gender = np.clip((0.88 if female else 0.12) + rng.normal(0, 0.1), 0, 1)  # 1 is female in the model
     weight = np.clip(rng.normal(0.5, 0.22), 0, 1)
     blend = np.einsum(
@@ -134,6 +139,7 @@ def head_shape(mesh: HeadMesh, rng: np.random.Generator, female: bool, age: floa
     amounts = np.clip(amounts + rng.normal(0, 0.04, len(amounts)), -0.8, 0.8)
     for i, name in enumerate(mesh.change_names):
         amounts[i] *= next((share for part, share in CALM.items() if part in str(name)), 1.0)
+        amounts[i] += usual * next((shift for part, shift in USUAL.items() if part in str(name)), 0.0)
     signed = np.stack([np.clip(-amounts, 0, None), np.clip(amounts, 0, None)], 1)
     return level_mouth(mesh, shape + exact.weighted_sum(signed.ravel(), mesh.changes.reshape(-1, mesh.size, 3)))
 
@@ -160,8 +166,22 @@ CALM = {
     "head-scale": 0.6,
     "head-angle": 0.4,
     "mouth-laugh": 0.4,
+    "ear-": 0.35,
 }
 """Reduction of local changes that would look like an expression or unnatural."""
+
+
+USUAL = {
+    "eye-scale": 0.35,
+    "mouth-scale-horiz": 0.35,
+    "nose-scale-vert": -0.3,
+    "nose-scale-horiz": -0.15,
+    "nose-volume": -0.2,
+    "eyebrows-trans-up": -0.3,
+    "head-scale-horiz": 0.25,
+    "head-scale-vert": -0.2,
+}
+"""Mean of local changes: eyes, mouths and faces of photographs are larger or wider than those of the model's mean."""
 
 
 def skin_tone(rng: np.random.Generator, ancestry: np.ndarray) -> np.ndarray:

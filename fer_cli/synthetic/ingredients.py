@@ -24,6 +24,14 @@ class Ingredients:
     """Things in front of some faces; off: none."""
     glasses: bool = True
     """Glasses of some people; off: none."""
+    crop: bool = True
+    """Faces higher or lower in the picture, as detectors crop them; off: always tight around the landmarks."""
+    contrast: bool = True
+    """Contrast as cameras make it, up to nearly black and white; off: soft."""
+    distance: bool = True
+    """Cameras mostly farther than a metre; off: near, with large noses."""
+    proportions: bool = True
+    """Larger eyes, wider mouths and faces than the human model's mean; off: the model's."""
     clothes: bool = True
     """Garments as surfaces of their own; off: tones on the body."""
 

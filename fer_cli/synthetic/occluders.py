@@ -80,14 +80,24 @@ def occluder_polygons(kind: str, points: np.ndarray, rng: np.random.Generator) -
         return [np.concatenate([points[2:15], *sides])]
     if kind == "hand":
         return hand(points, width, rng)
-    start = points[rng.integers(17, 27)] - (0, rng.uniform(0.3, 0.6) * width)
+    return strands(points, width, rng)
+
+
+def strands(points: np.ndarray, width: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return polygons of a lock: strands side by side from above a brow to one side, each tapering to its tip."""
+    root = points[rng.integers(17, 27)] - (0, rng.uniform(0.3, 0.6) * width)
+    aside = rng.choice([-1.0, 1.0])
+    fall = np.array([aside * rng.uniform(0.05, 0.35), rng.uniform(0.5, 1.0)]) * width
+    bow = np.array([-aside * rng.uniform(0.05, 0.16) * width, 0.0])
+    t = np.linspace(0, 1, 14)[:, None]
     polygons = []
-    for _ in range(rng.integers(3, 9)):
-        end = start + rng.normal(0, 0.12, 2) * width + (0, rng.uniform(0.4, 1.0) * width)
-        bend = (start + end) / 2 + rng.normal(0, 0.1 * width, 2)
-        t = np.linspace(0, 1, 12)[:, None]
+    for _ in range(rng.integers(5, 12)):
+        start = root + rng.normal(0, (0.045, 0.012), 2) * width
+        end = root + fall * rng.uniform(0.75, 1.05) + rng.normal(0, 0.03, 2) * width
+        bend = (start + end) / 2 + bow + rng.normal(0, 0.015, 2) * width
         curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-        polygons.append(np.concatenate([curve, curve[::-1] + (rng.uniform(0.006, 0.02) * width, 0)]))
+        thick = rng.uniform(0.012, 0.026) * width * np.sqrt(1 - t) * np.array([1.0, 0.0])
+        polygons.append(np.concatenate([curve, (curve + thick)[::-1]]))
     return polygons
 
 

@@ -29,7 +29,7 @@ from fer_cli.synthetic.clips import draw_clip
 from fer_cli.synthetic.deal import clip_length, deal_pictures, list_samples, name_picture, picture_stream
 from fer_cli.synthetic.expressions import RECIPES, draw_expression
 from fer_cli.synthetic.faces import Face, Look, first_view, make_face, movement
-from fer_cli.synthetic.gestures import gesture_clip, truth_of_pose
+from fer_cli.synthetic.gestures import gesture_clip
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.ingredients import Ingredients
 from fer_cli.synthetic.mesh import head_mesh
@@ -60,8 +60,13 @@ def check_options(name: str, options: Embedded, classes: list[str]) -> None:
         raise DataError(f"{name}: --subjects {options.subjects}: must be at least 1")
     if options.frames and not (len(options.frames) == 2 and 2 <= options.frames[0] <= options.frames[1]):
         raise DataError(f"{name}: frames {options.frames}: must be minimum and maximum clip length, at least 2 frames")
-    if options.recipes == "gesture" and not options.frames:
-        raise DataError(f"{name}: frames: required, since gestures are clips")
+    for recipes, what in (("gesture", "gestures"), ("order", "expressions in an order")):
+        if options.recipes == recipes and not options.frames:
+            raise DataError(f"{name}: frames: required, since {what} are clips")
+    if options.frames and options.rate is None:
+        raise DataError(f"{name}: rate: required, since clips have so many frames a second")
+    if options.rate is not None and not options.frames:
+        raise DataError(f"{name}: rate: has no effect without frames")
 
 
 def make_tasks(options: Embedded, classes: list[str], wanted: Collection[str] | None = None) -> list[Task]:
@@ -84,11 +89,13 @@ def render_person(task: Task) -> tuple[np.ndarray, list[dict[str, Any]]]:
     images, rows = [], []
     for number, label in zip(task.numbers, task.labels, strict=True):
         rng, name = picture_stream(options, task.subject, number), name_picture(task.subject, number)
+        hearsay = np.random.default_rng(derive_seed(options.seed, "annotators", name, 0))
+        given = annotate(label, list(task.classes), hearsay)  # once a clip
         for count, (image, truth) in enumerate(pictures(person, label, options, rng)):
             images.append(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
             place: dict[str, Any] = {"subject": f"p{task.subject:05d}", "sequence": name, "frame": count}
-            hearsay = np.random.default_rng(derive_seed(options.seed, "annotators", name, count))
-            given = annotate(label, list(task.classes), hearsay)
+            if options.rate is not None:
+                place["time_s"] = round(count / options.rate, 4)
             sample = f"{name}-{count:02d}" if options.frames else name
             rows.append({"sample": sample, "label": label, **place, **truth, **given})
     return np.stack(images), rows
@@ -106,21 +113,22 @@ def pictures(
         face = make_face(person, drawn, look, options.size, rng, ingredients=drawn_with)
         yield face.image, truth_of(face)
         return
-    count = clip_length(options, rng)
+    count, rate = clip_length(options, rng), options.rate or 0.0
     if options.recipes == "gesture":
-        for image, pose in gesture_clip(person, label, count, options.size, rng, options.difficulty, drawn_with):
-            yield image, truth_of_pose(pose)
+        yield from gesture_clip(person, label, count, options.size, rng, options.difficulty, rate, drawn_with)
         return
-    moments = draw_clip(RECIPES[options.recipes][label], label, count, rng, look.difficulty, look.pose, options.speech)
+    recipe = RECIPES[options.recipes][label]
+    moments = draw_clip(recipe, label, count, rng, look.difficulty, look.pose, options.speech, rate)
+    shown = [moment.expression for moment in moments]
     still = replace(look, speech=0.0)
     scene, noise = int(rng.integers(2**62)), np.random.default_rng(int(rng.integers(2**62)))
-    calm = replace(moments[0], units=np.zeros_like(moments[0].units))
-    view = first_view(person, calm, still, np.random.default_rng(scene))
-    carried = movement(person, max(moments, key=lambda moment: float(moment.units.sum(dtype=np.float64))))
+    calm = replace(shown[0], units=np.zeros_like(shown[0].units))
+    view = first_view(person, calm, still, np.random.default_rng(scene), drawn_with)
+    carried = movement(person, max(shown, key=lambda one: float(one.units.sum(dtype=np.float64))))
     for moment in moments:
         scenery = np.random.default_rng(scene)
-        face = make_face(person, moment, still, options.size, scenery, noise, view, carried, drawn_with)
-        yield face.image, truth_of(face)
+        face = make_face(person, moment.expression, still, options.size, scenery, noise, view, carried, drawn_with)
+        yield face.image, truth_of(face) | moment.truth()
 
 
 def truth_of(face: Face) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def draw_head(frames: int, rate: float, rng: np.random.Generator) -> tuple[np.nd
 
     The eyes stay near the camera, but for glances, where they lead the head.
     """
-    head = np.stack([wander(frames, size, rng) for size in (6.0, 4.0, 4.0)])
-    gaze = np.stack([wander(frames, size, rng) for size in (4.0, 3.0)])
+    head = np.stack([wander(frames, size, rng, rate) for size in (6.0, 4.0, 4.0)])
+    gaze = np.stack([wander(frames, size, rng, rate) for size in (4.0, 3.0)])
     t, at = np.arange(frames), rng.uniform(*FIRST_S) * rate
     while at < frames:
         if rng.random() < 0.6:
@@ -99,11 +99,9 @@ def draw_timeline(frames: int, rate: float, rng: np.random.Generator) -> list[Mo
         labels[share > 0] = label
         shares += share
     head, gaze = draw_head(frames, rate, rng)
-    closed, lids = blinks(frames, rng), UNITS.index("AU43")
+    closed, lids = blinks(frames, rng, rate), UNITS.index("AU43")
     units[:, :, lids] = np.maximum(units[:, :, lids], closed[:, None])
-    coarse = frames // SLOWER + 2
-    every = np.arange(frames) / SLOWER
-    sway = np.stack([np.interp(every, np.arange(coarse), wander(coarse, size, rng)) for size in (16.0, 6.0)])
+    sway = np.stack([wander(frames, size, rng, rate * SLOWER) for size in (16.0, 6.0)])
     return [
         Moment(
             replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fer_cli.config import AugmentConfig, Compute, CorruptConfig, DataConfig, RunConfig, TrainConfig
+from fer_cli.config import AugmentConfig, Compute, CorruptConfig, DataConfig, RunConfig, Section, TrainConfig
 from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
@@ -22,10 +22,13 @@ def pretraining(config: RunConfig) -> RunConfig | None:
 
 
 def shared_training(config: RunConfig) -> RunConfig | None:
-    """Return the run with clean test images if only test images are corrupted, as both share one training; else None."""
-    if not config.corrupt.active or config.corrupt.parts != ["test"]:
-        return None
-    return config.model_copy(update={"corrupt": CorruptConfig()})
+    """Return the run without what concerns its test alone, whose training it shares: corruption, adaptation; else None."""
+    changed: dict[str, Section] = {}
+    if config.corrupt.active and config.corrupt.parts == ["test"]:
+        changed["corrupt"] = CorruptConfig()
+    if config.model.adapt != "none":
+        changed["model"] = config.model.model_copy(update={"adapt": "none"})
+    return config.model_copy(update=changed) if changed else None
 
 
 def train_stills(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
@@ -50,9 +53,14 @@ def check_stills(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
 
 
 def describe_stills(configs: list[RunConfig]) -> list[str]:
-    """Return a line per kind of additional features that networks take."""
+    """Return a line per kind of additional features that networks take, and one on adaptation to the test set."""
     joined = [config.features for config in configs if config.features.joined]
-    return [
+    adapted = any(config.model.adapt != "none" for config in configs)
+    note = (
+        "batch norms of arms with model.adapt are re-estimated on unlabelled images of four subject folds of the test set; "
+        "the fifth fold is tested, and the predictions of all folds are pooled"
+    )
+    return [note] * adapted + [
         f"concatenated with the pooled features before the last layer in some arms: {' + '.join(blocks)} of the original "
         f"image, scaling {scaling}; scaling and visual words are fitted on the training part only"
         for blocks, scaling in dict.fromkeys((tuple(config.blocks), config.scaling) for config in joined)
