@@ -22,7 +22,7 @@ HASHES = {
     "synth-scene": "95e6708e11af8cf2",
     "synth-lecture": "6d7b20e90da33da3",
     "synth-gesture": "2c43112d3a3c0d96",
-    "lesson": "8fa9ee0adc02f3c0",
+    "lesson": "331f839b93e5bc5a",
     "floats": "cb7b8e2e18b75c0d",
     "resized": "ec755feaa81bfb71",
 }

@@ -31,7 +31,8 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
     density = int(rng.uniform(170, 280))
     for side in (-1, 1):
         at = rng.uniform(0, 1, density)
-        off, lean, length = rng.uniform(-0.5, 0.5, density), rng.normal(0, 12, density), rng.uniform(2.5, 5, density)
+        draws = [(rng.uniform(-0.5, 0.5), rng.normal(0, 12), rng.uniform(2.5, 5)) for _ in at]  # hair by hair
+        off, lean, length = np.array(draws).T
         width = thick * (1 - 0.75 * np.maximum(0.0, at - 0.45) / 0.55) * (0.55 + 0.45 * np.minimum(1.0, at * 5))
         start = line[(at * 59).astype(int)]
         start = np.stack([start[:, 0], start[:, 1] + off * width], 1)
