@@ -80,7 +80,7 @@ def fuse_features(
     config = item.run.config.data
     from fer_cli.learning.sets import open_set
 
-    faces = open_set(compute, config.name, every=True).of_classes(config.classes)
+    faces = open_set(compute, config.name).of_classes(config.classes)
     split = make_split(faces.manifest, config)
     cnn: Extractor | None = None
     if CNN in chosen.blocks:

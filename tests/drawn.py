@@ -1,8 +1,8 @@
 """Hashes of pixels that fingerprints stand for: ``python -m tests.drawn [THREADS]`` prints them as JSON.
 
-Of small embedded sets, one of each kind, and of a photograph as it is resized for a real set. Beside pixels and truth,
-``floats`` covers what they are made from before it is rounded to 256 levels. A last digit that depends on the processor
-shows there first.
+Of small embedded sets, one of each kind, of a lesson, and of a photograph as it is resized for a real set. Beside pixels
+and truth, ``floats`` covers what they are made from before it is rounded to 256 levels. A last digit that depends on the
+processor shows there first.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from fer_cli.synthetic import faces, sets
 from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.expressions import RECIPES, draw_expression
 from fer_cli.synthetic.identities import make_identity
+from fer_cli.synthetic.lesson import Lesson, draw_frame
 from fer_cli.synthetic.render import draw_head
 
 KINDS = {
@@ -82,11 +83,18 @@ def resized_hash() -> str:
     return total.hexdigest()[:16]
 
 
+def lesson_hash() -> str:
+    """Return 16 hex digits over a frame of a lesson and its truth."""
+    frame, rows = draw_frame(Lesson(seconds=2.0, faces=5, seed=1), 20)
+    return hashlib.sha256(frame.tobytes() + repr(rows).encode()).hexdigest()[:16]
+
+
 def all_hashes(threads: int = 1) -> dict[str, str]:
     """Return every hash, computed with so many threads."""
     cv2.setNumThreads(threads)
     with threadpool_limits(threads):
-        return {**{name: set_hash(name) for name in KINDS}, "floats": float_hash(), "resized": resized_hash()}
+        others = {"lesson": lesson_hash(), "floats": float_hash(), "resized": resized_hash()}
+        return {**{name: set_hash(name) for name in KINDS}, **others}
 
 
 if __name__ == "__main__":

@@ -75,13 +75,13 @@ def test_a_missing_or_damaged_asset_is_one_line(fer: Fer, copied: Path, tmp_path
         (copied / name).mkdir()
     elif damage != "missing":
         (copied / name).write_bytes(DAMAGES[damage](content))
-    root = tmp_path / "data"
+    root = tmp_path / "new" / "data"
     called = fer("data", "build", "synth-gesture", "--images", "7", "--subjects", "1", "--data-root", root)
     assert (called.code, called.out) == (2, "")
     assert called.err.startswith("error: ") and called.err.count("\n") == 1
     assert f"{copied}" in called.err and "reinstall fer-cli" in called.err
     assert (": missing; " in called.err) == (damage == "missing")
-    assert not list(tmp_path.glob("data/*"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_plan_also_says_in_one_line_that_the_pins_are_gone(fer: Fer, copied: Path, tmp_path: Path) -> None:

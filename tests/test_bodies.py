@@ -15,9 +15,10 @@ from fer_cli.synthetic.clothes import GREY, Style, style_of
 from fer_cli.synthetic.figures import MATERIALS, Figure, draw_figure, make_figure, shape_body
 from fer_cli.synthetic.identities import Identity, make_identity
 from fer_cli.synthetic.ingredients import EVERYTHING, Ingredients
+from fer_cli.synthetic.pieces import cut
 from fer_cli.synthetic.poses import Arm, Pose, blend_motions, move_bones, move_points, skeleton, skinning_weights
 from fer_cli.synthetic.render import View
-from fer_cli.synthetic.tailor import base, cut, drape, vertex_normals
+from fer_cli.synthetic.tailor import base, drape, vertex_normals
 
 BODIES = 200
 LEAST_MM = 4.0

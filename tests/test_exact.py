@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from fer_cli.synthetic import exact, recipe
-from tests.drawn import KINDS, float_hash, resized_hash, set_hash, small_set
+from tests.drawn import KINDS, float_hash, lesson_hash, resized_hash, set_hash, small_set
 
 HASHES = {
     "synth-basic": "350b2089161524e4",
@@ -22,6 +22,7 @@ HASHES = {
     "synth-scene": "95e6708e11af8cf2",
     "synth-lecture": "6d7b20e90da33da3",
     "synth-gesture": "2c43112d3a3c0d96",
+    "lesson": "331f839b93e5bc5a",
     "floats": "cb7b8e2e18b75c0d",
     "resized": "ec755feaa81bfb71",
 }
@@ -62,6 +63,10 @@ def test_a_small_set_of_each_kind_has_the_bytes_it_always_had(name: str) -> None
 def test_what_pixels_are_made_of_and_resized_photographs_have_the_bytes_they_always_had() -> None:
     assert float_hash() == HASHES["floats"]
     assert resized_hash() == HASHES["resized"]
+
+
+def test_a_frame_of_a_lesson_has_the_bytes_it_always_had() -> None:
+    assert lesson_hash() == HASHES["lesson"]
 
 
 @pytest.mark.parametrize("switch", SWITCHES)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fer_cli.config import Compute, DataConfig, RunConfig
 from fer_cli.data.cards import SWITCHES, Embedded, load_card
+from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
@@ -149,7 +150,19 @@ def test_a_run_draws_its_own_images_only(tmp_path: Path, small_card: None) -> No
     assert not len(chosen.undrawn(needed))
     assert faces.info.drawn == len(needed)
     assert chosen.images[needed].std() > 10
-    assert open_set(compute, "synth-basic", every=True).info.drawn is None
+    assert open_set(compute, "synth-basic").info.drawn is None
+
+
+def test_a_run_draws_only_those_images_of_another_set_that_it_is_tested_on(tmp_path: Path, small_card: None) -> None:
+    for name in ("synth-basic", "synth-scene"):
+        begin_embedded(name, tmp_path)
+    data = DataConfig(test="synth-scene", classes=["happy", "sad"], folds=3, val_fraction=0.3, max_images=4, max_test=3)
+    config = RunConfig(data=data)
+    faces, other = open_sets(config, Compute(data_root=tmp_path, results=tmp_path / "results", threads=1))
+    assert other.info.drawn == 3
+    tested = RunData(faces, config, other).test
+    assert sorted(np.bincount(tested.labels)) == [1, 2]
+    assert not len(other.undrawn(np.flatnonzero(other.manifest["sample"].isin(tested.samples))))
 
 
 def test_thinned_test_parts_are_balanced_and_leave_the_other_parts_alone() -> None:

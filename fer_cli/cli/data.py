@@ -12,6 +12,7 @@ from fer_cli.cli import build_options as o
 from fer_cli.cli.advice import study_command, write_command
 from fer_cli.cli.audit import audit, audit_built
 from fer_cli.cli.drawn import draw_set
+from fer_cli.cli.lesson import lesson
 from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.sets import check, combine, list_sets, peek, print_replaced
@@ -177,4 +178,5 @@ data_app.command(
     epilog="Examples: fer data combine lab --of ck48,jaffe --map basic-7 · "
     "fer data combine cross --of rafdb,jaffe --map basic-7 --part rafdb=train --part jaffe=test"
 )(combine)
+data_app.command(epilog="Example: fer data lesson --seconds 60 --faces 2 --out lesson.mp4")(lesson)
 data_app.command(epilog="Example: fer data audit ck48 --split random")(audit)

@@ -16,7 +16,7 @@ from fer_cli.config import RunConfig
 from fer_cli.data.corrupt import training_labels
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.prepare import Prepared, check_contrast, mean_and_deviation
-from fer_cli.data.splits import Split, make_split, thin
+from fer_cli.data.splits import Split, make_split, other_part
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
@@ -171,13 +171,12 @@ def take_part(part: str, faces: FaceSet, positions: np.ndarray, labels: np.ndarr
 
 def take_other(other: FaceSet, classes: list[str], config: RunConfig) -> Part:
     """Return the samples of another set with a class in ``classes`` as test part; raises DataError for none."""
-    known = [label for label in classes if label in other.info.classes]
-    if not other.manifest["label"].isin(known).any():
+    chosen = other_part(other.manifest, classes, config.data)
+    if not len(chosen):
         raise DataError(f"{other.info.name}: none of its classes is among the training classes ({', '.join(classes)})")
-    other = other.of_classes(known)
-    codes = np.array([classes.index(label) for label in known])[other.codes]
-    chosen = np.sort(thin(np.arange(len(codes)), codes, config.data.max_test, "test", config.data))
-    return take_part("test", other, chosen, codes[chosen], config)
+    order = {label: code for code, label in enumerate(classes)}
+    codes = np.array([order[label] for label in other.manifest["label"].iloc[chosen]])
+    return take_part("test", other, chosen, codes, config)
 
 
 def count_unknown(other: FaceSet, classes: list[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def draft_folder(data_root: Path, name: str, wait: bool = False) -> Iterator[Pat
     """
     from filelock import FileLock, Timeout
 
-    new_root = not data_root.exists()
+    made = [folder for folder in (data_root, *data_root.parents) if not folder.exists()]
     draft = data_root / f".{name}.building"
     data_root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(data_root / f".{name}.lock")
@@ -169,5 +169,6 @@ def draft_folder(data_root: Path, name: str, wait: bool = False) -> Iterator[Pat
     finally:
         lock.release()
         (data_root / f".{name}.lock").unlink(missing_ok=True)
-        if new_root and not any(data_root.iterdir()):
-            data_root.rmdir()
+        with suppress(OSError):  # one is not empty
+            for folder in made:
+                folder.rmdir()

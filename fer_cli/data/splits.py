@@ -111,6 +111,13 @@ def thin(positions: np.ndarray, labels: np.ndarray, most: int | None, part: str,
     return take_balanced(rng.permutation(positions), labels, most)
 
 
+def other_part(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -> np.ndarray:
+    """Return the test part in another set's ``manifest``: ascending positions of images of ``classes``, thinned."""
+    labels = manifest["label"].to_numpy()
+    known = np.flatnonzero(manifest["label"].isin(classes).to_numpy())
+    return np.sort(thin(known, labels, config.max_test, "test", config))
+
+
 def take_balanced(positions: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:
     """Return the first ``most`` of ``positions``, taken from the classes in turn."""
     turn = pd.Series(positions).groupby(labels[positions]).cumcount().to_numpy()

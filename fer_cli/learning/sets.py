@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 
 from fer_cli.config import Compute, DataConfig, RunConfig
 from fer_cli.data.manifest import FaceSet, drawing_note, load_set
-from fer_cli.data.splits import make_split
+from fer_cli.data.splits import make_split, other_part
 from fer_cli.places import write_text
 
 FEW = 100
@@ -26,17 +26,20 @@ log = logging.getLogger("fer")
 
 def open_sets(config: RunConfig, compute: Compute) -> list[FaceSet]:
     """Return the sets of ``config.data.sets`` with all images that the run reads."""
-    every = bool(config.features.blocks)  # features of a set are computed, and kept, for all of its images
-    return [open_set(compute, name, config.data, every) for name in config.data.sets]
+    data, every = config.data, bool(config.features.blocks)  # features are computed, and kept, for all images of a set
+    faces = open_set(compute, data.name, None if every else partial(needed_images, config=data))
+    if data.test is None:
+        return [faces]
+    classes = data.classes or faces.info.classes
+    return [faces, open_set(compute, data.test, lambda other: other_part(other.manifest, classes, data))]
 
 
-def open_set(compute: Compute, name: str, config: DataConfig | None = None, every: bool = False) -> FaceSet:
-    """Return a set with the images of the parts of ``config``; with all if it is another set or ``every``."""
+def open_set(compute: Compute, name: str, choose: Callable[[FaceSet], np.ndarray] | None = None) -> FaceSet:
+    """Return a set with the images that ``choose`` returns the positions (n,) of; by default with all."""
     faces = load_set(compute.data_root, name)
     if faces.info.drawn is None:
         return faces
-    whole = every or config is None or config.name != name
-    missing = faces.undrawn(None if whole or config is None else needed_images(faces, config))
+    missing = faces.undrawn(None if choose is None else choose(faces))
     if not len(missing):
         return faces
     draw_missing(compute.data_root, name, missing)

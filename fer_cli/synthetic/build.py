@@ -40,9 +40,10 @@ def build_embedded(
     """
     card, options = options_of(name, changes)
     with empty_draft(data_root, name) as draft:
+        manifest = list_samples(options, card.classes)
         held = Pictures.held(data_root / name, held_pictures(data_root, name, options), options)
-        pictures = held.extended(options, card.classes, None, jobs, progress)
-        return write_pictures(data_root, draft, card, options, pictures)
+        pictures = held.extended(options, card.classes, manifest, None, jobs, progress)
+        return write_pictures(data_root, draft, card, options, manifest, pictures)
 
 
 def begin_embedded(name: str, data_root: Path) -> SetInfo:
@@ -54,7 +55,7 @@ def begin_embedded(name: str, data_root: Path) -> SetInfo:
     with empty_draft(data_root, name, wait=True) as draft:
         if os.path.lexists(data_root / name / INFO):
             return load_info(data_root, name)
-        return write_pictures(data_root, draft, card, options, Pictures.none(options))
+        return write_pictures(data_root, draft, card, options, list_samples(options, card.classes), Pictures.none(options))
 
 
 def draw_pictures(
@@ -73,8 +74,9 @@ def draw_pictures(
             return faces.info
         card, options = load_card(name), Embedded.model_validate(faces.info.embedded)
         held = Pictures.held(data_root / name, faces, options)
-        pictures = held.extended(options, card.classes, positions, jobs, progress)
-        return write_pictures(data_root, draft, card, options, pictures)
+        manifest = list_samples(options, card.classes)
+        pictures = held.extended(options, card.classes, manifest, positions, jobs, progress)
+        return write_pictures(data_root, draft, card, options, manifest, pictures)
 
 
 @contextmanager
@@ -112,9 +114,10 @@ def held_pictures(data_root: Path, name: str, options: Embedded) -> FaceSet | No
     return None
 
 
-def write_pictures(data_root: Path, draft: Path, card: Card, options: Embedded, pictures: Pictures) -> SetInfo:
-    """Write a set of which ``pictures`` are drawn into ``draft``, and move it into place."""
-    manifest = list_samples(options, card.classes)
+def write_pictures(
+    data_root: Path, draft: Path, card: Card, options: Embedded, manifest: pd.DataFrame, pictures: Pictures
+) -> SetInfo:
+    """Write a set with this ``manifest``, of which ``pictures`` are drawn, into ``draft``, and move it into place."""
     block = Block(pictures.images)
     held = manifest["sample"].isin(pictures.truth["sample"])
     manifest.loc[held, "sha256"] = sets.hash_images(pictures.images)
@@ -150,10 +153,15 @@ class Pictures:
         return cls(faces.images[drawn][:, 0, 0], pd.read_parquet(folder / TRUTH))
 
     def extended(
-        self, options: Embedded, classes: list[str], positions: np.ndarray | None, jobs: int, progress: Progress
+        self,
+        options: Embedded,
+        classes: list[str],
+        manifest: pd.DataFrame,
+        positions: np.ndarray | None,
+        jobs: int,
+        progress: Progress,
     ) -> Pictures:
         """Return these and those at ``positions`` in the manifest (default: all) of a set, which are drawn if missing."""
-        manifest = list_samples(options, classes)
         wanted = manifest["sequence"] if positions is None else manifest["sequence"].iloc[positions]
         missing = set(wanted) - set(self.truth["sequence"])
         tasks = sets.make_tasks(options, classes, missing) if missing else []

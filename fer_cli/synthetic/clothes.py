@@ -12,8 +12,9 @@ from scipy import sparse
 
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.ingredients import Ingredients
+from fer_cli.synthetic.pieces import Piece, cut_piece
 from fer_cli.synthetic.poses import skeleton
-from fer_cli.synthetic.tailor import CLEARANCE_MM, Piece, base, cut_piece, drape, limb_coordinate
+from fer_cli.synthetic.tailor import BORDER_MM, CLEARANCE_MM, Base, base, drape, limb_coordinate
 from fer_cli.synthetic.tailor import vertex_normals as normals_of
 
 KINDS = ("t-shirt", "polo", "shirt", "blouse", "jumper", "jacket")
@@ -175,21 +176,25 @@ class Wardrobe:
     covered: np.ndarray
 
 
-def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray, bottom: bool = True) -> Wardrobe:
-    """Return the surfaces of an outfit over the base's skin (n, 3) at rest; ``bones``: origins (B, 3).
+def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray, surface: Base | None = None) -> Wardrobe:
+    """Return the surfaces of an outfit over the skin (n, 3) of a base at rest; ``bones``: origins (B, 3).
 
-    Without ``bottom``, nothing is made for below the waist.
+    ``surface``: default the whole ``base``; over one with a lower border, nothing is made at that border and below.
     """
-    surface = base()
+    surface = surface or base()
+    bottom = surface.lowest == -np.inf
     joints = {name: bones[at] for name, at in skeleton()[0].items()}
-    along = limb_coordinate(surface.ids, skin, bones)[0]
+    along = surface.along
     height = skin[:, 1] - joints["root"][1]
     hips = np.clip((WAIST_MM + 40 - height) / 60, 0, 1)
-    fields = neck_fields(outfit, skin, joints["neck01"])
+    smooth = skin
+    for _ in range(8):  # the hollow between the collar bones would bend the edge
+        smooth = surface.fine @ smooth
+    fields = neck_fields(outfit, smooth, joints["neck01"])
     near_neck = np.clip((joints["neck01"][1] - skin[:, 1]) / 90, 0, 1)
 
     def piece(gap: np.ndarray) -> tuple[Piece, np.ndarray, np.ndarray]:
-        cloth, normals = drape(skin, CLEARANCE_MM + (gap - CLEARANCE_MM) * near_neck)
+        cloth, normals = drape(skin, CLEARANCE_MM + (gap - CLEARANCE_MM) * near_neck, surface)
         reach, place = limb_coordinate(surface.ids, cloth, bones)
         whole = Piece(cloth, normals, surface.weights, surface.faces, place, np.ones(len(skin)), skin)
         return whole, reach, cloth[:, 1] - joints["root"][1]
@@ -197,16 +202,19 @@ def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray, bottom: b
     sleeves = np.clip((along - outfit.sleeve + 0.5) * 6, 0, 4) * (outfit.sleeve < 1.9)
     whole, reach, level = piece(outfit.ease + sleeves + (0 if outfit.tucked else 8) * hips)
     hem, arms = level - outfit.hem, (outfit.sleeve - reach) * 240
+    if not bottom:
+        hem = np.minimum(hem, whole.rest[:, 1] - surface.lowest - BORDER_MM)
     front = np.full(len(skin), 9.0)
     inner: list[Piece] = []
     if outfit.kind == "jacket":
         shirt = piece(np.full(len(skin), CLEARANCE_MM + 1))[0]
-        inner = [cut_piece(shirt, [fields["edge"], fields["open"], 130 - np.abs(skin[:, 0]), hem - 20, 60 - along * 240])]
+        shown = np.minimum.reduce([hem - 20 if bottom else hem, 130 - np.abs(skin[:, 0]), 60 - along * 240])
+        inner = [cut_piece(shirt, [shown, fields["edge"], fields["open"]])]
         x, y, z = (skin - joints["neck01"]).T
         front = np.where(z > -25, np.abs(x) - np.clip(0.27 * (y + 330), 0, 75), 60.0)
-        fields_top = [np.minimum(fields["edge"] - 16, 90), front, hem, arms]
+        fields_top = [np.minimum(hem, arms), np.minimum(fields["edge"] - 16, 90), front]
     else:
-        fields_top = [fields["edge"], fields["open"], hem, arms]
+        fields_top = [np.minimum(hem, arms), fields["edge"], fields["open"]]
     if outfit.neck == "collar":
         under = shirt if outfit.kind == "jacket" else whole
         rim = np.clip(fields["edge"] / 30, 0, 1)
@@ -217,6 +225,8 @@ def tailor_outfit(outfit: Outfit, skin: np.ndarray, bones: np.ndarray, bottom: b
     lower = None
     if bottom and outfit.skirt:
         lower = make_skirt(outfit, skin, along, bones)
+        if not outfit.tucked:  # the part below the top would show through it
+            lower = cut_piece(lower, [outfit.hem + 25 - (lower.rest[:, 1] - joints["root"][1])])
     elif bottom:
         trousers, _, level = piece(np.full(len(skin), (outfit.ease + 6) if outfit.tucked else CLEARANCE_MM))
         upper = (WAIST_MM if outfit.tucked else min(WAIST_MM, outfit.hem + 40)) - level

@@ -30,15 +30,23 @@ class Cloth:
     """(1024,) float32 lightness around 1, over 0.5 mm steps."""
 
 
-def weave(rng: np.random.Generator, outfit: Outfit) -> Cloth:
-    """Return the folds of a person's clothes and the strands of the hair."""
+def weave(rng: np.random.Generator, outfit: Outfit, lowest: float = -np.inf) -> Cloth:
+    """Return the folds of a person's clothes above the height ``lowest`` and the strands of the hair."""
     strong = {"t-shirt": 0.9, "polo": 0.8, "shirt": 1.0, "blouse": 1.0, "jumper": 0.6, "jacket": 0.7}[outfit.kind]
-    height = np.zeros(SHAPE, np.float32)
-    for start, end, wide in strokes(rng, outfit):
-        line = np.zeros(SHAPE, np.float32)
-        ends = [tuple(round(v * 16) for v in ((p[0] - LEFT) / TEXEL, (TOP - p[1]) / TEXEL)) for p in (start, end)]
-        cv2.line(line, ends[0], ends[1], 1.0, max(1, int(wide)), cv2.LINE_AA, 4)
-        height = np.maximum(height, line * np.float32(rng.uniform(0.4, 1.0)))
+    shape = (int(min(SHAPE[0], (TOP - lowest) / TEXEL + 16)), SHAPE[1])  # with room for blurring
+    height, line = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    starts, ends, wide = (np.array(part) for part in zip(*strokes(rng, outfit, lowest), strict=True))
+    strength = rng.uniform(0.4, 1.0, len(wide)).astype(np.float32)
+    ends = (np.stack([starts, ends], 1) - (LEFT, TOP)) * (1 / TEXEL, -1 / TEXEL)
+    low, high = (np.clip(edge, 0, shape[::-1]).astype(int) for edge in (ends.min(1) - 5, ends.max(1) + 6))
+    corners = np.rint(ends * 16).astype(int).tolist()
+    for place in np.flatnonzero((low < high).all(1)).tolist():
+        (left, top), (right, bottom) = low[place].tolist(), high[place].tolist()
+        here = (slice(top, bottom), slice(left, right))
+        first, last = corners[place]
+        cv2.line(line, first, last, 1.0, max(1, int(wide[place])), cv2.LINE_AA, 4)
+        np.maximum(height[here], line[here] * strength[place], out=height[here])
+        line[here] = 0
     depth = np.clip(exact.blur(height, 1.3) * 0.9 + exact.blur(height, 4.0) * 1.1, 0, 1) * np.float32(strong)
     across, along = exact.slopes(depth)
     folds = cv2.merge([across * np.float32(-SLOPE * 3), along * np.float32(SLOPE * 3), depth])
@@ -48,8 +56,11 @@ def weave(rng: np.random.Generator, outfit: Outfit) -> Cloth:
     return Cloth(folds, np.clip(1 + 0.13 * noise + 0.1 * locks, 0.5, 1.6).astype(np.float32))
 
 
-def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Return start, end (mm) and width (texels) of folds: from the armpits, at the waist, the elbows, the hips and knees."""
+def strokes(rng: np.random.Generator, outfit: Outfit, lowest: float = -np.inf) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Return start, end (mm) and width (texels) of folds: from the armpits, at the waist, the elbows, the hips and knees.
+
+    Those far below ``lowest`` are left out.
+    """
     lines: list[tuple[np.ndarray, np.ndarray, float]] = []
 
     def add(count: int, x: float, y: float, size: tuple[float, float], angle: float, length: tuple[float, float]) -> None:
@@ -61,12 +72,14 @@ def strokes(rng: np.random.Generator, outfit: Outfit) -> list[tuple[np.ndarray, 
                 lines.append((at - step, at + step, float(rng.uniform(1, 3.2))))
 
     add(3, 150, -305, (10, 12), 40, (40, 75))  # from the armpits
+    add(4, 190, -330, (12, 50), 35, (40, 90))
+    if lowest > -400:
+        return lines
     add(5, 95, -565, (40, 35), 12, (60, 150))  # at the waist
     add(3, 80, -520, (45, 50), 78, (60, 150))  # falling
     if outfit.sleeve > 1:
         add(7, 190, -480, (10, 40), 20, (40, 90))  # at the elbows
         add(4, 190, -640, (10, 50), 15, (40, 80))
-    add(4, 190, -330, (12, 50), 35, (40, 90))
     if outfit.skirt:
         pleats = np.arange(-320, 330, 38) + rng.normal(0, 7, 18)
         lines += [(np.array([x, -700.0]), np.array([x * 1.02, -1100.0]), float(rng.uniform(1, 4))) for x in pleats]

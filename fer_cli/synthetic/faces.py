@@ -149,18 +149,20 @@ def make_face(
     view: View | None = None,
     carried: np.ndarray | None = None,
     ingredients: Ingredients = EVERYTHING,
+    background: np.ndarray | None = None,
 ) -> Face:
     """Return an image of ``person`` with ``expression`` in a scene drawn from ``rng``.
 
     For the frames of a clip: pass ``rng`` in the same state, ``noise`` for the flicker, a common ``view``, and as
-    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with.
+    ``carried`` the ``movement`` at the apex. Pass the ``ingredients`` that ``person`` was made with. ``background``:
+    (2 size, 2 size, 3), by default drawn from ``rng``.
     """
-    if not ingredients.pose:
-        expression = face_camera(expression)
+    expression = expression if ingredients.pose else face_camera(expression)
     if rng.random() < look.speech:
         expression = add_speech(expression, rng)
     points, shown = express(person, expression)
-    turn = rotation(expression.yaw, expression.pitch, expression.roll)
+    pose = (expression.yaw, expression.pitch, expression.roll)
+    turn = rotation(*pose)
     marks = exact.rotate(points[landmark_ids()], turn)
     drawn_view = frame(marks, look, rng, ingredients)
     view = view or drawn_view
@@ -173,11 +175,11 @@ def make_face(
     folds = fold_texture(person, shown, ingredients.texture)
     drawn = draw_head(points, turn, view, large, person.albedo, folds, eyes, lighting)
     pixels = to_pixels(to_camera(marks, view), view, large)
-    image = camera.draw_background(rng, large)
-    if look.bust:
-        draw_bust(image, person, (expression.yaw, expression.pitch, expression.roll), view, lighting, style_of(ingredients))
+    image = camera.draw_background(rng, large) if background is None else background.copy()
     if person.long_hair:
         drape_hair(image, person.hair * lighting.level, pixels, streams[0])
+    if look.bust:  # in front of the hair, which falls behind neck and shoulders
+        draw_bust(image, person, pose, view, lighting, style_of(ingredients))
     cv2.copyTo(np.clip(drawn.image, 0, camera.BRIGHTEST), drawn.cover.view(np.uint8), image)
     if person.glasses is not None:
         draw_glasses(image, person, points, turn, view)
@@ -195,7 +197,6 @@ def make_face(
     picture = camera.expose(image, size, streams[2], noise or streams[2], look.difficulty, ingredients.lens)
     own = (pixels + 0.5) / OVERSAMPLE - 0.5
     box = tuple(float(v) for v in (*own.min(0), *own.max(0)))
-    pose = (expression.yaw, expression.pitch, expression.roll)
     kind = occluder.kind if occluder else "none"
     return Face(picture, shown, own.astype(np.float32), visible, pose, expression.gaze, box, kind)  # type: ignore[arg-type]
 

@@ -15,18 +15,18 @@ from fer_cli.synthetic.body import PARTS, body_mesh
 from fer_cli.synthetic.camera import BRIGHTEST
 from fer_cli.synthetic.clothes import Outfit, Style, Wardrobe, draw_outfit, tailor_outfit
 from fer_cli.synthetic.identities import Identity
+from fer_cli.synthetic.pieces import Piece, keep_faces
 from fer_cli.synthetic.poses import (
     Pose,
     blend_motions,
     move_bones,
     move_points,
-    skeleton,
     skinning_weights,
     turn_normals,
 )
 from fer_cli.synthetic.render import Lighting, View, hit_triangles, shade, to_camera
 from fer_cli.synthetic.scalp import make_hair, over_hairline
-from fer_cli.synthetic.tailor import Piece, base, keep_faces, limb_coordinate, near_pairs, vertex_normals
+from fer_cli.synthetic.tailor import base, limb_coordinate, near_pairs, vertex_normals
 
 MATERIALS = ("skin", "face", "eye", "hair", "top", "inner", "bottom")
 LOW = np.array([-330.0, -1100.0])
@@ -69,8 +69,6 @@ class Figure:
     colours: np.ndarray
     """(materials, 3) RGB."""
     cloth: fabric.Cloth
-    bust: bool = False
-    """Whether only neck and shoulders are drawn, with the eyes staying at the origin."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +107,20 @@ def skin_tone(person: Identity) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def shape_body(stream: int, female: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return a person's body at rest (V, 3) and the origins of its bones (B, 3), in mm."""
+def shape_body(stream: int, female: bool, ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return a person's body at rest (V, 3), or its vertices ``ids``, and the origins of its bones (B, 3), in mm."""
     mesh = body_mesh()
     rng = np.random.default_rng(derive_seed(stream, "body"))
     weight = np.clip(rng.normal(0.5, 0.2), 0, 1)
     thick = [max(0.0, 1 - 2 * weight), 1 - abs(2 * weight - 1), max(0.0, 2 * weight - 1)]
-    blend = np.einsum("g,w,r->gwr", [1 - female, female], thick, np.full(3, 1 / 3))
-    rest = exact.weighted_sum(blend.ravel(), mesh.corners.reshape(blend.size, -1, 3).astype(np.float64))
-    joints = exact.weighted_sum(blend.ravel(), mesh.joints.reshape(blend.size, -1, 3).astype(np.float64))
-    return rest, joints
+    blend = np.einsum("g,w,r->gwr", [1 - female, female], thick, np.full(3, 1 / 3)).ravel()
+    used, chosen = np.flatnonzero(blend), slice(None) if ids is None else ids
+
+    def mixed(corners: np.ndarray, chosen: slice | np.ndarray) -> np.ndarray:
+        layers = corners.reshape(len(blend), *corners.shape[-2:])
+        return exact.weighted_sum(blend[used], np.stack([layers[k][chosen].astype(np.float64) for k in used]))
+
+    return mixed(mesh.corners, chosen), mixed(mesh.joints, slice(None))
 
 
 @lru_cache(maxsize=4)
@@ -129,26 +131,26 @@ def build_figure(
     hair: tuple[float, ...],
     long_hair: bool,
     style: Style,
-    bust: bool = False,
 ) -> Figure:
-    """Return the figure of the person with this random ``stream``, skin ``tone`` and ``hair`` colour.
-
-    For a ``bust``: without hair and without clothes below the waist.
-    """
+    """Return the figure of the person with this random ``stream``, skin ``tone`` and ``hair`` colour."""
     rest, joints = shape_body(stream, female)
     outfit = draw_outfit(np.random.default_rng(derive_seed(stream, "clothes")), np.array(tone), female)
-    worn = tailor_outfit(outfit, rest[base().ids], joints, bottom=not bust)
+    worn = tailor_outfit(outfit, rest[base().ids], joints)
     pieces = skin_pieces(rest, joints, worn, style)
     if style.clothes:
         pieces += [(worn.top, "top"), *((piece, "inner") for piece in worn.inner)]
     if style.clothes and worn.bottom:
         pieces.append((worn.bottom, "bottom"))
-    if style.hair and not bust:
+    if style.hair:
         drawn = make_hair(np.random.default_rng(derive_seed(stream, "hair")), rest, long_hair)
         pieces += [(piece, "hair") for piece in drawn]
-    shown = np.array([tone, tone, EYE_TONE, hair, outfit.top, outfit.inner, outfit.bottom], np.float32)
     cloth = fabric.weave(np.random.default_rng(derive_seed(stream, "fabric")), outfit)
-    return assemble(pieces, joints, outfit, shown, cloth)
+    return assemble(pieces, joints, outfit, colours_of(tone, hair, outfit), cloth)
+
+
+def colours_of(tone: tuple[float, ...], hair: tuple[float, ...], outfit: Outfit) -> np.ndarray:
+    """Return the colours (materials, 3) RGB of a person of this skin ``tone`` and ``hair`` in an outfit."""
+    return np.array([tone, tone, EYE_TONE, hair, outfit.top, outfit.inner, outfit.bottom], np.float32)
 
 
 def skin_pieces(rest: np.ndarray, joints: np.ndarray, worn: Wardrobe, style: Style) -> list[tuple[Piece, str]]:
@@ -227,10 +229,24 @@ def draw_figure(
     person: Identity, figure: Figure, pose: Pose, view: View, lighting: Lighting, background: np.ndarray, style: Style
 ) -> Picture:
     """Return the shaded figure over ``background`` (S, S, 3)."""
+    return draw_moved(person, figure, move_bones(figure.joints, pose), view, lighting, background, style)
+
+
+def draw_moved(
+    person: Identity,
+    figure: Figure,
+    motions: np.ndarray,
+    view: View,
+    lighting: Lighting,
+    background: np.ndarray,
+    style: Style,
+    shadow: bool = True,
+) -> Picture:
+    """Return the shaded figure whose bones have ``motions`` (B, 3, 4) over ``background`` (S, S, 3).
+
+    ``shadow``: whether what is in front darkens what is behind it.
+    """
     size = len(background)
-    motions = move_bones(figure.joints, pose, arms=not figure.bust)
-    if figure.bust:
-        motions[:, :, 3] -= motions[skeleton()[0]["head"], :, 3]
     blended = blend_motions(figure.weights, motions)
     points, normals = move_points(blended, figure.rest), turn_normals(blended, figure.normals)
     camera = to_camera(cv2.transpose(points), view)
@@ -251,12 +267,13 @@ def draw_figure(
     if len(face):
         colour[:, face] = exact.sample(person.albedo, skin.at_pixel(place[:, face].T))
     eye = np.flatnonzero(code == MATERIALS.index("eye"))
-    colour[:, eye] = eye_colour(place[:, eye], person)
+    if len(eye):
+        colour[:, eye] = eye_colour(place[:, eye], person)
     if style.patterns:
         step = view.extent / size
         fabric.texture(colour, normal, code, place, figure.cloth, figure.outfit, step)
     normal[2] = np.sqrt(np.clip(1 - normal[0] ** 2 - normal[1] ** 2, 0.02, 1))
-    light = marks[2] if figure.bust else marks[2] * cast_shadow(depth, view, size).ravel().take(pixels)
+    light = marks[2] * cast_shadow(depth, view, size).ravel().take(pixels) if shadow else marks[2]
     lit = shade(colour * light, normal, gloss, lighting)
     image = background.reshape(-1, 3).copy()
     image[pixels] = cv2.transpose(np.clip(lit, 0, BRIGHTEST))

@@ -39,8 +39,7 @@ def brows(rng: np.random.Generator, female: bool, age: float) -> np.ndarray:
         lean = np.deg2rad(70 - 75 * at + lean)
         end = start + np.stack([np.cos(lean), np.sin(lean)], 1) * length[:, None]
         ends = np.round(skin.at_pixel(np.stack([start, end], 1) * (side, 1)) * 16).astype(int)
-        for a, b in ends.tolist():
-            cv2.line(cover, a, b, 1.0, 1, cv2.LINE_AA, 4)
+        cv2.polylines(cover, [*ends.astype(np.int32)], False, 1.0, 1, cv2.LINE_AA, 4)
     cover = exact.blur(cover, 1.0)
     return np.clip(cover * rng.uniform(1.0, 1.8) * (1 - 0.25 * age), 0, 0.95)
 

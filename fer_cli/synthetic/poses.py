@@ -117,10 +117,10 @@ def skeleton() -> tuple[dict[str, int], list[np.ndarray]]:
     return {str(name): i for i, name in enumerate(mesh.names)}, levels
 
 
-def move_bones(joints: np.ndarray, pose: Pose, arms: bool = True) -> np.ndarray:
+def move_bones(joints: np.ndarray, pose: Pose, fingers: bool = True) -> np.ndarray:
     """Return the motions (B, 3, 4) float32 of all bones: rotation and shift; ``joints``: (B, 3) at rest.
 
-    Without ``arms``, they stay as they are to the trunk.
+    Without ``fingers``, these follow the hand.
     """
     place, levels = skeleton()
     parents = body_mesh().parents
@@ -128,8 +128,8 @@ def move_bones(joints: np.ndarray, pose: Pose, arms: bool = True) -> np.ndarray:
     turns = {place[name]: turn_of(pose.trunk[0] * share, pose.trunk[1] * share) for name, share in SPINE}
     turns[place["neck01"]] = exact.matrix_product(trunk, turn_of(*(angle / 2 for angle in pose.head)))
     turns[place["neck02"]] = exact.matrix_product(trunk, turn_of(*pose.head))
-    for side, arm in zip(SIDES, (pose.left, pose.right), strict=True) if arms else ():
-        turns |= turn_arm(arm, side, joints, place, trunk)
+    for side, arm in zip(SIDES, (pose.left, pose.right), strict=True):
+        turns |= turn_arm(arm, side, joints, place, trunk, fingers)
     rotations, moved = np.tile(np.eye(3), (len(joints), 1, 1)), joints.astype(np.float64)
     given = np.zeros(len(joints), bool)
     given[list(turns)] = True
@@ -144,8 +144,10 @@ def move_bones(joints: np.ndarray, pose: Pose, arms: bool = True) -> np.ndarray:
     return np.concatenate([rotations, shifts[:, :, None]], 2).astype(np.float32)
 
 
-def turn_arm(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], trunk: np.ndarray) -> dict[int, np.ndarray]:
-    """Return the rotations of all bones of one arm, including the fingers."""
+def turn_arm(
+    arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], trunk: np.ndarray, fingers: bool = True
+) -> dict[int, np.ndarray]:
+    """Return the rotations of all bones of one arm, including, by default, the fingers."""
     mirror = np.array([SIDES[side], 1, 1])
     shoulder, elbow, wrist, knuckle = (
         joints[place[f"{name}.{side}"]] for name in ("upperarm01", "lowerarm01", "wrist", "finger3-1")
@@ -165,7 +167,7 @@ def turn_arm(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], tru
     turns = {place[f"upperarm0{i}.{side}"]: upper for i in (1, 2)}
     turns[place[f"shoulder01.{side}"]] = exact.matrix_product(rotation_between(start, lifted), trunk)
     turns |= {place[f"lowerarm01.{side}"]: fore, place[f"lowerarm02.{side}"]: half, place[f"wrist.{side}"]: hand}
-    return turns | turn_fingers(arm, side, joints, place, hand)
+    return turns | turn_fingers(arm, side, joints, place, hand) if fingers else turns
 
 
 def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int], hand: np.ndarray) -> dict[int, np.ndarray]:

@@ -9,8 +9,9 @@ from scipy import sparse
 
 from fer_cli.synthetic import exact
 from fer_cli.synthetic.body import PARTS, body_mesh
+from fer_cli.synthetic.pieces import Piece, cut_piece
 from fer_cli.synthetic.poses import skeleton, skinning_weights
-from fer_cli.synthetic.tailor import Piece, cut_piece, neighbours, smoothing_step, vertex_normals
+from fer_cli.synthetic.tailor import neighbours, smoothing_step, vertex_normals
 
 LINE = np.array(
     [[-200.0, -78], [-150, -66], [-112, -30], [-88, 22], [-62, 24], [-52, 6], [-40, 12], [-26, 42], [0, 56], [30, 60]]

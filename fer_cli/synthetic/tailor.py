@@ -1,13 +1,12 @@
-"""Garment surfaces from the body at rest: smoothed, pushed off the skin, cut straight, posed by the body's bones.
+"""Garment surfaces from the body at rest: smoothed, pushed off the skin, posed by the body's bones.
 
 A garment takes the body's vertices (linear blend skinning then makes sleeves follow the arms), smooths the body's relief
-away, and puts them outside the skin along smoothed normals, at distances that vary smoothly. Hems are level sets of scalar
-fields: triangles are cut along them.
+away, and puts them outside the skin along smoothed normals, at distances that vary smoothly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,28 +21,10 @@ CLEARANCE_MM = 9.5
 """Least distance of cloth from the skin at rest; bent joints bring it closer."""
 REACH = 2.2
 """Reach of smoothing in standard deviations."""
+BORDER_MM = 90.0
+"""Room below what is shown of a base with a lower border, where smoothing lacks the surroundings."""
 FALL_MM = 130.0
 """How far below a bulge of the trunk the cloth still hangs from it."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a figure: n vertices, m triangles."""
-
-    rest: np.ndarray
-    """(n, 3) at rest in mm."""
-    normals: np.ndarray
-    """(n, 3) unit normals at rest."""
-    weights: sparse.csr_matrix
-    """(n, B) skinning weights."""
-    faces: np.ndarray
-    """(m, 3) int."""
-    place: np.ndarray
-    """(n, 2) coordinates of the texture in mm."""
-    shade: np.ndarray
-    """(n,) share of light in [0, 1]."""
-    under: np.ndarray
-    """(n, 3) the skin below at rest; the vertices themselves where nothing is covered."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +45,19 @@ class Base:
     loose: np.ndarray
     """(n,) 1 on the trunk below the shoulders, 0 on neck and arms."""
     weights: sparse.csr_matrix
+    along: np.ndarray
+    """(n,) the place on the mean body's arms; see ``limb_coordinate``."""
+    lowest: float
+    """Height on the mean body below which there are no vertices."""
 
 
 def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Return the unit normals (n, 3) of a surface of points (n, 3)."""
-    a, b, c = (points[column] for column in faces.T)
-    flat = np.cross(b - a, c - a)
-    sums = np.stack([np.bincount(faces.T.ravel(), np.tile(axis, 3), len(points)) for axis in flat.T])
+    ends, planes = np.ascontiguousarray(faces.T), np.ascontiguousarray(points.T)
+    a, b, c = (planes.take(end, 1) for end in ends)
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    flat = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    sums = np.stack([np.bincount(ends.ravel(), np.tile(axis, 3), len(points)) for axis in flat])
     return np.asarray((sums / (exact.length(sums) + 1e-9)).T)
 
 
@@ -103,14 +90,15 @@ def limb_shares() -> np.ndarray:
     return np.stack(shares)
 
 
-@lru_cache(maxsize=1)
-def base() -> Base:
-    """Return the surface from the chin to the thighs and the wrists."""
+@lru_cache(maxsize=2)
+def base(lowest: float = -np.inf) -> Base:
+    """Return the surface from the chin to the thighs and the wrists, above the height ``lowest`` on the mean body."""
     mesh = body_mesh()
     every = np.arange(len(mesh.rest))
-    wanted = (mesh.rest[:, 1] < -95) & (mesh.part != PARTS.index("eye"))
+    wanted = (mesh.rest[:, 1] < -95) & (mesh.rest[:, 1] > lowest) & (mesh.part != PARTS.index("eye"))
     wanted &= (mesh.weights * (mesh.names == "head")[mesh.bones]).sum(1) < 0.3
-    wanted &= limb_coordinate(every, mesh.rest, mesh.joints.mean((0, 1, 2)))[0] < 2.15
+    along = limb_coordinate(every, mesh.rest, mesh.joints.mean((0, 1, 2)))[0]
+    wanted &= along < 2.15
     faces = mesh.faces[wanted[mesh.faces].all(1)]
     ids, flat = np.unique(faces, return_inverse=True)
     faces = flat.reshape(-1, 3)
@@ -123,7 +111,7 @@ def base() -> Base:
     loose = trunk * np.clip((-205 - rest[:, 1]) / 60, 0, 1)
     sigma = 13 + 34 * loose
     wide, narrow, above = surroundings(rest, faces, trunk, sigma, loose)
-    return Base(ids, faces, wide, narrow, above, fine, loose, weights)
+    return Base(ids, faces, wide, narrow, above, fine, loose, weights, along[ids], lowest)
 
 
 def surroundings(
@@ -159,13 +147,13 @@ def near_pairs(points: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray
     return np.r_[pairs[:, 0], pairs[:, 1], same], np.r_[pairs[:, 1], pairs[:, 0], same]
 
 
-def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return cloth (n, 3) over the skin (n, 3) of the base at least ``gap`` (n,) mm off it, and its normals (n, 3).
+def drape(skin: np.ndarray, gap: np.ndarray, surface: Base | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return cloth (n, 3) over the skin (n, 3) of a base at least ``gap`` (n,) mm off it, and its normals (n, 3).
 
     Distances from the smoothed skin are held at their largest in the surroundings, then smoothed over less than those, so
-    that cloth lies outside the skin and nothing shows through.
+    that cloth lies outside the skin and nothing shows through. ``surface``: default the whole ``base``.
     """
-    surface = base()
+    surface = surface or base()
     smooth = surface.wide @ (surface.wide @ skin)
     out, on_skin = vertex_normals(smooth, surface.faces), vertex_normals(skin, surface.faces)
     needed = exact.dot((skin - smooth).T, out.T) + gap
@@ -176,6 +164,8 @@ def drape(skin: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for _ in range(3):
         short = np.clip(least - exact.dot((cloth - skin).T, on_skin.T), 0, None)
         cloth = cloth + on_skin * (surface.fine @ short)[:, None]
+    if surface.lowest > -np.inf:  # the skin in folds, at the armpits, is not drawn
+        return cloth, vertex_normals(cloth, surface.faces)
     tree = cKDTree(skin)
     for _ in range(2):  # off the nearest skin, which is another vertex's in folds
         near = tree.query(cloth)[1]
@@ -216,67 +206,3 @@ def limb_coordinate(ids: np.ndarray, points: np.ndarray, joints: np.ndarray) -> 
         where[mine] = where[mine] * (1 - s) + on_arm * s
         along[mine] = t
     return along, where
-
-
-def cut(faces: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, sparse.csr_matrix]:
-    """Return the part of a surface where ``field`` (n,) is positive: faces, and its vertices as means (k, n) of the old."""
-    field = np.where(field == 0, 1e-9, field)
-    kept = field > 0
-    inside = kept[faces].sum(1)
-    whole = faces[inside == 3]
-    ones, twos = faces[inside == 1], faces[inside == 2]
-    ones = np.take_along_axis(ones, (kept[ones].argmax(1)[:, None] + np.arange(3)) % 3, 1)
-    twos = np.take_along_axis(twos, ((~kept[twos]).argmax(1)[:, None] + np.arange(3)) % 3, 1)
-    ends = np.concatenate([ones[:, [0, 1]], ones[:, [0, 2]], twos[:, [1, 0]], twos[:, [2, 0]]])
-    edges, place = np.unique(ends, axis=0, return_inverse=True)  # inside first, since the order is the same for both faces
-    place = place.ravel() + len(field)
-    n1, n2 = len(ones), len(twos)
-    ab, ac = place[:n1], place[n1 : 2 * n1]
-    ba, ca = place[2 * n1 : 2 * n1 + n2], place[2 * n1 + n2 :]
-    made = np.concatenate(
-        [
-            whole,
-            np.stack([ones[:, 0], ab, ac], 1),
-            np.stack([twos[:, 1], twos[:, 2], ca], 1),
-            np.stack([twos[:, 1], ca, ba], 1),
-        ]
-    )
-    share = field[edges[:, 0]] / (field[edges[:, 0]] - field[edges[:, 1]])
-    new = sparse.csr_matrix(
-        (np.r_[1 - share, share], (np.tile(np.arange(len(edges)), 2), edges.T.ravel())), (len(edges), len(field))
-    )
-    used, made = np.unique(made, return_inverse=True)
-    return made.reshape(-1, 3), sparse.vstack([sparse.eye(len(field), format="csr"), new]).tocsr()[used]
-
-
-def cut_piece(piece: Piece, fields: list[np.ndarray]) -> Piece:
-    """Return the part of a piece where all fields (n,) are positive."""
-    for number, field in enumerate(fields):
-        faces, mix = cut(piece.faces, field)
-        fields[number + 1 :] = [mix @ other for other in fields[number + 1 :]]
-        normals = mix @ piece.normals
-        piece = replace(
-            piece,
-            rest=mix @ piece.rest,
-            normals=normals / exact.length(normals.T)[:, None],
-            weights=(mix @ piece.weights).tocsr(),
-            faces=faces,
-            place=mix @ piece.place,
-            shade=mix @ piece.shade,
-            under=mix @ piece.under,
-        )
-    return piece
-
-
-def keep_faces(piece: Piece, kept: np.ndarray) -> Piece:
-    """Return the triangles of a piece (m,) that are kept, with the vertices they use."""
-    used, faces = np.unique(piece.faces[kept], return_inverse=True)
-    return Piece(
-        piece.rest[used],
-        piece.normals[used],
-        piece.weights[used],
-        faces.reshape(-1, 3),
-        piece.place[used],
-        piece.shade[used],
-        piece.under[used],
-    )
