@@ -196,7 +196,7 @@ def empty_frame(lesson: Lesson) -> np.ndarray:
     frame, wall = np.full((HEIGHT, WIDTH, 3), 24, np.uint8), draw_wall(lesson.seed)
     for number, tile in enumerate(make_tiles(lesson.faces)[lesson.faces :]):
         rng = np.random.default_rng(derive_seed(lesson.seed, "empty seat", number))
-        tile.place(frame, camera.expose(draw_seat(rng, wall, tile), tile.side, rng, rng, LOOK.difficulty, CLEAR))
+        tile.place(frame, camera.expose(draw_seat(rng, wall, tile), tile.side, rng, rng, LOOK.difficulty, CLEAR.lens))
     return frame
 
 
