@@ -22,6 +22,9 @@ from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to
 
 OVERSAMPLE = 2
 """Rendering resolution relative to the output."""
+LIFT = (0.04, 0.28)
+"""Range of the height of the picture's middle over the middle of the landmarks, in sides of the square around them."""
+TIGHT_LIFT = 0.07
 DISTANCE_MM = (700.0, 2500.0)
 NEAR_MM = (450.0, 1400.0)
 """Ranges of the camera's distance; the second without the ingredient."""
@@ -216,7 +219,10 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator, ingredien
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    centre = (low + high) / 2 + (0, 0.07 * side) + rng.uniform(-look.shift, look.shift, 2) * side
+    lift = rng.uniform(*LIFT)
+    if not ingredients.crop:
+        lift = TIGHT_LIFT
+    centre = (low + high) / 2 + (0, lift * side) + rng.uniform(-look.shift, look.shift, 2) * side
     extent, distance = side * rng.uniform(*look.zoom), rng.uniform(*(DISTANCE_MM if ingredients.distance else NEAR_MM))
     return View((float(centre[0]), float(centre[1])), float(extent), float(distance))
 

@@ -24,6 +24,8 @@ class Ingredients:
     """Things in front of some faces; off: none."""
     glasses: bool = True
     """Glasses of some people; off: none."""
+    crop: bool = True
+    """Faces higher or lower in the picture, as detectors crop them; off: always tight around the landmarks."""
     distance: bool = True
     """Cameras mostly farther than a metre; off: near, with large noses."""
     proportions: bool = True
