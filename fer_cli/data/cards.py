@@ -24,7 +24,7 @@ CANONICAL = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", 
 OFF = "off"
 SWITCHES = {
     "clothes": "garments as surfaces of their own; off: tones on the body",
-    "crop": "faces higher or lower in the picture, as detectors crop them; off: tight around the landmarks",
+    "crop": "faces lower in some pictures, as detectors crop them; off: in the middle",
     "distance": "cameras mostly farther than a metre; off: near",
     "glasses": "glasses of some people; off: none",
     "hair": "hair and beard; off: a shaved head",

@@ -22,9 +22,10 @@ from fer_cli.synthetic.render import Drawn, Eyes, View, draw_head, to_camera, to
 
 OVERSAMPLE = 2
 """Rendering resolution relative to the output."""
-LIFT = (0.04, 0.28)
-"""Range of the height of the picture's middle over the middle of the landmarks, in sides of the square around them."""
-TIGHT_LIFT = 0.07
+LIFT = 0.07
+"""Least height of the picture's middle over the middle of the landmarks, in sides of the square around them."""
+CHIN = 0.55
+"""Lowest place of the chin below the picture's middle, in sides of the picture: detectors' boxes end near it."""
 DISTANCE_MM = (700.0, 2500.0)
 NEAR_MM = (450.0, 1400.0)
 """Ranges of the camera's distance; the second without the ingredient."""
@@ -219,11 +220,12 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator, ingredien
     """Return a view of the landmarks (68, 3) similar to the crop of a face detector."""
     low, high = landmarks[:, :2].min(0), landmarks[:, :2].max(0)
     side = float((high - low).max())
-    lift = rng.uniform(*LIFT)
-    if not ingredients.crop:
-        lift = TIGHT_LIFT
+    zoom, share = rng.uniform(*look.zoom), rng.random()
+    lift = LIFT
+    if ingredients.crop and not look.bust:
+        lift += share * max(0.0, CHIN * zoom - 0.5 - LIFT)
     centre = (low + high) / 2 + (0, lift * side) + rng.uniform(-look.shift, look.shift, 2) * side
-    extent, distance = side * rng.uniform(*look.zoom), rng.uniform(*(DISTANCE_MM if ingredients.distance else NEAR_MM))
+    extent, distance = side * zoom, rng.uniform(*(DISTANCE_MM if ingredients.distance else NEAR_MM))
     return View((float(centre[0]), float(centre[1])), float(extent), float(distance))
 
 

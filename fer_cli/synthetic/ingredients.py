@@ -25,7 +25,7 @@ class Ingredients:
     glasses: bool = True
     """Glasses of some people; off: none."""
     crop: bool = True
-    """Faces higher or lower in the picture, as detectors crop them; off: always tight around the landmarks."""
+    """Faces lower in some pictures, their chins near the border, as detectors crop them; off: in the middle."""
     distance: bool = True
     """Cameras mostly farther than a metre; off: near, with large noses."""
     proportions: bool = True
