@@ -16,14 +16,16 @@ from fer_cli.synthetic import exact, recipe
 from tests.drawn import KINDS, float_hash, lesson_hash, resized_hash, set_hash, small_set
 
 HASHES = {
-    "synth-basic": "350b2089161524e4",
-    "synth-learning": "b16f9ff06cf77a15",
-    "synth-student": "bdea29f216006d40",
-    "synth-scene": "95e6708e11af8cf2",
-    "synth-lecture": "6d7b20e90da33da3",
-    "synth-gesture": "2c43112d3a3c0d96",
-    "lesson": "331f839b93e5bc5a",
-    "floats": "cb7b8e2e18b75c0d",
+    "synth-basic": "109de9bfb817020b",
+    "synth-learning": "b6a6e62740f96619",
+    "synth-student": "32bab19575e93ee0",
+    "synth-scene": "06cb9ef672ca92e8",
+    "synth-lecture": "5d21f0f7a0df0e5f",
+    "synth-order": "24117c5ffe966637",
+    "synth-gesture": "ee09b6f014659e01",
+    "synth-gesture-time": "117168860587d085",
+    "lesson": "be38549f7eda6294",
+    "floats": "e54d8addb2432c11",
     "resized": "ec755feaa81bfb71",
 }
 """Of the pixels and truth of small sets, and of a resized photograph.
@@ -31,12 +33,14 @@ HASHES = {
 Whoever changes a pixel of a set raises ``recipe.VERSION`` and replaces these.
 """
 FINGERPRINTS = {
-    "synth-basic": "b753672e83a1bb98",
-    "synth-learning": "966b82177f1928be",
-    "synth-student": "d211f005ad5f437a",
-    "synth-scene": "f01f5998b5ade252",
-    "synth-lecture": "37dc24cc76990204",
-    "synth-gesture": "23ce1b121380d1bc",
+    "synth-basic": "b45f41d94c6aa72d",
+    "synth-learning": "51a00d8c8f3984e8",
+    "synth-student": "80d8d4731fa6ea45",
+    "synth-scene": "f267cc56ba1a7af2",
+    "synth-lecture": "1831ea17215987b3",
+    "synth-order": "baf358fe361029a9",
+    "synth-gesture": "39eb85c299d2e19c",
+    "synth-gesture-time": "bd3a1727760ce424",
 }
 """Of the same sets, by their recipes: they stand for the pixels above, so both change together or not at all."""
 

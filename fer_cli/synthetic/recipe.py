@@ -11,7 +11,7 @@ from fer_cli.synthetic.assets import pin_of
 if TYPE_CHECKING:
     from fer_cli.data.cards import Embedded
 
-VERSION = 3
+VERSION = 4
 """Version of the renderer, for changes that affect images."""
 
 
