@@ -16,16 +16,16 @@ from fer_cli.synthetic import exact, recipe
 from tests.drawn import KINDS, float_hash, lesson_hash, resized_hash, set_hash, small_set
 
 HASHES = {
-    "synth-basic": "109de9bfb817020b",
-    "synth-learning": "b6a6e62740f96619",
-    "synth-student": "32bab19575e93ee0",
-    "synth-scene": "06cb9ef672ca92e8",
-    "synth-lecture": "5d21f0f7a0df0e5f",
-    "synth-order": "24117c5ffe966637",
+    "synth-basic": "97f98fe2304cee46",
+    "synth-learning": "a31b8fde5d202169",
+    "synth-student": "ee9a73953dbd601c",
+    "synth-scene": "5f905e8edfe7a19b",
+    "synth-lecture": "94362ffdd8ff4ad6",
+    "synth-order": "b41f0bad5c251c70",
     "synth-gesture": "ee09b6f014659e01",
     "synth-gesture-time": "117168860587d085",
-    "lesson": "be38549f7eda6294",
-    "floats": "e54d8addb2432c11",
+    "lesson": "7745cf42a0043583",
+    "floats": "d2e65d2aeaeedd6b",
     "resized": "ec755feaa81bfb71",
 }
 """Of the pixels and truth of small sets, and of a resized photograph.

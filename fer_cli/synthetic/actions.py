@@ -15,7 +15,7 @@ ACTION_UNITS: dict[str, dict[str, float]] = {
     "AU7": {"eyeSquint*": 0.8, "eyeBlink*": 0.12},
     "AU9": {"noseSneer*": 1.45, "mouthUpperUp*": 0.4, "cheekSquint*": 0.4, "eyeSquint*": 0.25},
     "AU10": {"mouthUpperUp*": 1.2, "noseSneer*": 0.25, "cheekSquint*": 0.2},
-    "AU12": {"mouthSmile*": 1.35, "mouthStretch*": 0.35, "cheekSquint*": 0.45},
+    "AU12": {"mouthSmile*": 1.5, "mouthStretch*": 0.12, "cheekSquint*": 0.45},
     "AU14": {"mouthDimple*": 0.9, "mouthPress*": 0.4},
     "AU15": {"mouthFrown*": 1.5},
     "AU16": {"mouthLowerDown*": 1.0},
