@@ -100,6 +100,18 @@ def faces_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def both_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> Path:
+    """A data root with the drawn cartoons as ``ck48`` and a small ``synth-basic``."""
+    from fer_cli.data.build import build_set
+    from fer_cli.synthetic.build import build_embedded
+
+    root = tmp_path_factory.mktemp("both")
+    build_set("ck48", faces_folder, root, allow_incomplete=True)
+    build_embedded("synth-basic", root, {"images": 240, "subjects": 15, "size": 24}, jobs=1)
+    return root
+
+
+@pytest.fixture(scope="session")
 def data_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> Path:
     """A data root that holds the drawn faces, built as ``ck48``."""
     from fer_cli.data.build import build_set

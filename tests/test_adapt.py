@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from torch import nn
 
 from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig
-from fer_cli.data.build import build_set
 from fer_cli.data.datamodule import RunData
 from fer_cli.errors import DataError, StudyError
 from fer_cli.learning.adapt import FOLDS, adapted_norms, deal_folds, norms_of
@@ -19,7 +18,6 @@ from fer_cli.learning.networks import check_networks
 from fer_cli.learning.train import load_data, new_module, predict, prepare_torch
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice
-from fer_cli.synthetic.build import build_embedded
 from fer_cli.tasks import TASKS
 from tests.conftest import Called
 
@@ -28,17 +26,9 @@ SIX = ["angry", "disgust", "fear", "happy", "sad", "surprise"]
 TRANSFER = DataConfig(name="synth-basic", test="ck48", classes=SIX, image_size=24)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> Path:
-    folder = tmp_path_factory.mktemp("both")
-    build_set("ck48", faces_folder, folder, allow_incomplete=True)
-    build_embedded("synth-basic", folder, {"images": 240, "subjects": 15, "size": 24}, jobs=1)
-    return folder
-
-
 @pytest.fixture
-def compute(root: Path, tmp_path: Path) -> Compute:
-    return Compute(data_root=root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
+def compute(both_root: Path, tmp_path: Path) -> Compute:
+    return Compute(data_root=both_root, results=tmp_path / "results", device="cpu", precision="fp32", threads=1)
 
 
 @pytest.fixture
@@ -129,7 +119,7 @@ def test_settings_that_cannot_be_adapted_are_one_line() -> None:
 
 
 def test_a_study_with_an_adapted_arm_trains_once(
-    root: Path, tmp_path: Path, fer: Callable[..., Called], compute: Compute
+    both_root: Path, tmp_path: Path, fer: Callable[..., Called], compute: Compute
 ) -> None:
     study = tmp_path / "adapt.yaml"
     study.write_text(
@@ -138,7 +128,7 @@ def test_a_study_with_an_adapted_arm_trains_once(
         f"  data.classes: [{', '.join(SIX)}], train.epochs: 1}}\n"
         "seeds: [0]\narms: {plain: {}, adapted: {model.adapt: batch-norm}}\nreport: {metrics: [accuracy], against: plain}\n"
     )
-    where = ["--study", study, "--results", tmp_path / "results", "--data-root", root]
+    where = ["--study", study, "--results", tmp_path / "results", "--data-root", both_root]
     called = fer("ablate", *where, "--no-track")
     assert called.code == 0
     plan = make_plan(str(study), Choice(), compute.model_copy(update={"results": tmp_path / "results"}))

@@ -21,23 +21,11 @@ from fer_cli.learning.record import load_backbone, save_weights
 from fer_cli.learning.train import load_data, new_module, train_run
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice
-from fer_cli.synthetic.build import build_embedded
 from fer_cli.tasks import TASKS
 from tests.conftest import STUDY, Called
 from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
-
-
-@pytest.fixture(scope="module")
-def both_root(tmp_path_factory: pytest.TempPathFactory, faces_folder: Path) -> Path:
-    """A data root with the drawn cartoons as ``ck48`` and a small ``synth-basic``."""
-    from fer_cli.data.build import build_set
-
-    root = tmp_path_factory.mktemp("both")
-    build_set("ck48", faces_folder, root, allow_incomplete=True)
-    build_embedded("synth-basic", root, {"images": 240, "subjects": 15, "size": 24}, jobs=1)
-    return root
 
 
 @pytest.fixture
