@@ -59,7 +59,7 @@ def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: 
     config = RunConfig(
         data=DataConfig(name="synth-learning", image_size=48, split="subject"),
         model=ModelConfig(backbone="resnet10-small"),
-        train=TrainConfig(epochs=60, lr=3e-3, batch_size=32),
+        train=TrainConfig(epochs=40, lr=3e-3, batch_size=32),
     )
     compute = Compute(data_root=root, results=tmp_path, threads=2, device="cpu")
     result = train_run(config, compute, folder_at(tmp_path))
