@@ -233,8 +233,7 @@ def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, in
     rest = images if data.test is not None else images * (1 - share)
     train, val = round(rest * (1 - data.val_fraction)), round(rest * data.val_fraction)
     if data.max_subjects is not None and info.subjects:
-        people = info.subjects * train / images
-        train = round(train * min(1.0, data.max_subjects / people))
+        train = min(train, round(images * data.max_subjects / info.subjects))
     return min(train, data.max_images or train), min(val, data.max_val or val), len(classes)
 
 

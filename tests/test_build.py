@@ -391,8 +391,6 @@ def test_own_data_may_not_take_a_cards_name(fer: Fer, tmp_path: Path) -> None:
 
 
 def test_list_names_every_card_and_what_is_built(fer: Fer, data_root: Path) -> None:
-    from fer_cli.data.cards import card_names
-
     called = fer("data", "list", "--data-root", data_root)
     rows = {line.split("\t")[0]: line.split("\t") for line in called.out.splitlines()[1:]}
     assert set(rows) == set(card_names())

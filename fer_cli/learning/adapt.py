@@ -53,18 +53,18 @@ def adapted_norms(module: FerModule, data: RunData, positions: np.ndarray, resol
     """
     norms = norms_of(module.judged)
     before = [({name: buffer.clone() for name, buffer in norm.named_buffers()}, norm.momentum) for norm in norms]
-    module.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
-        norm.train()
     batches = np.array_split(positions, -(-len(positions) // EVAL_BATCH))
-    with torch.no_grad(), torch.autocast(resolved.device, torch.bfloat16, enabled=resolved.bf16):
-        for batch in batches:
-            images = data.test.images[batch].to(module.device)
-            for view in (images, images.flip(-1)):
-                module(view)
     try:
+        module.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+            norm.train()
+        with torch.no_grad(), torch.autocast(resolved.device, torch.bfloat16, enabled=resolved.bf16):
+            for batch in batches:
+                images = data.test.images[batch].to(module.device)
+                for view in (images, images.flip(-1)):
+                    module(view)
         module.eval()
         yield
     finally:

@@ -1,7 +1,7 @@
 """A rendered lesson: a video of listeners, each before a seat in a classroom as a webcam sees them, and its truth.
 
-Frames are the same on every processor before they are encoded. A person's tile shows the middle of a square picture drawn
-as those of ``synth-scene`` are, with a view and a background of its own.
+Frames are the same on every processor before they are encoded. A person's tile shows the middle of a square picture,
+drawn as in ``synth-scene`` but with its own view and background.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fer_cli.synthetic.ingredients import Ingredients
 from fer_cli.synthetic.mesh import head_mesh
 from fer_cli.synthetic.render import View
 from fer_cli.synthetic.sets import one_thread
-from fer_cli.synthetic.timeline import Moment, draw_timeline
+from fer_cli.synthetic.timeline import Behaviour, draw_timeline
 
 WIDTH, HEIGHT, RATE = 640, 480, 12
 """Pixels of a frame, and frames per second."""
@@ -104,7 +104,7 @@ class Listener:
     """Seed of lighting and lens."""
     background: np.ndarray
     """(2 side, 2 side, 3) float32."""
-    moments: list[Moment]
+    moments: list[Behaviour]
 
 
 def check_lesson(lesson: Lesson) -> None:
@@ -215,7 +215,7 @@ def draw_frame(lesson: Lesson, number: int) -> tuple[np.ndarray, list[dict[str, 
     return frame, rows
 
 
-def truth_of(face: Face, moment: Moment, tile: Tile) -> dict[str, Any]:
+def truth_of(face: Face, moment: Behaviour, tile: Tile) -> dict[str, Any]:
     """Return the truth of a person in a frame, rounded to be the same on every processor."""
     marks = face.landmarks + np.array(tile.corner, np.float32)
     low, high = marks.min(0), marks.max(0)

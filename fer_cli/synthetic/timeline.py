@@ -12,6 +12,7 @@ import numpy as np
 
 from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.clips import blinks, wander
+from fer_cli.synthetic.episodes import shape_episode
 from fer_cli.synthetic.expressions import BASIC, Expression, draw_expression
 
 Span = tuple[float, float]
@@ -31,7 +32,7 @@ DIFFICULTY = 0.2
 
 
 @dataclass(frozen=True)
-class Moment:
+class Behaviour:
     """One person in one frame."""
 
     expression: Expression
@@ -44,9 +45,8 @@ class Moment:
 
 def plateau(frames: int, start: float, rise: float, hold: float, fall: float) -> np.ndarray:
     """Return (frames,) a smooth rise from 0 at ``start`` to 1, a hold and a smooth fall to 0; in frames."""
-    t = np.arange(frames)
-    shape = np.clip(np.minimum((t - start) / rise, (start + rise + hold + fall - t) / fall), 0, 1)
-    return np.asarray(shape * shape * (3 - 2 * shape))
+    apex = start + rise
+    return shape_episode(frames, (start, apex, apex + hold, apex + hold + fall)).intensity
 
 
 def draw_episodes(frames: int, rate: float, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
@@ -88,7 +88,7 @@ def draw_head(frames: int, rate: float, rng: np.random.Generator) -> tuple[np.nd
     return head, gaze
 
 
-def draw_timeline(frames: int, rate: float, rng: np.random.Generator) -> list[Moment]:
+def draw_timeline(frames: int, rate: float, rng: np.random.Generator) -> list[Behaviour]:
     """Return a moment per frame of one person."""
     calm = draw_expression(BASIC["neutral"], "neutral", rng, DIFFICULTY, 0.0)
     units = np.repeat(calm.units[None].astype(np.float64), frames, 0)
@@ -103,7 +103,7 @@ def draw_timeline(frames: int, rate: float, rng: np.random.Generator) -> list[Mo
     units[:, :, lids] = np.maximum(units[:, :, lids], closed[:, None])
     sway = np.stack([wander(frames, size, rng, rate * SLOWER) for size in (16.0, 6.0)])
     return [
-        Moment(
+        Behaviour(
             replace(
                 calm,
                 label=str(labels[t]),
