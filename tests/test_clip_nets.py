@@ -1,5 +1,7 @@
 """The networks on clips: counts, arms, what each sees of the order of frames, and what they say they attend to."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from fer_cli.config import BACKBONES, REGIONS, LearningConfig, ModelConfig, RegionConfig, RunConfig
 from fer_cli.errors import StudyError
+from fer_cli.learning.record import load_backbone, write_tensors
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_multiply_adds, count_parameters
 from fer_cli.models.roi import dead_regions
@@ -121,6 +124,25 @@ def test_the_tiny_trunk() -> None:
     assert {block.attention.gate.reduce.out_features for stage in net.stages for block in stage} == {4}
 
 
+@pytest.mark.parametrize("name", [name for name, known in BACKBONES.items() if known.clips and "paper" not in name])
+def test_a_trunk_trained_on_stills_starts_a_network_on_clips(name: str, tmp_path: Path) -> None:
+    trunk = build_model(ModelConfig(backbone=BACKBONES[name].trunk), 5, attention=False)  # type: ignore[arg-type]
+    for weights in trunk.parameters():
+        torch.nn.init.normal_(weights)
+    write_tensors(tmp_path / "best.pt", {"state": trunk.state_dict(), "classes": ["a"]})
+    net = build({"backbone": name})
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    module: Any = SimpleNamespace(model=net, judged=net, config=RunConfig(model=ModelConfig(backbone=name)))
+    load_backbone(tmp_path / "best.pt", module)
+    still, changed = trunk.state_dict(), set()
+    for key, value in net.state_dict().items():
+        if not torch.equal(value, before[key]):
+            changed.add(key.split(".")[1])
+            assert torch.equal(value, still[key])
+    stages = {"layer1", "layer2", "layer3"} | ({"layer4"} if "expression" in name else set())
+    assert changed == {"conv1", "bn1"} | stages
+
+
 # arms
 
 
@@ -181,11 +203,25 @@ def test_an_importance_head_changes_no_other_weight() -> None:
 def test_what_an_arm_sees_of_the_order_of_frames(arm: dict[str, Any]) -> None:
     """The mean without ConvLSTM sees none, and so does the action network, which has no codes of positions."""
     net, config = build(arm).eval(), ModelConfig.model_validate(arm)
+    if (attention := getattr(net.backbone, "temporal", None)) is not None and config.temporal == "attention":
+        torch.nn.init.normal_(attention.weights.q4.weight)  # it starts without places
     given, order = random_input(config, 3), torch.tensor([2, 0, 3, 1])
     with torch.no_grad():
         made, shuffled = logits_of(net, given), logits_of(net, tuple(one[:, order] for one in given))
     blind = config.backbone == "teacher-action" or (config.temporal == "mean" and not config.convlstm)
     assert torch.allclose(made, shuffled, rtol=1e-3, atol=1e-5) == blind
+
+
+@pytest.mark.parametrize("name", ["teacher-expression", "teacher-action"])
+def test_bf16_changes_little(name: str) -> None:
+    net, given = build({"backbone": name}).eval(), random_input(ModelConfig(backbone=name), 4)
+    with torch.no_grad():
+        exact, seen = logits_of(net, given), net.attention(*given)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded, other = logits_of(net, given), net.attention(*given)
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.02)
+    for key, values in seen.items():
+        torch.testing.assert_close(other[key], values, rtol=0.05, atol=0.02)
 
 
 def test_one_frame_is_enough() -> None:

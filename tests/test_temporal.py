@@ -82,9 +82,18 @@ def test_the_lstm_sees_means_only_and_its_cost_is_counted() -> None:
 def test_only_the_mean_is_blind_to_order(name: str) -> None:
     torch.manual_seed(0)
     summary, maps = TEMPORAL[name](8, 6, 3), torch.randn(3, 6, 8, 3, 3)
+    if name == "attention":
+        nn.init.normal_(summary.get_submodule("weights.q4").weight)
     made, shuffled = summary(maps), summary(maps[:, [3, 0, 5, 1, 4, 2]])
     assert made.shape == (3, summary.feature_size)
     assert torch.allclose(made, shuffled, atol=1e-6) == (name == "mean")
+
+
+def test_attention_starts_as_a_weight_of_each_frames_own_content() -> None:
+    torch.manual_seed(0)
+    weights, means, order = FrameWeights(96, 6), torch.rand(3, 6, 96), torch.randperm(6)
+    torch.testing.assert_close(weights(means[:, order]), weights(means)[:, order])
+    assert weights(means).std() > 0
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -16,7 +16,7 @@ class ConvLSTM(nn.Module):
     """One layer: maps (B, T, ``inputs``, H, W) -> all hidden states (B, T, ``hidden``, H, W).
 
     4 h (i + h) k^2 + 4 h parameters for i inputs, h hidden channels and ``kernel`` k. Biases start at 0, those of the forget
-    gate at ``forget_bias``.
+    gate at ``forget_bias``. Gates and states are float32 even under autocast, as rounding would add up over steps.
     """
 
     def __init__(self, inputs: int, hidden: int, kernel: int = 3, forget_bias: float = 0.0) -> None:
@@ -35,7 +35,7 @@ class ConvLSTM(nn.Module):
         for gates in given.reshape(*maps.shape[:2], *given.shape[1:]).unbind(1):
             if hidden is not None:  # else it is 0
                 gates = gates + F.conv2d(hidden, of_state, padding=self.padding)  # noqa: PLW2901
-            opened, new = torch.split(gates, [3 * self.hidden, self.hidden], 1)
+            opened, new = torch.split(gates.float(), [3 * self.hidden, self.hidden], 1)
             enter, keep, leave = torch.sigmoid(opened).chunk(3, 1)
             added = enter * torch.tanh(new)
             cell = added if cell is None else keep * cell + added

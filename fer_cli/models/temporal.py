@@ -7,8 +7,11 @@
 ``lstm``       the last state of an LSTM over the frames' channel means, which the paper says loses the places.
 ``flatten``    all values, which the paper says need too many weights.
 
-Attention depends on the number of frames: Q3 and Q4 are T x T. Q2 starts with weights of one sign and every bias of Q1 above
-0, as else about half of all starts have w = 0 for every clip and Q1 to Q3 get no gradient; the paper gives no start.
+Attention depends on the number of frames: Q3 and Q4 are T x T. The paper gives no initial weights; with ours, a frame's
+weight starts as that of its own content. Q2's are positive and Q1's biases above 0, as else about half of all starts have w
+= 0 for every clip, and Q1 to Q3 get no gradient. Q3 and Q4 start as identities: drawn at random, they mix the frames, and
+in clips with one telling moment at a random place attention hardly found it (after 80 steps, three seeds: +.01 to +.12 of
+the weight beyond the moment's share of frames; with identities +.77 to +.83).
 """
 
 from __future__ import annotations
@@ -46,6 +49,9 @@ class FrameWeights(Gate):
         self.q1, self.q2 = nn.Linear(channels, hidden), nn.Linear(hidden, 1)
         self.q3, self.q4 = nn.Linear(frames, frames), nn.Linear(frames, frames)
         start_alive(self.q1, self.q2)
+        for layer in (self.q3, self.q4):
+            nn.init.eye_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, means: Tensor) -> Tensor:
         """Return the weights."""
