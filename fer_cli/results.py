@@ -123,6 +123,8 @@ class Relabelled(Part):
     wrong_end: Share | None = None
     precision: Share | None = None
     recall: Share | None = None
+    broken: Count | None = None
+    """Correctly labelled training samples whose label is wrong after training."""
 
 
 class MachineRecord(Part):

@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from fer_cli.config import Compute, RunConfig
+from fer_cli.config import BACKBONES, Compute, RunConfig
 from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.errors import DamagedError
 from fer_cli.learning.adapt import adapted_norms, deal_folds
@@ -142,10 +142,13 @@ def reuse_training(
     return module, Learned(**taken | {"trained_on": origin}), result.cost.seconds.training
 
 
-def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
-    """Return the input shapes of a run's network for one image: the image, and additional features if any."""
-    image = (config.model.channels, config.data.image_size, config.data.image_size)
-    return [image, (data.joined,)] if data.joined else [image]
+def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...] | None]:
+    """Return the input shapes of a run's network for one sample: image or clip, additional features and boxes, or None."""
+    side, frames = config.data.image_size, data.test.images.shape[1]
+    image = (config.model.channels, side, side)
+    boxes = None if data.test.boxes is None else tuple(data.test.boxes.shape[1:])
+    sample = (frames, *image) if BACKBONES[config.model.backbone].clips else image
+    return [sample, (data.joined,) if data.joined else None, boxes]
 
 
 def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
@@ -204,7 +207,7 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     """Return a newly initialised module; initial weights depend on the seed only, not on the arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
     alpha, size = config.learning.parts.attention, config.data.image_size
-    model = build_model(config.model, len(data.classes), alpha, size, data.joined)
+    model = build_model(config.model, len(data.classes), alpha, size, data.joined, config.data.frames)
     file, sha256 = config.model.weights, config.model.weights_sha256
     note = None if file is None else load_start_weights(model, file, sha256, data.classes)
     if config.model.normalise == "train":
