@@ -33,6 +33,7 @@ from fer_cli.learning.networks import load_start_weights
 from fer_cli.learning.outcome import describe_data, new_result, prediction_frame, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.sets import open_sets
+from fer_cli.learning.suspects import find_suspects, write_suspects
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_multiply_adds, count_parameters
@@ -67,6 +68,8 @@ def train_run(
     resolved = choose_layout(lambda: new_module(config, data).model, config, len(data.train), resolved)
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
+        if config.learning.parts.relabels:
+            note_suspects(module, data, resolved, folder)
     else:
         module, learned, training = reuse_training(config, data, resolved, folder, trained)
     metrics = write_predictions(predict(module, data, resolved), data, folder)
@@ -271,6 +274,13 @@ def judge_adapted(
     order = np.argsort(np.concatenate(folds), kind="stable")
     alphas = [alpha for _, alpha in parts if alpha is not None]
     return np.concatenate([part for part, _ in parts])[order], np.concatenate(alphas)[order] if alphas else None
+
+
+def note_suspects(module: FerModule, data: RunData, resolved: ResolvedCompute, folder: RunFolder) -> None:
+    """Write the training samples whose label the selected network doubts; see ``fer_cli.learning.suspects``."""
+    probabilities, alpha = judge(new_trainer(1, resolved, Path(), []), module, data.ordered_dataloader(data.train))
+    assert alpha is not None
+    write_suspects(find_suspects(module, data, probabilities, alpha), data, folder)
 
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
