@@ -18,7 +18,7 @@ from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, drop_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, OCCLUDERS, CorruptConfig, DataConfig
 from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.learning import LearningConfig
-from fer_cli.config.model import ModelConfig, PartsConfig
+from fer_cli.config.model import REGIONS, THIRDS, ModelConfig, PartsConfig, RegionConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.config.registry import load
 from fer_cli.config.scores import METRICS
@@ -37,9 +37,11 @@ __all__ = [
     "K_FOLD",
     "METRICS",
     "OCCLUDERS",
+    "REGIONS",
     "SCALINGS",
     "SCHEMA",
     "SPLITS",
+    "THIRDS",
     "AugmentConfig",
     "Compute",
     "CorruptConfig",
@@ -49,6 +51,7 @@ __all__ = [
     "LearningConfig",
     "ModelConfig",
     "PartsConfig",
+    "RegionConfig",
     "RunConfig",
     "Section",
     "TrainConfig",
@@ -145,6 +148,8 @@ class RunConfig(Section):
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
         if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
+        if self.model.importance_layers is not None and not self.learning.parts.attention:
+            idle["model.importance_layers"] = f"learning.method {self.learning.method} has no importance weights"
         if self.learning.capsule_margin and not BACKBONES[self.model.backbone].capsules:
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
         idle |= self._idle_of_clips()
