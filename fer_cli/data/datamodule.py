@@ -154,11 +154,7 @@ class RunData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches in order, with true labels."""
-        return self.ordered_dataloader(self.val)
-
-    def ordered_dataloader(self, part: Part) -> DataLoader[Batch]:
-        """Return batches of a part in order."""
-        return _loader(part, Batches(len(part), EVAL_BATCH, None))
+        return _loader(self.val, Batches(len(self.val), EVAL_BATCH, None))
 
     def test_dataloader(self, positions: np.ndarray | None = None) -> DataLoader[Batch]:
         """Return test batches in order, with true labels; ``positions`` (n,): those of the images to take, default all."""

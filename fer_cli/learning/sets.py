@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_cli.config import BACKBONES, Compute, DataConfig, RunConfig
-from fer_cli.data.clips import group_clips
+from fer_cli.config import Compute, DataConfig, RunConfig
 from fer_cli.data.manifest import FaceSet, drawing_note, load_set
 from fer_cli.data.splits import make_split, other_part
 from fer_cli.places import write_text
@@ -26,10 +25,8 @@ log = logging.getLogger("fer")
 
 
 def open_sets(config: RunConfig, compute: Compute) -> list[FaceSet]:
-    """Return the sets of ``config.data.sets`` with all images that the run reads; of a run on clips, with clips as samples."""
+    """Return the sets of ``config.data.sets`` with all images that the run reads."""
     data, every = config.data, bool(config.features.blocks)  # features are computed, and kept, for all images of a set
-    if BACKBONES[config.model.backbone].clips:
-        return [group_clips(open_set(compute, name), data.frames) for name in data.sets]
     faces = open_set(compute, data.name, None if every else partial(needed_images, config=data))
     if data.test is None:
         return [faces]
