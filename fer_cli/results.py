@@ -102,6 +102,8 @@ class Data(Part):
     dropped: dict[str, Count] = {}
     flipped: Count = 0
     drawn: Drawn | None = None
+    counted: dict[str, Count] = {}
+    """Of runs on clips: what they make do with, such as frames without a face -> how often."""
 
 
 class Selection(Part):

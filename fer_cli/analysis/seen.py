@@ -11,7 +11,7 @@ import torch
 from fer_cli.analysis.reopen import Reopened, reopen
 from fer_cli.config import Compute
 from fer_cli.data.block import pictures
-from fer_cli.data.datamodule import EVAL_BATCH, Part
+from fer_cli.data.datamodule import Part
 from fer_cli.data.manifest import TRUTH
 from fer_cli.plan import Item
 
@@ -53,8 +53,7 @@ def see_test_clips(item: Item, compute: Compute) -> Clips:
     """Return the test clips of a finished run; raises ResultsError if its weights are missing."""
     run = reopen(item, compute)
     part, parts = run.data.test, list[dict[str, torch.Tensor]]()
-    for start in range(0, len(part), EVAL_BATCH):
-        batch = part[list(range(start, min(start + EVAL_BATCH, len(part))))]
+    for batch in run.data.test_dataloader():
         parts.append(run.network.attention(run.module.pixels(batch.images.to(run.resolved.device)), batch.boxes))
     found = {name: torch.cat([one[name] for one in parts]).float().cpu().numpy() for name in parts[0]}
     labels = [run.data.classes[code] for code in part.labels.tolist()]

@@ -132,7 +132,7 @@ def reuse_training(
 ) -> tuple[FerModule, Learned, float]:
     """Return the same as ``learn`` from a finished run with the same training, and copy its files to ``folder``."""
     result = trained.result()
-    for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
+    for pattern in ("best*.pt", "history*.csv", "labels.parquet", "suspects.csv"):
         for file in trained.path.glob(pattern):
             with whole_file(folder.file(file.name)) as draft:
                 shutil.copyfile(file, draft)
