@@ -18,7 +18,7 @@ from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, drop_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, OCCLUDERS, CorruptConfig, DataConfig
 from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.learning import LearningConfig
-from fer_cli.config.model import ModelConfig, PartsConfig
+from fer_cli.config.model import REGIONS, THIRDS, ModelConfig, PartsConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.config.registry import load
 from fer_cli.config.scores import METRICS
@@ -37,9 +37,11 @@ __all__ = [
     "K_FOLD",
     "METRICS",
     "OCCLUDERS",
+    "REGIONS",
     "SCALINGS",
     "SCHEMA",
     "SPLITS",
+    "THIRDS",
     "AugmentConfig",
     "Compute",
     "CorruptConfig",

@@ -14,6 +14,11 @@ from fer_cli.escape import bad_folder, bad_name, cut
 MOST_DILATION = 8
 """Maximum rate: parallel rates are computed as one kernel with a side of 2 x rate + 1 pixels."""
 
+THIRDS: dict[str, tuple[int, int, int]] = {"au": (3, 2, 4), "important": (5, 3, 1), "none": (1, 1, 1)}
+"""Kind of regions -> number of boxes in the upper, middle and lower third of the face, in the order of the boxes."""
+REGIONS = {kind: sum(thirds) for kind, thirds in THIRDS.items()}
+"""Kind of regions -> number of boxes."""
+
 Attention = Annotated[str, one_of(ATTENTION)]
 
 
@@ -73,6 +78,8 @@ class ModelConfig(Section):
     2x2 average pooling before both paths or the shortcut (Aly 2023), or dilation instead of the last stride."""
     parts: PartsConfig = PartsConfig()
     """For backbone ``multiscale``."""
+    regions: Literal["au", "important", "none"] = "au"
+    """Boxes of the expression network: nine of action units, nine of facial features, or the three thirds of the face."""
     weights: str | None = None
     """File of initial weights, e.g. torchvision's ImageNet weights."""
     weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")

@@ -52,6 +52,10 @@ class Backbone:
     """Whether its logits derive from capsule lengths, required by learning.capsule_margin."""
     joins: bool = False
     """Whether its classifier can take additional features, required by features.classifier: network."""
+    clips: bool = False
+    """Whether a sample is a clip (T, C, H, W), T the argument ``frames``, instead of an image."""
+    regions: bool = False
+    """Whether it takes boxes of regions of the face."""
 
 
 RESNET = Backbone("", takes=("attention", "downsample"), stages=True, joins=True)
