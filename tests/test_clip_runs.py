@@ -1,174 +1,187 @@
-"""Runs on clips from the command line to the tables: training, label correction with its review, analyses and pictures."""
+"""Runs on clips: one row, label and draw per clip, boxes beside the frames, and every frame read and searched once."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from fer_cli.results import read_result
-from tests.conftest import Called
+from fer_cli.config import BACKBONES, Compute, DataConfig, ModelConfig, RunConfig
+from fer_cli.data import block, landmarks, prepare
+from fer_cli.data.block import Block
+from fer_cli.data.clips import choose_frames, draw_orders, group_clips
+from fer_cli.data.datamodule import RunData
+from fer_cli.data.manifest import load_set
+from fer_cli.learning.sets import open_sets
+from fer_cli.synthetic import build
+from fer_cli.synthetic.build import begin_embedded, build_embedded
+from tests.test_clip_samples import CLIPS, SIDE, clip_set
 
-Fer = Callable[..., Called]
+OPTIONS = {"images": 28, "subjects": 8, "size": 32, "frames": [5, 7]}
+DATA = DataConfig(name="synth-lecture", image_size=32, frames=6, folds=3, val_fraction=0.34)
 
-STUDY = """
-name: clips
-question: Does a study on clips run?
-base:
-  data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.3, label_noise: 0.2}
-  model: {backbone: teacher-expression}
-  train: {epochs: 3, batch_size: 8}
-  learning: {method: scn, rank_form: gamma, relabel_start: 1, relabel_margin: 0.0}
-seeds: [0]
-arms:
-  full: {}
-  shuffled: {data.frame_order: shuffled, model.regions: important}
-  mean: {model.temporal: mean, model.convlstm: false, model.regions: none, data.landmarks: fallback}
-  middle: {data.frames: 1, model.temporal: last, model.convlstm: false}
-  action: {model.backbone: teacher-action, model.cells: 2, learning.method: ce, learning.rank_form: sum}
-report: {against: full, analyses: [attention]}
-"""
+
+@pytest.fixture(autouse=True)
+def clip_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two networks count as networks on clips, one of them with boxes of regions; they are not built here."""
+    for name, regions in (("resnet18-small", True), ("resnet10-small", False)):
+        takes = (*BACKBONES[name].takes, *(["regions"] * regions))
+        monkeypatch.setitem(BACKBONES, name, replace(BACKBONES[name], clips=True, regions=regions, takes=takes))
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with 28 clips of eight frames, of seven people."""
-    from fer_cli.synthetic.build import build_embedded
-
-    root = tmp_path_factory.mktemp("clips")
-    build_embedded("synth-lecture", root, {"images": 28, "subjects": 7, "size": 32, "frames": [8, 8]})
+def lecture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with 28 short clips of eight people."""
+    root = tmp_path_factory.mktemp("lecture")
+    build_embedded("synth-lecture", root, OPTIONS)
     return root
 
 
-def where(root: Path, results: Path) -> list[Any]:
-    return ["--data-root", root, "--results", results, "--no-track", "--precision", "fp32"]
+def run(root: Path, regions: str = "au", backbone: str = "resnet18-small", **data: object) -> RunData:
+    config = RunConfig(data=DATA.model_copy(update=data), model=ModelConfig(backbone=backbone, regions=regions))  # type: ignore[arg-type]
+    return RunData(*open_sets_once(config, root))
 
 
-@pytest.fixture(scope="module")
-def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The study, trained: its YAML and its results."""
-    import sys
-
-    from fer_cli.cli import main
-
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "clips.yaml").write_text(STUDY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["fer", "ablate", "--study", str(folder / "clips.yaml"), *map(str, where(clips, folder))])
-        try:
-            main()
-        except SystemExit as end:
-            assert not end.code
-    return folder / "clips.yaml", folder
+def open_sets_once(config: RunConfig, root: Path) -> tuple[object, ...]:
+    faces, *other = open_sets(config, Compute(data_root=root, results=root / "results"))
+    return (faces, config, *other)
 
 
-def results_of(folder: Path) -> dict[tuple[str, str], Any]:
-    """Return the results by backbone and what sets their arm apart."""
-    found = [read_result(path.parent) for path in folder.glob("runs/*/result.json")]
-    return {(one.config.model.backbone, f"{one.config.data.frame_order} {one.config.model.temporal}"): one for one in found}
+@pytest.mark.parametrize(("regions", "count"), [("au", 9), ("important", 9), ("none", 3)])
+def test_batches_hold_clips_with_the_boxes_of_their_frames(lecture: Path, regions: str, count: int) -> None:
+    data = run(lecture, regions)
+    assert len(data.train) + len(data.val) + len(data.test) == 28
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        batch = next(iter(loader))
+        assert batch.images.shape[1:] == (6, 1, 32, 32)
+        assert batch.boxes is not None
+        assert batch.boxes.shape == (len(batch.labels), 6, count, 4) and batch.boxes.dtype == torch.float32
+    clips = group_clips(load_set(lecture, "synth-lecture"), 6)
+    names = clips.manifest["sample"].tolist()
+    place = [names.index(name) for name in data.test.samples]
+    expected = landmarks.RegionFinder(clips, regions, "truth").boxes(clips.images)[place]
+    assert data.test.boxes is not None
+    np.testing.assert_array_equal(data.test.boxes.numpy(), expected)
 
 
-def test_every_arm_trains_and_counts_clips(trained: tuple[Path, Path]) -> None:
-    found = results_of(trained[1])
-    assert len(found) == 5
-    assert all(result.kind == "clips" for result in found.values())
-    full = found["teacher-expression", "given attention"]
-    assert full.data.train + full.data.val + full.data.test == 28  # not 224 frames
-    assert full.data.shared_subjects == 0
-    assert full.data.flipped == round(0.2 * full.data.train)
-    assert full.cost.multiply_adds > found["teacher-expression", "given mean"].cost.multiply_adds
+def test_networks_without_regions_get_no_boxes(lecture: Path) -> None:
+    data = run(lecture, backbone="resnet10-small")
+    batch = next(iter(data.test_dataloader()))
+    assert batch.boxes is None and batch.images.shape[1] == 6
 
 
-def test_suspects_are_the_labels_that_the_network_doubts_and_can_be_given_back(
-    trained: tuple[Path, Path], clips: Path, fer: Fer, tmp_path: Path
-) -> None:
-    full = results_of(trained[1])["teacher-expression", "given attention"]
-    folder = trained[1] / "runs" / full.run_id
-    suspects, labels = pd.read_csv(folder / "suspects.csv"), pd.read_parquet(folder / "labels.parquet").set_index("sample")
-    assert list(suspects) == ["sample", "given", "proposed", "label", "alpha", "gap", "thumbnail"]
-    assert len(suspects) > 0
-    assert (suspects["given"] != suspects["proposed"]).all()
-    assert (suspects["given"].to_numpy() == labels.loc[suspects["sample"], "label_given"].to_numpy()).all()
-    assert suspects["gap"].is_monotonic_decreasing
-    assert (suspects["gap"] > 0).all()
-    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in suspects["thumbnail"])
-
-    kept = suspects.head(2)
-    kept.to_csv(tmp_path / "reviewed.csv", index=False)
-    text = STUDY.replace("label_noise: 0.2", f"noise_kind: file, noise_file: {tmp_path / 'reviewed.csv'}")
-    (tmp_path / "clips.yaml").write_text(text)
-    called = fer("ablate", "--study", tmp_path / "clips.yaml", "--only", "full", *where(clips, tmp_path / "again"))
-    assert called.code == 0, called.err
-    again = results_of(tmp_path / "again")["teacher-expression", "given attention"]
-    corrected = pd.read_parquet(tmp_path / "again" / "runs" / again.run_id / "labels.parquet").set_index("sample")
-    assert corrected.loc[kept["sample"], "label_given"].tolist() == kept["label"].tolist()
-    others = corrected.drop(kept["sample"])
-    assert (others["label_given"] == others["label_true"]).all()
+def test_one_frame_is_the_middle_one(lecture: Path) -> None:
+    data = run(lecture, frames=1)
+    faces = load_set(lecture, "synth-lecture")
+    clip = data.test.samples[0].rpartition("-")[0]
+    own = np.flatnonzero(faces.manifest["sequence"] == clip)
+    middle = own[choose_frames(len(own), 1)[0]]
+    assert middle not in {own[0], own[-1]}
+    np.testing.assert_array_equal(data.test.images[[0]][0, 0].numpy(), faces.images[[middle]][0, 0])
 
 
-def test_correction_is_scored_and_touches_training_labels_alone(trained: tuple[Path, Path]) -> None:
-    full = results_of(trained[1])["teacher-expression", "given attention"]
-    folder = trained[1] / "runs" / full.run_id
-    labels, predictions = pd.read_parquet(folder / "labels.parquet"), pd.read_parquet(folder / "predictions.parquet")
-    changed = labels["label_current"] != labels["label_given"]
-    right = labels["label_current"] == labels["label_true"]
-    clean = labels["label_given"] == labels["label_true"]
-    scores = full.relabelled
-    assert scores.changed == changed.sum() > 0
-    assert scores.precision == pytest.approx(right[changed].mean())
-    assert scores.recall == pytest.approx(right[~clean].mean())
-    assert scores.broken == (clean & ~right).sum()
-    assert not set(labels["sample"]) & set(predictions["sample"])
+def test_shuffled_frames_keep_their_boxes_and_the_order_of_their_seed(lecture: Path) -> None:
+    given, mixed, again = run(lecture), run(lecture, frame_order="shuffled"), run(lecture, frame_order="shuffled")
+    for part in ("train", "val", "test"):
+        plain, shuffled, same = (getattr(data, part) for data in (given, mixed, again))
+        order = draw_orders(plain.samples, 6, 0)
+        assert (np.sort(order, 1) == np.arange(6)).all()
+        assert len({tuple(row) for row in order.tolist()}) > 1, "an order per clip"
+        images = plain.images[:].numpy()
+        np.testing.assert_array_equal(
+            shuffled.images[:].numpy(), np.take_along_axis(images, order[..., None, None, None], 1)
+        )
+        np.testing.assert_array_equal(
+            shuffled.boxes.numpy(), np.take_along_axis(plain.boxes.numpy(), order[..., None, None], 1)
+        )
+        np.testing.assert_array_equal(shuffled.images[:].numpy(), same.images[:].numpy())
+    assert not np.array_equal(draw_orders(given.test.samples, 6, 0), draw_orders(given.test.samples, 6, 1))
+    alone = draw_orders(given.test.samples[:1], 6, 0)
+    np.testing.assert_array_equal(alone, draw_orders(given.test.samples, 6, 0)[:1])
 
 
-def test_the_report_names_frames_landmarks_and_attention(trained: tuple[Path, Path], clips: Path, fer: Fer) -> None:
-    study, folder = trained
-    called = fer("report", "--study", study, "--figures", "--data-root", clips, "--results", folder)
-    assert called.code == 0, called.err
-    text = next(folder.glob("tables/clips*.md")).read_text()
-    for words in ("4 frames, evenly spaced", "its middle frame", "drawn once per clip", "landmarks `truth`", "broken"):
-        assert words in text, words
-    assert "Attention on the apex" in text
-    assert "Region weights, boxes `au`" in text
-    drawn = {path.name.split("-")[1] for path in folder.glob("figures/*/attention-*.png")}
-    assert {"regions", "frames", "corrected"} <= drawn
+def test_frames_are_read_and_searched_once_over_three_epochs(lecture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, read, prepared = [], [], []
+    monkeypatch.setattr(
+        landmarks.FaceBox, "__call__", lambda self, picture: searched.append(1) or (1, np.array([0.1, 0.1, 0.9, 0.9]))
+    )
+    load, make = block.load_rows, prepare.prepare_part
+    monkeypatch.setattr(block, "load_rows", lambda array, index: read.append(1) or load(array, index))
+    monkeypatch.setattr(prepare, "prepare_part", lambda *args: prepared.append(len(args[0])) or make(*args))
+    data = run(lecture, landmarks="fallback", image_size=16)
+    counts = len(searched), len(read), sum(prepared)
+    assert 28 * 5 <= counts[0] <= 28 * 6, "each frame in use, none twice"
+    assert counts[2] == 28
+    seen = []
+    for _ in range(3):
+        for loader in (data.train_dataloader(), data.val_dataloader()):
+            seen += [batch.images.shape[2:] for batch in loader]
+    assert set(seen) == {(1, 16, 16)}
+    assert (len(searched), len(read), sum(prepared)) == counts
 
 
-def test_attention_without_training_lies_evenly_over_frames_of_equal_means() -> None:
-    from fer_cli.analysis.strips import pick_frames
-
-    assert pick_frames(4).tolist() == [0, 1, 2, 3]
-    assert pick_frames(32).tolist() == [0, 4, 9, 13, 18, 22, 27, 31]
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ("data: {name: synth-lecture, frames: 8}", "data.frames has no effect: backbone resnet18-small takes still images"),
-        ("model: {backbone: teacher-action}\n  data: {landmarks: dlib}", "data.landmarks has no effect"),
-        ("model: {backbone: teacher-expression, convlstm: false, temporal: mean}\n  data: {frames: 1, frame_order: shuffled}",
-         "data.frame_order has no effect"),
-    ],
-)
-def test_settings_of_clips_without_effect_are_one_line(settings: str, words: str, fer: Fer, tmp_path: Path) -> None:
-    study = f"name: idle\nquestion: q?\nbase:\n  {settings}\narms: {{a: {{}}}}\nreport: {{against: a}}\n"
-    (tmp_path / "idle.yaml").write_text(study)
-    called = fer("ablate", "--study", tmp_path / "idle.yaml", "--plan", "--results", tmp_path)
-    assert (called.code, called.err.count("\n")) == (2, 1)
-    assert words in called.err
+def test_short_clips_repeat_frames_and_are_counted(lecture: Path) -> None:
+    frames = load_set(lecture, "synth-lecture").manifest.groupby("sequence").size()
+    assert run(lecture, frames=8).counted == {"clips with fewer frames than 8, some of which are repeated": 28}
+    short = int((frames < 6).sum())
+    assert 0 < short < 28
+    assert run(lecture).counted == {"clips with fewer frames than 6, some of which are repeated": short}
+    assert run(lecture, frames=5).counted == {}
 
 
-def test_pairs_are_judged_within_themselves(tmp_path: Path) -> None:
-    from types import SimpleNamespace
+def test_subsets_noise_and_batches_count_clips(lecture: Path) -> None:
+    data = run(lecture, max_images=7, label_noise=0.3)
+    assert len(data.train) == 7
+    assert int((data.train.labels.numpy() != data.true_labels).sum()) == round(0.3 * 7)
+    assert data.eval_batch == 256 // 6
+    assert data.split.shared_subjects == 0
 
-    from fer_cli.analysis.pairs import within_pairs
 
-    classes = ["happy-quick", "happy-slow", "surprise-quick", "surprise-slow"]
-    chances = np.array([[0.1, 0.2, 0.7, 0.0], [0.4, 0.3, 0.2, 0.1], [0.9, 0.0, 0.05, 0.04], [0.9, 0.0, 0.04, 0.05]])
-    labels = ["happy-slow", "happy-slow", "surprise-quick", "surprise-quick"]
-    table = pd.DataFrame({"part": "test", "label": labels} | {f"p_{name}": chances[:, k] for k, name in enumerate(classes)})
-    table.to_parquet(tmp_path / "predictions.parquet")
-    item = SimpleNamespace(folder=SimpleNamespace(file=lambda name: tmp_path / name))
-    assert within_pairs(item) == {"happy": 0.5, "surprise": 0.5}  # type: ignore[arg-type]
+def test_colour_clips_stay_colour_and_grey_ones_grey() -> None:
+    settings = DataConfig(name="made", image_size=SIDE, folds=3, val_fraction=0.34, landmarks="fallback", frames=3)
+    for colour in (False, True):
+        for channels in (1, 3):
+            model = ModelConfig(backbone="resnet10-small", channels=channels)  # type: ignore[arg-type]
+            config = RunConfig(data=settings.model_copy(update={"landmarks": "truth"}), model=model)
+            data = RunData(group_clips(clip_set(colour), 3), config)
+            shape = next(iter(data.test_dataloader())).images.shape[1:]
+            assert shape == (3, 3 if colour and channels == 3 else 1, SIDE, SIDE)
+            assert len(data.train) + len(data.val) + len(data.test) == CLIPS
+
+
+def test_another_set_of_clips_is_tested_on_with_its_own_boxes(lecture: Path, tmp_path: Path) -> None:
+    build_embedded("synth-qa", lecture, {"images": 7, "subjects": 2, "size": 32, "frames": [5, 5]})
+    data = run(lecture, test="synth-qa")
+    assert len(data.test) == 7 and data.test.boxes is not None
+    other = group_clips(load_set(lecture, "synth-qa"), 6)
+    np.testing.assert_array_equal(data.test.boxes.numpy(), landmarks.RegionFinder(other, "au", "truth").boxes(other.images))
+    assert set(data.counted.values()) != {0}
+
+
+def test_all_frames_of_the_clips_that_a_run_needs_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fer_cli.data.cards import load_card
+
+    def load_small(name: str) -> object:
+        card = load_card(name)
+        assert card.embedded is not None
+        return card.model_copy(update={"embedded": card.embedded.model_copy(update=OPTIONS)})
+
+    monkeypatch.setattr(build, "load_card", load_small)
+    begin_embedded("synth-lecture", tmp_path)
+    data = run(tmp_path, max_images=5, max_val=2, max_test=3, classes=["happy", "sad", "neutral"])
+    faces = load_set(tmp_path, "synth-lecture")
+    drawn = faces.manifest[faces.images.rows[:, 0] >= 0]
+    assert drawn["sequence"].nunique() == 10 == len(data.train) + len(data.val) + len(data.test)
+    whole = faces.manifest.groupby("sequence").size()
+    assert (drawn.groupby("sequence").size() == whole[drawn["sequence"].unique()]).all(), "whole clips"
+    assert set(drawn["label"]) == {"happy", "sad", "neutral"}
+    truth = pd.read_parquet(tmp_path / "synth-lecture" / "truth.parquet")
+    assert data.test.boxes is not None and len(truth) == len(drawn)
+    images = data.test.images.images
+    assert (
+        isinstance(images, Block)
+        and truth["sequence"].to_numpy()[images.rows[0]].tolist() == [data.test.samples[0].rpartition("-")[0]] * 6
+    )

@@ -13,7 +13,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +33,8 @@ from fer_cli.yamls import explain
 
 IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
+TIME = "time_s"
+"""Column of the time of each video frame in its clip, in seconds; not in other sets."""
 TRIES = 40
 """Attempts, 0.05 s apart, to read a set that another process is replacing."""
 Read = TypeVar("Read")
@@ -121,6 +123,8 @@ class FaceSet:
     manifest: pd.DataFrame
     images: Block
     """(N, T, C, H, W) uint8, memory-mapped: one sample per row of the manifest."""
+    folder: Path | None = None
+    """The set's folder; None for a set held in memory."""
 
     def of_classes(self, classes: list[str]) -> FaceSet:
         """Return the images of ``classes`` in that order, the whole set if empty; raises DataError for an unknown class."""
@@ -130,7 +134,8 @@ class FaceSet:
             raise DataError(f"{self.info.name}: no class '{unknown[0]}'{nearest(unknown[0], self.info.classes)}")
         keep = self.manifest["label"].isin(classes).to_numpy()
         info = self.info.model_copy(update={"classes": list(classes), "kept": int(keep.sum())})
-        return FaceSet(info, self.manifest[keep].reset_index(drop=True), self.images.select(keep))
+        manifest = self.manifest[keep].reset_index(drop=True)
+        return replace(self, info=info, manifest=manifest, images=self.images.select(keep))
 
     def undrawn(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Return those of the ``positions`` (n,) int64 (default: all) whose images are not drawn yet."""
@@ -363,7 +368,7 @@ def read_set(data_root: Path, name: str) -> FaceSet:
     if info.drawn is not None:
         drawn = manifest["sha256"].to_numpy() != ""
         images = Block(images.packed, np.where(drawn, np.cumsum(drawn) - 1, -1)[:, None])
-    return FaceSet(info, manifest, images)
+    return FaceSet(info, manifest, images, folder)
 
 
 def read_manifest(folder: Path, info: SetInfo, columns: list[str] | None = None) -> pd.DataFrame:
