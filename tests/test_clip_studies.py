@@ -17,7 +17,7 @@ STUDY = """
 name: clips
 question: Does a study on clips run?
 base:
-  data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.3, label_noise: 0.2}
+  data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.25, label_noise: 0.2}
   model: {backbone: teacher-expression}
   train: {epochs: 3, batch_size: 8}
   learning: {method: scn, rank_form: gamma, relabel_start: 1, relabel_margin: 0.0}
@@ -34,11 +34,11 @@ report: {against: full, analyses: [attention]}
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with 28 clips of eight frames, of seven people."""
+    """A data root with 56 clips of six frames, of eight people."""
     from fer_cli.synthetic.build import build_embedded
 
     root = tmp_path_factory.mktemp("clips")
-    build_embedded("synth-lecture", root, {"images": 28, "subjects": 7, "size": 32, "frames": [8, 8]})
+    build_embedded("synth-lecture", root, {"images": 56, "subjects": 8, "size": 32, "frames": [6, 6]})
     return root
 
 
@@ -75,7 +75,7 @@ def test_every_arm_trains_and_counts_clips(trained: tuple[Path, Path]) -> None:
     assert len(found) == 5
     assert all(result.kind == "clips" for result in found.values())
     full = found["teacher-expression", "given attention"]
-    assert full.data.train + full.data.val + full.data.test == 28  # not 224 frames
+    assert full.data.train + full.data.val + full.data.test == 56  # not 336 frames
     assert full.data.shared_subjects == 0
     assert full.data.flipped == round(0.2 * full.data.train)
     assert full.cost.multiply_adds > found["teacher-expression", "given mean"].cost.multiply_adds
@@ -148,8 +148,10 @@ def test_attention_without_training_lies_evenly_over_frames_of_equal_means() -> 
     [
         ("data: {name: synth-lecture, frames: 8}", "data.frames has no effect: backbone resnet18-small takes still images"),
         ("model: {backbone: teacher-action}\n  data: {landmarks: dlib}", "data.landmarks has no effect"),
-        ("model: {backbone: teacher-expression, convlstm: false, temporal: mean}\n  data: {frames: 1, frame_order: shuffled}",
-         "data.frame_order has no effect"),
+        (
+            "model: {backbone: teacher-expression}\n  data: {frames: 1, frame_order: shuffled}",
+            "data.frame_order has no effect",
+        ),
     ],
 )
 def test_settings_of_clips_without_effect_are_one_line(settings: str, words: str, fer: Fer, tmp_path: Path) -> None:

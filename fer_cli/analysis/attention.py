@@ -1,8 +1,8 @@
 """What networks on clips attend to: frames (teacher study 2024, Eq 2-5) and regions of the face (section 2.2).
 
-Apex mass: the attention that falls on frames at which the expression's true intensity is at least .8, minus the share of such
-frames, which uniform attention would give them. Attention after ConvLSTMs weighs states that remember earlier frames, so it
-may rightly lie later than the apex. Faces are only drawn from data sets whose card allows redistribution.
+Apex mass: the attention on frames at which the expression's true intensity is at least .8, minus the share of such frames,
+which uniform attention would give them. Attention after ConvLSTMs weighs states that remember earlier frames, so it may
+rightly lie later than the apex. Faces are only drawn from data sets whose card allows redistribution.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ def pairs_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
         runs = scores[group.label]
         cells = [summarise([one[name] for one in runs.values()], len(group.planned), "%") for name in pairs]
         both = [seed for seed in runs if seed in base and group.arm != plan.study.report.against]
-        delta = paired_difference(*([mean(of[seed]) for seed in both] for of in (runs, base))) if both else None
+        ours, theirs = ([mean(of[seed]) for seed in both] for of in (runs, base))
+        delta = paired_difference(ours, theirs) if both else None
         known = delta is not None and delta.low is not None and delta.high is not None
         interval = (delta.low, delta.high) if known and delta is not None else None
         cells.append(Number(None if delta is None else delta.mean, interval=interval, unit="points"))  # type: ignore[arg-type]
@@ -48,7 +49,7 @@ def within_pairs(item: Item) -> dict[str, float]:
 
     table = pd.read_parquet(item.folder.file(PREDICTIONS))
     table = table[table["part"] == "test"]
-    classes = sorted(name.removeprefix("p_") for name in table if name.startswith("p_"))
+    classes = sorted(name.removeprefix("p_") for name in map(str, table) if name.startswith("p_"))
     found = {}
     for word in dict.fromkeys(name.split("-")[0] for name in classes):
         pair = [name for name in classes if name.split("-")[0] == word]

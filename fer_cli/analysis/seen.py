@@ -90,9 +90,9 @@ def see_corrections(item: Item, compute: Compute, count: int) -> list[Change] | 
     replaced = labels[labels["label_current"] != labels["label_given"]].head(count)
     if replaced.empty:
         return None
-    part = reopen(item, compute).data.train
+    part, columns = reopen(item, compute).data.train, ["sample", "label_true", "label_given", "label_current"]
     place = {sample: position for position, sample in enumerate(part.samples)}
     return [
-        Change(list(pictures(part.images[[place[row.sample]]].numpy())), row.label_true, row.label_given, row.label_current)
-        for row in replaced.itertuples()
+        Change(list(pictures(part.images[[place[sample]]].numpy())), true, given, new)
+        for sample, true, given, new in replaced[columns].to_numpy().tolist()
     ]

@@ -58,7 +58,7 @@ class FerModule(pl.LightningModule):
         return scaled if BACKBONES[self.config.model.backbone].clips else scaled.squeeze(1)
 
     def forward(self, images: Tensor, joined: Tensor | None = None, boxes: Tensor | None = None) -> Scores:
-        """Return the judged network's scores of images (B, T, C, S, S) uint8, with additional features and boxes of regions."""
+        """Return the judged network's scores of samples (B, T, C, S, S) uint8, with joined features and boxes of regions."""
         return self.judged(self.pixels(images).contiguous(), joined, boxes)  # type: ignore[no-any-return]
 
     @property
@@ -211,7 +211,7 @@ class FerModule(pl.LightningModule):
 
 
 def augment_batch(images: Tensor, boxes: Tensor | None, config: RunConfig, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Return augmented images and the boxes (B, T, R, 4) of their regions, if the network takes any, after the same draws."""
+    """Return augmented images and, if the network takes any, the boxes (B, T, R, 4) of their regions, moved alike."""
     if boxes is None:
         return augment(images, config.augment, seed), None
     return augment_clips(images, boxes, config.augment, config.model.regions, seed)

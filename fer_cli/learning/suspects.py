@@ -1,7 +1,7 @@
-"""Training labels that the trained network doubts, for review ("semi-automated" correction, teacher study 2024, section 2.4).
+"""Training labels that the trained network doubts, for review (teacher study 2024, section 2.4: "semi-automated").
 
-``suspects.csv`` has a row per doubted training sample: its given and proposed label, the importance weight alpha, and the gap
-P(proposed) - P(given), both of the selected network on the sample without augmentation. Its column ``label`` holds the
+``suspects.csv`` has a row per doubted training sample: its given and proposed label, the importance weight alpha, and the
+gap P(proposed) - P(given), both of the selected network on the sample without augmentation. Its column ``label`` holds the
 proposal. After review (rows removed, or other labels filled in) the file can be given back as ``data.noise_file``.
 """
 

@@ -122,7 +122,7 @@ def describe_runs(material: Material) -> Iterator[Note]:
     lines += underfitted_lines(material.weak)
     if any(result.relabelled for result in results):
         lines.append(
-            "training labels that a network doubts are listed in suspects.csv of its run's folder; reviewed, the file can be "
+            "training labels that a network doubts are listed in suspects.csv of its run's folder; the reviewed file can be "
             "given back as data.noise_file"
         )
     for cell in cells.values():

@@ -121,7 +121,8 @@ def compromise_lines(cells: Cells) -> list[str]:
         for what, number in result.data.counted.items():
             counts.setdefault(what, []).append(number)
     return [
-        f"{what}: {min(found)}{f' to {max(found)}' if max(found) > min(found) else ''} per run" for what, found in counts.items()
+        f"{what}: {min(found)}{f' to {max(found)}' if max(found) > min(found) else ''} per run"
+        for what, found in counts.items()
     ]
 
 
