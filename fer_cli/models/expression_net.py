@@ -64,11 +64,12 @@ class ExpressionNet(ClipNet):
 
     def over_time(self, clips: Tensor, boxes: Tensor | None) -> Tensor:
         """Return the maps (B, T, 3 w, bins, bins) of the face's thirds, after the ConvLSTMs if there are any."""
+        seen = self.see(clips)
         expected = (*clips.shape[:2], self.regions, 4)
         if boxes is None or boxes.shape != expected:
             given = "none" if boxes is None else "x".join(map(str, boxes.shape))
             raise StudyError(f"boxes: the network takes {'x'.join(map(str, expected))}, not {given}; set model.regions")
-        cut = roi_align(self.see(clips), boxes.flatten(0, 1), self.bins)  # (B T, R, C, bins, bins)
+        cut = roi_align(seen, boxes.flatten(0, 1), self.bins)  # (B T, R, C, bins, bins)
         fine = self.get_submodule("layer4")(cut.flatten(0, 1)).unflatten(0, (*clips.shape[:2], self.regions))
         if self.region_attention is not None:
             fine = self.region_attention(fine)
