@@ -85,7 +85,7 @@ def scan_own(name: str, source: Path, own: Own) -> tuple[Card, Scan, Path]:
         card = card_from_table(name, source, codes)
         scan = scan_table(source, card)
         source = source.parent if source.is_file() else source
-    scan = accounts(source, scan if own.frames is None else spread_clips(scan, own.frames))
+    scan = accounts(source, scan if own.frames is None else spread_clips(source, scan, own.frames))
     if not scan.found:
         raise DataError(f"{source}: contains no images{where_to_point(source)}")
     return card, scan, source

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from fer_cli.data.formats import VIDEO_SUFFIXES
 from fer_cli.data.importers.found import Found, Scan
+from fer_cli.data.importers.walk import below
 from fer_cli.data.video import frame_count
 
 Keep = Callable[[int], Sequence[int]]
@@ -29,8 +31,8 @@ def spread_over(frames: int) -> Keep:
     return keep
 
 
-def spread_clips(scan: Scan, frames: int) -> Scan:
-    """Return a scan with at most ``frames`` evenly spaced images of each sequence, and as many frames of each video.
+def spread_clips(source: Path, scan: Scan, frames: int) -> Scan:
+    """Return a scan of ``source`` with at most ``frames`` evenly spaced images of each sequence and frames of each video.
 
     A video is a sequence named by its path. One that cannot be opened is kept with its first frame, so that the build lists
     it as unreadable.
@@ -56,7 +58,7 @@ def spread_clips(scan: Scan, frames: int) -> Scan:
         ordered = sorted(images, key=lambda image: (image.frame, image.sample))
         kept = set(keep(len(ordered)))
         found += [image for place, image in enumerate(ordered) if place in kept]
-        left += [image.sample for place, image in enumerate(ordered) if place not in kept]
+        left += [below(source, image.file) for place, image in enumerate(ordered) if place not in kept]
     skipped = scan.skipped | ({THINNED: sorted(left)} if left else {})
     order = {image.file: place for place, image in enumerate(scan.found)}
     found.sort(key=lambda image: (order[image.file], image.frame))
