@@ -40,8 +40,13 @@ INSTALL = "pip install 'fer-cli[landmarks]'"
 MODEL = Path("models", "shape_predictor_68_face_landmarks.dat")
 LEAST_SIDE = 256
 """Smaller frames are enlarged to this side for dlib, whose detector finds faces from 80 pixels."""
-TIGHT = (0.0, 0.0, 1.0, 1.0)
-"""Tight box of the landmarks within a detected box: x0, y0, x1, y1 as fractions of its width and height."""
+TIGHT = (-0.011, 0.176, 1.011, 1.044)
+"""Tight box of the landmarks within a box of CenterFace: x0, y0, x1, y1 as fractions of its width and height.
+
+The symmetric affine map of least squared error over 2,000 embedded faces (``synth-basic``, 200 people, 96 pixels). A side of
+the box is off by 3.6 % of the face's width or height on average (95 % of sides by less than 10.5 %), measured on half of the
+faces with the map of the other half; without the map, by 7.9 %.
+"""
 CHUNK = 1024
 """Frames read at a time."""
 

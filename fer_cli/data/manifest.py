@@ -35,6 +35,8 @@ IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "t
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
 TIME = "time_s"
 """Column of the time of each video frame in its clip, in seconds; not in other sets."""
+FRAMES = "frames"
+"""Preparation step that says how many frames of each sequence or video were taken."""
 TRIES = 40
 """Attempts, 0.05 s apart, to read a set that another process is replacing."""
 Read = TypeVar("Read")
@@ -92,6 +94,8 @@ class SetInfo(Section):
     """Reason -> images, videos and rows of the source that are not in the set."""
     others: dict[str, int] = {}
     """Suffix -> number of other files below the source."""
+    notes: dict[str, int] = {}
+    """Observation -> number of kept images."""
     undetected: int | None = None
     """Number of kept images without a detected face; None without detection."""
     parts: dict[str, str] = {}
@@ -190,7 +194,8 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
     if not (isinstance(own, dict) and own):  # not recorded by earlier versions
         own = {"layout": "csv" if str(known.get("layout")).startswith("table") else "folder"}
     options = [text for name, value in own.items() for text in (f"--{name}", str(value))]
-    return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [])])
+    frames = [first["per clip"]] if first.get("step") == FRAMES and "per clip" in first else []
+    return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [f"--frames={n}" for n in frames])])
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:

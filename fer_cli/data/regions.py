@@ -57,19 +57,27 @@ AU = (
     Region("AU 17", (*upto(5, 11), *upto(55, 59)), (0.18, 0.74, 0.81, 1.0), (17,)),
     Region("AU 18, 22-24, 28", (33, *upto(48, 67)), (0.28, 0.55, 0.72, 0.89), (18, 22, 23, 24, 28), down=0.25),
 )
-"""Boxes of action units. The usual places are AU R-CNN's averages on BP4D, rounded."""
+"""Boxes of action units.
+
+The usual places are AU R-CNN's averages on BP4D, rounded. With the face detected by CenterFace, they overlap the boxes of
+the true landmarks of 2,000 embedded faces by an IoU of 0.46 on average (0.32 to 0.64 by box): they are coarse.
+"""
 IMPORTANT = (
-    Region("left brow", upto(17, 21), (0.02, 0.0, 0.46, 0.2)),
-    Region("right brow", upto(22, 26), (0.54, 0.0, 0.98, 0.2)),
-    Region("left eye", upto(36, 41), (0.11, 0.12, 0.42, 0.32)),
-    Region("right eye", upto(42, 47), (0.58, 0.12, 0.89, 0.32)),
-    Region("glabella", (21, 22, 27), (0.35, 0.02, 0.65, 0.25)),
-    Region("nose", upto(27, 35), (0.33, 0.13, 0.67, 0.61)),
-    Region("left cheek", (*upto(1, 4), 31, 41), (0.0, 0.19, 0.46, 0.77)),
-    Region("right cheek", (*upto(12, 15), 35, 46), (0.54, 0.19, 1.0, 0.77)),
-    Region("mouth", upto(48, 67), (0.24, 0.6, 0.76, 0.9)),
+    Region("left brow", upto(17, 21), (0.05, -0.05, 0.45, 0.13)),
+    Region("right brow", upto(22, 26), (0.55, -0.05, 0.95, 0.13)),
+    Region("left eye", upto(36, 41), (0.12, 0.08, 0.4, 0.25)),
+    Region("right eye", upto(42, 47), (0.6, 0.08, 0.88, 0.25)),
+    Region("glabella", (21, 22, 27), (0.34, -0.01, 0.66, 0.2)),
+    Region("nose", upto(27, 35), (0.37, 0.09, 0.63, 0.54)),
+    Region("left cheek", (*upto(1, 4), 31, 41), (-0.04, 0.13, 0.47, 0.66)),
+    Region("right cheek", (*upto(12, 15), 35, 46), (0.53, 0.13, 1.04, 0.66)),
+    Region("mouth", upto(48, 67), (0.25, 0.54, 0.75, 0.85)),
 )
-"""Boxes of facial features, as many as of action units, so that only the rule differs."""
+"""Boxes of facial features, as many as of action units, so that only the rule differs.
+
+The usual places are averages over 2,000 embedded faces, made symmetric; they overlap the true boxes by an IoU of 0.53 on
+average (0.43 to 0.72).
+"""
 THIRD = 1 / 3
 NONE = (
     Region("upper third", (), (0.0, 0.0, 1.0, THIRD)),
