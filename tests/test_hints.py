@@ -101,7 +101,7 @@ def test_the_commands_after_a_report_have_its_plan(fer: Fer, place: Path, monkey
     [("synth-gesture-time", "region-layer"), ("synth-order", "order"), ("synth-lecture", "temporal-attention")],
 )
 def test_a_study_of_clips_is_proposed_for_clips(tmp_path: Path, name: str, study: str) -> None:
-    build_embedded(name, tmp_path, {"images": 56, "subjects": 7, "size": 24, "frames": [2, 2]})
+    build_embedded(name, tmp_path, {"images": 70, "subjects": 10, "size": 24, "frames": [2, 2]})
     assert study_command(name, tmp_path, None) == f"fer ablate --study {study} --data {name}"
 
 
