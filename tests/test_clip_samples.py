@@ -10,7 +10,7 @@ from fer_cli.data.block import Block, pictures
 from fer_cli.data.clips import choose_frames, group_clips
 from fer_cli.data.corrupt import corrupt_images
 from fer_cli.data.datamodule import RunData
-from fer_cli.data.manifest import FaceSet
+from fer_cli.data.manifest import TIME, FaceSet
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
 from fer_cli.learning.module import FerModule
@@ -45,10 +45,32 @@ def clip_set(colour: bool = False) -> FaceSet:
 
 @pytest.mark.parametrize(
     ("there", "wanted", "places"),
-    [(5, 8, [0, 1, 1, 2, 2, 3, 3, 4]), (5, 5, [0, 1, 2, 3, 4]), (6, 3, [0, 2, 5]), (1, 3, [0, 0, 0]), (9, 1, [0])],
+    [
+        (5, 8, [0, 1, 1, 2, 2, 3, 3, 4]),
+        (5, 5, [0, 1, 2, 3, 4]),
+        (6, 3, [0, 2, 5]),
+        (1, 3, [0, 0, 0]),
+        (9, 1, [4]),
+        (4, 1, [2]),
+    ],
 )
 def test_frames_are_taken_evenly(there: int, wanted: int, places: list[int]) -> None:
     assert choose_frames(there, wanted).tolist() == places
+
+
+def test_frames_with_time_stamps_are_taken_evenly_in_time() -> None:
+    even = np.arange(9) / 16
+    for wanted in (1, 2, 4, 5, 8, 9, 12):
+        assert choose_frames(9, wanted, even.round(4)).tolist() == choose_frames(9, wanted).tolist()
+    uneven = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 2.0, 3.0, 4.0])
+    assert choose_frames(8, 5, uneven).tolist() == [0, 4, 5, 6, 7]
+    assert choose_frames(8, 1, uneven).tolist() == [5]
+    for useless in (np.zeros(8), uneven[::-1], np.array([*uneven[:-1], np.nan])):
+        assert choose_frames(8, 5, useless).tolist() == choose_frames(8, 5).tolist()
+    faces = clip_set()
+    faces.manifest[TIME] = np.where(faces.manifest["frame"] == 0, 0.0, 10.0 + 0.1 * faces.manifest["frame"])
+    clips = group_clips(faces, 5)
+    assert clips.images[[3]][0, :, 0, 0, 1].tolist() == [0, 0, 1, 1, 5]
 
 
 @pytest.mark.parametrize("colour", [False, True])
@@ -120,6 +142,10 @@ def test_images_without_a_clip_and_clips_of_several_labels_are_refused() -> None
     faces = clip_set()
     faces.manifest.loc[:2, "sequence"] = ""
     with pytest.raises(DataError, match=r"^made: 3 of \d+ images belong to no clip; use a set of clips$"):
+        group_clips(faces, 4)
+    faces = clip_set()
+    faces.manifest.loc[faces.manifest["subject"] == "p04", "sequence"] = ""
+    with pytest.raises(DataError, match=r"images belong to no clip \(subject 'p04' has no clips\); use a set of clips$"):
         group_clips(faces, 4)
     for column in ("label", "split"):
         faces = clip_set()

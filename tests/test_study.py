@@ -167,11 +167,11 @@ DEFAULTS = {3: "0ba07b0b2015"}
 NETWORKS_ON_CLIPS = ("regions", "region_attention", "convlstm", "temporal", "region", "cells", "disentangle")
 ADDED: dict[str, Any] = {
     "task": True,
-    "data": {"max_val": True, "max_test": True},
+    "data": dict.fromkeys(("max_val", "max_test", "frames", "frame_order", "landmarks"), True),
     "model": dict.fromkeys(("adapt", "importance_layers", *NETWORKS_ON_CLIPS), True),
 }
 """Settings that came later, whose defaults leave every older run as it was; taken out before the hash above is made."""
-ADDED_DEFAULTS = {3: "4424bbcd58d5"}
+ADDED_DEFAULTS = {3: "6b8bdcbd9b40"}
 """SCHEMA -> hash of the default settings that came later."""
 
 

@@ -20,6 +20,16 @@ Source = Annotated[
 AllowIncomplete = Annotated[bool, typer.Option("--allow-incomplete", help="Build even if images are missing or unreadable.")]
 DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep only the first of identical files.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Allow replacing a larger set.")]
+Frames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames",
+        min=1,
+        max=1000,
+        help="For clips: this many evenly spaced frames of each sequence or video.",
+        show_default="the importer's frames for stills",
+    ),
+]
 Size = Annotated[int | None, typer.Option("--size", help="Side of the stored images in pixels.", show_default="the card's")]
 Colour = Annotated[str | None, typer.Option("--colour", help="grey or rgb.", show_default="grey")]
 Interpolation = Annotated[

@@ -45,6 +45,7 @@ def build(
     allow_incomplete: o.AllowIncomplete = False,
     drop_duplicates: o.DropDuplicates = False,
     replace: o.Replace = False,
+    frames: o.Frames = None,
     size: o.Size = None,
     colour: o.Colour = None,
     interpolation: o.Interpolation = None,
@@ -69,7 +70,10 @@ def build(
     faces = given_options(detect=detect, detector_model=detector_model, margin=margin, align=align)
     own = given_options(layout=layout, subject=subject, label=label, codes=codes)
     flags = given_options(
-        allow_incomplete=allow_incomplete or None, drop_duplicates=drop_duplicates or None, replace=replace or None
+        allow_incomplete=allow_incomplete or None,
+        drop_duplicates=drop_duplicates or None,
+        replace=replace or None,
+        frames=frames,
     )
     before = previous_info(root, name)
     if source is None:
@@ -80,7 +84,7 @@ def build(
         for option in drawn:
             raise DataError(f"--{option} is for embedded sets; it cannot be combined with --from")
         choices = Choices(
-            preparation(read | given_options(size=size), faces), drop_duplicates, replace, jobs or thread_count()
+            preparation(read | given_options(size=size), faces), drop_duplicates, replace, jobs or thread_count(), frames
         )
         info = pack_source(name, source, root, own, allow_incomplete, choices)
     print_replaced(before)
@@ -126,6 +130,12 @@ def pack_source(
     return build_set(name, source, root, allow_incomplete, choices, bar)
 
 
+def print_notes(info: SetInfo) -> None:
+    """Print how many images are kept with which remark."""
+    for note, number in info.notes.items():
+        say(f"  kept, {note}: {number}")
+
+
 def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
     """Print a summary of a built set: counts per class to stdout, everything else to stderr."""
     from fer_cli.data.archive import SUFFIX
@@ -146,6 +156,7 @@ def print_built(info: SetInfo, root: Path, data_root: Path | None) -> None:
     say("; ".join([", ".join(f"{name} {total[name]}" for name in table.columns[1:]), f"{info.subjects} subjects"]))
     if info.undetected:
         say(f"no face detected in {info.undetected} of the kept images; they are flagged in the manifest")
+    print_notes(info)
     for reason, files in info.skipped.items():
         say(f"  left out, {reason}: {len(files)}, e.g. {shorten(files[0])}" if files else f"  left out, {reason}: 0")
     if info.others:

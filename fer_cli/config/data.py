@@ -66,6 +66,14 @@ class DataConfig(Section):
     """Maximum number of people in the training part; smaller subsets are nested in larger ones."""
     image_size: int = Field(48, ge=16, le=512)
     """Side of the square input in pixels; images are resized once, on loading."""
+    frames: int = Field(16, ge=1, le=256)
+    """Frames per clip, evenly spaced in time, for networks on clips; shorter clips repeat frames. 1: the middle frame."""
+    frame_order: Literal["given", "shuffled"] = "given"
+    """``shuffled``: the frames of every clip, in all parts, are in an order drawn once from the run's seed and the clip's
+    name, as a control that cannot use the order."""
+    landmarks: Literal["truth", "dlib", "fallback"] = "truth"
+    """Landmarks from which boxes of regions of the face are made: the true ones of embedded people, dlib's (extra
+    ``landmarks``), or none, with boxes at fixed places in the detected face."""
     split: SplitName = "subject"
     """``subject``: stratified k-fold with each person in one part. ``random``: ignores people, with leakage.
 

@@ -114,6 +114,10 @@ class Block:
         """Return a block whose frames are the stills at ``positions`` (N, T), without reading them."""
         return Block(self.packed, self.rows[positions, 0])
 
+    def reorder(self, order: np.ndarray) -> Block:
+        """Return a block with the frames of each sample in ``order`` (N, T), without reading them."""
+        return Block(self.packed, np.take_along_axis(self.rows, order, 1))
+
     def chunks(self, size: int = CHUNK) -> Iterator[np.ndarray]:
         """Yield the samples in order in chunks of ``size``: (n, T, C, H, W) uint8."""
         for start in range(0, len(self), size):

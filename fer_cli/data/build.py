@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections import Counter
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -20,11 +22,12 @@ from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
 from fer_cli.data.files import readable_name, shorten
 from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
-from fer_cli.data.importers import IMPORTERS
+from fer_cli.data.importers import CLIP_IMPORTERS, IMPORTERS
 from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.hints import where_to_point
-from fer_cli.data.manifest import COLUMNS, IMAGES, TRUTH, SetInfo, load_info, write_info, write_set
+from fer_cli.data.importers.sequences import spread_over
+from fer_cli.data.manifest import COLUMNS, FRAMES, IMAGES, TIME, TRUTH, SetInfo, load_info, write_info, write_set
 from fer_cli.data.own import Own, scan_own
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
@@ -47,18 +50,28 @@ class Choices:
     replace: bool = False
     """Allow replacing a larger set."""
     threads: int | None = None
+    frames: int | None = None
+    """Evenly spaced frames of each sequence or video, for clips; None: those that the importer takes for stills."""
 
 
-def scan_source(card: Card, source: Path) -> Scan:
-    """Scan ``source`` with the card's importer.
+def scan_source(card: Card, source: Path, frames: int | None = None) -> Scan:
+    """Scan ``source`` with the card's importer; ``frames``: see ``Choices``.
 
-    Raises DataError for an embedded set, a card without importer, and a folder without images.
+    Raises DataError for an embedded set, a card without importer, one without sequences if ``frames`` are given, and a
+    folder without images.
     """
     if card.embedded is not None:
         raise DataError(f"data set '{card.name}' is rendered, not read from files; build it without --from")
     if card.name not in IMPORTERS:
         raise DataError(f"data set '{card.name}' has a card but no importer{nearest(card.name, IMPORTERS)}")
-    scan = accounts(source, IMPORTERS[card.name](source, card))
+    if frames is None:
+        scan = accounts(source, IMPORTERS[card.name](source, card))
+    elif card.name in CLIP_IMPORTERS:
+        scan = accounts(source, CLIP_IMPORTERS[card.name](source, card, spread_over(frames)))
+        scan = dataclasses.replace(scan, counts={}, most=len(scan.found))  # the card counts stills
+    else:
+        able = ", ".join(CLIP_IMPORTERS)
+        raise DataError(f"--frames: {card.name} has no sequences that are read so; sets that have: {able}, and your own")
     if not scan.found:
         gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
         pointer = where_to_point(source, card.folders)
@@ -81,7 +94,9 @@ def build_set(
     """
     card = load_card(name)
     with source_at(source) as place:
-        return build_scan(card, place, scan_source(card, place), data_root, allow_incomplete, choices, progress)
+        return build_scan(
+            card, place, scan_source(card, place, choices.frames), data_root, allow_incomplete, choices, progress
+        )
 
 
 def build_scan(
@@ -112,7 +127,8 @@ def build_scan(
         manifest, order = manifest_of(scan.found, pack.rows, source, how.crop is not None)
         images = pack.finish(order)
         used = [row for row in pack.rows if row[0] == "kept"]
-        steps = recorded_steps(how, {row[3] for row in used}, any(row[5] for row in used))
+        steps = [{"step": FRAMES, "per clip": choices.frames}] if choices.frames else []
+        steps += recorded_steps(how, {row[3] for row in used}, any(row[5] for row in used))
         gone = list_left_out(scan, pack.rows, source)
         info = describe_built(card, scan, pack.rows, manifest, images, steps, gone).model_copy(
             update={"own": own.given_options() if own else {}}
@@ -145,7 +161,7 @@ def build_own(
         raise DataError(f"{name}: has a card; build it without --layout and --label, or choose another name")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise DataError(f"{name}: set names consist of letters, digits, '-' and '_'")
-    own = Own(layout, subject, label, codes)
+    own = Own(layout, subject, label, codes, choices.frames)
     with source_at(source) as place:
         card, scan, folder = scan_own(name, place, own)
         return build_scan(card, folder, scan, data_root, allow_incomplete, choices, progress, own)
@@ -210,7 +226,7 @@ def path_below(image: Found, source: Path) -> str:
 def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) -> tuple[pd.DataFrame, list[int]]:
     """Return the manifest of kept images in sample order, and that order as positions in the array.
 
-    ``faces`` adds a column that says whether a face was detected.
+    ``faces`` adds a column that says whether a face was detected; frames of videos have one with their time.
     """
     kept = [(image, row) for image, row in zip(found, rows, strict=True) if row[0] == "kept"]
     ids = sample_ids([image for image, _ in kept], [row[1] for _, row in kept])
@@ -221,6 +237,8 @@ def manifest_of(found: list[Found], rows: list[Row], source: Path, faces: bool) 
         what = (image.label, image.subject, image.sequence, image.frame, image.split, row[1])
         cells.append((ids[place], image.sample, path_below(image, source), *what))
     manifest = pd.DataFrame(cells, columns=list(COLUMNS))
+    if any(row[6] is not None for _, row in kept):
+        manifest[TIME] = np.array([kept[place][1][6] for place in order], dtype=np.float64)
     return manifest.assign(face=[bool(kept[place][1][2]) for place in order]) if faces else manifest, order
 
 
@@ -261,6 +279,7 @@ def describe_built(
             "differences": differences(card, scan.counts, kept),
             "expected": scan.counts,
             "left_out": {status: part["label"].value_counts().to_dict() for status, part in gone.groupby("status")},
+            "notes": dict(Counter(row[4] for row in rows if row[0] == "kept" and row[4])),
             "undetected": int((~manifest["face"]).sum()) if "face" in manifest else None,
         }
     )

@@ -18,7 +18,7 @@ from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shorten
 from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.hints import few
-from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
+from fer_cli.data.manifest import FRAMES, FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.data.own import own_of, scan_own
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress, silent
@@ -111,7 +111,13 @@ def rescan_source(info: SetInfo, card: Card | None, source: Path) -> tuple[Scan,
         return scan_own(info.name, source, own_of(info.own))[1:]
     if card is None or card.embedded is not None:
         raise DataError(f"{info.name}: --from needs a set read from files with recorded options")
-    return scan_source(card, source), source
+    return scan_source(card, source, frames_of(info)), source
+
+
+def frames_of(info: SetInfo) -> int | None:
+    """Return the number of frames that were taken of each sequence or video for clips, None for stills."""
+    first = info.preprocessing[0] if info.preprocessing else {}
+    return int(first["per clip"]) if first.get("step") == FRAMES else None
 
 
 def compare_with_source(faces: FaceSet, found: Scan, source: Path, progress: Progress) -> list[str]:

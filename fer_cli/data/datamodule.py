@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fer_cli.config import RunConfig
+from fer_cli.config import BACKBONES, RunConfig
+from fer_cli.data.clips import count_repeated, draw_orders
 from fer_cli.data.corrupt import training_labels
+from fer_cli.data.landmarks import RegionFinder
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.prepare import Prepared, check_contrast, mean_and_deviation
 from fer_cli.data.splits import Split, make_split, other_part
@@ -34,15 +36,19 @@ class Batch(NamedTuple):
     """(B,) int64: positions within the part."""
     joined: Tensor | None = None
     """(B, D) float32: additional input features, if the run has any."""
+    boxes: Tensor | None = None
+    """(B, T, R, 4) float32 in [0, 1], x0, y0, x1, y1: regions of the face in each frame, if the network takes any."""
 
 
 class Part(Dataset[Batch]):
     """Images and labels of one part; indexing with a list of positions returns a batch."""
 
-    def __init__(self, samples: np.ndarray, images: Prepared, labels: np.ndarray) -> None:
-        """Take the names (N,), images and labels (N,) int64 of the samples."""
+    def __init__(self, samples: np.ndarray, images: Prepared, labels: np.ndarray, boxes: np.ndarray | None = None) -> None:
+        """Take the names (N,), images, labels (N,) int64 and, if the run has any, boxes of the samples."""
         self.samples, self.images = samples, images
         self.labels = torch.from_numpy(labels)
+        self.boxes = None if boxes is None else torch.from_numpy(boxes)
+        """(N, T, R, 4) float32: see ``Batch``."""
         self.joined: Tensor | None = None
         """(N, D) float32: see ``RunData.join``."""
 
@@ -52,7 +58,8 @@ class Part(Dataset[Batch]):
     def __getitem__(self, positions: list[int]) -> Batch:
         """Return the batch at ``positions``."""
         index = torch.as_tensor(positions)
-        return Batch(self.images[index], self.labels[index], index, None if self.joined is None else self.joined[index])
+        joined, boxes = (None if more is None else more[index] for more in (self.joined, self.boxes))
+        return Batch(self.images[index], self.labels[index], index, joined, boxes)
 
 
 class Batches(Sampler[list[int]]):
@@ -92,7 +99,7 @@ class RunData(pl.LightningDataModule):
     """The data of a run: parts, split, label noise, and mean and standard deviation of the training part."""
 
     def __init__(self, faces: FaceSet, config: RunConfig, other: FaceSet | None = None) -> None:
-        """``other``: the test set, if it is not a part of ``faces``."""
+        """Take a set, for networks on clips with clips as samples; ``other``: the test set, if not a part of ``faces``."""
         super().__init__()
         faces = faces.of_classes(config.data.classes)
         self.config, self.classes = config, faces.info.classes
@@ -101,12 +108,15 @@ class RunData(pl.LightningDataModule):
         codes = faces.codes
         self.true_labels = codes[self.split.train]
         given = training_labels(faces.manifest, codes, self.split.train, self.classes, config.data, self.noise_seed)
-        self.train = take_part("train", faces, self.split.train, given, config)
-        self.val = take_part("val", faces, self.split.val, codes[self.split.val], config)
+        finders = [make_finder(one, config) for one in (faces, other) if one is not None]
+        self.train = take_part("train", faces, self.split.train, given, config, finders[0])
+        self.val = take_part("val", faces, self.split.val, codes[self.split.val], config, finders[0])
         if other is None:
-            self.test = take_part("test", faces, self.split.test, codes[self.split.test], config)
+            self.test = take_part("test", faces, self.split.test, codes[self.split.test], config, finders[0])
         else:
-            self.test = take_other(other, self.classes, config)
+            self.test = take_other(other, self.classes, config, finders[1])
+        self.counted = count_compromises([self.train, self.val, self.test], finders)
+        """Observation, such as clips that repeat frames or frames without a face -> its number in all parts."""
         self.dropped = {} if other is None else count_unknown(other, self.classes)
         """Class -> images of the other set that are not among ours."""
         self.test_faces = find_faces(other or faces, self.test.samples)
@@ -114,7 +124,9 @@ class RunData(pl.LightningDataModule):
         self.test_people = people[self.test.samples].to_numpy()
         """(N,) the person of each test image; "" if unknown."""
         self.about_joined: dict[str, Any] | None = None
-        check_contrast(config, self.train.images.chunks(EVAL_BATCH))
+        self.eval_batch = max(1, EVAL_BATCH // self.train.images.shape[1])
+        """Samples per batch of validation and test: fewer clips than stills, whose frames count."""
+        check_contrast(config, self.train.images.chunks(self.eval_batch))
         self.mean, self.std = mean_and_deviation(self.train.images)
 
     @property
@@ -154,29 +166,63 @@ class RunData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches in order, with true labels."""
-        return _loader(self.val, Batches(len(self.val), EVAL_BATCH, None))
+        return self.ordered_dataloader(self.val)
+
+    def ordered_dataloader(self, part: Part) -> DataLoader[Batch]:
+        """Return batches of a part in order."""
+        return _loader(part, Batches(len(part), self.eval_batch, None))
 
     def test_dataloader(self, positions: np.ndarray | None = None) -> DataLoader[Batch]:
         """Return test batches in order, with true labels; ``positions`` (n,): those of the images to take, default all."""
         chosen = np.arange(len(self.test)) if positions is None else positions
-        batches = [chosen[start : start + EVAL_BATCH].tolist() for start in range(0, len(chosen), EVAL_BATCH)]
+        batches = [chosen[start : start + self.eval_batch].tolist() for start in range(0, len(chosen), self.eval_batch)]
         return _loader(self.test, batches)
 
 
-def take_part(part: str, faces: FaceSet, positions: np.ndarray, labels: np.ndarray, config: RunConfig) -> Part:
-    """Return the samples at ``positions`` (n,) of a set with ``labels`` (n,) int64, prepared for this part."""
-    samples = faces.manifest["sample"].to_numpy()[positions]
-    return Part(samples, Prepared(faces.images.select(positions), samples, config, part), labels)
+def make_finder(faces: FaceSet, config: RunConfig) -> RegionFinder | None:
+    """Return what finds the boxes of regions in the clips of a set; None if the run's network takes no regions."""
+    regions = BACKBONES[config.model.backbone].regions
+    return RegionFinder(faces, config.model.regions, config.data.landmarks) if regions else None
 
 
-def take_other(other: FaceSet, classes: list[str], config: RunConfig) -> Part:
+def take_part(
+    part: str,
+    faces: FaceSet,
+    positions: np.ndarray,
+    labels: np.ndarray,
+    config: RunConfig,
+    finder: RegionFinder | None = None,
+) -> Part:
+    """Return the samples at ``positions`` (n,) of a set with ``labels`` (n,) int64, prepared for this part.
+
+    ``finder``: gives the boxes of the clips' regions. The order of their frames is drawn now if it is ``shuffled``.
+    """
+    samples, images = faces.manifest["sample"].to_numpy()[positions], faces.images.select(positions)
+    boxes = None if finder is None else finder.boxes(images)
+    if config.data.frame_order == "shuffled":
+        order = draw_orders(samples, images.frames, config.seed)
+        images = images.reorder(order)
+        boxes = None if boxes is None else np.take_along_axis(boxes, order[..., None, None], 1)
+    return Part(samples, Prepared(images, samples, config, part), labels, boxes)
+
+
+def count_compromises(parts: list[Part], finders: list[RegionFinder | None]) -> dict[str, int]:
+    """Return what a run on clips makes do with -> how often, over all parts; nothing that did not occur."""
+    repeating = sum(count_repeated(part.images.images.rows) for part in parts)
+    counted = Counter({f"clips with fewer frames than {parts[0].images.shape[1]}, some of which are repeated": repeating})
+    for finder in finders:
+        counted += Counter() if finder is None else finder.counted
+    return dict(+counted)
+
+
+def take_other(other: FaceSet, classes: list[str], config: RunConfig, finder: RegionFinder | None = None) -> Part:
     """Return the samples of another set with a class in ``classes`` as test part; raises DataError for none."""
     chosen = other_part(other.manifest, classes, config.data)
     if not len(chosen):
         raise DataError(f"{other.info.name}: none of its classes is among the training classes ({', '.join(classes)})")
     order = {label: code for code, label in enumerate(classes)}
     codes = np.array([order[label] for label in other.manifest["label"].iloc[chosen]])
-    return take_part("test", other, chosen, codes, config)
+    return take_part("test", other, chosen, codes, config, finder)
 
 
 def count_unknown(other: FaceSet, classes: list[str]) -> dict[str, int]:

@@ -27,7 +27,7 @@ from fer_cli.data.files import SHOWN, problem, why_unreadable
 from fer_cli.data.formats import NOT_READ, unread_kind
 from fer_cli.data.importers.found import Box, Found
 from fer_cli.data.metadata import read_tags, strip_tags, turn_by_exif, turn_upright
-from fer_cli.data.video import read_frames
+from fer_cli.data.video import read_film
 from fer_cli.errors import FerError
 
 MAX_PIXELS = 64_000_000
@@ -41,6 +41,8 @@ GROUND = 0
 BITS, PHOTOMETRIC = 258, 262
 """TIFF tags: bits per sample, and the meaning of 0."""
 NO_SCALE = "with unknown full scale; save the image as unsigned 8 or 16 bits, or as values from 0 to 1"
+PAST = "past the end of its video, whose last frame it repeats"
+SEVERAL = "several faces, of which one is used"
 CHUNK = 512
 """Images decoded at a time; bounds memory."""
 
@@ -82,9 +84,11 @@ class Decoded:
     cut: Literal["whole", "centre", "box", "face"] = "whole"
     """Crop: none, the central square, the data set's box, or the detected face."""
     reason: str = ""
-    """Why it was left out."""
+    """Why it was left out; of a kept image, what is to be noted."""
     clear: bool = False
     """Whether the source has transparent pixels."""
+    time: float | None = None
+    """Of a frame of a video: its time in seconds."""
 
 
 class UnreadableError(Exception):
@@ -166,7 +170,7 @@ def decode_video(group: list[Found], how: Preparation) -> list[Decoded]:
         raise UnreadableError(reason)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    frames = read_frames(file, moments)
+    frames, times, count = read_film(file, moments)
     results = []
     for image, moment in zip(group, moments, strict=True):
         name = hashlib.sha256(f"{digest} {moment}".encode()).hexdigest()
@@ -177,7 +181,8 @@ def decode_video(group: list[Found], how: Preparation) -> list[Decoded]:
         if how.colour == "grey":
             frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         try:
-            results.append(prepare_image(frame, name, image.box, how))
+            result = replace(prepare_image(frame, name, image.box, how), time=times.get(min(moment, count - 1)))
+            results.append(replace(result, reason=PAST) if moment >= count and result.status == "kept" else result)
         except UnreadableError as error:
             results.append(Decoded(None, "unreadable", name, reason=why(error)))
     return results
@@ -315,9 +320,11 @@ def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparat
     if how.crop is not None:
         if getattr(_own, "crop", None) != how.crop:
             _own.crop, _own.detector = how.crop, load_detector(how.crop)
-        chosen = choose_face(_own.detector(image), box)
+        detected = _own.detector(image)
+        chosen = choose_face(detected, box)
         if chosen is not None:
-            return Decoded(cut_face(image, chosen, how.crop), "kept", sha256, True, "face")
+            note = SEVERAL if len(detected) > 1 else ""
+            return Decoded(cut_face(image, chosen, how.crop), "kept", sha256, True, "face", note)
         if how.no_face == "drop":
             return Decoded(None, "no face", sha256, False, reason="no face detected")
         face = False

@@ -13,7 +13,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +33,10 @@ from fer_cli.yamls import explain
 
 IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
+TIME = "time_s"
+"""Column of the time of each video frame in its clip, in seconds; not in other sets."""
+FRAMES = "frames"
+"""Preparation step that says how many frames of each sequence or video were taken."""
 TRIES = 40
 """Attempts, 0.05 s apart, to read a set that another process is replacing."""
 Read = TypeVar("Read")
@@ -90,6 +94,8 @@ class SetInfo(Section):
     """Reason -> images, videos and rows of the source that are not in the set."""
     others: dict[str, int] = {}
     """Suffix -> number of other files below the source."""
+    notes: dict[str, int] = {}
+    """Observation -> number of kept images."""
     undetected: int | None = None
     """Number of kept images without a detected face; None without detection."""
     parts: dict[str, str] = {}
@@ -121,6 +127,8 @@ class FaceSet:
     manifest: pd.DataFrame
     images: Block
     """(N, T, C, H, W) uint8, memory-mapped: one sample per row of the manifest."""
+    folder: Path | None = None
+    """The set's folder; None for a set held in memory."""
 
     def of_classes(self, classes: list[str]) -> FaceSet:
         """Return the images of ``classes`` in that order, the whole set if empty; raises DataError for an unknown class."""
@@ -130,7 +138,8 @@ class FaceSet:
             raise DataError(f"{self.info.name}: no class '{unknown[0]}'{nearest(unknown[0], self.info.classes)}")
         keep = self.manifest["label"].isin(classes).to_numpy()
         info = self.info.model_copy(update={"classes": list(classes), "kept": int(keep.sum())})
-        return FaceSet(info, self.manifest[keep].reset_index(drop=True), self.images.select(keep))
+        manifest = self.manifest[keep].reset_index(drop=True)
+        return replace(self, info=info, manifest=manifest, images=self.images.select(keep))
 
     def undrawn(self, positions: np.ndarray | None = None) -> np.ndarray:
         """Return those of the ``positions`` (n,) int64 (default: all) whose images are not drawn yet."""
@@ -185,7 +194,8 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
     if not (isinstance(own, dict) and own):  # not recorded by earlier versions
         own = {"layout": "csv" if str(known.get("layout")).startswith("table") else "folder"}
     options = [text for name, value in own.items() for text in (f"--{name}", str(value))]
-    return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [])])
+    frames = [first["per clip"]] if first.get("step") == FRAMES and "per clip" in first else []
+    return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [f"--frames={n}" for n in frames])])
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:
@@ -363,7 +373,7 @@ def read_set(data_root: Path, name: str) -> FaceSet:
     if info.drawn is not None:
         drawn = manifest["sha256"].to_numpy() != ""
         images = Block(images.packed, np.where(drawn, np.cumsum(drawn) - 1, -1)[:, None])
-    return FaceSet(info, manifest, images)
+    return FaceSet(info, manifest, images, folder)
 
 
 def read_manifest(folder: Path, info: SetInfo, columns: list[str] | None = None) -> pd.DataFrame:

@@ -23,8 +23,8 @@ from fer_cli.data.decode import CHUNK, Decoded
 from fer_cli.data.importers.found import Found
 from fer_cli.errors import DataError
 
-Row = tuple[str, str, bool | None, str, str, bool]
-"""Outcome of an image: status, sha256, face found, crop, reason, transparency."""
+Row = tuple[str, str, bool | None, str, str, bool, float | None]
+"""Outcome of an image: status, sha256, face found, crop, reason, transparency, time in its video."""
 COPY = "another file has the same content"
 
 
@@ -72,7 +72,7 @@ class Pack:
             try:
                 chunk = json.loads(line)
                 kept = int(chunk["kept"])
-                rows = [(str(s), str(h), f, str(cut), str(why), bool(a)) for s, h, f, cut, why, a in chunk["rows"]]
+                rows = [(str(s), str(h), f, str(cut), str(why), bool(a), t) for s, h, f, cut, why, a, t in chunk["rows"]]
             except (ValueError, TypeError, KeyError):  # truncated or damaged
                 break
             if HEADER + kept * one > size:
@@ -108,7 +108,7 @@ class Pack:
                     known.add(result.sha256)
                 if status == "kept" and result.image is not None:
                     images.append(result.image)
-                rows.append((status, result.sha256, result.face, result.cut, reason, result.clear))
+                rows.append((status, result.sha256, result.face, result.cut, reason, result.clear, result.time))
                 if len(rows) == CHUNK:
                     write()
                     images, rows = [], []

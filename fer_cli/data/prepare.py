@@ -33,8 +33,9 @@ class Prepared:
         changed = config.corrupt.active and part in config.corrupt.parts
         if changed or self.shape != images.shape:
             self.kept = torch.empty(self.shape, dtype=torch.uint8)
-            for start in range(0, len(images), CHUNK):
-                here = slice(start, start + CHUNK)
+            step = max(1, CHUNK // images.frames)
+            for start in range(0, len(images), step):
+                here = slice(start, start + step)
                 self.kept[here] = prepare_part(images[here], samples[here], config, part)
 
     def __len__(self) -> int:
@@ -47,8 +48,9 @@ class Prepared:
         chosen = self.images[index.numpy() if isinstance(index, Tensor) else index]
         return torch.from_numpy(np.ascontiguousarray(chosen))
 
-    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
-        """Yield the images in order, ``size`` at a time."""
+    def chunks(self, size: int | None = None) -> Iterator[Tensor]:
+        """Yield the images in order, ``size`` at a time (default: ``CHUNK`` frames)."""
+        size = size or max(1, CHUNK // self.shape[1])
         for start in range(0, len(self), size):
             yield self[start : start + size]
 

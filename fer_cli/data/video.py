@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 # Read when OpenCV first opens a video: silences FFmpeg, and keeps disguised playlists from accessing the network.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -66,29 +67,48 @@ def frame_count(file: Path) -> int:
         return count
 
 
+class Film(NamedTuple):
+    """Frames of a video, by number from 0."""
+
+    frames: dict[int, np.ndarray]
+    """(H, W, 3) uint8 RGB."""
+    times: dict[int, float]
+    """Time in seconds of those that decode."""
+    passed: int
+    """Number of frames passed: that of the whole video if a number beyond its end was asked for."""
+
+
 def read_frames(file: Path, moments: list[int]) -> dict[int, np.ndarray]:
-    """Return frame number (from 0) -> frame, (H, W, 3) uint8 RGB; empty if nothing decodes.
+    """Return the frames of ``read_film``."""
+    return read_film(file, moments).frames
+
+
+def read_film(file: Path, moments: list[int]) -> Film:
+    """Return the frames with these numbers, upright by the video's rotation tag; empty if nothing decodes.
 
     Numbers beyond the end give the last decodable frame; only such a video is read in a second pass.
     """
-    frames, count = _pass(file, set(moments))
-    late = [moment for moment in moments if moment >= count]
-    if late and count:
-        last = frames[count - 1] if count - 1 in frames else _pass(file, {count - 1})[0].get(count - 1)
-        if last is not None:
-            frames |= dict.fromkeys(late, last)
-    return frames
+    film = _pass(file, set(moments))
+    late = [moment for moment in moments if moment >= film.passed]
+    if late and film.passed:
+        end = film.passed - 1
+        last = film if end in film.frames else _pass(file, {end})
+        if end in last.frames:
+            frames = film.frames | dict.fromkeys(late, last.frames[end])
+            return Film(frames, film.times | last.times, film.passed)
+    return film
 
 
-def _pass(file: Path, wanted: set[int]) -> tuple[dict[int, np.ndarray], int]:
+def _pass(file: Path, wanted: set[int]) -> Film:
     """Return the requested frames that decode, and the number of frames passed."""
-    frames: dict[int, np.ndarray] = {}
+    film, times = dict[int, np.ndarray](), dict[int, float]()
     count = 0
     with open_video(file) as capture:
         while capture is not None and count <= max(wanted, default=-1) and capture.grab():
             if count in wanted:  # converting and copying is half of the work
                 whole, frame = capture.retrieve()
                 if whole and frame is not None:
-                    frames[count] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                    film[count] = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                    times[count] = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             count += 1
-    return frames, count
+    return Film(film, times, count)

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_cli.config import Compute, DataConfig, RunConfig
+from fer_cli.config import BACKBONES, Compute, DataConfig, RunConfig
+from fer_cli.data.clips import group_clips
+from fer_cli.data.identity import clip_codes
 from fer_cli.data.manifest import FaceSet, drawing_note, load_set
 from fer_cli.data.splits import make_split, other_part
 from fer_cli.places import write_text
@@ -25,13 +27,15 @@ log = logging.getLogger("fer")
 
 
 def open_sets(config: RunConfig, compute: Compute) -> list[FaceSet]:
-    """Return the sets of ``config.data.sets`` with all images that the run reads."""
+    """Return the sets of ``config.data.sets`` with all images that the run reads; clips are samples of a run on clips."""
     data, every = config.data, bool(config.features.blocks)  # features are computed, and kept, for all images of a set
-    faces = open_set(compute, data.name, None if every else partial(needed_images, config=data))
-    if data.test is None:
-        return [faces]
-    classes = data.classes or faces.info.classes
-    return [faces, open_set(compute, data.test, lambda other: other_part(other.manifest, classes, data))]
+    clips = data.frames if BACKBONES[config.model.backbone].clips else None
+    faces = open_set(compute, data.name, None if every else partial(needed_images, config=data, clips=clips))
+    sets = [faces]
+    if data.test is not None:
+        classes = data.classes or faces.info.classes
+        sets.append(open_set(compute, data.test, partial(needed_for_test, config=data, classes=classes, clips=clips)))
+    return sets if clips is None else [group_clips(one, clips) for one in sets]
 
 
 def open_set(compute: Compute, name: str, choose: Callable[[FaceSet], np.ndarray] | None = None) -> FaceSet:
@@ -46,15 +50,30 @@ def open_set(compute: Compute, name: str, choose: Callable[[FaceSet], np.ndarray
     return load_set(compute.data_root, name)
 
 
-def needed_images(faces: FaceSet, config: DataConfig) -> np.ndarray:
-    """Return the positions (n,) int64 in a set of the images of a run's parts."""
-    chosen = faces.of_classes(config.classes)
-    split = make_split(chosen.manifest, config)
+def needed_images(faces: FaceSet, config: DataConfig, clips: int | None = None) -> np.ndarray:
+    """Return the positions (n,) int64 in a set of the images of a run's parts; ``clips``: of all frames of its clips."""
+    samples = faces if clips is None else group_clips(faces, clips)
+    split = make_split(samples.of_classes(config.classes).manifest, config)
     parts = np.concatenate([split.train, split.val, *([split.test] if config.test is None else [])])
-    where = np.arange(len(faces.manifest))
+    where = np.arange(len(samples.manifest))
     if config.classes:
-        where = where[faces.manifest["label"].isin(config.classes).to_numpy()]
-    return np.unique(where[parts])
+        where = where[samples.manifest["label"].isin(config.classes).to_numpy()]
+    chosen = np.unique(where[parts])
+    return chosen if clips is None else frames_of(faces, samples, chosen)
+
+
+def needed_for_test(faces: FaceSet, config: DataConfig, classes: list[str], clips: int | None = None) -> np.ndarray:
+    """Return the positions (n,) int64 in another set of the images, or of all frames of the clips, that are tested on."""
+    samples = faces if clips is None else group_clips(faces, clips)
+    chosen = other_part(samples.manifest, classes, config)
+    return chosen if clips is None else frames_of(faces, samples, chosen)
+
+
+def frames_of(faces: FaceSet, samples: FaceSet, chosen: np.ndarray) -> np.ndarray:
+    """Return the positions (n,) int64 in ``faces`` of all frames of those of its clips ``samples`` at ``chosen``."""
+    codes = clip_codes(faces.manifest)
+    first = faces.manifest["sample"].isin(samples.manifest["sample"].iloc[chosen]).to_numpy()
+    return np.flatnonzero(np.isin(codes, codes[first]))
 
 
 def draw_missing(data_root: Path, name: str, positions: np.ndarray) -> None:

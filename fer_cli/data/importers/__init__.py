@@ -23,6 +23,7 @@ from fer_cli.data.importers.mmi import scan_mmi
 from fer_cli.data.importers.olsfed import scan_olsfed
 from fer_cli.data.importers.rafdb import scan_rafdb
 from fer_cli.data.importers.rafdb_compound import scan_rafdb_compound
+from fer_cli.data.importers.sequences import Keep
 
 IMPORTERS: dict[str, Callable[[Path, Card], Scan]] = {
     "affectnet": scan_affectnet,
@@ -42,3 +43,10 @@ IMPORTERS: dict[str, Callable[[Path, Card], Scan]] = {
     "rafdb": scan_rafdb,
     "rafdb-compound": scan_rafdb_compound,
 }
+
+CLIP_IMPORTERS: dict[str, Callable[[Path, Card, Keep], Scan]] = {
+    "ckplus": scan_ckplus,
+    "daisee": scan_daisee,
+    "mmi": scan_mmi,
+}
+"""Importers of sets with sequences or videos, which can take other frames of them than for stills."""

@@ -1,4 +1,4 @@
-"""CK+: posed sequences from neutral to peak; the last three frames of each labelled one.
+"""CK+: posed sequences from neutral to peak; the last three frames of each labelled one, or evenly spaced ones for clips.
 
 The label of a sequence is a number such as ``   3.0000000e+00`` in its own text file; 266 of the 593 sequences have none.
 Folder names differ between copies, so files are identified by name.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.importers.found import Found, Scan, class_folders, first_layout, with_leftovers
+from fer_cli.data.importers.sequences import THINNED, Keep
 from fer_cli.data.importers.walk import below, files_below, is_junk
 from fer_cli.errors import DataError
 
@@ -28,20 +30,30 @@ Frame = tuple[Path, re.Match[str]]
 """An image and its parsed name."""
 
 
-def scan_ckplus(source: Path, card: Card) -> Scan:
-    """Return the last three frames of all labelled sequences; raises DataError if labels and images do not match."""
+def last_frames(count: int) -> range:
+    """Return the positions of the peak frames of ``count``."""
+    return range(max(0, count - PEAK_FRAMES), count)
+
+
+def scan_ckplus(source: Path, card: Card, keep: Keep = last_frames) -> Scan:
+    """Return the last three frames (or those of ``keep``) of all labelled sequences.
+
+    Raises DataError if labels and images do not match.
+    """
     return first_layout(
         source,
         card,
         {
-            "cohn-kanade-images/S005/001/S005_001_00000011.png with Emotion/.../S005_001_00000011_emotion.txt": official,
-            f"class folders {', '.join(card.folders)} with S005_001_00000011.png": by_class,
+            "cohn-kanade-images/S005/001/S005_001_00000011.png with Emotion/.../S005_001_00000011_emotion.txt": partial(
+                official, keep=keep
+            ),
+            f"class folders {', '.join(card.folders)} with S005_001_00000011.png": partial(by_class, keep=keep),
             "a folder of peak frames S005_001_00000011.png with a folder of S005_001_00000011.txt": flat_peaks,
         },
     )
 
 
-def official(source: Path, card: Card) -> Scan | None:
+def official(source: Path, card: Card, keep: Keep = last_frames) -> Scan | None:
     """Return ``.../S005/001/S005_001_00000011.png``, labelled by ``..._emotion.txt`` anywhere below ``source``."""
     if not source.is_dir():
         return None
@@ -58,11 +70,11 @@ def official(source: Path, card: Card) -> Scan | None:
         if len(folders) > 1:
             raise DataError(f"{source}: sequence {name} is in both {folders[0]} and {folders[1]}; give --from one copy")
         label = card.label(code_in(labels[name]), str(labels[name])) if name in labels else None
-        found += peaks(source, images, label, skipped, IGNORED if name in labels else UNLABELLED)
+        found += peaks(source, images, label, skipped, IGNORED if name in labels else UNLABELLED, keep)
     return with_leftovers(source, Scan("image and label trees", found, skipped), OUTSIDE)
 
 
-def by_class(source: Path, card: Card) -> Scan | None:
+def by_class(source: Path, card: Card, keep: Keep = last_frames) -> Scan | None:
     """Return ``<class>/S055_004/S055_004_00000025.png`` or ``<class>/S055_004_00000025.png``."""
     if not source.is_dir():
         return None
@@ -81,7 +93,7 @@ def by_class(source: Path, card: Card) -> Scan | None:
         for name, images in sorted(sequences.items()):
             if label and homes.setdefault(name, folder) != folder:
                 raise DataError(f"{folder}: frames of {name} are also in {homes[name]}; a sequence has one label")
-            found += peaks(source, images, label or None, skipped, IGNORED)
+            found += peaks(source, images, label or None, skipped, IGNORED, keep)
     return with_leftovers(source, Scan("class folders", found, skipped, counts={}), OUTSIDE)
 
 
@@ -161,13 +173,17 @@ def code_in(file: Path) -> str:
     return str(int(value))
 
 
-def peaks(source: Path, images: list[Frame], label: str | None, skipped: dict[str, list[str]], reason: str) -> list[Found]:
-    """Return the last frames of one sequence; the others (all, if unlabelled) are added to ``skipped``."""
+def peaks(
+    source: Path, images: list[Frame], label: str | None, skipped: dict[str, list[str]], reason: str, keep: Keep
+) -> list[Found]:
+    """Return the frames of one sequence that ``keep`` takes; the others (all, if unlabelled) are added to ``skipped``."""
     ordered = sorted(images, key=lambda frame: int(frame[1]["frame"]))
-    kept = [] if label is None else ordered[-PEAK_FRAMES:]
-    for file, _ in ordered[: len(ordered) - len(kept)]:
-        skipped.setdefault(reason if label is None else EARLIER, []).append(below(source, file))
-    return [found_frame(file, name, str(label)) for file, name in kept]
+    kept = set() if label is None else set(keep(len(ordered)))
+    why = reason if label is None else EARLIER if keep is last_frames else THINNED
+    for place, (file, _) in enumerate(ordered):
+        if place not in kept:
+            skipped.setdefault(why, []).append(below(source, file))
+    return [found_frame(file, name, str(label)) for place, (file, name) in enumerate(ordered) if place in kept]
 
 
 def found_frame(file: Path, name: re.Match[str], label: str) -> Found:

@@ -1,7 +1,8 @@
 """DAiSEE: ten-second webcam clips of people watching lectures, with their engagement level as the class.
 
 The label files rate boredom, engagement, confusion and frustration of each clip from 0 to 3; the first six digits of a
-clip's number identify the person. ``FRAMES_PER_CLIP`` frames are taken per video; of extracted images, all.
+clip's number identify the person. ``FRAMES_PER_CLIP`` frames are taken per video, or more for clips;
+of extracted images, all.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import VIDEO_SUFFIXES
 from fer_cli.data.importers.found import Found, Layout, Scan, duplicate_file_error, first_layout, read_rows
+from fer_cli.data.importers.sequences import Keep
 from fer_cli.data.importers.walk import below, file_named, files_below, image_files, visible_folders
 from fer_cli.data.video import frame_count
 from fer_cli.errors import DataError
@@ -44,22 +47,30 @@ NO_ROW = "image of a clip that is in no part's label file"
 NO_PICTURE = "label without an image"
 
 
-def scan_daisee(source: Path, card: Card) -> Scan:
-    """Return frames of all labelled clips; raises DataError for a level outside 0..3 and a duplicate clip."""
+def moments(count: int, wanted: int) -> list[int]:
+    """Return ``wanted`` of ``count`` frame numbers at the centres of equal segments; fewer for a shorter clip."""
+    return sorted({(2 * stretch + 1) * count // (2 * wanted) for stretch in range(wanted)}) if count > 0 else []
+
+
+def three_frames(count: int) -> list[int]:
+    """Return the positions of ``FRAMES_PER_CLIP`` of ``count`` frames."""
+    return moments(count, FRAMES_PER_CLIP)
+
+
+def scan_daisee(source: Path, card: Card, keep: Keep = three_frames) -> Scan:
+    """Return frames of all labelled clips, of videos three or those of ``keep``.
+
+    Raises DataError for a level outside 0..3 and a duplicate clip.
+    """
     layouts: dict[str, Layout] = {
-        "DataSet/{Train,Validation,Test}/<user>/<clip>/<clip>.avi with Labels/*Labels.csv": by_clip,
+        "DataSet/{Train,Validation,Test}/<user>/<clip>/<clip>.avi with Labels/*Labels.csv": partial(by_clip, keep=keep),
         "images named after a clip, or in a folder named after one, with Labels/*Labels.csv": by_named_crop,
         "train_<n>/<level>_<number>.jpg": by_crop,
     }
     return first_layout(source, card, layouts)
 
 
-def moments(count: int, wanted: int) -> list[int]:
-    """Return ``wanted`` of ``count`` frame numbers at the centres of equal segments; fewer for a shorter clip."""
-    return sorted({(2 * stretch + 1) * count // (2 * wanted) for stretch in range(wanted)}) if count > 0 else []
-
-
-def by_clip(source: Path, card: Card) -> Scan | None:
+def by_clip(source: Path, card: Card, keep: Keep = three_frames) -> Scan | None:
     """Return the official layout; None if no part's folder contains videos."""
     if not source.is_dir() or next(files_below(source, VIDEO_SUFFIXES), None) is None:
         return None
@@ -85,7 +96,7 @@ def by_clip(source: Path, card: Card) -> Scan | None:
                 wanted.append((file, PARTS[part], levels[file.stem][0]))
             else:
                 skipped.setdefault(NO_LABEL, []).append(below(source, file))
-    found = clip_frames(wanted, source, skipped)
+    found = clip_frames(wanted, source, skipped, keep)
     known = {file for files in videos.values() for file in files}
     leftovers = {
         NO_CLIP: [f"{clip} ({where})" for clip, where in listed.items() if clip not in clips],
@@ -145,7 +156,7 @@ def levels_in(source: Path, part: str, card: Card) -> Levels | None:
     return levels
 
 
-def clip_frames(wanted: list[tuple[Path, str, str]], source: Path, skipped: dict[str, list[str]]) -> list[Found]:
+def clip_frames(wanted: list[tuple[Path, str, str]], source: Path, skipped: dict[str, list[str]], keep: Keep) -> list[Found]:
     """Return the frames of (video, part, label); videos that cannot be opened go to ``skipped``."""
     found = []
     with ThreadPoolExecutor() as pool:  # opens each file for its length
@@ -154,7 +165,7 @@ def clip_frames(wanted: list[tuple[Path, str, str]], source: Path, skipped: dict
         if count == 0:
             skipped.setdefault(CLOSED, []).append(below(source, file))
         clip = file.stem
-        for moment in moments(count, FRAMES_PER_CLIP):
+        for moment in keep(count):
             sample = f"{clip}_{moment:05d}"
             found.append(Found(sample, file, label, clip[:6], clip, moment, part, moment=moment))
     return found

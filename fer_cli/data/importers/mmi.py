@@ -1,4 +1,4 @@
-"""MMI: videos from neutral to apex and back; the three frames in the middle are taken.
+"""MMI: videos from neutral to apex and back; the three frames in the middle are taken, or evenly spaced ones for clips.
 
 Official: ``Sessions/<n>/S001-100.avi`` with ``session.xml`` (``track``: view 0 frontal, 1 profile, 2 both side by side) and
 ``S001-100.xml``, whose metatag ``Emotion`` is a number of unverified meaning, mapped by a user-given table. Re-pack: frames
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fer_cli.data.cards import Card
 from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.data.importers.found import Found, Scan, first_layout, inside, read_lines, read_rows, with_leftovers
 from fer_cli.data.importers.mmi_labels import LABEL_FILES, emotion_of, read_labels, view_of
+from fer_cli.data.importers.sequences import THINNED, Keep
 from fer_cli.data.importers.walk import below, file_named, files_below
 from fer_cli.errors import DataError
 
@@ -25,6 +27,7 @@ MIDDLE = 3
 """Frames taken from the middle of a sequence."""
 CODES = "emotion_codes.csv"
 UNLABELLED = "no emotion label"
+NOT_MIDDLE = "not in the middle of its sequence"
 IGNORED = "class excluded by the card"
 VIEWS = {"1": "profile view", "2": "frontal and profile view in one picture"}
 STUDIO_HEIGHT = 480
@@ -32,14 +35,20 @@ STUDIO_HEIGHT = 480
 OTHER = "not a frame of an MMI sequence"
 
 
-def scan_mmi(source: Path, card: Card) -> Scan:
-    """Return the middle frames of all labelled frontal sequences."""
+def middle(count: int) -> range:
+    """Return the positions of the middle frames of ``count``."""
+    start = max(0, count // 2 - MIDDLE // 2)
+    return range(start, min(count, start + MIDDLE))
+
+
+def scan_mmi(source: Path, card: Card, keep: Keep = middle) -> Scan:
+    """Return the middle frames (or those of ``keep``) of all labelled frontal sequences."""
     return first_layout(
         source,
         card,
         {
-            f"frames S001_100_040.png with {LABEL_FILES[0]} or {LABEL_FILES[1]}": from_frames,
-            "Sessions/<n>/S001-100.avi with session.xml and S001-100.xml": from_videos,
+            f"frames S001_100_040.png with {LABEL_FILES[0]} or {LABEL_FILES[1]}": partial(from_frames, keep=keep),
+            "Sessions/<n>/S001-100.avi with session.xml and S001-100.xml": partial(from_videos, keep=keep),
         },
     )
 
@@ -49,13 +58,7 @@ def sequence_of(name: re.Match[str]) -> str:
     return f"S{name['subject']}_{name['session']}"
 
 
-def middle(count: int) -> range:
-    """Return the positions of the middle frames of ``count``."""
-    start = max(0, count // 2 - MIDDLE // 2)
-    return range(start, min(count, start + MIDDLE))
-
-
-def from_frames(source: Path, card: Card) -> Scan | None:
+def from_frames(source: Path, card: Card, keep: Keep = middle) -> Scan | None:
     """Return ``S001_100_040.png``: the frames in id lists, else the middle three of each labelled sequence."""
     files = list(files_below(source)) if source.is_dir() else []
     frames = [(file, name) for file in files if (name := FRAME.fullmatch(file.stem))]
@@ -77,13 +80,13 @@ def from_frames(source: Path, card: Card) -> Scan | None:
             sequences.setdefault(sequence_of(name), []).append((file, name))
     for sequence, images in sequences.items():
         ordered = sorted(images, key=lambda image: int(image[1]["frame"]))
-        kept = range(len(ordered)) if listed else middle(len(ordered))
+        kept = range(len(ordered)) if listed else keep(len(ordered))
         for position, (file, name) in enumerate(ordered):
             label = card.label(*labels[sequence])
             if label is not None and position in kept:
                 found.append(found_frame(file, name, int(name["frame"]), label, None))
             else:
-                reason = IGNORED if label is None else "not in the middle of its sequence"
+                reason = IGNORED if label is None else NOT_MIDDLE if keep is middle else THINNED
                 skipped.setdefault(reason, []).append(below(source, file))
     return with_leftovers(source, Scan("extracted frames", found, skipped, counts={}), OTHER)
 
@@ -103,7 +106,7 @@ def listed_frames(source: Path, frames: dict[str, Path]) -> set[Path]:
     return listed
 
 
-def from_videos(source: Path, card: Card) -> Scan | None:
+def from_videos(source: Path, card: Card, keep: Keep = middle) -> Scan | None:
     """Return the three middle frames of all labelled frontal videos ``S001-100.avi``."""
     files = list(files_below(source, VIDEO_SUFFIXES)) if source.is_dir() else []
     videos = [(file, name) for file in files if (name := VIDEO.fullmatch(file.stem))]
@@ -121,7 +124,7 @@ def from_videos(source: Path, card: Card) -> Scan | None:
         count, width, height = video_size(file)
         lies = width > height != STUDIO_HEIGHT
         # A video that cannot be opened is kept with its first frame, so that the build lists it as unreadable.
-        frames = [found_frame(file, name, moment, label, moment) for moment in middle(count) or (0,)]
+        frames = [found_frame(file, name, moment, label, moment) for moment in keep(count) or (0,)]
         found += [replace(frame, turn=int(lies)) for frame in frames]
     scan = Scan("session videos", found, skipped, counts={})
     return with_leftovers(source, scan, OTHER, IMAGE_SUFFIXES | VIDEO_SUFFIXES)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from fer_cli.data.cards import Card
 from fer_cli.data.files import readable_name, shorten
+from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.found import Found, Scan, unique
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.own import PARTS, own_card
@@ -37,13 +38,16 @@ class Names:
     """None also for an empty label."""
 
 
-def read_names(source: Path, label: str) -> Names:
-    """Return the matches of pattern ``label`` in ``source``; raises DataError for a bad pattern, no images or no matches."""
+def read_names(source: Path, label: str, suffixes: set[str] = IMAGE_SUFFIXES) -> Names:
+    """Return the matches of pattern ``label`` in files of these ``suffixes`` in ``source``.
+
+    Raises DataError for a bad pattern, no images or no matches.
+    """
     pattern = compile_pattern(label, "label")
     if not source.is_dir():
         what = "a file, not a folder" if source.exists() else "no such folder"
         raise DataError(f"{source}: {what}; --label takes the folder of the images")
-    files = list(files_below(source, within=source))
+    files = list(files_below(source, suffixes, within=source))
     if not files:
         raise DataError(f"{source}: contains no images{where_to_point(source)}")
     paths = [file.relative_to(source).as_posix() for file in files]
