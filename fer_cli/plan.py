@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from fer_cli.config import AUTO, SPLITS, Compute, RunConfig, Section
+from fer_cli.config import AUTO, BACKBONES, SPLITS, Compute, RunConfig, Section
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
@@ -229,6 +229,8 @@ def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, in
     data, info = config.data, infos[config.data.name]
     classes = data.classes or info.classes
     images = sum(info.counts.get(label, 0) for label in classes) or round(info.kept * len(classes) / len(info.classes))
+    if info.clips and BACKBONES[config.model.backbone].clips:
+        images = round(images * info.clips / info.kept)
     share = {"holdout": data.test_fraction, "loso": 1 / max(2, info.subjects)}.get(data.split, 1 / data.folds)
     rest = images if data.test is not None else images * (1 - share)
     train, val = round(rest * (1 - data.val_fraction)), round(rest * data.val_fraction)

@@ -102,6 +102,8 @@ class Data(Part):
     dropped: dict[str, Count] = {}
     flipped: Count = 0
     drawn: Drawn | None = None
+    counted: dict[str, Count] = {}
+    """Of runs on clips: what they make do with, such as frames without a face -> how often."""
 
 
 class Selection(Part):
@@ -123,6 +125,8 @@ class Relabelled(Part):
     wrong_end: Share | None = None
     precision: Share | None = None
     recall: Share | None = None
+    broken: Count | None = None
+    """Correctly labelled training samples whose label is wrong after training."""
 
 
 class MachineRecord(Part):

@@ -30,6 +30,8 @@ ANALYSES = {
     "blocks": "fer_cli.analysis.blocks:block_analysis",
     "maps": "fer_cli.analysis.maps:maps_analysis",
     "efficiency": "fer_cli.analysis.efficiency:efficiency_analysis",
+    "attention": "fer_cli.analysis.attention:attention_analysis",
+    "pairs": "fer_cli.analysis.pairs:pairs_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
 

@@ -104,6 +104,7 @@ def test_the_command_writes_video_and_truth(fer: Fer, tmp_path: Path) -> None:
     called = fer(*command)
     assert called.code == 0, called.err
     assert called.out.split() == [str(out), str(out.with_suffix(".parquet"))]
+    assert f"next: fer data lesson --out {out.with_stem('lesson-6')} --seconds 2.0 --faces 1 --seed 6" in called.err
     assert sorted(path.name for path in out.parent.iterdir()) == ["lesson.mp4", "lesson.parquet"]
     video = cv2.VideoCapture(str(out))
     read = [video.read()[1] for _ in range(2 * RATE)]

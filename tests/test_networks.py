@@ -14,8 +14,10 @@ from fer_cli.errors import StudyError
 from fer_cli.models.attention import make_attention
 from fer_cli.models.build import build_backbone, build_model
 from fer_cli.models.capsule import LogOdds
+from fer_cli.models.clip_net import ClipNet
 from fer_cli.models.downsample import DOWNSAMPLE
 from fer_cli.models.gates import watch_gates
+from tests.clip_inputs import FRAMES, random_input
 from tests.conftest import Called
 
 
@@ -25,8 +27,8 @@ def test_a_backbone_takes_images_from_its_smallest_side_on(name: str) -> None:
     with pytest.raises(StudyError, match=f"image_size: {name} needs at least {known.least} pixels, not {known.least - 1}"):
         build_backbone(config, 7, known.least - 1)
     with torch.device("meta"):
-        network: Any = build_backbone(config, 7, known.least)
-        features = network.eval().features(torch.empty(2, 3, known.least, known.least))
+        network: Any = build_backbone(config, 7, known.least, frames=FRAMES)
+        features = network.eval().features(*random_input(config, 2, known.least))
         assert features.shape == (2, network.feature_size)
         assert network.fc(features).shape == (2, 7)
 
@@ -42,6 +44,10 @@ def test_a_backbone_can_do_what_it_says(name: str) -> None:
             assert len(maps) == len(network.stages) == 4
         assert hasattr(network, "stages") == known.stages
         assert isinstance(network.fc, LogOdds) == known.capsules
+        assert isinstance(network, ClipNet) == known.clips
+        assert hasattr(network, "regions") == known.regions
+        if known.trunk is not None:
+            assert not BACKBONES[known.trunk].clips
         if known.joins:
             joined: Any = build_model(ModelConfig(backbone=name), 7, attention=True, joined=5).eval()
             assert joined(torch.empty(2, 1, 48, 48), torch.empty(2, 5)).logits.shape == (2, 7)

@@ -8,6 +8,7 @@ from fer_cli.config import BACKBONES, ModelConfig
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.models.build import build_model
 from fer_cli.models.comparators import MtlFer
+from tests.clip_inputs import FRAMES, random_input
 
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -15,7 +16,9 @@ CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: str) -> None:
     torch.manual_seed(0)
-    net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)
+    config = ModelConfig(backbone=backbone, channels=1)
+    net = build_model(config, 7, attention=True, frames=FRAMES)
+    images, *boxes = random_input(config, 2)
     seen: dict[str, list[torch.dtype]] = {}
     heads = {"classifier": net.backbone.fc, "alpha": net.alpha}
     if isinstance(net.backbone, MtlFer):
@@ -26,7 +29,7 @@ def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: st
             lambda _, given, made, name=name: seen.update({name: [given[0].dtype, made.dtype]})  # type: ignore[misc]
         )
     with torch.autocast("cpu", torch.bfloat16):
-        scores = net(torch.rand(2, 1, 48, 48))
+        scores = net(images, None, *boxes)
         terms = network_terms(net.backbone, CLASSES, scores, torch.tensor([0, 1]))
     assert seen == dict.fromkeys(heads, [torch.float32] * 2)
     assert scores.logits.dtype == scores.alpha.dtype == scores.features.dtype == torch.float32

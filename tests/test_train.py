@@ -21,6 +21,7 @@ from fer_cli.learning.train import new_module, train_run
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.results import Result
+from tests.clip_inputs import FRAMES, random_input
 from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
@@ -38,7 +39,12 @@ ARMS = {
 
 @pytest.mark.parametrize(
     ("backbone", "channels", "parameters"),
-    [("resnet18", 3, 11_689_512), ("resnet18-small", 1, 828_888), ("resnet10-small", 1, 273_416)],
+    [
+        ("resnet18", 3, 11_689_512),
+        ("resnet18-small", 1, 828_888),
+        ("resnet10-small", 1, 273_416),
+        ("se-resnet18-tiny", 1, 390_104),
+    ],
 )
 def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None:
     net = build_model(ModelConfig(backbone=backbone, channels=channels), 1000, False).backbone  # type: ignore[arg-type]
@@ -49,25 +55,29 @@ def test_parameter_counts(backbone: str, channels: int, parameters: int) -> None
 def test_attention_adds_its_head_and_nothing_else(backbone: str) -> None:
     config = ModelConfig(backbone=backbone)
     with torch.device("meta"):  # counted, not filled: VGG-16 has 134 million
-        plain, with_alpha = (build_model(config, 7, attention) for attention in (False, True))
+        plain, with_alpha = (build_model(config, 7, attention, frames=FRAMES) for attention in (False, True))
     extra = sum(p.numel() for p in with_alpha.parameters()) - sum(p.numel() for p in plain.parameters())
-    assert extra == plain.backbone.feature_size + 1
+    size = plain.backbone.feature_size
+    hidden = min(64, size // 6)
+    assert extra == (size * hidden + 2 * hidden + 1 if BACKBONES[backbone].clips else size + 1)
 
 
 @pytest.mark.parametrize("backbone", list(BACKBONES))
 def test_eval_is_independent_of_batch_and_gradient_reaches_everything(backbone: str) -> None:
     torch.manual_seed(0)
-    net = build_model(ModelConfig(backbone=backbone, channels=1), 7, attention=True)  # type: ignore[arg-type]
-    images = torch.rand(4, 1, 48, 48)
+    config = ModelConfig(backbone=backbone, channels=1)
+    net = build_model(config, 7, attention=True, frames=FRAMES)
+    images, *boxes = random_input(config, 4)
     labels = torch.tensor([0, 1, 2, 3])
-    scores = net(images)
+    scores = net(images, None, *boxes)
     loss = method_loss(scores.logits, scores.alpha, labels, LearningConfig(method="scn"))["loss"]
     terms = network_terms(net.backbone, ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"], scores, labels)
     torch.stack([loss, *terms.values()]).sum().backward()
     assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in net.parameters())
     net.eval()
     with torch.no_grad():
-        assert torch.allclose(net(images).logits[1:2], net(images[1:2]).logits, atol=1e-4)
+        alone = net(images[1:2], None, *(one[1:2] for one in boxes))
+        assert torch.allclose(net(images, None, *boxes).logits[1:2], alone.logits, atol=1e-4)
 
 
 @pytest.mark.parametrize("arm", list(ARMS))

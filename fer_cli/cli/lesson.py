@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.advice import write_command
 from fer_cli.cli.build_options import Jobs
 from fer_cli.cli.options import expand_path, thread_count
 from fer_cli.cli.screen import say, show, with_progress
@@ -32,3 +33,5 @@ def lesson(
     show(str(out))
     show(str(truth))
     say(f"{drawn.frames} frames of {WIDTH} x {HEIGHT} pixels at {RATE} per second, {faces} people")
+    other = out.with_stem(f"{out.stem}-{seed + 1}")
+    say(f"next: {write_command('fer data lesson', out=other, seconds=seconds, faces=faces, seed=seed + 1)} (other people)")

@@ -18,7 +18,7 @@ from fer_cli.config.auto import AUTO, SPLITS, Known, auto_split, drop_idle
 from fer_cli.config.data import COMPANIONS, CONFUSABLE, K_FOLD, OCCLUDERS, CorruptConfig, DataConfig
 from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, FeaturesConfig
 from fer_cli.config.learning import LearningConfig
-from fer_cli.config.model import REGIONS, THIRDS, ModelConfig, PartsConfig
+from fer_cli.config.model import REGIONS, THIRDS, ModelConfig, PartsConfig, RegionConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.config.registry import load
 from fer_cli.config.scores import METRICS
@@ -51,6 +51,7 @@ __all__ = [
     "LearningConfig",
     "ModelConfig",
     "PartsConfig",
+    "RegionConfig",
     "RunConfig",
     "Section",
     "TrainConfig",
@@ -131,7 +132,7 @@ class RunConfig(Section):
     learning: LearningConfig = LearningConfig()
     corrupt: CorruptConfig = CorruptConfig()
     features: FeaturesConfig = FeaturesConfig()
-    task: Literal["stills", "features"] | None = None
+    task: Literal["stills", "features", "clips"] | None = None
     """Kind of run, a name in ``fer_cli.tasks.TASKS``; none: implied by the other settings."""
     seed: int = Field(0, ge=0)
 
@@ -147,8 +148,11 @@ class RunConfig(Section):
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
         if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
+        if self.model.importance_layers is not None and not self.learning.parts.attention:
+            idle["model.importance_layers"] = f"learning.method {self.learning.method} has no importance weights"
         if self.learning.capsule_margin and not BACKBONES[self.model.backbone].capsules:
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
+        idle |= self._idle_of_clips()
         if self.model.adapt != "none" and self.data.test is None:
             idle["model.adapt"] = "it needs another test set (data.test)"
         self._features_fit()
@@ -159,6 +163,17 @@ class RunConfig(Section):
         if idle:
             raise ValueError("; ".join(f"{name} has no effect: {why}" for name, why in idle.items()))
         return self
+
+    def _idle_of_clips(self) -> dict[str, str]:
+        """Return settings of clips without effect -> reason."""
+        network = BACKBONES[self.model.backbone]
+        given = self.data.model_dump(exclude_defaults=True)
+        needs = {
+            "frames": (network.clips, f"backbone {self.model.backbone} takes still images"),
+            "frame_order": (network.clips and self.data.frames > 1, "the network sees one frame at a time"),
+            "landmarks": (network.regions, f"backbone {self.model.backbone} takes no regions of the face"),
+        }
+        return {f"data.{name}": why for name, (used, why) in needs.items() if name in given and not used}
 
     def _features_fit(self) -> None:
         """Raise ValueError if the features are incompatible with other settings."""
@@ -184,6 +199,8 @@ class RunConfig(Section):
     @property
     def implied(self) -> str:
         """Return the kind of run implied by the other settings."""
+        if BACKBONES[self.model.backbone].clips:
+            return "clips"
         return "features" if self.features.fitted else "stills"
 
     def run_id(self, fingerprint: str) -> str:

@@ -61,6 +61,24 @@ class PartsConfig(Section):
         return self
 
 
+class RegionConfig(Section):
+    """Region layer of the action network (teacher study 2024, section 3.1)."""
+
+    layer: Literal["local", "shared", "none"] = "local"
+    """A convolution for each patch of the map, one for the whole map, or none."""
+    merge: Literal["sum", "gate"] = "sum"
+    """Whether the convolution is added to the map (DRML), or its sigmoid multiplies the map."""
+    grid: int = Field(7, ge=1, le=28)
+    """Patches per side; the map is resized to the next multiple."""
+
+    @model_validator(mode="after")
+    def _counts(self) -> RegionConfig:
+        idle = [name for name in ("merge", "grid") if getattr(self, name) != type(self).model_fields[name].default]
+        if self.layer == "none" and idle:
+            raise ValueError(f"{idle[0]}: has no effect with layer: none")
+        return self
+
+
 class ModelConfig(Section):
     """The network."""
 
@@ -80,6 +98,21 @@ class ModelConfig(Section):
     """For backbone ``multiscale``."""
     regions: Literal["au", "important", "none"] = "au"
     """Boxes of the expression network: nine of action units, nine of facial features, or the three thirds of the face."""
+    region_attention: Literal["sigmoid", "softmax", "none"] = "sigmoid"
+    """Weights of the regions: each in (0, 1), with a mean of 1, or all 1."""
+    convlstm: bool = True
+    """Whether each third of the face passes a ConvLSTM, before ``temporal``."""
+    temporal: Literal["attention", "mean", "last", "lstm", "flatten"] = "attention"
+    """How the expression network summarises frames: weighted or plain mean, last frame, LSTM of means, or all values."""
+    region: RegionConfig = RegionConfig()
+    """For action networks."""
+    cells: int = Field(3, ge=1, le=14)
+    """Cells per side into which the action network pools its map before ``disentangle``."""
+    disentangle: Literal["avg_tanh", "avg_softmax", "all_pairs", "all_pairs_naive", "frame", "none"] = "avg_tanh"
+    """Spatiotemporal attention maps of the action network: averaged over frames with tanh or softmax, summed over all pairs
+    of frames (``naive``: at the paper's cost), one per frame; ``none``: mean pooling."""
+    importance_layers: Literal[1, 2] | None = None
+    """Layers from features to the importance weight alpha; none: 1 for images, 2 for clips."""
     weights: str | None = None
     """File of initial weights, e.g. torchvision's ImageNet weights."""
     weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
@@ -107,6 +140,8 @@ class ModelConfig(Section):
             raise ValueError("weights: requires weights_sha256, so that a changed file is detected")
         if self.freeze and self.weights is None and self.pretrain is None:
             raise ValueError("freeze: random weights would be frozen; give model.weights or model.pretrain")
+        if self.freeze and BACKBONES[self.backbone].clips and self.weights is None:
+            raise ValueError("freeze: model.pretrain starts the trunk only, and the rest would stay random; remove freeze")
         if self.downsample == "v1" and not BACKBONES[self.backbone].bottlenecks:
             able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.bottlenecks)
             raise ValueError(f"downsample: v1 requires bottlenecks ({able})")
@@ -129,5 +164,9 @@ class ModelConfig(Section):
             "parts": ("parts" in network.takes, f"backbone is {self.backbone}"),
             "weights_sha256": (self.weights is not None, "weights names no file"),
         }
+        for name in ("regions", "region_attention", "convlstm", "temporal", "region", "disentangle"):
+            needs[name] = (name in network.takes, f"backbone is {self.backbone}")
+        why = "disentangle is none" if "cells" in network.takes else f"backbone is {self.backbone}"
+        needs["cells"] = ("cells" in network.takes and self.disentangle != "none", why)
         given = self.model_dump(exclude_defaults=True)
         return {name: why for name, (used, why) in needs.items() if name in given and not used}

@@ -56,9 +56,15 @@ class Backbone:
     """Whether a sample is a clip (T, C, H, W), T the argument ``frames``, instead of an image."""
     regions: bool = False
     """Whether it takes boxes of regions of the face."""
+    trunk: str | None = None
+    """Of a network on clips: the network on stills with the same stem and stages, whose weights can start it."""
 
 
 RESNET = Backbone("", takes=("attention", "downsample"), stages=True, joins=True)
+EXPRESSION = Backbone(
+    "", takes=("regions", "region_attention", "convlstm", "temporal"), clips=True, regions=True, trunk="se-resnet18-tiny"
+)
+ACTION = Backbone("", takes=("region", "cells", "disentangle"), clips=True, trunk="se-resnet18-tiny")
 
 BACKBONES: dict[str, Backbone] = {
     "resnet18": replace(RESNET, code="fer_cli.models.resnet:resnet18"),
@@ -66,6 +72,8 @@ BACKBONES: dict[str, Backbone] = {
     "resnet10-small": replace(RESNET, code="fer_cli.models.resnet:resnet10_small"),
     "resnet50": replace(RESNET, code="fer_cli.models.resnet:resnet50", bottlenecks=True),
     "resnet50-small": replace(RESNET, code="fer_cli.models.resnet:resnet50_small", bottlenecks=True),
+    "se-resnet18-tiny": Backbone("fer_cli.models.resnet:se_resnet18_tiny", stages=True, joins=True),
+    "se-resnet50": Backbone("fer_cli.models.resnet:se_resnet50", stages=True, joins=True),
     "multiscale": Backbone("fer_cli.models.multiscale:MultiScale", takes=("parts",), stages=True),
     "mini-xception": Backbone("fer_cli.models.comparators:MiniXception"),
     "cnn3": Backbone("fer_cli.models.comparators:cnn3"),
@@ -77,4 +85,10 @@ BACKBONES: dict[str, Backbone] = {
     "openface": Backbone("fer_cli.models.face_nets:OpenFace"),
     "vgg16": Backbone("fer_cli.models.vgg:vgg16", least=32),
     "vgg-small": Backbone("fer_cli.models.vgg:vgg_small"),
+    "teacher-expression": replace(EXPRESSION, code="fer_cli.models.expression_net:teacher_expression"),
+    "teacher-expression-paper": replace(
+        EXPRESSION, code="fer_cli.models.expression_net:teacher_expression_paper", trunk="se-resnet50"
+    ),
+    "teacher-action": replace(ACTION, code="fer_cli.models.action_net:teacher_action"),
+    "teacher-action-paper": replace(ACTION, code="fer_cli.models.action_net:teacher_action_paper", trunk="se-resnet50"),
 }

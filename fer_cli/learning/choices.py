@@ -24,7 +24,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fer_cli.config import RunConfig
+from fer_cli.config import BACKBONES, REGIONS, RunConfig
 from fer_cli.learning.compute import ResolvedCompute
 from fer_cli.models.scn import Recogniser
 from fer_cli.places import cache_folder, read_text, write_text
@@ -45,34 +45,51 @@ def choose_layout(
     ``build``: makes the network; called only where a layout is to be chosen and was not measured before.
     """
     side = config.data.image_size
-    if resolved.device != "cpu" or resolved.bf16 or images * config.train.epochs * side**2 < ENOUGH:
+    frames = config.data.frames if BACKBONES[config.model.backbone].clips else 1
+    if resolved.device != "cpu" or resolved.bf16 or images * frames * config.train.epochs * side**2 < ENOUGH:
         return resolved
-    sample = sample_images(config)
+    sample = sample_inputs(config)
     works = {
         name: partial(lambda layout: train_steps(build(), sample, layout), layout)
         for name, layout in (("contiguous", torch.contiguous_format), ("channels-last", torch.channels_last))
     }
-    chosen = choose("train", config.model.model_dump_json(), sample.shape, resolved, works)
+    chosen = choose("train", config.model.model_dump_json(), sample[0].shape, resolved, works)
     return replace(resolved, channels_last=chosen == "channels-last")
 
 
-def sample_images(config: RunConfig) -> Tensor:
-    """Return random images (B, C, S, S) as a run's network takes them, of at most 2^16 pixels unless two are more."""
-    side = config.data.image_size
-    count = max(2, min(config.train.batch_size, 2**16 // side**2))
-    return torch.rand(count, config.model.channels, side, side, generator=torch.Generator().manual_seed(0))
+Inputs = tuple[Tensor, None, Tensor | None]
+"""Images (B, C, S, S) or clips (B, T, C, S, S) float32, no additional features, and boxes (B, T, R, 4) or None."""
 
 
-def train_steps(network: Recogniser, images: Tensor, layout: torch.memory_format, bf16: bool = False) -> float:
-    """Return the seconds of the second of two training steps on images (B, C, S, S) float32."""
+def sample_inputs(config: RunConfig) -> Inputs:
+    """Return random samples as a run's network takes them, of at most 2^16 pixels unless two are more."""
+    network, side, frames = BACKBONES[config.model.backbone], config.data.image_size, config.data.frames
+    generator = torch.Generator().manual_seed(0)
+    shape = [frames, config.model.channels, side, side] if network.clips else [config.model.channels, side, side]
+    count = max(2, min(config.train.batch_size, 2**16 // math.prod(shape)))
+    images = torch.rand(count, *shape, generator=generator)
+    if not network.regions:
+        return images, None, None
+    corners = torch.rand(count, frames, REGIONS[config.model.regions], 2, 2, generator=generator).sort(3).values
+    return images, None, corners.flatten(3)
+
+
+def lay_out(images: Tensor, layout: torch.memory_format) -> Tensor:
+    """Return images (B, C, S, S) in a memory layout; clips are contiguous, and networks lay out their frames."""
+    return images.contiguous(memory_format=layout if images.ndim == 4 else torch.contiguous_format)
+
+
+def train_steps(network: Recogniser, inputs: Inputs, layout: torch.memory_format, bf16: bool = False) -> float:
+    """Return the seconds of the second of two training steps."""
     network.to(memory_format=layout)  # type: ignore[call-overload]
     network.train()
+    images, *others = inputs
     labels = torch.zeros(len(images), dtype=torch.int64)
     seconds = 0.0
     for _ in range(2):
         began = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            scores = network(images.contiguous(memory_format=layout))
+            scores = network(lay_out(images, layout), *others)
         F.cross_entropy(scores.logits, labels).backward()  # type: ignore[no-untyped-call]
         seconds = time.perf_counter() - began
     return seconds

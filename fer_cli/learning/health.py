@@ -28,7 +28,7 @@ def correction_scores(truth: Tensor, given: Tensor, current: Tensor) -> dict[str
     """Return the label error rate before and after relabelling training labels (N,), with precision and recall.
 
     Precision: share of changed labels that are now correct; None if none changed. Recall: share of planted flips that are
-    now correct; None if none was planted.
+    now correct; None if none was planted. Broken: number of correct labels that are now wrong.
     """
     changed, planted, right = current != given, given != truth, current == truth
     return {
@@ -37,6 +37,7 @@ def correction_scores(truth: Tensor, given: Tensor, current: Tensor) -> dict[str
         "wrong_end": float((~right).double().mean()),
         "precision": float(right[changed].double().mean()) if bool(changed.any()) else None,
         "recall": float(right[planted].double().mean()) if bool(planted.any()) else None,
+        "broken": int((~planted & ~right).sum()),
     }
 
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fer_cli.config import RunConfig
-from fer_cli.data.augment import augment
+from fer_cli.config import BACKBONES, RunConfig
+from fer_cli.data.augment import augment, augment_clips, mirror
 from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.health import attention_health
@@ -53,13 +53,13 @@ class FerModule(pl.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
 
     def pixels(self, images: Tensor) -> Tensor:
-        """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8, grey repeated; clips keep their frames."""
-        scaled = images.float().div_(255)
-        return scaled.expand(-1, -1, self.config.model.channels, -1, -1).squeeze(1)
+        """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8, grey repeated; of clips (B, T, C, S, S)."""
+        scaled = images.float().div_(255).expand(-1, -1, self.config.model.channels, -1, -1)
+        return scaled if BACKBONES[self.config.model.backbone].clips else scaled.squeeze(1)
 
-    def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
-        """Return the judged network's scores of images (B, T, C, S, S) uint8, with additional features ``joined``."""
-        return self.judged(self.pixels(images).contiguous(), joined)  # type: ignore[no-any-return]
+    def forward(self, images: Tensor, joined: Tensor | None = None, boxes: Tensor | None = None) -> Scores:
+        """Return the judged network's scores of samples (B, T, C, S, S) uint8, with joined features and boxes of regions."""
+        return self.judged(self.pixels(images).contiguous(), joined, boxes)  # type: ignore[no-any-return]
 
     @property
     def judged(self) -> Recogniser:
@@ -81,8 +81,8 @@ class FerModule(pl.LightningModule):
         seed = derive_seed(self.config.seed, "batch", self.current_epoch, batch_idx)
         seed_draws(seed, self.device)
         with torch.autocast(self.device.type, enabled=False):  # bf16 coordinates would be off by a tenth of a pixel
-            changed = augment(self.pixels(batch.images), self.config.augment, seed)
-        scores: Scores = self.model(changed, batch.joined)
+            changed, boxes = augment_batch(self.pixels(batch.images), batch.boxes, self.config, seed)
+        scores: Scores = self.model(changed, batch.joined, boxes)
         losses = method_loss(scores.logits, scores.alpha, labels, self.config.learning)
         losses = self.with_terms(losses, scores, labels)
         correct = (scores.logits.argmax(1) == labels).float().mean()
@@ -171,8 +171,11 @@ class FerModule(pl.LightningModule):
 
     def judge(self, batch: Batch) -> Scores:
         """Return decision logits and alpha, averaged over mirror images if so set; joined features are never mirrored."""
-        views = [batch.images, batch.images.flip(-1)] if self.config.model.mirror_average else [batch.images]
-        scores = [self(view, batch.joined) for view in views]
+        views = [(batch.images, batch.boxes)]
+        if self.config.model.mirror_average:
+            boxes = None if batch.boxes is None else mirror(batch.boxes, self.config.model.regions)
+            views.append((batch.images.flip(-1), boxes))
+        scores = [self(images, batch.joined, boxes) for images, boxes in views]
         logits = [decision_logits(one.logits, one.alpha, self.config.learning) for one in scores]
         alpha = None if scores[0].alpha is None else torch.stack([one.alpha for one in scores]).mean(0)
         return Scores(torch.stack(logits).mean(0), alpha)
@@ -205,6 +208,13 @@ class FerModule(pl.LightningModule):
         else:
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, train.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def augment_batch(images: Tensor, boxes: Tensor | None, config: RunConfig, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Return augmented images and, if the network takes any, the boxes (B, T, R, 4) of their regions, moved alike."""
+    if boxes is None:
+        return augment(images, config.augment, seed), None
+    return augment_clips(images, boxes, config.augment, config.model.regions, seed)
 
 
 def seed_draws(seed: int, device: torch.device) -> None:

@@ -27,13 +27,14 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
     seen = set()
     for config, classes in runs:
         importance, size = config.learning.parts.attention, config.data.image_size
-        key = (config.model.model_dump_json(), tuple(classes), importance, size)
+        frames = getattr(config.data, "frames", 1)
+        key = (config.model.model_dump_json(), tuple(classes), importance, size, frames)
         if key in seen:
             continue
         seen.add(key)
         file = config.model.weights
         with torch.device("cpu" if file else "meta"):
-            network = build_model(config.model, len(classes), importance, size)
+            network = build_model(config.model, len(classes), importance, size, frames=frames)
         if config.model.adapt != "none" and not any(isinstance(part, _BatchNorm) for part in network.modules()):
             raise StudyError(f"model.adapt: batch-norm: backbone {config.model.backbone} has no batch norms")
         if file:

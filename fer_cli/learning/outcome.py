@@ -51,6 +51,7 @@ def describe_data(data: RunData, fingerprint: str, balance: float) -> Data:
         noise_seed=data.noise_seed if data.config.data.label_noise else None,
         dropped=data.dropped,
         flipped=int((data.train.labels.numpy() != data.true_labels).sum()),
+        counted=data.counted,
         drawn=Drawn(**data.expected_noise(balance)._asdict()) if data.config.data.plants_noise else None,
     )
 

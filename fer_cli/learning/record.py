@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from fer_cli.config import RunConfig
+from fer_cli.config import BACKBONES, RunConfig
 from fer_cli.errors import ResultsError
 from fer_cli.learning.module import FerModule
 from fer_cli.models.weights import CLASSIFIER
@@ -144,15 +144,21 @@ def read_tensors(path: Path) -> Any:
 
 
 def load_backbone(path: Path, module: FerModule) -> None:
-    """Load the backbone of ``path``, without its classifier, into a new module and its weight average."""
+    """Load the backbone of ``path``, without its classifier, into a new module and its weight average.
+
+    A network on clips has parts that the file lacks, and may lack the last stage.
+    """
     state = {
         name.removeprefix("backbone."): value
         for name, value in read_weights(path)["state"].items()
         if name.startswith("backbone.") and not CLASSIFIER.fullmatch(name)
     }
+    trunk = BACKBONES[module.config.model.backbone].trunk
     for network in {id(one): one for one in (module.model, module.judged)}.values():
         backbone = network.get_submodule("backbone")
+        own = backbone.state_dict()
+        fitting = {name: value for name, value in state.items() if name in own} if trunk is not None else state
         try:
-            backbone.load_state_dict(backbone.state_dict() | state)
+            backbone.load_state_dict(own | fitting)
         except (RuntimeError, TypeError, AttributeError) as error:  # shapes of another network
             raise damage_error(path, str(error)) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fer_cli.config import Compute, RunConfig
-from fer_cli.data.datamodule import EVAL_BATCH, RunData
+from fer_cli.data.datamodule import RunData
 from fer_cli.data.prepare import Prepared
 from fer_cli.errors import ResultsError
 from fer_cli.learning.compute import ResolvedCompute
@@ -37,9 +37,10 @@ class Reopened:
         return self.module.judged
 
     def batches(self, images: Prepared | Tensor) -> Iterator[Tensor]:
-        """Yield network inputs (B, C, S, S) float32 in [0, 1] of images (N, T, C, S, S) uint8."""
-        for start in range(0, len(images), EVAL_BATCH):
-            yield self.module.pixels(images[start : start + EVAL_BATCH].to(self.resolved.device)).contiguous()
+        """Yield network inputs (B, C, S, S) float32 in [0, 1] of stills (N, 1, C, S, S) uint8."""
+        size = self.data.eval_batch
+        for start in range(0, len(images), size):
+            yield self.module.pixels(images[start : start + size].to(self.resolved.device)).contiguous()
 
 
 def open_run(config: RunConfig, folder: RunFolder, compute: Compute) -> Reopened:

@@ -14,7 +14,7 @@ import torch
 from fer_cli.config import RunConfig
 from fer_cli.features import make_extractors
 from fer_cli.features.extractor import Descriptions, Extractor
-from fer_cli.learning.choices import choose_layout, measure, sample_images, train_steps
+from fer_cli.learning.choices import choose_layout, measure, sample_inputs, train_steps
 from fer_cli.learning.compute import ResolvedCompute
 from fer_cli.models.build import build_model
 
@@ -27,20 +27,21 @@ ROWS = 256
 def seconds_per_image(config: RunConfig, classes: int, resolved: ResolvedCompute) -> tuple[float, float]:
     """Return the seconds of training and of judging one image with a run's network here, measured once and kept."""
     with torch.random.fork_rng(devices=[]):
-        network = build_model(config.model, classes, config.learning.parts.attention, config.data.image_size)
-    resolved, sample = choose_layout(lambda: copy.deepcopy(network), config, 10**6, resolved), sample_images(config)
+        importance, frames = config.learning.parts.attention, config.data.frames
+        network = build_model(config.model, classes, importance, config.data.image_size, frames=frames)
+    resolved, sample = choose_layout(lambda: copy.deepcopy(network), config, 10**6, resolved), sample_inputs(config)
     layout = torch.channels_last if resolved.channels_last else torch.contiguous_format
 
     def judge() -> float:
         made = copy.deepcopy(network).eval()
         began = time.perf_counter()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=resolved.bf16):
-            made(sample)
+            made(*sample)
         return time.perf_counter() - began
 
     works = {"train": lambda: train_steps(copy.deepcopy(network), sample, layout, resolved.bf16), "judge": judge}
-    taken = measure("time", f"{config.model.model_dump_json()} {classes}", sample.shape, resolved, works)
-    return taken["train"] / len(sample), taken["judge"] / len(sample)
+    taken = measure("time", f"{config.model.model_dump_json()} {classes}", sample[0].shape, resolved, works)
+    return taken["train"] / len(sample[0]), taken["judge"] / len(sample[0])
 
 
 def seconds_of_features(config: RunConfig, classes: int, resolved: ResolvedCompute) -> tuple[float, float]:

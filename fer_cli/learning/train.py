@@ -20,7 +20,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from fer_cli.config import Compute, RunConfig
+from fer_cli.config import BACKBONES, Compute, RunConfig
 from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.errors import DamagedError
 from fer_cli.learning.adapt import adapted_norms, deal_folds
@@ -33,6 +33,7 @@ from fer_cli.learning.networks import load_start_weights
 from fer_cli.learning.outcome import describe_data, new_result, prediction_frame, write_predictions
 from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
 from fer_cli.learning.sets import open_sets
+from fer_cli.learning.suspects import find_suspects, write_suspects
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_multiply_adds, count_parameters
@@ -67,6 +68,8 @@ def train_run(
     resolved = choose_layout(lambda: new_module(config, data).model, config, len(data.train), resolved)
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
+        if config.learning.parts.relabels:
+            note_suspects(module, data, resolved, folder)
     else:
         module, learned, training = reuse_training(config, data, resolved, folder, trained)
     metrics = write_predictions(predict(module, data, resolved), data, folder)
@@ -129,7 +132,7 @@ def reuse_training(
 ) -> tuple[FerModule, Learned, float]:
     """Return the same as ``learn`` from a finished run with the same training, and copy its files to ``folder``."""
     result = trained.result()
-    for pattern in ("best*.pt", "history*.csv", "labels.parquet"):
+    for pattern in ("best*.pt", "history*.csv", "labels.parquet", "suspects.csv"):
         for file in trained.path.glob(pattern):
             with whole_file(folder.file(file.name)) as draft:
                 shutil.copyfile(file, draft)
@@ -142,10 +145,13 @@ def reuse_training(
     return module, Learned(**taken | {"trained_on": origin}), result.cost.seconds.training
 
 
-def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...]]:
-    """Return the input shapes of a run's network for one image: the image, and additional features if any."""
-    image = (config.model.channels, config.data.image_size, config.data.image_size)
-    return [image, (data.joined,)] if data.joined else [image]
+def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...] | None]:
+    """Return the input shapes of a run's network for one sample: image or clip, additional features and boxes, or None."""
+    side, frames = config.data.image_size, data.test.images.shape[1]
+    image = (config.model.channels, side, side)
+    boxes = None if data.test.boxes is None else tuple(data.test.boxes.shape[1:])
+    sample = (frames, *image) if BACKBONES[config.model.backbone].clips else image
+    return [sample, (data.joined,) if data.joined else None, boxes]
 
 
 def load_data(config: RunConfig, compute: Compute) -> tuple[RunData, str]:
@@ -204,7 +210,7 @@ def new_module(config: RunConfig, data: RunData) -> FerModule:
     """Return a newly initialised module; initial weights depend on the seed only, not on the arm."""
     torch.manual_seed(derive_seed(config.seed, "weights"))
     alpha, size = config.learning.parts.attention, config.data.image_size
-    model = build_model(config.model, len(data.classes), alpha, size, data.joined)
+    model = build_model(config.model, len(data.classes), alpha, size, data.joined, config.data.frames)
     file, sha256 = config.model.weights, config.model.weights_sha256
     note = None if file is None else load_start_weights(model, file, sha256, data.classes)
     if config.model.normalise == "train":
@@ -268,6 +274,13 @@ def judge_adapted(
     order = np.argsort(np.concatenate(folds), kind="stable")
     alphas = [alpha for _, alpha in parts if alpha is not None]
     return np.concatenate([part for part, _ in parts])[order], np.concatenate(alphas)[order] if alphas else None
+
+
+def note_suspects(module: FerModule, data: RunData, resolved: ResolvedCompute, folder: RunFolder) -> None:
+    """Write the training samples whose label the selected network doubts; see ``fer_cli.learning.suspects``."""
+    probabilities, alpha = judge(new_trainer(1, resolved, Path(), []), module, data.ordered_dataloader(data.train))
+    assert alpha is not None
+    write_suspects(find_suspects(module, data, probabilities, alpha), data, folder)
 
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:

@@ -75,9 +75,9 @@ class SGE(nn.Module):
 class SqueezeGate(Gate):
     """Gates (B, C, 1, 1) of maps (B, C, H, W): FC, ReLU, FC and sigmoid of the channel means."""
 
-    def __init__(self, channels: int, reduction: int, bias: bool) -> None:
+    def __init__(self, channels: int, reduction: int, bias: bool, least: int) -> None:
         super().__init__()
-        hidden = squeezed_width(channels, reduction)
+        hidden = max(least, squeezed_width(channels, reduction))
         self.reduce = nn.Linear(channels, hidden, bias)
         self.expand = nn.Linear(hidden, channels, bias)
 
@@ -87,11 +87,14 @@ class SqueezeGate(Gate):
 
 
 class SE(nn.Module):
-    """Squeeze-and-excitation: one gate per channel; 2 C^2 / ``reduction`` parameters, plus biases if ``bias``."""
+    """Squeeze-and-excitation: one gate per channel; 2 C^2 / ``reduction`` parameters, plus biases if ``bias``.
 
-    def __init__(self, channels: int, reduction: int = 16, bias: bool = False) -> None:
+    ``least``: minimum width of the hidden layer, for narrow networks.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, bias: bool = False, least: int = 1) -> None:
         super().__init__()
-        self.gate = SqueezeGate(channels, reduction, bias)
+        self.gate = SqueezeGate(channels, reduction, bias, least)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` times the gates."""

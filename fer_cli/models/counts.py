@@ -23,8 +23,8 @@ def count_parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
-def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int:
-    """Return the multiply-adds of one sample, on the meta device; a shape per input, e.g. ``(3, 224, 224)``."""
+def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int] | None) -> int:
+    """Return the multiply-adds of one sample, on the meta device; a shape per input, e.g. ``(3, 224, 224)``, or None."""
     total = 0
 
     def count(layer: nn.Module, _: Any, output: Tensor) -> None:
@@ -36,7 +36,7 @@ def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int]) -> int
         if isinstance(layer, (*CONVOLUTIONS, nn.Linear)) or hasattr(layer, "multiply_adds"):
             layer.register_forward_hook(count)
     with torch.no_grad():
-        shadow(*(torch.empty(1, *shape, device="meta") for shape in input_shapes))
+        shadow(*(None if shape is None else torch.empty(1, *shape, device="meta") for shape in input_shapes))
     return total
 
 

@@ -98,8 +98,61 @@ def stage(block: Block, cin: int, width: int, steps: Sequence[Steps]) -> nn.Sequ
     return nn.Sequential(block(cin, width, steps[0]), *(block(cout, width, step) for step in steps[1:]))
 
 
-class ResNet(Network):
+TINY: dict[str, Any] = {"widths": (16, 32, 64, 64), "blocks": (2, 2, 2, 2), "stem": "small-stride2", "keep_last": True}
+"""Shape of the trunk of small networks on clips."""
+Stem = Literal["large", "small", "small-stride2", "middle"]
+
+
+class Trunk(Network):
+    """Stem and stages of residual blocks, one per width, named as torchvision's; the last stages may be left out.
+
+    ``keep_last``: the fourth stage keeps the size of its input.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        block: Block,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        stem: Stem,
+        downsample: str = "none",
+        keep_last: bool = False,
+    ) -> None:
+        super().__init__()
+        kernel, stride = {"large": (7, 2), "middle": (5, 2), "small": (3, 1), "small-stride2": (3, 2)}[stem]
+        self.conv1 = nn.Conv2d(channels, widths[0], kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "large" else nn.Identity()
+        self.widths = [block.expansion * width for width in widths]
+        """Channels of the stages' outputs."""
+        inputs = (widths[0], *self.widths)
+        for index, (width, depth) in enumerate(zip(widths, blocks, strict=True)):
+            keeps = keep_last and index == 3
+            steps = [Steps()] * depth if keeps else DOWNSAMPLE[downsample].steps(index, depth)
+            self.add_module(f"layer{index + 1}", stage(block, inputs[index], width, steps))
+
+    def draw_weights(self, attention: str, **options: Any) -> None:
+        """Draw the convolutions' weights, and give every block its ``attention`` block, drawn last."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        for module in self.modules():  # drawn last, so that other initial weights do not change
+            if isinstance(module, BasicBlock | Bottleneck):
+                module.attention = make_attention(attention, module.conv1.out_channels * module.expansion, **options)
+
+    def enter(self, x: Tensor) -> Tensor:
+        """Return the stem's output (B, C, H', W') for images (B, channels, H, W)."""
+        return self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))  # type: ignore[no-any-return]
+
+
+class ResNet(Trunk):
     """Stem, four stages of residual blocks, global average pooling, ``fc``; ``options``: settings of the attention block."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(
         self,
@@ -108,31 +161,17 @@ class ResNet(Network):
         block: Block = BasicBlock,
         widths: Sequence[int] = (64, 128, 256, 512),
         blocks: Sequence[int] = (2, 2, 2, 2),
-        stem: Literal["large", "small", "small-stride2", "middle"] = "large",
+        stem: Stem = "large",
         attention: str = "none",
         downsample: str = "none",
+        keep_last: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__()
-        kernel, stride = {"large": (7, 2), "middle": (5, 2), "small": (3, 1), "small-stride2": (3, 2)}[stem]
-        self.conv1 = nn.Conv2d(channels, widths[0], kernel, stride, kernel // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(widths[0])
-        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem == "large" else nn.Identity()
-        inputs = (widths[0], *(block.expansion * width for width in widths))
-        steps = [DOWNSAMPLE[downsample].steps(index, depth) for index, depth in enumerate(blocks)]
-        self.layer1 = stage(block, inputs[0], widths[0], steps[0])
-        self.layer2 = stage(block, inputs[1], widths[1], steps[1])
-        self.layer3 = stage(block, inputs[2], widths[2], steps[2])
-        self.layer4 = stage(block, inputs[3], widths[3], steps[3])
+        super().__init__(channels, block, widths, blocks, stem, downsample, keep_last)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.feature_size = inputs[4]
+        self.feature_size = self.widths[3]
         self.fc = nn.Linear(self.feature_size, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        for module in self.modules():  # drawn last, so that other initial weights do not change
-            if isinstance(module, BasicBlock | Bottleneck):
-                module.attention = make_attention(attention, module.conv1.out_channels * module.expansion, **options)
+        self.draw_weights(attention, **options)
 
     @property
     def stages(self) -> list[nn.Module]:
@@ -141,7 +180,7 @@ class ResNet(Network):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """Return the outputs (B, C, H', W') of the four stages for images (B, channels, H, W)."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        x = self.enter(x)
         outputs = []
         for layer in self.stages:
             x = layer(x)
@@ -182,3 +221,16 @@ def resnet50(classes: int, channels: int = 3, image_size: int = 224, **options: 
 def resnet50_small(classes: int, channels: int = 1, image_size: int = 48, **options: Any) -> ResNet:
     """Return ResNet-50 at a quarter of the width, 3x3 stride-2 stem: 1,482,359 parameters for 1 channel and 7 classes."""
     return ResNet(classes, channels, Bottleneck, (16, 32, 64, 128), (3, 4, 6, 3), "small-stride2", **options)
+
+
+def se_resnet50(classes: int, channels: int = 3, image_size: int = 224) -> ResNet:
+    """Return ResNet-50 with squeeze-and-excitation: 28,071,976 parameters for 3 channels and 1,000 classes."""
+    return resnet50(classes, channels, image_size, attention="se")
+
+
+def se_resnet18_tiny(classes: int, channels: int = 1, image_size: int = 48) -> ResNet:
+    """Return the stem and stages of the small networks on clips: 325,559 parameters for 1 channel and 7 classes.
+
+    SE-ResNet-18 of 16 to 64 channels, 3x3 stride-2 stem; the fourth stage keeps the size, SE's hidden layers are 4 wide.
+    """
+    return ResNet(classes, channels, **TINY, attention="se", least=4)

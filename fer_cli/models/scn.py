@@ -1,7 +1,8 @@
 """A backbone with an importance weight per image (Fan 2025, Eq 1; Wang 2020).
 
 alpha_i = sigmoid(w_alpha . x_i + b) of the pooled feature x_i. The network returns raw logits and alpha; the learning method
-decides whether alpha scales the logits or weights the loss.
+decides whether alpha scales the logits or weights the loss. The teacher study of 2024 (Eq 6) prints one layer before the
+sigmoid for clips, its text two: linear, ReLU, linear.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Backbone(Protocol):
         """Set training or evaluation mode."""
         ...
 
-    def features(self, x: Tensor) -> Tensor:
-        """Return features (B, ``feature_size``) of images (B, channels, H, W)."""
+    def features(self, x: Tensor, *boxes: Tensor) -> Tensor:
+        """Return features (B, ``feature_size``) of images (B, channels, H, W), or of clips and boxes of regions."""
         ...
 
 
@@ -56,25 +57,38 @@ class Scores(NamedTuple):
     features: Tensor | None = None
 
 
-class Recogniser(nn.Module):
-    """Images (B, C, H, W) in [0, 1] -> ``Scores``; without ``attention`` alpha is None and has no parameters.
+WIDEST = 64
+"""Maximum width of the hidden layer of alpha; the sixth part of 384 features in the paper's size, of 96 in the small one."""
 
-    ``mean`` and ``std`` of the training pixels are buffers, so that checkpoints are self-contained. ``own_contrast``: each
-    image is standardised by its own mean and standard deviation instead. ``frozen``: only the backbone's classifier is
-    trained; its batch norms stay in evaluation mode.
+
+def importance_head(features: int, layers: int) -> nn.Module:
+    """Return one or two layers from features (B, F) to one value before the sigmoid; between them F / 6, at most 64."""
+    if layers == 1:
+        return nn.Linear(features, 1)
+    hidden = max(1, min(WIDEST, features // 6))
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 1))
+
+
+class Recogniser(nn.Module):
+    """Images (B, C, H, W) or clips (B, T, C, H, W) in [0, 1] -> ``Scores``.
+
+    ``attention``: number of layers from features to alpha, 1 or 2; with 0, alpha is None and has no parameters. ``mean`` and
+    ``std`` of the training pixels are buffers, so that checkpoints are self-contained. ``own_contrast``: each image or clip
+    is standardised by its own mean and standard deviation instead. ``frozen``: only the backbone's classifier is trained;
+    its batch norms stay in evaluation mode.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, backbone: Backbone, attention: bool, dropout: float = 0.0, own_contrast: bool = False, frozen: bool = False
+        self, backbone: Backbone, attention: int, dropout: float = 0.0, own_contrast: bool = False, frozen: bool = False
     ) -> None:
         super().__init__()
         self.own_contrast, self.frozen = own_contrast, frozen
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
-        self.alpha = nn.Linear(backbone.feature_size, 1) if attention else None
+        self.alpha = importance_head(backbone.feature_size, attention) if attention else None
         self.register_buffer("mean", torch.tensor(0.5))
         self.register_buffer("std", torch.tensor(0.5))
         for weight in self.frozen_parameters():
@@ -93,24 +107,38 @@ class Recogniser(nn.Module):
             self.backbone.fc.train(mode)
         return self
 
-    def pooled(self, images: Tensor) -> Tensor:
+    def standardise(self, images: Tensor) -> Tensor:
+        """Return images or clips by the training part's mean and standard deviation, or by their own."""
+        if not self.own_contrast:
+            return (images - self.mean) / self.std
+        own = tuple(range(1, images.ndim))
+        middle = images.mean(own, keepdim=True)
+        return (images - middle) / (images.std(own, keepdim=True) + 0.01)
+
+    def pooled(self, images: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Return the backbone's features (B, F), with dropout in training."""
-        if self.own_contrast:
-            middle = images.mean((1, 2, 3), keepdim=True)
-            images = (images - middle) / (images.std((1, 2, 3), keepdim=True) + 0.01)
-        else:
-            images = (images - self.mean) / self.std
+        regions = () if boxes is None else (boxes,)
+        images = self.standardise(images)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = self.backbone.features(images)
+            features = self.backbone.features(images, *regions)
         return self.dropout(features)  # type: ignore[no-any-return]
 
-    def forward(self, images: Tensor, joined: Tensor | None = None) -> Scores:
+    def attention(self, clips: Tensor, boxes: Tensor | None = None) -> dict[str, Tensor]:
+        """Return what a network on clips weighs in clips (B, T, C, H, W) in [0, 1]: float32 without gradient, by name.
+
+        ``frames`` (B, T) and ``regions`` (B, R) of an expression network with attention over them, ``patches``
+        (B, T, G, G) of an action network with a region layer.
+        """
+        return self.backbone.attention(self.standardise(clips), boxes)  # type: ignore[attr-defined,no-any-return]
+
+    def forward(self, images: Tensor, joined: Tensor | None = None, boxes: Tensor | None = None) -> Scores:
         """Return raw logits, features and, with attention, alpha, all float32.
 
-        ``joined``: additional features (B, D) for a classifier built for them. Both heads run in float32 even under
-        autocast: in bf16, 256 images had only 75 distinct alphas, so ties within a batch decided what was relabelled.
+        ``joined``: additional features (B, D) for a classifier built for them. ``boxes``: of regions, (B, T, R, 4). Both
+        heads run in float32 even under autocast: in bf16, 256 images had only 75 distinct alphas, so ties within a batch
+        decided what was relabelled.
         """
-        features = self.pooled(images).float()
+        features = self.pooled(images, boxes).float()
         with full_precision(features):
             logits = self.backbone.fc(features if joined is None else torch.cat([features, joined.float()], 1))
             alpha = None if self.alpha is None else torch.sigmoid(self.alpha(features)).squeeze(1)

@@ -13,7 +13,16 @@ from fer_cli.report.collect import Cells
 from fer_cli.report.doubts import interval_line, underfitted_lines
 from fer_cli.report.material import Material
 from fer_cli.report.origin import choice_lines, model_lines
-from fer_cli.report.protocol import VALIDATION, absent_lines, corrupt_lines, drawn_lines, noise_lines, seed_line, split_lines
+from fer_cli.report.protocol import (
+    VALIDATION,
+    absent_lines,
+    compromise_lines,
+    corrupt_lines,
+    drawn_lines,
+    noise_lines,
+    seed_line,
+    split_lines,
+)
 
 
 def describe_setup(material: Material) -> Iterator[Note]:
@@ -30,7 +39,7 @@ def describe_setup(material: Material) -> Iterator[Note]:
         lines += describe_preparation(known)
         lines += describe_audits(known, plan)
     lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
-    lines += drawn_lines(cells) + corrupt_lines(plan) + choice_lines(plan)
+    lines += drawn_lines(cells) + corrupt_lines(plan) + compromise_lines(cells) + choice_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     data = [item.run.config.data for item in plan.items]
     noise = "label noise, " if any(d.label_noise and d.noise_seed is None for d in data) else ""
@@ -111,6 +120,11 @@ def describe_runs(material: Material) -> Iterator[Note]:
     lines += ["these tables mix runs of different precision or device"] if len(machines) > 1 else []
     lines.append(interval_line(plan))
     lines += underfitted_lines(material.weak)
+    if any(result.relabelled for result in results):
+        lines.append(
+            "training labels that a network doubts are listed in suspects.csv of its run's folder; the reviewed file can be "
+            "given back as data.noise_file"
+        )
     for cell in cells.values():
         notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result.warnings)
         place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])

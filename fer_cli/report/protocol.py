@@ -114,6 +114,18 @@ def absent_lines(cells: Cells) -> list[str]:
     ]
 
 
+def compromise_lines(cells: Cells) -> list[str]:
+    """Return a line per thing that runs on clips make do with, and how often, as a range over runs."""
+    counts: dict[str, list[int]] = {}
+    for result in (result for cell in cells.values() for result in cell.results.values()):
+        for what, number in result.data.counted.items():
+            counts.setdefault(what, []).append(number)
+    return [
+        f"{what}: {min(found)}{f' to {max(found)}' if max(found) > min(found) else ''} per run"
+        for what, found in counts.items()
+    ]
+
+
 def seed_line(plan: Plan) -> str:
     """Return the meaning of a seed in each split of the plan, e.g. ``fold s mod 5``."""
     seeds = {item.run.seed for item in plan.items}

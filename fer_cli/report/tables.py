@@ -264,7 +264,8 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
     notes = [
         "α (last epoch): standard deviation, and gap between the high and the low group",
         "wrong: share of wrong training labels before and after training; precision: share of changed labels that are now "
-        "correct; recall: share of injected label flips that were corrected; replaced: a label can be replaced repeatedly",
+        "correct; recall: share of injected label flips that were corrected; broken: correct labels that are wrong after "
+        "training, per run; replaced: a label can be replaced repeatedly",
     ]
     return Table("Module diagnostics: means over runs", headings(plan, shape, "accuracy"), rows, notes)
 
@@ -282,9 +283,15 @@ def health_text(cell: Cell) -> str:
         names = ("wrong_start", "wrong_end", "precision", "recall")
         start, end, precision, recall = (mean_share(changes, name) for name in names)
         if start != DASH:
-            parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}")
+            parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}{broken_text(changes)}")
         parts.append(f"{sum(change.count for change in changes) / len(changes):.0f} replaced")
     return "; ".join(parts) or DASH
+
+
+def broken_text(changes: Sequence[Relabelled]) -> str:
+    """Return the mean number of broken labels over the runs that count them, e.g. ``, broken 3.5``; "" if none does."""
+    known = [change.broken for change in changes if change.broken is not None]
+    return f", broken {sum(known) / len(known):.1f}" if known else ""
 
 
 def mean_share(changes: Sequence[Relabelled], name: str) -> str:

@@ -7,13 +7,14 @@ a run from ``task_of(config)``. A task need not have a data set, a split or a ne
 from __future__ import annotations
 
 from fer_cli.config import RunConfig
+from fer_cli.tasks.clips import CLIPS
 from fer_cli.tasks.features import FEATURES
 from fer_cli.tasks.stills import STILLS
 from fer_cli.tasks.task import Inputs, Task
 
 __all__ = ["TASKS", "Inputs", "Task", "task_of"]
 
-TASKS: dict[str, Task] = {"stills": STILLS, "features": FEATURES}
+TASKS: dict[str, Task] = {"stills": STILLS, "features": FEATURES, "clips": CLIPS}
 
 
 def task_of(config: RunConfig) -> Task:

@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fer_cli.config import AugmentConfig, Compute, CorruptConfig, DataConfig, RunConfig, Section, TrainConfig
+from fer_cli.config import (
+    BACKBONES,
+    AugmentConfig,
+    Compute,
+    CorruptConfig,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    Section,
+    TrainConfig,
+)
 from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
 
 def pretraining(config: RunConfig) -> RunConfig | None:
-    """Return the pre-training run of a run, or None; shared by all runs with the same image size, split file and network."""
+    """Return the pre-training run of a run, or None; shared by all runs with the same image size, split file and network.
+
+    A network on clips starts from its trunk, trained as a network on still images.
+    """
     if config.model.pretrain is None:
         return None
     data = DataConfig(name=config.model.pretrain, image_size=config.data.image_size, folds=10)
-    model = config.model.model_copy(update={"pretrain": None, "freeze": False})
+    if (trunk := BACKBONES[config.model.backbone].trunk) is None:
+        model = config.model.model_copy(update={"pretrain": None, "freeze": False})
+    else:
+        kept = ("channels", "normalise", "mirror_average")
+        model = ModelConfig(backbone=trunk, **{name: getattr(config.model, name) for name in kept})
     augment = AugmentConfig(rotate=25.0, translate=0.12, scale=0.25, brightness=0.35, contrast=0.6, erase=0.4)
     train = TrainConfig(epochs=8, class_balance=0.0, weight_average=0.99)
     return RunConfig(data=data, model=model, augment=augment, train=train)

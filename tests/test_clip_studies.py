@@ -1,0 +1,176 @@
+"""Runs on clips from the command line to the tables: training, label correction with its review, analyses and pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_cli.results import read_result
+from tests.conftest import Called
+
+Fer = Callable[..., Called]
+
+STUDY = """
+name: clips
+question: Does a study on clips run?
+base:
+  data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.25, label_noise: 0.2}
+  model: {backbone: teacher-expression}
+  train: {epochs: 3, batch_size: 8}
+  learning: {method: scn, rank_form: gamma, relabel_start: 1, relabel_margin: 0.0}
+seeds: [0]
+arms:
+  full: {}
+  shuffled: {data.frame_order: shuffled, model.regions: important}
+  mean: {model.temporal: mean, model.convlstm: false, model.regions: none, data.landmarks: fallback}
+  middle: {data.frames: 1, model.temporal: last, model.convlstm: false}
+  action: {model.backbone: teacher-action, model.cells: 2, learning.method: ce, learning.rank_form: sum}
+report: {against: full, analyses: [attention]}
+"""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with 56 clips of six frames, of eight people."""
+    from fer_cli.synthetic.build import build_embedded
+
+    root = tmp_path_factory.mktemp("clips")
+    build_embedded("synth-lecture", root, {"images": 56, "subjects": 8, "size": 32, "frames": [6, 6]})
+    return root
+
+
+def where(root: Path, results: Path) -> list[Any]:
+    return ["--data-root", root, "--results", results, "--no-track", "--precision", "fp32"]
+
+
+@pytest.fixture(scope="module")
+def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The study, trained: its YAML and its results."""
+    import sys
+
+    from fer_cli.cli import main
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "clips.yaml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["fer", "ablate", "--study", str(folder / "clips.yaml"), *map(str, where(clips, folder))])
+        try:
+            main()
+        except SystemExit as end:
+            assert not end.code
+    return folder / "clips.yaml", folder
+
+
+def results_of(folder: Path) -> dict[tuple[str, str], Any]:
+    """Return the results by backbone and what sets their arm apart."""
+    found = [read_result(path.parent) for path in folder.glob("runs/*/result.json")]
+    return {(one.config.model.backbone, f"{one.config.data.frame_order} {one.config.model.temporal}"): one for one in found}
+
+
+def test_every_arm_trains_and_counts_clips(trained: tuple[Path, Path]) -> None:
+    found = results_of(trained[1])
+    assert len(found) == 5
+    assert all(result.kind == "clips" for result in found.values())
+    full = found["teacher-expression", "given attention"]
+    assert full.data.train + full.data.val + full.data.test == 56  # not 336 frames
+    assert full.data.shared_subjects == 0
+    assert full.data.flipped == round(0.2 * full.data.train)
+    assert full.cost.multiply_adds > found["teacher-expression", "given mean"].cost.multiply_adds
+
+
+def test_suspects_are_the_labels_that_the_network_doubts_and_can_be_given_back(
+    trained: tuple[Path, Path], clips: Path, fer: Fer, tmp_path: Path
+) -> None:
+    full = results_of(trained[1])["teacher-expression", "given attention"]
+    folder = trained[1] / "runs" / full.run_id
+    suspects, labels = pd.read_csv(folder / "suspects.csv"), pd.read_parquet(folder / "labels.parquet").set_index("sample")
+    assert list(suspects) == ["sample", "given", "proposed", "label", "alpha", "gap", "thumbnail"]
+    assert len(suspects) > 0
+    assert (suspects["given"] != suspects["proposed"]).all()
+    assert (suspects["given"].to_numpy() == labels.loc[suspects["sample"], "label_given"].to_numpy()).all()
+    assert suspects["gap"].is_monotonic_decreasing
+    assert (suspects["gap"] > 0).all()
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in suspects["thumbnail"])
+
+    kept = suspects.head(2)
+    kept.to_csv(tmp_path / "reviewed.csv", index=False)
+    text = STUDY.replace("label_noise: 0.2", f"noise_kind: file, noise_file: {tmp_path / 'reviewed.csv'}")
+    (tmp_path / "clips.yaml").write_text(text)
+    called = fer("ablate", "--study", tmp_path / "clips.yaml", "--only", "full", *where(clips, tmp_path / "again"))
+    assert called.code == 0, called.err
+    again = results_of(tmp_path / "again")["teacher-expression", "given attention"]
+    corrected = pd.read_parquet(tmp_path / "again" / "runs" / again.run_id / "labels.parquet").set_index("sample")
+    assert corrected.loc[kept["sample"], "label_given"].tolist() == kept["label"].tolist()
+    others = corrected.drop(kept["sample"])
+    assert (others["label_given"] == others["label_true"]).all()
+
+
+def test_correction_is_scored_and_touches_training_labels_alone(trained: tuple[Path, Path]) -> None:
+    full = results_of(trained[1])["teacher-expression", "given attention"]
+    folder = trained[1] / "runs" / full.run_id
+    labels, predictions = pd.read_parquet(folder / "labels.parquet"), pd.read_parquet(folder / "predictions.parquet")
+    changed = labels["label_current"] != labels["label_given"]
+    right = labels["label_current"] == labels["label_true"]
+    clean = labels["label_given"] == labels["label_true"]
+    scores = full.relabelled
+    assert scores.changed == changed.sum() > 0
+    assert scores.precision == pytest.approx(right[changed].mean())
+    assert scores.recall == pytest.approx(right[~clean].mean())
+    assert scores.broken == (clean & ~right).sum()
+    assert not set(labels["sample"]) & set(predictions["sample"])
+
+
+def test_the_report_names_frames_landmarks_and_attention(trained: tuple[Path, Path], clips: Path, fer: Fer) -> None:
+    study, folder = trained
+    called = fer("report", "--study", study, "--figures", "--data-root", clips, "--results", folder)
+    assert called.code == 0, called.err
+    text = next(folder.glob("tables/clips*.md")).read_text()
+    for words in ("4 frames, evenly spaced", "its middle frame", "drawn once per clip", "landmarks `truth`", "broken"):
+        assert words in text, words
+    assert "Attention on the apex" in text
+    assert "Region weights, boxes `au`" in text
+    drawn = {path.name.split("-")[1] for path in folder.glob("figures/*/attention-*.png")}
+    assert {"regions", "frames", "corrected"} <= drawn
+
+
+def test_attention_without_training_lies_evenly_over_frames_of_equal_means() -> None:
+    from fer_cli.analysis.strips import pick_frames
+
+    assert pick_frames(4).tolist() == [0, 1, 2, 3]
+    assert pick_frames(32).tolist() == [0, 4, 9, 13, 18, 22, 27, 31]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("data: {name: synth-lecture, frames: 8}", "data.frames has no effect: backbone resnet18-small takes still images"),
+        ("model: {backbone: teacher-action}\n  data: {landmarks: dlib}", "data.landmarks has no effect"),
+        (
+            "model: {backbone: teacher-expression}\n  data: {frames: 1, frame_order: shuffled}",
+            "data.frame_order has no effect",
+        ),
+    ],
+)
+def test_settings_of_clips_without_effect_are_one_line(settings: str, words: str, fer: Fer, tmp_path: Path) -> None:
+    study = f"name: idle\nquestion: q?\nbase:\n  {settings}\narms: {{a: {{}}}}\nreport: {{against: a}}\n"
+    (tmp_path / "idle.yaml").write_text(study)
+    called = fer("ablate", "--study", tmp_path / "idle.yaml", "--plan", "--results", tmp_path)
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert words in called.err
+
+
+def test_pairs_are_judged_within_themselves(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from fer_cli.analysis.pairs import within_pairs
+
+    classes = ["happy-quick", "happy-slow", "surprise-quick", "surprise-slow"]
+    chances = np.array([[0.1, 0.2, 0.7, 0.0], [0.4, 0.3, 0.2, 0.1], [0.9, 0.0, 0.05, 0.04], [0.9, 0.0, 0.04, 0.05]])
+    labels = ["happy-slow", "happy-slow", "surprise-quick", "surprise-quick"]
+    table = pd.DataFrame({"part": "test", "label": labels} | {f"p_{name}": chances[:, k] for k, name in enumerate(classes)})
+    table.to_parquet(tmp_path / "predictions.parquet")
+    item = SimpleNamespace(folder=SimpleNamespace(file=lambda name: tmp_path / name))
+    assert within_pairs(item) == {"happy": 0.5, "surprise": 0.5}  # type: ignore[arg-type]
