@@ -96,10 +96,13 @@ def test_the_commands_after_a_report_have_its_plan(fer: Fer, place: Path, monkey
     assert "--results" not in hint(fer("report", *where[:4]))
 
 
-@pytest.mark.parametrize(("name", "subject"), [("synth-gesture-time", "gestures"), ("synth-order", "the order of frames")])
-def test_no_study_of_stills_is_proposed_for_clips_they_cannot_tell_apart(tmp_path: Path, name: str, subject: str) -> None:
-    build_embedded(name, tmp_path, {"images": 4, "subjects": 2, "size": 24})
-    assert study_command(name, tmp_path, None) == f"no shipped study is about {subject}"
+@pytest.mark.parametrize(
+    ("name", "study"),
+    [("synth-gesture-time", "region-layer"), ("synth-order", "order"), ("synth-lecture", "temporal-attention")],
+)
+def test_a_study_of_clips_is_proposed_for_clips(tmp_path: Path, name: str, study: str) -> None:
+    build_embedded(name, tmp_path, {"images": 56, "subjects": 7, "size": 24, "frames": [2, 2]})
+    assert study_command(name, tmp_path, None) == f"fer ablate --study {study} --data {name}"
 
 
 def commands(group: typer.core.TyperGroup, words: tuple[str, ...] = ()) -> Iterator[tuple[str, typer.core.TyperCommand]]:

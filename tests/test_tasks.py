@@ -26,6 +26,11 @@ DATA = DataConfig(name="ck48", image_size=24, folds=3, val_fraction=0.25)
 RUNS = {
     "stills": RunConfig(data=DATA, train=TrainConfig(epochs=1, batch_size=32)),
     "features": RunConfig(data=DATA, features=FeaturesConfig(blocks=["hog"])),
+    "clips": RunConfig(
+        data=DATA.model_copy(update={"frames": 2}),
+        model=ModelConfig(backbone="teacher-action"),
+        train=TrainConfig(epochs=1, batch_size=8),
+    ),
 }
 """A small run of each kind."""
 
@@ -92,4 +97,4 @@ def test_an_unknown_task_is_one_line(fer: Callable[..., Called], study_file: Pat
     study_file.write_text(study_file.read_text().replace("base:\n", "base:\n  task: still\n", 1))
     called = fer("ablate", "--study", study_file, "--plan")
     assert (called.code, called.err.count("\n")) == (2, 1)
-    assert "task: Input should be 'stills' or 'features' (given: 'still')" in called.err
+    assert "task: Input should be 'stills', 'features' or 'clips' (given: 'still')" in called.err

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 STUDY = "scn-cs"
 """Study suggested for a data set of labelled faces."""
-UNSTUDIED = {"gesture": "gestures", "order": "the order of frames"}
-"""Recipes of embedded sets that it is not suggested for -> what they show."""
+CLIP_STUDIES = {"basic": "temporal-attention", "gesture": "region-layer", "order": "order"}
+"""Recipe of an embedded set of clips -> study suggested for it."""
 
 
 def write_command(words: str, *arguments: str | Path, **options: Any) -> str:
@@ -56,20 +56,23 @@ def write_seeds(seeds: tuple[int, ...]) -> str:
 
 def study_command(name: str, root: Path, data_root: Path | None) -> str:
     """Return the command that runs a study on a built set (its first split is tested), or why none can."""
+    from fer_cli.data.identity import clip_codes
     from fer_cli.data.manifest import load_info, read_manifest
     from fer_cli.data.splits import known_of, make_split
     from fer_cli.expand import expand
     from fer_cli.study import Choice, load_study
 
+    study = STUDY
     try:
         info = load_info(root, name)
-        if subject := UNSTUDIED.get((info.embedded or {}).get("recipes", "")):
-            return f"no shipped study is about {subject}"
         manifest = read_manifest(root / name, info)
-        run = expand(load_study(STUDY), Choice(data=name, seeds=(0,)), lambda _: known_of(manifest))[0]
+        if info.clips:
+            study = CLIP_STUDIES.get(str((info.embedded or {}).get("recipes")), STUDY)
+            manifest = manifest.groupby(clip_codes(manifest)).head(1)
+        run = expand(load_study(study), Choice(data=name, seeds=(0,)), lambda _: known_of(manifest))[0]
         if manifest["label"].nunique() < 2:
-            return f"study {STUDY} needs images of two classes or more"
+            return f"study {study} needs samples of two classes or more"
         make_split(manifest, run.config.data)
     except FerError as error:
-        return f"study {STUDY} cannot run on it ({error})"
-    return write_command("fer ablate", study=STUDY, data=name, data_root=data_root)
+        return f"study {study} cannot run on it ({error})"
+    return write_command("fer ablate", study=study, data=name, data_root=data_root)

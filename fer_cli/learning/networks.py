@@ -27,7 +27,7 @@ def check_networks(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
     seen = set()
     for config, classes in runs:
         importance, size = config.learning.parts.attention, config.data.image_size
-        frames = getattr(config.data, "frames", 1)
+        frames = config.data.frames
         key = (config.model.model_dump_json(), tuple(classes), importance, size, frames)
         if key in seen:
             continue
