@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.config import K_FOLD, Compute, DataConfig, RunConfig
+from fer_cli.config import BACKBONES, K_FOLD, Compute, DataConfig, RunConfig
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.plan import Plan
 from fer_cli.tasks import TASKS
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from fer_cli.data.splits import Split
     from fer_cli.runs import Status
 
-NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"}
+NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "noise_sha256", "noise_seed", "image_size"} | {
+    "frames", "frame_order", "landmarks"
+}  # fmt: skip
 """Data settings that do not affect the split."""
 
 CHUNK = 64
@@ -37,6 +39,8 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     left = [item.run.config for item in plan.everything if states[item.run_id] != "done"]
     if not left:
         return []
+    from fer_cli.data.clips import group_clips
+    from fer_cli.data.landmarks import check_landmarks
     from fer_cli.data.manifest import expected_info, load_set
     from fer_cli.data.splits import make_split
     from fer_cli.learning.compute import resolve_compute
@@ -44,28 +48,34 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     resolve_compute(compute)
     names = {name for item in plan.everything for name in item.run.config.data.sets}
     infos = {name: expected_info(compute.data_root, name) for name in names}
-    layouts: dict[str, DataConfig] = {}
-    for config in (item.run.config.data for item in plan.everything):
-        if infos[config.name].files:
+    layouts: dict[str, RunConfig] = {}
+    for config in (item.run.config for item in plan.everything):
+        if infos[config.data.name].files:
             layouts[layout_of(config)] = config
-    sets: dict[tuple[str, ...], FaceSet] = {}
+    sets: dict[tuple[object, ...], FaceSet] = {}
 
-    def faces_of(config: DataConfig) -> FaceSet:
-        key = (config.name, *config.classes)
+    def faces_of(config: RunConfig) -> FaceSet:
+        clips = config.data.frames if BACKBONES[config.model.backbone].clips else None
+        key = (config.data.name, *config.data.classes, clips)
         if key not in sets:
-            sets[key] = load_set(compute.data_root, config.name).of_classes(config.classes)
+            faces = load_set(compute.data_root, config.data.name)
+            sets[key] = (faces if clips is None else group_clips(faces, clips)).of_classes(config.data.classes)
         return sets[key]
 
-    splits = {key: make_split(faces_of(config).manifest, config) for key, config in layouts.items()}
+    splits = {key: make_split(faces_of(config).manifest, config.data) for key, config in layouts.items()}
     check_sizes(plan, splits)
-    there = [config for config in left if layout_of(config.data) in splits and infos[config.data.name].drawn is None]
-    check_training_images((config, faces_of(config.data), splits[layout_of(config.data)]) for config in there)
+    there = [config for config in left if layout_of(config) in splits and infos[config.data.name].drawn is None]
+    for config in left:
+        if BACKBONES[config.model.backbone].regions:
+            for name in config.data.sets:
+                check_landmarks(infos[name], config.data.landmarks)
+    check_training_images((config, faces_of(config), splits[layout_of(config)]) for config in there)
     for name, task in TASKS.items():
         task.check(
             (config, config.data.classes or infos[config.data.name].classes) for config in left if config.kind == name
         )
     check_results_folder(compute.results)
-    return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config, splits[key])]
+    return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config.data, splits[key])]
 
 
 def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str]:
@@ -77,9 +87,10 @@ def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str
     return [f"{config.name}, split {config.split}{fold}: no training image of {', '.join(absent)}"]
 
 
-def layout_of(config: DataConfig) -> str:
-    """Return a key of the settings that determine the split."""
-    return config.model_dump_json(exclude=NOT_OF_SPLITS)
+def layout_of(config: RunConfig) -> str:
+    """Return a key of the settings that determine the split, and of whether clips or images are split."""
+    what = "clips" if BACKBONES[config.model.backbone].clips else "images"
+    return f"{what} {config.data.model_dump_json(exclude=NOT_OF_SPLITS)}"
 
 
 def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> None:
@@ -104,8 +115,9 @@ def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> N
 def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
     """Raise DataError if two values of ``max_images`` give the same training images."""
     seen: dict[tuple[str, str], DataConfig] = {}
-    for config in (item.run.config.data for item in plan.items if layout_of(item.run.config.data) in splits):
-        split = splits[layout_of(config)]
+    for key, config in ((layout_of(item.run.config), item.run.config.data) for item in plan.items):
+        if (split := splits.get(key)) is None:
+            continue
         other = seen.setdefault((config.model_dump_json(exclude=NOT_OF_SPLITS | {"max_images"}), split.hash), config)
         if other.max_images != config.max_images:
             raise DataError(

@@ -8,13 +8,17 @@ import pandas as pd
 import pytest
 import torch
 
+from fer_cli import checks
 from fer_cli.config import BACKBONES, Compute, DataConfig, ModelConfig, RunConfig
 from fer_cli.data import block, landmarks, prepare
 from fer_cli.data.block import Block
 from fer_cli.data.clips import choose_frames, draw_orders, group_clips
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
+from fer_cli.errors import DataError
 from fer_cli.learning.sets import open_sets
+from fer_cli.plan import make_plan
+from fer_cli.study import Choice
 from fer_cli.synthetic import build
 from fer_cli.synthetic.build import begin_embedded, build_embedded
 from tests.test_clip_samples import CLIPS, SIDE, clip_set
@@ -185,3 +189,29 @@ def test_all_frames_of_the_clips_that_a_run_needs_are_drawn(tmp_path: Path, monk
         isinstance(images, Block)
         and truth["sequence"].to_numpy()[images.rows[0]].tolist() == [data.test.samples[0].rpartition("-")[0]] * 6
     )
+
+
+STUDY_OF_CLIPS = """
+name: clips
+question: Does it count clips?
+base:
+  data: {name: synth-lecture, image_size: 32, frames: 6, folds: 3, val_fraction: 0.34, landmarks: LANDMARKS}
+  model: {backbone: resnet18-small}
+  train: {epochs: 1}
+arms: {one: {}, other: {train.lr: 1e-3}}
+seeds: [0]
+report: {metrics: [accuracy], against: one}
+"""
+
+
+def test_a_study_on_clips_is_checked_by_clips(lecture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(checks, "check_sizes", lambda plan, splits: seen.extend(len(one.train) for one in splits.values()))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    compute = Compute(data_root=lecture, results=tmp_path / "results")
+    path = tmp_path / "clips.yaml"
+    path.write_text(STUDY_OF_CLIPS.replace("LANDMARKS", "dlib"))
+    plan = make_plan(str(path), Choice(), compute)
+    with pytest.raises(DataError, match=r"^data\.landmarks: dlib and its model are not installed"):
+        checks.check_runs(plan, compute, plan.states())
+    assert seen == [len(run(lecture).train)]

@@ -12,8 +12,8 @@ import pytest
 from fer_cli.data import landmarks
 from fer_cli.data.block import Block
 from fer_cli.data.clips import group_clips
-from fer_cli.data.landmarks import Dlib, FaceBox, RegionFinder, content_key, look_up, tight_boxes
-from fer_cli.data.manifest import FaceSet, load_set
+from fer_cli.data.landmarks import Dlib, FaceBox, RegionFinder, check_landmarks, content_key, look_up, tight_boxes
+from fer_cli.data.manifest import FaceSet, expected_info, load_set
 from fer_cli.data.regions import boxes_of_points, clip_boxes, place_usual
 from fer_cli.errors import DataError
 from fer_cli.synthetic.build import build_embedded
@@ -59,12 +59,24 @@ def test_a_set_without_truth_is_refused_in_one_line(lecture: Path, tmp_path: Pat
         RegionFinder(clips, "au", "truth")
     build_embedded("synth-gesture", tmp_path, {"images": 7, "subjects": 2, "size": 16, "frames": [2, 2]})
     gestures = load_set(tmp_path, "synth-gesture")
-    with pytest.raises(DataError, match=rf"^synth-gesture: its truth has no landmarks \(data\.landmarks: truth\); {hint}"):
+    with pytest.raises(DataError, match=rf"^synth-gesture: has no true landmarks \(data\.landmarks: truth\); {hint}"):
         RegionFinder(gestures, "au", "truth")
     changed = load_set(lecture, "synth-lecture")
     wrong = changed.info.model_copy(update={"files": changed.info.files | {"truth.parquet": "0" * 64}})
     with pytest.raises(DataError, match=r"truth\.parquet: changed since the set was built"):
         RegionFinder(replace(changed, info=wrong), "au", "truth")
+
+
+def test_landmarks_are_checked_before_a_study(lecture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for method in ("dlib", "fallback"):
+        with pytest.raises(DataError, match=r"not installed; install"):
+            check_landmarks(load_set(lecture, "synth-lecture").info, method)
+    check_landmarks(load_set(lecture, "synth-lecture").info, "truth")
+    check_landmarks(expected_info(tmp_path, "synth-qa"), "truth")
+    for info in (clip_set().info, expected_info(tmp_path, "synth-gesture")):
+        with pytest.raises(DataError, match=r"has no true landmarks"):
+            check_landmarks(info, "truth")
 
 
 def test_dlib_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,9 +27,9 @@ import pandas as pd
 
 from fer_cli.data.align import Crop, choose_face, load_detector
 from fer_cli.data.block import Block, colour_picture, pictures
-from fer_cli.data.detect import model_digest
+from fer_cli.data.detect import centerface_path, model_digest
 from fer_cli.data.identity import changed_files
-from fer_cli.data.manifest import TRUTH, FaceSet
+from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo
 from fer_cli.data.regions import LANDMARKS, boxes_of_points, clip_boxes, place_usual
 from fer_cli.errors import DataError
 from fer_cli.places import cache_folder, whole_file
@@ -38,6 +38,8 @@ VERSION = 1
 """Raised when landmarks or detected boxes change for the same image."""
 INSTALL = "pip install 'fer-cli[landmarks]'"
 MODEL = Path("models", "shape_predictor_68_face_landmarks.dat")
+GESTURE = "gesture"
+"""Recipes of embedded sets whose truth has joints of the body instead of landmarks."""
 LEAST_SIDE = 256
 """Smaller frames are enlarged to this side for dlib, whose detector finds faces from 80 pixels."""
 TIGHT = (-0.011, 0.176, 1.011, 1.044)
@@ -112,17 +114,44 @@ def read_truth(faces: FaceSet) -> tuple[np.ndarray, np.ndarray]:
     """
     path = None if faces.folder is None else faces.folder / TRUTH
     needs = ["landmarks", "visible"]
-    hint = "only embedded faces have them; use data.landmarks: dlib or fallback"
     if path is None or TRUTH not in faces.info.files:
-        raise DataError(f"{faces.info.name}: has no true landmarks (data.landmarks: truth); {hint}")
+        raise no_truth(faces.info)
     for problem in changed_files(path.parent, faces.info.files, (TRUTH,)):
         raise DataError(f"{problem}; build the set again")
     try:
         truth = pd.read_parquet(path, columns=needs)
     except (KeyError, ValueError):
-        raise DataError(f"{faces.info.name}: its truth has no landmarks (data.landmarks: truth); {hint}") from None
+        raise no_truth(faces.info) from None
     points, visible = (np.array(truth[name].tolist(), dtype) for name, dtype in zip(needs, (float, bool), strict=True))
     return (points.reshape(-1, LANDMARKS, 2) + 0.5) / faces.info.image_size, visible
+
+
+def no_truth(info: SetInfo) -> DataError:
+    """Return the error of a set without true landmarks."""
+    hint = "only embedded faces have them; use data.landmarks: dlib or fallback"
+    return DataError(f"{info.name}: has no true landmarks (data.landmarks: truth); {hint}")
+
+
+def check_landmarks(info: SetInfo, method: str) -> None:
+    """Raise DataError if landmarks cannot be found by ``method`` in a set, whose images may not be drawn yet."""
+    if method == "truth" and (info.embedded is None or info.embedded.get("recipes") == GESTURE):
+        raise no_truth(info)
+    if method == "dlib":
+        dlib_model()
+    elif method == "fallback":
+        centerface_path()
+
+
+def dlib_model() -> Path:
+    """Return the path of dlib's model of landmarks; raises DataError if it or dlib is not installed."""
+    spec = importlib.util.find_spec("face_recognition_models")
+    path = Path((list(spec.submodule_search_locations or []) or [""])[0], MODEL) if spec else None
+    if path is None or not path.is_file() or importlib.util.find_spec("dlib") is None:
+        raise DataError(
+            f"data.landmarks: dlib and its model are not installed; install them with: {INSTALL} "
+            "(the model is for research only)"
+        )
+    return path
 
 
 class Finder(Protocol):
@@ -143,13 +172,7 @@ class Dlib:
 
     def __init__(self) -> None:
         """Raise DataError if dlib or its model is not installed."""
-        spec = importlib.util.find_spec("face_recognition_models")
-        path = Path((list(spec.submodule_search_locations or []) or [""])[0], MODEL) if spec else None
-        if path is None or not path.is_file() or importlib.util.find_spec("dlib") is None:
-            raise DataError(
-                f"data.landmarks: dlib and its model are not installed; install them with: {INSTALL} "
-                "(the model is for research only)"
-            )
+        path = dlib_model()
         dlib: Any = importlib.import_module("dlib")
         self.detect, self.predict = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
         self.name = f"dlib-{model_digest(path)[:16]}"
