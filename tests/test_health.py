@@ -29,6 +29,7 @@ def test_correction_scores_by_hand() -> None:
         "wrong_end": pytest.approx(0.4),
         "precision": pytest.approx(1 / 4),
         "recall": pytest.approx(1 / 3),
+        "broken": 2,
     }
 
 
@@ -36,9 +37,9 @@ def test_correction_scores_without_changes_or_noise_are_none_and_own_errors_show
     """At noise 0 a method's own errors are left over: they count as wrong labels, not as repaired ones."""
     truth = torch.tensor([0, 1, 2, 0])
     idle = correction_scores(truth, truth, truth)
-    assert idle == {"changed": 0, "wrong_start": 0.0, "wrong_end": 0.0, "precision": None, "recall": None}
+    assert idle == {"changed": 0, "wrong_start": 0.0, "wrong_end": 0.0, "precision": None, "recall": None, "broken": 0}
     broken = correction_scores(truth, truth, torch.tensor([1, 1, 2, 0]))
-    assert broken == {"changed": 1, "wrong_start": 0.0, "wrong_end": 0.25, "precision": 0.0, "recall": None}
+    assert broken == {"changed": 1, "wrong_start": 0.0, "wrong_end": 0.25, "precision": 0.0, "recall": None, "broken": 1}
 
 
 def test_inert_modules_warn_and_busy_ones_do_not() -> None:
@@ -49,6 +50,8 @@ def test_inert_modules_warn_and_busy_ones_do_not() -> None:
     assert len(inert_warnings([idle], config, 10)) == 3
     ranked = LearningConfig(method="scn-cs", cs_loss="literal+rr")
     assert len(inert_warnings([idle], ranked, 10)) == 4
+    assert inert_warnings([busy | {"regions/dead": 0.5}], config, 10) == []
+    assert "region attention is inert" in " ".join(inert_warnings([busy | {"regions/dead": 1.0}], config, 10))
     late = LearningConfig(method="scn", relabel_start=20)
     assert "starts in epoch 20 of 10" in " ".join(inert_warnings([busy], late, 10))
 

@@ -167,10 +167,11 @@ class RunConfig(Section):
     def _idle_of_clips(self) -> dict[str, str]:
         """Return settings of clips without effect -> reason."""
         network = BACKBONES[self.model.backbone]
+        ordered = network.regions and (self.model.convlstm or self.model.temporal != "mean")
         given = self.data.model_dump(exclude_defaults=True)
         needs = {
             "frames": (network.clips, f"backbone {self.model.backbone} takes still images"),
-            "frame_order": (network.clips and self.data.frames > 1, "the network sees one frame at a time"),
+            "frame_order": (ordered and self.data.frames > 1, "the network sees no order of frames"),
             "landmarks": (network.regions, f"backbone {self.model.backbone} takes no regions of the face"),
         }
         return {f"data.{name}": why for name, (used, why) in needs.items() if name in given and not used}

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fer_cli.config import LearningConfig
 from fer_cli.learning.losses import low_group
+from fer_cli.models.roi import DEAD
 
 BINS = 10
 INERT_SPREAD = 0.01
@@ -56,4 +57,6 @@ def inert_warnings(rows: Sequence[Mapping[str, float]], config: LearningConfig, 
         warnings.append("rank regularisation is inert: the groups were apart by the margin in every epoch")
     if config.parts.calibrates and not any(row["loss/calibration"] for row in rows):
         warnings.append("the calibration loss is inert: it was zero in every epoch")
+    if rows[-1].get("regions/dead", 0.0) > DEAD:
+        warnings.append(f"region attention is inert: {rows[-1]['regions/dead']:.1%} of its inputs are 0 in the last epoch")
     return warnings

@@ -23,6 +23,7 @@ from fer_cli.learning.health import attention_health
 from fer_cli.learning.losses import class_center_loss, decision_logits, method_loss
 from fer_cli.learning.relabel import relabel
 from fer_cli.metrics import score
+from fer_cli.models.roi import dead_regions
 from fer_cli.models.scn import Recogniser, Scores
 from fer_cli.seeds import derive_seed
 
@@ -139,6 +140,8 @@ class FerModule(pl.LightningModule):
         if learning.parts.relabels or self.config.data.plants_noise:
             wrong = (self.label_current != self.label_true).float().mean()
             health["labels/wrong_share"] = float(wrong)
+        if (dead := dead_regions(self.model)) is not None:
+            health["regions/dead"] = dead
         self._log(self._mean_steps() | health, 1)
 
     def _mean_steps(self) -> dict[str, Tensor]:

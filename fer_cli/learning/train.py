@@ -122,7 +122,9 @@ def learn(
     if config.learning.parts.relabels:
         scores = correction_scores(module.label_true, module.label_given, module.label_current)
         relabelled = Relabelled(count=int(sum(row["relabel/count"] for row in record.rows)), **scores)  # type: ignore[arg-type]
-    health = {name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels"))}
+    health = {
+        name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels", "regions"))
+    }
     learned = Learned(selection=selection, relabelled=relabelled, health=health, warnings=notes, weights=module.weights_note)
     return module, learned, sum(row["seconds"] for row in record.rows)
 
