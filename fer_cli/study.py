@@ -32,6 +32,7 @@ ANALYSES = {
     "efficiency": "fer_cli.analysis.efficiency:efficiency_analysis",
     "attention": "fer_cli.analysis.attention:attention_analysis",
     "pairs": "fer_cli.analysis.pairs:pairs_analysis",
+    "mixing": "fer_cli.analysis.mixing:mixing_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_cli.blocks import Table
+from fer_cli.config import Compute
 from fer_cli.results import read_result
 from tests.conftest import Called
 
@@ -174,3 +176,15 @@ def test_pairs_are_judged_within_themselves(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "predictions.parquet")
     item = SimpleNamespace(folder=SimpleNamespace(file=lambda name: tmp_path / name))
     assert within_pairs(item) == {"happy": 0.5, "surprise": 0.5}  # type: ignore[arg-type]
+
+
+def test_the_cost_of_all_pairs_grows_faster_than_that_of_averages_unless_factored(compute: Compute, tmp_path: Path) -> None:
+    from fer_cli.analysis.mixing import MODES, mixing_analysis
+
+    (table,) = mixing_analysis(None, compute, tmp_path)  # type: ignore[arg-type]
+    assert isinstance(table, Table)
+    adds = {mode: [cell.value for cell in cells[::2]] for mode, (_, cells) in zip(MODES, table.rows, strict=True)}  # type: ignore[union-attr]
+    times = {mode: [cell.value for cell in cells[1::2]] for mode, (_, cells) in zip(MODES, table.rows, strict=True)}  # type: ignore[union-attr]
+    assert adds["all_pairs_naive"][1] == 16 * adds["all_pairs_naive"][0]  # four times the frames
+    assert adds["all_pairs"][1] < adds["avg_tanh"][1] < adds["all_pairs_naive"][1]
+    assert times["all_pairs_naive"][1] > 3 * times["all_pairs"][1] > 0
