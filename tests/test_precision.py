@@ -6,6 +6,7 @@ from torch import nn
 
 from fer_cli.config import BACKBONES, ModelConfig
 from fer_cli.learning.auxiliary import network_terms
+from fer_cli.learning.compute import has_fast_bf16
 from fer_cli.models.build import build_model
 from fer_cli.models.comparators import MtlFer
 from tests.clip_inputs import FRAMES, random_input
@@ -58,3 +59,11 @@ def test_full_precision_runs_where_nothing_is_computed() -> None:
     """Multiply-adds are counted on the meta device, which has no autocast."""
     net = build_model(ModelConfig(backbone="resnet18-small"), 7, attention=True).to("meta")
     assert net(torch.empty(2, 1, 48, 48, device="meta")).logits.shape == (2, 7)
+
+
+def test_bf16_units_do_not_count_where_torch_is_limited_to_older_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert has_fast_bf16("cpu")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not has_fast_bf16("cpu")

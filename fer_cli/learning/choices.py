@@ -74,9 +74,9 @@ def sample_inputs(config: RunConfig) -> Inputs:
     return images, None, corners.flatten(3)
 
 
-def lay_out(images: Tensor, layout: torch.memory_format) -> Tensor:
+def lay_out(samples: Tensor, layout: torch.memory_format) -> Tensor:
     """Return images (B, C, S, S) in a memory layout; clips are contiguous, and networks lay out their frames."""
-    return images.contiguous(memory_format=layout if images.ndim == 4 else torch.contiguous_format)
+    return samples.contiguous(memory_format=layout if samples.ndim == 4 else torch.contiguous_format)
 
 
 def train_steps(network: Recogniser, inputs: Inputs, layout: torch.memory_format, bf16: bool = False) -> float:

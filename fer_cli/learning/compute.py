@@ -34,9 +34,14 @@ class ResolvedCompute:
 
 
 def has_fast_bf16(device: str) -> bool:
-    """Return whether the device has bf16 matrix units: AMX or AVX-512 BF16 on a CPU, Ampere or newer on a GPU."""
+    """Return whether the device has bf16 matrix units: AMX or AVX-512 BF16 on a CPU, Ampere or newer on a GPU.
+
+    A CPU's units do not count where torch is limited to older instructions (``ATEN_CPU_CAPABILITY``).
+    """
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return False
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 

@@ -107,13 +107,13 @@ class Recogniser(nn.Module):
             self.backbone.fc.train(mode)
         return self
 
-    def standardise(self, images: Tensor) -> Tensor:
+    def standardise(self, samples: Tensor) -> Tensor:
         """Return images or clips by the training part's mean and standard deviation, or by their own."""
         if not self.own_contrast:
-            return (images - self.mean) / self.std
-        own = tuple(range(1, images.ndim))
-        middle = images.mean(own, keepdim=True)
-        return (images - middle) / (images.std(own, keepdim=True) + 0.01)
+            return (samples - self.mean) / self.std
+        own = tuple(range(1, samples.ndim))
+        middle = samples.mean(own, keepdim=True)
+        return (samples - middle) / (samples.std(own, keepdim=True) + 0.01)
 
     def pooled(self, images: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Return the backbone's features (B, F), with dropout in training."""
