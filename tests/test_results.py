@@ -179,6 +179,8 @@ def test_an_old_result_loses_nothing_and_is_the_same_in_the_schema_of_today(fold
     assert new.pop("kind") == result.config.kind
     assert new.pop("predictions") == "predictions.parquet"
     cost = {key: value for key, value in new.pop("cost").items() if value is not None}
+    assert new["data"].pop("counted") == {}
+    assert new["relabelled"] is None or new["relabelled"].pop("broken") is None
     used, settings = (flatten(content.pop("config")) for content in (old, new))
     assert {name: settings[name] for name in used} == used
     old["selection"] = {"weights": "best.pt"} | old["selection"]

@@ -28,10 +28,11 @@ STRIPS = 5
 
 def attention_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return tables of apex mass and region weights, and figures of regions, of attention over time and of corrections."""
-    groups = [group for group in groups_of(plan) if BACKBONES[group.planned[0].run.config.model.backbone].clips]
+    done = [group for group in groups_of(plan) if group.done]
+    groups = [group for group in done if BACKBONES[group.done[0].run.config.model.backbone].clips]
+    if not groups:
+        return [Note(f"attention: {'no network takes clips' if done else 'no run is done'}")]
     found = {item.run_id: measure_attention(item, compute) for group in groups for item in group.done}
-    if not found:
-        return [Note("attention: no run on clips is done")]
     blocks: list[Block] = [*apex_table(groups, found), *region_table(groups, found)]
     for group, item in select_runs(plan):
         tested = item.run.config.data.sets[-1]
