@@ -79,7 +79,7 @@ def strip_figure(title: str, seen: Clips, places: list[int]) -> Figure:
 def correction_figure(title: str, changes: list[Change]) -> Figure:
     """Return a filmstrip per replaced label, with the true, given and new label."""
     shown = pick_frames(len(changes[0].frames))
-    figure = page(1.05 * len(shown) + 2.0, 1.25 * len(changes), Words(title))
+    figure = page(1.05 * len(shown) + 2.0, 1.05 * len(changes), Words(title))
     grid = figure.subplots(len(changes), len(shown) + 2, squeeze=False)
     for row, change in enumerate(changes):
         for column, frame in enumerate(shown, start=2):
