@@ -49,8 +49,9 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
 
 
 def cost_key(config: RunConfig) -> tuple[Any, ...]:
-    """Return data set, image size, network, batch size, and the features and classifier of runs that have any."""
-    network = (config.data.name, config.data.image_size, config.model.backbone, config.train.batch_size)
+    """Return data set, sample size, network, batch size, and the features and classifier of runs that have any."""
+    sample = (config.data.image_size, config.data.frames)
+    network = (config.data.name, *sample, config.model.backbone, config.train.batch_size)
     return (*network, *config.features.blocks, config.features.classifier if config.features.blocks else "")
 
 
@@ -90,7 +91,8 @@ def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[fl
         described, fitted = timed[asked]  # test images are described, too
         return item.images * (described * (1 + 1 / config.data.folds) + fitted) + OVERHEAD
     alpha = config.learning.parts.attention
-    key = (config.model.model_dump_json(), alpha, config.data.image_size, config.train.batch_size, item.classes)
+    sample = (config.data.image_size, config.data.frames)
+    key = (config.model.model_dump_json(), alpha, *sample, config.train.batch_size, item.classes)
     if key not in timed:
         timed[key] = seconds_per_image(config, item.classes, use_threads(compute))
     trained, judged = timed[key]
