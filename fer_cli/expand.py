@@ -37,8 +37,8 @@ PEOPLE_KNOWN = Known(people=2)  # the default description of a set: its people a
 def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN) -> list[PlannedRun]:
     """Return all planned runs, arms within grid points within seeds; raises StudyError for the first invalid setting.
 
-    Settings override one another in the order base, with_data, profile, ``choice``, grid, arm. ``known`` returns what is
-    known of a data set, for ``data.split: auto``.
+    Settings override one another in the order base, with_data, profile, ``choice``, grid, arm, and what the profile adds to
+    the arm. ``known`` returns what is known of a data set, for ``data.split: auto``.
     """
     if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
         named = {*study.profiles, DEFAULT_PROFILE}
@@ -127,7 +127,8 @@ def _resolve(
     known: Callable[[str], Known],
 ) -> tuple[RunConfig, str]:
     """Return one run's config and the reason of its automatic split; ``pins``: cached SHA-256 by file."""
-    settings = _drop_unused(ground, at | study.arms[arm], study.name)
+    in_profile = study.profile_arms.get(choice.profile, {}).get(arm, {})
+    settings = _drop_unused(ground, at | study.arms[arm] | in_profile, study.name)
     settings, why = _choose_split(settings, choice, known)
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:

@@ -82,6 +82,7 @@ class Study(Section):
     grid: dict[str, list[Any]] = {}
     levels: dict[str, dict[str, Settings]] = {}  # factor -> level -> settings, crossed with arms like the grid
     profiles: dict[str, Settings] = {}
+    profile_arms: dict[str, dict[str, Settings]] = {}  # profile -> arm -> settings added to that arm
     report: Report
 
     @field_validator("base", mode="after")
@@ -94,12 +95,14 @@ class Study(Section):
     def _in_one_spelling(cls, named: dict[str, Settings], info: ValidationInfo) -> dict[str, Settings]:
         return {name: flatten(settings, f"{info.field_name}.{cut(name)}") for name, settings in named.items()}
 
-    @field_validator("levels", mode="after")
+    @field_validator("levels", "profile_arms", mode="after")
     @classmethod
-    def _levels_in_one_spelling(cls, levels: dict[str, dict[str, Settings]]) -> dict[str, dict[str, Settings]]:
+    def _levels_in_one_spelling(
+        cls, given: dict[str, dict[str, Settings]], info: ValidationInfo
+    ) -> dict[str, dict[str, Settings]]:
         return {
-            factor: {name: flatten(settings, f"levels.{cut(factor)}.{cut(name)}") for name, settings in named.items()}
-            for factor, named in levels.items()
+            key: {name: flatten(settings, f"{info.field_name}.{cut(key)}.{cut(name)}") for name, settings in named.items()}
+            for key, named in given.items()
         }
 
     @model_validator(mode="after")
@@ -112,6 +115,7 @@ class Study(Section):
                 raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
             if pair[0] == pair[1] or pair[1] == self.report.against or self.report.pairs.count(pair) > 1:
                 raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
+        self._check_profile_arms()
         self._check_levels()
         columns, factors = self.report.columns, [*self.grid, *self.levels]
         if columns is not None and columns not in factors:
@@ -129,6 +133,19 @@ class Study(Section):
             if item.arm not in self.arms:
                 raise ValueError(f"paper.published: no arm '{cut(item.arm)}'{nearest(item.arm, self.arms)}")
         return self
+
+    def _check_profile_arms(self) -> None:
+        """Raise ValueError for settings of an arm in a profile where the study has no such profile or arm."""
+        for profile, arms in self.profile_arms.items():
+            if profile not in {*self.profiles, DEFAULT_PROFILE}:
+                raise ValueError(f"profile_arms: no profile '{cut(profile)}'{nearest(profile, self.profiles)}")
+            for arm, settings in arms.items():
+                if arm not in self.arms:
+                    raise ValueError(f"profile_arms.{cut(profile)}: no arm '{cut(arm)}'{nearest(arm, self.arms)}")
+                if taken := sorted(set(settings) & set(self.grid)):
+                    raise ValueError(
+                        f"profile_arms.{cut(profile)}.{cut(arm)}: {taken[0]} is also set by grid; remove one of the two"
+                    )
 
     def _check_levels(self) -> None:
         """Raise ValueError for a factor with fewer than two levels, and for a setting that is set twice."""
