@@ -30,7 +30,7 @@ def verify(
     """Load a file into a network, report matching tensors and the checksum; exit 2 if too few match."""
     from pydantic import ValidationError
 
-    from fer_cli.config import BACKBONES, ModelConfig
+    from fer_cli.config import BACKBONES, DataConfig, ModelConfig
     from fer_cli.errors import StudyError, nearest
     from fer_cli.models.build import build_model
     from fer_cli.models.weights import load_weights_file
@@ -42,7 +42,7 @@ def verify(
         config = ModelConfig.model_validate({"backbone": model, "channels": channels})
     except ValidationError as error:
         raise StudyError(f"--{explain(error, ModelConfig)}") from None
-    network = build_model(config, 7, attention=False, image_size=size).get_submodule("backbone")
+    network = build_model(config, 7, attention=False, image_size=size, frames=DataConfig().frames).get_submodule("backbone")
     loaded = load_weights_file(file, network)
     show(f"{loaded}; SHA-256 {loaded.sha256}")
     say(f"next: set model.backbone: {model}, model.channels: {channels} and model.weights: {file} in a study")
