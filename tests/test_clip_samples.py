@@ -152,3 +152,16 @@ def test_images_without_a_clip_and_clips_of_several_labels_are_refused() -> None
         faces.manifest.loc[0, column] = {"happy": "sad", "sad": "happy", "none": "train"}[faces.manifest[column][0]]
         with pytest.raises(DataError, match=rf"its frames differ in column '{column}'$"):
             group_clips(faces, 4)
+
+
+def test_stills_are_no_clips() -> None:
+    faces = make_set(
+        Block(np.zeros((4, SIDE, SIDE), np.uint8)),
+        sample=[f"s{number}" for number in range(4)],
+        label=["happy", "sad"] * 2,
+        subject=["p0", "p0", "p1", "p1"],
+        sequence=[f"q{number}" for number in range(4)],
+        frame=[0] * 4,
+    )
+    with pytest.raises(DataError, match="each of its 4 clips has a single frame; use a set of clips"):
+        group_clips(faces, 8)

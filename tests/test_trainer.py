@@ -1,6 +1,7 @@
 """A training is one process on one device: no variable of a cluster, launcher or of Lightning itself changes it."""
 
 import os
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -70,3 +71,21 @@ def test_no_variable_of_a_cluster_changes_a_training(
     assert not [warning for warning in caught if "srun" in str(warning.message)]
     assert not list((tmp_path / "cwd").iterdir())
     assert all(os.environ[name] == value for name, value in SURROUNDINGS[where].items())
+
+
+def test_sigterm_is_never_swallowed(compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning's own handler ends training only: a prediction would go on."""
+    from fer_cli.learning.module import FerModule
+
+    seen = set()
+    for name in ("training_step", "validation_step", "predict_step"):
+        step = getattr(FerModule, name)
+
+        def look(*given: Any, step: Callable[..., Any] = step, name: str = name) -> Any:
+            seen.add((name, signal.getsignal(signal.SIGTERM)))
+            return step(*given)
+
+        monkeypatch.setattr(FerModule, name, look)
+    before = signal.getsignal(signal.SIGTERM)
+    smoke_network(CONFIG, compute, tmp_path)
+    assert seen == {(name, before) for name in ("training_step", "validation_step", "predict_step")}

@@ -25,8 +25,8 @@ def group_clips(faces: FaceSet, frames: int) -> FaceSet:
     """Return a set with clips as samples: one row each, images (N, ``frames``, C, H, W), not read yet.
 
     A clip has the name and row of its first frame; see ``choose_frames`` for the frames taken. A face counts as detected if
-    all frames have one. Raises DataError for images outside clips, and for a clip whose frames differ in label, subject or
-    part.
+    all frames have one. Raises DataError for images outside clips, for stills, and for a clip whose frames differ in label,
+    subject or part.
     """
     manifest, codes = faces.manifest, clip_codes(faces.manifest)
     if alone := int((codes < 0).sum()):
@@ -41,6 +41,8 @@ def group_clips(faces: FaceSet, frames: int) -> FaceSet:
             raise DataError(f"{faces.info.name}: clip '{clip}': its frames differ in column '{column}'")
     order = np.lexsort((manifest["frame"].to_numpy(), codes))
     members = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    if len(members) == len(codes):
+        raise DataError(f"{faces.info.name}: each of its {len(codes):,} clips has a single frame; use a set of clips")
     first = np.array([rows[0] for rows in members])
     times = manifest[TIME].to_numpy(dtype=np.float64) if TIME in manifest else None
     chosen = np.stack([rows[choose_frames(len(rows), frames, None if times is None else times[rows])] for rows in members])

@@ -48,7 +48,7 @@ def new_trainer(
     rank_zero_only.rank = 0  # type: ignore[attr-defined] # read from the environment when Lightning is imported
     SLURMEnvironment.detect = staticmethod(lambda: False)  # type: ignore[method-assign] # fit and predict call it, too
     with hide_lightning_variables():
-        return pl.Trainer(
+        trainer = pl.Trainer(
             accelerator="gpu" if resolved.device == "cuda" else "cpu",
             devices=1,
             plugins=[OneProcess()],
@@ -64,6 +64,9 @@ def new_trainer(
             num_sanity_val_steps=0,
             **limits,
         )
+    # Lightning would note SIGTERM and go on, but for fitting, where it raises an error of its own
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 @contextmanager
