@@ -152,6 +152,14 @@ def test_attention_without_training_lies_evenly_over_frames_of_equal_means() -> 
             "model: {backbone: teacher-expression}\n  data: {frames: 1, frame_order: shuffled}",
             "data.frame_order has no effect",
         ),
+        (
+            "model: {backbone: teacher-action}\n  features: {blocks: [hog]}",
+            "features.blocks: cannot be combined with a network",
+        ),
+        (
+            "model: {backbone: teacher-action, adapt: batch-norm}\n  data: {test: ck48}",
+            "model.adapt: cannot be combined with a",
+        ),
     ],
 )
 def test_settings_of_clips_without_effect_are_one_line(settings: str, words: str, fer: Fer, tmp_path: Path) -> None:

@@ -379,28 +379,3 @@ def test_a_setting_of_learning_in_base_reaches_the_arms_that_use_it_and_must_rea
     path.write_text(text.replace("METHOD", "cs"))
     with pytest.raises(StudyError, match=r"learning\.relabel_start has no effect: no arm uses it"):
         expand(load_study(str(path)), Choice())
-
-
-def test_a_profile_adds_settings_to_one_arm(tmp_path: Path) -> None:
-    text = """
-name: own
-question: q?
-base: {train.epochs: 10}
-arms: {a: {}, b: {model.backbone: mini-xception}}
-profiles: {small: {}, paper: {train.epochs: 60}}
-profile_arms: {small: {b: {train.epochs: 30, train: {lr: 1e-3}}}}
-report: {against: a}
-seeds: [0]
-"""
-    (tmp_path / "own.yaml").write_text(text)
-    study = load_study(str(tmp_path / "own.yaml"))
-    epochs = {
-        profile: [run.config.train.epochs for run in expand(study, Choice(profile=profile))]
-        for profile in ("small", "paper")
-    }
-    assert epochs == {"small": [10, 30], "paper": [60, 60]}
-    assert expand(study, Choice())[1].config.train.lr == 1e-3
-    for wrong, words in (("smal: {b", "no profile 'smal'"), ("small: {c", "no arm 'c'")):
-        (tmp_path / "own.yaml").write_text(text.replace("profile_arms: {small: {b", f"profile_arms: {{{wrong}"))
-        with pytest.raises(StudyError, match=words):
-            load_study(str(tmp_path / "own.yaml"))

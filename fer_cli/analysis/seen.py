@@ -52,9 +52,10 @@ class Clips:
 def see_test_clips(item: Item, compute: Compute) -> Clips:
     """Return the test clips of a finished run; raises ResultsError if its weights are missing."""
     run = reopen(item, compute)
-    part, parts = run.data.test, list[dict[str, torch.Tensor]]()
+    part, parts, device = run.data.test, list[dict[str, torch.Tensor]](), run.resolved.device
     for batch in run.data.test_dataloader():
-        parts.append(run.network.attention(run.module.pixels(batch.images.to(run.resolved.device)), batch.boxes))
+        boxes = None if batch.boxes is None else batch.boxes.to(device)
+        parts.append(run.network.attention(run.module.pixels(batch.images.to(device)), boxes))
     found = {name: torch.cat([one[name] for one in parts]).float().cpu().numpy() for name in parts[0]}
     labels = [run.data.classes[code] for code in part.labels.tolist()]
     boxes = None if part.boxes is None else part.boxes.numpy()

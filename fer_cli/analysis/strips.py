@@ -27,7 +27,7 @@ def pick_frames(count: int) -> np.ndarray:
 
 
 def region_figure(title: str, seen: Clips, place: int, kind: str) -> Figure:
-    """Return the boxes of a clip's middle frame, each on a face of its own, coloured by the mean weight of its region."""
+    """Return a figure of a clip's middle frame, repeated for each box, which is coloured by its region's mean weight."""
     assert seen.boxes is not None
     strip = seen.strip(place)
     middle = len(strip) // 2

@@ -155,6 +155,8 @@ class RunConfig(Section):
         idle |= self._idle_of_clips()
         if self.model.adapt != "none" and self.data.test is None:
             idle["model.adapt"] = "it needs another test set (data.test)"
+        if self.model.adapt != "none" and BACKBONES[self.model.backbone].clips:
+            raise ValueError(f"model.adapt: cannot be combined with a network on clips ({self.model.backbone})")
         self._features_fit()
         if self.kind != self.implied:
             raise ValueError(f"task: {self.task}, but the other settings imply {self.implied}; remove task")
@@ -179,6 +181,8 @@ class RunConfig(Section):
     def _features_fit(self) -> None:
         """Raise ValueError if the features are incompatible with other settings."""
         features = self.features
+        if features.blocks and BACKBONES[self.model.backbone].clips:
+            raise ValueError(f"features.blocks: cannot be combined with a network on clips ({self.model.backbone})")
         if features.blocks and (self.corrupt.active or self.data.test is not None):
             raise ValueError("features.blocks: cannot be combined with corrupt.* or data.test")
         if features.fitted and self.learning != LearningConfig():

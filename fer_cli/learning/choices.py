@@ -66,7 +66,8 @@ def sample_inputs(config: RunConfig) -> Inputs:
     network, side, frames = BACKBONES[config.model.backbone], config.data.image_size, config.data.frames
     generator = torch.Generator().manual_seed(0)
     shape = [frames, config.model.channels, side, side] if network.clips else [config.model.channels, side, side]
-    count = max(2, min(config.train.batch_size, 2**16 // math.prod(shape)))
+    pixels = math.prod(shape) // config.model.channels
+    count = max(2, min(config.train.batch_size, 2**16 // pixels))
     images = torch.rand(count, *shape, generator=generator)
     if not network.regions:
         return images, None, None

@@ -64,7 +64,7 @@ def new_trainer(
             num_sanity_val_steps=0,
             **limits,
         )
-    # Lightning would note SIGTERM and go on, but for fitting, where it raises an error of its own
+    # Lightning's handler swallows SIGTERM during validation and prediction
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
 

@@ -1,4 +1,4 @@
-"""Region layer (teacher study 2024, section 3.1; Zhao 2016, DRML): every patch of a map has a convolution of its own.
+"""Region layer (teacher study 2024, section 3.1; Zhao 2016, DRML): a separate convolution for each patch of a map.
 
 Patch (i, j) passes BN_ij, ReLU and conv3x3_ij, padded by zeros at the patch's border; the patches are put back, added to the
 map, and a ReLU follows, as in DRML's prototxt (the PyTorch port omits the last ReLU). The paper also speaks of weights by a

@@ -8,10 +8,10 @@
 ``flatten``    all values, which the paper says need too many weights.
 
 Attention depends on the number of frames: Q3 and Q4 are T x T. The paper gives no initial weights; with ours, a frame's
-weight starts as that of its own content. Q2's are positive and Q1's biases above 0, as else about half of all starts have w
-= 0 for every clip, and Q1 to Q3 get no gradient. Q3 and Q4 start as identities: drawn at random, they mix the frames, and
-in clips with one telling moment at a random place attention hardly found it (after 80 steps, three seeds: +.01 to +.12 of
-the weight beyond the moment's share of frames; with identities +.77 to +.83).
+weight starts as that of its own content. Q2 starts with positive weights and Q1 with positive biases; otherwise w can be 0
+for every clip, so that Q1 to Q3 get no gradient. Q3 and Q4 start as identities. At random they mix the frames, and in clips
+with one telling moment at a random place attention hardly found it (after 80 steps, three seeds: +.01 to +.12 of the weight
+beyond the moment's share of frames; with identities +.77 to +.83).
 """
 
 from __future__ import annotations
