@@ -108,8 +108,8 @@ def best(report: Report, table: Table, column: str, metric: str, weak: set[str],
 
 
 def test_what_was_recomputed_is_named(report: Report) -> None:
-    """With the correction of intervals over folds; where no test parts were drawn there is none to make."""
+    """Only where intervals over folds needed the correction, and the table was made before it."""
     notes = report.tables[-1].notes
     resampled = any(cell.overlap and len(cell.results) > 1 for cell in report.cells.values())
     assert any(OVERLAP in line and "corrected resampled t-test" in line for line in notes) == resampled
-    assert any(line.startswith("recomputed from the CSV beside this table") for line in notes) == resampled
+    assert any(line.startswith("recomputed from the CSV beside this table") for line in notes) <= resampled

@@ -87,7 +87,7 @@ class Report:
         """
         n = int(row["n_test"])
         other = any(line.startswith("tested on all of ") for line in self.head)
-        sizes = re.findall(r"fingerprint ([0-9a-f]+); (\d+) images,", "\n".join(self.head))
+        sizes = re.findall(r"fingerprint ([0-9a-f]+); (\d+) (?:images,|clips )", "\n".join(self.head))
         (total,) = (int(size) for fingerprint, size in sizes if row["fingerprint"].startswith(fingerprint))
         made = known or fake_result(
             config=RunConfig(data=DataConfig.model_construct(split=row["split"], test="another" if other else None)),
