@@ -229,8 +229,8 @@ def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, in
     data, info = config.data, infos[config.data.name]
     classes = data.classes or info.classes
     images = sum(info.counts.get(label, 0) for label in classes) or round(info.kept * len(classes) / len(info.classes))
-    if info.clips and BACKBONES[config.model.backbone].clips:
-        images = round(images * info.clips / info.kept)
+    if (clips := info.clips or info.sequences) and BACKBONES[config.model.backbone].clips:
+        images = round(images * clips / info.kept)
     share = {"holdout": data.test_fraction, "loso": 1 / max(2, info.subjects)}.get(data.split, 1 / data.folds)
     rest = images if data.test is not None else images * (1 - share)
     train, val = round(rest * (1 - data.val_fraction)), round(rest * data.val_fraction)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fer_cli.config import DataConfig, ModelConfig, RunConfig
 from fer_cli.data import decode
 from fer_cli.data.build import Choices, build_own, build_set
 from fer_cli.data.check import check_set
@@ -18,6 +19,7 @@ from fer_cli.data.importers.sequences import THINNED, spread_over
 from fer_cli.data.manifest import TIME, build_command, load_set
 from fer_cli.data.video import frame_count, read_film
 from fer_cli.errors import DataError
+from fer_cli.plan import part_sizes
 from tests.conftest import Called
 from tests.test_importers_lab import draw_ckplus, draw_video
 from tests.test_importers_more import HEADER
@@ -88,7 +90,9 @@ def test_folders_of_videos_are_clips_of_evenly_spaced_frames(tmp_path: Path) -> 
     source = videos(tmp_path / "source")
     info = build_own("mine", source, "folder", PEOPLE, tmp_path / "data", choices=Choices(frames=4))
     faces = load_set(tmp_path / "data", "mine")
-    assert (info.kept, info.subjects, info.notes) == (32, 4, {})
+    assert (info.kept, info.subjects, info.sequences, info.notes) == (32, 4, 8, {})
+    trained = RunConfig(data=DataConfig(name="mine", folds=2), model=ModelConfig(backbone="teacher-action"))
+    assert part_sizes(trained, {"mine": info})[0] == round(4 * 0.85), "plans count clips, not frames"
     assert info.preprocessing[0] == {"step": "frames", "per clip": 4}
     one = faces.manifest[faces.manifest["sequence"] == "happy/p2.avi"].sort_values("frame")
     assert one["frame"].tolist() == [0, 2, 3, 5]

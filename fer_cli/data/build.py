@@ -21,7 +21,7 @@ from fer_cli.data.cards import Card, has_card, load_card
 from fer_cli.data.compare import check_scan, differences
 from fer_cli.data.decode import Preparation, decode_all, recorded_steps
 from fer_cli.data.files import readable_name, shorten
-from fer_cli.data.identity import SCHEME, fingerprint, image_hash, sample_ids
+from fer_cli.data.identity import SCHEME, clip_codes, fingerprint, image_hash, sample_ids
 from fer_cli.data.importers import CLIP_IMPORTERS, IMPORTERS
 from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
@@ -303,6 +303,7 @@ def describe_set(
         classes=card.classes,
         counts={label: counts[label] for label in card.classes},
         subjects=manifest.loc[manifest["subject"] != "", "subject"].nunique(),
+        sequences=None if (codes := clip_codes(manifest)).min(initial=0) < 0 else len(set(codes.tolist())) or None,
         image_size=images.side,
         preprocessing=steps,
         found=len(manifest),

@@ -59,6 +59,8 @@ class SetInfo(Section):
     """Labels in code order."""
     counts: dict[str, int]
     subjects: int
+    sequences: int | None = None
+    """Number of clips and sequences, if every image belongs to one; None also in sets of earlier versions."""
     image_size: int
     preprocessing: list[dict[str, Any]]
     """Steps from source file to packed array, in order."""
