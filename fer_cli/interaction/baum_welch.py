@@ -93,7 +93,11 @@ def fit(
     ``hmm.observe``; ``lengths``: (M,) steps of each sequence, the rest is padding; ``tilt``: positive, broadcast to
     (M, T-1, N, N); ``learn``: parts that are estimated. Raise ``FerError`` for bad input.
     """
-    state = check_rows(initial, "initial probabilities"), check_rows(transition, "transition"), check_rows(emission, "emission")
+    state = (
+        check_rows(initial, "initial probabilities"),
+        check_rows(transition, "transition"),
+        check_rows(emission, "emission"),
+    )
     task = _check_task(observations, len(state[0]), lengths, tilt, moved, pseudo_count, learn)
     history: list[tuple[float, float]] = []
     converged = False
@@ -184,7 +188,9 @@ def _check_task(
     if not 0 < moved <= 1 or not 0 <= pseudo_count < np.inf:
         raise FerError(f"moved = {moved:g} must be above 0 and at most 1, pseudo-count {pseudo_count:g} at least 0")
     if observations.ndim not in {2, 3}:
-        raise FerError(f"observations have shape {observations.shape}: needed are (sequences, steps) or (sequences, steps, classes)")
+        raise FerError(
+            f"observations have shape {observations.shape}: needed are (sequences, steps) or (sequences, steps, classes)"
+        )
     sequences, steps = observations.shape[:2]
     ends = np.full(sequences, steps) if lengths is None else np.asarray(lengths)
     if ends.shape != (sequences,) or ends.min() < 0 or ends.max() > steps:
@@ -197,4 +203,6 @@ def _check_task(
     factor = factor.reshape((1,) * max(0, 4 - factor.ndim) + factor.shape)
     if not factor.min() > 0 or not np.isfinite(factor.max()):
         raise FerError("tilts of transitions must be positive and finite")
-    return Task(observations, ends, np.broadcast_to(factor, (*factor.shape[:2], size, size)), moved, pseudo_count, tuple(learn))
+    return Task(
+        observations, ends, np.broadcast_to(factor, (*factor.shape[:2], size, size)), moved, pseudo_count, tuple(learn)
+    )

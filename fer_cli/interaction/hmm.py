@@ -170,11 +170,18 @@ def check_model(
     sequences, steps, states = likelihood.shape
     initial = np.atleast_2d(check_rows(initial, "initial probabilities"))
     if initial.shape not in {(1, states), (sequences, states)}:
-        raise FerError(f"initial probabilities have shape {initial.shape}: needed are ({states},) or ({sequences}, {states})")
+        raise FerError(
+            f"initial probabilities have shape {initial.shape}: needed are ({states},) or ({sequences}, {states})"
+        )
     transition = check_rows(transition, "transition")
     full = transition.reshape((1,) * max(0, 4 - transition.ndim) + transition.shape)
     moves = max(1, steps - 1)
-    if full.ndim != 4 or full.shape[2:] != (states, states) or len(full) not in {1, sequences} or full.shape[1] not in {1, moves}:
+    if (
+        full.ndim != 4
+        or full.shape[2:] != (states, states)
+        or len(full) not in {1, sequences}
+        or full.shape[1] not in {1, moves}
+    ):
         raise FerError(
             f"transition has shape {transition.shape}: needed are ({states}, {states}), ({moves}, {states}, {states}) or "
             f"({sequences}, {moves}, {states}, {states})"
@@ -197,7 +204,9 @@ def check_rows(values: np.ndarray, name: str) -> np.ndarray:
 def check_codes(observations: np.ndarray, classes: int) -> np.ndarray:
     """Return hard observations (M, T) as integers in [-1, K); raise ``FerError`` for others."""
     if not np.issubdtype(observations.dtype, np.integer) or 0 in observations.shape:
-        raise FerError(f"hard observations have type {observations.dtype}, shape {observations.shape}: needed are integers (M, T)")
+        raise FerError(
+            f"hard observations have type {observations.dtype}, shape {observations.shape}: needed are integers (M, T)"
+        )
     if observations.min() < MISSING or observations.max() >= classes:
         raise FerError(f"hard observations must be from -1 (missing) to {classes - 1}")
     return observations
@@ -207,7 +216,9 @@ def check_probabilities(observations: np.ndarray, classes: int) -> tuple[np.ndar
     """Return probabilities (M, T, K) float64 and which are missing, (M, T) bool; raise ``FerError`` with the first bad place."""
     soft = np.asarray(observations, dtype=np.float64)
     if soft.ndim != 3 or 0 in soft.shape or soft.shape[2] != classes:
-        raise FerError(f"observations have shape {soft.shape}: needed are (sequences, steps) or (sequences, steps, {classes})")
+        raise FerError(
+            f"observations have shape {soft.shape}: needed are (sequences, steps) or (sequences, steps, {classes})"
+        )
     sums, lowest = soft @ np.ones(classes), soft.min(axis=2)
     missing = np.isnan(soft).all(axis=2)
     wrong = ~missing & ~((lowest >= 0) & (np.abs(sums - 1) <= LOOSE))
