@@ -93,7 +93,7 @@ def test_fading_in_closed_form() -> None:
         value += 1e-3 * 0.5 * (1 - value)
     assert value == pytest.approx(relax(0.0, 1.0, 0.5, 1.0), abs=1e-3)
     assert relaxation_minutes(0.0, 1.0, 0.05, 0.5) == pytest.approx(5.991465, abs=5e-7)
-    assert PSI == pytest.approx(0.213981, abs=5e-7)
+    assert pytest.approx(0.213981, abs=5e-7) == PSI
     assert moved_share(PSI, 14) == pytest.approx(0.95, abs=1e-12)
 
 

@@ -28,7 +28,7 @@ ITERATIONS = 100
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model. ``log_likelihood``: log P(O) of all sequences before each step and at the end; ``objective``: + prior."""
+    """A fitted model. ``log_likelihood``: log P(O) by iteration, start and end included; ``objective``: plus the prior."""
 
     initial: np.ndarray
     transition: np.ndarray
@@ -59,8 +59,8 @@ class Task:
         """Return the observations of one step as probabilities (M, K), rows of 0 if missing."""
         values = np.ascontiguousarray(self.observations[:, step])
         if values.ndim == 1:
-            return np.vstack([np.eye(classes), np.zeros(classes)])[values]
-        return np.where(np.isnan(values), 0.0, values)
+            return np.asarray(np.vstack([np.eye(classes), np.zeros(classes)])[values])
+        return np.asarray(np.nan_to_num(values, nan=0.0))
 
 
 @dataclass(frozen=True)
@@ -102,25 +102,26 @@ def fit(
     history: list[tuple[float, float]] = []
     converged = False
     for iteration in range(iterations + 1):
-        found, counts = _expect(*state, task)
+        found, counts = _expect(state, task)
         history.append((found, found + _prior(state, task)))
         converged = iteration > 0 and abs(history[-1][1] - history[-2][1]) < tolerance
         if converged or iteration == iterations:
             break
         state = _maximise(state, counts, task)
     logs = np.array(history)
-    return Fit(*state, logs[:, 0], logs[:, 1], converged)
+    return Fit(state[0], state[1], state[2], logs[:, 0], logs[:, 1], converged)
 
 
-def _expect(initial: np.ndarray, transition: np.ndarray, emission: np.ndarray, task: Task) -> tuple[float, Counts]:
+def _expect(state: tuple[np.ndarray, ...], task: Task) -> tuple[float, Counts]:
     """Return log P(O) and the expected counts of all sequences."""
+    initial, transition, emission = state
     size, classes = emission.shape
     tilted, total = task.tilt_rows(transition)
     chain = task.moved * tilted + (1 - task.moved) * np.eye(size)
     model = check_model(initial, chain, observe(emission, task.observations))
     likelihood = model[2]
     alpha, scale = forward(*model)
-    pairs = np.zeros(tilted.shape)
+    pairs: np.ndarray = np.zeros(tilted.shape)
     shown = np.zeros((size, classes))
     first = np.zeros(size)
     after: np.ndarray | None = None  # beta x b / scale of the step after
@@ -188,9 +189,7 @@ def _check_task(
     if not 0 < moved <= 1 or not 0 <= pseudo_count < np.inf:
         raise FerError(f"moved = {moved:g} must be above 0 and at most 1, pseudo-count {pseudo_count:g} at least 0")
     if observations.ndim not in {2, 3}:
-        raise FerError(
-            f"observations have shape {observations.shape}: needed are (sequences, steps) or (sequences, steps, classes)"
-        )
+        raise FerError(f"observations have shape {observations.shape}: needed are (M, T) or (M, T, classes)")
     sequences, steps = observations.shape[:2]
     ends = np.full(sequences, steps) if lengths is None else np.asarray(lengths)
     if ends.shape != (sequences,) or ends.min() < 0 or ends.max() > steps:

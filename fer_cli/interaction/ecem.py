@@ -1,11 +1,11 @@
 """The target region of valence and the gate that advises incentive factors (ECEM).
 
 Fan et al. 2025, Eq 13-14 and Figure 7. TEA(gamma) = sum_j gamma_j C_j is the valence of a distribution of states; the target
-region is [O - phi, O + phi]. Below it, the gate tries sets of 1 to 4 factors by size, predicts gamma A_k and takes the first
-size that reaches O - phi (ties: larger TEA, then the order of the factors). The paper repeats an unchanged search until it is
-satisfied, which never ends where no set reaches; our n-th repetition looks n + 1 steps ahead, gamma A_k^(n+1). With equal
-weights all sets of one size are equal, and the advice says so instead of naming one. Prediction is of the full effect: fading
-delays it. Advice never changes gamma.
+region is [O - phi, O + phi]. Below it, the gate tries sets of 1 to 4 factors by size, predicts gamma A_k and takes the
+first size that reaches O - phi (ties: larger TEA, then the order of the factors). The paper repeats an unchanged search
+until it is satisfied, which never ends where no set reaches; our n-th repetition looks n + 1 steps ahead, gamma A_k^(n+1).
+With equal weights all sets of one size are equal, and the advice says so instead of naming one. Prediction is of the full
+effect, which fading delays. Advice never changes gamma.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Advice:
     """What the gate advises for each distribution; arrays of one shape (...).
 
     ``tea``: valence now; ``in_region``: within the region; ``subset``: place among ``SUBSETS``, 0 without advice; ``tied``:
-    all subsets of that size are equal; ``horizon``: steps until the prediction, 0 without advice; ``unmet``: no set of factors
-    reaches the region within the horizons tried; ``predicted``: TEA under the advice, NaN without.
+    all subsets of that size are equal; ``horizon``: steps until the prediction, 0 without advice; ``unmet``: no set of
+    factors reaches the region within the horizons tried; ``predicted``: TEA under the advice, NaN without.
     """
 
     tea: np.ndarray
@@ -69,13 +69,13 @@ class Advice:
     @property
     def count(self) -> np.ndarray:
         """Return the number of advised factors."""
-        return np.array([len(subset) for subset in SUBSETS])[self.subset]
+        return np.asarray(np.array([len(subset) for subset in SUBSETS])[self.subset])
 
     def labels(self) -> np.ndarray:
         """Return the advice in words: ``none``, ``any 3 factors``, or names joined by ``+``."""
         exact = np.array([subset_name(subset) for subset in SUBSETS], dtype=object)
         loose = np.array([name_count(len(subset)) for subset in SUBSETS], dtype=object)
-        return np.where(self.tied, loose[self.subset], exact[self.subset])
+        return np.asarray(np.where(self.tied, loose[self.subset], exact[self.subset]))
 
 
 def name_count(size: int) -> str:
@@ -190,8 +190,7 @@ def trace_frame(gamma: np.ndarray, lengths: np.ndarray, advice: Advice, space: S
     """
     import pandas as pd
 
-    sequences, steps = gamma.shape[:2]
-    kept = np.arange(steps) < np.asarray(lengths)[:, None]
+    kept = np.arange(gamma.shape[1]) < np.asarray(lengths)[:, None]
     sequence, step = np.nonzero(kept)
     columns: dict[str, np.ndarray] = {"sequence": sequence, "step": step, "t_min": step * minutes}
     columns |= {f"gamma/{name}": gamma[kept][:, place] for place, name in enumerate(space.names)}

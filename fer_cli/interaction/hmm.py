@@ -1,8 +1,8 @@
 """Hidden Markov models of many sequences at once: filter, smoother and Viterbi path.
 
-Fan et al. 2025, Eq 9-10 and Figure 6; Rabiner 1989, Proceedings of the IEEE 77. Messages are scaled to sum to 1 at each step,
-so that any length is finite, and the sum of the logarithms of the scales is log P(O). The paper's Eq 9 ends with the sum of
-beta_T, which is N; P(O) = sum_i pi_i b_i(o_1) beta_1(i) is meant.
+Fan et al. 2025, Eq 9-10 and Figure 6; Rabiner 1989, Proceedings of the IEEE 77. Messages are scaled to sum to 1 at each
+step, so that any length is finite, and the sum of the logarithms of the scales is log P(O). The paper's Eq 9 ends with the
+sum of beta_T, which is N; P(O) = sum_i pi_i b_i(o_1) beta_1(i) is meant.
 
 Shapes: M sequences, T steps, N states, K classes; float64 throughout (float32 is off by 5e-4 in log P over 20,000 steps).
 A transition is (N, N), or (T-1, N, N) or (M, T-1, N, N) with the matrix that leads from step t to step t+1 at index t; axes
@@ -64,7 +64,7 @@ def observe(emission: np.ndarray, observations: np.ndarray) -> np.ndarray:
 
 
 def filter_states(initial: np.ndarray, transition: np.ndarray, likelihood: np.ndarray) -> Posterior:
-    """Return P(state | observations so far) of each step. ``initial``: (N,) or (M, N), of the first step; before it is seen."""
+    """Return P(state | observations so far) of each step. ``initial``: (N,) or (M, N), before the first one."""
     alpha, scale = forward(*check_model(initial, transition, likelihood))
     return Posterior(np.swapaxes(alpha, 0, 1), np.log(scale).sum(axis=0))
 
@@ -89,7 +89,7 @@ def compute_messages(initial: np.ndarray, transition: np.ndarray, likelihood: np
 
 
 def viterbi(initial: np.ndarray, transition: np.ndarray, likelihood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most likely path of each sequence, (M, T) int64, and its log P(path, O), (M,); ties go to the first state."""
+    """Return the most likely paths, (M, T) int64, and their log P(path, O), (M,); ties go to the first state."""
     initial, transition, likelihood = check_model(initial, transition, likelihood)
     sequences, steps, states = likelihood.shape
     back = np.empty((steps, sequences, states), dtype=np.int16)
@@ -123,7 +123,7 @@ def forward(initial: np.ndarray, transition: np.ndarray, likelihood: np.ndarray)
         if not total.all():
             place = int(np.argmin(total))
             raise FerError(
-                f"sequence {place}, step {step}: the observation has probability 0 under the model; add a pseudo-count to its rows"
+                f"sequence {place}, step {step}: the observation has probability 0 under the model; add a pseudo-count"
             )
         alpha[step] /= total[:, None]
         message = alpha[step]
@@ -150,12 +150,12 @@ def propagate(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return rows (M, N) times a matrix (1, N, N) or each row's own (M, N, N)."""
     if len(matrix) == 1:
         return np.asarray(rows @ matrix[0])
-    return np.matmul(rows[:, None, :], matrix)[:, 0]
+    return np.asarray(np.matmul(rows[:, None, :], matrix)[:, 0])
 
 
 def _at(transition: np.ndarray, step: int) -> np.ndarray:
     """Return the matrices from ``step`` to the next, (1 or M, N, N)."""
-    return transition[:, step if transition.shape[1] > 1 else 0]
+    return np.asarray(transition[:, step if transition.shape[1] > 1 else 0])
 
 
 def check_model(
@@ -205,7 +205,7 @@ def check_codes(observations: np.ndarray, classes: int) -> np.ndarray:
     """Return hard observations (M, T) as integers in [-1, K); raise ``FerError`` for others."""
     if not np.issubdtype(observations.dtype, np.integer) or 0 in observations.shape:
         raise FerError(
-            f"hard observations have type {observations.dtype}, shape {observations.shape}: needed are integers (M, T)"
+            f"hard observations are {observations.dtype} of shape {observations.shape}: needed are integers (M, T)"
         )
     if observations.min() < MISSING or observations.max() >= classes:
         raise FerError(f"hard observations must be from -1 (missing) to {classes - 1}")
@@ -213,19 +213,17 @@ def check_codes(observations: np.ndarray, classes: int) -> np.ndarray:
 
 
 def check_probabilities(observations: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (M, T, K) float64 and which are missing, (M, T) bool; raise ``FerError`` with the first bad place."""
+    """Return probabilities (M, T, K) float64 and which are missing, (M, T) bool; raise ``FerError`` at the first bad one."""
     soft = np.asarray(observations, dtype=np.float64)
     if soft.ndim != 3 or 0 in soft.shape or soft.shape[2] != classes:
-        raise FerError(
-            f"observations have shape {soft.shape}: needed are (sequences, steps) or (sequences, steps, {classes})"
-        )
+        raise FerError(f"observations have shape {soft.shape}: needed are (M, T) or (M, T, {classes})")
     sums, lowest = soft @ np.ones(classes), soft.min(axis=2)
-    missing = np.isnan(soft).all(axis=2)
+    missing = np.asarray(np.isnan(soft).all(axis=2))
     wrong = ~missing & ~((lowest >= 0) & (np.abs(sums - 1) <= LOOSE))
     if wrong.any():
         place = tuple(int(axis[0]) for axis in np.nonzero(wrong))
         raise FerError(
-            f"sequence {place[0]}, step {place[1]}: probabilities {np.round(soft[place], 4).tolist()} must be non-negative and sum "
-            "to 1, or all be NaN if there is no face"
+            f"sequence {place[0]}, step {place[1]}: probabilities {np.round(soft[place], 4).tolist()} must be non-negative "
+            "and sum to 1, or all be NaN if there is no face"
         )
     return soft, missing

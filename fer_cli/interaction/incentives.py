@@ -49,7 +49,7 @@ def incentive_tilt(
     weights: np.ndarray | None = None,
     efficacy: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return exp(tau s_j sum_m w_m e_mi I_m), (..., N, N), or (..., 1, N) without efficacy, by which transitions are multiplied.
+    """Return exp(tau s_j sum_m w_m e_mi I_m), which multiplies transitions: (..., N, N), without efficacy (..., 1, N).
 
     ``factors``: (..., 4) in [-1, 1]; ``weights``: (4,), default 1/4 each; ``efficacy``: (4, N) >= 0. Raise ``FerError``.
     """
@@ -82,9 +82,9 @@ def incentive_transition(
 
 
 def read_table(matrices: Mapping[str, object], space: StateSpace) -> np.ndarray:
-    """Return a user's matrices by subset, (16, N, N) in the order of ``SUBSETS``; raise ``FerError`` if one is missing or wrong.
+    """Return a user's matrices by subset, (16, N, N) in the order of ``SUBSETS``.
 
-    Keys: ``none``, or names of factors joined by ``+`` in any order.
+    Keys: ``none``, or names of factors joined by ``+`` in any order. Raise ``FerError`` if one is missing or wrong.
     """
     table = np.full((len(SUBSETS), space.size, space.size), np.nan)
     for key, rows in matrices.items():

@@ -41,7 +41,7 @@ OCTANTS: dict[str, tuple[float, tuple[int, int, int], dict[str, float]]] = {
     "tension": (-0.8, (-1, 1, -1), {"fear": 0.4, "disgust": 0.3}),
     "anger": (-1.0, (-1, 1, 1), {"angry": 0.7}),
 }
-"""State -> valence, signs of (pleasure, arousal, dominance), likely classes; what remains is uniform over the other classes."""
+"""State -> valence, signs of (pleasure, arousal, dominance), likely classes; the rest is uniform over the other classes."""
 GROUPS = (("excitement",), ("joy", "happiness"), ("relaxation", "calmness"), ("depression",), ("tension",), ("anger",))
 """Octants that no recogniser of basic classes can tell apart: scored as one."""
 OCTANT_SELF = 0.4
@@ -56,7 +56,8 @@ class StateSpace:
 
     ``valence``: (N,) float64 in [-1, 1]; ``sign``: (N,) int64 in {-1, 0, 1}; ``transition``: (N, N) float64, rows sum to 1;
     ``classes``: the K classes of the recogniser; ``emission``: (N, K) float64, rows sum to 1; ``shows``: the class of each
-    state in simulations; ``groups``: states scored as one; ``pad``: (N, 3) int64 signs of pleasure, arousal, dominance, or None.
+    state in simulations; ``groups``: states scored as one; ``pad``: (N, 3) int64 signs of pleasure, arousal and dominance,
+    or None.
     """
 
     names: tuple[str, ...]
@@ -88,7 +89,7 @@ class StateSpace:
     @property
     def frame_index(self) -> np.ndarray:
         """Return the most likely state of each class by the prior emission, (K,) int64; ties go to the first state."""
-        return np.argmax(self.emission, axis=0)
+        return np.asarray(np.argmax(self.emission, axis=0))
 
     def index(self, name: str) -> int:
         """Return the position of a state; raise ``FerError`` for an unknown name."""
