@@ -1,0 +1,277 @@
+"""Emotional states decoded from a recogniser's predictions along simulated sequences (ECEM ablation, Fan et al. 2025, Table 2).
+
+States and their track of factors are simulated; each step shows an image of the state's class, whose predicted probabilities
+are observed. Emission and, with ``learn``, initial and transition probabilities come from validation images alone; test
+images are only scored. The paper does not define its "number recognised": we count steps whose state is decoded correctly
+with a probability of at least one half. A group of states is decoded by the sum of their probabilities, not by the
+likeliest state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fer_cli.config.section import Section
+from fer_cli.errors import FerError
+from fer_cli.interaction.baum_welch import Fit, fit
+from fer_cli.interaction.ecem import Advice, Region, advise, trace_frame
+from fer_cli.interaction.hmm import MISSING, check_probabilities, filter_states, observe, smooth_states
+from fer_cli.interaction.incentives import PSI, fade, incentive_tilt, incentive_transition, moved_share, subset_factors
+from fer_cli.interaction.simulate import UNUSED, Generator, Plan, Sequences, build_chains, draw_images, simulate
+from fer_cli.interaction.states import CLASS_SELF, StateSpace, octants, of_classes
+from fer_cli.metrics import confusion_counts
+from fer_cli.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECOGNISED = 0.5
+"""Lowest probability of a correctly decoded state that counts as recognised."""
+
+
+class DecodeSettings(Section):
+    """What is simulated and how it is decoded. Times in minutes, rates per minute."""
+
+    states: Literal["classes", "octants"] = "classes"
+    calmness_positive: bool = False
+    decode: Literal["frame", "filter", "smoother"] = "smoother"
+    learn: bool = False
+    """Baum-Welch on sequences of validation images; otherwise the initial model."""
+    incentive: bool = False
+    """Decode with A_k of the known track of factors."""
+    fading: bool = False
+    """Decode with the lazy chain."""
+    perfect: bool = False
+    """Ceiling: the generator's own transitions, and each image recognised as its class; ``learn`` etc. have no effect."""
+    generator: Generator = "chain"
+    driven: bool = True
+    """Whether factors act in the simulation."""
+    generator_fading: bool = False
+    """Whether the simulated chain is lazy."""
+    sequences: int | None = Field(default=None, ge=1)
+    """At most so many sequences are scored; by default as many as the test images fill, at least 1."""
+    fit_sequences: int = Field(default=100, ge=1)
+    steps: int = Field(default=50, ge=2)
+    minutes: float = Field(default=1.0, gt=0)
+    """Time of one step."""
+    stay: float = Field(default=CLASS_SELF, ge=0, lt=1)
+    """Probability to stay in a state in the simulation, without factors."""
+    model_stay: float | None = Field(default=None, ge=0, lt=1)
+    """The same in the initial model: by default 0.9 for classes, 0.4 for octants."""
+    tau: float = Field(default=1.0, gt=0)
+    psi: float = Field(default=PSI, gt=0)
+    pseudo_count: float = Field(default=1.0, ge=0)
+    region: Region = Region()
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A recogniser's predictions: ``probabilities`` (n, K) float in [0, 1], rows sum to 1; true ``labels``; K ``classes``."""
+
+    probabilities: np.ndarray
+    labels: Sequence[str]
+    classes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: how it was learned, or None."""
+
+    initial: np.ndarray
+    transition: np.ndarray
+    emission: np.ndarray
+    fitted: Fit | None = None
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded sequences, arrays (M, T) or (M, T, N); steps from ``lengths`` (M,) on are padding."""
+
+    space: StateSpace
+    model: Model
+    settings: DecodeSettings
+    simulated: Sequences
+    images: np.ndarray
+    lengths: np.ndarray
+    gamma: np.ndarray
+    predicted: np.ndarray
+    predicted_group: np.ndarray
+    advice: Advice
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Return which steps are part of a sequence, (M, T) bool."""
+        return np.asarray(np.arange(self.images.shape[1]) < self.lengths[:, None])
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per step: those of ``ecem.trace_frame``, image, and names of true and decoded states and groups."""
+        table = trace_frame(self.gamma, self.lengths, self.advice, self.space, self.settings.minutes)
+        names = np.array(self.space.names)
+        groups = np.array(["/".join(group) for group in self.space.groups])
+        truth = self.simulated.states[self.kept]
+        table["image"] = self.images[self.kept]
+        table["truth"], table["predicted"] = names[truth], names[self.predicted[self.kept]]
+        table["truth_group"] = groups[self.space.group_index[truth]]
+        table["predicted_group"] = groups[self.predicted_group[self.kept]]
+        return table
+
+    def scores(self) -> dict[str, float]:
+        """Return n, sequences, accuracy of states and of groups, and the number recognised."""
+        kept = self.kept
+        truth = self.simulated.states[kept]
+        right = self.predicted[kept] == truth
+        groups = self.predicted_group[kept] == self.space.group_index[truth]
+        sure = self.gamma[kept].max(axis=1) >= RECOGNISED
+        return {
+            "n": float(len(truth)),
+            "sequences": float((self.lengths > 0).sum()),
+            "accuracy": float(right.mean()),
+            "group_accuracy": float(groups.mean()),
+            "recognised": float((right & sure).sum()),
+        }
+
+
+def simulate_and_decode(settings: DecodeSettings, validation: Predictions, test: Predictions, seed: int) -> Decoded:
+    """Return sequences of test images decoded by a model from validation images; raise ``FerError`` for unusable input.
+
+    Runs of one seed share states, factors and images whatever ``decode``, ``learn``, ``incentive`` and ``fading`` are.
+    """
+    if list(validation.classes) != list(test.classes):
+        raise FerError("validation and test predictions have different classes: take both from one run")
+    space = build_space(settings, test.classes)
+    model = fit_model(settings, space, validation, seed)
+    sequences = settings.sequences or max(1, len(test.labels) // settings.steps)
+    simulated = simulate(space, build_plan(settings, sequences), derive_seed(seed, "score"))
+    rng = np.random.default_rng(derive_seed(seed, "test images"))
+    images, lengths = draw_images(simulated.states, space, test.labels, rng)
+    if not lengths.any():
+        raise FerError("no test image for any first step: the test part lacks the classes of the states")
+    classes = np.where(images == UNUSED, MISSING, space.class_index[simulated.states])
+    observed = classes if settings.perfect else gather(test, images)
+    return decode_sequences(settings, space, model, simulated, images, lengths, observed)
+
+
+def build_space(settings: DecodeSettings, classes: Sequence[str]) -> StateSpace:
+    """Return the states with the transition that generates sequences."""
+    if settings.states == "octants":
+        return octants(classes, settings.calmness_positive).stay(settings.stay)
+    return of_classes(classes).stay(settings.stay)
+
+
+def build_plan(settings: DecodeSettings, sequences: int) -> Plan:
+    """Return the plan of a simulation."""
+    return Plan(
+        sequences,
+        settings.steps,
+        settings.generator,
+        settings.driven,
+        tau=settings.tau,
+        faded=settings.generator_fading,
+        psi=settings.psi,
+        minutes=settings.minutes,
+    )
+
+
+def estimate_emission(validation: Predictions, space: StateSpace) -> np.ndarray:
+    """Return P(predicted class | state), (N, K): confusion of the state's class plus 1 per cell, rows normalised."""
+    check_probabilities(np.asarray(validation.probabilities)[None], len(space.classes))
+    codes = {name: place for place, name in enumerate(space.classes)}
+    unknown = sorted(set(validation.labels) - set(codes))
+    if unknown:
+        raise FerError(f"validation images have class {unknown[0]!r}, which the recogniser does not predict")
+    seen = ~np.isnan(validation.probabilities).any(axis=1)
+    truth = np.array([codes[name] for name in validation.labels])[seen]
+    counts = confusion_counts(truth, validation.probabilities[seen].argmax(axis=1), len(codes)) + 1.0
+    return np.asarray((counts / counts.sum(axis=1, keepdims=True))[space.class_index])
+
+
+def fit_model(settings: DecodeSettings, space: StateSpace, validation: Predictions, seed: int) -> Model:
+    """Return the model that decodes: the initial one, or with ``learn`` fitted on sequences of validation images.
+
+    Validation images are drawn with replacement: they are few, and nothing is scored on them.
+    """
+    initial = np.full(space.size, 1 / space.size)
+    if settings.perfect:
+        return Model(initial, space.transition, np.eye(len(space.classes))[space.class_index])
+    start = octants(space.classes, settings.calmness_positive) if settings.states == "octants" else of_classes(space.classes)
+    if settings.model_stay is not None:
+        start = start.stay(settings.model_stay)
+    emission = estimate_emission(validation, space)
+    if not settings.learn or settings.decode == "frame":
+        return Model(initial, start.transition, emission)
+    simulated = simulate(space, build_plan(settings, settings.fit_sequences), derive_seed(seed, "fit"))
+    rng = np.random.default_rng(derive_seed(seed, "validation images"))
+    images, _ = draw_images(simulated.states, space, validation.labels, rng, replace=True)
+    found = fit(
+        initial,
+        start.transition,
+        emission,
+        gather(validation, images),
+        tilt=incentive_tilt(space, _shorten(simulated.factors), settings.tau) if settings.incentive else None,
+        moved=moved_share(settings.psi, settings.minutes) if settings.fading else 1.0,
+        pseudo_count=settings.pseudo_count,
+    )
+    return Model(found.initial, found.transition, found.emission, found)
+
+
+def decode_sequences(
+    settings: DecodeSettings,
+    space: StateSpace,
+    model: Model,
+    simulated: Sequences,
+    images: np.ndarray,
+    lengths: np.ndarray,
+    observed: np.ndarray,
+) -> Decoded:
+    """Return the decoded states of observations, (M, T, K) probabilities or (M, T) classes, and the gate's advice."""
+    likelihood = observe(model.emission, observed)
+    if settings.decode == "frame":
+        gamma = likelihood / likelihood.sum(axis=2, keepdims=True)
+        soft = np.nan_to_num(observed) if observed.ndim == 3 else np.eye(len(space.classes))[observed]
+        predicted = space.frame_index[soft.argmax(axis=2)]
+        predicted_group = space.group_index[predicted]
+    else:
+        infer = smooth_states if settings.decode == "smoother" else filter_states
+        gamma = infer(model.initial, build_chain(settings, space, model, simulated), likelihood).gamma
+        predicted = gamma.argmax(axis=2)
+        members = np.eye(len(space.groups))[space.group_index]
+        predicted_group = (gamma @ members).argmax(axis=2)
+    chains = incentive_transition(space, subset_factors(), settings.tau, transition=model.transition)
+    advice = advise(gamma, chains, space, settings.region)
+    return Decoded(space, model, settings, simulated, images, lengths, gamma, predicted, predicted_group, advice)
+
+
+def build_chain(settings: DecodeSettings, space: StateSpace, model: Model, simulated: Sequences) -> np.ndarray:
+    """Return the transition of each move by the model, (N, N) or (M, 1 or T-1, N, N)."""
+    if settings.perfect:
+        return build_chains(space, simulated.factors, simulated.hidden, build_plan(settings, len(simulated.states)))
+    chain = model.transition
+    if settings.incentive:
+        chain = incentive_transition(space, _shorten(simulated.factors), settings.tau, transition=chain)
+    return fade(chain, settings.psi, settings.minutes) if settings.fading else chain
+
+
+def gather(predictions: Predictions, images: np.ndarray) -> np.ndarray:
+    """Return the probabilities of drawn images, (M, T, K) float64, NaN where there is none."""
+    table = np.asarray(predictions.probabilities, dtype=np.float64)
+    padded = np.vstack([table, np.full(table.shape[1], np.nan)])  # the last row answers -1
+    return np.asarray(padded[images])
+
+
+def divide_by_prior(predictions: Predictions, prior: np.ndarray) -> Predictions:
+    """Return predictions divided by the class shares of the training images (K,), rows normalised: scaled likelihoods."""
+    prior = np.asarray(prior, dtype=np.float64)
+    if prior.shape != (len(predictions.classes),) or not prior.min() > 0:
+        raise FerError(f"shares of the training classes must be {len(predictions.classes)} positive numbers")
+    ratio = predictions.probabilities / prior
+    return replace(predictions, probabilities=ratio / ratio.sum(axis=1, keepdims=True))
+
+
+def _shorten(factors: np.ndarray) -> np.ndarray:
+    """Return factors (M, 1, 4) if they are constant within each sequence, which needs one matrix each; else as they are."""
+    return factors[:, :1] if (factors == factors[:, :1]).all() else factors
