@@ -84,7 +84,7 @@ def run_plan(
     compute.results.mkdir(parents=True, exist_ok=True)  # only here: a folder removed during training is not recreated
     if chosen:
         remember(plan, compute.results)
-    keep_sets(compute.results, compute.data_root, (name for item in plan.everything for name in item.run.config.data.sets))
+    keep_sets(compute.results, compute.data_root, (name for item in plan.everything for name in item.run.config.sets))
     call = Call(plan, compute, observer or Silent())
     end: End = "KILLED"
     try:

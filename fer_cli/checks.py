@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from fer_cli.data.manifest import FaceSet
+    from fer_cli.data.manifest import FaceSet, SetInfo
     from fer_cli.data.splits import Split
     from fer_cli.runs import Status
 
@@ -46,10 +46,10 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     from fer_cli.learning.compute import resolve_compute
 
     resolve_compute(compute)
-    names = {name for item in plan.everything for name in item.run.config.data.sets}
+    names = {name for item in plan.everything for name in item.run.config.sets}
     infos = {name: expected_info(compute.data_root, name) for name in names}
     layouts: dict[str, RunConfig] = {}
-    for config in (item.run.config for item in plan.everything):
+    for config in (item.run.config for item in plan.everything if item.run.config.sets):
         if infos[config.data.name].files:
             layouts[layout_of(config)] = config
     sets: dict[tuple[object, ...], FaceSet] = {}
@@ -64,18 +64,21 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
 
     splits = {key: make_split(faces_of(config).manifest, config.data) for key, config in layouts.items()}
     check_sizes(plan, splits)
-    there = [config for config in left if layout_of(config) in splits and infos[config.data.name].drawn is None]
+    there = [c for c in left if c.sets and layout_of(c) in splits and infos[c.data.name].drawn is None]
     for config in left:
-        if BACKBONES[config.model.backbone].regions:
-            for name in config.data.sets:
+        if not config.simulated and BACKBONES[config.model.backbone].regions:
+            for name in config.sets:
                 check_landmarks(infos[name], config.data.landmarks)
     check_training_images((config, faces_of(config), splits[layout_of(config)]) for config in there)
     for name, task in TASKS.items():
-        task.check(
-            (config, config.data.classes or infos[config.data.name].classes) for config in left if config.kind == name
-        )
+        task.check((config, trained_classes(config, infos)) for config in left if config.kind == name)
     check_results_folder(compute.results)
     return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config.data, splits[key])]
+
+
+def trained_classes(config: RunConfig, infos: Mapping[str, SetInfo]) -> list[str]:
+    """Return the classes that a run trains on; none for a simulation."""
+    return [] if config.simulated else config.data.classes or infos[config.data.name].classes
 
 
 def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str]:

@@ -49,10 +49,11 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
 
 
 def cost_key(config: RunConfig) -> tuple[Any, ...]:
-    """Return data set, sample size, network, batch size, and the features and classifier of runs that have any."""
+    """Return data set, sample size, network, batch size, and features, classifier and sequences of runs that have any."""
     sample = (config.data.image_size, config.data.frames)
     network = (config.data.name, *sample, config.model.backbone, config.train.batch_size)
-    return (*network, *config.features.blocks, config.features.classifier if config.features.blocks else "")
+    classifier = config.features.classifier if config.features.blocks else ""
+    return (*network, *config.features.blocks, classifier, config.sequences.model_dump_json(exclude_defaults=True))
 
 
 def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing: bool = False) -> dict[str, float | None]:
@@ -74,11 +75,15 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing:
 
 
 def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[float, float]]) -> float | None:
-    """Return a run's seconds from timing a training batch, or features of a few images; None for one without images.
+    """Return a run's seconds from timing a training batch, or features of a few images.
+
+    None for a run without images.
 
     ``timed``: seconds by what they depend on, filled here, so that a plan asks once for each.
     """
     config = item.run.config
+    if not (task_of(config).trains_network or config.features.blocks):
+        return OVERHEAD  # neither network nor features
     if not item.images:
         return None
     from fer_cli.learning.compute import use_threads
@@ -116,7 +121,8 @@ def fit_budget(plan: Plan, times: Mapping[str, float | None], jobs: int, minutes
     by_seed = {seed: sum(times.get(i.run_id) or 0.0 for i in plan.items if i.run.seed == seed) for seed in seeds}
     if first + sum(by_seed.values()) <= seconds:
         return plan.choice
-    epochs = min(item.run.config.train.epochs for item in plan.items if task_of(item.run.config).trains_network)
+    trained = (item.run.config for item in plan.items if task_of(item.run.config).trains_network)
+    epochs = min((config.train.epochs for config in trained), default=1)
     counts = [n for n in range(len(seeds), 0, -1) if n >= FEWEST_SEEDS] or [len(seeds)]
     for count in [*counts, *range(min(counts) - 1, 0, -1)]:
         wanted = sum(by_seed[seed] for seed in seeds[:count])

@@ -15,6 +15,7 @@ from fer_cli.config import (
     AUTO,
     COMPANIONS,
     K_FOLD,
+    SIMULATIONS,
     SPLITS,
     CorruptConfig,
     DataConfig,
@@ -190,7 +191,9 @@ def _choose_split(settings: Settings, choice: Choice, known: Callable[[str], Kno
 
 
 def _split_seeds(settings: Settings, seed: int) -> Settings:
-    """Return fold and split seed of a seed, by kind of split."""
+    """Return fold and split seed of a seed, by kind of split; none for a simulation without images."""
+    if (kind := settings.get("sequences.simulation")) in SIMULATIONS and not SIMULATIONS[kind].recognised:
+        return {}
     split, folds = (settings.get(key, _defaults()[key]) for key in ("data.split", "data.folds"))
     if split in K_FOLD and isinstance(folds, int) and folds > 1:
         return {"data.fold": seed % folds, "data.split_seed": seed // folds}

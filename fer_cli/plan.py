@@ -22,7 +22,7 @@ from fer_cli.config import AUTO, BACKBONES, SPLITS, Compute, RunConfig, Section
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
-from fer_cli.results import RESULT, Result, find_damage, read_config, read_result
+from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_config, read_result
 from fer_cli.runs import RunFolder, Status
 from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study, study_names
 from fer_cli.tasks import task_of
@@ -58,6 +58,11 @@ class Item:
         return tuple(item for item in (self.start, self.trained) if item is not None)
 
     @property
+    def network(self) -> Item | None:
+        """Return the run that trains the network of this one, which may be this one; None without a network."""
+        return self.trained or (self if task_of(self.run.config).trains_network else self.start)
+
+    @property
     def epochs(self) -> int:
         """Return the run's estimated time in epochs; 1 if it only tests."""
         return 1 if self.trained is not None else task_of(self.run.config).cost(self.run.config)
@@ -85,7 +90,7 @@ class Plan:
     @property
     def sets(self) -> list[str]:
         """Return the data sets of the runs in tables, sorted."""
-        return sorted({name for item in self.items for name in item.run.config.data.sets})
+        return sorted({name for item in self.items for name in item.run.config.sets})
 
     @cached_property
     def everything(self) -> list[Item]:
@@ -153,7 +158,7 @@ def make_plan(
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
     configs = [config for run in runs for config in (run.config, *prerequisites_of(run.config))]
-    names = sorted({data for config in configs for data in config.data.sets})
+    names = sorted({data for config in configs for data in config.sets})
     infos = find_sets(names, compute, prepare, describe)
     check_classes(study, runs, infos)
 
@@ -163,7 +168,7 @@ def make_plan(
         add_run(found, run, compute.results, infos)  # runs of the study before shared trainings, which may be identical
     items = [add_run(found, run, compute.results, infos) for run in chosen]
     wanted = {item.run_id for item in items}
-    data = "+".join(sorted({data for run in runs for data in run.config.data.sets}))
+    data = "+".join(sorted({data for run in runs for data in run.config.sets})) or SIMULATED
     return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted])
 
 
@@ -209,7 +214,7 @@ def find_sets(
 
 def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mapping[str, SetInfo]) -> Item:
     """Add a run and its dependencies to ``found`` if missing, and return its item."""
-    fingerprint = "+".join(infos[data].fingerprint for data in run.config.data.sets)
+    fingerprint = "+".join(infos[data].fingerprint for data in run.config.sets) or SIMULATED
     start = trained = None
     task = task_of(run.config)
     if (config := task.before(run.config)) is not None:
@@ -222,10 +227,12 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
 
 
 def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, int, int]:
-    """Return about how many images a run trains and validates on, and its number of classes.
+    """Return about how many images a run trains and validates on, and its number of classes; 0 for a simulation.
 
     Drawing the split decides exactly; official and listed parts are taken for folds, as the manifest is not read here.
     """
+    if config.simulated:
+        return 0, 0, 0
     data, info = config.data, infos[config.data.name]
     classes = data.classes or info.classes
     images = sum(info.counts.get(label, 0) for label in classes) or round(info.kept * len(classes) / len(info.classes))
@@ -255,15 +262,22 @@ def check_classes(study: Study, runs: list[PlannedRun], infos: dict[str, SetInfo
     """Raise StudyError if results on different classes would share a table column."""
     columns: dict[Any, tuple[str, list[str]]] = {}
     for run in runs:
-        data = run.config.data
-        trained = list(data.classes) or infos[data.name].classes
-        tested = trained if data.test is None else [label for label in trained if label in infos[data.test].classes]
+        tested = task_of(run.config).classes(run.config, tested_classes(run.config, infos))
         arm, other = columns.setdefault(dict(run.at).get(study.report.columns or ""), (run.title, tested))
         if sorted(other) != sorted(tested):
             raise StudyError(
                 f"{study.name}: '{arm}' is tested on {len(other)} classes ({', '.join(other)}), '{run.title}' on "
                 f"{len(tested)} ({', '.join(tested)}); they cannot share a column: set data.classes or make it the columns"
             )
+
+
+def tested_classes(config: RunConfig, infos: Mapping[str, SetInfo]) -> list[str]:
+    """Return the classes of the test images of a run; none for a simulation."""
+    if config.simulated:
+        return []
+    data = config.data
+    trained = list(data.classes) or infos[data.name].classes
+    return trained if data.test is None else [label for label in trained if label in infos[data.test].classes]
 
 
 def remember(plan: Plan, results: Path) -> None:
@@ -350,10 +364,10 @@ def dependencies_of(content: Result | RunConfig) -> list[str]:
 
 def describe_other_builds(plan: Plan, results: Path) -> str:
     """Return a phrase on runs under ``results`` with other builds of the plan's sets, which tables exclude; "" if none."""
-    built = {item.run.config.data.sets: item.fingerprint for item in plan.everything}
+    built = {item.run.config.sets: item.fingerprint for item in plan.everything}
     others: Counter[str] = Counter()
     for result in finished_results(results, but=(item.run_id for item in plan.everything)):
-        sets = result.config.data.sets
+        sets = result.config.sets
         if sets in built and result.fingerprint != built[sets]:
             others["+".join(sets)] += 1
     counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))

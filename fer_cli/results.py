@@ -36,6 +36,7 @@ from fer_cli.yamls import explain
 SCHEMA = 1
 """Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
 RESULT = "result.json"
+SIMULATED = "simulation"  # name and fingerprint of the data of runs without images
 ROUNDING = 1e-9  # tolerance between stored and recomputed scores
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
@@ -195,7 +196,7 @@ class Result(Origin, Learned):
 
     schema_: Annotated[int, Field(alias="schema")] = SCHEMA
     kind: str
-    """``stills``: a network on images. ``features``: a classifier on features."""
+    """The name of the run's task in ``fer_cli.tasks.TASKS``."""
     run_id: str
     fingerprint: str
     pretrained_by: str | None = None

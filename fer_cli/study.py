@@ -33,6 +33,10 @@ ANALYSES = {
     "attention": "fer_cli.analysis.attention:attention_analysis",
     "pairs": "fer_cli.analysis.pairs:pairs_analysis",
     "mixing": "fer_cli.analysis.mixing:mixing_analysis",
+    "decoding": "fer_cli.analysis.decoding:decoding_analysis",
+    "incentives": "fer_cli.analysis.incentives:incentives_analysis",
+    "intensity": "fer_cli.analysis.categories:intensity_analysis",
+    "categories": "fer_cli.analysis.categories:categories_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
 
@@ -54,6 +58,8 @@ class Paper(Section):
     cite: str
     figure: str = ""
     published: list[Published] = []
+    tables: dict[str, dict[str, dict[str, float]]] = {}
+    """Further published values, which analyses print beside ours: table -> row -> column -> value."""
     left_out: str = ""
 
 

@@ -125,7 +125,7 @@ def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: C
     called = fer("report", "--study", path, "--results", here.results, "--data-root", here.data_root)
     assert called.code == 0, called.err
     assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in called.out
-    assert "for the features cnn, trained on the training part of each split" in called.out
+    assert "which extracts features cnn, trained on the training part of each split" in called.out
     assert "|  | split subject | split holdout (leaky split) |" in called.out
     assert "## accuracy in % by seed, split holdout" in called.out
     assert "| seed 1 |" in called.out

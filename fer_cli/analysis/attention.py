@@ -35,7 +35,7 @@ def attention_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block
     found = {item.run_id: measure_attention(item, compute) for group in groups for item in group.done}
     blocks: list[Block] = [*apex_table(groups, found), *region_table(groups, found)]
     for group, item in select_runs(plan):
-        tested = item.run.config.data.sets[-1]
+        tested = item.run.config.sets[-1]
         if item.run_id not in found:
             continue
         if not is_redistributable(compute, tested):
@@ -122,7 +122,7 @@ def draw_attention(plan: Plan, group: Group, item: Item, compute: Compute, folde
     from fer_cli.drawing import save
 
     place = str(list(plan.study.arms).index(group.arm) + 1)
-    title = f"{group.label}, seed {item.run.seed}; {item.run.config.data.sets[-1]}, run {item.run_id}"
+    title = f"{group.label}, seed {item.run.seed}; {item.run.config.sets[-1]}, run {item.run_id}"
     seen = see_test_clips(item, compute)
     chosen = seen.pick(STRIPS)
     figures = {}

@@ -30,7 +30,7 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     without: dict[str, list[str]] = {}
     for group, item in runs:
         block = block_of(item.run.config.model)
-        tested = item.run.config.data.sets[-1]
+        tested = item.run.config.sets[-1]
         if block is None:
             without.setdefault("no attention block", []).append(group.label)
         elif not is_redistributable(compute, tested):
@@ -69,7 +69,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
         from fer_cli.data.block import pictures
         from fer_cli.drawing import save
 
-        run, tested = reopen(item, compute), item.run.config.data.sets[-1]
+        run, tested = reopen(item, compute), item.run.config.sets[-1]
         test = run.data.test
         places = select_faces(test.labels.tolist(), FACES)
         images = test.images[places]

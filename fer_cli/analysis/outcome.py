@@ -37,11 +37,13 @@ class Group:
         return {item.run.seed: item for item in self.done}
 
 
-def groups_of(plan: Plan) -> list[Group]:
-    """Return the runs that train networks by arm and grid point, in the study's order."""
+def groups_of(plan: Plan, networks: bool = True) -> list[Group]:
+    """Return the runs by arm and grid point, in the study's order; ``networks``: only those that train networks."""
     found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[Item]] = {}
     for arm in plan.study.arms:
-        for item in (item for item in plan.items if item.run.arm == arm and task_of(item.run.config).trains_network):
+        for item in (item for item in plan.items if item.run.arm == arm):
+            if networks and not task_of(item.run.config).trains_network:
+                continue
             found.setdefault((arm, item.run.at), []).append(item)
     groups = []
     for (arm, at), items in found.items():

@@ -278,7 +278,7 @@ class Watch:
         self.todo = {item.run_id: item for item in everything if is_runnable(states[item.run_id], retry_failed)}
         self.under_way: dict[str, Item] = {}
         self.finished = self.epochs = 0
-        self.data_root, self.sets = compute.data_root, sorted({n for item in everything for n in item.run.config.data.sets})
+        self.data_root, self.sets = compute.data_root, sorted({n for item in everything for n in item.run.config.sets})
         self._said = 0.0
         self.began = time.monotonic()
         self.total = sum(item.epochs for item in self.todo.values())

@@ -43,7 +43,7 @@ def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
     """Return embedded set -> images for the sets that the plan needs and that are not built yet."""
     from fer_cli.data.manifest import expected_info
 
-    names = sorted({name for item in plan.everything for name in item.run.config.data.sets})
+    names = sorted({name for item in plan.everything for name in item.run.config.sets})
     infos = {name: expected_info(compute.data_root, name) for name in names}
     return {name: info.kept for name, info in infos.items() if not info.files}
 

@@ -23,6 +23,7 @@ from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.config.registry import load
 from fer_cli.config.scores import METRICS
 from fer_cli.config.section import Section
+from fer_cli.config.sequences import SEQUENCE_MODELS, SIMULATIONS, SequencesConfig
 from fer_cli.places import user_path
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "REGIONS",
     "SCALINGS",
     "SCHEMA",
+    "SEQUENCE_MODELS",
+    "SIMULATIONS",
     "SPLITS",
     "THIRDS",
     "AugmentConfig",
@@ -54,6 +57,7 @@ __all__ = [
     "RegionConfig",
     "RunConfig",
     "Section",
+    "SequencesConfig",
     "TrainConfig",
     "auto_split",
     "default_data_root",
@@ -132,7 +136,8 @@ class RunConfig(Section):
     learning: LearningConfig = LearningConfig()
     corrupt: CorruptConfig = CorruptConfig()
     features: FeaturesConfig = FeaturesConfig()
-    task: Literal["stills", "features", "clips"] | None = None
+    sequences: SequencesConfig = SequencesConfig()
+    task: Literal["stills", "features", "clips", "sequences"] | None = None
     """Kind of run, a name in ``fer_cli.tasks.TASKS``; none: implied by the other settings."""
     seed: int = Field(0, ge=0)
 
@@ -158,6 +163,7 @@ class RunConfig(Section):
         if self.model.adapt != "none" and BACKBONES[self.model.backbone].clips:
             raise ValueError(f"model.adapt: cannot be combined with a network on clips ({self.model.backbone})")
         self._features_fit()
+        idle |= self._idle_of_sequences()
         if self.kind != self.implied:
             raise ValueError(f"task: {self.task}, but the other settings imply {self.implied}; remove task")
         if self.model.pretrain in self.data.sets:
@@ -196,6 +202,26 @@ class RunConfig(Section):
         if len(set(features.blocks)) != len(features.blocks):
             raise ValueError("features.blocks: duplicates are not allowed")
 
+    def _idle_of_sequences(self) -> dict[str, str]:
+        """Return settings that a simulation without images ignores -> reason; raise ValueError for a recogniser of clips."""
+        sequences = self.sequences
+        if sequences.recognised and (BACKBONES[self.model.backbone].clips or self.features.blocks):
+            raise ValueError(f"sequences.simulation: {sequences.simulation} requires a network on still images")
+        if not self.simulated:
+            return {}
+        given = self.model_dump(exclude_defaults=True, exclude={"sequences", "task", "seed"})
+        return dict.fromkeys(flatten(given), f"a simulation of {sequences.simulation} has no images and no network")
+
+    @property
+    def simulated(self) -> bool:
+        """Return whether the run has neither images nor a network."""
+        return self.sequences.simulation is not None and not self.sequences.recognised
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Return the data sets that the run reads; none for a simulation."""
+        return () if self.simulated else self.data.sets
+
     @property
     def kind(self) -> str:
         """Return the kind of run, a name in ``fer_cli.tasks.TASKS``."""
@@ -204,6 +230,8 @@ class RunConfig(Section):
     @property
     def implied(self) -> str:
         """Return the kind of run implied by the other settings."""
+        if self.sequences.simulation is not None:
+            return "sequences"
         if BACKBONES[self.model.backbone].clips:
             return "clips"
         return "features" if self.features.fitted else "stills"
@@ -218,7 +246,7 @@ class RunConfig(Section):
             content["revision"] = revision
         if changed := {name: EXTRACTOR_VERSIONS[name] for name in self.features.blocks if name in EXTRACTOR_VERSIONS}:
             content["features"] = changed
-        if (version := SPLIT_VERSIONS.get(self.data.split)) is not None:
+        if (version := SPLIT_VERSIONS.get(self.data.split)) is not None and not self.simulated:
             content["split"] = version
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

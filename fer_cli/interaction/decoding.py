@@ -1,4 +1,4 @@
-"""Emotional states decoded from a recogniser's predictions along simulated sequences (ECEM ablation, Fan et al. 2025, Table 2).
+"""Emotional states decoded from a recogniser's predictions along simulated sequences (Fan et al. 2025, Table 2).
 
 States and their track of factors are simulated; each step shows an image of the state's class, whose predicted probabilities
 are observed. Emission and, with ``learn``, initial and transition probabilities come from validation images alone; test
@@ -17,11 +17,19 @@ import numpy as np
 from pydantic import Field
 
 from fer_cli.config.section import Section
-from fer_cli.errors import FerError
+from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.baum_welch import Fit, fit
-from fer_cli.interaction.ecem import Advice, Region, advise, trace_frame
+from fer_cli.interaction.ecem import Advice, Region, advise, time_to_region, trace_frame
 from fer_cli.interaction.hmm import MISSING, check_probabilities, filter_states, observe, smooth_states
-from fer_cli.interaction.incentives import PSI, fade, incentive_tilt, incentive_transition, moved_share, subset_factors
+from fer_cli.interaction.incentives import (
+    FACTORS,
+    PSI,
+    fade,
+    incentive_tilt,
+    incentive_transition,
+    moved_share,
+    subset_factors,
+)
 from fer_cli.interaction.simulate import UNUSED, Generator, Plan, Sequences, build_chains, draw_images, simulate
 from fer_cli.interaction.states import CLASS_SELF, StateSpace, octants, of_classes
 from fer_cli.metrics import confusion_counts
@@ -51,6 +59,10 @@ class DecodeSettings(Section):
     generator: Generator = "chain"
     driven: bool = True
     """Whether factors act in the simulation."""
+    factors: int | None = Field(default=None, ge=-4, le=4)
+    """So many factors act all the time, negative for disturbances; by default a subset that is redrawn every 50 steps."""
+    start: str | None = None
+    """State of the first step; by default any, with equal probability."""
     generator_fading: bool = False
     """Whether the simulated chain is lazy."""
     sequences: int | None = Field(default=None, ge=1)
@@ -71,7 +83,7 @@ class DecodeSettings(Section):
 
 @dataclass(frozen=True)
 class Predictions:
-    """A recogniser's predictions: ``probabilities`` (n, K) float in [0, 1], rows sum to 1; true ``labels``; K ``classes``."""
+    """A recogniser's predictions: ``probabilities`` (n, K) float in [0, 1], true ``labels``, K ``classes``."""
 
     probabilities: np.ndarray
     labels: Sequence[str]
@@ -80,7 +92,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Model:
-    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: how it was learned, or None."""
+    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: by what, or None."""
 
     initial: np.ndarray
     transition: np.ndarray
@@ -146,7 +158,7 @@ def simulate_and_decode(settings: DecodeSettings, validation: Predictions, test:
     space = build_space(settings, test.classes)
     model = fit_model(settings, space, validation, seed)
     sequences = settings.sequences or max(1, len(test.labels) // settings.steps)
-    simulated = simulate(space, build_plan(settings, sequences), derive_seed(seed, "score"))
+    simulated = simulate(space, build_plan(settings, space, sequences), derive_seed(seed, "score"))
     rng = np.random.default_rng(derive_seed(seed, "test images"))
     images, lengths = draw_images(simulated.states, space, test.labels, rng)
     if not lengths.any():
@@ -163,18 +175,39 @@ def build_space(settings: DecodeSettings, classes: Sequence[str]) -> StateSpace:
     return of_classes(classes).stay(settings.stay)
 
 
-def build_plan(settings: DecodeSettings, sequences: int) -> Plan:
-    """Return the plan of a simulation."""
+def build_plan(settings: DecodeSettings, space: StateSpace, sequences: int) -> Plan:
+    """Return the plan of a simulation; raise ``FerError`` for an unknown first state."""
+    if settings.start is not None and settings.start not in space.names:
+        raise FerError(f"no state {settings.start!r} to start from{nearest(settings.start, space.names)}")
+    count = settings.factors
     return Plan(
         sequences,
         settings.steps,
         settings.generator,
         settings.driven,
+        sign=-1.0 if count is not None and count < 0 else 1.0,
         tau=settings.tau,
         faded=settings.generator_fading,
         psi=settings.psi,
         minutes=settings.minutes,
+        initial=None if settings.start is None else np.eye(space.size)[space.names.index(settings.start)],
+        count=None if count is None else abs(count),
     )
+
+
+def predict_time(settings: DecodeSettings, classes: Sequence[str], level: float) -> float | None:
+    """Return the minute at which the simulated chain is expected to reach a valence of ``level``, None for never.
+
+    Of a constant number of factors; disturbances are to reach minus ``level``.
+    """
+    space = build_space(settings, classes)
+    plan = build_plan(settings, space, 1)
+    count = settings.factors or 0
+    factors = (np.arange(len(FACTORS)) < abs(count)) * plan.sign
+    chain = incentive_transition(space, factors, settings.tau)
+    chain = fade(chain, settings.psi, settings.minutes) if settings.generator_fading else chain
+    start = np.full(space.size, 1 / space.size) if plan.initial is None else plan.initial
+    return time_to_region(start, chain, space, -level if count < 0 else level, settings.minutes, below=count < 0)
 
 
 def estimate_emission(validation: Predictions, space: StateSpace) -> np.ndarray:
@@ -204,7 +237,7 @@ def fit_model(settings: DecodeSettings, space: StateSpace, validation: Predictio
     emission = estimate_emission(validation, space)
     if not settings.learn or settings.decode == "frame":
         return Model(initial, start.transition, emission)
-    simulated = simulate(space, build_plan(settings, settings.fit_sequences), derive_seed(seed, "fit"))
+    simulated = simulate(space, build_plan(settings, space, settings.fit_sequences), derive_seed(seed, "fit"))
     rng = np.random.default_rng(derive_seed(seed, "validation images"))
     images, _ = draw_images(simulated.states, space, validation.labels, rng, replace=True)
     found = fit(
@@ -249,7 +282,7 @@ def decode_sequences(
 def build_chain(settings: DecodeSettings, space: StateSpace, model: Model, simulated: Sequences) -> np.ndarray:
     """Return the transition of each move by the model, (N, N) or (M, 1 or T-1, N, N)."""
     if settings.perfect:
-        return build_chains(space, simulated.factors, simulated.hidden, build_plan(settings, len(simulated.states)))
+        return build_chains(space, simulated.factors, simulated.hidden, build_plan(settings, space, len(simulated.states)))
     chain = model.transition
     if settings.incentive:
         chain = incentive_transition(space, _shorten(simulated.factors), settings.tau, transition=chain)

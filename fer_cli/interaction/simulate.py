@@ -22,6 +22,7 @@ import numpy as np
 
 from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.incentives import (
+    FACTORS,
     PSI,
     TAU,
     fade,
@@ -69,6 +70,8 @@ class Plan:
     minutes: float = 1.0
     initial: np.ndarray | None = field(default=None)
     """(N,), uniform by default."""
+    count: int | None = None
+    """Number of the four factors that are active all the time; by default a subset that is redrawn per block."""
 
 
 def simulate(space: StateSpace, plan: Plan, seed: int) -> Sequences:
@@ -76,6 +79,8 @@ def simulate(space: StateSpace, plan: Plan, seed: int) -> Sequences:
     _check_plan(plan)
     shape = plan.sequences, plan.steps
     factors = draw_factors(np.random.default_rng(derive_seed(seed, "factors")), shape, plan.block) * plan.sign
+    if plan.count is not None:
+        factors = np.broadcast_to((np.arange(len(FACTORS)) < plan.count) * plan.sign, factors.shape)
     factors = factors if plan.driven else np.zeros_like(factors)
     hidden = draw_blocks(np.random.default_rng(derive_seed(seed, "hidden")).random, shape, plan.block) < HIDDEN_SHARE
     hidden &= plan.generator == "unmodelled"
@@ -210,5 +215,7 @@ def _check_plan(plan: Plan) -> None:
         )
     if not np.abs(plan.sign) <= 1:
         raise FerError(f"sign of the factors is {plan.sign:g}: choose a value from -1 to 1")
+    if plan.count is not None and not 0 <= plan.count <= len(FACTORS):
+        raise FerError(f"{plan.count} factors: choose a number from 0 to {len(FACTORS)}")
     if plan.faded:
         moved_share(plan.psi, plan.minutes)

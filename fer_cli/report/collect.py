@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_cli.config import K_FOLD, DataConfig
+from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
@@ -64,9 +64,11 @@ class Cell:
         """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
         shares = []
         for result in self.results.values():
-            settings, sizes = result.config.data, result.data
-            if is_resampled(settings):
-                validation = 0 if settings.leak == "val" else sizes.val  # a leaked validation part is in train already
+            sizes = result.data
+            if is_resampled(result.config):
+                validation = (
+                    0 if result.config.data.leak == "val" else sizes.val
+                )  # a leaked validation part is in train already
                 shares.append(sizes.test / (sizes.train + validation))
         return sum(shares) / len(shares) if shares else 0.0
 
@@ -92,9 +94,9 @@ class Cell:
 Cells = dict[tuple[str, Point], Cell]
 
 
-def is_resampled(data: DataConfig) -> bool:
-    """Return whether the test part varies with the seed under these data settings."""
-    return data.split in RESAMPLED and data.test is None
+def is_resampled(config: RunConfig) -> bool:
+    """Return whether a run's test part is drawn, by its seed, from the same images as those of other seeds."""
+    return not config.simulated and config.data.split in RESAMPLED and config.data.test is None
 
 
 def find_results(plan: Plan) -> dict[str, Result | DamagedError]:

@@ -8,7 +8,6 @@ from fer_cli.metrics import majority_baseline
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, history_file, is_resampled
 from fer_cli.results import Result, read_final_accuracy
-from fer_cli.tasks import task_of
 
 UNDERFITTED = 0.5  # a network is underfitted if its final accuracy on correctly labelled training images is below this
 
@@ -17,10 +16,12 @@ Weak = dict[str, tuple[list[float], int]]
 
 
 def final_training_accuracy(item: Item, result: Result) -> float | None:
-    """Return a run's final accuracy on training images, divided by the share of correct labels; None without history."""
-    if not task_of(result.config).trains_network:
+    """Return the final accuracy of a run's network on training images, divided by the share of correct labels.
+
+    None without history. The network of a run that trains none is that of the run it starts from.
+    """
+    if (trained := item.network) is None:
         return None
-    trained = item.trained or item
     share = read_final_accuracy(history_file(trained, result))
     return None if share is None else share / max(1e-9, 1 - trained.run.config.data.label_noise)
 
@@ -30,7 +31,7 @@ def find_underfitted(plan: Plan, cells: Cells) -> Weak:
     trainings: dict[str, dict[str, float | None]] = {arm: {} for arm in plan.study.arms}
     for item in plan.items:
         result = cells[item.run.arm, item.run.at].results.get(item.run.seed)
-        name = (item.trained or item).run_id
+        name = (item.network or item).run_id
         if result is not None and name not in trainings[item.run.arm]:
             trainings[item.run.arm][name] = final_training_accuracy(item, result)
     found = {}
@@ -63,7 +64,7 @@ OVERLAP = "the training sets of different folds or draws overlap"
 def has_resampled_splits(plan: Plan) -> bool:
     """Return whether several seeds draw their test parts from the same images."""
     several = len({item.run.seed for item in plan.items}) > 1
-    return several and any(is_resampled(item.run.config.data) for item in plan.items)
+    return several and any(is_resampled(item.run.config) for item in plan.items)
 
 
 def interval_line(plan: Plan) -> str:

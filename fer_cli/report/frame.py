@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fer_cli.config import METRICS
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
+from fer_cli.results import SIMULATED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,8 @@ def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
     for (arm, at), cell in cells.items():
         for seed, result in zip(cell.seeds, cell.ordered, strict=True):
             data, chosen = result.config.data, result.selection
-            where = (plan.study.name, plan.choice.profile, data.name, result.fingerprint, data.split, result.data.split_hash)
+            name, split = (SIMULATED, "") if result.config.simulated else (data.name, data.split)
+            where = (plan.study.name, plan.choice.profile, name, result.fingerprint, split, result.data.split_hash)
             made = (chosen.rule, chosen.epoch, result.run_id, result.provenance.version)
             for part, scores in result.metrics.items():
                 head = (*where, arm, *(value for _, value in at), seed, part)

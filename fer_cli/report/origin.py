@@ -9,13 +9,13 @@ from fer_cli.tasks import TASKS, task_of
 
 
 def group_networks(plan: Plan) -> dict[str, list[Item]]:
-    """Return the runs that train networks by use: tested ones under "", feature extractors under a description."""
+    """Return the runs that train networks by use: tested ones under "", others under what they do for the tested run."""
     tested = {item.run_id: item for item in plan.items if task_of(item.run.config).trains_network}
-    starts = [item.start for item in plan.items if item.start and not task_of(item.run.config).trains_network]
-    extractors = {start.run_id: start for start in starts if start.run_id not in tested}
-    use = ", for the features cnn, trained on the training part of each split"
-    both = {"": list(tested.values()), use: list(extractors.values())}
-    return {use: items for use, items in both.items() if items}
+    found: dict[str, dict[str, Item]] = {"": tested}
+    for item in plan.items:
+        if (task := task_of(item.run.config)).use and item.start is not None and item.start.run_id not in tested:
+            found.setdefault(task.use, {})[item.start.run_id] = item.start
+    return {use: list(items.values()) for use, items in found.items() if items}
 
 
 def choice_lines(plan: Plan) -> list[str]:
@@ -24,7 +24,7 @@ def choice_lines(plan: Plan) -> list[str]:
     for use, items in group_networks(plan).items():
         rules = sorted({item.run.config.train.select_on for item in items})
         rule = "lowest" if rules == ["val/loss"] else "best"
-        tested = " of the network that extracts features cnn" if use else "; test images predicted once, by this checkpoint"
+        tested = f" of the network that {use}" if use else "; test images predicted once, by this checkpoint"
         lines.append(f"checkpoint: {rule} {' or '.join(rules)} (ties go to the latest epoch){tested}")
     configs = [item.run.config for item in plan.items]
     for name in reversed(TASKS):
@@ -39,6 +39,7 @@ def model_lines(plan: Plan) -> list[str]:
 
 def model_line(plan: Plan, items: list[Item], use: str) -> str:
     """Return the line of one use."""
+    where = f", which {use}, trained on the training part of each split" if use else ""
     config = items[0].run.config
     names = ", ".join(dict.fromkeys(item.run.config.model.backbone for item in items))
     balanced = "; class-balanced sampling" if config.train.class_balance == 1 else ""
@@ -46,7 +47,7 @@ def model_line(plan: Plan, items: list[Item], use: str) -> str:
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""
     return (
         f"weights: {describe_weights(plan, items)}; network {names}, {config.data.image_size} px, {config.train.epochs} "
-        f"epochs, profile {plan.choice.profile}{use}; {train_recipe(items)}{balanced}{averaged}{mirrored}"
+        f"epochs, profile {plan.choice.profile}{where}; {train_recipe(items)}{balanced}{averaged}{mirrored}"
     )
 
 

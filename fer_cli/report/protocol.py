@@ -30,7 +30,7 @@ REQUESTED_LEAKS = {
 def split_lines(plan: Plan, cells: Cells) -> list[str]:
     """Return a line per split of the plan, with its leakage; runs tested on another set have none."""
     lines = []
-    for run in {split_key(item.run.config.data): item.run for item in plan.items}.values():
+    for run in {split_key(item.run.config.data): item.run for item in plan.items if item.run.config.sets}.values():
         config, why = run.config.data, f" (chosen because {run.why_split})" if run.why_split else ""
         if config.test is None:
             word, share = describe_leak(cells, config)
@@ -130,6 +130,8 @@ def seed_line(plan: Plan) -> str:
     """Return the meaning of a seed in each split of the plan, e.g. ``fold s mod 5``."""
     seeds = {item.run.seed for item in plan.items}
     phrases = []
+    if not plan.sets:
+        return "the simulated sequences"
     for config in {split_key(item.run.config.data): item.run.config.data for item in plan.items}.values():
         part = f"fold s mod {config.folds}" + (f" of partition s div {config.folds}" if max(seeds) >= config.folds else "")
         phrases.append(

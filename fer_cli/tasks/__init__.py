@@ -9,12 +9,13 @@ from __future__ import annotations
 from fer_cli.config import RunConfig
 from fer_cli.tasks.clips import CLIPS
 from fer_cli.tasks.features import FEATURES
+from fer_cli.tasks.sequences import SEQUENCES
 from fer_cli.tasks.stills import STILLS
 from fer_cli.tasks.task import Inputs, Task
 
 __all__ = ["TASKS", "Inputs", "Task", "task_of"]
 
-TASKS: dict[str, Task] = {"stills": STILLS, "features": FEATURES, "clips": CLIPS}
+TASKS: dict[str, Task] = {"stills": STILLS, "features": FEATURES, "clips": CLIPS, "sequences": SEQUENCES}
 
 
 def task_of(config: RunConfig) -> Task:

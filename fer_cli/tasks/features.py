@@ -52,5 +52,7 @@ FEATURES = Task(
     check=lambda _: None,
     cost=lambda _: 1,
     balance=lambda _: 0.0,
+    classes=lambda _, classes: classes,
+    use="extracts features cnn",
     describe=describe_features,
 )

@@ -95,5 +95,7 @@ STILLS = Task(
     check=check_stills,
     cost=lambda config: config.train.epochs,
     balance=lambda config: config.train.class_balance,
+    classes=lambda _, classes: classes,
+    use="",
     describe=describe_stills,
 )

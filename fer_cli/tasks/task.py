@@ -47,5 +47,9 @@ class Task:
     """Returns the approximate duration in epochs of a run that shares no training."""
     balance: Callable[[RunConfig], float]
     """Returns the degree of class-balanced sampling, 0 to 1; see ``train.class_balance``."""
+    classes: Callable[[RunConfig, list[str]], list[str]]
+    """Returns the classes that a run is scored on, given those of its test images."""
+    use: str
+    """What the network of ``before`` does for a run that trains none, for reports."""
     describe: Callable[[list[RunConfig]], list[str]]
     """Returns the lines about such runs in a report."""

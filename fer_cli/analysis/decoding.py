@@ -1,0 +1,73 @@
+"""Decoded sequences of emotions: how many steps are recognised, and what the gate of ECEM advises (Fan 2025, Table 2).
+
+The paper does not define its "number recognised": ours counts steps that are decoded correctly with a probability of at
+least one half.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from fer_cli.analysis.outcome import Group, cache_result, groups_of, summarise
+from fer_cli.blocks import Block, Note, Number, Table
+from fer_cli.config import Compute
+from fer_cli.plan import Item, Plan
+
+VERSION = 1
+
+
+def decoding_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
+    """Return a table of recognised steps and advice per arm and kind of sequences, and a timeline of one sequence."""
+    groups = [group for group in groups_of(plan, networks=False) if group.done]
+    if not groups:
+        return [Note("decoding: no run is done")]
+    rows = [(group.label, describe_group(group)) for group in groups]
+    columns = [
+        "steps",
+        "recognised",
+        "recognised, %",
+        "in the target region, %",
+        "factors advised",
+        "no advice reaches it, %",
+    ]
+    notes = [
+        "means over seeds; recognised: steps decoded correctly with a probability of at least one half (ours; the paper "
+        "defines no such number)",
+        "target region and advice: of the decoded valence at each step; advice changes no sequence",
+    ]
+    return [Table("Decoded steps, and what ECEM advises", columns, rows, notes)]
+
+
+def describe_group(group: Group) -> list[Number | str]:
+    """Return the cells of an arm."""
+    runs = [measure(item) for item in group.seeds.values()]
+    planned = len(group.planned)
+    mean = {name: summarise([run[name] for run in runs], planned, unit) for name, unit in UNITS.items()}
+    whole = {name: Number(sum(run[name] for run in runs) / len(runs), unit="count") for name in ("steps", "recognised")}
+    return [whole["steps"], whole["recognised"], *(mean[name] for name in ("share", "inside", "factors", "unmet"))]
+
+
+UNITS: dict[str, Literal["plain", "%"]] = {"share": "%", "inside": "%", "factors": "plain", "unmet": "%"}
+
+
+def measure(item: Item) -> dict[str, float]:
+    """Return what a run decoded and advised."""
+
+    def count() -> dict[str, float]:
+        import pandas as pd
+
+        trace = pd.read_parquet(item.folder.file("trace.parquet"))
+        result = item.folder.result()
+        steps, recognised = len(trace), result.health["recognised"]
+        return {
+            "steps": steps,
+            "recognised": recognised,
+            "share": recognised / steps,
+            "inside": float(trace["in_region"].mean()),
+            "factors": float(trace["count"].mean()),
+            "unmet": float(trace["unmet"].mean()),
+        }
+
+    found: dict[str, float] = cache_result(item, "decoding", VERSION, {}, count)
+    return found

@@ -1,0 +1,146 @@
+"""Valence and entropy under incentive factors and disturbances, and the time to the target region (Fan 2025, Fig 11).
+
+The time is the first minute at which the mean decoded valence of the students is within the region, or "never" in the
+sequences' length; beside it stands what the chain alone predicts. A sequence that ends early counts as long as it lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of
+from fer_cli.blocks import Block, Figure, Note, Number, Table
+from fer_cli.config import Compute
+from fer_cli.plan import Item, Plan
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Page
+
+VERSION = 1
+LIMIT = 0.4
+"""Lower end of the target region; disturbances aim at its negative (ours)."""
+NEVER = "never"
+
+
+def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
+    """Return the time to the region per arm and start, and a figure of valence and entropy over time."""
+    groups = [group for group in groups_of(plan, networks=False) if group.done]
+    if not groups:
+        return [Note("incentives: no run is done")]
+    found = {group.label: {seed: read_curves(item) for seed, item in group.seeds.items()} for group in groups}
+    rows = []
+    for group in groups:
+        runs, sign = list(found[group.label].values()), sign_of(group)
+        times = [reach(run["minutes"], run["valence"], sign) for run in runs]
+        predicted = predict_time(group.done[0])
+        last = [run["valence"][-1] for run in runs]
+        rows.append(
+            (
+                group.label,
+                [
+                    describe_times(times),
+                    NEVER if predicted is None else Number(predicted, unit="plain", digits=0),
+                    Number(float(np.mean(last)), unit="plain"),
+                    Number(float(np.mean([run["entropy"][-1] for run in runs])), unit="plain"),
+                ],
+            )
+        )
+    columns = [
+        "minutes to the region, by seed",
+        "minutes predicted by the chain",
+        "valence at the end",
+        "entropy at the end, nats",
+    ]
+    notes = [
+        f"region: mean decoded valence of at least {LIMIT:g} ({-LIMIT:g} or less under disturbances)",
+        f"sequences last {plan.items[0].run.config.sequences.steps - 1} steps; `{NEVER}`: not within them",
+    ]
+    path = figure_path(folder, "incentives")
+    from fer_cli.drawing import save
+
+    save(draw_curves(plan, groups, found), path)
+    return [Table("Time to the target region", columns, rows, notes), Figure(path)]
+
+
+def sign_of(group: Group) -> int:
+    """Return 1 for factors, or none, and -1 for disturbances."""
+    return -1 if (group.planned[0].run.config.sequences.factors or 0) < 0 else 1
+
+
+def reach(minutes: list[float], valence: list[float], sign: int) -> float | None:
+    """Return the first minute at which the valence is in the region, None for never."""
+    there = np.flatnonzero(sign * np.array(valence) >= LIMIT)
+    return minutes[there[0]] if len(there) else None
+
+
+def describe_times(times: list[float | None]) -> str:
+    """Return times as ``9, 11, never``."""
+    return ", ".join(NEVER if one is None else f"{one:g}" for one in times)
+
+
+def read_curves(item: Item) -> dict[str, list[float]]:
+    """Return minutes, and mean valence and entropy (nats) of the decoded emotions of a run's students."""
+
+    def measure() -> dict[str, list[float]]:
+        import pandas as pd
+
+        from fer_cli.interaction.ecem import entropy
+
+        trace = pd.read_parquet(item.folder.file("trace.parquet"))
+        shares = trace[[name for name in trace if str(name).startswith("gamma/")]].to_numpy()
+        means = trace.assign(entropy=entropy(shares)).groupby("t_min")[["tea", "entropy"]].mean()
+        columns = {"minutes": means.index, "valence": means["tea"], "entropy": means["entropy"]}
+        return {name: [float(value) for value in values] for name, values in columns.items()}
+
+    found: dict[str, list[float]] = cache_result(item, "incentives", VERSION, {}, measure)
+    return found
+
+
+def predict_time(item: Item) -> float | None:
+    """Return the minute at which the chain alone, without observations, is in the region, None for never."""
+    from fer_cli.interaction.decoding import predict_time as predict
+    from fer_cli.learning.sequences import settings_of
+
+    assert item.start is not None
+    settings = settings_of(item.run.config.sequences)
+    return predict(settings, item.start.folder.result().data.classes, LIMIT)
+
+
+def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int, Mapping[str, list[float]]]]) -> Page:
+    """Draw valence (above) and entropy (below) over minutes, a column per start, a line per number of factors."""
+    from matplotlib.lines import Line2D
+
+    from fer_cli.drawing import PALETTE, Words, page
+
+    starts = list(dict.fromkeys(group.planned[0].run.at for group in groups))
+    counts = sorted({group.planned[0].run.config.sequences.factors or 0 for group in groups})
+    styles = {count: (PALETTE[abs(count)], "--" if count < 0 else "-") for count in counts}
+    keys = [Line2D([], [], color=colour, ls=line, label=name_count(count)) for count, (colour, line) in styles.items()]
+    words = Words("Decoded emotions over time", ("means over students and seeds",), [keys], [plan.title])
+    figure = page(2.7 * len(starts) + 0.6, 4.2, words)
+    axes = figure.subplots(2, len(starts), sharex=True, sharey="row", squeeze=False)
+    for group in groups:
+        config, column = group.planned[0].run.config, starts.index(group.planned[0].run.at)
+        colour, line = styles[config.sequences.factors or 0]
+        runs = list(found[group.label].values())
+        for row, name in enumerate(("valence", "entropy")):
+            length = min(len(run[name]) for run in runs)
+            values = np.mean([run[name][:length] for run in runs], axis=0)
+            axes[row, column].plot(runs[0]["minutes"][:length], values, color=colour, ls=line, lw=1.2)
+    for column, at in enumerate(starts):
+        axes[0, column].set_title(", ".join(f"start: {value}" for _, value in at) or "all students", fontsize=9)
+        axes[0, column].axhspan(LIMIT, LIMIT + 0.4, color="0.9", lw=0)
+        axes[1, column].set_xlabel("minutes")
+    axes[0, 0].set_ylabel("mean valence")
+    axes[1, 0].set_ylabel("entropy, nats")
+    return figure
+
+
+def name_count(count: int) -> str:
+    """Return the words for a signed number of factors."""
+    what = "disturbance" if count < 0 else "factor"
+    return "no factor" if count == 0 else f"{abs(count)} {what}{'s' * (abs(count) > 1)}"

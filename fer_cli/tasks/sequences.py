@@ -1,0 +1,103 @@
+"""Runs on simulated sequences of emotions, decoded or classified by hidden Markov models and others (Fan 2025, section 4).
+
+Sequences of ``emotions`` show test images to the recogniser of another run; other simulations have no images and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from fer_cli.config import SEQUENCE_MODELS, SIMULATIONS, Compute, RunConfig, SequencesConfig
+from fer_cli.errors import StudyError, nearest
+from fer_cli.results import Result
+from fer_cli.tasks.task import Inputs, Task
+
+GENERATORS = {
+    "chain": "a Markov chain whose transitions follow the active factors",
+    "fading": "a Markov chain in which the effect of factors fades in, as ECEM assumes",
+    "dwell": "gamma-distributed times in each emotion instead of a Markov chain",
+    "unmodelled": "a Markov chain with a fifth factor, active in a quarter of the time, that no model knows",
+}
+
+
+def recogniser(config: RunConfig) -> RunConfig | None:
+    """Return the run that trains the recogniser, or None for a simulation without images."""
+    return config.model_copy(update={"sequences": SequencesConfig()}) if config.sequences.recognised else None
+
+
+def run_sequences(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
+    """Simulate, decode and score; see ``simulate_run``."""
+    from fer_cli.learning.sequences import simulate_run
+
+    return simulate_run(config, compute, inputs.folder, inputs.start)
+
+
+def smoke_sequences(config: RunConfig, compute: Compute, folder: Path) -> None:
+    """Simulate and decode a few sequences, and smoke-test the recogniser."""
+    from fer_cli.learning.sequences import smoke_simulation
+    from fer_cli.learning.smoke import smoke_network
+
+    smoke_simulation(config)
+    if (network := recogniser(config)) is not None:
+        smoke_network(network, compute, folder)
+
+
+def check_sequences(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
+    """Raise StudyError for a first emotion that is no state, and a FerError for classes that cannot be states."""
+    from fer_cli.learning.sequences import space_of
+
+    for config, classes in runs:
+        if config.sequences.recognised:
+            names = space_of(config.sequences, classes).names
+            if (start := config.sequences.start) not in {"uniform", *names}:
+                raise StudyError(f"sequences.start: no emotion '{start}'{nearest(start, names)}")
+
+
+def scored_classes(config: RunConfig, classes: list[str]) -> list[str]:
+    """Return the classes of the scores: groups of states, tags or categories."""
+    from fer_cli.learning.sequences import class_names
+
+    return class_names(config.sequences, classes)
+
+
+def describe_sequences(configs: list[RunConfig]) -> list[str]:
+    """Return a line per kind of simulation, its size, and its models."""
+    lines = []
+    for kind in dict.fromkeys(config.sequences.simulation for config in configs):
+        used = [config.sequences for config in configs if config.sequences.simulation == kind]
+        lines.append(f"SIMULATION: {SIMULATIONS[str(kind)].words}; every seed simulates anew, the same for every arm")
+        if not used[0].recognised:
+            models = "; ".join(SEQUENCE_MODELS[name].words for name in dict.fromkeys(one.model for one in used))
+            lines.append(f"models: {models}")
+            continue
+        lines += [f"sequences `{name}`: {GENERATORS[name]}" for name in dict.fromkeys(one.generator for one in used)]
+        lines += [
+            f"at most {count} sequences of {steps} steps of {minutes:g} min; test images are drawn without replacement "
+            "within their class, and a sequence ends when its class runs out"
+            for count, steps, minutes in dict.fromkeys((one.sequences, one.steps, one.minutes) for one in used)
+        ]
+        if any(one.states == "octants" for one in used):
+            lines.append("eight emotions are scored in six groups, which are what seven classes can tell apart at most")
+        lines.append(
+            "the emission is the recogniser's confusion matrix on validation images, plus 1; transitions are fitted, if at "
+            "all, on sequences of validation images; factors are a subset of the four, drawn anew every 50 steps"
+        )
+    return lines
+
+
+SEQUENCES = Task(
+    name="sequences",
+    trains_network=False,
+    before=recogniser,
+    name_before=lambda _: "recogniser",
+    training=lambda _: None,
+    run=run_sequences,
+    smoke=smoke_sequences,
+    check=check_sequences,
+    cost=lambda _: 1,
+    balance=lambda _: 0.0,
+    classes=scored_classes,
+    use="recognises the images of sequences",
+    describe=describe_sequences,
+)
