@@ -1,4 +1,4 @@
-"""Emotional states decoded from a recogniser's predictions along simulated sequences (ECEM ablation, Fan et al. 2025, Table 2).
+"""Emotional states decoded from a recogniser's predictions along simulated sequences (Fan et al. 2025, Table 2).
 
 States and their track of factors are simulated; each step shows an image of the state's class, whose predicted probabilities
 are observed. Emission and, with ``learn``, initial and transition probabilities come from validation images alone; test
@@ -71,7 +71,7 @@ class DecodeSettings(Section):
 
 @dataclass(frozen=True)
 class Predictions:
-    """A recogniser's predictions: ``probabilities`` (n, K) float in [0, 1], rows sum to 1; true ``labels``; K ``classes``."""
+    """A recogniser's predictions: ``probabilities`` (n, K), rows sum to 1, NaN if no face; true ``labels``; ``classes``."""
 
     probabilities: np.ndarray
     labels: Sequence[str]
@@ -80,7 +80,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Model:
-    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: how it was learned, or None."""
+    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: if it was learned, how."""
 
     initial: np.ndarray
     transition: np.ndarray
