@@ -1,4 +1,4 @@
-"""Simulated emotional states, images drawn for them, and decoding: ceilings, common random numbers, nothing of the test part."""
+"""Simulated emotional states, images drawn for them, and decoding: ceilings, random numbers, no use of test images."""
 
 from dataclasses import replace
 

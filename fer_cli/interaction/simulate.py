@@ -5,7 +5,7 @@ No paper publishes sequences; these are ours and every result on them is a SIMUL
 - ``chain``: the model's own kind, the transition A_k of the factors that are active, with or without fading.
 - ``dwell``: a semi-Markov chain that stays in a state for a gamma-distributed time (shape 3) of the same mean as in
   the chain, instead of a geometric one; jumps as in the chain. Times are continuous, states are read once per step.
-- ``unmodelled``: the chain with a fifth factor, a disturbance of the weight of one factor, that is active in a quarter of the
+- ``unmodelled``: the chain with a fifth factor, a disturbance of the weight of one factor, that acts in a quarter of the
   blocks and in no model's track.
 
 Factors are redrawn at the start of each block of steps, uniformly from all 16 subsets. Sequences of one seed use common
