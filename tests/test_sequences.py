@@ -168,6 +168,15 @@ def test_factors_help_where_they_are_strong_and_the_model_is_right() -> None:
     assert accuracy(**strong, incentive=True) > accuracy(**strong)
 
 
+def test_efficacy_names_the_advice() -> None:
+    settings = DecodeSettings(learn=True, incentive=True, tau=3.0, efficacy={"raise-fun": {"sad": 4.0}})
+    table = simulate_and_decode(settings, VALIDATION, TEST, 0).frame()
+    advised = table.loc[(table["predicted"] == "sad") & (table["tea"] < 0.4), "factors"]
+    assert advised.str.contains("raise-fun").mean() > 0.9
+    with pytest.raises(FerError, match="did you mean raise-fun"):
+        simulate_and_decode(DecodeSettings(efficacy={"raise-funn": {}}), VALIDATION, TEST, 0)
+
+
 def test_arms_of_one_seed_share_images_and_states() -> None:
     arms = [{"decode": "frame"}, {"learn": True}, {"learn": True, "incentive": True, "fading": True}, {"perfect": True}]
     found = [simulate_and_decode(DecodeSettings(**arm), VALIDATION, TEST, 3) for arm in arms]

@@ -21,7 +21,15 @@ from fer_cli.errors import FerError
 from fer_cli.interaction.baum_welch import Fit, fit
 from fer_cli.interaction.ecem import Advice, Region, advise, trace_frame
 from fer_cli.interaction.hmm import MISSING, check_probabilities, filter_states, observe, smooth_states
-from fer_cli.interaction.incentives import PSI, fade, incentive_tilt, incentive_transition, moved_share, subset_factors
+from fer_cli.interaction.incentives import (
+    PSI,
+    fade,
+    incentive_tilt,
+    incentive_transition,
+    moved_share,
+    read_efficacy,
+    subset_factors,
+)
 from fer_cli.interaction.simulate import UNUSED, Generator, Plan, Sequences, build_chains, draw_images, simulate
 from fer_cli.interaction.states import CLASS_SELF, StateSpace, octants, of_classes
 from fer_cli.metrics import confusion_counts
@@ -64,6 +72,8 @@ class DecodeSettings(Section):
     model_stay: float | None = Field(default=None, ge=0, lt=1)
     """The same in the initial model: by default 0.9 for classes, 0.4 for octants."""
     tau: float = Field(default=1.0, gt=0)
+    efficacy: dict[str, dict[str, float]] = {}
+    """Factor -> state -> efficacy, 1 where not given; in the simulation, the model and the gate."""
     psi: float = Field(default=PSI, gt=0)
     pseudo_count: float = Field(default=1.0, ge=0)
     region: Region = Region()
@@ -146,7 +156,7 @@ def simulate_and_decode(settings: DecodeSettings, validation: Predictions, test:
     space = build_space(settings, test.classes)
     model = fit_model(settings, space, validation, seed)
     sequences = settings.sequences or max(1, len(test.labels) // settings.steps)
-    simulated = simulate(space, build_plan(settings, sequences), derive_seed(seed, "score"))
+    simulated = simulate(space, build_plan(settings, space, sequences), derive_seed(seed, "score"))
     rng = np.random.default_rng(derive_seed(seed, "test images"))
     images, lengths = draw_images(simulated.states, space, test.labels, rng)
     if not lengths.any():
@@ -163,7 +173,7 @@ def build_space(settings: DecodeSettings, classes: Sequence[str]) -> StateSpace:
     return of_classes(classes).stay(settings.stay)
 
 
-def build_plan(settings: DecodeSettings, sequences: int) -> Plan:
+def build_plan(settings: DecodeSettings, space: StateSpace, sequences: int) -> Plan:
     """Return the plan of a simulation."""
     return Plan(
         sequences,
@@ -174,7 +184,13 @@ def build_plan(settings: DecodeSettings, sequences: int) -> Plan:
         faded=settings.generator_fading,
         psi=settings.psi,
         minutes=settings.minutes,
+        efficacy=find_efficacy(settings, space),
     )
+
+
+def find_efficacy(settings: DecodeSettings, space: StateSpace) -> np.ndarray | None:
+    """Return the efficacy of factors by state, (4, N), or None if it is 1 everywhere."""
+    return read_efficacy(settings.efficacy, space) if settings.efficacy else None
 
 
 def estimate_emission(validation: Predictions, space: StateSpace) -> np.ndarray:
@@ -204,15 +220,17 @@ def fit_model(settings: DecodeSettings, space: StateSpace, validation: Predictio
     emission = estimate_emission(validation, space)
     if not settings.learn or settings.decode == "frame":
         return Model(initial, start.transition, emission)
-    simulated = simulate(space, build_plan(settings, settings.fit_sequences), derive_seed(seed, "fit"))
+    simulated = simulate(space, build_plan(settings, space, settings.fit_sequences), derive_seed(seed, "fit"))
     rng = np.random.default_rng(derive_seed(seed, "validation images"))
     images, _ = draw_images(simulated.states, space, validation.labels, rng, replace=True)
+    efficacy = find_efficacy(settings, space)
+    tilt = incentive_tilt(space, _shorten(simulated.factors), settings.tau, efficacy=efficacy)
     found = fit(
         initial,
         start.transition,
         emission,
         gather(validation, images),
-        tilt=incentive_tilt(space, _shorten(simulated.factors), settings.tau) if settings.incentive else None,
+        tilt=tilt if settings.incentive else None,
         moved=moved_share(settings.psi, settings.minutes) if settings.fading else 1.0,
         pseudo_count=settings.pseudo_count,
     )
@@ -241,7 +259,8 @@ def decode_sequences(
         predicted = gamma.argmax(axis=2)
         members = np.eye(len(space.groups))[space.group_index]
         predicted_group = (gamma @ members).argmax(axis=2)
-    chains = incentive_transition(space, subset_factors(), settings.tau, transition=model.transition)
+    efficacy = find_efficacy(settings, space)
+    chains = incentive_transition(space, subset_factors(), settings.tau, efficacy=efficacy, transition=model.transition)
     advice = advise(gamma, chains, space, settings.region)
     return Decoded(space, model, settings, simulated, images, lengths, gamma, predicted, predicted_group, advice)
 
@@ -249,10 +268,11 @@ def decode_sequences(
 def build_chain(settings: DecodeSettings, space: StateSpace, model: Model, simulated: Sequences) -> np.ndarray:
     """Return the transition of each move by the model, (N, N) or (M, 1 or T-1, N, N)."""
     if settings.perfect:
-        return build_chains(space, simulated.factors, simulated.hidden, build_plan(settings, len(simulated.states)))
+        return build_chains(space, simulated.factors, simulated.hidden, build_plan(settings, space, len(simulated.states)))
     chain = model.transition
     if settings.incentive:
-        chain = incentive_transition(space, _shorten(simulated.factors), settings.tau, transition=chain)
+        factors, efficacy = _shorten(simulated.factors), find_efficacy(settings, space)
+        chain = incentive_transition(space, factors, settings.tau, efficacy=efficacy, transition=chain)
     return fade(chain, settings.psi, settings.minutes) if settings.fading else chain
 
 

@@ -102,7 +102,7 @@ def simulate_windows(per_regime: int, window: int, seed: int) -> Windows:
 
 
 def compute_features(classes: np.ndarray) -> np.ndarray:
-    """Return (M, 10): shares of the 7 classes, share of switches, entropy in nats, happy share of second minus first half."""
+    """Return (M, 10): shares of the 7 classes, share of switches, entropy in nats, happy share of 2nd minus 1st half."""
     space = octants()
     shown = classes[:, :, None] == np.arange(len(space.classes))
     shares = shown.mean(axis=1)

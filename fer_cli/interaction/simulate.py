@@ -15,7 +15,7 @@ random numbers: the same factors, first states and uniform draws under each gene
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -67,7 +67,9 @@ class Plan:
     faded: bool = False
     psi: float = PSI
     minutes: float = 1.0
-    initial: np.ndarray | None = field(default=None)
+    efficacy: np.ndarray | None = None
+    """(4, N), 1 by default."""
+    initial: np.ndarray | None = None
     """(N,), uniform by default."""
 
 
@@ -147,7 +149,7 @@ def build_chains(space: StateSpace, factors: np.ndarray, hidden: np.ndarray, pla
     """Return the matrix of each move, (M, 1 or T-1, N, N); one per sequence if nothing changes within it."""
     if (factors == factors[:, :1]).all() and (hidden == hidden[:, :1]).all():
         factors, hidden = factors[:, :1], hidden[:, :1]
-    base = incentive_transition(space, factors, plan.tau)
+    base = incentive_transition(space, factors, plan.tau, efficacy=plan.efficacy)
     disturbed = base * np.exp(-plan.tau * HIDDEN_WEIGHT * space.sign)
     disturbed /= disturbed.sum(axis=-1, keepdims=True)
     chains = np.where(hidden[:, :, None, None], disturbed, base)
