@@ -28,6 +28,7 @@ from fer_cli.interaction.incentives import (
     incentive_tilt,
     incentive_transition,
     moved_share,
+    read_efficacy,
     subset_factors,
 )
 from fer_cli.interaction.simulate import UNUSED, Generator, Plan, Sequences, build_chains, draw_images, simulate
@@ -76,6 +77,8 @@ class DecodeSettings(Section):
     model_stay: float | None = Field(default=None, ge=0, lt=1)
     """The same in the initial model: by default 0.9 for classes, 0.4 for octants."""
     tau: float = Field(default=1.0, gt=0)
+    efficacy: dict[str, dict[str, float]] = {}
+    """Factor -> state -> efficacy, 1 where not given; in the simulation, the model and the gate."""
     psi: float = Field(default=PSI, gt=0)
     pseudo_count: float = Field(default=1.0, ge=0)
     region: Region = Region()
@@ -83,7 +86,7 @@ class DecodeSettings(Section):
 
 @dataclass(frozen=True)
 class Predictions:
-    """A recogniser's predictions: ``probabilities`` (n, K) float in [0, 1], true ``labels``, K ``classes``."""
+    """A recogniser's predictions: ``probabilities`` (n, K), rows sum to 1, NaN if no face; true ``labels``; ``classes``."""
 
     probabilities: np.ndarray
     labels: Sequence[str]
@@ -92,7 +95,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Model:
-    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: by what, or None."""
+    """Initial (N,), transition (N, N) without factors and fading, emission (N, K); ``fitted``: if it was learned, how."""
 
     initial: np.ndarray
     transition: np.ndarray
@@ -192,6 +195,7 @@ def build_plan(settings: DecodeSettings, space: StateSpace, sequences: int) -> P
         minutes=settings.minutes,
         initial=None if settings.start is None else np.eye(space.size)[space.names.index(settings.start)],
         count=None if count is None else abs(count),
+        efficacy=find_efficacy(settings, space),
     )
 
 
@@ -204,10 +208,15 @@ def predict_time(settings: DecodeSettings, classes: Sequence[str], level: float)
     plan = build_plan(settings, space, 1)
     count = settings.factors or 0
     factors = (np.arange(len(FACTORS)) < abs(count)) * plan.sign
-    chain = incentive_transition(space, factors, settings.tau)
+    chain = incentive_transition(space, factors, settings.tau, efficacy=find_efficacy(settings, space))
     chain = fade(chain, settings.psi, settings.minutes) if settings.generator_fading else chain
     start = np.full(space.size, 1 / space.size) if plan.initial is None else plan.initial
     return time_to_region(start, chain, space, -level if count < 0 else level, settings.minutes, below=count < 0)
+
+
+def find_efficacy(settings: DecodeSettings, space: StateSpace) -> np.ndarray | None:
+    """Return the efficacy of factors by state, (4, N), or None if it is 1 everywhere."""
+    return read_efficacy(settings.efficacy, space) if settings.efficacy else None
 
 
 def estimate_emission(validation: Predictions, space: StateSpace) -> np.ndarray:
@@ -240,12 +249,14 @@ def fit_model(settings: DecodeSettings, space: StateSpace, validation: Predictio
     simulated = simulate(space, build_plan(settings, space, settings.fit_sequences), derive_seed(seed, "fit"))
     rng = np.random.default_rng(derive_seed(seed, "validation images"))
     images, _ = draw_images(simulated.states, space, validation.labels, rng, replace=True)
+    efficacy = find_efficacy(settings, space)
+    tilt = incentive_tilt(space, _shorten(simulated.factors), settings.tau, efficacy=efficacy)
     found = fit(
         initial,
         start.transition,
         emission,
         gather(validation, images),
-        tilt=incentive_tilt(space, _shorten(simulated.factors), settings.tau) if settings.incentive else None,
+        tilt=tilt if settings.incentive else None,
         moved=moved_share(settings.psi, settings.minutes) if settings.fading else 1.0,
         pseudo_count=settings.pseudo_count,
     )
@@ -274,7 +285,8 @@ def decode_sequences(
         predicted = gamma.argmax(axis=2)
         members = np.eye(len(space.groups))[space.group_index]
         predicted_group = (gamma @ members).argmax(axis=2)
-    chains = incentive_transition(space, subset_factors(), settings.tau, transition=model.transition)
+    efficacy = find_efficacy(settings, space)
+    chains = incentive_transition(space, subset_factors(), settings.tau, efficacy=efficacy, transition=model.transition)
     advice = advise(gamma, chains, space, settings.region)
     return Decoded(space, model, settings, simulated, images, lengths, gamma, predicted, predicted_group, advice)
 
@@ -285,7 +297,8 @@ def build_chain(settings: DecodeSettings, space: StateSpace, model: Model, simul
         return build_chains(space, simulated.factors, simulated.hidden, build_plan(settings, space, len(simulated.states)))
     chain = model.transition
     if settings.incentive:
-        chain = incentive_transition(space, _shorten(simulated.factors), settings.tau, transition=chain)
+        factors, efficacy = _shorten(simulated.factors), find_efficacy(settings, space)
+        chain = incentive_transition(space, factors, settings.tau, efficacy=efficacy, transition=chain)
     return fade(chain, settings.psi, settings.minutes) if settings.fading else chain
 
 

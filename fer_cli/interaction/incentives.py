@@ -115,6 +115,19 @@ def lookup_transition(table: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return np.asarray(table[places[bits]])
 
 
+def read_efficacy(table: Mapping[str, Mapping[str, float]], space: StateSpace) -> np.ndarray:
+    """Return the efficacy of factors by state, (4, N), from names; 1 where nothing is given. Raise ``FerError``."""
+    found = np.ones((len(FACTORS), space.size))
+    for factor, by_state in table.items():
+        if factor not in FACTORS:
+            raise FerError(f"unknown incentive factor {factor!r}{nearest(factor, FACTORS)}")
+        for state, value in by_state.items():
+            if not 0 <= value < np.inf:
+                raise FerError(f"efficacy of {factor} in state {state} is {value:g}: choose a value of at least 0")
+            found[FACTORS.index(factor), space.index(state)] = value
+    return found
+
+
 def fade(transition: np.ndarray, psi: float = PSI, minutes: float = 1.0) -> np.ndarray:
     """Return the lazy chain (1 - exp(-psi t)) A_k + exp(-psi t) I, (..., N, N); ``psi`` per minute."""
     share = moved_share(psi, minutes)

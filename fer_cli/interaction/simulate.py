@@ -3,19 +3,19 @@
 No paper publishes sequences; these are ours and every result on them is a SIMULATION. Three generators:
 
 - ``chain``: the model's own kind, the transition A_k of the factors that are active, with or without fading.
-- ``dwell``: a semi-Markov chain that stays in a state for a gamma-distributed time (shape 3) of the same mean as in the
-  chain, instead of a geometric one; jumps as in the chain. Times are continuous and the state is read once per step.
-- ``unmodelled``: the chain with a fifth factor, a disturbance of the weight of one factor, that is active in a quarter of the
+- ``dwell``: a semi-Markov chain that stays in a state for a gamma-distributed time (shape 3) of the same mean as in
+  the chain, instead of a geometric one; jumps as in the chain. Times are continuous, states are read once per step.
+- ``unmodelled``: the chain with a fifth factor, a disturbance of the weight of one factor, that acts in a quarter of the
   blocks and in no model's track.
 
-Factors are redrawn at the start of each block of steps, uniformly from all 16 subsets. Sequences of one seed use common random
-numbers: the same factors, first states and uniform draws under each generator and setting.
+Factors are redrawn at the start of each block of steps, uniformly from all 16 subsets. Sequences of one seed use common
+random numbers: the same factors, first states and uniform draws under each generator and setting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -47,7 +47,7 @@ UNUSED = -1
 
 @dataclass(frozen=True)
 class Sequences:
-    """``states``: (M, T) int64; ``factors``: (M, T-1, 4) in [-1, 1], active from step t to t+1; ``hidden``: (M, T-1) bool."""
+    """``states``: (M, T) int64; ``factors``: (M, T-1, 4) in [-1, 1], active from t to t+1; ``hidden``: (M, T-1) bool."""
 
     states: np.ndarray
     factors: np.ndarray
@@ -68,7 +68,9 @@ class Plan:
     faded: bool = False
     psi: float = PSI
     minutes: float = 1.0
-    initial: np.ndarray | None = field(default=None)
+    efficacy: np.ndarray | None = None
+    """(4, N), 1 by default."""
+    initial: np.ndarray | None = None
     """(N,), uniform by default."""
     count: int | None = None
     """Number of the four factors that are active all the time; by default a subset that is redrawn per block."""
@@ -152,7 +154,7 @@ def build_chains(space: StateSpace, factors: np.ndarray, hidden: np.ndarray, pla
     """Return the matrix of each move, (M, 1 or T-1, N, N); one per sequence if nothing changes within it."""
     if (factors == factors[:, :1]).all() and (hidden == hidden[:, :1]).all():
         factors, hidden = factors[:, :1], hidden[:, :1]
-    base = incentive_transition(space, factors, plan.tau)
+    base = incentive_transition(space, factors, plan.tau, efficacy=plan.efficacy)
     disturbed = base * np.exp(-plan.tau * HIDDEN_WEIGHT * space.sign)
     disturbed /= disturbed.sum(axis=-1, keepdims=True)
     chains = np.where(hidden[:, :, None, None], disturbed, base)
@@ -210,9 +212,7 @@ def _check_plan(plan: Plan) -> None:
     if plan.generator not in GENERATORS:
         raise FerError(f"unknown generator {plan.generator!r}{nearest(plan.generator, GENERATORS)}")
     if plan.sequences < 1 or plan.steps < 2 or plan.block < 1:
-        raise FerError(
-            f"a simulation needs at least 1 sequence of 2 steps and blocks of 1 step; given: {plan.sequences} of {plan.steps}"
-        )
+        raise FerError(f"a simulation needs at least 1 sequence of 2 steps; given: {plan.sequences} of {plan.steps}")
     if not np.abs(plan.sign) <= 1:
         raise FerError(f"sign of the factors is {plan.sign:g}: choose a value from -1 to 1")
     if plan.count is not None and not 0 <= plan.count <= len(FACTORS):

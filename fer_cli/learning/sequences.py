@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fer_cli.config import Compute, RunConfig, SequencesConfig
+from fer_cli.config import SEQUENCE_MODELS, Compute, RunConfig, SequencesConfig
 from fer_cli.interaction import regimes, tags
 from fer_cli.interaction.decoding import Decoded, DecodeSettings, Predictions, build_space, simulate_and_decode
 from fer_cli.interaction.states import StateSpace, octants
@@ -158,16 +158,20 @@ def read_predictions(start: RunFolder, part: str) -> Predictions:
 
 def predict_tags(config: RunConfig, start: RunFolder | None) -> Answers:
     """Return the predicted tags of simulated test sequences."""
-    found = tags.predict_tags(config.seed, config.sequences.model)
+    method = dict(zip(SEQUENCE_MODELS, tags.METHODS, strict=True))[config.sequences.model]
+    found = tags.predict_tags(config.seed, method)
+    shares, names = found.probabilities[method], list(tags.TAGS)
     samples = [f"sequence {s}, step {t}" for s, t in zip(found.sequence, found.step, strict=True)]
-    return Answers(list(tags.TAGS), found.tag, found.predicted, found.probabilities, samples, found.trained, {})
+    return Answers(names, found.tag, np.array(names)[shares.argmax(1)], shares, samples, tags.TRAIN * tags.STEPS, {})
 
 
 def predict_categories(config: RunConfig, start: RunFolder | None) -> Answers:
     """Return the predicted categories of simulated test windows."""
-    found = regimes.predict_regimes(config.seed, config.sequences.model, config.sequences.window)
+    method = dict(zip(SEQUENCE_MODELS, regimes.METHODS, strict=True))[config.sequences.model]
+    found = regimes.predict_regimes(config.seed, config.sequences.window, method)
     samples = [f"window {place}" for place in range(len(found.regime))]
-    return Answers(list(regimes.REGIMES), found.regime, found.predicted, found.probabilities, samples, found.trained, {})
+    names, trained = list(regimes.REGIMES), regimes.TRAIN * len(regimes.REGIMES)
+    return Answers(names, found.regime, found.predicted[method], found.probabilities[method], samples, trained, {})
 
 
 ANSWERS: dict[str, Callable[[RunConfig, RunFolder | None], Answers]] = {
