@@ -11,12 +11,12 @@ from fer_cli.interaction.decoding import (
     Decoded,
     DecodeSettings,
     Predictions,
+    compute_ceilings,
     divide_by_prior,
     estimate_emission,
     simulate_and_decode,
 )
-from fer_cli.interaction.hmm import filter_states, observe, smooth_states
-from fer_cli.interaction.simulate import GENERATORS, Plan, draw_classes, draw_images, simulate
+from fer_cli.interaction.simulate import GENERATORS, Plan, draw_images, simulate
 from fer_cli.interaction.states import BASIC7, octants, of_classes
 
 SPACE = of_classes(BASIC7)
@@ -31,6 +31,7 @@ def predict(n: int, seed: int, skill: float = 2.0, classes: tuple[str, ...] = BA
     return Predictions(shares / shares.sum(axis=1, keepdims=True), [classes[code] for code in truth], classes)
 
 
+LOST = ("happy", "bored")
 VALIDATION, TEST = predict(700, 1), predict(2000, 2)
 
 
@@ -45,26 +46,21 @@ VALIDATION, TEST = predict(700, 1), predict(2000, 2)
 )
 def test_ceilings_of_six_groups(stay: float, wanted: tuple[float, float, float]) -> None:
     """True parameters, classes drawn from the prior emission and seen without error; frame, filter, smoother."""
-    space = octants().stay(stay)
-    states = simulate(space, Plan(400, 500, driven=False), 1).states
-    seen = draw_classes(states, space.emission, np.random.default_rng(1))
-    likelihood, start = observe(space.emission, seen), np.full(8, 1 / 8)
-    members = np.eye(6)[space.group_index]
-    found = [space.group_index[space.frame_index[seen]]]
-    found += [
-        (infer(start, space.transition, likelihood).gamma @ members).argmax(axis=2)
-        for infer in (filter_states, smooth_states)
-    ]
-    for groups, value in zip(found, wanted, strict=True):
-        right = (groups == space.group_index[states]).mean(axis=1)
+    found = compute_ceilings(octants().stay(stay), Plan(400, 500, driven=False), 1)
+    for name, value in zip(("frame", "filter", "smoother"), wanted, strict=True):
+        right = found[name]["groups"]
         error = right.std(ddof=1) / np.sqrt(len(right))
         assert abs(right.mean() - value) < 3 * np.hypot(error, error), "both values are simulated"
     if stay == 0.9:
-        eight = [space.frame_index[seen]]
-        eight += [
-            infer(start, space.transition, likelihood).gamma.argmax(axis=2) for infer in (filter_states, smooth_states)
-        ]
-        assert [(one == states).mean() for one in eight] == pytest.approx([0.512, 0.612, 0.687], abs=0.01)
+        eight = [found[name]["states"].mean() for name in ("frame", "filter", "smoother")]
+        assert eight == pytest.approx([0.512, 0.612, 0.687], abs=0.01)
+
+
+def test_no_decoder_beats_the_smoother_with_true_parameters_and_factors() -> None:
+    for generator in ("chain", "unmodelled"):
+        plan = Plan(100, 200, generator, tau=3.0, faded=True)
+        frame, filtered, smoothed = (values["states"].mean() for values in compute_ceilings(octants(), plan, 2).values())
+        assert frame < filtered < smoothed < 1
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
@@ -147,6 +143,10 @@ def test_a_sequence_ends_when_its_class_runs_out() -> None:
     assert full.tolist() == [4, 4, 4]
     with pytest.raises(FerError, match="no image of class 'sad'"):
         draw_images(states, space, ["happy"], np.random.default_rng(0), replace=True)
+
+
+def decode(validation: Predictions, test: Predictions = TEST) -> Decoded:
+    return simulate_and_decode(DecodeSettings(), validation, test, 0)
 
 
 def accuracy(**settings: object) -> float:
@@ -270,19 +270,20 @@ def test_priors_of_training_can_be_divided_out() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda: decode(predict(50, 0, classes=("happy", "sad"))), "different classes"),
         (
-            lambda: simulate_and_decode(DecodeSettings(), predict(50, 0, classes=("happy", "sad")), TEST, 0),
-            "different classes",
+            lambda: decode(replace(VALIDATION, labels=["hapy"] * 700)),
+            "validation images have class 'hapy'; did you mean happy",
         ),
-        (lambda: estimate_emission(replace(VALIDATION, labels=["joy"] * 700), SPACE), "class 'joy'"),
-        (lambda: estimate_emission(replace(VALIDATION, probabilities=VALIDATION.probabilities * 2), SPACE), "sum to 1"),
+        (lambda: decode(replace(VALIDATION, probabilities=VALIDATION.probabilities * 2)), "validation predictions: image 0"),
+        (lambda: decode(replace(VALIDATION, labels=["happy"])), "shape"),
+        (lambda: decode(VALIDATION, Predictions(TEST.probabilities[:0], [], BASIC7)), "test predictions have shape"),
+        (lambda: decode(VALIDATION, replace(TEST, probabilities=-TEST.probabilities)), "test predictions: image 0"),
         (lambda: simulate(SPACE, Plan(3, 5, "chains"), 0), "did you mean chain"),  # type: ignore[arg-type]
         (lambda: simulate(SPACE, Plan(0), 0), "at least 1 sequence"),
         (lambda: simulate(SPACE, Plan(3, sign=2.0), 0), "from -1 to 1"),
-        (
-            lambda: simulate_and_decode(DecodeSettings(), VALIDATION, Predictions(np.zeros((0, 7)), [], BASIC7), 0),
-            "no test image",
-        ),
+        (lambda: decode(VALIDATION, Predictions(np.eye(7)[:1], ["disgust"], BASIC7)), "no test image"),
+        (lambda: decode(predict(70, 1, classes=LOST), predict(70, 2, classes=LOST)), "class 'bored' has no valence"),
     ],
 )
 def test_bad_input_is_one_line(change: object, words: str) -> None:

@@ -161,7 +161,7 @@ def time_to_region(
     ``start``: (N,); ``chain``: (N, N), one step of ``minutes``. Followed until the distribution comes to rest.
     """
     gamma, sign = np.asarray(start, dtype=np.float64), -1.0 if below else 1.0
-    for step in range(10_000_000):
+    for step in range(1_000_000):
         if sign * float(gamma @ space.valence) >= sign * level - EQUAL:
             return step * minutes
         moved = gamma @ chain
