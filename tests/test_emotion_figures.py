@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_cli.analysis import emotion_figures
-from fer_cli.analysis.emotion_figures import Recovery, draw_emotion_cube, draw_recoveries, draw_transitions
+from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_recoveries, draw_transitions
 from fer_cli.drawing import DPI, save
-from fer_cli.interaction.ecem import Region, entropy, follow, time_to_region, valence
-from fer_cli.interaction.incentives import PSI, fade, incentive_transition
+from fer_cli.interaction.ecem import Region, recover
+from fer_cli.interaction.incentives import incentive_transition
 from fer_cli.interaction.states import octants
 
 SPACE = octants()
@@ -61,14 +61,9 @@ def test_transitions_share_one_scale(tmp_path: Path, drawn: list[Figure]) -> Non
 
 
 def test_recoveries_mark_when_the_region_is_reached(tmp_path: Path, drawn: list[Figure]) -> None:
-    minutes, region, start = np.arange(0, 30, 0.1), Region(), np.eye(8)[SPACE.index("depression")]
-    curves = []
-    for count in range(1, 5):
-        chain = fade(incentive_transition(SPACE, (np.arange(4) < count).astype(float)), PSI, 0.1)
-        gamma = follow(start, chain, len(minutes) - 1)
-        reached = time_to_region(start, chain, SPACE, region.low, 0.1)
-        curves.append(Recovery(f"{count} factors", valence(gamma, SPACE), entropy(gamma), reached))
-    path = draw_recoveries(minutes, curves, region.low, region.high, "depression", tmp_path / "recovery.png")
+    region = Region()
+    curves = recover(SPACE, np.eye(8)[SPACE.index("depression")], region)
+    path = draw_recoveries(curves, region.low, region.high, "depression", tmp_path / "recovery.png")
     assert width(path) == pytest.approx(84, abs=0.5)
     upper, lower = drawn[0].axes
     crosses = [line for line in upper.lines if line.get_marker() == "x"]
@@ -76,4 +71,4 @@ def test_recoveries_mark_when_the_region_is_reached(tmp_path: Path, drawn: list[
     assert [float(line.get_ydata()[0]) for line in crosses] == pytest.approx([0.4] * 3, abs=0.01)
     assert len(lower.lines) == 4
     labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert labels == ["1 factors: never", "2 factors: 25.4 min", "3 factors: 13.2 min", "4 factors: 10.2 min"]
+    assert labels == ["1 factor: never", "2 factors: 25.4 min", "3 factors: 13.2 min", "4 factors: 10.2 min"]

@@ -6,7 +6,6 @@ Fan et al. 2025, Figures 5, 6 and 11; all are drawn 84 mm wide, the width of a c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fer_cli.drawing import GREY, PALETTE, Words, page, save
+from fer_cli.interaction.ecem import Recovery, format_minutes
 
 COLUMN = 84 / 25.4
 """Width of a column in inches."""
@@ -23,16 +23,6 @@ DEPTH = np.array([0.465, 0.315])
 """Where the third axis of the cube points in the plane."""
 SIGNS = {1: ("positive", PALETTE[0], "o"), 0: ("neutral", PALETTE[6], "^"), -1: ("negative", PALETTE[1], "s")}
 LINES = ("-", "--", "-.", ":")
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """One curve: valence and entropy in nats (T,), and the time to the region in minutes, None if never."""
-
-    label: str
-    valence: np.ndarray
-    entropy: np.ndarray
-    reached: float | None
 
 
 def draw_emotion_cube(names: Sequence[str], pad: np.ndarray, sign: np.ndarray, valence: np.ndarray, path: Path) -> Path:
@@ -89,29 +79,27 @@ def draw_transitions(names: Sequence[str], matrices: Mapping[str, np.ndarray], p
     return save(figure, path)
 
 
-def draw_recoveries(
-    minutes: np.ndarray, curves: Sequence[Recovery], low: float, high: float, start: str, path: Path
-) -> Path:
-    """Write valence and entropy by time (T,) of each curve, the region [low, high], and when it is reached."""
+def draw_recoveries(curves: Sequence[Recovery], low: float, high: float, start: str, path: Path) -> Path:
+    """Write the curves, the region [low, high] of valence and when it is reached; ``start``: in words."""
     styles = [(PALETTE[i % len(PALETTE)], LINES[i % len(LINES)]) for i in range(len(curves))]
     keys = [
-        Line2D([], [], color=colour, ls=line, label=f"{curve.label}: {_words(curve.reached)}")
+        Line2D([], [], color=colour, ls=line, label=f"{curve.label}: {format_minutes(curve.reached)}")
         for curve, (colour, line) in zip(curves, styles, strict=True)
     ]
     foot = [f"start: {start}; key: time to the region (grey band); cross: region reached"]
-    figure = page(COLUMN, 3.4, Words("Way to the target region", (), [keys], foot))
+    figure = page(COLUMN, 3.4, Words("Valence and entropy over time", (), [keys], foot))
     upper, lower = figure.subplots(2, 1, sharex=True)
     upper.axhspan(low, high, color="0.9", lw=0)
     for curve, (colour, line) in zip(curves, styles, strict=True):
-        upper.plot(minutes, curve.valence, color=colour, ls=line, lw=1.6)
-        lower.plot(minutes, curve.entropy, color=colour, ls=line, lw=1.6)
-        if curve.reached is not None and curve.reached <= minutes[-1]:
-            here = float(np.interp(curve.reached, minutes, curve.valence))
+        upper.plot(curve.time, curve.valence, color=colour, ls=line, lw=1.6)
+        lower.plot(curve.time, curve.entropy, color=colour, ls=line, lw=1.6)
+        if curve.reached is not None and curve.reached <= curve.time[-1]:
+            here = float(np.interp(curve.reached, curve.time, curve.valence))
             upper.plot([curve.reached], [here], color=colour, marker="x", ms=6, mew=1.8, lw=0, zorder=4)
     upper.set_ylabel("valence (TEA)")
     lower.set_ylabel("entropy (nats)")
     lower.set_xlabel("time (min)")
-    lower.set_xlim(float(minutes[0]), float(minutes[-1]))
+    lower.set_xlim(0, max(float(curve.time[-1]) for curve in curves))
     figure.align_ylabels([upper, lower])
     return save(figure, path)
 
@@ -129,7 +117,3 @@ def _draw_axes(axes: Axes) -> None:
         end = _project(0.5 * unit)
         axes.annotate("", end, _project(-0.5 * unit), arrowprops={"arrowstyle": "->", "color": GREY, "lw": 1.0}, zorder=2)
         axes.annotate(name, end, shifts[name], textcoords="offset points", size=7, color="0.35", ha="center", va="bottom")
-
-
-def _words(reached: float | None) -> str:
-    return "never" if reached is None else f"{reached:.1f} min"

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from fer_cli.config.section import Section
 from fer_cli.errors import FerError
-from fer_cli.interaction.incentives import FACTORS, SUBSETS, subset_name
+from fer_cli.interaction.incentives import FACTORS, PSI, SUBSETS, TAU, fade, incentive_transition, subset_name
 from fer_cli.interaction.states import StateSpace
 
 if TYPE_CHECKING:
@@ -76,6 +76,21 @@ class Advice:
         exact = np.array([subset_name(subset) for subset in SUBSETS], dtype=object)
         loose = np.array([name_count(len(subset)) for subset in SUBSETS], dtype=object)
         return np.asarray(np.where(self.tied, loose[self.subset], exact[self.subset]))
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One curve of Figure 11: ``time`` in minutes, ``valence``, ``entropy`` in nats, all (T,).
+
+    ``reached``: minutes to the region, None if never; ``rest``: valence of the stationary distribution.
+    """
+
+    label: str
+    time: np.ndarray
+    valence: np.ndarray
+    entropy: np.ndarray
+    reached: float | None
+    rest: float
 
 
 def name_count(size: int) -> str:
@@ -169,6 +184,35 @@ def time_to_region(
             return None
         gamma = moved
     raise FerError(f"the chain did not come to rest in {step * minutes:g} min: use longer steps")
+
+
+def recover(
+    space: StateSpace,
+    start: np.ndarray,
+    region: Region,
+    sign: int = 1,
+    psi: float = PSI,
+    minutes: float = 0.1,
+    span: float = 30.0,
+    tau: float = TAU,
+) -> list[Recovery]:
+    """Return the way from a distribution (N,) under 1 to 4 incentives (``sign`` 1) or disturbances (-1), with fading.
+
+    ``minutes``: one step; ``span``: length of the curves. Incentives must reach O - phi, disturbances its negative.
+    """
+    found = []
+    for count in range(1, len(FACTORS) + 1):
+        factors = sign * (np.arange(len(FACTORS)) < count)
+        chain = fade(incentive_transition(space, factors, tau), psi, minutes)
+        gamma = follow(np.asarray(start, dtype=np.float64), chain, round(span / minutes))
+        reached = time_to_region(start, chain, space, sign * region.low, minutes, below=sign < 0)
+        kind = "factor" if sign > 0 else "disturbance"
+        label = f"{count} {kind}{'s' * (count > 1)}"
+        time = np.arange(len(gamma)) * minutes
+        found.append(
+            Recovery(label, time, valence(gamma, space), entropy(gamma), reached, float(valence(stationary(chain), space)))
+        )
+    return found
 
 
 def stationary(chain: np.ndarray) -> np.ndarray:
