@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_cli.config.emotion import PSI, Region
 from fer_cli.errors import FerError
 from fer_cli.interaction.ecem import (
-    Region,
     advise,
     entropy,
     follow,
@@ -24,7 +24,6 @@ from fer_cli.interaction.ecem import (
 )
 from fer_cli.interaction.incentives import (
     FACTORS,
-    PSI,
     SUBSETS,
     fade,
     incentive_transition,

@@ -9,8 +9,9 @@ from PIL import Image
 
 from fer_cli.analysis import emotion_figures
 from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_recoveries, draw_transitions
+from fer_cli.config.emotion import Region
 from fer_cli.drawing import DPI, save
-from fer_cli.interaction.ecem import Region, recover
+from fer_cli.interaction.ecem import recover
 from fer_cli.interaction.incentives import incentive_transition
 from fer_cli.interaction.states import octants
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fer_cli.config.emotion import DecodeSettings
 from fer_cli.errors import FerError
 from fer_cli.interaction import decoding
 from fer_cli.interaction.decoding import (
     Decoded,
-    DecodeSettings,
     Predictions,
     compute_ceilings,
     divide_by_prior,
@@ -166,6 +166,13 @@ def test_each_step_of_the_model_helps(states: str) -> None:
 def test_factors_help_where_they_are_strong_and_the_model_is_right() -> None:
     strong = {"tau": 4.0, "decode": "filter", "sequences": 40}
     assert accuracy(**strong, incentive=True) > accuracy(**strong)
+
+
+def test_settings_without_effect_are_known() -> None:
+    assert DecodeSettings(learn=True, fading=True, psi=0.1, pseudo_count=0).idle() == {}
+    assert list(DecodeSettings(decode="frame", learn=True, fading=True, psi=0.1).idle()) == ["learn", "fading", "psi"]
+    assert DecodeSettings(perfect=True, model_stay=0.5).idle() == {"model_stay": "perfect uses the generator's parameters"}
+    assert list(DecodeSettings(calmness_positive=True, fit_sequences=3).idle()) == ["fit_sequences", "calmness_positive"]
 
 
 def test_efficacy_names_the_advice() -> None:

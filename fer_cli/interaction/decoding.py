@@ -11,18 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from fer_cli.config.section import Section
+from fer_cli.config.emotion import DecodeSettings
 from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.baum_welch import Fit, fit
-from fer_cli.interaction.ecem import Advice, Region, advise, trace_frame
+from fer_cli.interaction.ecem import Advice, advise, trace_frame
 from fer_cli.interaction.hmm import MISSING, check_probabilities, filter_states, observe, smooth_states
 from fer_cli.interaction.incentives import (
-    PSI,
     fade,
     incentive_tilt,
     incentive_transition,
@@ -32,7 +30,6 @@ from fer_cli.interaction.incentives import (
 )
 from fer_cli.interaction.simulate import (
     UNUSED,
-    Generator,
     Plan,
     Sequences,
     build_chains,
@@ -40,7 +37,7 @@ from fer_cli.interaction.simulate import (
     draw_images,
     simulate,
 )
-from fer_cli.interaction.states import CLASS_SELF, StateSpace, octants, of_classes
+from fer_cli.interaction.states import StateSpace, octants, of_classes
 from fer_cli.metrics import confusion_counts
 from fer_cli.seeds import derive_seed
 
@@ -49,43 +46,6 @@ if TYPE_CHECKING:
 
 RECOGNISED = 0.5
 """Lowest probability of a correctly decoded state that counts as recognised."""
-
-
-class DecodeSettings(Section):
-    """What is simulated and how it is decoded. Times in minutes, rates per minute."""
-
-    states: Literal["classes", "octants"] = "classes"
-    calmness_positive: bool = False
-    decode: Literal["frame", "filter", "smoother"] = "smoother"
-    learn: bool = False
-    """Baum-Welch on sequences of validation images; otherwise the initial model."""
-    incentive: bool = False
-    """Decode with A_k of the known track of factors."""
-    fading: bool = False
-    """Decode with the lazy chain."""
-    perfect: bool = False
-    """Ceiling: the generator's own transitions, and each image recognised as its class; ``learn`` etc. have no effect."""
-    generator: Generator = "chain"
-    driven: bool = True
-    """Whether factors act in the simulation."""
-    generator_fading: bool = False
-    """Whether the simulated chain is lazy."""
-    sequences: int | None = Field(default=None, ge=1)
-    """At most so many sequences are scored; by default as many as the test images fill, at least 1."""
-    fit_sequences: int = Field(default=100, ge=1)
-    steps: int = Field(default=50, ge=2)
-    minutes: float = Field(default=1.0, gt=0)
-    """Time of one step."""
-    stay: float = Field(default=CLASS_SELF, ge=0, lt=1)
-    """Probability to stay in a state in the simulation, without factors."""
-    model_stay: float | None = Field(default=None, ge=0, lt=1)
-    """The same in the initial model: by default 0.9 for classes, 0.4 for octants."""
-    tau: float = Field(default=1.0, gt=0)
-    efficacy: dict[str, dict[str, float]] = {}
-    """Factor -> state -> efficacy, 1 where not given; in the simulation, the model and the gate."""
-    psi: float = Field(default=PSI, gt=0)
-    pseudo_count: float = Field(default=1.0, ge=0)
-    region: Region = Region()
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from fer_cli.config.section import Section
+from fer_cli.config.emotion import PSI, Region
 from fer_cli.errors import FerError
-from fer_cli.interaction.incentives import FACTORS, PSI, SUBSETS, TAU, fade, incentive_transition, subset_name
+from fer_cli.interaction.incentives import FACTORS, SUBSETS, TAU, fade, incentive_transition, subset_name
 from fer_cli.interaction.states import StateSpace
 
 if TYPE_CHECKING:
@@ -29,24 +28,6 @@ EQUAL = 1e-9
 """Differences of TEA below it are rounding."""
 STILL = 1e-13
 """A chain whose distribution changes less in a step has come to rest."""
-
-
-class Region(Section):
-    """The target region of valence, without units."""
-
-    optimum: float = Field(default=0.6, ge=-1, le=1)
-    phi: float = Field(default=0.2, gt=0, lt=1)
-    repetitions: int = Field(default=5, ge=0, le=50)
-
-    @property
-    def low(self) -> float:
-        """Return the lowest TEA of the region; below it, factors are advised."""
-        return self.optimum - self.phi
-
-    @property
-    def high(self) -> float:
-        """Return the highest TEA of the region."""
-        return self.optimum + self.phi
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
+from fer_cli.config.emotion import PSI, Generator
 from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.incentives import (
-    PSI,
     TAU,
     fade,
     incentive_transition,
@@ -32,8 +32,7 @@ from fer_cli.interaction.incentives import (
 from fer_cli.interaction.states import StateSpace
 from fer_cli.seeds import derive_seed
 
-Generator = Literal["chain", "dwell", "unmodelled"]
-GENERATORS: tuple[Generator, ...] = ("chain", "dwell", "unmodelled")
+GENERATORS: tuple[Generator, ...] = get_args(Generator)
 BLOCK = 50
 """Steps between two draws of the factors."""
 SHAPE = 3.0
