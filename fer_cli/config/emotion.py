@@ -76,8 +76,9 @@ class DecodeSettings(Section):
         chain = not self.perfect and self.decode != "frame"
         fades = self.generator_fading or (self.fading and chain)
         needs = {
-            **dict.fromkeys(("learn", "incentive", "fading", "model_stay"), (chain, why)),
+            **dict.fromkeys(("learn", "incentive", "fading"), (chain, why)),
             **dict.fromkeys(("pseudo_count", "fit_sequences"), (chain and self.learn, "nothing is learned")),
+            "model_stay": (not self.perfect, why),  # the gate looks ahead with it whatever decodes
             "calmness_positive": (self.states == "octants", "states are classes"),
             "psi": (fades, "nothing fades"),
         }
