@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_cli.config.emotion import PSI, Region
 from fer_cli.errors import FerError
 from fer_cli.interaction.ecem import (
-    Region,
     advise,
     entropy,
     follow,
     format_minutes,
+    recover,
     search_factors,
     stationary,
     time_to_region,
@@ -23,7 +24,6 @@ from fer_cli.interaction.ecem import (
 )
 from fer_cli.interaction.incentives import (
     FACTORS,
-    PSI,
     SUBSETS,
     fade,
     incentive_transition,
@@ -223,6 +223,26 @@ def test_time_to_the_region(minutes: float, start: str) -> None:
     assert known == sorted(known, reverse=True), "more factors are never slower"
     assert format_minutes(found[0]) == "never"
     assert format_minutes(found[3]).endswith(" min")
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_recoveries_hold_curves_and_times(sign: int) -> None:
+    start = one_hot("depression" if sign > 0 else "happiness")
+    curves = recover(SPACE, start, REGION, sign)
+    wanted = MINUTES[0.1]["depression" if sign > 0 else "happiness"]
+    assert [curve.reached for curve in curves] == [None if value is None else pytest.approx(value) for value in wanted]
+    for curve in curves:
+        assert curve.time[[0, -1]].tolist() == pytest.approx([0, 30])
+        assert curve.valence[0] == float(valence(start, SPACE))
+        assert curve.entropy[0] == 0
+        if curve.reached is not None:
+            at = round(curve.reached / 0.1)
+            assert sign * curve.valence[at] >= 0.4 - 1e-9 > sign * curve.valence[at - 1]
+    if sign > 0:
+        assert [curve.rest for curve in curves] == pytest.approx([0.251025, 0.427333, 0.541819, 0.609172], abs=5e-7)
+    assert [curve.label for curve in curves][:2] == (
+        ["1 factor", "2 factors"] if sign > 0 else ["1 disturbance", "2 disturbances"]
+    )
 
 
 def test_stationary_distributions() -> None:

@@ -5,18 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fer_cli.config.emotion import DecodeSettings
 from fer_cli.errors import FerError
 from fer_cli.interaction import decoding
 from fer_cli.interaction.decoding import (
     Decoded,
-    DecodeSettings,
     Predictions,
+    compute_ceilings,
     divide_by_prior,
     estimate_emission,
     simulate_and_decode,
 )
-from fer_cli.interaction.hmm import filter_states, observe, smooth_states
-from fer_cli.interaction.simulate import GENERATORS, Plan, draw_classes, draw_images, simulate
+from fer_cli.interaction.simulate import GENERATORS, Plan, draw_images, simulate
 from fer_cli.interaction.states import BASIC7, octants, of_classes
 
 SPACE = of_classes(BASIC7)
@@ -31,6 +31,7 @@ def predict(n: int, seed: int, skill: float = 2.0, classes: tuple[str, ...] = BA
     return Predictions(shares / shares.sum(axis=1, keepdims=True), [classes[code] for code in truth], classes)
 
 
+LOST = ("happy", "bored")
 VALIDATION, TEST = predict(700, 1), predict(2000, 2)
 
 
@@ -45,26 +46,21 @@ VALIDATION, TEST = predict(700, 1), predict(2000, 2)
 )
 def test_ceilings_of_six_groups(stay: float, wanted: tuple[float, float, float]) -> None:
     """True parameters, classes drawn from the prior emission and seen without error; frame, filter, smoother."""
-    space = octants().stay(stay)
-    states = simulate(space, Plan(400, 500, driven=False), 1).states
-    seen = draw_classes(states, space.emission, np.random.default_rng(1))
-    likelihood, start = observe(space.emission, seen), np.full(8, 1 / 8)
-    members = np.eye(6)[space.group_index]
-    found = [space.group_index[space.frame_index[seen]]]
-    found += [
-        (infer(start, space.transition, likelihood).gamma @ members).argmax(axis=2)
-        for infer in (filter_states, smooth_states)
-    ]
-    for groups, value in zip(found, wanted, strict=True):
-        right = (groups == space.group_index[states]).mean(axis=1)
+    found = compute_ceilings(octants().stay(stay), Plan(400, 500, count=0), 1)
+    for name, value in zip(("frame", "filter", "smoother"), wanted, strict=True):
+        right = found[name]["groups"]
         error = right.std(ddof=1) / np.sqrt(len(right))
         assert abs(right.mean() - value) < 3 * np.hypot(error, error), "both values are simulated"
     if stay == 0.9:
-        eight = [space.frame_index[seen]]
-        eight += [
-            infer(start, space.transition, likelihood).gamma.argmax(axis=2) for infer in (filter_states, smooth_states)
-        ]
-        assert [(one == states).mean() for one in eight] == pytest.approx([0.512, 0.612, 0.687], abs=0.01)
+        eight = [found[name]["states"].mean() for name in ("frame", "filter", "smoother")]
+        assert eight == pytest.approx([0.512, 0.612, 0.687], abs=0.01)
+
+
+def test_no_decoder_beats_the_smoother_with_true_parameters_and_factors() -> None:
+    for generator in ("chain", "unmodelled"):
+        plan = Plan(100, 200, generator, tau=3.0, faded=True)
+        frame, filtered, smoothed = (values["states"].mean() for values in compute_ceilings(octants(), plan, 2).values())
+        assert frame < filtered < smoothed < 1
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
@@ -86,7 +82,7 @@ def test_factors_change_every_fifty_steps() -> None:
     changes = np.flatnonzero((np.diff(factors, axis=1) != 0).any(axis=(0, 2)))
     assert changes.tolist() == [49, 99], "moves 0-49, 50-99, 100-118"
     assert factors.mean(axis=(0, 1)) == pytest.approx([0.5] * 4, abs=0.06)
-    assert not simulate(SPACE, Plan(5, 120, driven=False), 0).factors.any()
+    assert not simulate(SPACE, Plan(5, 120, count=0), 0).factors.any()
     assert simulate(SPACE, Plan(5, 120, sign=-1), 0).factors.min() == -1
 
 
@@ -98,7 +94,7 @@ def dwell_times(states: np.ndarray) -> np.ndarray:
 
 def test_dwell_times_are_gamma_of_the_same_mean() -> None:
     """Squared coefficient of variation: 1/3 for the gamma of shape 3, 1 - 1/mean for the chain."""
-    plan = Plan(200, 2000, driven=False)
+    plan = Plan(200, 2000, count=0)
     chain = dwell_times(simulate(SPACE, plan, 3).states)
     dwell = dwell_times(simulate(SPACE, replace(plan, generator="dwell"), 3).states)
     assert chain.mean() == pytest.approx(10, abs=0.3)
@@ -108,7 +104,7 @@ def test_dwell_times_are_gamma_of_the_same_mean() -> None:
 
 
 def test_the_unmodelled_factor_is_active_in_a_quarter_of_the_blocks() -> None:
-    plan = Plan(400, 500, driven=False)
+    plan = Plan(400, 500, count=0)
     plain, disturbed = (simulate(SPACE, replace(plan, generator=name), 4) for name in ("chain", "unmodelled"))
     assert not plain.hidden.any()
     assert disturbed.hidden.mean() == pytest.approx(0.25, abs=0.02)
@@ -149,6 +145,10 @@ def test_a_sequence_ends_when_its_class_runs_out() -> None:
         draw_images(states, space, ["happy"], np.random.default_rng(0), replace=True)
 
 
+def decode(validation: Predictions, test: Predictions = TEST) -> Decoded:
+    return simulate_and_decode(DecodeSettings(), validation, test, 0)
+
+
 def accuracy(**settings: object) -> float:
     return simulate_and_decode(DecodeSettings(**settings), VALIDATION, TEST, 0).scores()["group_accuracy"]  # type: ignore[arg-type]
 
@@ -166,6 +166,13 @@ def test_each_step_of_the_model_helps(states: str) -> None:
 def test_factors_help_where_they_are_strong_and_the_model_is_right() -> None:
     strong = {"tau": 4.0, "decode": "filter", "sequences": 40}
     assert accuracy(**strong, incentive=True) > accuracy(**strong)
+
+
+def test_settings_without_effect_are_known() -> None:
+    assert DecodeSettings(learn=True, fading=True, psi=0.1, pseudo_count=0).idle() == {}
+    assert list(DecodeSettings(decode="frame", learn=True, fading=True, psi=0.1).idle()) == ["learn", "fading", "psi"]
+    assert DecodeSettings(perfect=True, model_stay=0.5).idle() == {"model_stay": "perfect uses the generator's parameters"}
+    assert list(DecodeSettings(calmness_positive=True, fit_sequences=3).idle()) == ["fit_sequences", "calmness_positive"]
 
 
 def test_efficacy_names_the_advice() -> None:
@@ -270,19 +277,20 @@ def test_priors_of_training_can_be_divided_out() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda: decode(predict(50, 0, classes=("happy", "sad"))), "different classes"),
         (
-            lambda: simulate_and_decode(DecodeSettings(), predict(50, 0, classes=("happy", "sad")), TEST, 0),
-            "different classes",
+            lambda: decode(replace(VALIDATION, labels=["hapy"] * 700)),
+            "validation images have class 'hapy'; did you mean happy",
         ),
-        (lambda: estimate_emission(replace(VALIDATION, labels=["joy"] * 700), SPACE), "class 'joy'"),
-        (lambda: estimate_emission(replace(VALIDATION, probabilities=VALIDATION.probabilities * 2), SPACE), "sum to 1"),
+        (lambda: decode(replace(VALIDATION, probabilities=VALIDATION.probabilities * 2)), "validation predictions: image 0"),
+        (lambda: decode(replace(VALIDATION, labels=["happy"])), "shape"),
+        (lambda: decode(VALIDATION, Predictions(TEST.probabilities[:0], [], BASIC7)), "test predictions have shape"),
+        (lambda: decode(VALIDATION, replace(TEST, probabilities=-TEST.probabilities)), "test predictions: image 0"),
         (lambda: simulate(SPACE, Plan(3, 5, "chains"), 0), "did you mean chain"),  # type: ignore[arg-type]
         (lambda: simulate(SPACE, Plan(0), 0), "at least 1 sequence"),
         (lambda: simulate(SPACE, Plan(3, sign=2.0), 0), "from -1 to 1"),
-        (
-            lambda: simulate_and_decode(DecodeSettings(), VALIDATION, Predictions(np.zeros((0, 7)), [], BASIC7), 0),
-            "no test image",
-        ),
+        (lambda: decode(VALIDATION, Predictions(np.eye(7)[:1], ["disgust"], BASIC7)), "no test image"),
+        (lambda: decode(predict(70, 1, classes=LOST), predict(70, 2, classes=LOST)), "class 'bored' has no valence"),
     ],
 )
 def test_bad_input_is_one_line(change: object, words: str) -> None:

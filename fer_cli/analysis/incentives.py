@@ -103,11 +103,9 @@ def read_curves(item: Item) -> dict[str, list[float]]:
 def predict_time(item: Item) -> float | None:
     """Return the minute at which the chain alone, without observations, is in the region, None for never."""
     from fer_cli.interaction.decoding import predict_time as predict
-    from fer_cli.learning.sequences import settings_of
 
     assert item.start is not None
-    settings = settings_of(item.run.config.sequences)
-    return predict(settings, item.start.folder.result().data.classes, LIMIT)
+    return predict(item.run.config.sequences, item.start.folder.result().data.classes, LIMIT)
 
 
 def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int, Mapping[str, list[float]]]]) -> Page:

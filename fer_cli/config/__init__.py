@@ -149,6 +149,7 @@ class RunConfig(Section):
             "corrupt": self.corrupt.idle(self.data.image_size),
             "model": self.model.idle(),
             "features": self.features.idle(),
+            "sequences": self.sequences.idle(),
         }
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
         if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":

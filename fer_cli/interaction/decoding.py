@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from fer_cli.config.section import Section
+from fer_cli.config.emotion import DecodeSettings
 from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.baum_welch import Fit, fit
-from fer_cli.interaction.ecem import Advice, Region, advise, time_to_region, trace_frame
+from fer_cli.interaction.ecem import Advice, advise, time_to_region, trace_frame
 from fer_cli.interaction.hmm import MISSING, check_probabilities, filter_states, observe, smooth_states
 from fer_cli.interaction.incentives import (
     FACTORS,
-    PSI,
     fade,
     incentive_tilt,
     incentive_transition,
@@ -31,8 +29,16 @@ from fer_cli.interaction.incentives import (
     read_efficacy,
     subset_factors,
 )
-from fer_cli.interaction.simulate import UNUSED, Generator, Plan, Sequences, build_chains, draw_images, simulate
-from fer_cli.interaction.states import CLASS_SELF, StateSpace, octants, of_classes
+from fer_cli.interaction.simulate import (
+    UNUSED,
+    Plan,
+    Sequences,
+    build_chains,
+    draw_classes,
+    draw_images,
+    simulate,
+)
+from fer_cli.interaction.states import StateSpace, octants, of_classes
 from fer_cli.metrics import confusion_counts
 from fer_cli.seeds import derive_seed
 
@@ -41,47 +47,6 @@ if TYPE_CHECKING:
 
 RECOGNISED = 0.5
 """Lowest probability of a correctly decoded state that counts as recognised."""
-
-
-class DecodeSettings(Section):
-    """What is simulated and how it is decoded. Times in minutes, rates per minute."""
-
-    states: Literal["classes", "octants"] = "classes"
-    calmness_positive: bool = False
-    decode: Literal["frame", "filter", "smoother"] = "smoother"
-    learn: bool = False
-    """Baum-Welch on sequences of validation images; otherwise the initial model."""
-    incentive: bool = False
-    """Decode with A_k of the known track of factors."""
-    fading: bool = False
-    """Decode with the lazy chain."""
-    perfect: bool = False
-    """Ceiling: the generator's own transitions, and each image recognised as its class; ``learn`` etc. have no effect."""
-    generator: Generator = "chain"
-    driven: bool = True
-    """Whether factors act in the simulation."""
-    factors: int | None = Field(default=None, ge=-4, le=4)
-    """So many factors act all the time, negative for disturbances; by default a subset that is redrawn every 50 steps."""
-    start: str | None = None
-    """State of the first step; by default any, with equal probability."""
-    generator_fading: bool = False
-    """Whether the simulated chain is lazy."""
-    sequences: int | None = Field(default=None, ge=1)
-    """At most so many sequences are scored; by default as many as the test images fill, at least 1."""
-    fit_sequences: int = Field(default=100, ge=1)
-    steps: int = Field(default=50, ge=2)
-    minutes: float = Field(default=1.0, gt=0)
-    """Time of one step."""
-    stay: float = Field(default=CLASS_SELF, ge=0, lt=1)
-    """Probability to stay in a state in the simulation, without factors."""
-    model_stay: float | None = Field(default=None, ge=0, lt=1)
-    """The same in the initial model: by default 0.9 for classes, 0.4 for octants."""
-    tau: float = Field(default=1.0, gt=0)
-    efficacy: dict[str, dict[str, float]] = {}
-    """Factor -> state -> efficacy, 1 where not given; in the simulation, the model and the gate."""
-    psi: float = Field(default=PSI, gt=0)
-    pseudo_count: float = Field(default=1.0, ge=0)
-    region: Region = Region()
 
 
 @dataclass(frozen=True)
@@ -156,6 +121,8 @@ def simulate_and_decode(settings: DecodeSettings, validation: Predictions, test:
 
     Runs of one seed share states, factors and images whatever ``decode``, ``learn``, ``incentive`` and ``fading`` are.
     """
+    check_predictions(validation, "validation")
+    check_predictions(test, "test")
     if list(validation.classes) != list(test.classes):
         raise FerError("validation and test predictions have different classes: take both from one run")
     space = build_space(settings, test.classes)
@@ -169,6 +136,23 @@ def simulate_and_decode(settings: DecodeSettings, validation: Predictions, test:
     classes = np.where(images == UNUSED, MISSING, space.class_index[simulated.states])
     observed = classes if settings.perfect else gather(test, images)
     return decode_sequences(settings, space, model, simulated, images, lengths, observed)
+
+
+def check_predictions(predictions: Predictions, part: str) -> None:
+    """Raise ``FerError`` unless there is a row of probabilities per image and each label is a class."""
+    shape = np.shape(predictions.probabilities)
+    if shape != (len(predictions.labels), len(predictions.classes)) or not len(predictions.labels):
+        images, classes = len(predictions.labels), len(predictions.classes)
+        raise FerError(
+            f"{part} predictions have shape {shape} for {images} images and {classes} classes: take them from one run"
+        )
+    unknown = sorted(set(predictions.labels) - set(predictions.classes))
+    if unknown:
+        raise FerError(f"{part} images have class {unknown[0]!r}{nearest(unknown[0], predictions.classes)}")
+    try:
+        check_probabilities(np.asarray(predictions.probabilities)[None], len(predictions.classes))
+    except FerError as error:
+        raise FerError(f"{part} predictions: {str(error).replace('sequence 0, step', 'image')}") from None
 
 
 def build_space(settings: DecodeSettings, classes: Sequence[str]) -> StateSpace:
@@ -187,7 +171,6 @@ def build_plan(settings: DecodeSettings, space: StateSpace, sequences: int) -> P
         sequences,
         settings.steps,
         settings.generator,
-        settings.driven,
         sign=-1.0 if count is not None and count < 0 else 1.0,
         tau=settings.tau,
         faded=settings.generator_fading,
@@ -221,11 +204,7 @@ def find_efficacy(settings: DecodeSettings, space: StateSpace) -> np.ndarray | N
 
 def estimate_emission(validation: Predictions, space: StateSpace) -> np.ndarray:
     """Return P(predicted class | state), (N, K): confusion of the state's class plus 1 per cell, rows normalised."""
-    check_probabilities(np.asarray(validation.probabilities)[None], len(space.classes))
     codes = {name: place for place, name in enumerate(space.classes)}
-    unknown = sorted(set(validation.labels) - set(codes))
-    if unknown:
-        raise FerError(f"validation images have class {unknown[0]!r}, which the recogniser does not predict")
     seen = ~np.isnan(validation.probabilities).any(axis=1)
     truth = np.array([codes[name] for name in validation.labels])[seen]
     counts = confusion_counts(truth, validation.probabilities[seen].argmax(axis=1), len(codes)) + 1.0
@@ -307,6 +286,28 @@ def gather(predictions: Predictions, images: np.ndarray) -> np.ndarray:
     table = np.asarray(predictions.probabilities, dtype=np.float64)
     padded = np.vstack([table, np.full(table.shape[1], np.nan)])  # the last row answers -1
     return np.asarray(padded[images])
+
+
+def compute_ceilings(space: StateSpace, plan: Plan, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """Return what the true parameters reach when classes are drawn from the prior emission and recognised without error.
+
+    By ``frame``, ``filter`` and ``smoother``: accuracy of ``states`` and of ``groups`` of each sequence, (M,).
+    """
+    simulated = simulate(space, plan, derive_seed(seed, "score"))
+    states = simulated.states
+    classes = draw_classes(states, space.emission, np.random.default_rng(derive_seed(seed, "classes")))
+    chain = build_chains(space, simulated.factors, simulated.hidden, plan)
+    model = np.full(space.size, 1 / space.size), chain, observe(space.emission, classes)
+    members = np.eye(len(space.groups))[space.group_index]
+    single = space.frame_index[classes]
+    decoded = {"frame": (single, space.group_index[single])}
+    for name, infer in (("filter", filter_states), ("smoother", smooth_states)):
+        gamma = infer(*model).gamma
+        decoded[name] = gamma.argmax(axis=2), (gamma @ members).argmax(axis=2)
+    truth = space.group_index[states]
+    return {
+        name: {"states": (a == states).mean(axis=1), "groups": (b == truth).mean(axis=1)} for name, (a, b) in decoded.items()
+    }
 
 
 def divide_by_prior(predictions: Predictions, prior: np.ndarray) -> Predictions:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from fer_cli.config.section import Section
+from fer_cli.config.emotion import PSI, Region
 from fer_cli.errors import FerError
-from fer_cli.interaction.incentives import FACTORS, SUBSETS, subset_name
+from fer_cli.interaction.incentives import FACTORS, SUBSETS, TAU, fade, incentive_transition, subset_name
 from fer_cli.interaction.states import StateSpace
 
 if TYPE_CHECKING:
@@ -29,24 +28,6 @@ EQUAL = 1e-9
 """Differences of TEA below it are rounding."""
 STILL = 1e-13
 """A chain whose distribution changes less in a step has come to rest."""
-
-
-class Region(Section):
-    """The target region of valence, without units."""
-
-    optimum: float = Field(default=0.6, ge=-1, le=1)
-    phi: float = Field(default=0.2, gt=0, lt=1)
-    repetitions: int = Field(default=5, ge=0, le=50)
-
-    @property
-    def low(self) -> float:
-        """Return the lowest TEA of the region; below it, factors are advised."""
-        return self.optimum - self.phi
-
-    @property
-    def high(self) -> float:
-        """Return the highest TEA of the region."""
-        return self.optimum + self.phi
 
 
 @dataclass(frozen=True)
@@ -76,6 +57,21 @@ class Advice:
         exact = np.array([subset_name(subset) for subset in SUBSETS], dtype=object)
         loose = np.array([name_count(len(subset)) for subset in SUBSETS], dtype=object)
         return np.asarray(np.where(self.tied, loose[self.subset], exact[self.subset]))
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One curve of Figure 11: ``time`` in minutes, ``valence``, ``entropy`` in nats, all (T,).
+
+    ``reached``: minutes to the region, None if never; ``rest``: valence of the stationary distribution.
+    """
+
+    label: str
+    time: np.ndarray
+    valence: np.ndarray
+    entropy: np.ndarray
+    reached: float | None
+    rest: float
 
 
 def name_count(size: int) -> str:
@@ -161,7 +157,7 @@ def time_to_region(
     ``start``: (N,); ``chain``: (N, N), one step of ``minutes``. Followed until the distribution comes to rest.
     """
     gamma, sign = np.asarray(start, dtype=np.float64), -1.0 if below else 1.0
-    for step in range(10_000_000):
+    for step in range(1_000_000):
         if sign * float(gamma @ space.valence) >= sign * level - EQUAL:
             return step * minutes
         moved = gamma @ chain
@@ -169,6 +165,35 @@ def time_to_region(
             return None
         gamma = moved
     raise FerError(f"the chain did not come to rest in {step * minutes:g} min: use longer steps")
+
+
+def recover(
+    space: StateSpace,
+    start: np.ndarray,
+    region: Region,
+    sign: int = 1,
+    psi: float = PSI,
+    minutes: float = 0.1,
+    span: float = 30.0,
+    tau: float = TAU,
+) -> list[Recovery]:
+    """Return the way from a distribution (N,) under 1 to 4 incentives (``sign`` 1) or disturbances (-1), with fading.
+
+    ``minutes``: one step; ``span``: length of the curves. Incentives must reach O - phi, disturbances its negative.
+    """
+    found = []
+    for count in range(1, len(FACTORS) + 1):
+        factors = sign * (np.arange(len(FACTORS)) < count)
+        chain = fade(incentive_transition(space, factors, tau), psi, minutes)
+        gamma = follow(np.asarray(start, dtype=np.float64), chain, round(span / minutes))
+        reached = time_to_region(start, chain, space, sign * region.low, minutes, below=sign < 0)
+        kind = "factor" if sign > 0 else "disturbance"
+        label = f"{count} {kind}{'s' * (count > 1)}"
+        time = np.arange(len(gamma)) * minutes
+        found.append(
+            Recovery(label, time, valence(gamma, space), entropy(gamma), reached, float(valence(stationary(chain), space)))
+        )
+    return found
 
 
 def stationary(chain: np.ndarray) -> np.ndarray:

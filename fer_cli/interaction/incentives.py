@@ -18,14 +18,13 @@ from itertools import combinations
 
 import numpy as np
 
+from fer_cli.config.emotion import PSI
 from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.hmm import check_rows
 from fer_cli.interaction.states import StateSpace
 
 FACTORS = ("reduce-difficulty", "remove-difficult-problems", "raise-fun", "raise-teaching-quality")
 """The four factors of Eq 11."""
-PSI = math.log(20) / 14
-"""Rate of fading per minute: 95 % of the effect after the 14 minutes of the paper's Figure 11."""
 TAU = 1.0
 SUBSETS = tuple(
     subset for size in range(len(FACTORS) + 1) for subset in combinations(range(len(FACTORS)), size)

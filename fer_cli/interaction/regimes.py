@@ -97,7 +97,7 @@ def simulate_windows(per_regime: int, window: int, seed: int) -> Windows:
     parts = []
     for name in REGIMES:
         space = replace(octants(), transition=regime_transition(name))
-        states = simulate(space, Plan(per_regime, window, driven=False), derive_seed(seed, name)).states
+        states = simulate(space, Plan(per_regime, window, count=0), derive_seed(seed, name)).states
         parts.append(draw_classes(states, space.emission, np.random.default_rng(derive_seed(seed, name, "classes"))))
     return Windows(np.concatenate(parts), np.repeat(np.arange(len(REGIMES)), per_regime))
 
@@ -117,7 +117,7 @@ def compute_features(classes: np.ndarray) -> np.ndarray:
 def predict_regimes(
     seed: int, window: int = WINDOW, only: str | None = None, train: int = TRAIN, test: int = TEST
 ) -> RegimePredictions:
-    """Return predictions of the ``METHODS``, or of ``only`` one, for new windows; ``train``, ``test``: windows per regime."""
+    """Return predictions of the ``METHODS``, or of ``only`` one; ``train`` and ``test``: windows per regime."""
     from sklearn.naive_bayes import GaussianNB
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
+from fer_cli.config.emotion import PSI, Generator
 from fer_cli.errors import FerError, nearest
 from fer_cli.interaction.incentives import (
     FACTORS,
-    PSI,
     TAU,
     fade,
     incentive_transition,
@@ -33,8 +33,7 @@ from fer_cli.interaction.incentives import (
 from fer_cli.interaction.states import StateSpace
 from fer_cli.seeds import derive_seed
 
-Generator = Literal["chain", "dwell", "unmodelled"]
-GENERATORS: tuple[Generator, ...] = ("chain", "dwell", "unmodelled")
+GENERATORS: tuple[Generator, ...] = get_args(Generator)
 BLOCK = 50
 """Steps between two draws of the factors."""
 SHAPE = 3.0
@@ -61,7 +60,6 @@ class Plan:
     sequences: int
     steps: int = 50
     generator: Generator = "chain"
-    driven: bool = True
     sign: float = 1.0
     block: int = BLOCK
     tau: float = TAU
@@ -83,7 +81,6 @@ def simulate(space: StateSpace, plan: Plan, seed: int) -> Sequences:
     factors = draw_factors(np.random.default_rng(derive_seed(seed, "factors")), shape, plan.block) * plan.sign
     if plan.count is not None:
         factors = np.broadcast_to((np.arange(len(FACTORS)) < plan.count) * plan.sign, factors.shape)
-    factors = factors if plan.driven else np.zeros_like(factors)
     hidden = draw_blocks(np.random.default_rng(derive_seed(seed, "hidden")).random, shape, plan.block) < HIDDEN_SHARE
     hidden &= plan.generator == "unmodelled"
     chains = build_chains(space, factors, hidden, plan)

@@ -16,8 +16,8 @@ import pandas as pd
 
 from fer_cli.config import SEQUENCE_MODELS, Compute, RunConfig, SequencesConfig
 from fer_cli.interaction import regimes, tags
-from fer_cli.interaction.decoding import Decoded, DecodeSettings, Predictions, build_space, simulate_and_decode
-from fer_cli.interaction.states import StateSpace, octants
+from fer_cli.interaction.decoding import Decoded, Predictions, build_space, simulate_and_decode
+from fer_cli.interaction.states import octants
 from fer_cli.learning.compute import resolve_compute
 from fer_cli.learning.outcome import new_result
 from fer_cli.outputs import PREDICTIONS, count_predictions
@@ -88,35 +88,10 @@ def describe_sequences(answers: Answers, start: RunFolder | None) -> Data:
     )
 
 
-def settings_of(sequences: SequencesConfig) -> DecodeSettings:
-    """Return the settings of simulation and decoder."""
-    return DecodeSettings(
-        states=sequences.states,
-        decode=sequences.decode,
-        learn=sequences.learn,
-        incentive=sequences.incentive,
-        fading=sequences.fading,
-        perfect=sequences.oracle,
-        generator="chain" if sequences.generator == "fading" else sequences.generator,
-        generator_fading=sequences.generator == "fading",
-        factors=sequences.factors,
-        start=None if sequences.start == "uniform" else sequences.start,
-        sequences=sequences.sequences,
-        steps=sequences.steps,
-        minutes=sequences.minutes,
-        stay=sequences.stay,
-    )
-
-
-def space_of(sequences: SequencesConfig, classes: list[str]) -> StateSpace:
-    """Return the states of a recogniser's classes."""
-    return build_space(settings_of(sequences), classes)
-
-
 def class_names(sequences: SequencesConfig, classes: list[str]) -> list[str]:
     """Return the classes that a run is scored on, given the recogniser's."""
     if sequences.recognised:
-        return ["/".join(group) for group in space_of(sequences, classes).groups]
+        return ["/".join(group) for group in build_space(sequences, classes).groups]
     return list(tags.TAGS if sequences.simulation == "tags" else regimes.REGIMES)
 
 
@@ -124,7 +99,7 @@ def decode_emotions(config: RunConfig, start: RunFolder | None) -> Answers:
     """Return the decoded emotions of simulated sequences of test images."""
     assert start is not None
     validation, test = read_predictions(start, "val"), read_predictions(start, "test")
-    decoded = simulate_and_decode(settings_of(config.sequences), validation, test, config.seed)
+    decoded = simulate_and_decode(config.sequences, validation, test, config.seed)
     return describe_decoded(decoded, len(validation.labels))
 
 
@@ -190,6 +165,6 @@ def smoke_simulation(config: RunConfig) -> None:
     classes = list(octants().classes)
     labels = classes * SMOKED
     shares = np.random.default_rng(0).dirichlet(np.ones(len(classes)), len(labels))
-    few = settings_of(config.sequences).model_copy(update={"sequences": 2, "fit_sequences": 2, "steps": 10})
+    few = config.sequences.model_copy(update={"sequences": 2, "fit_sequences": 2, "steps": 10})
     predictions = Predictions(shares, labels, classes)
     simulate_and_decode(few, predictions, predictions, config.seed)

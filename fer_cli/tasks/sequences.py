@@ -9,13 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fer_cli.config import SEQUENCE_MODELS, SIMULATIONS, Compute, RunConfig, SequencesConfig
-from fer_cli.errors import StudyError, nearest
 from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
 
 GENERATORS = {
     "chain": "a Markov chain whose transitions follow the active factors",
-    "fading": "a Markov chain in which the effect of factors fades in, as ECEM assumes",
     "dwell": "gamma-distributed times in each emotion instead of a Markov chain",
     "unmodelled": "a Markov chain with a fifth factor, active in a quarter of the time, that no model knows",
 }
@@ -44,14 +42,12 @@ def smoke_sequences(config: RunConfig, compute: Compute, folder: Path) -> None:
 
 
 def check_sequences(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
-    """Raise StudyError for a first emotion that is no state, and a FerError for classes that cannot be states."""
-    from fer_cli.learning.sequences import space_of
+    """Raise a FerError for classes that cannot be states, and for a first state that is none."""
+    from fer_cli.interaction.decoding import build_plan, build_space
 
     for config, classes in runs:
         if config.sequences.recognised:
-            names = space_of(config.sequences, classes).names
-            if (start := config.sequences.start) not in {"uniform", *names}:
-                raise StudyError(f"sequences.start: no emotion '{start}'{nearest(start, names)}")
+            build_plan(config.sequences, build_space(config.sequences, classes), 1)
 
 
 def scored_classes(config: RunConfig, classes: list[str]) -> list[str]:
@@ -68,10 +64,12 @@ def describe_sequences(configs: list[RunConfig]) -> list[str]:
         used = [config.sequences for config in configs if config.sequences.simulation == kind]
         lines.append(f"SIMULATION: {SIMULATIONS[str(kind)].words}; every seed simulates anew, the same for every arm")
         if not used[0].recognised:
-            models = "; ".join(SEQUENCE_MODELS[name].words for name in dict.fromkeys(one.model for one in used))
+            models = "; ".join(SEQUENCE_MODELS[name] for name in dict.fromkeys(one.model for one in used))
             lines.append(f"models: {models}")
             continue
         lines += [f"sequences `{name}`: {GENERATORS[name]}" for name in dict.fromkeys(one.generator for one in used)]
+        if any(one.generator_fading for one in used):
+            lines.append("generator_fading: the effect of factors fades in, as ECEM assumes")
         lines += [
             f"at most {count} sequences of {steps} steps of {minutes:g} min; test images are drawn without replacement "
             "within their class, and a sequence ends when its class runs out"

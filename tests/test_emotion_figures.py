@@ -1,0 +1,75 @@
+"""Figures of the emotion model: of a column's width, with every state and curve."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from fer_cli.analysis import emotion_figures
+from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_recoveries, draw_transitions
+from fer_cli.config.emotion import Region
+from fer_cli.drawing import DPI, save
+from fer_cli.interaction.ecem import recover
+from fer_cli.interaction.incentives import incentive_transition
+from fer_cli.interaction.states import octants
+
+SPACE = octants()
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved, so that their content can be read."""
+    figures: list[Figure] = []
+
+    def keep(figure: Figure, path: Path) -> Path:
+        figures.append(figure)
+        return save(figure, path)
+
+    monkeypatch.setattr(emotion_figures, "save", keep)
+    return figures
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def width(path: Path) -> float:
+    """In mm."""
+    with Image.open(path) as image:
+        return image.width / DPI * 25.4
+
+
+def test_cube_shows_each_state_at_its_corner(tmp_path: Path, drawn: list[Figure]) -> None:
+    assert SPACE.pad is not None
+    path = draw_emotion_cube(SPACE.names, SPACE.pad, SPACE.sign, SPACE.valence, tmp_path / "cube.png")
+    assert width(path) == pytest.approx(84, abs=0.5)
+    shown = texts(drawn[0])
+    assert all(name in shown for name in (*SPACE.names, "pleasure", "arousal", "dominance", "(−0.6)"))
+    points = [tuple(np.round(line.get_xydata()[0], 6)) for line in drawn[0].axes[0].lines if line.get_marker() in {"o", "s"}]
+    assert len(set(points)) == 8
+
+
+def test_transitions_share_one_scale(tmp_path: Path, drawn: list[Figure]) -> None:
+    matrices = {"A": SPACE.transition, "A_k": incentive_transition(SPACE, np.ones(4))}
+    path = draw_transitions(SPACE.names, matrices, tmp_path / "transitions.png")
+    assert width(path) == pytest.approx(84, abs=0.5)
+    images = [axes.images[0] for axes in drawn[0].axes[:2]]
+    assert [np.asarray(image.get_array()).tolist() for image in images] == [matrix.tolist() for matrix in matrices.values()]
+    assert images[0].get_clim() == images[1].get_clim() == (0, matrices["A_k"].max())
+    assert draw_transitions(SPACE.names, {"A": SPACE.transition}, tmp_path / "one.png").exists()
+
+
+def test_recoveries_mark_when_the_region_is_reached(tmp_path: Path, drawn: list[Figure]) -> None:
+    region = Region()
+    curves = recover(SPACE, np.eye(8)[SPACE.index("depression")], region)
+    path = draw_recoveries(curves, region.low, region.high, "depression", tmp_path / "recovery.png")
+    assert width(path) == pytest.approx(84, abs=0.5)
+    upper, lower = drawn[0].axes
+    crosses = [line for line in upper.lines if line.get_marker() == "x"]
+    assert [float(line.get_xdata()[0]) for line in crosses] == pytest.approx([25.4, 13.2, 10.2])
+    assert [float(line.get_ydata()[0]) for line in crosses] == pytest.approx([0.4] * 3, abs=0.01)
+    assert len(lower.lines) == 4
+    labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert labels == ["1 factor: never", "2 factors: 25.4 min", "3 factors: 13.2 min", "4 factors: 10.2 min"]
