@@ -19,7 +19,7 @@ from fer_cli.config.section import Section
 from fer_cli.errors import DataError
 from fer_cli.escape import cut
 from fer_cli.interaction.columns import Sample
-from fer_cli.interaction.design import CROSS, Design, build_design, factor_terms
+from fer_cli.interaction.design import Design, build_design, factor_terms
 from fer_cli.interaction.effects import eta_interval, partial_eta, partial_omega
 
 
@@ -124,7 +124,9 @@ def analyse(sample: Sample, settings: AncovaSettings = AncovaSettings()) -> Anco
     centre = float(sample.values.mean())
     fit = OLS(sample.values - centre, design.matrix).fit()
     if fit.ssr <= settings.exact * fit.centered_tss:
-        raise DataError(f"{about(sample)}: is fitted exactly by factors and covariates, so there is no error to test against")
+        raise DataError(
+            f"{about(sample)}: is fitted exactly by factors and covariates, so there is no error to test against"
+        )
     return Ancova(
         sample.outcome,
         [make_term(name, columns, fit, sample, settings) for name, columns in design.columns.items()],
@@ -177,7 +179,9 @@ def check_cells(sample: Sample) -> None:
     total = math.prod(len(levels) for levels in sample.factors.values())
     if len(filled) < total:
         empty = next(cell for cell in all_cells(sample) if cell not in filled)
-        names = [f"{cut(name)} = {cut(levels[code])}" for (name, levels), code in zip(sample.factors.items(), empty, strict=True)]
+        names = [
+            f"{cut(name)} = {cut(levels[code])}" for (name, levels), code in zip(sample.factors.items(), empty, strict=True)
+        ]
         what = f"{total - len(filled)} of {total} combinations of levels have no row, e.g. {', '.join(names)}"
         raise DataError(f"{about(sample)}: {what}; Type III tests need all: merge levels or drop a factor{lost(sample)}")
 
@@ -267,13 +271,21 @@ def marginal_means(sample: Sample, fit: Any, centre: float, settings: AncovaSett
 
 
 def make_mean(
-    levels: dict[str, str], mask: np.ndarray, row: np.ndarray, sample: Sample, fit: Any, centre: float, settings: AncovaSettings
+    levels: dict[str, str],
+    mask: np.ndarray,
+    row: np.ndarray,
+    sample: Sample,
+    fit: Any,
+    centre: float,
+    settings: AncovaSettings,
 ) -> Mean:
     """Return the mean at a design row with Student's interval; ``mask``: (n,) bool, its rows."""
     test = fit.t_test(row)
     low, high = test.conf_int(alpha=1 - settings.level)[0]
     adjusted = centre + float(test.effect[0])
-    return Mean(levels, int(mask.sum()), float(sample.values[mask].mean()), adjusted, centre + float(low), centre + float(high))
+    return Mean(
+        levels, int(mask.sum()), float(sample.values[mask].mean()), adjusted, centre + float(low), centre + float(high)
+    )
 
 
 def check_slopes(sample: Sample, fit: Any, standard: dict[str, np.ndarray]) -> Check:
