@@ -237,11 +237,9 @@ def load_study(name: str) -> Study:
     if "simulation" in tree:
         kind = str(tree["simulation"])
         command = SIMULATIONS.get(kind)
-        how = (
-            f"run it by: {command} --study {name}"
-            if command
-            else f"of unknown kind '{cut(kind)}'{nearest(kind, SIMULATIONS)}"
-        )
+        how = f"run it by: {command} --study {name}"
+        if command is None:
+            how = f"its kind '{cut(kind)}' is unknown{nearest(kind, SIMULATIONS)}"
         raise StudyError(f"{cut(path.name)}: a simulation, not a study; {how}")
     try:
         study = Study.model_validate(tree)

@@ -117,16 +117,14 @@ def analyse(sample: Sample, settings: AncovaSettings = AncovaSettings()) -> Anco
     check_levels(sample, settings)
     check_cells(sample)
     shape = {name: len(levels) for name, levels in sample.factors.items()}
-    check_numbers(sample, 1 + math.prod(shape.values()) - 1 + len(sample.covariates))
+    check_numbers(sample, math.prod(shape.values()) + len(sample.covariates))
     standard = {name: (values - values.mean()) / values.std() for name, values in sample.covariates.items()}
     design = build_design(sample.codes, shape, standard)
     check_rank(sample, design)
     centre = float(sample.values.mean())
     fit = OLS(sample.values - centre, design.matrix).fit()
     if fit.ssr <= settings.exact * fit.centered_tss:
-        raise DataError(
-            f"{about(sample)}: is fitted exactly by factors and covariates, so there is no error to test against"
-        )
+        raise DataError(f"{about(sample)}: fitted exactly by factors and covariates; no error is left to test against")
     return Ancova(
         sample.outcome,
         [make_term(name, columns, fit, sample, settings) for name, columns in design.columns.items()],
@@ -152,7 +150,7 @@ def check_levels(sample: Sample, settings: AncovaSettings) -> None:
     for name, levels in sample.factors.items():
         if len(levels) == 1:
             raise DataError(
-                f"{about(sample)}: factor '{cut(name)}' has one level, '{cut(levels[0])}'; it needs two or more{lost(sample)}"
+                f"{about(sample)}: factor '{cut(name)}' has one level, '{cut(levels[0])}'; it needs two{lost(sample)}"
             )
         if len(levels) > settings.most_levels or (len(levels) == n and n > 2):
             many = f"has {len(levels)} levels in {n} rows"
@@ -179,11 +177,14 @@ def check_cells(sample: Sample) -> None:
     total = math.prod(len(levels) for levels in sample.factors.values())
     if len(filled) < total:
         empty = next(cell for cell in all_cells(sample) if cell not in filled)
-        names = [
-            f"{cut(name)} = {cut(levels[code])}" for (name, levels), code in zip(sample.factors.items(), empty, strict=True)
-        ]
-        what = f"{total - len(filled)} of {total} combinations of levels have no row, e.g. {', '.join(names)}"
+        named = ", ".join(f"{cut(name)} = {cut(level)}" for name, level in name_levels(sample, empty).items())
+        what = f"{total - len(filled)} of {total} combinations of levels have no row, e.g. {named}"
         raise DataError(f"{about(sample)}: {what}; Type III tests need all: merge levels or drop a factor{lost(sample)}")
+
+
+def name_levels(sample: Sample, cell: tuple[int, ...]) -> dict[str, str]:
+    """Return factor -> level of a cell."""
+    return {name: levels[code] for (name, levels), code in zip(sample.factors.items(), cell, strict=True)}
 
 
 def check_numbers(sample: Sample, parameters: int) -> None:
@@ -191,7 +192,7 @@ def check_numbers(sample: Sample, parameters: int) -> None:
     n = len(sample.values)
     if n <= parameters:
         raise DataError(
-            f"{about(sample)}: {n} rows for {parameters} parameters (cells and covariates); needs more than that{lost(sample)}"
+            f"{about(sample)}: {n} rows for {parameters} parameters (cells and covariates); more are needed{lost(sample)}"
         )
     for role, name, values in (
         ("outcome", sample.outcome, sample.values),
@@ -252,8 +253,7 @@ def cell_means(sample: Sample, fit: Any, centre: float, settings: AncovaSettings
     found = []
     for cell, row in design_rows(sample).items():
         mask = (sample.codes == cell).all(1)
-        levels = {name: names[code] for (name, names), code in zip(sample.factors.items(), cell, strict=True)}
-        found.append(make_mean(levels, mask, row, sample, fit, centre, settings))
+        found.append(make_mean(name_levels(sample, cell), mask, row, sample, fit, centre, settings))
     return found
 
 
@@ -281,11 +281,9 @@ def make_mean(
 ) -> Mean:
     """Return the mean at a design row with Student's interval; ``mask``: (n,) bool, its rows."""
     test = fit.t_test(row)
-    low, high = test.conf_int(alpha=1 - settings.level)[0]
-    adjusted = centre + float(test.effect[0])
-    return Mean(
-        levels, int(mask.sum()), float(sample.values[mask].mean()), adjusted, centre + float(low), centre + float(high)
-    )
+    low, high = (centre + float(end) for end in test.conf_int(alpha=1 - settings.level)[0])
+    raw = float(sample.values[mask].mean())
+    return Mean(levels, int(mask.sum()), raw, centre + float(test.effect[0]), low, high)
 
 
 def check_slopes(sample: Sample, fit: Any, standard: dict[str, np.ndarray]) -> Check:

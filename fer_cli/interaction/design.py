@@ -33,7 +33,7 @@ def sum_code(codes: np.ndarray, levels: int) -> np.ndarray:
 
 
 def factor_terms(codes: np.ndarray, factors: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Return the columns (n, df) of each factor and each interaction; ``codes``: (n, factors), ``factors``: levels of each."""
+    """Return the columns (n, df) of each factor and interaction; ``codes``: (n, factors), ``factors``: numbers of levels."""
     coded = {name: sum_code(codes[:, place], levels) for place, (name, levels) in enumerate(factors.items())}
     terms = {}
     for size in range(1, len(coded) + 1):

@@ -85,7 +85,7 @@ def split_units(units: Sequence[str], predicted: Sequence[str], positive: tuple[
     found = Levels([str(name) for name in names], counts, shares, float(np.median(shares)), positive)
     if LOW not in found.levels:
         raise DataError(
-            f"--by {cut(column)}: more than half of the {len(names)} units have the lowest share ({shares.min():.3f}), so all "
-            "are at least the median; choose other expressions with --positive"
+            f"--by {cut(column)}: more than half of the {len(names)} units have the lowest share ({shares.min():.3f}), so "
+            "all are at least the median; choose other expressions with --positive"
         )
     return found

@@ -59,12 +59,8 @@ class Simulation(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Simulation:
-        for name in [
-            self.covariate,
-            *self.factors,
-            *self.outcomes,
-            *(level for pair in self.factors.values() for level in pair),
-        ]:
+        levels = [level for pair in self.factors.values() for level in pair]
+        for name in [self.covariate, *self.factors, *self.outcomes, *levels]:
             if wrong := bad_name(name):
                 raise ValueError(f"{cut(repr(name))}: {wrong}")
         if len({self.covariate, *self.factors, *self.outcomes}) < 1 + len(self.factors) + len(self.outcomes):
@@ -97,7 +93,7 @@ class Simulation(Section):
     @property
     def cells(self) -> int:
         """Return the number of cells."""
-        return 2 ** len(self.factors)
+        return 1 << len(self.factors)
 
     @property
     def parameters(self) -> int:
@@ -106,7 +102,7 @@ class Simulation(Section):
 
     @property
     def spread(self) -> float:
-        """Return the mean sum of squares of a factor's column that the drawn covariate leaves: n (1 - 1 / (n - cells + 1))."""
+        """Return the mean sum of squares that the covariate leaves of a factor's column, n (1 - 1 / (n - cells + 1))."""
         return self.n * (1 - 1 / (self.n - self.cells + 1))
 
     @property
@@ -147,9 +143,7 @@ def load_simulation(name: str) -> Simulation:
         raise StudyError(f"no simulation named '{cut(name, PATH)}'{nearest(name, [KIND])}")
     tree = parse_yaml(read_text(path, StudyError), path.name, StudyError)
     if "simulation" not in tree:
-        raise StudyError(
-            f"{cut(path.name)}: a study, not a simulation (it has no key simulation); run it by: fer ablate --study"
-        )
+        raise StudyError(f"{cut(path.name)}: a study, not a simulation (no key simulation); studies are run by fer ablate")
     try:
         found = Simulation.model_validate(tree)
     except ValidationError as error:
@@ -191,7 +185,7 @@ def simulate(plan: Simulation) -> dict[str, np.ndarray]:
 
 
 def recover(plan: Simulation, values: Mapping[str, np.ndarray]) -> list[Recovered]:
-    """Return each effect over all data sets; theory takes sums of squares that depend on the drawn covariate at their mean."""
+    """Return each effect over all data sets; theory takes sums of squares that depend on the covariate at their mean."""
     rows = []
     for place, (outcome, printed) in enumerate(plan.outcomes.items()):
         for column, term in enumerate(plan.terms):

@@ -1,14 +1,15 @@
-"""Analyses of covariance as tables in the paper's form (teacher study 2024, Tables 6-8), with their assumptions and files."""
+"""Analyses of covariance as tables in the paper's form (teacher study 2024, Tables 6-8), with their assumptions."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fer_cli.blocks import DASH, MINUS, Block, Note, Table
+from fer_cli.blocks import DASH, MINUS, Block, Note, Table, decimal
 from fer_cli.escape import csv_cell
 from fer_cli.interaction.ancova import Ancova, Check, Mean
 from fer_cli.places import write_text
@@ -17,8 +18,8 @@ from fer_cli.report.render import RENDERERS, Report
 
 EFFECTS = ["df", "mean square", "F", "p", "partial η²", "90 % interval", "partial ω²"]
 METHOD = (
-    "least squares, sum-to-zero contrasts, Type III; intervals of partial η² by the noncentral F: the 90 % interval is above 0 "
-    "exactly where p < .05; partial η² overestimates, partial ω² corrects for that and may be negative"
+    "least squares, sum-to-zero contrasts, Type III; intervals of partial η² by the noncentral F: the 90 % interval is "
+    "above 0 exactly where p < .05; partial η² overestimates, partial ω² corrects for that and may be negative"
 )
 MEANS = "adjusted to the means of the covariates, all cells with equal weight; 95 % intervals"
 
@@ -118,11 +119,12 @@ def check_statistic(check: Check) -> str:
 
 
 def means_table(one: Ancova) -> Table:
-    """Return raw and adjusted means of cells and of levels of each factor."""
-    rows = [
-        (level_text(mean), [str(mean.n), plain_text(mean.raw), plain_text(mean.adjusted), means_interval(mean)])
-        for mean in [*one.cells, *one.marginal]
-    ]
+    """Return raw and adjusted means of cells and of levels of each factor, to a hundredth of the error's sd or finer."""
+    digits = max(0, 2 - math.floor(math.log10(math.sqrt(one.ms_error))))
+    rows = []
+    for mean in [*one.cells, *one.marginal]:
+        raw, adjusted, low, high = (decimal(value, digits) for value in (mean.raw, mean.adjusted, mean.low, mean.high))
+        rows.append((level_text(mean), [str(mean.n), raw, adjusted, f"[{low}, {high}]"]))
     at = ", ".join(f"{name} = {plain_text(value)}" for name, value in one.covariates.items())
     note = f"{MEANS}; covariates at {at}" if at else "no covariate: adjusted for unequal cells only; 95 % intervals"
     return Table(f"{one.outcome}: means", ["n", "mean", "adjusted", "95 % interval"], rows, [note])
@@ -131,11 +133,6 @@ def means_table(one: Ancova) -> Table:
 def level_text(mean: Mean) -> str:
     """Return ``face high, body low``."""
     return ", ".join(f"{name} {level}" for name, level in mean.levels.items())
-
-
-def means_interval(mean: Mean) -> str:
-    """Return the interval of an adjusted mean."""
-    return f"[{plain_text(mean.low)}, {plain_text(mean.high)}]"
 
 
 def write_ancova(analyses: Sequence[Ancova], report: Report, folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -14,9 +15,13 @@ from matplotlib.lines import Line2D
 from fer_cli.drawing import PALETTE, Words, page, save, wrap_text
 
 WIDTH = 84 / 25.4
-ROW, HEAD, TAIL = 0.2, 0.3, 0.45
+ROW, HEAD, TAIL = 0.24, 0.36, 0.4
 """Heights in inches: of an effect, of a panel's title, of the axis."""
 OURS, PRINTED = PALETTE[0], PALETTE[1]
+TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
+"""Many effects are below .1, few far above it."""
+APART = 0.17
+"""Rows by which our mark is above and the printed one below the line of its effect."""
 SIZES: dict[Any, Any] = {"ours": 4.5, "printed": 5.5}
 """Diameters of marks in points."""
 
@@ -50,26 +55,38 @@ def draw_effects(
     panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})[:, 0]
     for axes, (outcome, effects) in zip(panels, groups.items(), strict=True):
         draw_panel(axes, outcome, effects)
-    panels[-1].set_xlabel("partial η²")
-    panels[-1].set_xlim(0, axis_end(groups))
+    end = axis_end(groups)
+    for axes in panels:
+        axes.set_xscale("function", functions=(signed_root, np.square))
+        axes.set_xlim(0, end)
+        ticks = [tick for tick in TICKS if tick <= end]
+        axes.set_xticks(ticks, [f"{tick:g}".replace("0.", ".") for tick in ticks])
+    panels[-1].set_xlabel("partial η² (square-root scale)")
     return save(figure, path)
 
 
 def draw_panel(axes: Axes, outcome: str, effects: Sequence[Effect]) -> None:
     """Draw the effects on one outcome from top to bottom."""
     axes.set_title("\n".join(wrap_text(outcome, 0.7 * WIDTH, 9)), loc="left", weight="bold")
-    for row, effect in enumerate(effects):
+    for place, effect in enumerate(effects):
+        row = place - (APART if effect.printed is not None else 0.0)
         for interval, width in ((effect.wide, 1.0), (effect.narrow, 2.6)):
             if interval is not None:
                 axes.plot(interval, (row, row), color=OURS, lw=width, solid_capstyle="butt")
         axes.plot(effect.value, row, color=OURS, marker="o", ms=SIZES["ours"], clip_on=False, zorder=3)
         if effect.printed is not None:
             style = {"color": PRINTED, "marker": "D", "mfc": "none", "ms": SIZES["printed"], "lw": 0}
-            axes.plot(effect.printed, row, **style, clip_on=False, zorder=4)
+            axes.plot(effect.printed, place + APART, **style, clip_on=False, zorder=4)
     axes.set_yticks(range(len(effects)), [shorten(effect.name) for effect in effects])
     axes.set_ylim(len(effects) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=6)
+
+
+def signed_root(values: np.ndarray) -> np.ndarray:
+    """Return square roots, of negative values with their sign: margins of an axis may ask for these."""
+    roots: np.ndarray = np.sign(values) * np.sqrt(np.abs(values))
+    return roots
 
 
 def shorten(name: str, most: int = 22) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fer_cli.blocks import DASH, Block, Note, Table
 from fer_cli.interaction.effects import rows_for_power
 from fer_cli.interaction.planted import Recovered, Simulation, example_table
-from fer_cli.interaction.printed import Finding, Printed, audit, best_fit, common_error, equal_f
+from fer_cli.interaction.printed import Finding, Printed, audit, best_fit, common_error, decimals_of, equal_f
 from fer_cli.places import write_text
 from fer_cli.report.ancova import csv_text, p_text, plain_text, share_text
 from fer_cli.report.effects import Effect, draw_effects
@@ -24,13 +24,13 @@ def simulation_report(plan: Simulation, rows: Sequence[Recovered]) -> Report:
     cells = f"{plan.n // plan.cells} in each of {plan.cells} cells"
     blocks: list[Block] = [
         Note(
-            "SIMULATION: the students are private; no student was measured, and no number of ours is a replication",
+            "SIMULATION: the students are private; nobody was measured, and no number of ours is a replication",
             head=True,
         ),
         Note(f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n} ({cells}), error df {plan.df_error}", head=True),
         Note(
-            "planted: coefficients of -1/+1 columns sqrt(η² / (1 - η²)) x sd of the error; the mean of η² overestimates by about "
-            f"{share_text(1 / (1 + plan.df_error))}, expected: its mean by the noncentral F; share p < .05 of no effect: .05",
+            "planted: coefficients of -1/+1 columns sqrt(η² / (1 - η²)) x sd of the error; the mean of η² is too large by "
+            f"about {share_text(1 / (1 + plan.df_error))}; expected: that mean by the noncentral F; without effect, power is .05",
             head=True,
         ),
     ]
@@ -55,14 +55,14 @@ def recovery_table(plan: Simulation, rows: Sequence[Recovered], outcome: str) ->
 
 def printed_cells(printed: Printed) -> list[str]:
     """Return F, p and partial eta squared as printed."""
-    return [plain_text(printed.f), as_printed(printed.p), as_printed(printed.eta2)]
+    return [plain_text(printed.f), as_printed(printed.p, 3), as_printed(printed.eta2, 2)]
 
 
-def as_printed(value: float | str) -> str:
-    """Return a printed share or bound."""
+def as_printed(value: float | str, digits: int) -> str:
+    """Return a printed share or bound, with at least ``digits`` decimals."""
     if isinstance(value, str):
         return value.replace("<0", "< ").replace("<.", "< .")
-    return f"{value:.3f}".removeprefix("0")
+    return f"{value:.{max(digits, decimals_of(value))}f}".removeprefix("0")
 
 
 def power_table(plan: Simulation) -> Table:
@@ -77,20 +77,21 @@ def audit_tables(plan: Simulation) -> list[Table]:
     findings = audit(plan.outcomes, plan.df_error)
     rows = [(f"{one.outcome}: {one.term}", finding_cells(one)) for one in findings]
     columns = ["F", "p", "p from F", "fits", "η²", "η² from F", "fits", "mean square / F"]
+    total = len(findings)
     fitting = sum(one.p_fits for one in findings)
     most, at = best_fit(plan.outcomes)
     span = f"{at[0]}" if len(at) == 1 else f"{at[0]} to {at[-1]}"
     lost = [outcome for outcome in plan.outcomes if common_error(findings, outcome) is None]
     notes = [
-        f"I-15: p follows from F in {fitting} of {len(findings)} rows at error df {plan.df_error}; at best in {most} (df {span})",
+        f"I-15: p follows from F in {fitting} of {total} rows at error df {plan.df_error}; at best in {most} (df {span})",
         *(
-            f"I-15: the same F = {plain_text(one.printed.f)} of {one.outcome} has p {as_printed(one.printed.p)} ({one.term}) and "
-            f"{as_printed(other.printed.p)} ({other.term})"
+            f"I-15: the same F = {plain_text(one.printed.f)} of {one.outcome} has p {as_printed(one.printed.p, 3)} "
+            f"({one.term}) and {as_printed(other.printed.p, 3)} ({other.term})"
             for one, other in equal_f(findings)
         ),
-        f"I-16: mean square / F must be one error mean square for all rows of an outcome; {len(lost)} of {len(plan.outcomes)} "
-        "outcomes have none that fits",
-        f"I-17: η² does not follow from F in {sum(not one.eta_fits for one in findings)} of {len(findings)} rows",
+        f"I-16: mean square / F must be one error mean square for all rows of an outcome; {len(lost)} of "
+        f"{len(plan.outcomes)} outcomes have none that fits",
+        f"I-17: η² does not follow from F in {sum(not one.eta_fits for one in findings)} of {total} rows",
         "every printed number stands for all that round to it",
     ]
     return [Table("Consistency of the printed rows", columns, rows, notes)]
@@ -132,7 +133,7 @@ def write_simulation(plan: Simulation, rows: Sequence[Recovered], report: Report
         "SIMULATION: planted effects",
         groups,
         folder / "simulation.png",
-        foot=f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n}, error df {plan.df_error}; no student was measured",
+        foot=f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n}, error df {plan.df_error}; nobody was measured",
         ours="mean, central 95 % of data sets",
     )
     return [*files, folder / "simulation.csv", folder / "simulated.csv", figure]
