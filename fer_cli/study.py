@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -230,14 +231,14 @@ def load_study(name: str) -> Study:
     given = name.endswith((".yaml", ".yml"))
     path = user_path(name) if given else shipped_folder("experiments") / f"{name}.yaml"
     if not given and not is_simulation(path) and name not in study_names():
-        raise StudyError(f"no study named '{cut(name)}'{nearest(name, study_names())}")
+        raise StudyError(f"no study named '{cut(name)}'{nearest(name, [*study_names(), *SIMULATIONS])}")
     if not os.path.lexists(path):
         raise StudyError(f"{cut(path, PATH)}: no such file{nearest(name, study_names())}")
     tree = parse_yaml(read_text(path, StudyError), path.name, StudyError)
     if "simulation" in tree:
         kind = str(tree["simulation"])
         command = SIMULATIONS.get(kind)
-        how = f"run it by: {command} --study {name}"
+        how = f"run it by: {command} --study {shlex.quote(name)}"
         if command is None:
             how = f"its kind '{cut(kind)}' is unknown{nearest(kind, SIMULATIONS)}"
         raise StudyError(f"{cut(path.name)}: a simulation, not a study; {how}")

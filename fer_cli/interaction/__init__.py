@@ -1,1 +1,1 @@
-"""From expressions to interaction: what a platform does with recognised expressions, and how their effect is tested."""
+"""From recognised expressions to interaction: emotion HMM, incentive factors, learning status, strategies, covariance analysis."""

@@ -29,8 +29,8 @@ def simulation_report(plan: Simulation, rows: Sequence[Recovered]) -> Report:
         ),
         Note(f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n} ({cells}), error df {plan.df_error}", head=True),
         Note(
-            "planted: coefficients of -1/+1 columns sqrt(η² / (1 - η²)) x sd of the error; the mean of η² is too large by "
-            f"about {share_text(1 / (1 + plan.df_error))}; expected: that mean by the noncentral F; without effect, power is .05",
+            "planted: coefficients of -1/+1 columns sqrt(η² / (1 - η²)) x sd of the error; the mean of η² is too large "
+            f"by about {share_text(1 / (1 + plan.df_error))}; expected: that mean by the noncentral F; power without effect: .05",
             head=True,
         ),
     ]
