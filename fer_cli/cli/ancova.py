@@ -52,15 +52,14 @@ def ancova(
     if (joined is None) != (on is None):
         raise StudyError("--with FILE and --on COLUMN belong together: give both or neither")
     assert data is not None
-    from fer_cli.interaction.ancova import analyse
-    from fer_cli.interaction.columns import choose_sample, join_columns, read_columns, split_names
+    from fer_cli.interaction.ancova import analyse_outcomes
+    from fer_cli.interaction.columns import join_columns, read_columns, split_names
     from fer_cli.report.ancova import ancova_report, write_ancova
 
     table = read_columns(data)
     if joined is not None:
         table = join_columns(table, read_columns(joined), on or "")
-    names = [split_names(text or "") for text in (factors, covariate)]
-    analyses = [analyse(choose_sample(table, name, *names)) for name in split_names(outcome or "")]
+    analyses = analyse_outcomes(table, *(split_names(text or "") for text in (outcome, factors, covariate)))
     report = ancova_report(analyses, data.name)
     print_report(report)
     if out is not None:

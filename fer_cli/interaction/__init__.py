@@ -1,1 +1,1 @@
-"""From recognised expressions to interaction: emotion HMM, incentive factors, learning status, strategies, covariance analysis."""
+"""From recognised expressions to interaction in teaching."""

@@ -8,7 +8,7 @@ Without a covariate it is an analysis of variance. Covariates enter standardised
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from fer_cli.config.section import Section
 from fer_cli.errors import DataError
 from fer_cli.escape import cut
-from fer_cli.interaction.columns import Sample
+from fer_cli.interaction.columns import Columns, Sample, choose_sample, is_number
 from fer_cli.interaction.design import Design, build_design, factor_terms
 from fer_cli.interaction.effects import eta_interval, partial_eta, partial_omega
 
@@ -139,6 +139,17 @@ def analyse(sample: Sample, settings: AncovaSettings = AncovaSettings()) -> Anco
     )
 
 
+def analyse_outcomes(
+    table: Columns, outcomes: Sequence[str], factors: Sequence[str], covariates: Sequence[str]
+) -> list[Ancova]:
+    """Return the analysis of each outcome alone, with all rows that have a value there; raises DataError as ``analyse``."""
+    if not outcomes:
+        raise DataError(f"{table.where}: --outcome: give at least one column")
+    if twice := [name for place, name in enumerate(outcomes) if name in outcomes[:place]]:
+        raise DataError(f"{table.where}: --outcome: '{cut(twice[0])}' is given twice")
+    return [analyse(choose_sample(table, name, factors, covariates)) for name in outcomes]
+
+
 def about(sample: Sample) -> str:
     """Return where an error lies: file and outcome."""
     return f"{sample.where}: outcome '{cut(sample.outcome)}'"
@@ -154,9 +165,10 @@ def check_levels(sample: Sample, settings: AncovaSettings) -> None:
             )
         if len(levels) > settings.most_levels or (len(levels) == n and n > 2):
             many = f"has {len(levels)} levels in {n} rows"
+            other = ", or name it as --covariate" if all(map(is_number, levels)) else ""
             raise DataError(
-                f"{about(sample)}: factor '{cut(name)}' {many}: it looks like an identifier or a number; "
-                f"give a factor of at most {settings.most_levels} levels, or name it as --covariate"
+                f"{about(sample)}: factor '{cut(name)}' {many}: it looks like an identifier; "
+                f"give a factor of at most {settings.most_levels} levels{other}"
             )
 
 

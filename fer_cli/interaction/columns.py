@@ -193,12 +193,19 @@ def read_numbers(table: Columns, name: str, place: int, kept: Sequence[int]) -> 
     return values
 
 
+def is_number(text: str) -> bool:
+    """Return whether text is a number."""
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False
+
+
 def sort_levels(levels: set[str]) -> tuple[str, ...]:
     """Return levels by number if all are numbers, else by name."""
-    try:
+    if all(map(is_number, levels)):
         return tuple(sorted(levels, key=lambda level: (float(level), level)))
-    except ValueError:
-        return tuple(sorted(levels))
+    return tuple(sorted(levels))
 
 
 def split_names(text: str) -> list[str]:

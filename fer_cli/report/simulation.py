@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fer_cli.blocks import DASH, Block, Note, Table
 from fer_cli.interaction.effects import rows_for_power
-from fer_cli.interaction.planted import Recovered, Simulation, example_table
+from fer_cli.interaction.planted import ALPHA, Recovered, Simulation, example_table
 from fer_cli.interaction.printed import Finding, Printed, audit, best_fit, common_error, decimals_of, equal_f
 from fer_cli.places import write_text
 from fer_cli.report.ancova import csv_text, p_text, plain_text, share_text
@@ -30,7 +30,8 @@ def simulation_report(plan: Simulation, rows: Sequence[Recovered]) -> Report:
         Note(f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n} ({cells}), error df {plan.df_error}", head=True),
         Note(
             "planted: coefficients of -1/+1 columns sqrt(η² / (1 - η²)) x sd of the error; the mean of η² is too large "
-            f"by about {share_text(1 / (1 + plan.df_error))}; expected: that mean by the noncentral F; power without effect: .05",
+            f"by about {share_text(1 / (1 + plan.df_error))}; expected: that mean by the noncentral F; "
+            f"power without effect: {share_text(ALPHA, 2)}",
             head=True,
         ),
     ]
