@@ -52,11 +52,11 @@ def noncentrality(f: float, df: int, df_error: int, share: float) -> float | Non
     if excess(0.0) <= 0:
         return 0.0
     high = max(1.0, df * f)
-    while excess(high) > 0:
+    while high <= FARTHEST and excess(high) > 0:
         high *= 2
-        if high > FARTHEST:
-            return None
-    return None if math.isnan(excess(high)) else float(brentq(excess, 0.0, high, xtol=1e-10, rtol=1e-12))
+    if high > FARTHEST or math.isnan(excess(high)):
+        return None
+    return float(brentq(excess, 0.0, high, xtol=1e-10, rtol=1e-12))
 
 
 def planted_coefficient(eta2: float, sigma: float = 1.0) -> float:
