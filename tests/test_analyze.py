@@ -20,7 +20,7 @@ from fer_cli.results import Scores
 from fer_cli.runs import RunFolder
 from tests.ancova_data import COVARIATE, OUTCOME
 from tests.conftest import Called
-from tests.fakes import fake_result
+from tests.fakes import fake_result, leave
 
 Fer = Callable[..., Called]
 ASKED = ("--outcome", "y", "--factors", "f", "--covariate", "c")
@@ -242,13 +242,17 @@ def run(data_root: Path, tmp_path: Path) -> tuple[str, Compute]:
     frame["predicted"] = np.where(happy, "happy", "sad")
     folder = RunFolder(compute.results, "abc")
     folder.path.mkdir(parents=True)
+    classes = faces.info.classes
     result = fake_result(
-        "abc", RunConfig(data=DataConfig(name="ck48")), fingerprint=faces.info.fingerprint, data={"classes": faces.info.classes},
-        counts={"test": np.ones((len(faces.info.classes),) * 2, int).tolist()},
-    )  # fmt: skip
+        "abc",
+        RunConfig(data=DataConfig(name="ck48")),
+        counts={"test": np.ones((len(classes), len(classes)), int).tolist()},
+        fingerprint=faces.info.fingerprint,
+        data={"classes": classes},
+    )
     frame.to_parquet(folder.file(result.predictions))
-    counts = count_predictions(folder.file(result.predictions), faces.info.classes)
-    scores = {"test": Scores.of(counts["test"], faces.info.classes)}
+    counts = count_predictions(folder.file(result.predictions), classes)
+    scores = {"test": Scores.of(counts["test"], classes)}
     folder.write_result(result.model_copy(update={"metrics": scores}))
     return "abc", compute
 
@@ -294,18 +298,12 @@ def test_levels_that_cannot_be_had_are_one_line(fer: Fer, run: tuple[str, Comput
         assert words in called.err
     RunFolder(compute.results, run_id).file("result.json").write_text("{}")
     assert fer("analyze", "factors", run_id, "--by", "subject", *where).code == 2
-    with pytest.raises(DataError, match="not built"):
-        factor_levels(*_unbuilt(compute), "subject", compute)
-
-
-def _unbuilt(compute: Compute) -> list[str]:
-    """Leave a run on a set that is not built, and return its id."""
-    folder = RunFolder(compute.results, "gone")
-    result = fake_result("gone", RunConfig(data=DataConfig(name="jaffe")))
-    from tests.fakes import leave
-
-    leave(folder, result)
-    return ["gone"]
+    leave(RunFolder(compute.results, "gone"), fake_result("gone", RunConfig(data=DataConfig(name="jaffe"))))
+    with pytest.raises(DataError, match="'jaffe' is not built"):
+        factor_levels("gone", "subject", compute)
+    leave(RunFolder(compute.results, "old"), fake_result("old", RunConfig(data=DataConfig(name="ck48"))))
+    with pytest.raises(DataError, match="tested on other data"):
+        factor_levels("old", "subject", compute)
 
 
 def test_the_convention_of_levels() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from fer_cli.config import Compute
-from fer_cli.data.manifest import load_info, read_manifest
+from fer_cli.data.manifest import MANIFEST, load_info, read_manifest, verify_files
 from fer_cli.errors import DataError, ResultsError, nearest
 from fer_cli.escape import cut
 from fer_cli.interaction.factors import Levels, choose_positive, split_units
@@ -70,6 +70,7 @@ def read_units(result: Result, compute: Compute, column: str) -> dict[str, str]:
     recorded = result.fingerprint.split("+")[-1]
     if info.fingerprint != recorded:
         raise DataError(f"{name}: the run was tested on other data ({recorded}, now {info.fingerprint}); train it again")
+    verify_files(compute.data_root / name, info, (MANIFEST,))
     manifest = read_manifest(compute.data_root / name, info)
     usable = [key for key in manifest.columns if key not in NOT_UNITS]
     if column not in usable:
