@@ -71,7 +71,7 @@ def test_the_table_is_the_papers_and_the_files_hold_it(fer: Fer, scores: Path, t
     assert len(list(csv.DictReader((out / "means.csv").read_text().splitlines()))) == 8
     tex = (out / "ancova.tex").read_text()
     assert (
-        r"partial $\eta$\textsuperscript{2}" in tex
+        r"partial $\eta$\texttwosuperior{}" in tex
         and r"\textless{} .001" in tex
         and not set("ηω²×−") & set(tex.split("\\begin", 1)[1])
     )
