@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fer_cli.analysis.units import factor_levels
 from fer_cli.config import Compute, DataConfig, RunConfig
@@ -16,6 +18,7 @@ from fer_cli.interaction.columns import choose_sample, join_columns, parse_colum
 from fer_cli.interaction.factors import choose_positive, split_units
 from fer_cli.outputs import count_predictions
 from fer_cli.report.ancova import interval_text, p_text, plain_text, share_text
+from fer_cli.report.effects import Effect, axis_end, draw_effects
 from fer_cli.results import Scores
 from fer_cli.runs import RunFolder
 from tests.ancova_data import COVARIATE, OUTCOME
@@ -199,6 +202,39 @@ def test_columns_of_a_spreadsheet(tmp_path: Path) -> None:
     assert split_names('a, "b, c" ,d,') == ["a", "b, c", "d"]
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.text(st.sampled_from('y,f;\t"\n\r 1.5ab-\x0b\u2028é'), min_size=1, max_size=60))
+def test_any_text_is_a_table_or_one_line(text: str) -> None:
+    if not text.strip():
+        return
+    try:
+        table = parse_columns(text, "any.csv")
+        choose_sample(table, table.names[0], table.names[1:2], table.names[2:])
+    except DataError as error:
+        assert "\n" not in str(error) and str(error).startswith("any.csv")
+
+
+def test_columns_of_several_lines_and_names_of_interactions() -> None:
+    table = parse_columns('"a\nb",f\r\n1,"x\u2028y"\r\n', "x")
+    assert table.names == ("a\nb", "f") and table.rows == (("1", "x\u2028y"),)
+    table = parse_columns("y,f × g,f,g\n1,2,3,4\n", "x.csv")
+    with pytest.raises(DataError, match="' × ' is kept for interactions"):
+        choose_sample(table, "y", ["f", "g"], ["f × g"])
+
+
+def test_the_figure_ends_above_everything_drawn(tmp_path: Path) -> None:
+    groups = {
+        "an outcome with a long name that needs two lines of text": [
+            Effect("a name of forty letters, which is cut off", 0.31, (0.1, 0.42), (0.2, 0.4), printed=0.55),
+            Effect("b", 0.0, None),
+        ]
+    }
+    assert axis_end(groups) == 0.6
+    assert axis_end({"one": [Effect("a", 0.97, (0.9, 0.99))]}) == 1.0
+    path = draw_effects("Effects", groups, tmp_path / "new" / "effects.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
 def test_joined_tables_need_a_unique_key() -> None:
     left = parse_columns("k,y\na,1\nb,2\n,3\n", "left.csv")
     joined = join_columns(left, parse_columns("f,k\nu,a\nv,c\n", "right.csv"), "k")
@@ -319,14 +355,14 @@ def test_the_convention_of_levels() -> None:
         "focused",
     )
     assert choose_positive(("smile", "frown"), ("smile",)) == ("smile",)
-    for classes, given, words in (
+    for classes, chosen, words in (
         (("smile", "frown"), (), "'frown' is neither"),
         (("angry", "sad"), (), "none of the expressions"),
         (("happy", "neutral"), (), "each of the expressions"),
         (basic, ("Happy",), "did you mean happy"),
     ):
         with pytest.raises(DataError, match=words):
-            choose_positive(classes, given)
+            choose_positive(classes, chosen)
 
 
 def test_units_split_at_the_median() -> None:

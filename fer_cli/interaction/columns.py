@@ -7,6 +7,7 @@ by its reason. Numbers use a decimal point; infinite ones are errors.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import PATH, cut
+from fer_cli.interaction.design import CROSS
 from fer_cli.places import open_regular
 
 MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null"})
@@ -89,17 +91,19 @@ def read_columns(path: Path) -> Columns:
 
 def parse_columns(text: str, where: str) -> Columns:
     """Return the columns of CSV text; raises DataError for rows of another length than the header, and for no row."""
-    first = next(line for line in text.splitlines() if line.strip())
+    first = next(line for line in io.StringIO(text) if line.strip())
     separator = max(",;\t", key=first.count)
     table: list[tuple[int, list[str]]] = []
     try:
-        reader = csv.reader(text.splitlines(keepends=True), delimiter=separator, strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for row in reader:
             cells = [cell.strip() for cell in row]
             if any(cells):
                 table.append((reader.line_num, cells))
     except csv.Error as error:
         raise DataError(f"{where}, line {reader.line_num}: not a CSV ({error})") from None
+    if not table:
+        raise DataError(f"{where}: empty; its first line must name the columns")
     header = table[0][1]
     for line, cells in table[1:]:
         if len(cells) != len(header):
@@ -150,7 +154,7 @@ def choose_sample(table: Columns, outcome: str, factors: Sequence[str], covariat
         if lost is None:
             kept.append(number)
         else:
-            reason = "no row in the joined table" if row[lost] is None else f"{table.names[lost]} missing"
+            reason = "no row in the joined table" if row[lost] is None else f"{cut(table.names[lost])} missing"
             dropped[reason] += 1
     if not kept:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
@@ -158,7 +162,8 @@ def choose_sample(table: Columns, outcome: str, factors: Sequence[str], covariat
     values = {name: read_numbers(table, name, place, kept) for name, place in numeric.items()}
     labels = {name: [str(table.rows[number][place]) for number in kept] for name, place in named.items()}
     levels = {name: sort_levels(set(column)) for name, column in labels.items()}
-    codes = [[levels[name].index(label) for label in column] for name, column in labels.items()]
+    order = {name: {level: code for code, level in enumerate(ranked)} for name, ranked in levels.items()}
+    codes = [[order[name][label] for label in column] for name, column in labels.items()]
     whole = np.array(codes, dtype=np.int64).reshape(len(factors), len(kept)).T
     return Sample(table.where, outcome, values.pop(outcome), levels, whole, values, dict(dropped))
 
@@ -170,6 +175,8 @@ def check_roles(where: str, outcome: str, factors: Sequence[str], covariates: Se
         raise DataError(f"{where}: --factors: give at least one column")
     for role, names in (("outcome", [outcome]), ("factor", factors), ("covariate", covariates)):
         for name in names:
+            if CROSS in name:
+                raise DataError(f"{where}: column '{cut(name)}': '{CROSS}' is kept for interactions; rename it")
             if (other := roles.setdefault(name, role)) != role or [*names].count(name) > 1:
                 what = f"both {other} and {role}" if other != role else f"given twice as {role}"
                 raise DataError(f"{where}: column '{cut(name)}' is {what}; give each column once")

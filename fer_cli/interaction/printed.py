@@ -20,7 +20,7 @@ DECIMALS = {"ms": 2, "f": 2, "p": 3, "eta2": 2}
 """Decimals that the paper prints, unless a number shows more."""
 BELOW = re.compile(r"<\s*(0?\.\d+)")
 SEARCHED = range(10, 400)
-"""Error degrees of freedom at which printed p are also compared."""
+"""Error degrees of freedom at which printed p and effect sizes are also compared."""
 
 
 class Printed(Section):
@@ -115,14 +115,15 @@ def audit(tables: Tables, df_error: int) -> list[Finding]:
     return findings
 
 
-def count_fitting(tables: Tables, df_error: int) -> int:
-    """Return the number of rows whose p follows from F."""
-    return sum(finding.p_fits for finding in audit(tables, df_error))
+def count_fitting(tables: Tables, df_error: int) -> dict[str, int]:
+    """Return the numbers of rows whose ``p`` and ``eta2`` follow from F."""
+    findings = audit(tables, df_error)
+    return {"p": sum(one.p_fits for one in findings), "eta2": sum(one.eta_fits for one in findings)}
 
 
-def best_fit(tables: Tables, searched: Iterable[int] = SEARCHED) -> tuple[int, list[int]]:
-    """Return the most rows whose p follows from F at one number of error degrees of freedom, and those numbers."""
-    counts = {df: count_fitting(tables, df) for df in searched}
+def best_fit(tables: Tables, name: str, searched: Iterable[int] = SEARCHED) -> tuple[int, list[int]]:
+    """Return the most rows whose ``p`` or ``eta2`` follows from F at any error degrees of freedom, and those degrees."""
+    counts = {df: count_fitting(tables, df)[name] for df in searched}
     most = max(counts.values())
     return most, [df for df, count in counts.items() if count == most]
 

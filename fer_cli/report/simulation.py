@@ -79,12 +79,12 @@ def audit_tables(plan: Simulation) -> list[Table]:
     rows = [(f"{one.outcome}: {one.term}", finding_cells(one)) for one in findings]
     columns = ["F", "p", "p from F", "fits", "η²", "η² from F", "fits", "mean square / F"]
     total = len(findings)
+    fits = {name: best_fit(plan.outcomes, name) for name in ("p", "eta2")}
     fitting = sum(one.p_fits for one in findings)
-    most, at = best_fit(plan.outcomes)
-    span = f"{at[0]}" if len(at) == 1 else f"{at[0]} to {at[-1]}"
+    best = {name: f"{most} (df {range_text(at)})" for name, (most, at) in fits.items()}
     lost = [outcome for outcome in plan.outcomes if common_error(findings, outcome) is None]
     notes = [
-        f"I-15: p follows from F in {fitting} of {total} rows at error df {plan.df_error}; at best in {most} (df {span})",
+        f"I-15: p follows from F in {fitting} of {total} rows at error df {plan.df_error}; at best in {best['p']}",
         *(
             f"I-15: the same F = {plain_text(one.printed.f)} of {one.outcome} has p {as_printed(one.printed.p, 3)} "
             f"({one.term}) and {as_printed(other.printed.p, 3)} ({other.term})"
@@ -92,10 +92,16 @@ def audit_tables(plan: Simulation) -> list[Table]:
         ),
         f"I-16: mean square / F must be one error mean square for all rows of an outcome; {len(lost)} of "
         f"{len(plan.outcomes)} outcomes have none that fits",
-        f"I-17: η² does not follow from F in {sum(not one.eta_fits for one in findings)} of {total} rows",
+        f"I-17: η² does not follow from F in {sum(not one.eta_fits for one in findings)} of {total} rows; "
+        f"at best it does in {best['eta2']}",
         "every printed number stands for all that round to it",
     ]
     return [Table("Consistency of the printed rows", columns, rows, notes)]
+
+
+def range_text(numbers: Sequence[int]) -> str:
+    """Return ``95``, or ``47 to 49`` for several in order."""
+    return f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
 def finding_cells(one: Finding) -> list[str]:
