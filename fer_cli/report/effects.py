@@ -12,11 +12,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from fer_cli.drawing import PALETTE, Words, page, save, wrap_text
+from fer_cli.drawing import PALETTE, Words, page, save, text_width, wrap_text
 
 WIDTH = 84 / 25.4
-ROW, HEAD, TAIL = 0.24, 0.36, 0.4
-"""Heights in inches: of an effect, of a panel's title, of the axis."""
+ROW, HEAD, LINE, TAIL = 0.24, 0.36, 0.15, 0.4
+"""Heights in inches: of an effect, of a panel's title, of its further lines, of the axis."""
+BOLD = 1.2
+"""Width of bold text beside plain text, at most."""
 OURS, PRINTED = PALETTE[0], PALETTE[1]
 TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1)
 """Many effects are below .1, few far above it."""
@@ -50,11 +52,15 @@ def draw_effects(
     if any(effect.printed is not None for effects in groups.values() for effect in effects):
         style = {"color": PRINTED, "marker": "D", "mfc": "none", "ms": SIZES["printed"], "lw": 0}
         keys.append([Line2D([], [], **style, label="printed in the paper")])
-    heights = [HEAD + ROW * len(effects) for effects in groups.values()]
+    left = max(text_width(shorten(effect.name), 8) for effects in groups.values() for effect in effects) + 0.35
+    titles = [wrap_text(outcome, (WIDTH - left) / BOLD, 9) for outcome in groups]
+    heights = [
+        HEAD + LINE * (len(lines) - 1) + ROW * len(those) for lines, those in zip(titles, groups.values(), strict=True)
+    ]
     figure = page(WIDTH, sum(heights) + TAIL, Words(title, notes, keys, [foot] if foot else []))
     panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axes, (outcome, effects) in zip(panels, groups.items(), strict=True):
-        draw_panel(axes, outcome, effects)
+    for axes, lines, effects in zip(panels, titles, groups.values(), strict=True):
+        draw_panel(axes, "\n".join(lines), effects)
     end = axis_end(groups)
     for axes in panels:
         axes.set_xscale("function", functions=(signed_root, np.square))
@@ -65,9 +71,9 @@ def draw_effects(
     return save(figure, path)
 
 
-def draw_panel(axes: Axes, outcome: str, effects: Sequence[Effect]) -> None:
+def draw_panel(axes: Axes, title: str, effects: Sequence[Effect]) -> None:
     """Draw the effects on one outcome from top to bottom."""
-    axes.set_title("\n".join(wrap_text(outcome, 0.7 * WIDTH, 9)), loc="left", weight="bold")
+    axes.set_title(title, loc="left", weight="bold")
     for place, effect in enumerate(effects):
         row = place - (APART if effect.printed is not None else 0.0)
         for interval, width in ((effect.wide, 1.0), (effect.narrow, 2.6)):
@@ -89,7 +95,7 @@ def signed_root(values: np.ndarray) -> np.ndarray:
     return roots
 
 
-def shorten(name: str, most: int = 22) -> str:
+def shorten(name: str, most: int = 20) -> str:
     """Return a name of at most ``most`` characters."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 

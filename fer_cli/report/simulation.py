@@ -140,7 +140,8 @@ def write_simulation(plan: Simulation, rows: Sequence[Recovered], report: Report
         "SIMULATION: planted effects",
         groups,
         folder / "simulation.png",
-        foot=f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n}, error df {plan.df_error}; nobody was measured",
+        foot=f"{plan.datasets:,} data sets, seed {plan.seed}; N = {plan.n}, error df {plan.df_error}; nobody was measured; "
+        "a printed bound is drawn at its number",
         ours="mean, central 95 % of data sets",
     )
     return [*files, folder / "simulation.csv", folder / "simulated.csv", figure]
