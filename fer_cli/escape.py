@@ -22,7 +22,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\`{}", "|": r"\textbar{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "α": r"$\alpha$", "×": r"$\times$", "≥": r"$\geq$",
-    "·": r"$\cdot$", "→": r"$\to$",
+    "·": r"$\cdot$", "→": r"$\to$", "η": r"$\eta$", "ω": r"$\omega$", "²": r"\texttwosuperior{}",
 }  # fmt: skip
 
 PUNCTUATION = r"!-/:-@\[-`{-~"

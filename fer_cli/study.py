@@ -9,7 +9,10 @@ with the same seed share split, noise and initial weights. ``data.split: auto`` 
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -39,6 +42,9 @@ ANALYSES = {
     "categories": "fer_cli.analysis.categories:categories_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
+SIMULATIONS = {"ancova": "fer analyze ancova"}
+"""Kind of simulation, the value of ``simulation`` in its file -> command that runs it; it is no study and trains nothing."""
+SIMULATION = re.compile(r"^simulation:", re.MULTILINE)
 
 
 class Published(Section):
@@ -214,19 +220,34 @@ class PlannedRun:
 
 
 def study_names() -> list[str]:
-    """Return the names of all shipped studies."""
-    return sorted(path.stem for path in shipped_folder("experiments").glob("*.yaml"))
+    """Return the names of all shipped studies, without simulations."""
+    return sorted(path.stem for path in shipped_folder("experiments").glob("*.yaml") if not is_simulation(path))
+
+
+def is_simulation(path: Path) -> bool:
+    """Return whether a file describes a simulation, by a key at the start of one of its lines."""
+    try:
+        return SIMULATION.search(path.read_text(encoding="utf-8")) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def load_study(name: str) -> Study:
     """Return a study by name or path; raises StudyError with the place of the first error."""
     given = name.endswith((".yaml", ".yml"))
     path = user_path(name) if given else shipped_folder("experiments") / f"{name}.yaml"
-    if not given and name not in study_names():
-        raise StudyError(f"no study named '{cut(name)}'{nearest(name, study_names())}")
+    if not given and not is_simulation(path) and name not in study_names():
+        raise StudyError(f"no study named '{cut(name)}'{nearest(name, [*study_names(), *SIMULATIONS])}")
     if not os.path.lexists(path):
         raise StudyError(f"{cut(path, PATH)}: no such file{nearest(name, study_names())}")
     tree = parse_yaml(read_text(path, StudyError), path.name, StudyError)
+    if "simulation" in tree:
+        kind = str(tree["simulation"])
+        command = SIMULATIONS.get(kind)
+        how = f"run it by: {command} --study {shlex.quote(name)}"
+        if command is None:
+            how = f"its kind '{cut(kind)}' is unknown{nearest(kind, SIMULATIONS)}"
+        raise StudyError(f"{cut(path.name)}: a simulation, not a study; {how}")
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:

@@ -14,7 +14,20 @@ from fer_cli.config import load
 from fer_cli.places import PACKAGE
 
 ROOT = PACKAGE.parent
-HEAVY = ("torch", "pytorch_lightning", "mlflow", "pandas", "cv2", "sklearn", "scipy", "matplotlib", "numpy", "anny", "warp")
+HEAVY = (
+    "torch",
+    "pytorch_lightning",
+    "mlflow",
+    "pandas",
+    "cv2",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "numpy",
+    "statsmodels",
+    "anny",
+    "warp",
+)
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 LINES = GUIDE.split("```")[1].strip().splitlines()
 ORDER = [{"__init__"}, *(set(line.split("   ")[0].split()) for line in LINES), {"__main__"}]
@@ -155,7 +168,9 @@ def test_help_answers_in_a_third_of_a_second() -> None:
     assert min(times) < 0.3, times
 
 
-@pytest.mark.parametrize("command", ["fer data build", "fer data peek", "fer ablate", "fer report"])
+@pytest.mark.parametrize(
+    "command", ["fer data build", "fer data peek", "fer ablate", "fer report", "fer analyze ancova", "fer analyze factors"]
+)
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert command in (ROOT / "README.md").read_text()
 
@@ -165,7 +180,14 @@ def test_every_command_has_help_with_an_example() -> None:
 
     from fer_cli.cli import app
 
-    for command in (["ablate"], ["report"], ["data", "build"], ["data", "peek"]):
+    for command in (
+        ["ablate"],
+        ["report"],
+        ["data", "build"],
+        ["data", "peek"],
+        ["analyze", "ancova"],
+        ["analyze", "factors"],
+    ):
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0
         assert "Example" in shown.output
