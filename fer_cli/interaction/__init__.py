@@ -1,0 +1,1 @@
+"""From recognised expressions to interaction in teaching."""
