@@ -1,6 +1,6 @@
 """EXPRESSIONS: what the rules take the classes of a recogniser for.
 
-The rules speak of anger, distress, enjoyment, boredom or confusion (Aly 2023, section IV-C; He 2025, section 3), most of which
+The rules speak of anger, distress, enjoyment, boredom or confusion (Aly 2023, section IV-C; He 2025, section 3); few of them
 are no classes of a recogniser. These maps replace them by its classes. They are conventions of ours, and every report states
 them: a class says what a face looks like, not what a student feels.
 """

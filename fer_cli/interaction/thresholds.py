@@ -44,6 +44,15 @@ class InvolvementThresholds(Section):
     """Frames in which the head's position is known."""
 
 
+class HeadThresholds(Section):
+    """A bowed head, measured from five points of the face."""
+
+    bowed_deg: float = Field(-20.0, gt=-90, lt=0)
+    """Pitch in degrees below which the head is bowed."""
+    baseline_s: float = Field(10.0, gt=0)
+    """Seconds from a student's first face whose median pitch is taken for an upright head."""
+
+
 class PreferenceThresholds(Section):
     """Rule 5: preferred courses and pace."""
 
@@ -110,6 +119,7 @@ class Thresholds(Section):
     focus: FocusThresholds = FocusThresholds()
     difficulty: DifficultyThresholds = DifficultyThresholds()
     involvement: InvolvementThresholds = InvolvementThresholds()
+    head: HeadThresholds = HeadThresholds()
     preference: PreferenceThresholds = PreferenceThresholds()
     trend: TrendThresholds = TrendThresholds()
     feedback: FeedbackThresholds = FeedbackThresholds()
