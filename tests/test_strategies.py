@@ -174,7 +174,7 @@ def test_hits_of_rules_choose_the_next_adjustment_once() -> None:
     assert bowed[-1].adjustment == "slow_pace"
     hard = walk(frames(["sad"] * 30), BASIC, DEFAULT)
     assert hard[-1].adjustment == "reduce_difficulty"
-    assert Counter(one.adjustment for one in hard) == dict.fromkeys(OPTIONS.values(), 10)
+    assert Counter(one.adjustment for one in hard) == dict(zip(OPTIONS.values(), (11, 10, 9), strict=True)), "29 in turn"
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])
@@ -203,7 +203,7 @@ def test_exactly_the_planted_episodes_are_found(planted: list[Finding]) -> None:
     assert passive == [(by_kind["passive"].students[0], "lesson 2")]
     confused = [one for one in planted if one.rule == "strategy 1"]
     assert [one.lesson for one in confused] == ["lesson 3"]
-    assert by_kind["confused"].start <= confused[0].end - 2 * BREAK_S < by_kind["confused"].end + 30
+    assert by_kind["confused"].start + 20 <= confused[0].end - 2 * BREAK_S < by_kind["confused"].end
     support = [(one.student, one.lesson) for one in planted if one.outcome == "support"]
     assert support == [(by_kind["volatile"].students[0], "lesson 1")]
     liked = [(one.outcome, one.about) for one in planted if one.rule == "strategy 3"]

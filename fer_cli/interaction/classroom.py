@@ -50,15 +50,15 @@ def episodes(names: tuple[str, ...]) -> tuple[Episode, ...]:
     """Return the planted episodes of a class of at least six students.
 
     A row of 30 sad frames; a window of 10 s without a face in 6 frames; one without frames in 6; heads bowed for 60 % of a
-    lesson; half of the class afraid for 12 s; a student whose expression alternates every 30 s.
+    lesson; more than half of the class afraid for 26 s; a student whose expression alternates every 30 s.
     """
-    half = names[: len(names) // 2]
+    most = names[: len(names) // 2 + 1]
     return (
         Episode("difficulty", names[:1], 1, 120, 150),
         Episode("inattentive", names[1:2], 1, 50, 56),
         Episode("technical", names[2:3], 2, 70, 76),
         Episode("passive", names[3:4], 2, 0, LESSON_S * 3 // 5),
-        Episode("confused", half, 3, 120, 132),
+        Episode("confused", most, 3, 120, 146),
         Episode("volatile", names[4:5], 1, 0, LESSON_S),
     )
 

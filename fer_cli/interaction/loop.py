@@ -76,8 +76,8 @@ class Step:
 class LearningLoops:
     """The loops of all students of a stream; the rules of status choose their adjustments.
 
-    A hit is used once, by the next adjustment: a difficulty, an inattentive window, or a head bowed for most of the lesson so
-    far.
+    A hit is used once, by the next adjustment: a difficulty, an inattentive window, or else a head that has been bowed for
+    most of the lesson so far.
     """
 
     def __init__(self, emotions: EmotionMap, thresholds: Thresholds) -> None:
