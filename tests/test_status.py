@@ -171,9 +171,12 @@ def test_pace_compares_mean_valence() -> None:
 def test_the_slope_over_lessons_is_the_median_of_the_slopes_of_pairs() -> None:
     values = [0.0, 0.4, 0.5, -0.2, 0.9]
     slopes = sorted((b - a) / (j - i) for i, a in enumerate(values) for j, b in enumerate(values) if j > i)
-    slope, low, high = theil_sen(values, 0.95)
+    slope, p = theil_sen(values)
     assert slope == pytest.approx((slopes[4] + slopes[5]) / 2)
-    assert low <= slope <= high
+    assert 0.05 < p <= 1
+    assert theil_sen([0.3, 0.2, 0.1]) == (pytest.approx(-0.1), pytest.approx(2 / 6)), "3! orders, two of them monotone"
+    assert theil_sen([1.0, 2.0, 3.0, 4.0, 5.0]) == (1.0, pytest.approx(2 / 120))
+    assert theil_sen([0.5] * 4) == (0.0, 1.0)
 
 
 def lessons(shares: Sequence[int]) -> list[Event]:
@@ -190,6 +193,8 @@ def test_a_trend_needs_three_lessons_in_order_of_time() -> None:
     assert [(one.outcome, one.n) for one in found] == [("falls", 5)]
     assert found[0].value == pytest.approx(-0.2)
     assert [one.rule for one in find(lessons([80, 60]), [Trend(BASIC, DEFAULT)])] == ["volatility"] * 2
+    four = [one for one in find(lessons([80, 60, 40, 20]), [Trend(BASIC, DEFAULT)]) if one.rule == "trend"]
+    assert [one.outcome for one in four] == ["no clear trend"], "four lessons in order are no evidence"
     flat = [one for one in find(lessons([10, 60, 10, 60]), [Trend(BASIC, DEFAULT)]) if one.rule == "trend"]
     assert flat[0].outcome == "no clear trend"
 

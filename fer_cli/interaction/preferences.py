@@ -199,20 +199,31 @@ class Trend:
         enough = sorted((one for one in lessons if one.n >= self.limits.lesson_frames), key=lambda one: one.origin)
         if len(enough) < self.limits.lessons:
             return []
-        slope, low, high = theil_sen([one.total / one.n for one in enough], self.limits.confidence)
-        outcome = RISES if low > 0 else FALLS if high < 0 else NO_TREND
-        words = f"valence per lesson, {100 * self.limits.confidence:g} % interval {low:+.3f} to {high:+.3f}"
+        slope, p = theil_sen([one.total / one.n for one in enough])
+        outcome = name_trend(slope, p, self.limits.level)
+        words = f"mean valence per lesson, Kendall's p = {p:.3f}"
         return [
             Finding("trend", outcome, student, enough[0].origin, enough[-1].end, slope, len(enough), course, about=words)
         ]
 
 
-def theil_sen(values: Sequence[float], confidence: float) -> tuple[float, float, float]:
-    """Return the median of the slopes between all pairs of equally spaced values, and its interval."""
-    from scipy.stats import theilslopes
+def theil_sen(values: Sequence[float]) -> tuple[float, float]:
+    """Return the median of the slopes between all pairs of equally spaced values, and the p of Kendall's rank test.
 
-    found = theilslopes(values, alpha=confidence)
-    return float(found.slope), float(found.low_slope), float(found.high_slope)
+    The test is exact without ties, so that fewer than five values never give p < .05. SciPy's interval of the slope is an
+    approximation that excludes 0 for any three values in order.
+    """
+    from scipy.stats import kendalltau, theilslopes
+
+    slope = float(theilslopes(values).slope)
+    if len(set(values)) == 1:
+        return slope, 1.0
+    return slope, float(kendalltau(range(len(values)), values).pvalue)
+
+
+def name_trend(slope: float, p: float, level: float) -> str:
+    """Return whether values rise or fall, where the rank test says so at ``level``."""
+    return NO_TREND if p >= level or slope == 0 else RISES if slope > 0 else FALLS
 
 
 def preference_rules(emotions: EmotionMap, thresholds: Thresholds, courses: Iterable[Course] = ()) -> list[Rule]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.findings import CLASS, NOTHING, Finding, Rule, Session
-from fer_cli.interaction.preferences import FALLS, Lesson, Lessons, theil_sen, volatility
+from fer_cli.interaction.preferences import FALLS, Lesson, Lessons, name_trend, theil_sen, volatility
 from fer_cli.interaction.status import SLACK, Place
 from fer_cli.interaction.thresholds import Thresholds
 
@@ -114,9 +114,9 @@ class PersonalisedLearning:
         if len(enough) < self.trend.lessons or value is None:
             return []
         outcome = self._advise(value, sum(one.focused for one in enough) / sum(one.n for one in enough))
-        _, _, high = theil_sen([one.total / one.n for one in enough], self.trend.confidence)
+        slope, p = theil_sen([one.total / one.n for one in enough])
         about = f"{len(enough)} lessons"
-        if high < 0:
+        if name_trend(slope, p, self.trend.level) == FALLS:
             outcome, about = SUPPORT, f"{about}, valence {FALLS}"
         return [self._finding(outcome, student, enough, value, pairs, course, about=about)]
 

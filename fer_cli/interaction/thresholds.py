@@ -71,7 +71,8 @@ class TrendThresholds(Section):
     """Lessons that a slope needs."""
     lesson_frames: int = Field(20, ge=1)
     """Frames with a face that a lesson needs."""
-    confidence: float = Field(0.95, gt=0, lt=1)
+    level: float = Field(0.05, gt=0, lt=1)
+    """A trend has a smaller p in Kendall's rank test, which takes five lessons or more."""
 
 
 class FeedbackThresholds(Section):
