@@ -121,9 +121,9 @@ def read_events(path: Path, emotions: EmotionMap) -> Stream:
         raise FerError(f"{where}: larger than {MOST_BYTES // 2**20} MiB; split it by lesson")
     stream = Stream(path)
     if path.suffix.lower() == ".csv":
-        found = _csv_events(_decode(content, where), where, stream)
+        found = _csv_events(_decode(content, where), where, stream, emotions)
     else:
-        found = _json_events(_decode(content, where, cut_off=True), where, stream)
+        found = _json_events(_decode(content, where, cut_off=True), where, stream, emotions)
     _collect(found, emotions, where, stream)
     if not stream.events:
         why = "; ".join(
@@ -138,11 +138,8 @@ def _collect(found: Iterable[tuple[int, Event]], emotions: EmotionMap, where: st
     last: dict[str, float] = {}
     known = set(emotions.classes)
     for line, event in found:
-        for name in {event.emotion or emotions.classes[0], *(event.probabilities or ())} - known:
-            try:
-                emotions.check(name)
-            except FerError as error:
-                raise FerError(f"{where}, line {line}: {error}") from None
+        if event.emotion is not None and not known.issuperset((event.emotion, *(event.probabilities or ()))):
+            _check_classes(event.emotion, event.probabilities, emotions, f"{where}, line {line}")
         before = last.get(event.student)
         if before is not None and event.t <= before:
             same = event.t == before
@@ -154,6 +151,16 @@ def _collect(found: Iterable[tuple[int, Event]], emotions: EmotionMap, where: st
     stream.events.sort(key=lambda event: event.t)
 
 
+def _check_classes(emotion: object, shares: object, emotions: EmotionMap, where: str) -> None:
+    """Raise FerError for an unknown class."""
+    for name in (emotion, *(shares if isinstance(shares, dict) else ())):
+        if isinstance(name, str):
+            try:
+                emotions.check(name)
+            except FerError as error:
+                raise FerError(f"{where}: {error}") from None
+
+
 def _decode(content: bytes, where: str, cut_off: bool = False) -> str:
     """Return the text; ``cut_off``: without an incomplete character at the end."""
     try:
@@ -163,7 +170,7 @@ def _decode(content: bytes, where: str, cut_off: bool = False) -> str:
         raise FerError(f"{where}, line {line}: not UTF-8; save it as a UTF-8 text file") from None
 
 
-def _json_events(text: str, where: str, stream: Stream) -> Iterator[tuple[int, Event]]:
+def _json_events(text: str, where: str, stream: Stream, emotions: EmotionMap) -> Iterator[tuple[int, Event]]:
     """Yield line number and event; a last line that was cut off is counted."""
     if text.lstrip()[:1] == "[":
         raise FerError(f"{where}: a JSON array; write one event a line, without brackets around them (JSON lines)")
@@ -177,15 +184,15 @@ def _json_events(text: str, where: str, stream: Stream) -> Iterator[tuple[int, E
             if number == len(lines) and error.errors(include_url=False)[0]["type"] == "json_invalid":
                 stream.drop("a last line that is cut off", number)
             else:
-                stream.drop(_reason(error, f"{where}, line {number}"), number)
+                stream.drop(_reason(error, emotions, f"{where}, line {number}"), number)
 
 
-def _csv_events(text: str, where: str, stream: Stream) -> Iterator[tuple[int, Event]]:
+def _csv_events(text: str, where: str, stream: Stream, emotions: EmotionMap) -> Iterator[tuple[int, Event]]:
     """Yield line number and event; a last row that was cut off is counted."""
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
-        _check_header(header, where)
+        _check_header(header, emotions, where)
         for row in rows:
             line = rows.line_num
             if not row:
@@ -198,12 +205,12 @@ def _csv_events(text: str, where: str, stream: Stream) -> Iterator[tuple[int, Ev
             try:
                 yield line, Event.model_validate(_from_cells(dict(zip(header, row, strict=True)), f"{where}, line {line}"))
             except ValidationError as error:
-                stream.drop(_reason(error, f"{where}, line {line}"), line)
+                stream.drop(_reason(error, emotions, f"{where}, line {line}"), line)
     except csv.Error as error:
         raise FerError(f"{where}, line {rows.line_num}: not valid CSV ({error})") from None
 
 
-def _check_header(header: list[str], where: str) -> None:
+def _check_header(header: list[str], emotions: EmotionMap, where: str) -> None:
     """Raise FerError for missing, unknown and repeated columns; an empty file has none."""
     if not header:
         return
@@ -215,6 +222,9 @@ def _check_header(header: list[str], where: str) -> None:
             raise FerError(f"{where}: no column '{name}'{nearest(name, unknown or header)}")
     if unknown:
         raise FerError(f"{where}: unknown column '{cut(unknown[0])}'{nearest(unknown[0], [*fields, 'p_<class>'])}")
+    for name in header:
+        if name.startswith(PREFIX):
+            _check_classes(name.removeprefix(PREFIX), None, emotions, f"{where}: column '{cut(name)}'")
     if twice := next((name for name in header if header.count(name) > 1), None):
         raise FerError(f"{where}: two columns named '{cut(twice)}'")
 
@@ -244,7 +254,7 @@ def _from_cells(cells: dict[str, str], where: str) -> dict[str, Any]:
     return values | ({"probabilities": shares} if shares else {})
 
 
-def _reason(error: ValidationError, where: str) -> str:
+def _reason(error: ValidationError, emotions: EmotionMap, where: str) -> str:
     """Return why an event is dropped; raises FerError for a fault of form."""
     faults = error.errors(include_url=False)
     for fault in faults:
@@ -261,6 +271,8 @@ def _reason(error: ValidationError, where: str) -> str:
             raise FerError(f"{where}: {name}: {fault['msg']} (given: {cut(repr(fault['input']))})")
     first = faults[0]
     if first["type"] == "value_error":
+        if isinstance(given := first["input"], dict):  # a misspelt class is the cause, not what follows from it
+            _check_classes(given.get("emotion"), given.get("probabilities"), emotions, where)
         return str(first["msg"]).removeprefix("Value error, ")
     return "time is not a finite number" if first["loc"][0] == "t" else "probability is not a finite number"
 
