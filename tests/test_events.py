@@ -101,8 +101,8 @@ COUNTED = {
 
 @pytest.mark.parametrize("reason", COUNTED)
 def test_faulty_events_are_dropped_and_counted_with_their_line(reason: str, tmp_path: Path) -> None:
-    found = read(tmp_path, lines({}, {}, COUNTED[reason], {}, COUNTED[reason], {}))
-    assert [one.t for one in found.events] == [0, 1, 3, 5]
+    found = read(tmp_path, lines({}, {}, COUNTED[reason], COUNTED[reason], {}, {}))
+    assert [one.t for one in found.events] == [0, 1, 4, 5]
     assert found.dropped == {reason: 2}
     assert found.summary() == ["4 events, 2 dropped", f"dropped 2: {reason} (first in line 3)"]
 
@@ -119,6 +119,10 @@ WRONG = {
     "unknown class among probabilities": (
         {"probabilities": {"happy": 0.5, "sadd": 0.5}},
         "line 2: 'sadd' is none of the basic expressions; did you mean sad",
+    ),
+    "misspelt class with probabilities": (
+        {"emotion": "hapy", "probabilities": {"happy": 1.0}},
+        "line 2: 'hapy' is none of the basic expressions; did you mean happy?",
     ),
     "text for a number": ({"t": "soon"}, "line 2: t: Input should be a valid number (given: 'soon')"),
     "number for a text": ({"student": 7}, "line 2: student: Input should be a valid string (given: 7)"),
@@ -192,7 +196,7 @@ TABLES = {
     "share": (f"{HEADER},p_happy\n0,a,true,happy,much\n", "line 2: p_happy 'much' is not a number"),
     "class": (
         f"{HEADER},p_hapy\n0,a,true,happy,1\n",
-        "line 2: 'hapy' is none of the basic expressions; did you mean happy?",
+        "column 'p_hapy': 'hapy' is none of the basic expressions; did you mean happy?",
     ),
     "empty cell": (f"{HEADER}\n,a,true,happy\n", "line 2: no 't'"),
     "quote": (f'{HEADER}\n0,"a,true,happy\n', "not valid CSV"),
