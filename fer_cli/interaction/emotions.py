@@ -47,7 +47,7 @@ class EmotionMap:
         """Return the map as sentences for a report."""
 
         def names(part: frozenset[str]) -> str:
-            return " or ".join(name for name in self.classes if name in part)
+            return ", ".join(name for name in self.classes if name in part)
 
         values = ", ".join(f"{name} {self.valence[name]:g}" for name in self.classes)
         return [

@@ -17,6 +17,7 @@ from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.findings import CLASS, Finding, merge_windows
 from fer_cli.interaction.loop import walk
+from fer_cli.interaction.preferences import FALLS, RISES
 from fer_cli.interaction.thresholds import Thresholds
 
 NO_DATA = "no data"
@@ -28,8 +29,6 @@ CAUTION = (
 )
 """Sentences above every report and below every table of findings."""
 HEAD = ("rule", "outcome", "student", "course", "lesson", "about", "start (s)", "end (s)", "value", "n", "advice")
-QUIET = frozenset({"volatility", "engagement", "preference", "pace", "strategy 4"})
-"""Rules that measure; the others raise findings."""
 UNNAMED = "(no course)"
 
 
@@ -101,9 +100,12 @@ def write_report(feedback: Feedback) -> str:
     lines = ["# Learning status", "", *(f"> {sentence}" for sentence in CAUTION), ""]
     if not feedback.events:
         return "\n".join([*lines, NO_DATA, ""])
-    lines += [*_bullets(_describe_data(feedback)), "", "## Class", "", *_tell(feedback, CLASS), ""]
+    starts: dict[tuple[str, str], float] = {}
+    for event in feedback.events:
+        starts.setdefault((event.course, event.lesson), event.t)
+    lines += [*_bullets(_describe_data(feedback)), "", "## Class", "", *_tell(feedback, CLASS, starts), ""]
     for student in sorted({event.student for event in feedback.events}):
-        lines += [f"## {markdown(student)}", "", *_tell(feedback, student), ""]
+        lines += [f"## {markdown(student)}", "", *_tell(feedback, student, starts), ""]
     lines += [
         "## Expressions by course",
         "",
@@ -143,22 +145,61 @@ def _describe_data(feedback: Feedback) -> list[str]:
     return sentences
 
 
-def _tell(feedback: Feedback, student: str) -> list[str]:
-    """Return one bullet per finding about a student or the class; what was measured comes after what was raised."""
+def raised(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that ask for something, and trends; the others are measurements."""
+    return [one for one in findings if one.advice or one.outcome in {RISES, FALLS}]
+
+
+def _tell(feedback: Feedback, student: str, starts: dict[tuple[str, str], float]) -> list[str]:
+    """Return what is raised about a student or the class, measurements by lesson, and preferences."""
     mine = [one for one in merge_windows(feedback.findings) if one.student == student]
-    mine = [one for one in mine if one.outcome not in {"not measured", "too short"}]
-    return _bullets(_sentence(one) for one in sorted(mine, key=lambda one: one.rule in QUIET))
+    lines = _bullets([_sentence(one, starts) for one in raised(mine)] or ["nothing raised"])
+    lines += ["", *_lessons_table(mine)]
+    told = []
+    for rule, words in (("preference", "courses by share of engaged frames"), ("pace", "paces by mean valence")):
+        ranks = [one for one in mine if one.rule == rule and one.outcome.startswith("rank")]
+        ranks.sort(key=lambda one: -(one.value or 0.0))
+        if ranks:
+            told.append(f"{words}: {', '.join(f'{one.about} {one.value:.2f} (n = {one.n})' for one in ranks)}")
+    cells = [one for one in mine if one.rule == "strategy 4"]
+    if cells:
+        cells.sort(key=lambda one: -(one.value or 0.0))
+        told.append(f"mean valence by content: {', '.join(f'{one.about} {one.value:.2f} (n = {one.n})' for one in cells)}")
+    return lines + (["", *_bullets(told)] if told else [])
 
 
-def _sentence(one: Finding) -> str:
-    """Return a finding in words."""
+def _sentence(one: Finding, starts: dict[tuple[str, str], float]) -> str:
+    """Return a finding in words, with times in minutes and seconds from the start of its lesson."""
     place = " ".join(filter(None, (one.course, one.lesson)))
-    value = "" if one.value is None else f" {one.value:.2f}"
+    start = starts.get((one.course, one.lesson))
+    when = "" if start is None or not one.lesson else f", {_clock(one.start - start)} to {_clock(one.end - start)}"
     about = f" ({one.about})" if one.about else ""
-    when = f", {one.start:.0f} to {one.end:.0f} s" if one.rule not in QUIET else ""
-    advice = f": {one.advice}" if one.advice else ""
+    value = "" if one.value is None or one.rule == "difficulty" else f", {one.value:.2f}"
     where = f" in {place}" if place else ""
-    return f"{one.rule}, {one.outcome}{value}{about}{where}{when}, n = {one.n}{advice}"
+    return f"{one.rule}: {one.outcome}{about}{where}{when}{value}, n = {one.n}{f': {one.advice}' if one.advice else ''}"
+
+
+def _clock(seconds: float) -> str:
+    """Return minutes and seconds."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+MEASURES = {"engagement": "engaged", "involvement": "head bowed", "volatility": "volatility"}
+"""Rule -> column of the table of lessons."""
+
+
+def _lessons_table(mine: Sequence[Finding]) -> list[str]:
+    """Return a Markdown table of what was measured, a row per lesson."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for one in mine:
+        if one.rule in MEASURES:
+            value = "–" if one.value is None else f"{one.value:.2f}"
+            rows.setdefault((one.course, one.lesson), {})[one.rule] = f"{value} ({one.n})"
+    lines = [["course", "lesson", *(f"{name} (n)" for name in MEASURES.values())], ["---"] * (len(MEASURES) + 2)]
+    for (course, lesson), cells in rows.items():
+        lines.append([markdown(course), markdown(lesson), *(cells.get(rule, "–") for rule in MEASURES)])
+    return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _shares_table(feedback: Feedback) -> list[str]:
@@ -183,9 +224,7 @@ def _loop_table(feedback: Feedback) -> list[str]:
         return ["No adjustment."]
     total = counts.total()
     told = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    return _bullets(
-        [f"{total} of {len(steps)} recognitions were not positive and ask for an adjustment: {told}"]
-    )  # fmt: skip
+    return _bullets([f"{total} of {len(steps)} recognitions were not positive and ask for an adjustment: {told}"])
 
 
 def _describe_thresholds(thresholds: Thresholds) -> list[str]:

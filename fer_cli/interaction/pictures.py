@@ -39,7 +39,11 @@ ALERTS = {
     "slow_or_clarify": ("*", "class confused"),
 }
 """Outcome -> marker and label."""
-WIDTH = 6.6
+PALE = "#D9D9D9"
+"""Colour of neutral or focused, the most frequent class."""
+DARK = frozenset({"#0072B2", "#000000", "#882255"})
+"""Colours that need white letters."""
+WIDTH = 4.6
 """Inches; lines and letters stay legible at 84 mm."""
 BINS = 120
 """Most time bins of a lesson; none is shorter than ``LEAST_S`` seconds."""
@@ -66,7 +70,7 @@ def draw_shares(events: Sequence[Event], emotions: EmotionMap, path: Path) -> Pa
     shares = expression_shares(events, emotions)
     shown = dict(list(shares.items())[:MOST_COURSES])
     names = [name for name in emotions.classes if any(name in one for one in shown.values())]
-    colours = dict(zip(emotions.classes, PALETTE, strict=False))
+    colours = dict(zip(emotions.classes, PALETTE, strict=False)) | dict.fromkeys(emotions.focused, PALE)
     frames = Counter(event.course for event in events if event.face)
     keys = [Patch(color=colours[name], label=name) for name in names]
     left_out = f"{len(shares) - len(shown)} more courses are left out. " if len(shares) > len(shown) else ""
@@ -81,9 +85,8 @@ def draw_shares(events: Sequence[Event], emotions: EmotionMap, path: Path) -> Pa
             share = one.get(name, 0.0)
             axes.barh(place, share, left=start, height=0.72, color=colours[name], edgecolor="white", linewidth=0.6)
             if share >= 0.06:
-                dark = name in {"angry", "sad"} or colours[name] in {"#000000", "#0072B2", "#882255"}
-                at = (start + share / 2, place)
-                axes.text(*at, f"{100 * share:.0f}", ha="center", va="center", size=8.5, color="white" if dark else "black")
+                paint = "white" if colours[name] in DARK else "black"
+                axes.text(start + share / 2, place, f"{100 * share:.0f}", ha="center", va="center", size=8.5, color=paint)
             start += share
     labels = [f"{cut(course, NAME)}\n{frames[course] or frames['']} frames" for course in shown]
     axes.set_yticks(range(len(shown)), labels)

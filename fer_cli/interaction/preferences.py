@@ -8,6 +8,7 @@ Theil (1950) and Sen (1968) of the mean valence over lessons.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -96,13 +97,9 @@ class Pace:
                 continue
             ranked = sorted(enough, key=lambda name: (-enough[name].total / enough[name].n, name))
             for place, name in enumerate(ranked, start=1):
-                one, advice = enough[name], "teach at this pace" if place == 1 else ""
+                one = enough[name]
                 mean = one.total / one.n
-                found.append(
-                    Finding(
-                        "pace", f"rank {place}", student, one.start, one.end, mean, one.n, about=name, advice=advice
-                    )
-                )  # fmt: skip
+                found.append(Finding("pace", f"rank {place}", student, one.start, one.end, mean, one.n, about=name))
         return found
 
 
@@ -210,15 +207,16 @@ class Trend:
 def theil_sen(values: Sequence[float]) -> tuple[float, float]:
     """Return the median of the slopes between all pairs of equally spaced values, and the p of Kendall's rank test.
 
-    The test is exact without ties, so that fewer than five values never give p < .05. SciPy's interval of the slope is an
-    approximation that excludes 0 for any three values in order.
+    The test is exact, so that fewer than five values never give p < .05; with ties, which only an approximation covers, p is
+    at least that of values in order. SciPy's interval of the slope excludes 0 for any three values in order.
     """
     from scipy.stats import kendalltau, theilslopes
 
     slope = float(theilslopes(values).slope)
     if len(set(values)) == 1:
         return slope, 1.0
-    return slope, float(kendalltau(range(len(values)), values).pvalue)
+    p = float(kendalltau(range(len(values)), values).pvalue)
+    return slope, max(p, 2 / math.factorial(len(values)))
 
 
 def name_trend(slope: float, p: float, level: float) -> str:

@@ -213,7 +213,9 @@ class Involvement:
         for (student, course, lesson), one in self._shares.sessions.items():
             share = one.share if one.n >= self.limits.least_frames else None
             outcome = "not measured" if share is None else PASSIVE if share > self.limits.bowed else ACTIVE
-            advice = "remind the student" if outcome == PASSIVE and student != CLASS else ""
+            if student == CLASS:
+                outcome = "share of bowed heads" if share is not None else outcome
+            advice = "remind the student" if outcome == PASSIVE else ""
             found.append(
                 Finding(
                     "involvement", outcome, student, one.start, one.end, share, one.n,
