@@ -177,14 +177,16 @@ def test_hits_of_rules_choose_the_next_adjustment_once() -> None:
     assert Counter(one.adjustment for one in hard) == dict(zip(OPTIONS.values(), (11, 10, 9), strict=True)), "29 in turn"
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2])
+@pytest.fixture(scope="module", params=[(0, "basic"), (1, "basic"), (2, "learning")])
 def planted(request: pytest.FixtureRequest) -> list[Finding]:
-    events, _ = simulate_class(seed=request.param)
+    seed, kind = request.param
+    emotions = EXPRESSIONS[kind]
+    events, _ = simulate_class(seed=seed, kind=kind)
     assert all(one.t <= other.t for one, other in pairwise(events))
     rules = [
-        *status_rules(BASIC, DEFAULT),
-        *preference_rules(BASIC, DEFAULT, COURSES),
-        *strategy_rules(BASIC, DEFAULT),
+        *status_rules(emotions, DEFAULT),
+        *preference_rules(emotions, DEFAULT, COURSES),
+        *strategy_rules(emotions, DEFAULT),
     ]
     return find(events, rules)
 

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from fer_cli import __version__
 from fer_cli.cli.ablate import ablate
+from fer_cli.cli.analyze import analyze_app
 from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.features import extract_features, features_app
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
 app.add_typer(features_app, name="features")
+app.add_typer(analyze_app, name="analyze")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)

@@ -31,6 +31,11 @@ CALM = {"neutral": 0.84, "happy": 0.08, "surprise": 0.04, "disgust": 0.04}
 """Class shares without an episode: neither distress, nor confusion or anxiety, nor boredom."""
 DISCUSSION = CALM | {"happy": 0.64, "neutral": 0.28}
 """The class enjoys the last third, planted for strategy 3."""
+LEARNING = {
+    "neutral": "focused", "happy": "happy", "surprise": "curious",
+    "disgust": "distracted", "fear": "confused", "sad": "tired",
+}  # fmt: skip
+"""Basic expression -> learning expression in its place."""
 SPREAD = 0.7
 """Probability of the recognised class; the rest is shared by the others."""
 
@@ -63,8 +68,13 @@ def episodes(names: tuple[str, ...]) -> tuple[Episode, ...]:
     )
 
 
-def simulate_class(students: int = 8, lessons: int = 3, seed: int = 0) -> tuple[list[Event], tuple[Episode, ...]]:
-    """Return the events of a class in order of time, and what is planted in them; episodes of later lessons are left out."""
+def simulate_class(
+    students: int = 8, lessons: int = 3, seed: int = 0, kind: str = "basic"
+) -> tuple[list[Event], tuple[Episode, ...]]:
+    """Return the events of a class in order of time, and what is planted in them; episodes of later lessons are left out.
+
+    ``kind``: ``basic`` or ``learning`` expressions.
+    """
     names = tuple(f"student {number + 1:02d}" for number in range(students))
     planted = tuple(one for one in episodes(names) if one.lesson <= lessons)
     rng = np.random.default_rng(seed)
@@ -72,15 +82,20 @@ def simulate_class(students: int = 8, lessons: int = 3, seed: int = 0) -> tuple[
         event
         for lesson in range(1, lessons + 1)
         for second in range(LESSON_S)
-        for event in _frame(names, lesson, second, planted, rng)
+        for event in _frame(names, lesson, second, planted, rng, LEARNING if kind == "learning" else {})
     ]
     return events, planted
 
 
 def _frame(
-    names: tuple[str, ...], lesson: int, second: int, planted: tuple[Episode, ...], rng: np.random.Generator
+    names: tuple[str, ...],
+    lesson: int,
+    second: int,
+    planted: tuple[Episode, ...],
+    rng: np.random.Generator,
+    renamed: dict[str, str],
 ) -> Iterator[Event]:
-    """Yield the events of all students at one second of a lesson."""
+    """Yield the events of all students at one second of a lesson; ``renamed``: class -> class that replaces it."""
     part = second * len(TOPICS) // LESSON_S
     shares = DISCUSSION if ACTIVITIES[part] == "discussion" else CALM
     drawn = rng.choice(list(shares), size=len(names), p=list(shares.values()))
@@ -88,7 +103,7 @@ def _frame(
         active = {
             one.kind for one in planted if name in one.students and one.lesson == lesson and one.start <= second < one.end
         }
-        emotion = _expression(active, usual, second)
+        emotion = renamed.get(drawn_one := _expression(active, usual, second), drawn_one)
         face = not active & {"inattentive", "technical"}
         yield Event(
             t=float((lesson - 1) * BREAK_S + second),
@@ -101,7 +116,7 @@ def _frame(
             frame_ok="technical" not in active,
             face=face,
             emotion=emotion if face else None,
-            probabilities=_probabilities(emotion) if face else None,
+            probabilities=_probabilities(emotion, list(renamed.values()) or list(LEARNING)) if face else None,
             head_down="passive" in active if face else None,
             interval_s=1.0,
         )
@@ -118,7 +133,7 @@ def _expression(active: set[str], usual: str, second: int) -> str:
     return usual
 
 
-def _probabilities(emotion: str) -> dict[str, float]:
+def _probabilities(emotion: str, classes: list[str]) -> dict[str, float]:
     """Return probabilities of the classes with the recognised one first."""
-    others = [name for name in ("angry", "fear", "sad", *CALM) if name != emotion]
+    others = [name for name in classes if name != emotion]
     return {emotion: SPREAD} | dict.fromkeys(others, round((1 - SPREAD) / len(others), 6))

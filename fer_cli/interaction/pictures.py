@@ -36,6 +36,7 @@ ALERTS = {
     "difficulty": ("v", "difficulty"),
     "inattentive": ("x", "inattentive"),
     "technical": ("+", "technical"),
+    "passive": ("s", "passive"),
     "slow_or_clarify": ("*", "class confused"),
 }
 """Outcome -> marker and label."""

@@ -92,7 +92,7 @@ class Focus:
     ) -> Finding:
         """Return a finding about the windows from number ``first`` to before ``end``."""
         course, lesson = window.place
-        advice = "check camera and connection" if outcome == TECHNICAL else "address the student"
+        advice = "check camera and connection" if outcome == TECHNICAL else "ask whether the student is there"
         start, stop = (window.origin + k * self.limits.window_s for k in (first, end))
         return Finding(
             "focus", outcome, student, start, stop, share, frames, course, lesson, "share of missing faces", advice
