@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from fer_cli.errors import FerError
 from fer_cli.interaction.courses import Course, read_courses
 from fer_cli.interaction.emotions import EXPRESSIONS, expressions
-from fer_cli.interaction.events import Event, Stream, read_events, write_events
+from fer_cli.interaction.events import BACKWARDS, Event, Stream, read_events, write_events
 
 BASIC, LEARNING = EXPRESSIONS["basic"], EXPRESSIONS["learning"]
 GOOD = {"t": 0.0, "student": "a", "face": True, "emotion": "happy"}
@@ -94,7 +94,7 @@ COUNTED = {
     "a face without an expression": {"emotion": None},
     "an expression without a face": {"face": False},
     "a face without a frame": {"frame_ok": False},
-    "time runs backwards for a student": {"t": 0.5},
+    BACKWARDS: {"t": 0.5},
     "a student's second event of the same time": {"t": 1.0},
 }
 
@@ -125,6 +125,10 @@ WRONG = {
         "line 2: 'hapy' is none of the basic expressions; did you mean happy?",
     ),
     "text for a number": ({"t": "soon"}, "line 2: t: Input should be a valid number (given: 'soon')"),
+    "milliseconds": (
+        {"t": 1.8e12},
+        "line 2: t: Input should be less than or equal to 100000000000 (given: 1800000000000.0)",
+    ),
     "number for a text": ({"student": 7}, "line 2: student: Input should be a valid string (given: 7)"),
     "text for a truth value": ({"face": "yes"}, "line 2: face: Input should be a valid boolean (given: 'yes')"),
     "unknown key": ({"emotions": "happy"}, "line 2: unknown key 'emotions'; did you mean emotion?"),

@@ -91,6 +91,10 @@ def test_no_face_for_minutes_is_one_merged_finding() -> None:
     assert outcomes(merged) == [("inattentive", 0, 180)]
     assert (merged[0].value, merged[0].n) == (pytest.approx(1.0), 180)
     assert find(frames([None] * 180), [Difficulty(BASIC, DEFAULT)]) == []
+    apart = find(frames([None] * 10 + ["happy"] * 10 + [None] * 10), [Focus(DEFAULT)])
+    assert merge_windows(apart) == apart
+    both = [*find(frames([None] * 10), [Focus(DEFAULT)]), *find(frames([None] * 10, 10, student="b"), [Focus(DEFAULT)])]
+    assert merge_windows(both) == both
 
 
 def test_difficulty_is_thirty_in_a_row_then_counts_again() -> None:

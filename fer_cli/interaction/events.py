@@ -25,16 +25,19 @@ from fer_cli.places import open_regular, write_text
 
 MOST_BYTES = 2**30
 """Size limit of a file of events."""
+MOST_S = 1e11
+"""Largest time in seconds: larger ones are milliseconds or no times."""
 TOLERANCE = 1e-3
 """By which the sum of probabilities may differ from 1."""
 PREFIX = "p_"
 """Before the class name in the CSV columns of probabilities."""
+BACKWARDS = "time runs backwards for a student, whose times go on from lesson to lesson"
 TEXTS = ("student", "course", "topic", "activity", "lesson", "pace", "emotion")
 FLAGS = ("frame_ok", "face", "head_down")
 WORDS = {"true": True, "1": True, "false": False, "0": False}
 """Spellings of a truth value in CSV, in lower case."""
 
-Time = Annotated[float, Field(allow_inf_nan=False)]
+Time = Annotated[float, Field(allow_inf_nan=False, ge=-MOST_S, le=MOST_S)]
 Share = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -143,7 +146,7 @@ def _collect(found: Iterable[tuple[int, Event]], emotions: EmotionMap, where: st
         before = last.get(event.student)
         if before is not None and event.t <= before:
             same = event.t == before
-            reason = "a student's second event of the same time" if same else "time runs backwards for a student"
+            reason = "a student's second event of the same time" if same else BACKWARDS
             stream.drop(reason, line)
             continue
         last[event.student] = event.t
