@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -223,6 +224,30 @@ def test_a_table_may_leave_cells_and_columns_out(tmp_path: Path) -> None:
         Event(t=0.0, student="a", face=True, emotion="happy", probabilities={"happy": 0.9, "sad": 0.1}),
         Event(t=1.0, student="a", face=False, emotion=None, head_down=True),
     ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_damage_is_counted_or_one_line(data: st.DataObject) -> None:
+    table = data.draw(st.booleans())
+    rows = [f"{HEADER},p_happy", *(f"{t},a,true,happy,1" for t in range(4))]
+    whole = ("\n".join(rows) + "\n" if table else lines({}, {}, {}, {})).encode()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content)))
+        content[at : at + data.draw(st.integers(0, 12))] = data.draw(
+            st.binary(max_size=3) | st.sampled_from([b'"', b"\n", b"NaN", b"1e400", b"{", b"\\ud800", b"[" * 999])
+        )
+    with TemporaryDirectory() as folder:
+        try:
+            found = read(Path(folder), bytes(content), "e.csv" if table else "e.jsonl")
+        except FerError as error:
+            assert "\n" not in str(error)
+        else:
+            for name in {one.student for one in found.events}:
+                times = [one.t for one in found.events if one.student == name]
+                assert times == sorted(set(times))
+            assert {one.emotion for one in found.events} <= {None, *BASIC.classes}
 
 
 def test_events_are_frozen_and_checked_when_made() -> None:

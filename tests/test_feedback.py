@@ -27,7 +27,7 @@ from fer_cli.interaction.feedback import (
     table_rows,
     write_report,
 )
-from fer_cli.interaction.pictures import MOST_STUDENTS, STATES, draw_shares, draw_timeline, state_of
+from fer_cli.interaction.pictures import MOST_STUDENTS, STATES, choose_students, draw_shares, draw_timeline, state_of
 from fer_cli.interaction.thresholds import Thresholds
 from tests.conftest import Called
 from tests.test_status import event, frames, streams
@@ -133,6 +133,10 @@ def test_the_timeline_shows_each_state_in_its_colour_and_says_what_is_left_out(t
     assert {(0x00, 0x9E, 0x73), (0xD5, 0x5E, 0x00)} <= drawn
     assert (0xE6, 0x9F, 0x00) not in drawn
     many = [event(t, "happy", f"s{n:03d}") for t in range(3) for n in range(MOST_STUDENTS + 5)]
+    assert choose_students(many, made(many).findings)[:3] == ["s000", "s001", "s002"]
+    late = frames([None] * 20, student="s034") + many
+    assert "s034" in choose_students(late, made(late).findings), "students with alerts are kept"
+    assert choose_students([event(0, student=name) for name in ("s10", "s2", "x")], []) == ["s2", "s10", "x"]
     with Image.open(draw_timeline(many, [], BASIC, tmp_path / "b.png")) as tall:
         assert tall.height < 2000
 

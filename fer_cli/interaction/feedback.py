@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from fer_cli.escape import csv_cell, markdown
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
-from fer_cli.interaction.findings import CLASS, Finding, merge_windows
+from fer_cli.interaction.findings import CLASS, Finding, merge_windows, natural
 from fer_cli.interaction.loop import walk
 from fer_cli.interaction.preferences import FALLS, RISES
 from fer_cli.interaction.thresholds import Thresholds
@@ -104,7 +104,7 @@ def write_report(feedback: Feedback) -> str:
     for event in feedback.events:
         starts.setdefault((event.course, event.lesson), event.t)
     lines += [*_bullets(_describe_data(feedback)), "", "## Class", "", *_tell(feedback, CLASS, starts), ""]
-    for student in sorted({event.student for event in feedback.events}):
+    for student in sorted({event.student for event in feedback.events}, key=natural):
         lines += [f"## {markdown(student)}", "", *_tell(feedback, student, starts), ""]
     lines += [
         "## Expressions by course",

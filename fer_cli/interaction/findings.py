@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -107,3 +108,9 @@ def merge_windows(findings: Iterable[Finding]) -> list[Finding]:
                 one.course, one.lesson, one.about, one.advice,
             )  # fmt: skip
     return merged
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts s2 before s10."""
+    parts = re.split(r"(\d+)", name)
+    return [(0, len(part.lstrip("0")), part) if part.isdecimal() else (1, 0, part) for part in parts]

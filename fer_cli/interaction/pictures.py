@@ -21,7 +21,7 @@ from fer_cli.escape import cut
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.feedback import CAUTION, NO_DATA, expression_shares
-from fer_cli.interaction.findings import CLASS, Finding
+from fer_cli.interaction.findings import CLASS, Finding, natural
 
 STATES = {
     "engaged": "#009E73",
@@ -49,8 +49,8 @@ WIDTH = 4.6
 BINS = 120
 """Most time bins of a lesson; none is shorter than ``LEAST_S`` seconds."""
 LEAST_S = 5.0
-MOST_STUDENTS, MOST_LESSONS, MOST_COURSES = 30, 6, 20
-"""Most rows and panels of a picture; the footer says what is left out."""
+MOST_STUDENTS, MOST_LESSONS, MOST_ROWS, MOST_COURSES = 30, 6, 64, 20
+"""Most students and lessons (and rows in all lessons) and courses of a picture; the footer says what is left out."""
 NAME = 22
 """Characters of a name beside an axis."""
 
@@ -104,8 +104,9 @@ def draw_timeline(events: Sequence[Event], findings: Sequence[Finding], emotions
     lessons: dict[tuple[str, str], list[Event]] = {}
     for event in events:
         lessons.setdefault((event.course, event.lesson), []).append(event)
-    shown = dict(list(lessons.items())[:MOST_LESSONS])
-    students = sorted({event.student for event in events})[:MOST_STUDENTS]
+    students = choose_students(events, findings)
+    most = min(MOST_LESSONS, max(1, MOST_ROWS // (len(students) + 1)))
+    shown = dict(list(lessons.items())[:most])
     alerts = [one for one in findings if one.outcome in ALERTS and (one.course, one.lesson) in shown]
     states = {state_of(event, emotions) for part in shown.values() for event in part}
     keys = [Patch(color=colour, label=name) for name, colour in STATES.items() if name in states]
@@ -127,6 +128,13 @@ def draw_timeline(events: Sequence[Event], findings: Sequence[Finding], emotions
         axes.set_title(", ".join(filter(None, (course, lesson))) or "lesson", loc="left")
     panels[-1].set_xlabel("time in the lesson (min)")
     return save(figure, path)
+
+
+def choose_students(events: Sequence[Event], findings: Sequence[Finding]) -> list[str]:
+    """Return the names of the rows, in natural order; of too many students, those with the most alerts."""
+    alerts = Counter(one.student for one in findings if one.outcome in ALERTS)
+    names = sorted({event.student for event in events}, key=natural)
+    return sorted(sorted(names, key=lambda name: -alerts[name])[:MOST_STUDENTS], key=natural)
 
 
 def _mark(marker: str, label: str) -> Line2D:
