@@ -1,1 +1,1 @@
-"""From recognised expressions to interaction in teaching."""
+"""From recognised expressions to interaction: emotion HMM, incentives, learning status, strategies, ANCOVA."""
