@@ -6,8 +6,14 @@ import typer
 
 from fer_cli.cli.ancova import ancova
 from fer_cli.cli.factors import factors
+from fer_cli.cli.status import status
 
-analyze_app = typer.Typer(help="Analyse students' data: analysis of covariance, factor levels.", no_args_is_help=True)
+analyze_app = typer.Typer(
+    help="Analyse students' data: learning status, analysis of covariance, factor levels.", no_args_is_help=True
+)
+analyze_app.command(epilog="Example: fer analyze status events.jsonl --out feedback, or fer analyze status --example")(
+    status
+)
 analyze_app.command(
     epilog="Example: fer analyze ancova --data scores.csv --outcome posttest --factors face,body --covariate pretest"
 )(ancova)
