@@ -69,6 +69,8 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing:
         each = known.get(cost_key(item.run.config))
         if each is not None:
             times[item.run_id] = each * item.epochs / compute.threads
+        elif not (task_of(item.run.config).trains_network or item.run.config.features.blocks):
+            times[item.run_id] = OVERHEAD
         else:
             times[item.run_id] = time_run(item, compute, timed) if timing else None
     return times
@@ -82,8 +84,6 @@ def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[fl
     ``timed``: seconds by what they depend on, filled here, so that a plan asks once for each.
     """
     config = item.run.config
-    if not (task_of(config).trains_network or config.features.blocks):
-        return OVERHEAD  # neither network nor features
     if not item.images:
         return None
     from fer_cli.learning.compute import use_threads

@@ -15,6 +15,7 @@ from fer_cli.config import (
     LearningConfig,
     ModelConfig,
     RunConfig,
+    SequencesConfig,
     TrainConfig,
 )
 from fer_cli.config.learning import METHODS
@@ -31,6 +32,7 @@ RUNS = {
         model=ModelConfig(backbone="teacher-action"),
         train=TrainConfig(epochs=1, batch_size=8),
     ),
+    "sequences": RunConfig(sequences=SequencesConfig(simulation="tags", model="naive-bayes")),
 }
 """A small run of each kind."""
 
@@ -66,6 +68,9 @@ def test_what_must_come_before_follows_from_the_settings() -> None:
     )
     fused = RunConfig(data=DATA, features=FeaturesConfig(blocks=["cnn", "hog"]))
     assert task_of(fused).before(fused) == RunConfig(data=DATA)
+    decoded = RunConfig(data=DATA, sequences=SequencesConfig(simulation="emotions", decode="filter"))
+    assert task_of(decoded).before(decoded) == RunConfig(data=DATA)
+    assert (decoded.sets, RUNS["sequences"].sets) == (("ck48",), ())
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -97,4 +102,4 @@ def test_an_unknown_task_is_one_line(fer: Callable[..., Called], study_file: Pat
     study_file.write_text(study_file.read_text().replace("base:\n", "base:\n  task: still\n", 1))
     called = fer("ablate", "--study", study_file, "--plan")
     assert (called.code, called.err.count("\n")) == (2, 1)
-    assert "task: Input should be 'stills', 'features' or 'clips' (given: 'still')" in called.err
+    assert "task: Input should be 'stills', 'features', 'clips' or 'sequences' (given: 'still')" in called.err
