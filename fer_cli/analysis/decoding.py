@@ -9,8 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from fer_cli.analysis.outcome import Group, cache_result, groups_of, summarise
-from fer_cli.blocks import Block, Note, Number, Table
+import numpy as np
+
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of, summarise
+from fer_cli.blocks import Block, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 
@@ -36,7 +38,28 @@ def decoding_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]
         "defines no such number)",
         "target region and advice: of the decoded valence at each step; advice changes no sequence",
     ]
-    return [Table("Decoded steps, and what ECEM advises", columns, rows, notes)]
+    return [Table("Decoded steps, and what ECEM advises", columns, rows, notes), *draw_models(groups, folder)]
+
+
+def draw_models(groups: list[Group], folder: Path) -> list[Block]:
+    """Return heat maps of transitions without and with factors, and the cube of the eight emotions where used."""
+    from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_transitions
+    from fer_cli.interaction.decoding import build_space
+    from fer_cli.interaction.incentives import incentive_transition
+
+    blocks: list[Block] = []
+    for states in dict.fromkeys(group.planned[0].run.config.sequences.states for group in groups):
+        item = next(group.done[0] for group in groups if group.planned[0].run.config.sequences.states == states)
+        settings, start = item.run.config.sequences, item.start
+        assert start is not None
+        space = build_space(settings, start.folder.result().data.classes)
+        driven = incentive_transition(space, np.ones(4), settings.tau)
+        matrices = {"A, no factor": space.transition, "A, 4 factors": driven}
+        blocks.append(Figure(draw_transitions(space.names, matrices, figure_path(folder, "transitions", states))))
+        if space.pad is not None:
+            path = figure_path(folder, "emotion-cube")
+            blocks.append(Figure(draw_emotion_cube(space.names, space.pad, space.sign, space.valence, path)))
+    return blocks
 
 
 def describe_group(group: Group) -> list[Number | str]:

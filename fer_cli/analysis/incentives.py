@@ -63,7 +63,30 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     from fer_cli.drawing import save
 
     save(draw_curves(plan, groups, found), path)
-    return [Table("Time to the target region", columns, rows, notes), Figure(path)]
+    table = Table("Time to the target region", columns, rows, notes)
+    return [table, Figure(path), *draw_expected(groups, folder)]
+
+
+def draw_expected(groups: list[Group], folder: Path) -> list[Block]:
+    """Return the curves of the chain alone: factors from the first start of the study, disturbances from the last."""
+    from fer_cli.analysis.emotion_figures import draw_recoveries
+    from fer_cli.interaction.decoding import build_plan, build_space
+    from fer_cli.interaction.ecem import recover
+
+    blocks: list[Block] = []
+    for sign, item in ((1, groups[0].done[0]), (-1, groups[-1].done[0])):
+        settings = item.run.config.sequences
+        assert item.start is not None
+        space = build_space(settings, item.start.folder.result().data.classes)
+        initial = build_plan(settings, space, 1).initial
+        start = np.full(space.size, 1 / space.size) if initial is None else initial
+        curves = recover(
+            space, start, settings.region, sign, settings.psi, settings.minutes, settings.steps * settings.minutes
+        )
+        low, high = sorted((sign * settings.region.low, sign * settings.region.high))
+        path = figure_path(folder, "expected", "factors" if sign > 0 else "disturbances")
+        blocks.append(Figure(draw_recoveries(curves, low, high, settings.start or "any emotion", path)))
+    return blocks
 
 
 def sign_of(group: Group) -> int:
