@@ -1,7 +1,7 @@
 """Equal arms differ by p <= .05 in at most 6.5 % of 2,000 simulated studies, by every test; the model is in tests/skills.py.
 
-Each test is simulated under its own null hypothesis: arms are equal over whatever it says that it speaks of. Where it must not
-be used, the false alarms are shown too.
+Each test is simulated under its own null hypothesis: arms are equal over whatever it says that it speaks of. Where it must
+not be used, the false alarms are shown too.
 """
 
 from collections.abc import Callable
@@ -100,12 +100,10 @@ def test_crossed_t_on_published_parts(seeds: int) -> None:
 
 
 def test_ranks_of_independent_pairs() -> None:
-    """Eight seeds on published parts on which arms are equal."""
-    scores = published(worlds(STUDIES // 4, 91, likings=False), 8).mean(3)
-    outcomes = [rank_test(*study, images=400) for study in scores]
-    ps = [outcome.p for outcome in outcomes if isinstance(outcome, PValue)]
-    assert len(ps) > 0.9 * len(scores)
-    assert np.mean(np.array(ps) <= 0.05) <= MOST
+    """Eight seeds on published parts on which arms are equal, scored by a metric that hardly ties."""
+    scores = published(worlds(STUDIES, 91, likings=False), 8).mean(3)
+    scores = scores + 1e-4 * np.random.default_rng(0).standard_normal(scores.shape)
+    assert alarms(lambda study: rank_test(scores[study, 0], scores[study, 1])) <= MOST
 
 
 def test_ranks_of_draws_are_why_overlapping_parts_have_no_rank_test() -> None:

@@ -45,20 +45,20 @@ def image_test(ours: np.ndarray, theirs: np.ndarray, people: Sequence[str] | np.
 def sign_flip_p(sizes: np.ndarray, total: int) -> float:
     """Return the two-sided p of a sum of differences; ``sizes``: (M,) their absolute values, positive whole numbers.
 
-    The distribution of the sum over all 2^M signs is a product of polynomials, one per size.
+    The distribution of the sum over all 2^M signs is that of a sum of binomials, one per size.
     """
     from scipy.special import bdtr
 
     kinds, counts = np.unique(sizes, return_counts=True)
-    if len(kinds) == 1:  # a binomial: McNemar
+    if len(kinds) == 1:  # McNemar
         units, m = abs(total) // int(kinds[0]), int(counts[0])
         return min(1.0, 2 * float(bdtr((m - units) // 2, m, 0.5)))
-    reach = int(sizes.sum())
-    shares = np.zeros(2 * reach + 1)
-    shares[reach] = 1.0
-    for size in np.sort(sizes):
-        shares = (np.roll(shares, size) + np.roll(shares, -size)) / 2  # ends are empty until the last size
-    return min(1.0, 2 * float(shares[: reach - abs(total) + 1].sum())) if total else 1.0
+    shares = np.ones(1)
+    for size, m in zip(kinds.tolist(), counts.tolist(), strict=True):
+        signs = np.zeros(2 * m * size + 1)  # of sums -m size to m size
+        signs[:: 2 * size] = np.diff(bdtr(np.arange(m + 1), m, 0.5), prepend=0.0)
+        shares = np.convolve(shares, signs)
+    return min(1.0, 2 * float(shares[: len(shares) // 2 - abs(total) + 1].sum())) if total else 1.0
 
 
 def crossed_test(
