@@ -8,7 +8,7 @@ person, image: difficulty shared by both arms (sd .7, .7); liking: what one arm 
 .5 by image); training_a(T): mean over the people of T of what each teaches arm a, with sd ``TAUGHT`` over independent parts,
 so parts that share people have like effects; seed: initial weights and order (sd ``SEEDED``). All are normal, independent
 and of the same distribution in both arms, which makes the arms equally skilled over people, images, parts and seeds.
-20 people with 20 images each. Differences of five folds then correlate by CORR5, of ten by CORR10, of draws by CORRH; the
+20 people with 20 images each. Differences of five folds then correlate by .15, of ten by .10, of draws by .19; the
 corrected t-test supposes 1/5, 1/10 and 1/5.
 """
 
