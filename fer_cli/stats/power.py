@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -34,10 +35,17 @@ def t_share(t: float, freedom: float, centre: float) -> float:
 
     half = freedom / 2
     low, high = (math.sqrt(float(end(half, 1e-15)) / half) for end in (gammaincinv, gammainccinv))
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _nodes()
     s = low + (high - low) * (nodes + 1) / 2
     density = np.exp(math.log(2) + half * math.log(half) - gammaln(half) + (freedom - 1) * np.log(s) - half * s * s)
     return float(np.clip((high - low) / 2 * (weights * density) @ ndtr(t * s - centre), 0.0, 1.0))
+
+
+@cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of Gauss and Legendre's integral over [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
 
 
 def find_power(difference: float, variance: float, freedom: float, alpha: float = ALPHA) -> float:
@@ -62,6 +70,12 @@ def detectable_difference(
 
 def find_detectable(variance: float, freedom: float, power: float = POWER, alpha: float = ALPHA) -> float:
     """Return the difference that a t-test finds with this power; ``variance``: of the mean."""
+    return find_noncentrality(freedom, power, alpha) * math.sqrt(variance)
+
+
+@lru_cache(maxsize=256)
+def find_noncentrality(freedom: float, power: float, alpha: float) -> float:
+    """Return the noncentrality at which a two-sided t-test has this power."""
     from scipy.optimize import brentq
 
     def lacking(scaled: float) -> float:
@@ -70,7 +84,7 @@ def find_detectable(variance: float, freedom: float, power: float = POWER, alpha
     upper = 4.0
     while lacking(upper) < 0:
         upper *= 2
-    return float(brentq(lacking, 0.0, upper, xtol=1e-10)) * math.sqrt(variance)
+    return float(brentq(lacking, 0.0, upper, xtol=1e-10))
 
 
 def needed_pairs(
