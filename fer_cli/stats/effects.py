@@ -43,13 +43,11 @@ def effect_size(ours: Sequence[float], theirs: Sequence[float], overlap: float =
     dz = spread.mean / (sample_sd(deltas) or 1.0)
     scale, factor = math.sqrt(1 / spread.n + overlap), hedges_factor(spread.n - 1)
     t = spread.mean / math.sqrt(spread.variance)
-    low, high = (
-        scale * factor * noncentrality_below(t, spread.n - 1, share) for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2)
-    )
+    low, high = (scale * factor * find_centre(t, spread.n - 1, share) for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
     return Effect(dz, factor * dz, low, high, spread.n)
 
 
-def noncentrality_below(t: float, freedom: float, share: float) -> float:
+def find_centre(t: float, freedom: float, share: float) -> float:
     """Return the noncentrality at which ``share`` of the t distribution lies below ``t``."""
     from scipy.optimize import brentq
 
