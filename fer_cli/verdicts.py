@@ -14,6 +14,7 @@ import numpy as np
 from fer_cli.blocks import DASH, Number
 from fer_cli.checked import save_verified
 from fer_cli.config import METRICS, Compute, RunConfig, load
+from fer_cli.data.identity import known_codes
 from fer_cli.data.kept import is_built, look_up_set
 from fer_cli.data.manifest import load_info, read_manifest
 from fer_cli.errors import DamagedError, DataError, FerError, ResultsError
@@ -206,21 +207,23 @@ def read_images(items: list[Item], cell: Cell, metric: str, compute: Compute) ->
 def find_people(data_root: Path, name: str, samples: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the person in each sample, or None if the set is not built, has changed, or does not name people."""
     people = _read_people(data_root, name)
-    if not people or any(not people.get(sample) for sample in samples):
+    if any(sample not in people for sample in samples):
         return None
     return tuple(people[sample] for sample in samples)
 
 
 @cache
 def _read_people(data_root: Path, name: str) -> Mapping[str, str]:
+    """Return the person in each sample of a built set; {} unless all are named."""
     if not is_built(data_root, name):
         return {}
     try:
-        info = load_info(data_root, name)
-        table = read_manifest(data_root / name, info, ["sample", "subject"])
+        table = read_manifest(data_root / name, load_info(data_root, name), ["sample", "subject"])
     except DataError:
         return {}
-    return {} if not info.subjects else dict(zip(table["sample"].astype(str), table["subject"].astype(str), strict=True))
+    if (known_codes(table["subject"]) < 0).any():
+        return {}
+    return dict(zip(table["sample"].astype(str), table["subject"].astype(str), strict=True))
 
 
 def find_printed(claim: Claim, plan: Plan, at: Point) -> tuple[tuple[float, ...], bool]:

@@ -17,7 +17,7 @@ from fer_cli.expand import expand
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import collect
 from fer_cli.study import Choice, load_study, study_names
-from fer_cli.verdicts import claimed_points, count_verdicts, find_printed, judge_plan, judge_studies
+from fer_cli.verdicts import claimed_points, count_verdicts, find_people, find_printed, judge_plan, judge_studies
 from tests.conftest import STUDY, Called
 from tests.fakes import fake_result, leave
 from tests.reports import SCORES, fake_results
@@ -212,6 +212,14 @@ def test_one_test_part_is_judged_by_its_predictions(tmp_path: Path) -> None:
     (found,) = judge_plan(plan, collect(plan), compute)
     assert (found.verdict, found.test, found.n) == ("supported", "t-test over seeds and images", 3)
     assert found.difference == pytest.approx(sum(gaps))
+
+
+def test_people_come_from_the_set(data_root: Path, tmp_path: Path) -> None:
+    manifest = pd.read_parquet(data_root / "ck48" / "manifest.parquet")
+    samples = tuple(manifest["sample"].astype(str))[::3]
+    assert find_people(data_root, "ck48", samples) == tuple(manifest["subject"].astype(str))[::3]
+    assert find_people(data_root, "ck48", (*samples, "unknown")) is None
+    assert find_people(tmp_path, "ck48", samples) is None
 
 
 def test_values_of_the_paper_belong_to_its_data_set(tmp_path: Path, compute: Compute) -> None:

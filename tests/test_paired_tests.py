@@ -168,6 +168,24 @@ def test_crossed_variance_by_hand() -> None:
     assert found.freedom == pytest.approx((seeds + units) ** 2 / (seeds**2 / 2 + units**2 / 11))
 
 
+@given(st.integers(0, 1000), st.integers(3, 6))
+@settings(deadline=None, max_examples=20)
+def test_order_of_images_seeds_and_people_does_not_matter(seed: int, seeds: int) -> None:
+    random = np.random.default_rng(seed)
+    ours, theirs = random.random((2, seeds, 60)) < 0.8
+    people = random.integers(0, 15, 60)
+    images, order = random.permutation(60), random.permutation(seeds)
+    for test in (crossed_test, image_test):
+        found = test(ours, theirs, people)
+        again = test(ours[order][:, images], theirs[order][:, images], people[images])
+        renamed = test(theirs, ours, -people)
+        if isinstance(found, NotTestable):
+            assert isinstance(again, NotTestable)
+        else:
+            assert p(again) == pytest.approx(found.p)
+            assert p(renamed) == pytest.approx(found.p)
+
+
 def test_crossed_words() -> None:
     right = np.ones((3, 40))
     assert str(crossed_test(right[:2], right[:2])) == "n = 2: a t-test needs at least 3 seeds"
