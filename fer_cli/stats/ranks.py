@@ -1,7 +1,7 @@
 """Wilcoxon's signed-rank test and its floor: the smallest p that n pairs can reach.
 
 The test assumes independent pairs. Folds and repeated draws share training images, and equal arms then differ by p < .05 in
-up to a third of studies (measured in ``tests/test_false_alarms.py``), so ``rank_test`` refuses them.
+a quarter of studies of ten draws (``tests/test_false_alarms.py``), so ``rank_test`` refuses them.
 """
 
 from __future__ import annotations
