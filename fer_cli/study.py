@@ -69,6 +69,36 @@ class Paper(Section):
     left_out: str = ""
 
 
+class Claim(Section):
+    """A statement about an arm that a study's results support or contradict (see ``fer_cli.judge``).
+
+    It says that ``arm`` scores higher than the arm ``over`` by more than ``margin``, or at least ``at_least``.
+    """
+
+    text: Annotated[str, Field(min_length=1)]
+    arm: str
+    over: str | None = None
+    at_least: Annotated[float, Field(ge=0, le=1)] | None = None
+    metric: Annotated[str, one_of(METRICS)] = "accuracy"
+    at: dict[str, Any] = {}
+    """Grid values or levels where it is made; it is judged at every value of the factors left out."""
+    margin: Annotated[float, Field(gt=-1, lt=1)] = 0.0
+    """Share, 0.01 for one point; if negative, the arm may score that much lower."""
+    leaks: bool = False  # whether it is about data leakage, so that leaky arms can be judged
+    source: Annotated[str, Field(min_length=1)]
+    """Place in the paper, or why it is ours."""
+
+    @model_validator(mode="after")
+    def _one_yardstick(self) -> Claim:
+        if (self.over is None) == (self.at_least is None):
+            raise ValueError("give one of over (the other arm) and at_least (a score)")
+        if self.over is None and self.margin:
+            raise ValueError("margin: needs over; add it to at_least instead")
+        if not self.text.strip() or not self.source.strip():
+            raise ValueError("text and source need visible characters")
+        return self
+
+
 class Report(Section):
     """The layout of the study's tables; ``against``: the baseline arm."""
 
@@ -95,6 +125,7 @@ class Study(Section):
     levels: dict[str, dict[str, Settings]] = {}  # factor -> level -> settings, crossed with arms like the grid
     profiles: dict[str, Settings] = {}
     profile_arms: dict[str, dict[str, Settings]] = {}  # profile -> arm -> settings added to that arm
+    claims: list[Claim] = []
     report: Report
 
     @field_validator("base", mode="after")
@@ -144,7 +175,31 @@ class Study(Section):
         for item in self.paper.published if self.paper else []:
             if item.arm not in self.arms:
                 raise ValueError(f"paper.published: no arm '{cut(item.arm)}'{nearest(item.arm, self.arms)}")
+        self._check_claims()
         return self
+
+    def _check_claims(self) -> None:
+        """Raise ValueError for a claim about unknown arms, factors or values, and for one made twice."""
+        values = {**self.grid, **{factor: list(named) for factor, named in self.levels.items()}}
+        seen: list[tuple[Any, ...]] = []
+        for place, claim in enumerate(self.claims):
+            where = f"claims.{place}"
+            for name in filter(None, (claim.arm, claim.over)):
+                if name not in self.arms:
+                    raise ValueError(f"{where}: no arm '{cut(name)}'{nearest(name, self.arms)}")
+            if claim.arm == claim.over:
+                raise ValueError(f"{where}: '{cut(claim.arm)}' is compared with itself")
+            for factor, value in claim.at.items():
+                if factor not in values:
+                    raise ValueError(f"{where}.at: '{cut(factor)}' is in neither grid nor levels{nearest(factor, values)}")
+                if grid_key(value) not in map(grid_key, values[factor]):
+                    known = nearest(str(value), map(str, values[factor]))
+                    raise ValueError(f"{where}.at.{cut(factor)}: '{cut(value)}' is not one of its values{known}")
+            at = sorted((factor, grid_key(value)) for factor, value in claim.at.items())
+            made = (claim.arm, claim.over, claim.at_least, claim.metric, at, claim.margin)
+            if made in seen:
+                raise ValueError(f"{where}: the same as claims.{seen.index(made)}")
+            seen.append(made)
 
     def _check_profile_arms(self) -> None:
         """Raise ValueError for settings of an arm in a profile where the study has no such profile or arm."""

@@ -11,7 +11,7 @@ import math
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -200,11 +200,21 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
 
 def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the (sub)model at ``path``."""
+    """Return the field names of the (sub)model at ``path``, which may pass through lists."""
     for part in path:
         field = model.model_fields.get(part)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if field is None and part.isdigit():
+            continue  # a place in a list of this model
+        inner = find_model(field.annotation) if field else None
+        if inner is None:
             return []
         model = inner
     return list(model.model_fields)
+
+
+def find_model(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a field's type, such as that of ``list[Model]`` or ``Model | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (find_model(part) for part in get_args(annotation))
+    return next((found for found in inside if found is not None), None)

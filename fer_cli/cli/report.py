@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,10 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.screen import pause_collection, printing, say, show
+from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
+
+if TYPE_CHECKING:
+    from fer_cli.config import Compute
 
 
 def report(
@@ -35,11 +38,20 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
     ] = False,
+    claims: Annotated[
+        bool,
+        typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
+    ] = False,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
     """Print a study's tables and write them as .md, .csv and .tex (default: the data and profile that ran last)."""
     from fer_cli.config import Compute
+
+    if claims:
+        compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+        print_claims(study, compute, data, profile, seeds, split, epochs)
+        return
     from fer_cli.report import RENDERERS, make_report
 
     def show_step(name: str) -> None:
@@ -70,3 +82,21 @@ def report(
 
         if command := view_command(results):
             say(f"next: {command}")
+
+
+def print_claims(
+    study: str,
+    compute: Compute,
+    data: str | None,
+    profile: str | None,
+    seeds: str | None,
+    split: str | None,
+    epochs: float | None,
+) -> None:
+    """Print the judged claims of a study, or of ``all``, as a table."""
+    from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
+
+    with pause_collection():
+        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs)
+    print_table(HEAD, tabulate(found))
+    say(count_verdicts(found))

@@ -1,0 +1,114 @@
+"""What n could detect: the smallest difference found at 80 % power, and the n that a difference needs.
+
+A two-sided t-test at level a with f degrees of freedom finds a true difference d with the probability
+power = P(T > t(1 - a/2, f)) + P(T < -t(1 - a/2, f)), T noncentral t with f degrees and noncentrality d / sqrt(v(n)),
+where v(n) is the variance of the mean of n differences: s^2 x (1/n + overlap) of scores by fold or seed (f = n - 1), and
+s^2/n + u for seeds on one test part, whose images add u (``stats.images.crossed_test``). Overlap and u do not shrink with n,
+so some differences need other images or another way to split, not more seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache, lru_cache
+
+import numpy as np
+
+from fer_cli.stats.outcomes import ALPHA, NotTestable
+from fer_cli.stats.scores import FEWEST_SCORES
+
+POWER = 0.8
+MOST_RUNS = 10_000  # largest n that is searched
+NODES = 200  # of the integral over standard deviations
+Variance = Callable[[int], tuple[float, float]]
+"""n -> variance of the mean and its degrees of freedom."""
+
+
+def t_share(t: float, freedom: float, centre: float) -> float:
+    """Return the share of the noncentral t distribution below ``t``; ``centre``: its noncentrality.
+
+    SciPy's ``nct.cdf`` is NaN for some ordinary arguments (t = -2.02, 39 degrees, noncentrality 9.5), so this integrates
+    P(Z < t s - centre) over the distribution of s, the standard deviation, by Gauss and Legendre.
+    """
+    from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr
+
+    half = freedom / 2
+    low, high = (math.sqrt(float(end(half, 1e-15)) / half) for end in (gammaincinv, gammainccinv))
+    nodes, weights = _nodes()
+    s = low + (high - low) * (nodes + 1) / 2
+    density = np.exp(math.log(2) + half * math.log(half) - gammaln(half) + (freedom - 1) * np.log(s) - half * s * s)
+    return float(np.clip((high - low) / 2 * (weights * density) @ ndtr(t * s - centre), 0.0, 1.0))
+
+
+@cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and weights of Gauss and Legendre's integral over [-1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return nodes, weights
+
+
+def find_power(difference: float, variance: float, freedom: float, alpha: float = ALPHA) -> float:
+    """Return the probability that a two-sided t-test finds a true difference; ``variance``: of the mean."""
+    from scipy.special import stdtrit
+
+    limit = float(stdtrit(freedom, 1 - alpha / 2))
+    centre = abs(difference) / math.sqrt(variance)
+    return 1 - t_share(limit, freedom, centre) + t_share(-limit, freedom, centre)
+
+
+def detectable_difference(
+    sd: float, n: int, overlap: float = 0.0, power: float = POWER, alpha: float = ALPHA
+) -> float | NotTestable:
+    """Return the smallest difference that n pairs detect; ``sd``: of the differences by fold or seed, in their unit."""
+    if n < FEWEST_SCORES:
+        return NotTestable(f"n = {n}: a t-test needs at least {FEWEST_SCORES} differences")
+    if sd <= 0:
+        return NotTestable(f"all {n} differences are equal, so how much they vary is unknown")
+    return find_detectable(sd * sd * (1 / n + overlap), n - 1, power, alpha)
+
+
+def find_detectable(variance: float, freedom: float, power: float = POWER, alpha: float = ALPHA) -> float:
+    """Return the difference that a t-test finds with this power; ``variance``: of the mean."""
+    return find_noncentrality(freedom, power, alpha) * math.sqrt(variance)
+
+
+@lru_cache(maxsize=256)
+def find_noncentrality(freedom: float, power: float, alpha: float) -> float:
+    """Return the noncentrality at which a two-sided t-test has this power."""
+    from scipy.optimize import brentq
+
+    def lacking(scaled: float) -> float:
+        return find_power(scaled, 1.0, freedom, alpha) - power
+
+    upper = 4.0
+    while lacking(upper) < 0:
+        upper *= 2
+    return float(brentq(lacking, 0.0, upper, xtol=1e-10))
+
+
+def needed_pairs(
+    difference: float, sd: float, overlap: float = 0.0, power: float = POWER, alpha: float = ALPHA
+) -> int | NotTestable:
+    """Return the smallest n of pairs that detect ``difference``; ``sd``: of the differences, in its unit."""
+    return find_needed(difference, lambda n: (sd * sd * (1 / n + overlap), n - 1), power, alpha)
+
+
+def find_needed(difference: float, variance: Variance, power: float = POWER, alpha: float = ALPHA) -> int | NotTestable:
+    """Return the smallest n of at least three whose t-test detects ``difference``, or why none does."""
+
+    def enough(n: int) -> bool:
+        size, freedom = variance(n)
+        return size <= 0 or find_power(difference, size, freedom, alpha) >= power
+
+    if difference == 0:
+        return NotTestable("no n detects a difference of 0")
+    if not enough(MOST_RUNS):
+        return NotTestable(f"more seeds do not suffice: {MOST_RUNS:,} cannot detect it on these images")
+    low, high = FEWEST_SCORES - 1, FEWEST_SCORES
+    while not enough(high):
+        low, high = high, min(2 * high, MOST_RUNS)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
