@@ -1,8 +1,8 @@
 """Exported networks: an ONNX file that needs neither its run, its data set nor torch.
 
 Its inputs are ``faces`` (n, [S,] C, H, H) uint8 and, if the network takes regions of the face, ``regions`` (n, S, R, 4)
-float32; its output is ``probabilities`` (n, K) float32. n is free. Scaling, standardisation, mirroring and softmax are part of
-the graph. Metadata: ``fer.format`` (version of this layout), ``fer.sha256`` (of the file with zeros in its place) and
+float32; its output is ``probabilities`` (n, K) float32. n is free. Scaling, standardisation, mirroring and softmax are part
+of the graph. Metadata: ``fer.format`` (version of this layout), ``fer.sha256`` (of the file with zeros in its place) and
 ``fer.about`` (``About`` as JSON).
 
 ONNX Runtime reads a file with flipped bits without complaint; the digest does not. It is found in the bytes without parsing
@@ -147,15 +147,15 @@ class Exported:
 def load_exported(path: Path, threads: int = 1) -> Exported:
     """Return the network of a file written by ``fer export``, run on ``threads`` threads.
 
-    Raises ResultsError if ONNX Runtime is not installed, or the file is missing, damaged, of another version of the format or
-    of another program.
+    Raises ResultsError if ONNX Runtime is not installed, or the file is missing, damaged, of another version of the format
+    or of another program.
     """
     check_installed("onnxruntime")
     content = read_exported(path)
     session = new_session(content, threads, path)
     known = session.get_modelmeta().custom_metadata_map
-    if ABOUT_KEY not in known:
-        raise ResultsError(f"{path}: an ONNX file without fer's metadata (classes, preparation); export a run with fer export")
+    if ABOUT_KEY not in known or DIGEST_KEY not in known:
+        raise ResultsError(f"{path}: an ONNX file without fer's metadata (labels, preparation); write one with fer export")
     try:
         about = About.model_validate_json(known[ABOUT_KEY])
     except ValidationError as error:

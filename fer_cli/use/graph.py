@@ -1,8 +1,7 @@
 """A trained network as an ONNX graph: from faces uint8 to probabilities, with all that lies between inside.
 
-Exported by ``torch.export`` and ``torch.onnx`` (dynamo); the number of samples is free in all networks. A sample and its mirror
-image pass side by side, not one after the other, so that the network is in the graph once. PyTorch has no way to say that the
-exporter's progress is of no interest: it is caught, and shown with the error if the export fails.
+Exported by ``torch.export`` and ``torch.onnx`` (dynamo); the number of samples is free in all networks. A sample and its
+mirror image pass side by side, not one after the other, so that the network is in the graph once.
 """
 
 from __future__ import annotations
@@ -66,14 +65,14 @@ def example_inputs(config: RunConfig, channels: int, count: int = SAMPLES, seed:
 
 
 def to_graph(judge: Judge, example: tuple[Tensor, ...]) -> Any:
-    """Return the ONNX model (``onnx.ModelProto``) of a network in evaluation mode; raises ResultsError if it has no graph."""
+    """Return the ONNX model (``onnx.ModelProto``) of a network in evaluation mode; raises ResultsError if it cannot."""
     free = torch.export.Dim("n", min=1, max=MOST_SAMPLES)
     names = [FACES, BOXES][: len(example)]
     quiet = logging.getLogger("torch.onnx")
-    level, said = quiet.level, io.StringIO()
+    level = quiet.level
     quiet.setLevel(logging.ERROR)  # it warns that torchvision is not installed
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(said), torch.no_grad():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             warnings.simplefilter("ignore")  # of PyTorch about PyTorch
             shapes = tuple({0: free} for _ in example)
             program = torch.export.export(judge, example, dynamic_shapes=shapes, strict=False)
@@ -88,7 +87,16 @@ def to_graph(judge: Judge, example: tuple[Tensor, ...]) -> Any:
     assert made is not None
     model = made.model_proto
     for value in (*model.graph.input, *model.graph.output):
-        first = value.type.tensor_type.shape.dim[0]
-        if not first.dim_param:
-            raise ResultsError(f"{judge.config.model.backbone}: PyTorch fixed the number of samples of {value.name} in its graph")
+        if not value.type.tensor_type.shape.dim[0].dim_param:
+            raise ResultsError(f"{judge.config.model.backbone}: PyTorch fixed the number of samples of {value.name}")
+    name_samples(model.graph)
     return model
+
+
+def name_samples(graph: Any) -> None:
+    """Call the free number of samples n, which PyTorch calls s and a number of its own."""
+    own = graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param == own:
+                size.dim_param = "n"

@@ -1,7 +1,7 @@
 """95 % intervals of one run's scores, by drawing its test people again with replacement (bootstrap).
 
-Samples of one person are alike, so people are drawn, not samples, where at least ``FEWEST`` are known. The interval shows what
-the choice of test people does to the score; not what other training, another camera or another population does.
+Samples of one person are alike, so people are drawn, not samples, where at least ``FEWEST`` are known. The interval shows
+what the choice of test people does to the score; not what other training, another camera or another population does.
 """
 
 from __future__ import annotations

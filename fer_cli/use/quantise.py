@@ -1,6 +1,6 @@
 """int8 by static quantisation of the convolutions, calibrated on validation samples.
 
-Weights are signed, one scale a channel, activations unsigned, one scale a tensor, from the smallest to the largest value seen.
+Weights are signed, one scale a channel, activations unsigned, one scale a tensor, from the smallest to the largest value.
 Weights use 7 bits: on processors without VNNI, the sum of two products of 8 bits overflows 16.
 
 Chosen by measurement on one thread, against dynamic quantisation, S8 activations, percentiles, and more kinds of operators.
