@@ -53,7 +53,7 @@ FORMATS = ("onnx",)
 PARITY = 1e-4
 """Largest difference between probabilities of the file in float32 and of PyTorch."""
 COMPARED = 5
-"""Samples of random pixels that they are compared on; not the number that the graph was traced with."""
+"""Samples of random patches that they are compared on; not the number that the graph was traced with."""
 CALIBRATION = 256
 """Validation samples that int8 is calibrated on, evenly spaced in the part."""
 FRAMES = 64

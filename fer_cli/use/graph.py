@@ -22,6 +22,8 @@ from fer_cli.learning.losses import decision_logits
 from fer_cli.models.scn import Recogniser
 from fer_cli.use.exported import BOXES, FACES, OUTPUT
 
+PATCH = 8
+"""Side of the patches of example faces, in pixels."""
 SAMPLES = 2
 """Of the example input; with 1, the exporter takes the number for fixed."""
 MOST_SAMPLES = 2**16
@@ -52,11 +54,16 @@ class Judge(nn.Module):
 
 
 def example_inputs(config: RunConfig, channels: int, count: int = SAMPLES, seed: int = 0) -> tuple[Tensor, ...]:
-    """Return random faces uint8 of ``channels``, and boxes if the run's network takes any, as its graph takes them."""
+    """Return random faces uint8 of ``channels``, and boxes if the run's network takes any, as its graph takes them.
+
+    Faces are patches of random brightness with noise: noise alone looks the same to a network, whatever the seed.
+    """
     generator = torch.Generator().manual_seed(seed)
     known, side, frames = BACKBONES[config.model.backbone], config.data.image_size, config.data.frames
-    shape = (count, frames, channels, side, side) if known.clips else (count, channels, side, side)
-    faces = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    shape = (count, frames, channels) if known.clips else (count, channels)
+    patches = torch.rand(*shape, -(-side // PATCH), -(-side // PATCH), generator=generator)
+    wide = patches.repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2)[..., :side, :side]
+    faces = (192 * wide + 64 * torch.rand(wide.shape, generator=generator)).to(torch.uint8)
     if not known.regions:
         return (faces,)
     start = 0.6 * torch.rand(count, frames, REGIONS[config.model.regions], 2, generator=generator)

@@ -275,7 +275,7 @@ def describe_file(file: str, about: About, measured: Measured) -> list[str]:
     """Return format, size, speed and fidelity of the file."""
     lines = [
         f"{file}: ONNX, {about.precision}, {measured.size / 1e6:.2f} MB, format {FORMAT} of fer {about.fer}",
-        f"largest difference to PyTorch's probabilities on random pixels, in float32: {measured.parity:.1g}",
+        f"largest difference to PyTorch's probabilities on random patches, in float32: {measured.parity:.1g}",
         f"{measured.speed}",
     ]
     if measured.int8 is not None:
