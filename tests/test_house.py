@@ -9,7 +9,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from fer_cli.cli import app
 from fer_cli.config import load
 from fer_cli.places import PACKAGE
 
@@ -168,29 +171,23 @@ def test_help_answers_in_a_third_of_a_second() -> None:
     assert min(times) < 0.3, times
 
 
-@pytest.mark.parametrize(
-    "command", ["fer data build", "fer data peek", "fer ablate", "fer report", "fer analyze ancova", "fer analyze factors"]
-)
-def test_every_command_is_in_the_readme(command: str) -> None:
-    assert command in (ROOT / "README.md").read_text()
+def commands(group: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return every command below a group of the command line, as words."""
+    below = getattr(group, "commands", None)
+    if below is None:
+        return [path]
+    return [words for name, one in below.items() for words in commands(one, (*path, name))]
 
 
-def test_every_command_has_help_with_an_example() -> None:
-    from typer.testing import CliRunner
+COMMANDS = commands(get_command(app))
 
-    from fer_cli.cli import app
 
-    for command in (
-        ["ablate"],
-        ["report"],
-        ["data", "build"],
-        ["data", "peek"],
-        ["analyze", "ancova"],
-        ["analyze", "factors"],
-    ):
-        shown = CliRunner().invoke(app, [*command, "--help"])
-        assert shown.exit_code == 0
-        assert "Example" in shown.output
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_is_in_the_readme_and_has_help_with_an_example(words: tuple[str, ...]) -> None:
+    assert f"fer {' '.join(words)}" in " ".join((ROOT / "README.md").read_text().split())
+    shown = CliRunner().invoke(app, [*words, "--help"])
+    assert shown.exit_code == 0
+    assert "Example" in shown.output
 
 
 def test_every_study_and_card_is_in_the_readme() -> None:

@@ -131,7 +131,7 @@ class SpatialGate(Gate):
         """Return the gates."""
         places = positions(x)
         pooled = torch.stack([places.max(2).values, places.mean(2)], 1)  # (B, 2, HW)
-        return torch.sigmoid(self.bn(self.conv(pooled.reshape(len(x), 2, *x.shape[2:]))))
+        return torch.sigmoid(self.bn(self.conv(pooled.reshape(x.shape[0], 2, *x.shape[2:]))))
 
 
 class CBAM(nn.Module):

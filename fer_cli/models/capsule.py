@@ -81,7 +81,7 @@ class LogOdds(nn.Module):
 
     def forward(self, flat: Tensor) -> Tensor:
         """Return log(l / (1 - l)); a large negative number for zero capsules."""
-        capsules = flat.float().reshape(len(flat), -1, CLASS)  # (B, K, 16)
+        capsules = flat.float().reshape(flat.shape[0], -1, CLASS)  # (B, K, 16)
         length = (capsules.square().sum(2) + EPSILON).sqrt()
         return length.log() - (1 - length).clamp(min=EPSILON).log()
 

@@ -74,7 +74,7 @@ class LocallyConnected(nn.Module):
         """Return the map."""
         patches = F.unfold(x, self.kernel, stride=self.stride)  # (B, cin k k, O O)
         out: Tensor = torch.einsum("pof,bfp->bop", self.weight, patches)
-        return (out.flatten(1) + self.bias).reshape(len(x), -1, self.side, self.side)
+        return (out.flatten(1) + self.bias).reshape(x.shape[0], -1, self.side, self.side)
 
     def multiply_adds(self, output: Tensor) -> int:
         """Return the multiply-adds: each weight is applied once per image."""

@@ -49,7 +49,7 @@ def positions(x: Tensor) -> Tensor:
 def channel_means(x: Tensor) -> Tensor:
     """Return the means (B, C) of maps (B, C, H, W), by a matrix product: much faster than ``mean`` in bf16 on the CPU."""
     places = positions(x)
-    share = places.new_full((len(x), 1, places.shape[1]), 1 / places.shape[1])
+    share = places.new_full((x.shape[0], 1, places.shape[1]), 1 / places.shape[1])
     return torch.bmm(share, places).squeeze(1)
 
 
