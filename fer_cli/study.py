@@ -107,6 +107,8 @@ class Report(Section):
     against: str
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = []
     """Further comparisons: an arm, and the one it is compared with."""
+    bounds: list[str] = []
+    """Arms that are upper bounds, with knowledge no method has: never bold."""
     per_seed: bool = False  # whether to add tables by seed, with rank tests against the baseline arm
     analyses: list[Annotated[str, one_of(ANALYSES)]] = []
 
@@ -151,8 +153,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _names_agree(self) -> Study:
         self._check_names()
-        if self.report.against not in self.arms:
-            raise ValueError(f"report.against: no arm '{cut(self.report.against)}'{nearest(self.report.against, self.arms)}")
+        self._check_arms()
         for pair in self.report.pairs:
             if lost := [arm for arm in pair if arm not in self.arms]:
                 raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
@@ -172,9 +173,6 @@ class Study(Section):
         for where, settings in [(f"{part}.{name}", s) for part, named in parts.items() for name, s in named.items()]:
             if taken := sorted(set(settings) & set(self.grid)):
                 raise ValueError(f"{cut(where)}: {taken[0]} is also set by grid; remove it from one of the two")
-        for item in self.paper.published if self.paper else []:
-            if item.arm not in self.arms:
-                raise ValueError(f"paper.published: no arm '{cut(item.arm)}'{nearest(item.arm, self.arms)}")
         self._check_claims()
         return self
 
@@ -200,6 +198,14 @@ class Study(Section):
             if made in seen:
                 raise ValueError(f"{where}: the same as claims.{seen.index(made)}")
             seen.append(made)
+
+    def _check_arms(self) -> None:
+        """Raise ValueError for an arm in report or paper that the study does not have."""
+        named = [("report.against", self.report.against), *(("report.bounds", arm) for arm in self.report.bounds)]
+        named += [("paper.published", item.arm) for item in (self.paper.published if self.paper else [])]
+        for where, arm in named:
+            if arm not in self.arms:
+                raise ValueError(f"{where}: no arm '{cut(arm)}'{nearest(arm, self.arms)}")
 
     def _check_profile_arms(self) -> None:
         """Raise ValueError for settings of an arm in a profile where the study has no such profile or arm."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fer_cli.config import METRICS, DataConfig, RunConfig
+from fer_cli.config import METRICS, DataConfig, RunConfig, SequencesConfig
 from fer_cli.report.collect import Cell
 from fer_cli.report.tables import factor_label
-from fer_cli.results import Result, Scores
+from fer_cli.results import SIMULATED, Result, Scores
 from tests.fakes import fake_result
 
 
@@ -83,15 +83,19 @@ class Report:
     def result(self, row: dict[str, str], known: Result | None) -> Result:
         """Return what a line, and lines before it (``known``), say of a run's result.
 
-        No CSV says how many images were trained on or validated by: together they are all of the set but those tested on.
+        Older CSVs do not say how many images were trained on or validated by: all of the set but those tested on.
         """
         n = int(row["n_test"])
         other = any(line.startswith("tested on all of ") for line in self.head)
         sizes = re.findall(r"fingerprint ([0-9a-f]+); (\d+) (?:images,|clips )", "\n".join(self.head))
-        (total,) = (int(size) for fingerprint, size in sizes if row["fingerprint"].startswith(fingerprint))
+        found = [int(size) for fingerprint, size in sizes if row["fingerprint"].startswith(fingerprint)]
+        (total,) = [2 * n] if row["data"] == SIMULATED else found
+        config = RunConfig(data=DataConfig.model_construct(split=row["split"], test="another" if other else None))
+        if row["data"] == SIMULATED:
+            config = RunConfig(sequences=SequencesConfig(simulation="tags"))
         made = known or fake_result(
-            config=RunConfig(data=DataConfig.model_construct(split=row["split"], test="another" if other else None)),
-            data={"train": total - n, "val": 0, "test": n, "split_hash": row["split_hash"]},
+            config=config,
+            data={"train": int(row.get("n_train", total - n)), "val": 0, "test": n, "split_hash": row["split_hash"]},
         )
         before = known.metrics["test"].model_extra if known is not None else None
         scores = Scores.model_construct(n=n, confusion=[], **(before or {}), **{row["metric"]: float(row["value"])})
@@ -104,7 +108,7 @@ class Report:
         return self.cells[arm.removesuffix(" (leaky split)"), "" if alone else column]
 
 
-RUN = ["seed", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit"]
+RUN = ["seed", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit"]
 """Columns of a CSV after those of the grid's factors."""
 REPORTS = [Report(path.with_suffix("")) for path in sorted(FOLDER.glob("*.csv"))]
 

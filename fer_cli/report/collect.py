@@ -62,14 +62,8 @@ class Cell:
     @property
     def overlap(self) -> float:
         """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
-        shares = []
-        for result in self.results.values():
-            sizes = result.data
-            if is_resampled(result.config):
-                validation = (
-                    0 if result.config.data.leak == "val" else sizes.val
-                )  # a leaked validation part is in train already
-                shares.append(sizes.test / (sizes.train + validation))
+        drawn = (result for result in self.results.values() if is_resampled(result.config))
+        shares = [result.data.test / trained_on(result) for result in drawn]
         return sum(shares) / len(shares) if shares else 0.0
 
     def difference_to(self, other: Cell, metric: str) -> Difference | None:
@@ -92,6 +86,11 @@ class Cell:
 
 
 Cells = dict[tuple[str, Point], Cell]
+
+
+def trained_on(result: Result) -> int:
+    """Return the number of samples trained and validated on; a leaked validation part is trained on already."""
+    return result.data.train + (0 if result.config.data.leak == "val" else result.data.val)
 
 
 def is_resampled(config: RunConfig) -> bool:

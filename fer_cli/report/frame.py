@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fer_cli.config import METRICS
 from fer_cli.plan import Plan
-from fer_cli.report.collect import Cells
+from fer_cli.report.collect import Cells, trained_on
 from fer_cli.results import SIMULATED
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ SETTINGS = ("study", "profile", "data", "fingerprint", "split", "split_hash")
 def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
     """Return every score of a plan's results, one per row.
 
-    Columns: ``SETTINGS``, arm, one per grid factor, seed, part, metric, value (share), n_test (samples of the part),
-    selected_on, epoch, run_id, commit.
+    Columns: ``SETTINGS``, arm, one per grid factor, seed, part, metric, value (share), n_test (samples of the part), n_train
+    (samples trained and validated on), selected_on, epoch, run_id, commit.
     """
     import pandas as pd
 
@@ -32,6 +32,6 @@ def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
             made = (chosen.rule, chosen.epoch, result.run_id, result.provenance.version)
             for part, scores in result.metrics.items():
                 head = (*where, arm, *(value for _, value in at), seed, part)
-                rows += [(*head, metric, scores[metric], scores.n, *made) for metric in METRICS]
-    measured = ("seed", "part", "metric", "value", "n_test", "selected_on", "epoch", "run_id", "commit")
+                rows += [(*head, metric, scores[metric], scores.n, trained_on(result), *made) for metric in METRICS]
+    measured = ("seed", "part", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit")
     return pd.DataFrame(rows, columns=[*SETTINGS, "arm", *plan.factors, *measured], dtype=object)

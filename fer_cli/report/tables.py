@@ -71,7 +71,8 @@ def are_leaky(items: Sequence[Item]) -> bool:
 def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = ()) -> Table:
     """Return mean ± sample sd (n) per arm and column, published values in own columns; ``weak``: underfitted arms."""
     shape = layout(plan)
-    best = {column: best_mean(plan, cells, shape, column, metric, weak) for column in shape.columns}
+    never = {*weak, *plan.study.report.bounds}
+    best = {column: best_mean(plan, cells, shape, column, metric, never) for column in shape.columns}
     published = [item for item in (plan.study.paper.published if plan.study.paper else []) if item.metric == metric]
     sources = list(dict.fromkeys(item.data for item in published))
     cite = plan.study.paper.cite if plan.study.paper else ""
@@ -81,7 +82,7 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
             points = {column: shape.point(plan, column, other) for column in shape.columns}
             entries: list[Entry] = []
             for column, point in points.items():
-                bold = best[column] if may_be_bold(cells[arm, point], metric, weak) else None
+                bold = best[column] if may_be_bold(cells[arm, point], metric, never) else None
                 entries.append(score_number(cells[arm, point], metric, bold))
             entries += [", ".join(percent(p.value) for p in published if (p.arm, p.data) == (arm, name)) for name in sources]
             rows.append((row_label(plan, arm, other), entries))
@@ -89,6 +90,8 @@ def score_table(plan: Plan, cells: Cells, metric: str, weak: Collection[str] = (
     notes = baseline_notes(plan, cells, shape, metric)
     if weak:
         notes.append(f"never bold because underfitted (see the notes): {', '.join(weak)}")
+    if plan.study.report.bounds:
+        notes.append(f"never bold because an upper bound: {', '.join(plan.study.report.bounds)}")
     notes += [
         f"{cite}, {item.arm} on {item.data}: {item.where}{f'; {item.note}' if item.note else ''}" for item in published
     ]
