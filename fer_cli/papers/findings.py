@@ -1,0 +1,112 @@
+"""Findings of the audit, and what several checks read from a paper: accuracies, and recalls by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fer_cli.papers.printed import Printed, Span
+from fer_cli.papers.schema import ClassScores, Confusion, Hits, Paper, Scores, Unit, as_share
+
+Verdict = Literal["impossible", "inconsistent", "suspicious"]
+VERDICTS: dict[Verdict, str] = {
+    "impossible": "no values that round to the printed ones satisfy the arithmetic",
+    "inconsistent": "two statements of the paper contradict each other, though each is possible alone",
+    "suspicious": "possible, but unlikely or ambiguous: ask the authors",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check found: the place, the cells that are concerned, and the arithmetic in one line."""
+
+    place: str
+    cells: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A printed accuracy; ``share``: in [0, 1]."""
+
+    place: str
+    cell: str
+    model: str
+    set: str | None
+    printed: Printed
+    share: Span
+    unit: Unit
+    runs: int
+
+
+@dataclass(frozen=True)
+class Recalls:
+    """Recalls of one model by class, with the number of images of each class (None: not known)."""
+
+    place: str
+    model: str
+    set: str | None
+    shares: dict[str, Span]
+    counts: dict[str, int | None]
+    unit: Unit
+    runs: int
+
+
+def show_share(share: Span, unit: Unit, digits: int = 4) -> str:
+    """Return an interval of shares as the table prints it."""
+    return f"{(share * 100).text(digits)} %" if unit == "%" else share.text(digits)
+
+
+def show_printed(printed: Printed, unit: Unit) -> str:
+    """Return a printed number with its unit."""
+    return f"{printed.text} %" if unit == "%" and not printed.percent else printed.text
+
+
+def join(*keys: str) -> str:
+    """Return the name of a cell."""
+    return " / ".join(keys)
+
+
+def list_accuracies(paper: Paper) -> Iterator[Accuracy]:
+    """Yield every printed accuracy."""
+    for table in paper.tables.values():
+        if isinstance(table, Scores):
+            for row, cells in table.rows.items():
+                for name, cell in cells.items():
+                    column = table.column(name)
+                    unit = column.unit or table.unit
+                    if cell is not None and cell.exact and column.metric == "accuracy" and unit != "plain":
+                        model = table.models.get(row, row)
+                        share = table.share(name, cell)
+                        yield Accuracy(table.place, join(row, name), model, column.set, cell, share, unit, table.runs)
+        elif isinstance(table, ClassScores | Confusion) and table.accuracy is not None:
+            share = as_share(table.accuracy, table.unit)
+            yield Accuracy(table.place, "accuracy", table.model, table.set, table.accuracy, share, table.unit, table.runs)
+        elif isinstance(table, Hits):
+            for row, hit in table.rows.items():
+                if hit.accuracy is not None:
+                    share = as_share(hit.accuracy, table.unit)
+                    yield Accuracy(table.place, join(row, "accuracy"), row, table.set, hit.accuracy, share, table.unit, 1)
+
+
+def list_recalls(paper: Paper) -> Iterator[Recalls]:
+    """Yield the recalls of every table by class and confusion matrix that prints all of them."""
+    for table in paper.tables.values():
+        if isinstance(table, ClassScores):
+            support = paper.support(table.set)
+            counts = {name: support.get(name) if row.n is None else row.n for name, row in table.rows.items()}
+            shares = {name: as_share(row.recall, table.unit) for name, row in table.rows.items() if row.recall is not None}
+            yield Recalls(table.place, table.model, table.set, shares, counts, table.unit, table.runs)
+        elif isinstance(table, Confusion):
+            support = paper.support(table.set)
+            diagonal = {name: cells.get(name) for name, cells in table.rows.items()}
+            if table.normalised:
+                shares = {name: as_share(cell, table.unit) for name, cell in diagonal.items() if cell is not None}
+                counts = {name: support.get(name) for name in table.rows}
+            else:
+                sums = {name: sum(cell.value for cell in cells.values() if cell) for name, cells in table.rows.items()}
+                rates = {name: cell.value / sums[name] for name, cell in diagonal.items() if cell and sums[name]}
+                shares = {name: Span(rate, rate) for name, rate in rates.items()}
+                counts = {name: round(total) for name, total in sums.items()}
+            yield Recalls(table.place, table.model, table.set, shares, counts, table.unit, table.runs)

@@ -1,0 +1,95 @@
+"""Checks of the text against the tables: by how much one cell exceeds another, in points or in percent of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fer_cli.papers.findings import Found, join
+from fer_cli.papers.printed import Printed, Span
+from fer_cli.papers.schema import Claim, Paper, Scores, Unit
+
+
+def unit_of(paper: Paper, path: list[str]) -> Unit:
+    """Return the unit of the cell at a path."""
+    table = paper.tables[path[0]]
+    return (table.column(path[-1]).unit or table.unit) if isinstance(table, Scores) else table.unit
+
+
+def list_pairs(paper: Paper, claim: Claim) -> list[tuple[list[str], list[str], Printed, Printed]]:
+    """Return paths and cells of the pairs of a claim, none if a cell is empty."""
+    paths = claim.pairs or ([[claim.of, claim.over]] if claim.of is not None and isinstance(claim.over, list) else [])
+    found = [(of, over, paper.cell(of), paper.cell(over)) for of, over in paths]
+    if any(one is None or other is None for *_, one, other in found):
+        return []
+    return found  # type: ignore[return-value]
+
+
+def scale(cell: Printed, unit: Unit) -> Span:
+    """Return a cell in the table's unit: a share printed with % in a table of shares is divided by 100."""
+    return cell.span * 0.01 if cell.percent and unit != "%" else cell.span
+
+
+def gains(paper: Paper, claim: Claim) -> dict[str, tuple[Span, Span | None]]:
+    """Return the readings of a claim -> its interval of gains, and that of ``by``; of several pairs the largest gain.
+
+    ``points`` are differences in the tables' unit (percentage points for %), ``percent`` is relative to the smaller value.
+    """
+    points, percents = [], []
+    unit: Unit = "plain"
+    for of, over, one, other in list_pairs(paper, claim):
+        unit = unit_of(paper, of)
+        ours, theirs = scale(one, unit), scale(other, unit_of(paper, over))
+        points.append(ours - theirs)
+        if theirs.low > 0:
+            percents.append((ours - theirs).quotient(theirs) * 100)
+    found: dict[str, tuple[Span, Span | None]] = {}
+    if points:
+        found["points"] = largest(points), None if claim.by is None else scale(claim.by, unit)
+    if percents and len(percents) == len(points):
+        relative = None if claim.by is None else claim.by.span * (1 if claim.by.percent or unit != "share" else 100)
+        found["percent"] = largest(percents), relative
+    return found
+
+
+def largest(spans: list[Span]) -> Span:
+    """Return the interval of the largest of several values."""
+    return Span(max(span.low for span in spans), max(span.high for span in spans))
+
+
+def check_gains(paper: Paper) -> Iterator[Found]:
+    """Yield claims whose gain fits neither reading (or not the stated one), and orders that the cells contradict."""
+    for claim in paper.claims:
+        readings = gains(paper, claim)
+        if not readings:
+            continue
+        cells = tuple(join(*path) for of, over, *_ in list_pairs(paper, claim) for path in (of, over))
+        if claim.by is None:
+            gain = readings["points"][0]
+            if gain.high < -gain.slack:
+                yield Found(
+                    claim.place, cells, f"the text puts the first above the second; the cells differ by {gain.text()}"
+                )
+            continue
+        wanted = {name: pair for name, pair in readings.items() if claim.unit in {None, name}}
+        if wanted and not any(by is not None and gain.meets(by) for gain, by in wanted.values()):
+            shown = " or ".join(
+                f"{gain.text()} {'points' if name == 'points' else '% of the smaller'}"
+                for name, (gain, _) in readings.items()
+            )
+            yield Found(claim.place, cells, f"the text states {claim.by.text}, the cells give {shown}")
+
+
+def check_open_gains(paper: Paper) -> Iterator[Found]:
+    """Yield claims against a value that the paper does not print, which the two readings make two values."""
+    for claim in paper.claims:
+        one = paper.cell(claim.of) if claim.of is not None else None
+        if one is None or claim.by is None or not isinstance(claim.over, str) or claim.unit is not None:
+            continue
+        assert claim.of is not None
+        unit = unit_of(paper, claim.of)
+        ours, by = scale(one, unit), scale(claim.by, unit)
+        relative = claim.by.span * (0.01 if claim.by.percent or unit != "share" else 1)
+        points, percent = ours - by, ours.over(Span(1 + relative.low, 1 + relative.high))
+        if not points.meets(percent):
+            text = f"{one.text} exceeds {claim.over} by {claim.by.text}: {claim.over}, not printed, is {points.text()} if"
+            yield Found(claim.place, (join(*claim.of),), f"{text} these are points, {percent.text()} if percent of it")
