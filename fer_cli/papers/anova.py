@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import combinations
 
@@ -141,21 +141,25 @@ def implied_degrees(row: Effect) -> Span | None:
 def check_eta(paper: Paper) -> Iterator[Found]:
     """Yield partial eta squared that does not follow from F with one error df per outcome.
 
-    Where df_error is not printed, it is the one on which most rows agree; the others are named.
+    Where df_error is not printed, it is the one on which most rows of the outcome agree, and of several such ones, most rows
+    of all outcomes; the rows without it are named.
     """
+    everyone = [
+        span for *_, rows in list_outcomes(paper) for row in rows.values() if (span := implied_degrees(row)) is not None
+    ]
     for table, outcome, rows in list_outcomes(paper):
         spans = {name: span for name, row in rows.items() if (span := implied_degrees(row)) is not None}
         if not spans:
             continue
-        common = Span(table.df_error, table.df_error) if table.df_error is not None else agree(spans)
+        common = Span(table.df_error, table.df_error) if table.df_error is not None else agree(spans, everyone)
         for name, span in spans.items():
             f, eta2, df = rows[name].f, rows[name].eta2, rows[name].df
             if f is None or eta2 is None or holds_df(span, common):
                 continue
             text = f"df F / (df F + df_error) with F({df}) = {f.text} and eta2 = {eta2.text} needs df_error {span.text()}"
             agreeing = sum(holds_df(other, common) for other in spans.values())
-            of = "printed" if table.df_error is not None else f"{agreeing} other rows have"
-            yield Found(table.place, (join(outcome, name, "eta2"),), f"{text}; {of} {common.text()}")
+            text += "; printed is" if table.df_error is not None else f"; {agreeing} of {len(spans)} rows agree on"
+            yield Found(table.place, (join(outcome, name, "eta2"),), f"{text} {common.text()}")
 
 
 def holds_df(span: Span, common: Span) -> bool:
@@ -164,11 +168,13 @@ def holds_df(span: Span, common: Span) -> bool:
     return shared is not None and (math.isinf(shared.high) or shared.holds_multiple(1))
 
 
-def agree(spans: dict[str, Span]) -> Span:
-    """Return the interval of whole degrees of freedom, at least 1, in which most rows agree."""
-    best, most = Span(1, math.inf), -1
-    for start in sorted({max(1.0, math.ceil(span.low - span.slack)) for span in spans.values()}):
-        holding = [span for span in spans.values() if holds_df(span, Span(start, start))]
-        if len(holding) > most:
-            best, most = Span(start, min((span.high for span in holding), default=math.inf)), len(holding)
-    return best
+def agree(spans: dict[str, Span], everyone: list[Span]) -> Span:
+    """Return the interval of whole degrees of freedom, at least 1, in which most rows agree; ties: most of ``everyone``."""
+    starts = sorted({max(1.0, math.ceil(span.low - span.slack)) for span in everyone})
+
+    def count(rows: Iterable[Span], start: float) -> int:
+        return sum(holds_df(span, Span(start, start)) for span in rows)
+
+    start = max(starts, key=lambda one: (count(spans.values(), one), count(everyone, one)))
+    holding = [span.high for span in spans.values() if holds_df(span, Span(start, start))]
+    return Span(start, min(holding, default=math.inf))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fer_cli.papers.findings import Found, join, list_accuracies, list_recalls, show_printed, show_share
+from fer_cli.papers.findings import Found, join, list_accuracies, list_recalls, merge_equal, show_printed, show_share
 from fer_cli.papers.printed import Printed, Span, add_up
 from fer_cli.papers.schema import AnyTable, ClassRow, ClassScores, Confusion, Hits, Paper, Scores, Shares, Unit, as_share
 
@@ -26,13 +26,16 @@ def harmonic(precision: Span, recall: Span) -> Span:
     return Span(mean(precision.low, recall.low), mean(precision.high, recall.high))
 
 
-def list_triples(paper: Paper) -> Iterator[tuple[ClassScores, str, Printed, Span, Span, Span]]:
-    """Yield table, class, printed F1, and the shares precision, recall and F1 of each class that has all three."""
+def list_triples(paper: Paper) -> Iterator[tuple[ClassScores, str, str, Printed, Span, Span, Span]]:
+    """Yield table, class, the words of its precision and recall, its printed F1, and the shares precision, recall and F1."""
     for table in paper.of_kind(ClassScores):
         for name, row in table.rows.items():
             if row.precision is not None and row.recall is not None and row.f1 is not None:
                 shares = (as_share(cell, table.unit) for cell in (row.precision, row.recall, row.f1))
-                yield table, name, row.f1, *shares  # type: ignore[misc]
+                words = (
+                    f"precision {show_printed(row.precision, table.unit)} and recall {show_printed(row.recall, table.unit)}"
+                )
+                yield table, name, words, row.f1, *shares  # type: ignore[misc]
 
 
 def check_range(paper: Paper) -> Iterator[Found]:
@@ -53,12 +56,11 @@ def holds_shares(table: AnyTable, column: str) -> bool:
 
 def check_f1_outside(paper: Paper) -> Iterator[Found]:
     """Yield F1 below both precision and recall (of one run), or above both."""
-    for table, name, printed, precision, recall, f1 in list_triples(paper):
+    for table, name, words, printed, precision, recall, f1 in list_triples(paper):
         above = f1.low > max(precision.high, recall.high) + f1.slack
         below = f1.high < min(precision.low, recall.low) - f1.slack and table.runs == 1
         if above or below:
-            between = f"precision {show_share(precision, table.unit)} and recall {show_share(recall, table.unit)}"
-            text = f"F1 {show_printed(printed, table.unit)} is {'above' if above else 'below'} both {between}"
+            text = f"F1 {show_printed(printed, table.unit)} is {'above' if above else 'below'} both {words}"
             mean = show_share(harmonic(precision, recall), table.unit)
             yield Found(table.place, (join(table.model, name, "f1"),), f"{text}; their harmonic mean is {mean}")
 
@@ -66,19 +68,17 @@ def check_f1_outside(paper: Paper) -> Iterator[Found]:
 def check_f1_harmonic(paper: Paper) -> Iterator[Found]:
     """Yield F1 between precision and recall that is not their harmonic mean."""
     outside = {(found.place, found.cells) for found in check_f1_outside(paper)}
-    for table, name, printed, precision, recall, f1 in list_triples(paper):
+    for table, name, words, printed, precision, recall, f1 in list_triples(paper):
         cells, mean = (join(table.model, name, "f1"),), harmonic(precision, recall)
         fits = f1.meets(mean) or (table.runs > 1 and f1.low <= mean.high)
         if not fits and (table.place, cells) not in outside:
-            text = f"2PR/(P+R) of {show_share(precision, table.unit)} and {show_share(recall, table.unit)} is"
-            yield Found(
-                table.place, cells, f"{text} {show_share(mean, table.unit)}, printed F1 {show_printed(printed, table.unit)}"
-            )
+            text = f"the harmonic mean of {words} is {show_share(mean, table.unit)}"
+            yield Found(table.place, cells, f"{text}, printed F1 {show_printed(printed, table.unit)}")
 
 
 def check_accuracy_recall(paper: Paper) -> Iterator[Found]:
     """Yield accuracies that are not the mean recall weighted by the images of each class, of the same model and set."""
-    accuracies = list(list_accuracies(paper))
+    accuracies = merge_equal(list_accuracies(paper))
     for recalls in list_recalls(paper):
         counts = {name: n for name, n in recalls.counts.items() if n is not None}
         support = paper.support(recalls.set)
@@ -88,11 +88,12 @@ def check_accuracy_recall(paper: Paper) -> Iterator[Found]:
         mean = add_up(recalls.shares[name] * (n / total) for name, n in counts.items())
         macro = add_up(recalls.shares.values()) * (1 / len(counts))
         for one in accuracies:
-            same = one.model == recalls.model and (one.set == recalls.set or one.place == recalls.place)
-            if same and (one.set is not None or one.place == recalls.place) and not one.share.meets(mean):
+            same_set = one.set == recalls.set if one.set is not None else recalls.place in one.places
+            if one.model == recalls.model and same_set and not one.share.meets(mean):
                 text = f"recalls of {recalls.place} weighted by {', '.join(map(str, counts.values()))} images give"
                 text += f" {show_share(mean, one.unit)} (unweighted {show_share(macro, one.unit)})"
-                yield Found(one.place, (one.cell,), f"{text}, printed accuracy {show_printed(one.printed, one.unit)}")
+                text += f", printed accuracy {show_printed(one.printed, one.unit)}"
+                yield Found(", ".join(one.places), one.cells, text)
 
 
 def check_recall_rates(paper: Paper) -> Iterator[Found]:
@@ -101,28 +102,25 @@ def check_recall_rates(paper: Paper) -> Iterator[Found]:
         for name, share in recalls.shares.items():
             n = recalls.counts[name]
             if n and not share.holds_multiple(n * recalls.runs):
-                yield Found(
-                    recalls.place, (join(recalls.model, name, "recall"),), no_rate(share, recalls.unit, n, recalls.runs)
-                )
+                text = f"{recalls.texts[name]} of {no_rate(share, recalls.unit, n, recalls.runs)}"
+                yield Found(recalls.place, (join(recalls.model, name, "recall"),), text)
 
 
 def check_accuracy_rates(paper: Paper) -> Iterator[Found]:
     """Yield accuracies that are no whole number of the test set's images, whichever of its stated sizes holds."""
-    for one in list_accuracies(paper):
+    for one in merge_equal(list_accuracies(paper)):
         sizes = paper.sizes(one.set)
         if sizes and not any(one.share.holds_multiple(n * one.runs) for n in sizes):
             text = "; ".join(no_rate(one.share, one.unit, n, one.runs) for n in sizes)
-            yield Found(one.place, (one.cell,), text)
+            yield Found(", ".join(one.places), one.cells, f"{show_printed(one.printed, one.unit)} of {text}")
 
 
 def no_rate(share: Span, unit: Unit, n: int, runs: int) -> str:
-    """Return the counts nearest to a share of n images, with their rates."""
+    """Return that no whole number of n images has a share, with the nearest counts and their rates."""
     parts = n * runs
-    middle = (share.low + share.high) / 2
-    below = min(max(int(middle * parts), 0), parts - 1)
+    below = min(max(int((share.low + share.high) / 2 * parts), 0), parts - 1)
     rates = " and ".join(f"{k}/{parts} = {show_share(Span(k / parts, k / parts), unit, 6)}" for k in (below, below + 1))
-    of = f"{n} images" + (f" x {runs} runs" if runs > 1 else "")
-    return f"{show_share(share, unit, 6)} of {of} is no whole number: {rates}"
+    return f"{n} images{f' x {runs} runs' if runs > 1 else ''} is no whole number: {rates}"
 
 
 def check_class_means(paper: Paper) -> Iterator[Found]:

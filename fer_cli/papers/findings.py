@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fer_cli.papers.printed import Printed, Span
@@ -28,10 +28,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A printed accuracy; ``share``: in [0, 1]."""
+    """An accuracy that is printed at one or more places; ``share``: in [0, 1]."""
 
-    place: str
-    cell: str
+    places: tuple[str, ...]
+    cells: tuple[str, ...]
     model: str
     set: str | None
     printed: Printed
@@ -48,6 +48,7 @@ class Recalls:
     model: str
     set: str | None
     shares: dict[str, Span]
+    texts: dict[str, str]
     counts: dict[str, int | None]
     unit: Unit
     runs: int
@@ -69,25 +70,38 @@ def join(*keys: str) -> str:
 
 
 def list_accuracies(paper: Paper) -> Iterator[Accuracy]:
-    """Yield every printed accuracy."""
+    """Yield every printed accuracy; of a ``cited`` row without its test set."""
     for table in paper.tables.values():
+        place = (table.place,)
         if isinstance(table, Scores):
             for row, cells in table.rows.items():
                 for name, cell in cells.items():
                     column = table.column(name)
                     unit = column.unit or table.unit
                     if cell is not None and cell.exact and column.metric == "accuracy" and unit != "plain":
-                        model = table.models.get(row, row)
+                        model, data = table.models.get(row, row), None if row in table.cited else column.set
                         share = table.share(name, cell)
-                        yield Accuracy(table.place, join(row, name), model, column.set, cell, share, unit, table.runs)
+                        yield Accuracy(place, (join(row, name),), model, data, cell, share, unit, table.runs)
         elif isinstance(table, ClassScores | Confusion) and table.accuracy is not None:
             share = as_share(table.accuracy, table.unit)
-            yield Accuracy(table.place, "accuracy", table.model, table.set, table.accuracy, share, table.unit, table.runs)
+            yield Accuracy(place, ("accuracy",), table.model, table.set, table.accuracy, share, table.unit, table.runs)
         elif isinstance(table, Hits):
             for row, hit in table.rows.items():
                 if hit.accuracy is not None:
                     share = as_share(hit.accuracy, table.unit)
-                    yield Accuracy(table.place, join(row, "accuracy"), row, table.set, hit.accuracy, share, table.unit, 1)
+                    yield Accuracy(place, (join(row, "accuracy"),), row, table.set, hit.accuracy, share, table.unit, 1)
+
+
+def merge_equal(accuracies: Iterable[Accuracy]) -> list[Accuracy]:
+    """Return accuracies with those of one model on one test set that are printed alike at several places as one."""
+    merged: dict[tuple[object, ...], Accuracy] = {}
+    for one in accuracies:
+        key = (one.model, one.set or one.places, one.printed.text, one.unit, one.runs)
+        if (first := merged.get(key)) is not None:
+            places, cells = (dict.fromkeys([*a, *b]) for a, b in ((first.places, one.places), (first.cells, one.cells)))
+            one = replace(first, places=tuple(places), cells=tuple(cells))  # noqa: PLW2901
+        merged[key] = one
+    return list(merged.values())
 
 
 def list_recalls(paper: Paper) -> Iterator[Recalls]:
@@ -97,16 +111,21 @@ def list_recalls(paper: Paper) -> Iterator[Recalls]:
             support = paper.support(table.set)
             counts = {name: support.get(name) if row.n is None else row.n for name, row in table.rows.items()}
             shares = {name: as_share(row.recall, table.unit) for name, row in table.rows.items() if row.recall is not None}
-            yield Recalls(table.place, table.model, table.set, shares, counts, table.unit, table.runs)
+            texts = {
+                name: show_printed(row.recall, table.unit) for name, row in table.rows.items() if row.recall is not None
+            }
+            yield Recalls(table.place, table.model, table.set, shares, texts, counts, table.unit, table.runs)
         elif isinstance(table, Confusion):
             support = paper.support(table.set)
             diagonal = {name: cells.get(name) for name, cells in table.rows.items()}
             if table.normalised:
                 shares = {name: as_share(cell, table.unit) for name, cell in diagonal.items() if cell is not None}
+                texts = {name: show_printed(cell, table.unit) for name, cell in diagonal.items() if cell is not None}
                 counts = {name: support.get(name) for name in table.rows}
             else:
                 sums = {name: sum(cell.value for cell in cells.values() if cell) for name, cells in table.rows.items()}
                 rates = {name: cell.value / sums[name] for name, cell in diagonal.items() if cell and sums[name]}
                 shares = {name: Span(rate, rate) for name, rate in rates.items()}
+                texts = {name: show_share(share, table.unit) for name, share in shares.items()}
                 counts = {name: round(total) for name, total in sums.items()}
-            yield Recalls(table.place, table.model, table.set, shares, counts, table.unit, table.runs)
+            yield Recalls(table.place, table.model, table.set, shares, texts, counts, table.unit, table.runs)

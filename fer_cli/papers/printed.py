@@ -69,8 +69,8 @@ class Span:
 
     def text(self, digits: int = 4) -> str:
         """Return the ends with so many significant digits."""
-        low, high = (f"{end:.{digits}g}" for end in (self.low, self.high))
-        return low if low == high else f"{low}–{high}"
+        low, high = (f"{end:.{digits}g}".replace("-", "−") for end in (self.low, self.high))
+        return low if low == high else f"{low} to {high}" if self.low < 0 else f"{low}–{high}"
 
 
 def add_up(spans: Iterable[Span]) -> Span:

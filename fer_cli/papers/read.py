@@ -98,6 +98,7 @@ def check_table(where: str, table: AnyTable) -> None:
     if isinstance(table, Scores):
         columns = list(dict.fromkeys(name for cells in table.rows.values() for name in cells))
         require(f"{where}.models", "row", table.models, rows)
+        require(f"{where}.cited", "row", table.cited, rows)
         for part in ("columns", "mean", "sd"):
             require(f"{where}.{part}", "column", getattr(table, part), columns)
     if isinstance(table, Counts):

@@ -78,7 +78,7 @@ class Scores(Table):
 
     ``models``: row -> model, where one model has several names; ``mean``, ``sd``: printed mean and standard deviation of
     each column; ``classes``: number of classes of a ``probability``; ``stated_rows``: the number of rows that the text
-    states.
+    states; ``cited``: rows copied from other papers, which need not have used this paper's test sets.
     """
 
     kind: Literal["scores"]
@@ -86,6 +86,7 @@ class Scores(Table):
     columns: dict[str, Column] = {}
     metric: str = "accuracy"
     models: dict[str, str] = {}
+    cited: list[str] = []
     mean: dict[str, Cell] = {}
     sd: dict[str, Cell] = {}
     runs: Runs = 1

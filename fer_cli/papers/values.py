@@ -24,7 +24,7 @@ def check_one_model(paper: Paper) -> Iterator[Found]:
     groups: dict[tuple[str, str, str], list[tuple[str, str, str, Span]]] = defaultdict(list)
     for one in list_accuracies(paper):
         if one.set is not None:
-            entry = (one.place, one.cell, show_printed(one.printed, one.unit), one.share)
+            entry = (one.places[0], one.cells[0], show_printed(one.printed, one.unit), one.share)
             groups[one.model, one.set, "accuracy"].append(entry)
     for table in paper.of_kind(Scores):
         for row, name, cell in list_scores(table):
