@@ -117,8 +117,8 @@ def read_printed(given: Any) -> Printed:
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int) or abs(exponent) > 60 or number.adjusted() > 60:
         raise ValueError(f"{cut(given)} is out of range")
-    value, half = float(number), float(Decimal(5).scaleb(exponent - 1))
-    span = {"": Span(value - half, value + half), "<": Span(0.0, value), "≤": Span(0.0, value)}.get(
+    value, half = float(number), Decimal(5).scaleb(exponent - 1)
+    span = {"": Span(float(number - half), float(number + half)), "<": Span(0.0, value), "≤": Span(0.0, value)}.get(
         found["sign"], Span(value, math.inf)
     )
     if found["sign"] and value <= 0:

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fer_cli.papers.findings import Found, join, list_accuracies, show_printed, show_share
+from fer_cli.papers.findings import Found, join, list_accuracies, list_recalls, show_printed, show_share
 from fer_cli.papers.printed import Printed, Span, add_up, overlap
 from fer_cli.papers.schema import Information, Paper, Scores
 
@@ -20,7 +20,7 @@ NEAR_CHANCE = 1.1
 
 
 def check_one_model(paper: Paper) -> Iterator[Found]:
-    """Yield models with several values of one metric on one test set."""
+    """Yield models with several values of one metric, or of one class's recall, on one test set."""
     groups: dict[tuple[str, str, str], list[tuple[str, str, str, Span]]] = defaultdict(list)
     for one in list_accuracies(paper):
         if one.set is not None:
@@ -33,6 +33,10 @@ def check_one_model(paper: Paper) -> Iterator[Found]:
                 shown = show_printed(cell, column.unit or table.unit)
                 entry = (table.place, join(row, name), shown, table.share(name, cell))
                 groups[table.models.get(row, row), column.set, column.metric].append(entry)
+    for recalls in list_recalls(paper):
+        for name, share in recalls.shares.items() if recalls.set is not None else ():
+            entry = (recalls.place, join(recalls.model, name, "recall"), recalls.texts[name], share)
+            groups[recalls.model, recalls.set or "", f"recall of {name}"].append(entry)
     for (model, data, metric), entries in groups.items():
         if len(entries) > 1 and overlap(span for *_, span in entries) is None:
             places = ", ".join(dict.fromkeys(place for place, *_ in entries))
