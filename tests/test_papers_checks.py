@@ -1,12 +1,13 @@
 """Every check of published tables: an error that it finds with its arithmetic, and the nearest print that is right."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from fer_cli.config import load
-from fer_cli.papers.audit import CHECKS, count_verdicts
+from fer_cli.papers.audit import CHECKS, count_verdicts, short_table
 from fer_cli.papers.printed import Span, overlap, read_count, read_printed
 from fer_cli.papers.values import spread
 from tests.papers import Tree, audit, names
@@ -142,7 +143,11 @@ CASES: dict[str, tuple[Tree, Tree, str]] = {
         {"tables": {"t": scores({"m": {"d": "98.24"}}), "u": scores({"m": {"d": "98.2"}}, place="U")}},
         "accuracy of m on d: 98.61 % (T), 98.2 % (U)",
     ),
-    "copied-row": (one(scores(SAME)), one(scores(OTHER)), "3 cells of different models are equal to the last digit: old"),
+    "copied-row": (
+        one(scores(SAME)),
+        one(scores(OTHER)),
+        "3 cells of different models are equal to the last digit: old (T) = new (T)",
+    ),
     "equal-cell": (
         one(scores({"m": {"d": "92.36", "e": "92.36"}}), differ=[[["t", "m", "d"], ["t", "m", "e"]]]),
         one(scores({"m": {"d": "92.36", "e": "92.37"}}), differ=[[["t", "m", "d"], ["t", "m", "e"]]]),
@@ -166,7 +171,7 @@ CASES: dict[str, tuple[Tree, Tree, str]] = {
     "text-gain": (
         one(scores({"new": {"d": "82.57"}, "old": {"d": "79.95"}}), claims=[{**GAIN, "by": "2.64"}]),
         one(scores({"new": {"d": "82.57"}, "old": {"d": "79.95"}}), claims=[{**GAIN, "by": "2.63"}]),
-        "the text states 2.64, the cells give 2.61–2.63 points or 3.264–3.29 % of the smaller",
+        "the text states 2.64, the cells give 2.61–2.63 points or 3.264–3.29 % of the smaller or 3.161–",
     ),
     "text-open": (
         one(scores({"new": {"d": "95.8"}}), claims=[OPEN]),
@@ -257,6 +262,14 @@ def test_gains_are_read_in_points_or_percent_as_the_claim_says() -> None:
     assert names(audit(**one(table, claims=[{**GAIN, "of": GAIN["over"], "over": GAIN["of"]}]))) == ["text-gain"]
 
 
+def test_a_fall_is_a_share_of_the_first_value() -> None:
+    """An error that falls from .50 to .40 falls by 20 %, and the old one exceeds the new one by 25 %."""
+    table = scores({"new": {"d": "50.0"}, "old": {"d": "40.0"}}, metric="error")
+    for by, wrong in (("20", False), ("25", False), ("10", False), ("30", True)):
+        assert bool(audit(**one(table, claims=[{**GAIN, "by": by}]))) is wrong
+    assert names(audit(**one(table, claims=[{**GAIN, "by": "10", "unit": "percent"}]))) == ["text-gain"]
+
+
 def test_the_largest_of_several_gains_is_compared() -> None:
     rows = {"new": {"d": "82.6", "e": "83.3"}, "old": {"d": "80.4", "e": "80.2"}}
     pairs = [[["t", "new", key], ["t", "old", key]] for key in "de"]
@@ -282,6 +295,17 @@ def test_the_deviation_of_rounded_values_has_an_interval() -> None:
     sample, population = spread([read_printed("1"), read_printed("3")])
     assert (sample.low, sample.high) == pytest.approx((2**0.5 - 0.5 * 2**0.5, 2**0.5 + 0.5 * 2**0.5))
     assert (population.low, population.high) == pytest.approx((0.5, 1.5))
+
+
+def test_a_narrow_table_names_the_paper_only_among_several() -> None:
+    wrong, _, _ = CASES["error-ms"]
+    (finding,) = audit(**copy.deepcopy(wrong))
+    head, rows = short_table([finding])
+    assert head == ["where", "verdict", "arithmetic"]
+    assert rows == [["T: y / a; y / b", "impossible", finding.arithmetic]]
+    other = replace(finding, paper="other", cells=("a", "b", "c"))
+    head, rows = short_table([finding, other])
+    assert (head[0], rows[1][:2]) == ("paper", ["other", "T: a; b; … (3 cells)"])
 
 
 def test_findings_are_counted_by_verdict() -> None:

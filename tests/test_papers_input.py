@@ -125,7 +125,7 @@ BAD = {
     ),
     "a broken count": (HEAD + COUNTS % "1.5", "expected a count, a whole number of at least 0, found '1.5'"),
     "a count as words": (HEAD + COUNTS % "many", "expected a count, a whole number of at least 0, found 'many'"),
-    "no runs": (HEAD + CLASSES % "84.5" + "    runs: 0\n", "tables.t.runs: Input should be greater than or equal to 1"),
+    "no runs": (HEAD + CLASSES % "84.5" + "    runs: 0\n", "tables.t.runs: expected a count of at least 1, found 0"),
     "a wrong unit": (
         HEAD + SCORES % "1.0" + "    unit: percent\n",
         "tables.t.unit: Input should be '%', 'share' or 'plain'",

@@ -34,7 +34,12 @@ FOUND: dict[str, list[tuple[str, str, str, str]]] = {
     ],
     "I-7": [
         ("fan-2025", "row-count", "Table 3", "states 10, the table has 14"),
-        ("fan-2025", "text-gain", "text of Table 3", "states 0.025, the cells give 0.014–0.016 points or 23.53–27.35 %"),
+        (
+            "fan-2025",
+            "text-gain",
+            "text of Table 3",
+            "states 0.025, the cells give 0.014–0.016 points or 23.53–27.35 % of the smaller",
+        ),
         *(("fan-2025", "chance", "Table 3", f"probability {mean}") for mean in ("0.063", "0.059", "0.069", "0.074")),
     ],
     "I-8": [("fan-2025", "text-open", "text of Figure 8", "61.1–61.3 if these are points, 71.11–71.24 if percent")],
@@ -58,7 +63,7 @@ FOUND: dict[str, list[tuple[str, str, str, str]]] = {
             "52.46 % (Table 1), 52.12 % (Table 2), 52.43 % (Table 3)",
         ),
     ],
-    "I-13": [("teacher-2024", "copied-row", "Table 4, Table 5", "without region layer = without STFD")],
+    "I-13": [("teacher-2024", "copied-row", "Table 4, Table 5", "without region layer (Table 4) = without STFD (Table 5)")],
     "I-15": [
         ("teacher-2024", "p-value", "Table 8", "F(1, df_error) = 9.36 gives p 0.00221–0.201 for any df_error"),
         ("teacher-2024", "p-value", "Table 6", "F(1, df_error) = 0.01 gives p 0.903–0.955"),

@@ -21,10 +21,9 @@ def audit_paper(
 ) -> None:
     """Check the arithmetic of a paper's printed tables: what no rounding explains, contradictions, unlikely coincidences.
 
-    F1 against precision and recall, accuracy against recalls and counts, totals, p and eta squared against F, text against
-    tables. The interval of each number follows from its printed digits. experiments/papers/example.yaml explains the file.
+    Each number stands for the values that round to its printed digits. experiments/papers/example.yaml explains the file.
     """
-    from fer_cli.papers.audit import CHECKS, COLUMNS, count_verdicts, findings_csv
+    from fer_cli.papers.audit import CHECKS, COLUMNS, count_verdicts, findings_csv, short_table
     from fer_cli.papers.audit import audit_paper as audit
     from fer_cli.papers.findings import VERDICTS
     from fer_cli.papers.read import choose_papers, load_paper
@@ -38,6 +37,8 @@ def audit_paper(
     if as_csv:
         with printing(sys.stdout):
             sys.stdout.write(findings_csv(findings))
+    elif sys.stdout.isatty():
+        print_table(*short_table(findings))
     else:
         print_table(COLUMNS, [finding.row() for finding in findings])
     say(f"{count_verdicts(findings)} in {len(papers)} paper{'' if len(papers) == 1 else 's'} by {len(CHECKS)} checks")

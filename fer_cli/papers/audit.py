@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fer_cli.config import load
@@ -105,6 +105,17 @@ def findings_csv(findings: Iterable[Finding]) -> str:
     writer.writerow(COLUMNS)
     writer.writerows([csv_cell(cell) for cell in finding.row()] for finding in findings)
     return stream.getvalue()
+
+
+def short_table(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of a narrow table: place and first cells together, and the paper only where there are several."""
+    several = len({finding.paper for finding in findings}) > 1
+    rows = []
+    for finding in findings:
+        cells = [*finding.cells[:2], *([f"… ({len(finding.cells)} cells)"] if len(finding.cells) > 2 else [])]
+        where = f"{finding.place}: {'; '.join(cells)}"
+        rows.append([*([finding.paper] if several else []), where, finding.verdict, finding.arithmetic])
+    return [*(["paper"] if several else []), "where", "verdict", "arithmetic"], rows
 
 
 def count_verdicts(findings: Iterable[Finding]) -> str:

@@ -17,10 +17,10 @@ WHOLE = Span(0.0, 1.0)
 
 
 def harmonic(precision: Span, recall: Span) -> Span:
-    """Return the harmonic mean of two shares, which grows with either."""
+    """Return the harmonic mean of two shares in [0, 1], which grows with either."""
 
     def mean(a: float, b: float) -> float:
-        a, b = max(a, 0.0), max(b, 0.0)
+        a, b = min(max(a, 0.0), 1.0), min(max(b, 0.0), 1.0)
         return 2 * a * b / (a + b) if a + b else 0.0
 
     return Span(mean(precision.low, recall.low), mean(precision.high, recall.high))

@@ -19,8 +19,7 @@ def check_totals(paper: Paper) -> Iterator[Found]:
             whole = all(cells.get(part) is not None for cells in table.rows.values() for part in total.parts)
             if found == total.printed or (not whole and found < total.printed):
                 continue
-            omitted = next((subset for size in (1, 2) for subset in combinations(rows, size)
-                            if found - sum(rows[name] for name in subset) == total.printed), ())  # fmt: skip
+            omitted = find_omitted(rows, found - total.printed)
             text = f"{' + '.join(map(str, rows.values()))} = {found}, printed {total.printed} ({total.printed - found:+d})"
             text += f"; the printed total leaves out {' and '.join(omitted)}" if omitted else ""
             yield Found(total.place, (join(table.place, "+".join(total.parts)),), text)
@@ -30,6 +29,13 @@ def check_totals(paper: Paper) -> Iterator[Found]:
             if len(counts) == len(given) and sum(counts) != printed:
                 text = f"{' + '.join(map(str, counts))} = {sum(counts)}, printed {printed}"
                 yield Found(table.place, (name,), text)
+
+
+def find_omitted(rows: dict[str, int], missing: int) -> tuple[str, ...]:
+    """Return the one or two rows whose counts add up to what a total misses, none if there are none."""
+    few = {name: n for name, n in rows.items() if 0 < n <= missing}
+    subsets = (subset for size in (1, 2) for subset in combinations(few, size))
+    return next((subset for subset in subsets if sum(few[name] for name in subset) == missing), ())
 
 
 def check_ratios(paper: Paper) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import reduce
@@ -140,12 +140,21 @@ def read_count(given: Any) -> int:
     return int(given.replace(",", ""))
 
 
-def read_count_or_none(given: Any) -> int | None:
-    """Return a count, or None if there is none."""
-    return None if given is None else read_count(given)
+def read_positive(given: Any) -> int:
+    """Return a count of at least 1; raises ValueError for anything else."""
+    if (count := read_count(given)) < 1:
+        raise ValueError("expected a count of at least 1, found 0")
+    return count
+
+
+def or_none(read: Callable[[Any], int]) -> Callable[[Any], int | None]:
+    """Return a reader that also accepts None."""
+    return lambda given: None if given is None else read(given)
 
 
 Number = Annotated[Printed, PlainValidator(read_printed)]
 Cell = Annotated[Printed | None, PlainValidator(read_cell)]
 Count = Annotated[int, PlainValidator(read_count)]
-OptionalCount = Annotated[int | None, PlainValidator(read_count_or_none)]
+Positive = Annotated[int, PlainValidator(read_positive)]
+OptionalCount = Annotated[int | None, PlainValidator(or_none(read_count))]
+OptionalPositive = Annotated[int | None, PlainValidator(or_none(read_positive))]

@@ -5,7 +5,9 @@ A paper has test sets, tables by id, and claims of its text about their cells. N
 ``KINDS``; its ``unit`` is that of its shares: ``%`` (the default), ``share`` (0 to 1) or ``plain`` (no shares: FLOPs,
 seconds). A value that ends in ``%`` is a percentage in any table. ``experiments/papers/example.yaml`` has one of every kind.
 
-Where a number is a mean over repetitions, ``runs`` says how many: rates over n images are then multiples of 1/(runs x n).
+Where a number is a mean over repetitions on the same test images, ``runs`` says how many: rates over n images are then
+multiples of 1/(runs x n). Means over folds have no such test set: leave ``set`` out. Numbers count as rounded, not as cut
+off.
 """
 
 from __future__ import annotations
@@ -15,12 +17,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 
 from fer_cli.config import Section
-from fer_cli.papers.printed import Cell, Count, OptionalCount, Printed, Span
+from fer_cli.papers.printed import Cell, Count, OptionalCount, OptionalPositive, Positive, Printed, Span
 
 Unit = Literal["%", "share", "plain"]
 Path = Annotated[list[str], Field(min_length=2, max_length=4)]
 """A cell: the id of its table, then its keys below ``rows``, e.g. ``[table 2, ECEM, accuracy]``."""
-Runs = Annotated[Count, Field(ge=1)]
 
 
 def as_share(cell: Printed, unit: Unit) -> Span:
@@ -89,8 +90,8 @@ class Scores(Table):
     cited: list[str] = []
     mean: dict[str, Cell] = {}
     sd: dict[str, Cell] = {}
-    runs: Runs = 1
-    classes: Annotated[OptionalCount, Field(ge=2)] = None
+    runs: Positive = 1
+    classes: OptionalPositive = None
     stated_rows: OptionalCount = None
 
     def column(self, name: str) -> Column:
@@ -121,7 +122,7 @@ class ClassScores(Table):
     accuracy: Cell = None
     macro: ClassRow = ClassRow()
     weighted: ClassRow = ClassRow()
-    runs: Runs = 1
+    runs: Positive = 1
 
 
 class Confusion(Table):
@@ -133,7 +134,7 @@ class Confusion(Table):
     rows: dict[str, dict[str, Cell]] = Field(min_length=2)
     normalised: bool = False
     accuracy: Cell = None
-    runs: Runs = 1
+    runs: Positive = 1
 
 
 class Total(Section):
@@ -185,7 +186,7 @@ class Hits(Table):
 class Effect(Section):
     """A row of an analysis of variance; ``eta2``: partial eta squared."""
 
-    df: Annotated[Count, Field(ge=1)] = 1
+    df: Positive = 1
     ms: Cell = None
     f: Cell = None
     p: Cell = None
@@ -197,7 +198,7 @@ class Anova(Table):
 
     kind: Literal["anova"]
     rows: dict[str, dict[str, Effect]] = Field(min_length=1)
-    df_error: Annotated[OptionalCount, Field(ge=1)] = None
+    df_error: OptionalPositive = None
 
 
 class Information(Table):
@@ -205,7 +206,7 @@ class Information(Table):
 
     kind: Literal["information"]
     rows: dict[str, dict[str, Cell]] = Field(min_length=1)
-    labels: dict[str, Annotated[Count, Field(ge=1)]] = Field(min_length=1)
+    labels: dict[str, Positive] = Field(min_length=1)
     scale: Literal["bits", "nats"] | None = None
 
 
@@ -215,14 +216,14 @@ class Time(Section):
     seconds: Cell = None
     fps: Cell = None
     ms: Cell = None
-    n: Annotated[OptionalCount, Field(ge=1)] = None
+    n: OptionalPositive = None
 
 
 class Runtime(Table):
     """Run times of models, all over ``n`` images unless a row says otherwise."""
 
     kind: Literal["runtime"]
-    n: Annotated[OptionalCount, Field(ge=1)] = None
+    n: OptionalPositive = None
     rows: dict[str, Time] = Field(min_length=1)
 
 
@@ -253,7 +254,8 @@ class Claim(Section):
     """A sentence: cell ``of`` exceeds cell ``over``, and if ``by`` is given, by how much.
 
     ``over`` is a text where the paper prints no such cell. ``pairs``: the largest gain of several pairs [of, over].
-    ``unit``: how ``by`` is meant, in points (a difference) or in percent of the smaller value; null: either.
+    ``unit``: how ``by`` is meant, in points (a difference) or in percent (of the second value or, as of a fall, of the
+    first); null: either.
     """
 
     place: str

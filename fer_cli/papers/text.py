@@ -29,26 +29,30 @@ def scale(cell: Printed, unit: Unit) -> Span:
     return cell.span * 0.01 if cell.percent and unit != "%" else cell.span
 
 
+READINGS = {"points": "points", "percent": "% of the smaller", "share": "% of the larger"}
+"""Reading of a gain -> its words: a difference, or relative to the second cell, or (of a fall) to the first."""
+
+
 def gains(paper: Paper, claim: Claim) -> dict[str, tuple[Span, Span | None]]:
     """Return the readings of a claim -> its interval of gains, and that of ``by``; of several pairs the largest gain.
 
-    ``points`` are differences in the tables' unit (percentage points for %), ``percent`` is relative to the smaller value.
+    ``points`` are differences in the tables' unit (percentage points for %).
     """
-    points, percents = [], []
+    found: dict[str, list[Span]] = {name: [] for name in READINGS}
     unit: Unit = "plain"
-    for of, over, one, other in list_pairs(paper, claim):
+    pairs = list_pairs(paper, claim)
+    for of, over, one, other in pairs:
         unit = unit_of(paper, of)
-        ours, theirs = scale(one, unit), scale(other, unit_of(paper, over))
-        points.append(ours - theirs)
-        if theirs.low > 0:
-            percents.append((ours - theirs).quotient(theirs) * 100)
-    found: dict[str, tuple[Span, Span | None]] = {}
-    if points:
-        found["points"] = largest(points), None if claim.by is None else scale(claim.by, unit)
-    if percents and len(percents) == len(points):
-        relative = None if claim.by is None else claim.by.span * (1 if claim.by.percent or unit != "share" else 100)
-        found["percent"] = largest(percents), relative
-    return found
+        first, second = scale(one, unit), scale(other, unit_of(paper, over))
+        found["points"].append(first - second)
+        for name, base in (("percent", second), ("share", first)):
+            if base.low > 0:
+                found[name].append((first - second).quotient(base) * 100)
+    by: dict[str, Span | None] = dict.fromkeys(READINGS)
+    if claim.by is not None:
+        relative = claim.by.span * (1 if claim.by.percent or unit != "share" else 100)
+        by = {"points": scale(claim.by, unit), "percent": relative, "share": relative}
+    return {name: (largest(spans), by[name]) for name, spans in found.items() if pairs and len(spans) == len(pairs)}
 
 
 def largest(spans: list[Span]) -> Span:
@@ -70,12 +74,9 @@ def check_gains(paper: Paper) -> Iterator[Found]:
                     claim.place, cells, f"the text puts the first above the second; the cells differ by {gain.text()}"
                 )
             continue
-        wanted = {name: pair for name, pair in readings.items() if claim.unit in {None, name}}
-        if wanted and not any(by is not None and gain.meets(by) for gain, by in wanted.values()):
-            shown = " or ".join(
-                f"{gain.text()} {'points' if name == 'points' else '% of the smaller'}"
-                for name, (gain, _) in readings.items()
-            )
+        allowed = {None: set(READINGS), "points": {"points"}, "percent": {"percent", "share"}}[claim.unit]
+        if not any(by is not None and gain.meets(by) for name, (gain, by) in readings.items() if name in allowed):
+            shown = " or ".join(f"{gain.text()} {READINGS[name]}" for name, (gain, _) in readings.items())
             yield Found(claim.place, cells, f"the text states {claim.by.text}, the cells give {shown}")
 
 

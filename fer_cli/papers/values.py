@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import combinations
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from fer_cli.papers.schema import Information, Paper, Scores
 
 FEWEST_CELLS, FEWEST_DIGITS = 3, 9
 """Equal cells of two rows, and significant digits in them together, from which chance is no explanation."""
+MOST_BITS = 40
+"""Information up to which the number of classes that it needs is worth printing."""
 NEAR_CHANCE = 1.1
 """A mean probability up to this multiple of chance is at the chance level."""
 
@@ -54,25 +55,21 @@ def list_scores(table: Scores) -> Iterator[tuple[str, str, Printed]]:
 
 
 def check_copied_rows(paper: Paper) -> Iterator[Found]:
-    """Yield rows of different models that are equal in every cell, by pair of tables."""
-    rows: list[tuple[Scores, str, dict[str, Printed]]] = []
+    """Yield rows of different models that are equal in every cell."""
+    groups: dict[tuple[tuple[str, str], ...], list[tuple[str, str, str]]] = defaultdict(list)
     for table in paper.of_kind(Scores):
         for row, cells in table.rows.items():
             given = {name: cell for name, cell in cells.items() if cell is not None}
             digits = sum(informative(paper, table, *item) for item in given.items())
             if len(given) >= FEWEST_CELLS and digits >= FEWEST_DIGITS:
-                rows.append((table, row, given))
-    groups: dict[tuple[str, str], list[tuple[str, str, int]]] = defaultdict(list)
-    for (one, first, these), (other, second, those) in combinations(rows, 2):
-        same = {name: cell.text for name, cell in these.items()} == {name: cell.text for name, cell in those.items()}
-        if same and one.models.get(first, first) != other.models.get(second, second):
-            groups[one.place, other.place].append((first, second, len(these)))
-    for (place, where), pairs in groups.items():
-        total = sum(count for *_, count in pairs)
-        text = f"{total} cells of different models are equal to the last digit: "
-        text += ", ".join(f"{first} = {second}" for first, second, _ in pairs)
-        both = place if place == where else f"{place}, {where}"
-        yield Found(both, tuple(dict.fromkeys(name for pair in pairs for name in pair[:2])), text)
+                values = tuple(sorted((name, cell.text) for name, cell in given.items()))
+                groups[values].append((table.place, row, table.models.get(row, row)))
+    for values, rows in groups.items():
+        if len({model for *_, model in rows}) > 1:
+            shown = " = ".join(f"{row} ({place})" for place, row, _ in rows)
+            text = f"{len(values)} cells of different models are equal to the last digit: {shown}"
+            places = ", ".join(dict.fromkeys(place for place, *_ in rows))
+            yield Found(places, tuple(dict.fromkeys(row for _, row, _ in rows)), text)
 
 
 def informative(paper: Paper, table: Scores, name: str, cell: Printed) -> float:
@@ -154,6 +151,7 @@ def check_information(paper: Paper) -> Iterator[Found]:
                 bound = nats if table.scale == "nats" else bits
                 if cell.span.low > bound + cell.span.slack:
                     text = f"{cell.text} exceeds log({labels} classes) = {bits:.4g} bits = {nats:.4g} nats"
-                    needed = {"bits": math.ceil(2**cell.span.low), "nats": math.ceil(math.exp(cell.span.low))}
-                    text += f"; needs {needed['bits']} classes in bits, {needed['nats']} in nats"
+                    if cell.span.low < MOST_BITS:
+                        needed = math.ceil(2**cell.span.low), math.ceil(math.exp(cell.span.low))
+                        text += f"; needs {needed[0]} classes in bits, {needed[1]} in nats"
                     yield Found(table.place, (join(row, name),), text)
