@@ -4,10 +4,12 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fer_cli.config import load
 from fer_cli.papers.audit import CHECKS, count_verdicts, short_table
+from fer_cli.papers.classes import find_counts
 from fer_cli.papers.printed import Span, overlap, read_count, read_printed
 from fer_cli.papers.values import spread
 from tests.papers import Tree, audit, names
@@ -63,6 +65,11 @@ CASES: dict[str, tuple[Tree, Tree, str]] = {
         one(classes([None, "81.9", None], [None, None, None], set="test"), sets=TEST),
         one(classes([None, "81.3", None], [None, None, None], set="test"), sets=TEST),
         "81.9 % of 80 images is no whole number: 65/80 = 81.25 % and 66/80 = 82.5 %",
+    ),
+    "class-counts": (  # of 80: 65 right are 81.25 %, of 74, 75 and 76 predicted 87.8, 86.7 and 85.5 %
+        one(classes(["86.0", "81.3", "83.6"], EMPTY, set="test"), sets=TEST),
+        one(classes(["86.7", "81.3", "83.9"], EMPTY, set="test"), sets=TEST),
+        "no numbers of correct and of predicted images give precision 86.0 % and recall 81.3 % of 80 images and F1 83.6 %",
     ),
     "accuracy-rate": (  # 79.95 % of 403 is 322.2; of 331, 264.6
         one(scores({"m": {"acc": "79.95"}}, columns=ACCURACY), sets={"test": {"n": ["403", "331"]}}),
@@ -238,6 +245,28 @@ def test_accuracy_of_a_cited_row_is_not_held_against_this_papers_test_set() -> N
     assert audit(**one({**table, "cited": ["m"]}, sets=sets)) == []
 
 
+def test_counts_are_searched_as_by_trying_all() -> None:
+    random = np.random.default_rng(3)
+    seen = set()
+    for _ in range(300):
+        n, digits = int(random.integers(1, 25)), int(random.integers(1, 3))
+        right, predicted = int(random.integers(0, n + 1)), int(random.integers(1, 40))
+        cells = [right / max(predicted, right), right / n, 2 * right / (n + max(predicted, right))]
+        cells[random.integers(3)] += random.choice([0, 0.01])
+        spans = [read_printed(f"{cell:.{digits}f}").span for cell in cells]
+        tried = any(
+            all(
+                span.low - 1e-12 <= cell <= span.high + 1e-12
+                for span, cell in zip(spans, (tp / max(pred, 1), tp / n, 2 * tp / (n + pred)), strict=True)
+            )
+            for tp in range(n + 1)
+            for pred in range(tp, 2000 if tp else 1)
+        )
+        assert find_counts(*spans, n) is tried
+        seen.add(tried)
+    assert seen == {True, False}
+
+
 def test_equal_rows_of_few_digits_or_of_few_images_are_no_evidence() -> None:
     few = {"old": {"x": "85", "y": "88", "z": "51"}, "new": {"x": "85", "y": "88", "z": "51"}}
     whole = {row: {"x": "100.00", "y": "100.00", "z": "100.00"} for row in ("old", "new")}
@@ -260,6 +289,14 @@ def test_gains_are_read_in_points_or_percent_as_the_claim_says() -> None:
         claim = {**GAIN, "by": by, **({"unit": unit} if unit else {})}
         assert bool(audit(**one(table, claims=[claim]))) is wrong, (by, unit)
     assert names(audit(**one(table, claims=[{**GAIN, "of": GAIN["over"], "over": GAIN["of"]}]))) == ["text-gain"]
+
+
+def test_a_claim_may_compare_percent_with_shares() -> None:
+    tables = {"t": scores({"new": {"d": "92.0"}}), "u": scores({"old": {"d": "0.900"}}, unit="share")}
+    claim = {"place": "text", "of": ["t", "new", "d"], "over": ["u", "old", "d"], "unit": "points"}
+    assert audit(tables=tables, claims=[{**claim, "by": "2.0"}]) == []
+    other = {**claim, "of": claim["over"], "over": claim["of"], "by": "-0.020"}
+    assert audit(tables=tables, claims=[other]) == []
 
 
 def test_a_fall_is_a_share_of_the_first_value() -> None:

@@ -53,6 +53,9 @@ CHECKS: dict[str, Check] = {
     "recall-rate": Check(
         "recall that is no whole number of its class's images", "impossible", f"{ROOM}.classes:check_recall_rates"
     ),
+    "class-counts": Check(
+        "precision, recall and F1 that no whole numbers of images give", "impossible", f"{ROOM}.classes:check_class_counts"
+    ),
     "accuracy-rate": Check(
         "accuracy that is no whole number of the test images", "impossible", f"{ROOM}.classes:check_accuracy_rates"
     ),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from fer_cli.papers.findings import Found, join, list_accuracies, list_recalls, merge_equal, show_printed, show_share
 from fer_cli.papers.printed import Printed, Span, add_up
 from fer_cli.papers.schema import AnyTable, ClassRow, ClassScores, Confusion, Hits, Paper, Scores, Shares, Unit, as_share
@@ -78,7 +80,7 @@ def check_f1_harmonic(paper: Paper) -> Iterator[Found]:
 
 def check_accuracy_recall(paper: Paper) -> Iterator[Found]:
     """Yield accuracies that are not the mean recall weighted by the images of each class, of the same model and set."""
-    accuracies = merge_equal(list_accuracies(paper))
+    accuracies = [one for one in merge_equal(list_accuracies(paper)) if not one.cited]
     for recalls in list_recalls(paper):
         counts = {name: n for name, n in recalls.counts.items() if n is not None}
         support = paper.support(recalls.set)
@@ -110,7 +112,7 @@ def check_accuracy_rates(paper: Paper) -> Iterator[Found]:
     """Yield accuracies that are no whole number of the test set's images, whichever of its stated sizes holds."""
     for one in merge_equal(list_accuracies(paper)):
         sizes = paper.sizes(one.set)
-        if sizes and not any(one.share.holds_multiple(n * one.runs) for n in sizes):
+        if sizes and not one.cited and not any(one.share.holds_multiple(n * one.runs) for n in sizes):
             text = "; ".join(no_rate(one.share, one.unit, n, one.runs) for n in sizes)
             yield Found(", ".join(one.places), one.cells, f"{show_printed(one.printed, one.unit)} of {text}")
 
@@ -121,6 +123,36 @@ def no_rate(share: Span, unit: Unit, n: int, runs: int) -> str:
     below = min(max(int((share.low + share.high) / 2 * parts), 0), parts - 1)
     rates = " and ".join(f"{k}/{parts} = {show_share(Span(k / parts, k / parts), unit, 6)}" for k in (below, below + 1))
     return f"{n} images{f' x {runs} runs' if runs > 1 else ''} is no whole number: {rates}"
+
+
+def check_class_counts(paper: Paper) -> Iterator[Found]:
+    """Yield precision, recall and F1 of a class that may each be right, but that no whole numbers of images give."""
+    known = {found.cells[0] for check in (check_f1_outside, check_f1_harmonic) for found in check(paper)}
+    for table, name, words, printed, precision, recall, f1 in list_triples(paper):
+        n = table.rows[name].n or paper.support(table.set).get(name)
+        if not n or table.runs > 1 or join(table.model, name, "f1") in known or not recall.holds_multiple(n):
+            continue
+        if not find_counts(precision, recall, f1, n):
+            text = f"no numbers of correct and of predicted images give {words} of {n} images and F1"
+            yield Found(table.place, (join(table.model, name),), f"{text} {show_printed(printed, table.unit)}")
+
+
+def find_counts(precision: Span, recall: Span, f1: Span, n: int) -> bool:
+    """Return whether some correct of n images, among some predicted ones, have a precision, recall and F1 in the intervals.
+
+    Precision is correct / predicted, recall correct / n and F1 2 correct / (n + predicted).
+    """
+    slack = n * recall.slack
+    right = np.arange(max(np.ceil(recall.low * n - slack), 0), min(np.floor(recall.high * n + slack), n) + 1)
+    if len(right) and right[0] == 0 and precision.low <= precision.slack and f1.low <= f1.slack:
+        return True
+    right = right[right > 0]
+    fewest, most = right.copy(), np.full(len(right), np.inf)
+    for span, base in ((precision, 0), (f1 * 0.5, n)):  # right / (base + predicted) lies in the interval
+        high, low = span.high + span.slack, span.low - span.slack
+        fewest = np.maximum(fewest, np.ceil(right / high - base)) if high > 0 else np.full(len(right), np.inf)
+        most = np.minimum(most, np.floor(right / low - base)) if low > 0 else most
+    return bool((fewest <= most).any())
 
 
 def check_class_means(paper: Paper) -> Iterator[Found]:

@@ -28,7 +28,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An accuracy that is printed at one or more places; ``share``: in [0, 1]."""
+    """An accuracy that is printed at one or more places; ``share``: in [0, 1]; ``cited``: another paper's."""
 
     places: tuple[str, ...]
     cells: tuple[str, ...]
@@ -38,6 +38,7 @@ class Accuracy:
     share: Span
     unit: Unit
     runs: int
+    cited: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def join(*keys: str) -> str:
 
 
 def list_accuracies(paper: Paper) -> Iterator[Accuracy]:
-    """Yield every printed accuracy; of a ``cited`` row without its test set."""
+    """Yield every printed accuracy."""
     for table in paper.tables.values():
         place = (table.place,)
         if isinstance(table, Scores):
@@ -79,9 +80,8 @@ def list_accuracies(paper: Paper) -> Iterator[Accuracy]:
                     column = table.column(name)
                     unit = column.unit or table.unit
                     if cell is not None and cell.exact and column.metric == "accuracy" and unit != "plain":
-                        model, data = table.models.get(row, row), None if row in table.cited else column.set
-                        share = table.share(name, cell)
-                        yield Accuracy(place, (join(row, name),), model, data, cell, share, unit, table.runs)
+                        model, share, cited = table.models.get(row, row), table.share(name, cell), row in table.cited
+                        yield Accuracy(place, (join(row, name),), model, column.set, cell, share, unit, table.runs, cited)
         elif isinstance(table, ClassScores | Confusion) and table.accuracy is not None:
             share = as_share(table.accuracy, table.unit)
             yield Accuracy(place, ("accuracy",), table.model, table.set, table.accuracy, share, table.unit, table.runs)
@@ -96,7 +96,7 @@ def merge_equal(accuracies: Iterable[Accuracy]) -> list[Accuracy]:
     """Return accuracies with those of one model on one test set that are printed alike at several places as one."""
     merged: dict[tuple[object, ...], Accuracy] = {}
     for one in accuracies:
-        key = (one.model, one.set or one.places, one.printed.text, one.unit, one.runs)
+        key = (one.model, one.set or one.places, one.printed.text, one.unit, one.runs, one.cited)
         if (first := merged.get(key)) is not None:
             places, cells = (dict.fromkeys([*a, *b]) for a, b in ((first.places, one.places), (first.cells, one.cells)))
             one = replace(first, places=tuple(places), cells=tuple(cells))  # noqa: PLW2901

@@ -12,7 +12,7 @@ off.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -20,7 +20,7 @@ from fer_cli.config import Section
 from fer_cli.papers.printed import Cell, Count, OptionalCount, OptionalPositive, Positive, Printed, Span
 
 Unit = Literal["%", "share", "plain"]
-Path = Annotated[list[str], Field(min_length=2, max_length=4)]
+CellPath = Annotated[list[str], Field(min_length=2, max_length=4)]
 """A cell: the id of its table, then its keys below ``rows``, e.g. ``[table 2, ECEM, accuracy]``."""
 
 
@@ -29,13 +29,12 @@ def as_share(cell: Printed, unit: Unit) -> Span:
     return cell.span * 0.01 if cell.percent or unit == "%" else cell.span
 
 
-class TestSet(Section):
+class ImageSet(Section):
     """Images that models are tested on: their number, or alternatives if the paper states several, and that of each class.
 
     ``counts``: id of a table of counts, and its part that holds the classes.
     """
 
-    __test__: ClassVar[bool] = False  # no class of tests
     n: list[Count] = []
     classes: dict[str, Count] = {}
     counts: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
@@ -259,9 +258,9 @@ class Claim(Section):
     """
 
     place: str
-    of: Path | None = None
-    over: Path | str | None = None
-    pairs: list[Annotated[list[Path], Field(min_length=2, max_length=2)]] = []
+    of: CellPath | None = None
+    over: CellPath | str | None = None
+    pairs: list[Annotated[list[CellPath], Field(min_length=2, max_length=2)]] = []
     by: Cell = None
     unit: Literal["points", "percent"] | None = None
 
@@ -272,9 +271,9 @@ class Head(Section):
     cite: str
     title: str = ""
     note: str = ""
-    sets: dict[str, TestSet] = {}
+    sets: dict[str, ImageSet] = {}
     claims: list[Claim] = []
-    differ: list[Annotated[list[Path], Field(min_length=2, max_length=2)]] = []
+    differ: list[Annotated[list[CellPath], Field(min_length=2, max_length=2)]] = []
     """Pairs of cells from different experiments, whose values should not be equal to the last digit."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fer_cli.papers.findings import Found, join
 from fer_cli.papers.printed import Printed, Span
-from fer_cli.papers.schema import Claim, Paper, Scores, Unit
+from fer_cli.papers.schema import Claim, Paper, Scores, Unit, as_share
 
 
 def unit_of(paper: Paper, path: list[str]) -> Unit:
@@ -24,13 +24,15 @@ def list_pairs(paper: Paper, claim: Claim) -> list[tuple[list[str], list[str], P
     return found  # type: ignore[return-value]
 
 
-def scale(cell: Printed, unit: Unit) -> Span:
-    """Return a cell in the table's unit: a share printed with % in a table of shares is divided by 100."""
-    return cell.span * 0.01 if cell.percent and unit != "%" else cell.span
+def scale(cell: Printed, own: Unit, unit: Unit) -> Span:
+    """Return a cell of unit ``own`` in ``unit``; of %, share and a printed % sign each becomes the other."""
+    if unit == "plain" or (own == "plain" and not cell.percent):
+        return cell.span
+    return as_share(cell, own) * (100 if unit == "%" else 1)
 
 
-READINGS = {"points": "points", "percent": "% of the smaller", "share": "% of the larger"}
-"""Reading of a gain -> its words: a difference, or relative to the second cell, or (of a fall) to the first."""
+READINGS = {"points": "points", "rise": "% of the smaller", "fall": "% of the larger"}
+"""Reading of a gain -> its words: a difference, or relative to the second cell (a rise to the first) or to the first."""
 
 
 def gains(paper: Paper, claim: Claim) -> dict[str, tuple[Span, Span | None]]:
@@ -43,15 +45,15 @@ def gains(paper: Paper, claim: Claim) -> dict[str, tuple[Span, Span | None]]:
     pairs = list_pairs(paper, claim)
     for of, over, one, other in pairs:
         unit = unit_of(paper, of)
-        first, second = scale(one, unit), scale(other, unit_of(paper, over))
+        first, second = scale(one, unit, unit), scale(other, unit_of(paper, over), unit)
         found["points"].append(first - second)
-        for name, base in (("percent", second), ("share", first)):
+        for name, base in (("rise", second), ("fall", first)):
             if base.low > 0:
                 found[name].append((first - second).quotient(base) * 100)
     by: dict[str, Span | None] = dict.fromkeys(READINGS)
     if claim.by is not None:
         relative = claim.by.span * (1 if claim.by.percent or unit != "share" else 100)
-        by = {"points": scale(claim.by, unit), "percent": relative, "share": relative}
+        by = {"points": scale(claim.by, unit, unit), "rise": relative, "fall": relative}
     return {name: (largest(spans), by[name]) for name, spans in found.items() if pairs and len(spans) == len(pairs)}
 
 
@@ -61,7 +63,7 @@ def largest(spans: list[Span]) -> Span:
 
 
 def check_gains(paper: Paper) -> Iterator[Found]:
-    """Yield claims whose gain fits neither reading (or not the stated one), and orders that the cells contradict."""
+    """Yield claims whose gain fits no reading (or not the stated one), and orders that the cells contradict."""
     for claim in paper.claims:
         readings = gains(paper, claim)
         if not readings:
@@ -74,7 +76,7 @@ def check_gains(paper: Paper) -> Iterator[Found]:
                     claim.place, cells, f"the text puts the first above the second; the cells differ by {gain.text()}"
                 )
             continue
-        allowed = {None: set(READINGS), "points": {"points"}, "percent": {"percent", "share"}}[claim.unit]
+        allowed = {None: set(READINGS), "points": {"points"}, "percent": {"rise", "fall"}}[claim.unit]
         if not any(by is not None and gain.meets(by) for name, (gain, by) in readings.items() if name in allowed):
             shown = " or ".join(f"{gain.text()} {READINGS[name]}" for name, (gain, _) in readings.items())
             yield Found(claim.place, cells, f"the text states {claim.by.text}, the cells give {shown}")
@@ -88,7 +90,7 @@ def check_open_gains(paper: Paper) -> Iterator[Found]:
             continue
         assert claim.of is not None
         unit = unit_of(paper, claim.of)
-        ours, by = scale(one, unit), scale(claim.by, unit)
+        ours, by = scale(one, unit, unit), scale(claim.by, unit, unit)
         relative = claim.by.span * (0.01 if claim.by.percent or unit != "share" else 1)
         points, percent = ours - by, ours.over(Span(1 + relative.low, 1 + relative.high))
         if not points.meets(percent):
