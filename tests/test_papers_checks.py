@@ -73,7 +73,7 @@ CASES: dict[str, tuple[Tree, Tree, str]] = {
     ),
     "accuracy-rate": (  # 79.95 % of 403 is 322.2; of 331, 264.6
         one(scores({"m": {"acc": "79.95"}}, columns=ACCURACY), sets={"test": {"n": ["403", "331"]}}),
-        one(scores({"m": {"acc": "84.12"}}, columns=ACCURACY), sets={"test": {"n": ["403", "331"]}}),
+        one(scores({"m": {"acc": "84.12"}}, columns=ACCURACY), sets={"test": {"n": "403"}}),
         "331 images is no whole number: 264/331 = 79.7583 % and 265/331 = 80.0604 %; 403 images",
     ),
     "class-mean": (
@@ -248,20 +248,16 @@ def test_accuracy_of_a_cited_row_is_not_held_against_this_papers_test_set() -> N
 def test_counts_are_searched_as_by_trying_all() -> None:
     random = np.random.default_rng(3)
     seen = set()
-    for _ in range(300):
+    for _ in range(200):
         n, digits = int(random.integers(1, 25)), int(random.integers(1, 3))
         right, predicted = int(random.integers(0, n + 1)), int(random.integers(1, 40))
         cells = [right / max(predicted, right), right / n, 2 * right / (n + max(predicted, right))]
         cells[random.integers(3)] += random.choice([0, 0.01])
         spans = [read_printed(f"{cell:.{digits}f}").span for cell in cells]
-        tried = any(
-            all(
-                span.low - 1e-12 <= cell <= span.high + 1e-12
-                for span, cell in zip(spans, (tp / max(pred, 1), tp / n, 2 * tp / (n + pred)), strict=True)
-            )
-            for tp in range(n + 1)
-            for pred in range(tp, 2000 if tp else 1)
-        )
+        found, answers = np.meshgrid(np.arange(n + 1), np.arange(3000), indexing="ij")
+        tries = (found / np.maximum(answers, 1), found / n, 2 * found / (n + answers))
+        fits = [(span.low - 1e-12 <= one) & (one <= span.high + 1e-12) for span, one in zip(spans, tries, strict=True)]
+        tried = bool((np.logical_and.reduce(fits) & (answers >= found)).any())
         assert find_counts(*spans, n) is tried
         seen.add(tried)
     assert seen == {True, False}

@@ -150,6 +150,10 @@ BAD = {
         HEAD + SCORES % "1.0" + "sets: {d: {counts: [t, x]}}\n",
         "sets.d.counts: 't' is not a table of kind counts",
     ),
+    "a claim over a mapping": (
+        HEAD + SCORES % "1.0" + "claims: [{place: p, of: [t, m, d], over: {a: 1}}]\n",
+        "claims.0.over: expected a cell [table, row, column], or words for a value",
+    ),
     "an unknown cell": (
         HEAD + SCORES % "1.0" + "claims: [{place: p, of: [t, m, d], over: [t, m, e]}]\n",
         "claims.0: no cell 'm / e'; did you mean m / d?",

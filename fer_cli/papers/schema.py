@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from fer_cli.config import Section
 from fer_cli.papers.printed import Cell, Count, OptionalCount, OptionalPositive, Positive, Printed, Span
@@ -29,13 +29,18 @@ def as_share(cell: Printed, unit: Unit) -> Span:
     return cell.span * 0.01 if cell.percent or unit == "%" else cell.span
 
 
+def as_list(given: Any) -> Any:
+    """Return a single value as a list."""
+    return given if isinstance(given, list) else [given]
+
+
 class ImageSet(Section):
     """Images that models are tested on: their number, or alternatives if the paper states several, and that of each class.
 
     ``counts``: id of a table of counts, and its part that holds the classes.
     """
 
-    n: list[Count] = []
+    n: Annotated[list[Count], BeforeValidator(as_list)] = []
     classes: dict[str, Count] = {}
     counts: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
 
@@ -249,6 +254,14 @@ KINDS: dict[str, type[AnyTable]] = {
 """``kind`` of a table -> its schema."""
 
 
+def read_base(given: Any) -> Any:
+    """Return what a gain is over: a cell, or the words of a value; raises ValueError for anything else."""
+    keys = given if isinstance(given, list) else []
+    if given is None or isinstance(given, str) or (2 <= len(keys) <= 4 and all(isinstance(key, str) for key in keys)):
+        return given
+    raise ValueError("expected a cell [table, row, column], or words for a value that the paper does not print")
+
+
 class Claim(Section):
     """A sentence: cell ``of`` exceeds cell ``over``, and if ``by`` is given, by how much.
 
@@ -259,7 +272,7 @@ class Claim(Section):
 
     place: str
     of: CellPath | None = None
-    over: CellPath | str | None = None
+    over: Annotated[list[str] | str | None, PlainValidator(read_base)] = None
     pairs: list[Annotated[list[CellPath], Field(min_length=2, max_length=2)]] = []
     by: Cell = None
     unit: Literal["points", "percent"] | None = None
