@@ -2,6 +2,7 @@
 
     FerError                 one line for the user, exit code 2
     ├── StudyError           a study YAML, its names or its settings
+    ├── PaperError           a YAML of a paper's tables, or its name
     ├── DataError            a card, a source folder or a built data set
     │   └── FeaturesError    features that cannot be computed for one run; other runs continue
     └── ResultsError         the results folder: claims, run folders, tables
@@ -30,6 +31,10 @@ class FerError(Exception):
 
 class StudyError(FerError):
     """A study YAML, or a name or setting in it, is wrong."""
+
+
+class PaperError(FerError):
+    """A YAML of a paper's printed tables, or a name in it, is wrong."""
 
 
 class DataError(FerError):

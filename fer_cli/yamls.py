@@ -11,7 +11,8 @@ import math
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -128,6 +129,10 @@ def _scalar(loader: _Loader, node: yaml.Node) -> Any:
     return {"null": None, "bool": text.lower() == "true"}.get(kind, text)
 
 
+class _PrintedLoader(_Loader):
+    """The same with numbers left as the text that is written: 0.10 keeps its two digits."""
+
+
 def _refuse(loader: _Loader, node: yaml.Node) -> Any:
     raise ConstructorError(None, None, f"tag {cut(node.tag.replace(TAG, '!!'))} is not supported", node.start_mark)
 
@@ -140,6 +145,10 @@ for _kind in ("null", "bool", "int", "float", "str", "merge"):
 _Loader.yaml_constructors[f"{TAG}seq"] = yaml.SafeLoader.construct_yaml_seq
 _Loader.yaml_constructors[f"{TAG}map"] = yaml.SafeLoader.construct_yaml_map
 _Loader.yaml_constructors[None] = _refuse
+_PrintedLoader.yaml_constructors = {
+    **_Loader.yaml_constructors,
+    **dict.fromkeys([f"{TAG}int", f"{TAG}float"], yaml.SafeLoader.construct_yaml_str),
+}
 
 
 def read_text(path: Path, error: type[FerError]) -> str:
@@ -158,10 +167,13 @@ def read_text(path: Path, error: type[FerError]) -> str:
         raise error(f"{cut(path, PATH)}, line {line}: not UTF-8; save it as a UTF-8 text file") from None
 
 
-def parse_yaml(text: str, where: str, error: type[FerError]) -> dict[str, Any]:
-    """Return the mapping in ``text``; raises ``error`` with ``where`` and the line if it is not one."""
+def parse_yaml(text: str, where: str, error: type[FerError], printed: bool = False) -> dict[str, Any]:
+    """Return the mapping in ``text``; raises ``error`` with ``where`` and the line if it is not one.
+
+    ``printed``: numbers are left as text, with the digits that are written.
+    """
     try:
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        tree = yaml.load(text, Loader=_PrintedLoader if printed else _Loader)  # noqa: S506 (a SafeLoader)
     except Exception as problem:  # odd text makes the loader raise anything, RecursionError included
         raise error(f"{cut(where)}{_complaint(problem, text)}") from None
     if not isinstance(tree, dict):
@@ -200,21 +212,14 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
 
 def known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the (sub)model at ``path``, which may pass through lists."""
+    """Return the field names of the (sub)model at ``path``, which may lead through mappings and lists of models."""
+    here: Any = model
     for part in path:
-        field = model.model_fields.get(part)
-        if field is None and part.isdigit():
-            continue  # a place in a list of this model
-        inner = find_model(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def find_model(annotation: Any) -> type[BaseModel] | None:
-    """Return the model in a field's type, such as that of ``list[Model]`` or ``Model | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inside = (find_model(part) for part in get_args(annotation))
-    return next((found for found in inside if found is not None), None)
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            field = here.model_fields.get(part)
+            here = field.annotation if field else None
+        else:
+            here = (get_args(here) or (None,))[-1]  # a mapping's values, a list's items
+        if get_origin(here) in {Union, UnionType}:
+            here = next((one for one in get_args(here) if one is not type(None)), None)
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
