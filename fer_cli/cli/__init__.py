@@ -16,6 +16,7 @@ from fer_cli.cli.ablate import ablate
 from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.features import extract_features, features_app
+from fer_cli.cli.predict import predict
 from fer_cli.cli.report import report
 from fer_cli.cli.screen import closed, drop, printing, say, show
 from fer_cli.cli.weights import weights_app
@@ -35,6 +36,7 @@ app.add_typer(features_app, name="features")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
+app.command(epilog="Example: fer predict scn-cs:SCN-CS lesson.mp4 --out faces.mp4 --csv faces.csv")(predict)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
