@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -15,7 +16,7 @@ from fer_cli.data.decode import open_image, read_source
 from fer_cli.drawing import PALETTE
 from fer_cli.errors import DataError
 from fer_cli.escape import one_line
-from fer_cli.places import whole_file
+from fer_cli.places import plain_path, whole_file
 from fer_cli.synthetic.recording import CODECS, check_length
 from fer_cli.use.predict import Seen
 from fer_cli.use.sources import Source, rate_of, read_moments
@@ -61,7 +62,7 @@ class Pen:
         right, bottom = min(right, width) - 1, min(bottom, height) - 1
         cv2.rectangle(image, (left, top), (right, bottom), (255, 255, 255), self.line + 2)
         cv2.rectangle(image, (left, top), (right, bottom), colour, self.line)
-        words = f"{one.face}  {name} {100 * shares.max():.0f} %"
+        words = f"{one.face}: {name} {100 * shares.max():.0f} %"
         tall = words_image(words, self.size, colour).shape[0]
         self.write(image, words, (left - self.line, top - tall if top >= tall else top), colour)
 
@@ -123,8 +124,8 @@ def draw_into(out: Path | None, source: Source, classes: Sequence[str]) -> Itera
         with whole_file(out) as draft:
             yield PictureDrawing(draft, source, classes)
     else:
-        with whole_file(out) as draft:
-            encoded = draft.with_name(draft.name + out.suffix.lower())  # OpenCV chooses the container by the suffix
+        with whole_file(out) as draft, plain_path(draft.parent.absolute()) as folder:
+            encoded = folder / f".fer-{secrets.token_hex(8)}{out.suffix.lower()}"  # it states the container to OpenCV
             try:
                 draft.touch()  # whatever forbids a file here is named
                 drawing = VideoDrawing(encoded, out, source, classes)

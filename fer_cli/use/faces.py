@@ -85,7 +85,7 @@ class FaceTracker:
             for track in (track for track in self.tracks if track.found):
                 track.face = follow(self._before, grey, track.face)
         if self._number % self.every == 0:
-            self._match(self._detect(small))
+            self._match(sorted(self._detect(small), key=lambda face: face.box))  # new ids from left to right
         self._number += 1
         self._before = grey
         shown = [track for track in self.tracks if track.found]

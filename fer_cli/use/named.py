@@ -64,7 +64,7 @@ def find_id(text: str, results: Path) -> str:
     if not fits:
         listed = [name for name in known if re.fullmatch("[0-9a-f]{12}", name)]
         close = nearest(text, listed) if len(listed) <= 8 or "did you mean" in nearest(text, listed) else ""
-        raise ResultsError(f"no run '{cut(text)}' under {results / 'runs'}{close}; a run is an id, a folder or STUDY:ARM")
+        raise ResultsError(f"no run '{cut(text)}' under {results / 'runs'} (a run is an id, a folder or STUDY:ARM){close}")
     return fits[0]
 
 

@@ -98,7 +98,7 @@ class Reader:
             self.tally.unreadable[source.name] = why(error)
 
     def read_image(self, path: Path) -> Seen:
-        """Return a picture with its faces, the most certain first; raises UnreadableError."""
+        """Return a picture with its faces, from left to right; raises UnreadableError."""
         content = read_source(path)
         try:
             image = read_picture(content, self.preparation.picture.colour)[0]
@@ -110,7 +110,7 @@ class Reader:
         if self.detect:
             if self._detector is None:
                 self._detector = load_detector(self.preparation.crop)
-            for number, face in enumerate(self._detector(image), 1):
+            for number, face in enumerate(sorted(self._detector(image), key=lambda face: face.box), 1):
                 found.append((Sighting(number, face.box), View(planes(self.preparation.cut(image, face)))))
         else:
             found = [self.whole(image)]

@@ -11,13 +11,15 @@ import torch
 
 from fer_cli.config import BACKBONES, Compute, RunConfig, default_data_root, load
 from fer_cli.data.landmarks import boxes_in_faces
-from fer_cli.errors import DataError, ResultsError
+from fer_cli.errors import DataError, ResultsError, nearest
+from fer_cli.escape import cut
 from fer_cli.learning.compute import use_threads
 from fer_cli.learning.judge import judge_samples
 from fer_cli.learning.saved import read_weights
 from fer_cli.models.build import build_model
 from fer_cli.models.scn import Recogniser as Network
 from fer_cli.outputs import damage_error
+from fer_cli.places import user_path
 from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 from fer_cli.use.named import find_run
@@ -26,6 +28,7 @@ from fer_cli.use.preparation import Preparation, read_preparation
 EXPORTED = ".onnx"
 EXPORTED_CODE = "fer_cli.use.exported" + ":load_exported"
 """Function of a path that returns the recogniser of an exported file."""
+DEVICES = ("auto", "cpu", "cuda")
 BATCH = 64
 """Samples per pass."""
 
@@ -118,8 +121,10 @@ def load_recogniser(
     if str(run).lower().endswith(EXPORTED):
         if importlib.util.find_spec(EXPORTED_CODE.partition(":")[0]) is None:
             raise ResultsError(f"{run}: exported files are not supported by this version of fer")
-        exported: Recogniser = load(EXPORTED_CODE)(Path(run))
+        exported: Recogniser = load(EXPORTED_CODE)(user_path(run))
         return exported
+    if device not in DEVICES:
+        raise ResultsError(f"--device {cut(device)}: must be one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
     root = data_root or default_data_root()
     compute = Compute(data_root=root, results=results, device=device, precision="fp32", threads=threads)  # type: ignore[arg-type]
     resolved = use_threads(compute)
