@@ -35,7 +35,7 @@ def stretch_film(path: Path, first: int, longer: int) -> None:
     content = path.read_bytes()
     assert content.index(b"moov") > content.index(b"mdat")
     at = content.index(b"stts") - 4
-    size, entries, count, delta = (*struct.unpack(">I", content[at : at + 4]), *struct.unpack(">3I", content[at + 12 : at + 24]))
+    size, _, _, entries, count, delta = struct.unpack(">6I", content[at : at + 24])
     assert (size, entries) == (24, 1)
     table = struct.pack(">I4sI5I", 32, b"stts", 0, 2, first, delta, count - first, longer * delta)
     content = content[:at] + table + content[at + size :]

@@ -56,7 +56,7 @@ WRONG = {
     "zzz": "no run 'zzz'",
     "": "no run ''",
     "results/none": "no such run folder",
-    "fa11ed000000": "not a finished run (its state is failed (FloatingPointError: loss was not finite)); finish it with fer ablate",
+    "fa11ed000000": "its state is failed (FloatingPointError: loss was not finite)); finish it with fer ablate",
     "be90": "its state is stale",
     "no-such:CNN": "no study named 'no-such'",
     "scn-cs:SCN-C": "scn-cs: no arm 'SCN-C'; did you mean SCN-CS",
@@ -101,7 +101,7 @@ def test_the_best_seed_of_an_arm_is_chosen_on_validation(
     study, results = finished[0], tmp_path / "results"
     shutil.copytree(finished[1], results, ignore=shutil.ignore_patterns("mlflow*"))
     compute = Compute(data_root=data_root, results=results)
-    folder, result, why = find_run(f"{study}:SCN-CS", compute)
+    _, result, why = find_run(f"{study}:SCN-CS", compute)
     arms = [
         one.result()
         for one in (RunFolder(results, path.name) for path in (results / "runs").iterdir() if path.is_dir())
@@ -119,5 +119,3 @@ def test_the_best_seed_of_an_arm_is_chosen_on_validation(
         RunFolder(results, one.run_id).file("result.json").unlink()
     with pytest.raises(FerError, match=r"SCN-CS: none of its runs .* is finished; run fer ablate"):
         find_run(f"{study}:SCN-CS", compute)
-
-

@@ -129,9 +129,7 @@ def test_a_cut_face_that_is_not_found_is_explained(predict: Fer, tmp_path: Path)
     assert rows_of(again.out)[0]["class"] != "" and rows_of(again.out)[0]["w"] == "48.0"
 
 
-def test_folders_count_what_cannot_be_read(
-    predict: Fer, scene: tuple[Path, list[dict[str, Any]]], tmp_path: Path
-) -> None:
+def test_folders_count_what_cannot_be_read(predict: Fer, scene: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     (folder / "below").mkdir(parents=True)
     content = scene[0].read_bytes()
@@ -140,7 +138,7 @@ def test_folders_count_what_cannot_be_read(
     (folder / "empty.jpg").touch()
     (folder / "film.mp4").write_bytes(b"no film")
     (folder / "notes.txt").write_text("not read")
-    os.symlink(folder / "gone.png", folder / "link.png")
+    (folder / "link.png").symlink_to(folder / "gone.png")
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "tiny.png")
     called = predict(folder)
     assert called.code == 0, called.err
@@ -158,7 +156,7 @@ def test_a_turned_photo_is_read_upright(predict: Fer, scene: tuple[Path, list[di
     assert len(rows) == 2 and all(overlap(row, one) > 0.6 for row, one in zip(rows, scene[1], strict=True))
 
 
-NAMES = ["=1+1.png", "a,b\n\"c\".png", "ü\u202e.png", b"\xff\xfe.png", "-x.png", "%03d.png"]
+NAMES = ["=1+1.png", 'a,b\n"c".png', "ü\u202e.png", b"\xff\xfe.png", "-x.png", "%03d.png"]
 
 
 @pytest.mark.parametrize("name", NAMES)

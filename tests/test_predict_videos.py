@@ -139,7 +139,8 @@ def test_the_clips_of_the_set_get_the_runs_own_test_predictions(clips: RunFolder
     truth = truth[truth["part"] == "test"]
     samples = group_clips(load_set(lecture, "synth-lecture"), 4)
     places = pd.Series(np.arange(len(samples.manifest)), samples.manifest["sample"])[truth["sample"]].to_numpy()
-    for row, clip in zip(truth[[f"p_{name}" for name in recogniser.classes]].to_numpy(), samples.images[places], strict=True):
+    expected = truth[[f"p_{name}" for name in recogniser.classes]].to_numpy()
+    for row, clip in zip(expected, samples.images[places], strict=True):
         moments = (
             Moment(number, number * interval, np.repeat(frame[0][..., None], 3, 2)) for number, frame in enumerate(clip)
         )
@@ -252,7 +253,7 @@ def test_memory_does_not_grow_with_the_length_of_a_video(
     reader = Reader(load_recogniser(results, run.run_id, root, detect=False, device="cpu"), detect=False)
     if kind == "clips":
         reader.preparation = reader.preparation.model_copy(update={"interval_s": None})
-    frames, begun, most, lag = (2000 if kind == "stills" else 400), 0, 0, 0
+    frames, begun, most, lag = (2000 if kind == "stills" else 300), 0, 0, 0
     given = 0
 
     def counted(moments: Iterator[Moment]) -> Iterator[Moment]:
@@ -277,7 +278,8 @@ def test_an_interruption_leaves_a_table_of_whole_lines(
     path = write_film(tmp_path / "long.avi", GREYS * 400)
     out = tmp_path / "out"
     out.mkdir()
-    command = [FER, "predict", stills.run_id, str(path), "--no-detect", "--csv", str(out / "t.csv"), "--out", str(out / "t.mp4")]
+    command = [FER, "predict", stills.run_id, str(path), "--no-detect", "--csv", str(out / "t.csv")]
+    command += ["--out", str(out / "t.mp4")]
     command += ["--results", str(results), "--data-root", str(both_root), "--device", "cpu"]
     running = subprocess.Popen(["env", "--default-signal=INT", *command], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: (out / "t.csv").is_file() and (out / "t.csv").read_bytes().count(b"\n") > 40)

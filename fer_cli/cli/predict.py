@@ -19,7 +19,7 @@ from fer_cli.errors import DataError
 from fer_cli.escape import PATH, cut, terminal
 
 if TYPE_CHECKING:
-    from fer_cli.use.predict import Tally
+    from fer_cli.use.predict import Reader, Tally
     from fer_cli.use.sources import Source, Sources
 
 Item = TypeVar("Item")
@@ -64,49 +64,53 @@ def predict(
     Columns: file, time_s, face (id), x, y, w, h (pixels), class, p_CLASS (probabilities). A frame without a face has a row
     with an empty class. Faces are detected and cut as in the run's data set.
     """
-    from fer_cli.use.draw import check_drawing, draw_into
+    from fer_cli.use.draw import check_drawing
     from fer_cli.use.predict import Reader
     from fer_cli.use.recogniser import load_recogniser
-    from fer_cli.use.sources import count_frames, find_sources, keep_videos
-    from fer_cli.use.table import check_outputs, head_line, lines_of
+    from fer_cli.use.sources import find_sources, keep_videos
+    from fer_cli.use.table import check_outputs
 
     found = find_sources(inputs)
     check_outputs(csv, out, [file.path for file in found.files], replace)
     if out is not None:
         check_drawing(out, found.files)
-    how: dict[str, Any] = {
-        "detect": not no_detect,
-        "device": device,
-        "threads": thread_count(),
-        "detector_model": detector_model,
-    }
-    recogniser = load_recogniser(results, run, data_root, **how)
+    how: dict[str, Any] = {"detect": not no_detect, "detector_model": detector_model}
+    recogniser = load_recogniser(results, run, data_root, device=device, threads=thread_count(), **how)
     if recogniser.preparation.frames is not None:
         found = keep_videos(found, recogniser.frames)
-    for note in recogniser.notes:
+    reader = Reader(recogniser, not no_detect)
+    for note in filter(None, [*recogniser.notes, reader.note]):
         say(note)
-    reader, total = Reader(recogniser, not no_detect), sum(map(count_frames, found.files))
     began = time.monotonic()
-    with ExitStack() as stack:
-        put = stack.enter_context(open_table(csv))
-        drawing = stack.enter_context(draw_into(out, found.files[0], recogniser.classes))
-        put(head_line(recogniser.classes))
-        for source, seen in with_bar(reader.read_all(found.files), total, csv):
-            if drawing is not None:
-                drawing.add(seen)
-            for line in lines_of(seen, source.name, recogniser.classes):
-                put(line)
-            if closed and csv is None:  # its reader has enough
-                break
-        check_read(reader.tally, found.files)
+    write_rows(reader, found.files, csv, out)
     say_outcome(reader.tally, found, time.monotonic() - began)
-    for path in (csv, out):
-        if path is not None:
-            say(f"written: {path}")
-    if out is None and len(found.files) == 1 and not reader.tally.unreadable:
+    for path in filter(None, (csv, out)):
+        say(f"written: {path}")
+    if out is None and len(found.files) == 1:
         drawn = Path(f"{found.files[0].path.stem}-faces{'.png' if found.files[0].kind == 'image' else '.mp4'}")
         places = {"results": given_results(results), "data_root": data_root, "no_detect": no_detect}
         say(f"next: {write_command('fer predict', run, inputs[0], out=drawn, csv=drawn.with_suffix('.csv'), **places)}")
+
+
+def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path | None) -> None:
+    """Recognise the faces of files, write their rows and draw them into ``out``; raises DataError if none can be read."""
+    from fer_cli.use.draw import draw_into
+    from fer_cli.use.sources import count_frames
+    from fer_cli.use.table import head_line, lines_of
+
+    classes = reader.recogniser.classes
+    with ExitStack() as stack:
+        put = stack.enter_context(open_table(csv))
+        drawing = stack.enter_context(draw_into(out, files[0], classes))
+        put(head_line(classes))
+        for source, seen in with_bar(reader.read_all(files), sum(map(count_frames, files)), csv):
+            if drawing is not None:
+                drawing.add(seen)
+            for line in lines_of(seen, source.name, classes):
+                put(line)
+            if closed and csv is None:  # its reader has enough
+                break
+        check_read(reader.tally, files)
 
 
 @contextmanager

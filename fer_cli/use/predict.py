@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -21,14 +22,12 @@ from fer_cli.data.landmarks import Dlib, FaceBox, Finder, boxes_of_values
 from fer_cli.errors import DataError, FerError
 from fer_cli.use.faces import KEPT_S, FaceTracker
 from fer_cli.use.preparation import Preparation, planes
-from fer_cli.use.recogniser import Recogniser
+from fer_cli.use.recogniser import Recogniser, whole_regions
 from fer_cli.use.sources import CUT_SHORT, Moment, Source, count_frames, read_moments
 from fer_cli.use.windows import Decisions, Sighting, View, Windows
 
 TINY = 128
 """Pictures of at most this side in which no face is found may be faces that are cut already."""
-NAMED = 5
-"""Unreadable files that are named."""
 
 
 class Seen(NamedTuple):
@@ -72,7 +71,7 @@ class Reader:
     def __post_init__(self) -> None:
         cv2.ipp.setUseIPP(False)  # as in training; see prepare_image
         self.preparation: Preparation = self.recogniser.preparation
-        self._finder = region_finder(self.preparation, self.detect)
+        self._finder, self.note = region_finder(self.preparation, self.detect)
 
     def read_all(self, files: Iterable[Source]) -> Iterator[tuple[Source, Seen]]:
         """Yield the pictures and frames of files, with the file of each; see ``read``."""
@@ -186,6 +185,8 @@ class Reader:
         boxes, there = None, True
         if self._finder is not None:
             boxes, there = search_regions(self._finder, planes(crop), str(self.preparation.regions))
+        elif self.preparation.regions is not None:
+            boxes = whole_regions(self.preparation)[None]
         return Sighting(1, box), View(planes(crop), None if boxes is None else boxes[0], there)
 
     def count(self, faces: list[Sighting], image: np.ndarray) -> None:
@@ -196,19 +197,24 @@ class Reader:
             self.tally.tiny += max(image.shape[:2]) <= TINY
 
 
-def region_finder(preparation: Preparation, detect: bool) -> Finder | None:
-    """Return what finds the regions of the face in a crop; None if the network takes none, or the detected box places them.
+def region_finder(preparation: Preparation, detect: bool) -> tuple[Finder | None, str]:
+    """Return what finds the regions of the face in a crop, and what differs from training ("": nothing).
 
-    It is dlib if it found them in training and is installed, and the detector for faces that are not detected elsewhere.
+    None if the network takes none, or the detected box places them. It is dlib if that found them in training and is
+    installed, and the detector for faces that are not detected elsewhere.
     """
     if preparation.regions is None:
-        return None
+        return None, ""
     if preparation.landmarks == "dlib":
-        try:
-            return Dlib()
-        except DataError:
-            pass
-    return None if detect else FaceBox()
+        with suppress(DataError):
+            return Dlib(), ""
+    usual = "" if preparation.landmarks == "fallback" else f"; in training, by landmarks ({preparation.landmarks})"
+    if detect:
+        return None, usual and f"regions of the face are placed in the detected box{usual}"
+    try:
+        return FaceBox(), usual and f"regions of the face are placed in the box detected in each frame{usual}"
+    except DataError:
+        return None, f"regions of the face are placed as in a face that fills the frame{usual}"
 
 
 def search_regions(finder: Finder, crop: np.ndarray, kind: str) -> tuple[np.ndarray, bool]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fer_cli.config import BACKBONES, DataConfig, RunConfig, Section
+from fer_cli.config import BACKBONES, RunConfig, Section
 from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, to_square
 from fer_cli.data.block import pictures
 from fer_cli.data.decode import Preparation as Picture
@@ -29,6 +29,8 @@ MEASURED = 64
 LEAST_FOUND = 8
 """Faces that must be found in them."""
 GESTURE = "gesture"
+RENDER = "render"
+"""Step of embedded sets."""
 SCORE = 0.5
 """Minimum detection score where the set does not state one; that of data sets, 0.3, gives more false faces in videos."""
 
@@ -119,11 +121,17 @@ def read_preparation(
     ``fingerprint``: of the run's data. ``detect``: whether faces will be detected and cut; else a missing data set is no
     error. ``model``: file of a detector that needs one. Raises DataError if the set is missing, or its detector.
     """
-    name, notes = config.data.name, list[str]()
-    network, data = BACKBONES[config.model.backbone], config.data
+    name, data, notes = config.data.name, config.data, list[str]()
+    network = BACKBONES[config.model.backbone]
+    framing, interval = None, None
     try:
         info = expected_info(data_root, name)
-        picture, source = picture_of(info, data_root, model, detect)
+        steps = steps_of(info)
+        picture, source = picture_of(name, steps, info.image_size, data_root, model, detect)
+        if detect and picture.crop is None:
+            framing = framing_of(source, steps, data_root)
+        if network.clips:
+            interval = interval_of(name, steps, data_root, data.frames)
         if info.embedded is None and info.fingerprint != fingerprint.partition("+")[0]:
             notes.append(f"{name} was built again since the run was trained; faces are cut as in its present build")
     except DataError as error:
@@ -131,14 +139,8 @@ def read_preparation(
             raise DataError(
                 f"{error} -- it states how faces are cut; or pass --data-root, or --no-detect for pictures of a face each"
             ) from None
-        info, source = None, None
         picture = Picture(size=data.image_size, colour="grey" if config.model.channels == 1 else "rgb")
-        notes.append(f"{name} is not under {data_root}: pictures are resized to {data.image_size} pixels at once")
-    framing = None
-    if detect and picture.crop is None and source is not None:
-        framing = framing_of(source, data_root)
-    if network.regions and data.landmarks != "fallback":
-        notes.append(f"regions of the face are placed by the detected box; in training, by landmarks ({data.landmarks})")
+        notes.append(f"{name} cannot be read under {data_root}: pictures are resized to {data.image_size} pixels at once")
     made = Preparation(
         picture=picture,
         framing=framing,
@@ -146,32 +148,85 @@ def read_preparation(
         channels=1 if picture.colour == "grey" else config.model.channels,
         normalise=config.model.normalise,
         frames=data.frames if network.clips else None,
-        interval_s=None if info is None or not network.clips else interval_of(info, data_root, data),
+        interval_s=interval,
         regions=config.model.regions if network.regions else None,
         landmarks=data.landmarks if network.regions else None,
     )
     return made, notes
 
 
-def picture_of(info: SetInfo, data_root: Path, model: Path | None = None, detect: bool = True) -> tuple[Picture, SetInfo]:
-    """Return how a set prepared its source images, and the set that states it: of a combined set, its first part."""
-    steps: dict[str, dict[str, Any]] = {str(step.get("step")): step for step in info.preprocessing}
-    if "combine" in steps:
-        part = expected_info(data_root, str(steps["combine"]["of"][0]))
-        made, source = picture_of(part, data_root, model, detect)
+def adopt_preparation(
+    stated: Any, name: str, data_root: Path, detect: bool = True, model: Path | None = None
+) -> tuple[Preparation, list[str]]:
+    """Return the preparation that an exported file states, and what a user should know about it.
+
+    ``stated`` has the set's recorded ``steps``, the side of its pictures (``stored``), and the fields of ``Preparation``
+    that describe the network. ``name``: of the data set, which is only read for what the steps leave open.
+    """
+    notes = list[str]()
+    picture, source = picture_of(name, stated.steps, stated.stored, data_root, model, detect)
+    framing, interval = None, None
+    if detect and picture.crop is None:
+        try:
+            framing = framing_of(source, stated.steps, data_root)
+        except DataError:
+            framing = DRAWN
+            notes.append(f"{source} cannot be read under {data_root}, so faces are cut as those of embedded sets")
+    if stated.frames is not None:
+        try:
+            interval = interval_of(name, stated.steps, data_root, stated.frames)
+        except DataError:
+            notes.append(f"{name} cannot be read under {data_root}, so frames of clips are taken one after another")
+    made = Preparation(
+        picture=picture,
+        framing=framing,
+        size=stated.size,
+        channels=1 if picture.colour == "grey" else stated.channels,
+        normalise=stated.normalise,
+        frames=stated.frames,
+        interval_s=interval,
+        regions=stated.regions,
+        landmarks=stated.landmarks,
+    )
+    return made, notes
+
+
+def steps_of(info: SetInfo) -> list[dict[str, Any]]:
+    """Return the preparation steps of a set, also of an embedded one that is not drawn yet."""
+    return info.preprocessing if info.embedded is None else [{"step": RENDER, **info.embedded}]
+
+
+def find_step(steps: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
+    """Return a step by name, or None."""
+    return next((step for step in steps if step.get("step") == name), None)
+
+
+def picture_of(
+    name: str, steps: list[dict[str, Any]], stored: int, data_root: Path, model: Path | None = None, detect: bool = True
+) -> tuple[Picture, str]:
+    """Return how a set prepared its source images, by its steps and the side of its pictures, and the set that shows it.
+
+    That is the set itself, or the first part of a combined one, which was prepared on its own.
+    """
+    if (combined := find_step(steps, "combine")) is not None:
+        part = expected_info(data_root, str(combined["of"][0]))
+        made, source = picture_of(part.name, steps_of(part), part.image_size, data_root, model, detect)
         return made.model_copy(update={"colour": "grey"}), source
-    if info.embedded is not None:
-        return Picture(size=info.image_size, colour="grey"), info
-    crop = crop_of(steps, model) if detect and "detect" in steps else None
-    if crop is None and "box" in steps:  # drawn by the data set around each face, as detectors do
-        crop = Crop(align="none", min_score=SCORE, margin=steps["box"]["margin"], size=info.image_size)
-    how = {name: steps["resize"][name] for name in ("size", "interpolation") if name in steps.get("resize", {})}
-    return Picture(colour=steps["decode"]["colour"], crop=crop, **{"size": info.image_size, **how}), info
+    if find_step(steps, RENDER) is not None:
+        return Picture(size=stored, colour="grey"), name
+    box, decode, resize = (find_step(steps, step) for step in ("box", "decode", "resize"))
+    crop = crop_of(steps, model) if detect and find_step(steps, "detect") is not None else None
+    if crop is None and box is not None:  # drawn by the data set around each face, as detectors do
+        crop = Crop(align="none", min_score=SCORE, margin=box["margin"], size=stored)
+    how = {key: resize[key] for key in ("size", "interpolation") if key in resize} if resize else {}
+    return Picture(colour=decode["colour"] if decode else "grey", crop=crop, **{"size": stored, **how}), name
 
 
-def crop_of(steps: dict[str, dict[str, Any]], model: Path | None) -> Crop:
+def crop_of(steps: list[dict[str, Any]], model: Path | None) -> Crop:
     """Return the face detection and cropping recorded in a set's steps; raises DataError for another model file."""
-    found, cut = steps["detect"], steps["cut"]
+    found, cut = find_step(steps, "detect"), find_step(steps, "cut")
+    assert found is not None
+    assert cut is not None
     given: dict[str, Any] = {"detector": found["detector"]}
     if "min_score" in found:
         given["min_score"] = found["min_score"]
@@ -184,15 +239,15 @@ def crop_of(steps: dict[str, dict[str, Any]], model: Path | None) -> Crop:
     return Crop(**given, **{name: cut[name] for name in ("align", "margin", "size", "interpolation")})
 
 
-def framing_of(info: SetInfo, data_root: Path) -> Framing:
+def framing_of(name: str, steps: list[dict[str, Any]], data_root: Path) -> Framing:
     """Return where faces are in the pictures of a set built without detection; raises DataError if hardly any is found."""
-    drawn = info.embedded
+    drawn = find_step(steps, RENDER)
     if drawn is not None and not drawn.get("bust") and drawn.get("recipes") != GESTURE:
         return DRAWN
-    faces = load_set(data_root, info.name)
+    faces = load_set(data_root, name)
     there = np.setdiff1d(np.arange(len(faces.images)), faces.undrawn())
     if not len(there):
-        raise DataError(f"{info.name}: none of its pictures is drawn yet, which show how faces are cut; use --no-detect")
+        raise DataError(f"{name}: none of its pictures is drawn yet, which show how faces are cut; use --no-detect")
     chosen = there[np.unique(np.linspace(0, len(there) - 1, MEASURED).round().astype(int))]
     return measure_framing(faces, chosen)
 
@@ -216,16 +271,16 @@ def measure_framing(faces: FaceSet, chosen: np.ndarray) -> Framing:
     return Framing(shift=shift, side=side)
 
 
-def interval_of(info: SetInfo, data_root: Path, data: DataConfig) -> float | None:
+def interval_of(name: str, steps: list[dict[str, Any]], data_root: Path, frames: int) -> float | None:
     """Return the usual time in seconds between the frames that a run takes of a clip; None if the set states no times."""
-    if data.frames < 2:
+    if frames < 2:
         return None
-    if info.embedded is not None:
-        frames, rate = info.embedded.get("frames"), info.embedded.get("rate")
-        return (float(np.mean(frames)) - 1) / rate / (data.frames - 1) if frames and rate else None
-    faces = load_set(data_root, info.name)
+    if (drawn := find_step(steps, RENDER)) is not None:
+        length, rate = drawn.get("frames"), drawn.get("rate")
+        return (float(np.mean(length)) - 1) / rate / (frames - 1) if length and rate else None
+    faces = load_set(data_root, name)
     if TIME not in faces.manifest:
         return None
     spans = faces.manifest.groupby("sequence")[TIME].agg(lambda times: times.max() - times.min())
-    usual = float(spans.median()) / (data.frames - 1)
+    usual = float(spans.median()) / (frames - 1)
     return usual if np.isfinite(usual) and usual > 0 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from fer_cli.places import user_path
 from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 from fer_cli.use.named import find_run
-from fer_cli.use.preparation import Preparation, read_preparation
+from fer_cli.use.preparation import Preparation, adopt_preparation, read_preparation
 
 EXPORTED = ".onnx"
 EXPORTED_CODE = "fer_cli.use.exported" + ":load_exported"
@@ -88,6 +88,24 @@ class RunRecogniser:
         return found
 
 
+class ExportedRecogniser:
+    """The network of an exported file, with the preparation that the file states."""
+
+    def __init__(self, exported: Any, data_root: Path, detect: bool = True, detector_model: Path | None = None) -> None:
+        """Take what ``fer_cli.use.exported`` read of a file."""
+        self.name, self.classes, self.frames = exported.name, exported.classes, exported.frames
+        self.exported = exported
+        name = next(iter(exported.about.data))
+        self.preparation, notes = adopt_preparation(exported.preparation, name, data_root, detect, detector_model)
+        self.notes = [*exported.notes, *notes]
+
+    def predict(self, faces: np.ndarray, regions: np.ndarray | None = None) -> np.ndarray:
+        """Return class probabilities (N, K) float32; see ``Recogniser``."""
+        crops = self.preparation.fit(as_clips(faces, self.frames))
+        found: np.ndarray = self.exported.predict(crops, regions)
+        return found
+
+
 def as_clips(faces: np.ndarray, frames: int) -> np.ndarray:
     """Return faces (N, [S,] C, H, W) as (N, S, C, H, W); raises DataError for another number of frames or type."""
     clips = faces[:, None] if faces.ndim == 4 else faces
@@ -118,14 +136,13 @@ def load_recogniser(
     ``detect``: whether faces will be detected, which needs the run's data set. Raises FerErrors as ``find_run`` and
     ``read_preparation`` do, DamagedError for weights that do not fit.
     """
+    root = data_root or default_data_root()
     if str(run).lower().endswith(EXPORTED):
         if importlib.util.find_spec(EXPORTED_CODE.partition(":")[0]) is None:
             raise ResultsError(f"{run}: exported files are not supported by this version of fer")
-        exported: Recogniser = load(EXPORTED_CODE)(user_path(run))
-        return exported
+        return ExportedRecogniser(load(EXPORTED_CODE)(user_path(run)), root, detect, detector_model)
     if device not in DEVICES:
         raise ResultsError(f"--device {cut(device)}: must be one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
-    root = data_root or default_data_root()
     compute = Compute(data_root=root, results=results, device=device, precision="fp32", threads=threads)  # type: ignore[arg-type]
     resolved = use_threads(compute)
     folder, result, why = find_run(str(run), compute)
