@@ -155,7 +155,7 @@ def test_help_answers_in_a_third_of_a_second() -> None:
     assert min(times) < 0.3, times
 
 
-@pytest.mark.parametrize("command", ["fer data build", "fer data peek", "fer ablate", "fer report"])
+@pytest.mark.parametrize("command", ["fer data build", "fer data peek", "fer ablate", "fer report", "fer predict"])
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert command in (ROOT / "README.md").read_text()
 
@@ -165,7 +165,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
     from fer_cli.cli import app
 
-    for command in (["ablate"], ["report"], ["data", "build"], ["data", "peek"]):
+    for command in (["ablate"], ["report"], ["predict"], ["data", "build"], ["data", "peek"]):
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0
         assert "Example" in shown.output

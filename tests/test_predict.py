@@ -124,7 +124,7 @@ def test_a_cut_face_that_is_not_found_is_explained(predict: Fer, tmp_path: Path)
     called = predict(tmp_path / "small.png")
     assert called.code == 0
     assert rows_of(called.out)[0]["class"] == ""
-    assert "no face is found in 1 small pictures; if each of them is a face, pass --no-detect" in called.err
+    assert "no face is found in 1 small pictures or frames; if each shows a face, pass --no-detect" in called.err
     again = predict(tmp_path / "small.png", "--no-detect")
     assert rows_of(again.out)[0]["class"] != "" and rows_of(again.out)[0]["w"] == "48.0"
 

@@ -163,7 +163,7 @@ def say_outcome(tally: Tally, found: Sources, seconds: float) -> None:
     if tally.unreadable:
         say(f"warning: {len(tally.unreadable)} of {len(found.files)} files cannot be read: {describe_unreadable(tally)}")
     if tally.tiny:
-        say(f"warning: no face is found in {tally.tiny} small pictures; if each of them is a face, pass --no-detect")
+        say(f"warning: no face is found in {tally.tiny} small pictures or frames; if each shows a face, pass --no-detect")
     rate = tally.frames / max(seconds, 1e-3)
     say(
         f"{tally.frames} pictures and frames of {len(found.files)} files, {tally.without} without a face; "
