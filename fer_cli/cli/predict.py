@@ -49,7 +49,7 @@ def predict(
             "--out",
             "-o",
             callback=expand_path,
-            help="Drawing of the faces: .png of an image, .mp4 or .avi of a video.",
+            help="Drawing of the faces: .png; of a video, .mp4, .avi or a .png of its classes over time.",
         ),
     ] = None,
     no_detect: Annotated[bool, typer.Option("--no-detect", help="Take the whole image or frame for the face.")] = False,
