@@ -93,8 +93,10 @@ def test_two_people_are_found_recognised_and_drawn(
 ) -> None:
     path, truth = scene
     out = tmp_path / "new" / "drawn.png"
+    before = {file: file.stat().st_mtime_ns for folder in (run.results, path.parent) for file in folder.rglob("*")}
     called = predict(path, "--out", out)
     assert called.code == 0, called.err
+    assert before == {file: file.stat().st_mtime_ns for folder in (run.results, path.parent) for file in folder.rglob("*")}
     rows = rows_of(called.out)
     assert [row["face"] for row in rows] == ["1", "2"] and {row["file"] for row in rows} == {str(path)}
     assert all(overlap(row, one) > 0.6 for row, one in zip(rows, truth, strict=True))  # from left to right

@@ -140,7 +140,7 @@ def load_recogniser(
     if str(run).lower().endswith(EXPORTED):
         if importlib.util.find_spec(EXPORTED_CODE.partition(":")[0]) is None:
             raise ResultsError(f"{run}: exported files are not supported by this version of fer")
-        return ExportedRecogniser(load(EXPORTED_CODE)(user_path(run)), root, detect, detector_model)
+        return ExportedRecogniser(load(EXPORTED_CODE)(user_path(run), threads), root, detect, detector_model)
     if device not in DEVICES:
         raise ResultsError(f"--device {cut(device)}: must be one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
     compute = Compute(data_root=root, results=results, device=device, precision="fp32", threads=threads)  # type: ignore[arg-type]
