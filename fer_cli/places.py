@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -49,6 +50,20 @@ def read_text(path: Path) -> str:
     if len(content) > MOST_TEXT:
         raise OSError(errno.EFBIG, f"larger than {MOST_TEXT // 2**20} MiB", str(path))
     return content.decode("utf-8")
+
+
+@contextmanager
+def plain_path(path: Path) -> Iterator[Path]:
+    """Yield a path for libraries that take UTF-8 alone (others end the process): ``path``, or a link to a folder or file."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="fer-") as folder:
+            link = Path(folder) / f"link{path.suffix if path.suffix.isascii() and path.suffix.isprintable() else ''}"
+            link.symlink_to(path.absolute())
+            yield link
+        return
+    yield path
 
 
 not_made_again: set[Path] = set()

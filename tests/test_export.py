@@ -20,6 +20,7 @@ from fer_cli.config import (
     LearningConfig,
     ModelConfig,
     RunConfig,
+    SequencesConfig,
     TrainConfig,
 )
 from fer_cli.data.manifest import load_set
@@ -256,7 +257,7 @@ def line_of(done: Called) -> str:
 @pytest.mark.parametrize(
     ("run", "extra", "words"),
     [
-        ("0123456789aa", [], "no such run under .*did you mean 0123456789ab"),
+        ("0123456789aa", [], "no run .*did you mean 0123456789ab"),
         ("0123456789ab", ["--format", "onx"], "--format onx: unknown; did you mean onnx"),
         ("0123456789ab", ["--out", "faces.pt"], "must end in .onnx"),
     ],
@@ -286,15 +287,17 @@ def make_run(results: Path, run_id: str, config: RunConfig, finished: bool = Tru
 
 def test_runs_without_a_network_for_pictures_are_refused(fer: Fer, tmp_path: Path, data_root: Path) -> None:
     options = ["--results", str(tmp_path), "--data-root", str(data_root), "--out", str(tmp_path / "out.onnx")]
-    assert "no such run" in line_of(fer("export", "0123456789ab", *options))
+    assert "has no runs" in line_of(fer("export", "0123456789ab", *options))
     data = DataConfig(name="ck48", image_size=24)
     make_run(tmp_path, "begun", RunConfig(data=data), finished=False)
-    assert "not finished (its state is new)" in line_of(fer("export", "begun", *options))
+    assert "not a finished run (its state is new)" in line_of(fer("export", "begun", *options))
     make_run(tmp_path, "fitted", RunConfig(data=data, features=FeaturesConfig(blocks=["hog"], classifier="logistic")))
-    assert "fits a classifier on features (hog)" in line_of(fer("export", "fitted", *options))
+    assert "fits logistic on features (hog)" in line_of(fer("export", "fitted", *options))
+    make_run(tmp_path, "decoded", RunConfig(data=data, sequences=SequencesConfig(simulation="emotions")))
+    assert "decodes simulated sequences and has no network" in line_of(fer("export", "decoded", *options))
     joined = RunConfig(data=data, features=FeaturesConfig(blocks=["hog"], classifier="network"))
     make_run(tmp_path, "joined", joined)
-    assert "joins features to its network (hog)" in line_of(fer("export", "joined", *options))
+    assert "its network also takes features (hog)" in line_of(fer("export", "joined", *options))
     adapted = RunConfig(
         data=DataConfig(name="ck48", test="synth-basic"), model=ModelConfig(adapt="batch-norm"), corrupt=CorruptConfig()
     )

@@ -298,7 +298,7 @@ def test_a_folder_in_the_place_of_a_result_is_replaced(fer: Fer, pair: tuple[lis
 def test_damaged_weights_of_the_run_that_others_start_from_fail_those_runs_in_one_line(
     pair: tuple[list[object], Path], whole: Path
 ) -> None:
-    from fer_cli.learning.record import read_weights
+    from fer_cli.learning.saved import read_weights
 
     _, run = pair
     content = bytearray((run / "best.pt").read_bytes())

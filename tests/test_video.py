@@ -1,5 +1,6 @@
 """Frames by number: exact in a whole video, the last that decodes in one cut short, nothing in what is none."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -96,3 +97,10 @@ def test_a_playlist_posing_as_video_opens_nothing_else(tmp_path: Path) -> None:
     write_video(tmp_path / "other.avi")
     (tmp_path / "clip.avi").write_text("ffconcat version 1.0\nfile https://localhost:1/other.avi\n")
     assert frame_count(tmp_path / "clip.avi") == 0
+
+
+def test_a_name_that_is_not_utf8_is_read_through_a_link(tmp_path: Path) -> None:
+    """OpenCV ends the process for such a name."""
+    path = write_video(tmp_path / "clip.avi").rename(tmp_path / os.fsdecode(b"\xff\xfe.avi"))
+    assert frame_count(path) == len(LEVELS)
+    assert sorted(read_frames(path, [0, 3])) == [0, 3]

@@ -81,24 +81,42 @@ class RegionFinder:
         """Return boxes (n, R, 4) in the frames at ``rows`` (n,), and in which of them there is a face, (n,) bool."""
         assert self.find is not None
         values = look_up(Block(packed, rows[:, None]), self.find, self.faces.info.fingerprint)
-        found = values[:, 0] > 0
         self.counted["frames with several faces, of which the largest is used"] += int((values[:, 0] > 1).sum())
-        points = np.where(found[:, None], values[:, 1:], 0.5)
-        if isinstance(self.find, Dlib):
-            points = points.reshape(-1, LANDMARKS, 2)
-            return boxes_of_points(points, np.ones(points.shape[:2], dtype=bool), self.kind), found
-        return clip_boxes(place_usual(tight_boxes(points), self.kind)), found
+        return boxes_of_values(values, self.kind)
 
     def _fill(self, boxes: np.ndarray, found: np.ndarray) -> np.ndarray:
         """Return boxes (N, T, R, 4) with those of frames without a face (``found`` (N, T) is False) filled in."""
         lost = ~found.any(1)
         self.counted["clips without a face in any frame, taken as filled by one"] += int(lost.sum())
         self.counted["frames without a face, with the boxes of the nearest frame"] += int((~found[~lost]).sum())
-        places = np.arange(found.shape[1])
-        away = np.abs(places[:, None] - places) + np.where(found[:, None], 0, found.shape[1])  # (N, to, from)
-        filled = np.take_along_axis(boxes, away.argmin(2)[..., None, None], 1)
-        filled[lost] = clip_boxes(place_usual(tight_boxes(np.array([[0.0, 0.0, 1.0, 1.0]])), self.kind))
-        return filled
+        return fill_boxes(boxes, found, self.kind)
+
+
+def boxes_of_values(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes (n, R, 4) from numbers of faces and one's values (n, 1 + D) of a Finder, and who has one, (n,) bool."""
+    found = values[:, 0] > 0
+    points = np.where(found[:, None], values[:, 1:], 0.5)
+    if points.shape[1] == Dlib.size:
+        points = points.reshape(-1, LANDMARKS, 2)
+        return boxes_of_points(points, np.ones(points.shape[:2], dtype=bool), kind), found
+    return boxes_in_faces(points, kind), found
+
+
+def boxes_in_faces(detected: np.ndarray, kind: str) -> np.ndarray:
+    """Return the usual boxes (n, R, 4) float32 of the regions in faces with boxes of CenterFace (n, 4), as fractions."""
+    return clip_boxes(place_usual(tight_boxes(detected), kind))
+
+
+def fill_boxes(boxes: np.ndarray, found: np.ndarray, kind: str) -> np.ndarray:
+    """Return boxes (N, T, R, 4) with those of frames without a face (``found`` (N, T) is False) of the nearest that has one.
+
+    In a clip without any, they are those of a face that fills the image.
+    """
+    places = np.arange(found.shape[1])
+    away = np.abs(places[:, None] - places) + np.where(found[:, None], 0, found.shape[1])  # (N, to, from)
+    filled = np.take_along_axis(boxes, away.argmin(2)[..., None, None], 1)
+    filled[~found.any(1)] = boxes_in_faces(np.array([[0.0, 0.0, 1.0, 1.0]]), kind)
+    return filled
 
 
 def tight_boxes(detected: np.ndarray) -> np.ndarray:

@@ -66,7 +66,12 @@ def prepare_part(images: np.ndarray, samples: np.ndarray, config: RunConfig, par
 
 def prepare_images(images: np.ndarray, config: RunConfig) -> Tensor:
     """Return images (n, T, C, H, W) uint8 at the run's size; grey unless both images and network are in colour."""
-    return resize(images if config.model.channels == 3 else grey_block(images), config.data.image_size)
+    return fit_images(images, config.model.channels, config.data.image_size)
+
+
+def fit_images(images: np.ndarray, channels: int, size: int) -> Tensor:
+    """Return images (n, T, C, H, W) uint8 as (n, T, C', ``size``, ``size``), grey if ``channels`` is 1."""
+    return resize(images if channels == 3 else grey_block(images), size)
 
 
 def resize(images: np.ndarray, size: int) -> Tensor:

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from fer_cli.data.archive import on_disk
+from fer_cli.places import plain_path
 
 MAX_PIXELS = 64_000_000
 """Videos with more pixels per frame are unreadable."""
@@ -38,13 +39,13 @@ def open_video(file: Path) -> Iterator[cv2.VideoCapture | None]:
         return
     with ExitStack() as stack:
         try:
-            plain = stack.enter_context(on_disk(file))
+            plain = stack.enter_context(plain_path(stack.enter_context(on_disk(file)).absolute()))
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
             yield None
             return
-        capture = cv2.VideoCapture(str(plain.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        capture = cv2.VideoCapture(str(plain), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         stack.callback(capture.release)
         pixels = capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         yield capture if capture.isOpened() and 0 < pixels <= MAX_PIXELS else None

@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fer_cli.config import BACKBONES, RunConfig
-from fer_cli.data.augment import augment, augment_clips, mirror
+from fer_cli.config import RunConfig
+from fer_cli.data.augment import augment, augment_clips
 from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.health import attention_health
-from fer_cli.learning.losses import class_center_loss, decision_logits, method_loss
+from fer_cli.learning.judge import judge_samples, scale_pixels
+from fer_cli.learning.losses import class_center_loss, method_loss
 from fer_cli.learning.relabel import relabel
 from fer_cli.metrics import score
 from fer_cli.models.roi import dead_regions
@@ -55,8 +56,7 @@ class FerModule(pl.LightningModule):
 
     def pixels(self, images: Tensor) -> Tensor:
         """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8, grey repeated; of clips (B, T, C, S, S)."""
-        scaled = images.float().div_(255).expand(-1, -1, self.config.model.channels, -1, -1)
-        return scaled if BACKBONES[self.config.model.backbone].clips else scaled.squeeze(1)
+        return scale_pixels(images, self.config.model)
 
     def forward(self, images: Tensor, joined: Tensor | None = None, boxes: Tensor | None = None) -> Scores:
         """Return the judged network's scores of samples (B, T, C, S, S) uint8, with joined features and boxes of regions."""
@@ -174,14 +174,7 @@ class FerModule(pl.LightningModule):
 
     def judge(self, batch: Batch) -> Scores:
         """Return decision logits and alpha, averaged over mirror images if so set; joined features are never mirrored."""
-        views = [(batch.images, batch.boxes)]
-        if self.config.model.mirror_average:
-            boxes = None if batch.boxes is None else mirror(batch.boxes, self.config.model.regions)
-            views.append((batch.images.flip(-1), boxes))
-        scores = [self(images, batch.joined, boxes) for images, boxes in views]
-        logits = [decision_logits(one.logits, one.alpha, self.config.learning) for one in scores]
-        alpha = None if scores[0].alpha is None else torch.stack([one.alpha for one in scores]).mean(0)
-        return Scores(torch.stack(logits).mean(0), alpha)
+        return judge_samples(self.judged, batch.images, self.config, batch.joined, batch.boxes)
 
     def _log(self, values: dict[str, Any], batch_size: int) -> None:
         floats = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in values.items()}

@@ -1,12 +1,10 @@
-"""Callback that saves a run's history, best weights and resume checkpoint; reading and writing of weights."""
+"""Callback that saves a run's history, best weights and resume checkpoint; writing of weights, and loading into a module."""
 
 from __future__ import annotations
 
 import io
 import math
 import time
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,8 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from fer_cli.config import BACKBONES, RunConfig
-from fer_cli.errors import ResultsError
 from fer_cli.learning.module import FerModule
+from fer_cli.learning.saved import read_weights
 from fer_cli.models.weights import CLASSIFIER
 from fer_cli.outputs import damage_error
 from fer_cli.places import whole_file
@@ -112,35 +110,6 @@ def load_weights(path: Path, module: FerModule) -> None:
         module.judged.load_state_dict(content["state"])
     except (RuntimeError, TypeError, AttributeError) as error:  # names or shapes of another network
         raise damage_error(path, str(error)) from None
-
-
-def read_weights(path: Path) -> dict[str, Any]:
-    """Return the content written by ``save_weights``; raises DamagedError if it is corrupt, ResultsError if missing."""
-    if not path.is_file():
-        raise ResultsError(f"{path}: missing, but the network is needed; remove {path.parent} and train it again")
-    content = read_tensors(path)
-    if not isinstance(content, dict) or not isinstance(content.get("state"), dict) or "classes" not in content:
-        raise damage_error(path, "contains no network weights")
-    return content
-
-
-def read_tensors(path: Path) -> Any:
-    """Return the tensors and plain containers in a ``torch.save`` file; raises DamagedError if it is incomplete or corrupt.
-
-    ``torch.load`` does not verify the file's checksums, so a flipped bit could pass as a weight.
-    """
-    if not path.is_file():
-        raise damage_error(path, "not a file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            wrong = archive.testzip()
-        if wrong is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # for unsupported protocols torch warns before it fails
-                return torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged file can raise anything
-        raise damage_error(path, f"not a complete file of tensors ({type(error).__name__})") from None
-    raise damage_error(path, f"wrong checksum of {wrong}")
 
 
 def load_backbone(path: Path, module: FerModule) -> None:

@@ -31,7 +31,8 @@ from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.networks import load_start_weights
 from fer_cli.learning.outcome import describe_data, new_result, prediction_frame, write_predictions
-from fer_cli.learning.record import Record, load_backbone, load_weights, read_tensors
+from fer_cli.learning.record import Record, load_backbone, load_weights
+from fer_cli.learning.saved import read_tensors
 from fer_cli.learning.sets import open_sets
 from fer_cli.learning.suspects import find_suspects, write_suspects
 from fer_cli.learning.trainer import new_trainer

@@ -21,11 +21,6 @@ from fer_cli.data.manifest import IMAGES, SetInfo, verified_info
 from fer_cli.errors import DataError, ResultsError, StudyError, nearest
 from fer_cli.escape import cut
 from fer_cli.learning.compute import use_threads
-from fer_cli.learning.record import read_weights
-from fer_cli.learning.reopen import weights_path
-from fer_cli.models.build import build_model
-from fer_cli.models.scn import Recogniser
-from fer_cli.outputs import damage_error
 from fer_cli.places import whole_file
 from fer_cli.results import Result
 from fer_cli.runs import RunFolder
@@ -47,7 +42,10 @@ from fer_cli.use.exported import (
 from fer_cli.use.graph import Judge, example_inputs, to_graph
 from fer_cli.use.intervals import choose_sampled, gain_interval
 from fer_cli.use.model_card import Int8, Measured, write_card
+from fer_cli.use.named import find_run
+from fer_cli.use.preparation import read_preparation
 from fer_cli.use.quantise import Inputs, quantise
+from fer_cli.use.recogniser import load_network
 
 FORMATS = ("onnx",)
 PARITY = 1e-4
@@ -83,16 +81,15 @@ def export_run(
 ) -> Written:
     """Write a finished run's network, and its card, to ``out`` (default: below ``exports`` in the results folder).
 
-    ``run``: id, its first characters, or folder. ``on_step``: called with what is begun. Raises StudyError for an unknown
-    format, FerError for missing packages, ResultsError for a run without a network for pictures and for existing files,
-    DataError for a missing or changed data set.
+    ``run``: id, its first characters, folder, or ``study:arm``. ``on_step``: called with what is begun. Raises StudyError
+    for an unknown format, FerError for missing packages, ResultsError for a run without a network for pictures and for
+    existing files, DataError for a missing or changed data set.
     """
     if kind not in FORMATS:
         raise StudyError(f"--format {cut(kind)}: unknown{nearest(kind, FORMATS)}")
     check_installed("onnx", "onnxscript", "onnxruntime")
-    folder = find_finished(run, compute.results)
-    result = folder.result()
-    refuse_other_kinds(result)
+    folder, result, _ = find_run(run, compute)
+    refuse_adapted(result)
     file = out or compute.results / "exports" / f"{folder.run_id}{'-int8' * int8}{SUFFIX}"
     card = file.with_suffix(".md")
     if file.suffix != SUFFIX:
@@ -113,35 +110,9 @@ def export_run(
     return Written(file, card, about, measured)
 
 
-def find_finished(run: str, results: Path) -> RunFolder:
-    """Return a finished run by its id, the beginning of it, or its folder; raises ResultsError unless it is finished."""
-    path = Path(run)
-    if path.is_dir() and path.absolute().parent.name == "runs":
-        folder = RunFolder(path.absolute().parent.parent, path.absolute().name)
-    else:
-        known = sorted(entry.name for entry in (results / "runs").glob("*") if entry.is_dir())
-        fits = [name for name in known if name == run] or [name for name in known if len(run) > 2 and name.startswith(run)]
-        if len(fits) != 1:
-            what = f"begins {len(fits)} runs ({', '.join(fits[:3])})" if fits else "no such run"
-            hint = "" if fits else nearest(run, known) or "; train one with fer ablate, or give --results"
-            raise ResultsError(f"{cut(run)}: {what} under {results}{hint}")
-        folder = RunFolder(results, fits[0])
-    if (status := folder.status) == "damaged" and folder.damage is not None:
-        raise folder.damage
-    if status != "done":
-        raise ResultsError(f"{folder.path}: not finished (its state is {status}); finish it with fer ablate, then export it")
-    return folder
-
-
-def refuse_other_kinds(result: Result) -> None:
-    """Raise ResultsError for a run whose answers are not those of one network on pictures."""
-    features, model = result.config.features, result.config.model
-    if features.blocks:
-        what = "fits a classifier on features" if features.fitted else "joins features to its network"
-        named = ", ".join(features.blocks)
-        raise ResultsError(f"run {result.run_id}: {what} ({named}), which a file of a network cannot compute; export a run "
-                           "of a network on pictures alone")  # fmt: skip
-    if model.adapt != "none":
+def refuse_adapted(result: Result) -> None:
+    """Raise ResultsError for a run whose scores are not those of one network."""
+    if result.config.model.adapt != "none":
         other = f"; export {result.trained_by}, which trained it" if result.trained_by else ""
         raise ResultsError(f"run {result.run_id}: its scores are of batch norms adapted to each part of the test set{other}")
 
@@ -193,28 +164,14 @@ def make_file(
     return about, content, Measured(parity, times, compute.threads, len(content), lost)
 
 
-def load_network(folder: RunFolder, result: Result) -> Recogniser:
-    """Return a finished run's network, whose data set need not be there; raises DamagedError for weights of another one."""
-    path = weights_path(folder)
-    content, config = read_weights(path), result.config
-    if content["classes"] != result.data.classes:
-        raise damage_error(path, f"trained on classes {content['classes']}, the result has {result.data.classes}")
-    attention = config.learning.parts.attention
-    network = build_model(
-        config.model, len(result.data.classes), attention, config.data.image_size, frames=config.data.frames
-    )
-    try:
-        network.load_state_dict(content["state"])
-    except (RuntimeError, TypeError, AttributeError) as error:  # names or shapes of another network
-        raise damage_error(path, str(error)) from None
-    return network.eval()
-
-
 def describe(result: Result, infos: list[SetInfo], data_root: Path, int8: bool) -> About:
     """Return what a file states about itself."""
     config, network, source = result.config, BACKBONES[result.config.model.backbone], infos[0]
     colour = config.model.channels == 3 and open_block(data_root / source.name / IMAGES).channels == 3
+    used, _ = read_preparation(config, result.fingerprint, data_root)
     preparation = Preparation(
+        framing=None if used.framing is None else used.framing.model_dump(),
+        interval_s=used.interval_s,
         size=config.data.image_size,
         channels=3 if colour else 1,
         normalise=config.model.normalise,

@@ -51,6 +51,10 @@ class Preparation(Section):
     """Whether the network averages a sample and its mirror image."""
     frames: int | None = Field(None, ge=1)
     """Frames of a clip; None: stills."""
+    interval_s: float | None = Field(None, gt=0)
+    """Time between a clip's frames in training, in seconds; None: consecutive frames."""
+    framing: dict[str, float] | None = None
+    """Cut of detected faces if the data set was built without detection, as ``preparation.Framing``."""
     regions: str | None = None
     """Kind of the regions of the face that the network takes; None: none."""
     landmarks: str | None = None
