@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from filelock import FileLock
 
 from fer_cli.config import RunConfig
@@ -226,6 +225,25 @@ def move_addresses(results: Path) -> None:
                     connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (moved, row))  # noqa: S608
 
 
+def read_places(results: Path) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return run id -> studies and arms by the tags of the store in the results folder, read without MLflow."""
+    path, found = results / "mlflow.db", dict[str, tuple[tuple[str, str], ...]]()
+    query = (
+        "SELECT runs.value, studies.value, arms.value FROM tags runs JOIN tags studies USING (run_uuid) JOIN tags arms "
+        "USING (run_uuid) WHERE runs.key = 'fer.run_id' AND studies.key = 'study' AND arms.key = 'arm' ORDER BY 1, 2, 3"
+    )
+    if path.is_file():
+        with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(sqlite_file(path), timeout=1, uri=True)) as connection:
+            for run_id, study, arm in connection.execute(query):
+                found[run_id] = (*found.get(run_id, ()), (study, arm))
+    return found
+
+
+def sqlite_file(path: Path) -> str:
+    """Return the address of a database for sqlite3, to be opened for reading only."""
+    return f"{path.resolve().as_uri()}?mode=ro"
+
+
 def place_tags(results: Path) -> dict[str, str]:
     """Return tags that identify this results folder in a shared store; none in its own store, as the folder may move."""
     if not given_uri(results):
@@ -320,6 +338,8 @@ class RunTracker:
             assert client is not None
             history = self.folder.file("history.csv")
             if history.is_file():
+                import pandas as pd
+
                 seen = {point.step for point in client.get_metric_history(self.run_id, "seconds")}
                 for row in pd.read_csv(history).to_dict("records"):
                     if int(row["epoch"]) not in seen:

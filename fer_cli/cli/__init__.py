@@ -17,7 +17,10 @@ from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.features import extract_features, features_app
 from fer_cli.cli.report import report
-from fer_cli.cli.screen import closed, drop, printing, say, show
+from fer_cli.cli.runs import runs
+from fer_cli.cli.screen import closed, drop, printing, say
+from fer_cli.cli.screen import show as print_text
+from fer_cli.cli.show import diff, show
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
 
@@ -35,6 +38,9 @@ app.add_typer(features_app, name="features")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
+app.command(epilog="Examples: fer runs --state failed · fer runs --study scn-cs --sort score · fer runs --since 2d --csv")(runs)
+app.command(epilog="Examples: fer show 3f2a · fer show 3f2a --config > config.json")(show)
+app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
@@ -60,7 +66,7 @@ FAULTS = {
 def show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        show(f"fer {__version__}")
+        print_text(f"fer {__version__}")
         raise typer.Exit
 
 

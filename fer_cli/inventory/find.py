@@ -1,0 +1,85 @@
+"""Find a run by the beginning of its id, and the runs that start from another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from fer_cli.config import RunConfig
+from fer_cli.errors import DamagedError, ResultsError, nearest
+from fer_cli.escape import cut
+from fer_cli.inventory.rows import Row, run_ids
+from fer_cli.results import read_config
+from fer_cli.runs import RunFolder
+from fer_cli.tasks import task_of
+
+MOST = 6
+"""Ids named in a message."""
+
+
+def match_id(text: str, known: Iterable[str], where: str) -> str:
+    """Return the one known id that is ``text`` or begins with it; raises ResultsError if none or several do."""
+    names = list(known)
+    if text in names:
+        return text
+    found = [name for name in names if text and name.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
+        raise ResultsError(f"{cut(text)}: {len(found)} runs begin with it: {', '.join(found[:MOST])}{more}; give more digits")
+    raise ResultsError(f"no run {cut(repr(text))} {where}{nearest(text, names)}")
+
+
+def find_run(results: Path, text: str) -> RunFolder:
+    """Return the folder of the run whose id begins with ``text``; raises ResultsError if none or several do."""
+    return RunFolder(results, match_id(text, run_ids(results), f"under {results}; fer runs lists all"))
+
+
+def find_dependents(results: Path, rows: Iterable[Row], wanted: Iterable[str]) -> dict[str, list[str]]:
+    """Return for each wanted run the runs that took or will take its weights or training.
+
+    Finished runs name the runs they started from; others are matched by the settings of the run they require.
+    """
+    every = {row.run_id: row for row in rows}
+    found: dict[str, list[str]] = {name: [] for name in wanted}
+    open_configs = read_configs(results, (row for row in every.values() if row.state != "done"))
+    mine = read_configs(results, (every[name] for name in found if name in every))
+    needs = {name: required(config) for name, config in open_configs.items()}
+    for name, dependents in found.items():
+        for other, row in every.items():
+            if name in row.starts_from or (name in mine and other != name and mine[name] in needs.get(other, ())):
+                dependents.append(other)
+    return found
+
+
+def required(config: RunConfig) -> list[RunConfig]:
+    """Return the settings of the runs whose weights or training a run takes."""
+    task = task_of(config)
+    return [one for one in (task.before(config), task.training(config)) if one is not None]
+
+
+def read_configs(results: Path, rows: Iterable[Row]) -> dict[str, RunConfig]:
+    """Return the settings of runs by id, without those that cannot be read."""
+    found = {}
+    for row in rows:
+        with suppress(DamagedError):
+            found[row.run_id] = read_config(RunFolder(results, row.run_id).file("config.json"))
+    return found
+
+
+def close_over(wanted: Iterable[str], dependents: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the wanted runs and all that directly or indirectly start from them, dependents first."""
+    order: list[str] = []
+
+    def visit(name: str, behind: tuple[str, ...]) -> None:
+        if name in order or name in behind:
+            return
+        for other in dependents.get(name, ()):
+            visit(other, (*behind, name))
+        order.append(name)
+
+    for name in wanted:
+        visit(name, ())
+    return order
