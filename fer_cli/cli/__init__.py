@@ -16,7 +16,9 @@ from fer_cli.cli.ablate import ablate
 from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.features import extract_features, features_app
+from fer_cli.cli.remove import remove
 from fer_cli.cli.report import report
+from fer_cli.cli.rerun import rerun
 from fer_cli.cli.runs import runs
 from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
@@ -41,6 +43,8 @@ app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 app.command(epilog="Examples: fer runs --state failed · fer runs --study scn-cs --sort score · fer runs --since 2d --csv")(runs)
 app.command(epilog="Examples: fer show 3f2a · fer show 3f2a --config > config.json")(show)
 app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
+app.command(epilog="Examples: fer rerun 3f2a · fer rerun 3f2a --keep /tmp/again")(rerun)
+app.command("rm", epilog="Examples: fer rm 3f2a 91bc · fer rm 3f2a --with-dependents · fer rm --restore 3f2a")(remove)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from fer_cli.config import RunConfig
-from fer_cli.errors import DamagedError, ResultsError, nearest
+from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.escape import cut
 from fer_cli.inventory.rows import Row, run_ids
 from fer_cli.results import read_config
@@ -16,6 +18,8 @@ from fer_cli.tasks import task_of
 
 MOST = 6
 """Ids named in a message."""
+MOST_NAMES = 20_000
+"""Ids searched for the nearest."""
 
 
 def match_id(text: str, known: Iterable[str], where: str) -> str:
@@ -29,7 +33,18 @@ def match_id(text: str, known: Iterable[str], where: str) -> str:
     if found:
         more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
         raise ResultsError(f"{cut(text)}: {len(found)} runs begin with it: {', '.join(found[:MOST])}{more}; give more digits")
-    raise ResultsError(f"no run {cut(repr(text))} {where}{nearest(text, names)}")
+    raise ResultsError(f"no run {cut(repr(text))} {where}{name_nearest(text, names)}")
+
+
+def name_nearest(text: str, names: Iterable[str]) -> str:
+    """Return ``"; nearest: a, b, c"``: the ids that share the longest beginning with a text, then the most characters."""
+    short = cut(text)
+
+    def closeness(name: str) -> tuple[int, float]:
+        return -len(os.path.commonprefix([short, name])), -difflib.SequenceMatcher(None, short, name).ratio()
+
+    found = sorted(sorted(names)[:MOST_NAMES], key=closeness)[:3]
+    return f"; nearest: {', '.join(map(cut, found))}" if found else ""
 
 
 def find_run(results: Path, text: str) -> RunFolder:
