@@ -8,6 +8,7 @@ read back from MLflow, and a failing store causes a warning, never a lost result
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import logging
 import os
@@ -172,17 +173,8 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
 
 def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     client = new_client(uri)
-    folder = artifacts_folder(uri, results) / (study if study.strip(".") else f"study {study}")
-    experiment = client.get_experiment_by_name(study)
-    if experiment is None:
-        identity = client.create_experiment(study, artifact_location=None if is_served(uri) else folder.as_uri())
-    else:
-        identity = experiment.experiment_id
     mine = place_tags(results)
-    if not mine:
-        move_addresses(results)
-        with closing(sqlite3.connect(results / "mlflow.db", timeout=BUSY_S)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+    identity, artifacts = open_experiment(client, uri, results, study)
     reap(client, identity, results)
     pid = os.getpid()
     process = {"fer.pid": str(pid), "fer.host": socket.gethostname(), "fer.started": str(process_started(pid))}
@@ -194,7 +186,27 @@ def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     else:
         tags = {"fer.kind": "study", "fer.title": title, **mine, **process}
         parent = client.create_run(identity, run_name=title, tags=tags).info.run_id
-    return Mirror(uri, identity, parent, "" if mine else str(folder))
+    return Mirror(uri, identity, parent, artifacts)
+
+
+def open_experiment(client: MlflowClient, uri: str, results: Path, study: str) -> tuple[str, str]:
+    """Return the id of a study's experiment, created if missing, and its folder of artifacts, as in ``Mirror``."""
+    folder = artifacts_folder(uri, results) / study_folder(study)
+    if (experiment := client.get_experiment_by_name(study)) is None:
+        identity = client.create_experiment(study, artifact_location=None if is_served(uri) else folder.as_uri())
+    else:
+        identity = experiment.experiment_id
+    if place_tags(results):
+        return identity, ""
+    move_addresses(results)
+    with closing(sqlite3.connect(results / "mlflow.db", timeout=BUSY_S)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    return identity, str(folder)
+
+
+def study_folder(study: str) -> str:
+    """Return the name of the folder of a study's artifacts."""
+    return study if study.strip(".") else f"study {study}"
 
 
 def check_store(path: Path) -> None:
@@ -223,25 +235,6 @@ def move_addresses(results: Path) -> None:
                 moved = f"{root}/{rest if ours else 'Default'}"
                 if moved != address and str(address).startswith(("file:", "/")) and (ours or table == "experiments"):
                     connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (moved, row))  # noqa: S608
-
-
-def read_places(results: Path) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Return run id -> studies and arms by the tags of the store in the results folder, read without MLflow."""
-    path, found = results / "mlflow.db", dict[str, tuple[tuple[str, str], ...]]()
-    query = (
-        "SELECT runs.value, studies.value, arms.value FROM tags runs JOIN tags studies USING (run_uuid) JOIN tags arms "
-        "USING (run_uuid) WHERE runs.key = 'fer.run_id' AND studies.key = 'study' AND arms.key = 'arm' ORDER BY 1, 2, 3"
-    )
-    if path.is_file():
-        with suppress(sqlite3.Error, OSError), closing(sqlite3.connect(sqlite_file(path), timeout=1, uri=True)) as connection:
-            for run_id, study, arm in connection.execute(query):
-                found[run_id] = (*found.get(run_id, ()), (study, arm))
-    return found
-
-
-def sqlite_file(path: Path) -> str:
-    """Return the address of a database for sqlite3, to be opened for reading only."""
-    return f"{path.resolve().as_uri()}?mode=ro"
 
 
 def place_tags(results: Path) -> dict[str, str]:
@@ -296,11 +289,24 @@ def reap(client: MlflowClient, experiment: str, results: Path) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-class RunTracker:
-    """Mirrors one run; without a mirror all methods do nothing."""
+def keep_artifact(client: MlflowClient | None, mirror: Mirror, run_id: str, file: Path, folder: str = "") -> None:
+    """Copy a file to a run's artifacts, below ``folder``; without the client if the store is in the results folder."""
+    if mirror.artifacts:
+        goal = Path(mirror.artifacts, run_id, "artifacts", folder, file.name)
+        if not goal.is_file() or not filecmp.cmp(file, goal, shallow=False):
+            with whole_file(goal) as draft:
+                shutil.copyfile(file, draft)
+    elif client is not None:
+        client.log_artifact(run_id, str(file), folder or None)
 
-    def __init__(self, mirror: Mirror | None, folder: RunFolder) -> None:
-        self.mirror, self.folder = mirror, folder
+
+class RunTracker:
+    """Mirrors one run; without a mirror all methods do nothing. ``times``: its begin and end in ms, None: now."""
+
+    def __init__(
+        self, mirror: Mirror | None, folder: RunFolder, times: tuple[int | None, int | None] = (None, None)
+    ) -> None:
+        self.mirror, self.folder, self.times = mirror, folder, times
         self.run_id = ""
         self._client: MlflowClient | None = None
 
@@ -317,7 +323,7 @@ class RunTracker:
                 client.update_run(run.info.run_id, status="RUNNING")
             else:
                 tagged = {"mlflow.parentRunId": mirror.parent, **own, **tags}
-                run = client.create_run(mirror.experiment, run_name=title, tags=tagged)
+                run = client.create_run(mirror.experiment, self.times[0], run_name=title, tags=tagged)
             self.run_id = run.info.run_id
             if not run.data.params:
                 from mlflow.entities import Param
@@ -348,18 +354,14 @@ class RunTracker:
             for pattern in ARTIFACTS:
                 for file in sorted(self.folder.path.glob(pattern)):
                     self._keep(file)
-            client.set_terminated(self.run_id, status)
+            client.set_terminated(self.run_id, status, self.times[1])
 
         self._try(finish)
 
     def _keep(self, file: Path) -> None:
-        """Copy a file to the artifacts; directly if the store is in the results folder, as its address may be outdated."""
+        """Copy a file to the run's artifacts."""
         assert self._client is not None and self.mirror is not None
-        if self.mirror.artifacts:
-            with whole_file(Path(self.mirror.artifacts, self.run_id, "artifacts", file.name)) as draft:
-                shutil.copyfile(file, draft)
-        else:
-            self._client.log_artifact(self.run_id, str(file))
+        keep_artifact(self._client, self.mirror, self.run_id, file)
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric

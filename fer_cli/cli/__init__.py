@@ -23,6 +23,7 @@ from fer_cli.cli.runs import runs
 from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
 from fer_cli.cli.show import diff, show
+from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
 
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
 app.add_typer(features_app, name="features")
+app.add_typer(track_app, name="track")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)

@@ -18,6 +18,7 @@ from fer_cli.checked import is_verified, save_verified
 from fer_cli.config import RunConfig, flatten
 from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
 from fer_cli.escape import cut
+from fer_cli.inventory.store import read_places
 from fer_cli.places import read_text, write_text
 from fer_cli.results import RESULT, Result, read_config, sign_files
 from fer_cli.runs import RunFolder, Status
@@ -125,9 +126,7 @@ def list_rows(results: Path, names: Iterable[str] | None = None, watch: Watch = 
         keep_rows(results / "runs", {name: kept[name] for name in kept if name in there}, fresh)
     if all(row.studies for row in found):
         return found
-    from fer_cli.tracking import read_places  # of runs of earlier versions, which MLflow's tags name
-
-    places = read_places(results)
+    places = read_places(results)  # of runs of earlier versions, which MLflow's tags name
     return [row if row.studies else replace(row, studies=places.get(row.run_id, ())) for row in found]
 
 
