@@ -52,6 +52,8 @@ LONGEST_WHY = 200
 """Maximum length of an error quoted in a warning."""
 ATTEMPTS = 3
 """At opening a database; MLflow's default, ten, takes two minutes."""
+MOST_METRICS = 1000
+"""Values that MLflow takes at once."""
 ARTIFACTS = (
     "config.json",
     "predictions.parquet",
@@ -334,7 +336,7 @@ class RunTracker:
 
     def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Log the metrics of one epoch."""
-        self._try(lambda: self._log(row, epoch))
+        self._try(lambda: self._log((epoch, row)))
 
     def end(self, status: End, metrics: Mapping[str, float] | None = None) -> None:
         """Log missing epochs of an interrupted run, final metrics and artifacts, and end the run."""
@@ -347,10 +349,9 @@ class RunTracker:
                 import pandas as pd
 
                 seen = {point.step for point in client.get_metric_history(self.run_id, "seconds")}
-                for row in pd.read_csv(history).to_dict("records"):
-                    if int(row["epoch"]) not in seen:
-                        self._log({str(key): float(value) for key, value in row.items()}, int(row["epoch"]))
-            self._log(metrics or {}, 0)
+                rows = [row for row in pd.read_csv(history).to_dict("records") if int(row["epoch"]) not in seen]
+                self._log(*((int(row["epoch"]), {str(key): float(value) for key, value in row.items()}) for row in rows))
+            self._log((0, metrics or {}))
             for pattern in ARTIFACTS:
                 for file in sorted(self.folder.path.glob(pattern)):
                     self._keep(file)
@@ -363,13 +364,15 @@ class RunTracker:
         assert self._client is not None and self.mirror is not None
         keep_artifact(self._client, self.mirror, self.run_id, file)
 
-    def _log(self, values: Mapping[str, float], step: int) -> None:
+    def _log(self, *rows: tuple[int, Mapping[str, float]]) -> None:
+        """Log the values of each step, in few transactions."""
         from mlflow.entities import Metric
 
         assert self._client is not None
         now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value in values.items() if name != "epoch"]
-        self._client.log_batch(self.run_id, metrics=metrics)
+        metrics = [Metric(name, value, now, step) for step, values in rows for name, value in values.items() if name != "epoch"]
+        for start in range(0, len(metrics), MOST_METRICS):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + MOST_METRICS])
 
     def _try(self, action: Callable[[], Any]) -> None:
         """Run ``action``; a failing store causes a warning and ends mirroring."""

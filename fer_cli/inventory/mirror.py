@@ -18,7 +18,7 @@ from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError
 from fer_cli.inventory.parents import Group, fill_parent
 from fer_cli.inventory.rows import Watch, run_ids, time_of
-from fer_cli.inventory.store import read_places
+from fer_cli.inventory.store import read_places, read_titles
 from fer_cli.results import RESULT, Result, read_config, sign_files
 from fer_cli.runs import RunFolder, Status
 from fer_cli.tracking import (
@@ -201,24 +201,28 @@ def find_uses(results: Path, data_root: Path, names: Iterable[str]) -> dict[str,
     planned: dict[str, list[Use]] = {}
     for use_of_run in plan_uses(results, data_root):
         planned.setdefault(use_of_run[0], []).append(use_of_run[1])
-    tagged = read_places(results)
+    tagged, titles = read_places(results), read_titles(results)
     for name in lost:
-        tags = [Use(study=study, title=study, arm=arm) for study, arm in tagged.get(name, ())]
+        tags = [Use(study=study, title=titles.get(name, study), arm=arm) for study, arm in tagged.get(name, ())]
         found[name] = planned.get(name) or tags or [Use(study=OTHERS, title=OTHERS, arm="run")]
     return found
 
 
 def plan_uses(results: Path, data_root: Path) -> Iterator[tuple[str, Use]]:
     """Yield run id and use of the plans of shipped studies that ran in a results folder, as far as they can be planned."""
-    from functools import cache, partial
+    from functools import cache
 
     from fer_cli.ablate import use_of
-    from fer_cli.data.kept import look_up_set
+    from fer_cli.data.kept import KeptSet, look_up_set, read_kept
     from fer_cli.plan import last_choice, make_plan
     from fer_cli.study import load_study
 
     compute = Compute(data_root=data_root, results=results)
-    describe = cache(partial(look_up_set, results, data_root))
+
+    @cache
+    def describe(name: str) -> KeptSet:
+        return read_kept(results, name) or look_up_set(results, data_root, name)  # as it was when the study ran
+
     for path in sorted((results / "studies").glob("*.json")):
         with suppress(FerError):
             plan = make_plan(path.stem, last_choice(load_study(path.stem), results), compute, describe=describe)

@@ -54,17 +54,16 @@ class Group:
     @property
     def metrics(self) -> dict[str, float]:
         """Return the mean over seeds by arm and grid point, e.g. ``accuracy/SCN/data.label_noise 0.2``."""
-        return {
-            name: float(np.mean(scores))
-            for name, scores in zip(name_metrics(self.use.metric, self.scores), self.scores.values(), strict=True)
-        }
+        names = name_metrics(self.use.metric, sorted(self.scores))
+        return {name: float(np.mean(self.scores[place])) for name, place in zip(names, sorted(self.scores), strict=True)}
 
     @property
     def note(self) -> str:
         """Return title and a table of means with sample standard deviation and number of seeds, as Markdown."""
         label = METRICS[self.use.metric].label
-        lines = [f"**{markdown(self.use.title)}**", "", f"| arm | {label} in %: mean ± sd (seeds) |", "|---|---|"]
-        for place, scores in self.scores.items():
+        lines = [f"**{markdown(self.use.title)}**"]
+        lines += ["", f"| arm | {label} in %: mean ± sd (seeds) |", "|---|---|"] if self.scores else []
+        for place, scores in sorted(self.scores.items()):
             sd = sample_sd(scores)
             spread = "" if sd is None else f" ± {100 * sd:.2f}"
             lines.append(f"| {markdown(place)} | {100 * float(np.mean(scores)):.2f}{spread} ({len(scores)}) |")

@@ -38,6 +38,16 @@ def read_places(results: Path) -> dict[str, Places]:
     return found
 
 
+def read_titles(results: Path) -> dict[str, str]:
+    """Return run id -> title of the parent run by the tags of the store."""
+    query = (
+        "SELECT runs.value, titles.value FROM tags runs JOIN tags parents USING (run_uuid) JOIN tags titles ON "
+        "titles.run_uuid = parents.value WHERE runs.key = 'fer.run_id' AND parents.key = 'mlflow.parentRunId' AND "
+        "titles.key = 'fer.title'"
+    )
+    return dict(ask(results, query))
+
+
 def find_parent(results: Path, title: str) -> tuple[str, str, str] | None:
     """Return experiment id, name of the study, and run id in MLflow of a plan's parent run, or None."""
     query = (
