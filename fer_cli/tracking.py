@@ -351,7 +351,8 @@ class RunTracker:
                 seen = {point.step for point in client.get_metric_history(self.run_id, "seconds")}
                 rows = [row for row in pd.read_csv(history).to_dict("records") if int(row["epoch"]) not in seen]
                 self._log(*((int(row["epoch"]), {str(key): float(value) for key, value in row.items()}) for row in rows))
-            self._log((0, metrics or {}))
+            known = client.get_run(self.run_id).data.metrics
+            self._log((0, {name: value for name, value in (metrics or {}).items() if known.get(name) != value}))
             for pattern in ARTIFACTS:
                 for file in sorted(self.folder.path.glob(pattern)):
                     self._keep(file)
@@ -365,14 +366,19 @@ class RunTracker:
         keep_artifact(self._client, self.mirror, self.run_id, file)
 
     def _log(self, *rows: tuple[int, Mapping[str, float]]) -> None:
-        """Log the values of each step, in few transactions."""
+        """Log the values of each step, in few transactions; those of one step are never parted."""
         from mlflow.entities import Metric
 
         assert self._client is not None
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for step, values in rows for name, value in values.items() if name != "epoch"]
-        for start in range(0, len(metrics), MOST_METRICS):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + MOST_METRICS])
+        now, batch = int(time.time() * 1000), list[Metric]()
+        for step, values in rows:
+            metrics = [Metric(name, value, now, step) for name, value in values.items() if name != "epoch"]
+            if batch and len(batch) + len(metrics) > MOST_METRICS:
+                self._client.log_batch(self.run_id, metrics=batch)
+                batch = []
+            batch += metrics
+        if batch:
+            self._client.log_batch(self.run_id, metrics=batch)
 
     def _try(self, action: Callable[[], Any]) -> None:
         """Run ``action``; a failing store causes a warning and ends mirroring."""

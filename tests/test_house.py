@@ -155,7 +155,13 @@ def test_help_answers_in_a_third_of_a_second() -> None:
     assert min(times) < 0.3, times
 
 
-@pytest.mark.parametrize("command", ["fer data build", "fer data peek", "fer ablate", "fer report"])
+RUNS = ["runs", "show", "diff", "rerun", "rm", "track sync"]
+"""Commands on runs in hand."""
+
+
+@pytest.mark.parametrize(
+    "command", ["fer data build", "fer data peek", "fer ablate", "fer report", *(f"fer {name}" for name in RUNS)]
+)
 def test_every_command_is_in_the_readme(command: str) -> None:
     assert command in (ROOT / "README.md").read_text()
 
@@ -165,7 +171,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
     from fer_cli.cli import app
 
-    for command in (["ablate"], ["report"], ["data", "build"], ["data", "peek"]):
+    for command in (["ablate"], ["report"], ["data", "build"], ["data", "peek"], *(name.split() for name in RUNS)):
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0
         assert "Example" in shown.output

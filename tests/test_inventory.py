@@ -26,6 +26,7 @@ from fer_cli.runs import RunFolder
 from fer_cli.uses import Use, add_use, read_uses
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
+from tests.studies import where
 
 Fer = Callable[..., Called]
 test_pair.__test__ = False  # type: ignore[attr-defined]
@@ -285,8 +286,11 @@ def test_uses_are_recorded_by_a_study_and_never_enter_the_id(
     results = tmp_path / "results"
     shutil.copytree(trained / "runs", results / "runs")
     other = tmp_path / "other.yaml"
-    other.write_text(study.read_text().replace("name: tiny", "name: other").replace("  CNN: {}", "  plain: {}").replace("against: CNN", "against: plain"))
-    called = fer("ablate", "--study", other, "--no-track", "--results", results, "--data-root", data_root, "--precision", "fp32")
+    text = study.read_text()
+    for old, new in (("name: tiny", "name: other"), ("  CNN: {}", "  plain: {}"), ("against: CNN", "against: plain")):
+        text = text.replace(old, new)
+    other.write_text(text)
+    called = fer("ablate", "--study", other, "--no-track", *where(data_root, results))
     assert "0 done, 0 failed, 12 skipped" in called.err, called.err
     assert len(list((results / "runs").glob("*/result.json"))) == len(rows)
     uses = [read_uses(path) for path in (results / "runs").iterdir() if path.is_dir()]
@@ -300,12 +304,22 @@ def test_small_text() -> None:
     assert draw_sparkline([0.0, 7.0, 3.5, float("nan")]) == f"{BARS[0]}{BARS[7]}{BARS[4]}·"
     assert draw_sparkline([1.0, 1.0]) == BARS[0] * 2 and draw_sparkline([float("inf")]) == "·"
     assert draw_sparkline(list(range(100)), 10) == draw_sparkline([9 + 10 * n for n in range(10)], 10)
-    assert [write_size(size) for size in (0, 1023, 1536, 3 * 2**20, 5 * 2**30)] == ["0 B", "1023 B", "1.5 KiB", "3.0 MiB", "5.0 GiB"]
+    assert [write_size(size) for size in (0, 1023, 1536, 3 * 2**20, 5 * 2**30)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "3.0 MiB",
+        "5.0 GiB",
+    ]
     assert [write_age(seconds) for seconds in (3, 125, 7300, 200_000)] == ["3 s", "2 min", "2 h", "2 d"]
 
 
 def test_an_unknown_age_or_order_is_a_user_error() -> None:
-    for call in (lambda: parse_age("2 years"), lambda: sort_rows([], "x"), lambda: filter_rows([Row("a", "done")], study="s")):
+    for call in (
+        lambda: parse_age("2 years"),
+        lambda: sort_rows([], "x"),
+        lambda: filter_rows([Row("a", "done")], study="s"),
+    ):
         with pytest.raises(FerError):
             call()
     with pytest.raises(StudyError):

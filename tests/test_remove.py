@@ -43,7 +43,7 @@ def results(tmp_path: Path) -> Path:
 def snapshot(folder: Path) -> dict[str, bytes | str]:
     """Return the content of every file and the target of every link below a folder."""
     return {
-        str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        str(path.relative_to(folder)): str(path.readlink()) if path.is_symlink() else path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if (path.is_symlink() or path.is_file()) and path.name not in {".lock", ".rows.json", ".checked.json"}
     }
@@ -69,7 +69,11 @@ def test_a_run_is_moved_and_restored_whole(results: Path, fer: Fer) -> None:
 
 def test_runs_that_others_start_from_are_refused_and_named(results: Path, fer: Fer) -> None:
     before = snapshot(results / "runs")
-    for wanted, named in ((["aaaa"], "bbbb starts from it"), (["bbbb"], "cccc starts from it"), (["dddd", "aaaa", "bbbb"], "cccc")):
+    for wanted, named in (
+        (["aaaa"], "bbbb starts from it"),
+        (["bbbb"], "cccc starts from it"),
+        (["dddd", "aaaa", "bbbb"], "cccc"),
+    ):
         called = fer("rm", *wanted, "--results", results)
         assert called.code == 2 and named in called.err and "--with-dependents" in called.err and called.err.count("\n") == 1
     assert snapshot(results / "runs") == before and not (results / "bin").exists()

@@ -42,7 +42,9 @@ app.add_typer(track_app, name="track")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
-app.command(epilog="Examples: fer runs --state failed · fer runs --study scn-cs --sort score · fer runs --since 2d --csv")(runs)
+app.command(epilog="Examples: fer runs --state failed · fer runs --study scn-cs --sort score · fer runs --since 2d --csv")(
+    runs
+)
 app.command(epilog="Examples: fer show 3f2a · fer show 3f2a --config > config.json")(show)
 app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
 app.command(epilog="Examples: fer rerun 3f2a · fer rerun 3f2a --keep /tmp/again")(rerun)

@@ -27,7 +27,7 @@ def rerun(
     run: RunName,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", callback=expand_path, help="Keep the new run in this new or empty folder (default: deleted)."),
+        typer.Option("--keep", callback=expand_path, help="Keep the new run in this new or empty folder (default: delete)."),
     ] = None,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
@@ -94,7 +94,8 @@ def print_difference(found: Difference) -> None:
         say(f"not comparable image by image: {found.wrong}")
     else:
         rows += [
-            (f"images of {part} whose class changed", "-", f"{changed} of {n}") for part, (changed, n) in found.changed.items()
+            (f"images of {part} whose class changed", "-", f"{changed} of {n}")
+            for part, (changed, n) in found.changed.items()
         ]
         rows.append(("largest difference of a probability", "-", f"{found.largest:.3g}"))
     rows += [(name, was, now) for name, (was, now) in found.causes.items()]

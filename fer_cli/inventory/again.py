@@ -1,6 +1,6 @@
 """Train the recorded settings of a finished run again, elsewhere, with its compute choices, and compare: ``fer rerun``.
 
-Equal settings, data, code, libraries, processor and threads give equal bits; whatever differs is named beside the difference.
+Equal settings, data, code, libraries, processor and threads give equal bits; what else differs is named beside it.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def check_build(result: Result, data_root: Path) -> None:
         if (now := expected_info(data_root, name).fingerprint) != recorded:
             code = result.origin.provenance
             raise DataError(
-                f"{name} under {data_root} has fingerprint {now}, but run {result.run_id} was trained on {recorded}: the set "
-                f"was rebuilt, so a rerun would be another run; restore that build (fer {code.fer}, commit {code.commit})"
+                f"{name} under {data_root} has fingerprint {now}, but run {result.run_id} was trained on {recorded}: the "
+                f"set was rebuilt, so a rerun would differ; restore that build (fer {code.fer}, commit {code.commit})"
             )
 
 
@@ -194,5 +194,3 @@ def scratch_folder(keep: Path | None) -> Iterator[Path]:
         raise ResultsError(f"--keep {keep}: not an empty folder; give a new one, so that nothing in it is overwritten")
     keep.mkdir(parents=True, exist_ok=True)
     yield keep
-
-

@@ -154,5 +154,3 @@ def empty_bin(results: Path) -> Iterator[Entry]:
     for left in (results / BIN).glob(f"{DOOMED}*"):
         if not left.is_symlink():
             shutil.rmtree(left)
-
-

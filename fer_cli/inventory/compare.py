@@ -93,7 +93,7 @@ def origin_table(ours: Result, theirs: Result, names: list[str]) -> list[Table]:
 def describe_origin(result: Result) -> dict[str, Any]:
     """Return data, code, libraries and machine of a run by name, without settings and durations."""
     machine, code, data = result.origin.machine, result.origin.provenance, result.data
-    builds = result.fingerprint.split("<")[0].split("+")
+    builds = result.fingerprint.split("+")
     return {
         **{f"fingerprint of {name}": build for name, build in zip(result.config.data.sets, builds, strict=False)},
         "split hash": data.split_hash,

@@ -87,7 +87,10 @@ def score_tables(result: Result) -> list[Table]:
         for label, row in zip(classes, test.confusion, strict=True)
     ]
     confusion = Table(
-        "Confusion on the test part", [*classes, "recall % (n)"], recall, ["rows are the true classes, columns the predicted"]
+        "Confusion on the test part",
+        [*classes, "recall % (n)"],
+        recall,
+        ["rows are the true classes, columns the predicted"],
     )
     return [Table("Scores in %", columns, rows, [IMAGES_NOTE]), confusion]
 
@@ -143,11 +146,15 @@ def curve_table(folder: Path) -> list[Table]:
         with suppress(DamagedError):
             rows = read_history(path)
             names = [name for name in SERIES if name in rows[0]]
-            names += [name for name in rows[0] if name not in {*SERIES, "epoch", "lr", "seconds"}][: MOST_SERIES - len(names)]
+            names += [name for name in rows[0] if name not in {*SERIES, "epoch", "lr", "seconds"}][
+                : MOST_SERIES - len(names)
+            ]
             lines = []
             for name in names:
                 values = [row[name] for row in rows]
-                lines.append((name, [draw_sparkline(values), *map(write_number, (values[0], min(values), max(values), values[-1]))]))
+                lines.append(
+                    (name, [draw_sparkline(values), *map(write_number, (values[0], min(values), max(values), values[-1]))])
+                )
             note = f"all curves: {path}" + (f"; drawn: {folder / 'curves.png'}" if (folder / "curves.png").is_file() else "")
             tables += table(f"Curves, {len(rows)} epochs", ["", "first", "least", "greatest", "last"], lines, [note])
     return tables
@@ -194,7 +201,7 @@ def warning_lines(folder: RunFolder, result: Result | None, row: Row) -> Iterabl
     if data.absent:
         yield f"no training image of {', '.join(data.absent)}, which the network cannot predict"
     if data.shared_subjects:
-        yield f"data leakage: {data.shared_subjects} of {data.test_subjects} people of the test part are in the training part"
+        yield f"data leakage: {data.shared_subjects} of {data.test_subjects} test people are in the training part"
     if data.shared_sequences:
         yield f"data leakage: {data.shared_sequences} of {data.test_sequences} test sequences are in the training part"
     if result.origin.provenance.dirty:
@@ -214,5 +221,3 @@ def config_text(folder: RunFolder) -> str:
     """Return all settings of a run as JSON; raises DamagedError if they cannot be read."""
     config = folder.result().config if folder.status == "done" else read_config(folder.file("config.json"))
     return config.model_dump_json(indent=1)
-
-

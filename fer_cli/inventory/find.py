@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import os
+import itertools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +32,9 @@ def match_id(text: str, known: Iterable[str], where: str) -> str:
         return found[0]
     if found:
         more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
-        raise ResultsError(f"{cut(text)}: {len(found)} runs begin with it: {', '.join(found[:MOST])}{more}; give more digits")
+        raise ResultsError(
+            f"{cut(text)}: {len(found)} runs begin with it: {', '.join(found[:MOST])}{more}; give more digits"
+        )
     raise ResultsError(f"no run {cut(repr(text))} {where}{name_nearest(text, names)}")
 
 
@@ -41,7 +43,8 @@ def name_nearest(text: str, names: Iterable[str]) -> str:
     short = cut(text)
 
     def closeness(name: str) -> tuple[int, float]:
-        return -len(os.path.commonprefix([short, name])), -difflib.SequenceMatcher(None, short, name).ratio()
+        shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(short, name, strict=False))
+        return -len(list(shared)), -difflib.SequenceMatcher(None, short, name).ratio()
 
     found = sorted(sorted(names)[:MOST_NAMES], key=closeness)[:3]
     return f"; nearest: {', '.join(map(cut, found))}" if found else ""

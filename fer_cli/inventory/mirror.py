@@ -1,7 +1,7 @@
 """Rebuild the MLflow mirror from run folders: ``fer track sync``. A second call changes nothing, an interrupted one goes on.
 
-A child run is complete once it has the tag ``fer.synced``, a hash of the files that it mirrors; it is written last. Runs that
-a process trains are left to it.
+A child run is complete once it has the tag ``fer.synced``, a hash of the files that it mirrors; it is written last. Runs
+that a process trains are left to it.
 """
 
 from __future__ import annotations
@@ -137,18 +137,24 @@ class Sync:
         ended = time_of(folder, RESULT, "error.txt", "claim.json", "config.json", "")
         seconds = 0.0 if result is None else result.cost.seconds.total
         tracker = RunTracker(mirror, folder, (int(1000 * (ended - seconds)), int(1000 * ended)))
-        tracker.begin(f"{use.place} · seed {config.seed}", config, {"arm": use.arm, "study": use.study, "seed": str(config.seed)})
+        tracker.begin(
+            f"{use.place} · seed {config.seed}", config, {"arm": use.arm, "study": use.study, "seed": str(config.seed)}
+        )
         scores = {} if result is None else {f"test/{name}": result.metrics["test"][name] for name in METRICS}
         tracker.end(end, scores)
         if tracker.mirror is None:
-            raise ResultsError(f"MLflow store {describe_store(self.results)}: a run could not be written; run fer track sync again")
+            raise ResultsError(
+                f"MLflow store {describe_store(self.results)}: a run could not be written; run fer track sync again"
+            )
         self.client.set_tag(tracker.run_id, SYNCED, signature)
 
     def _find_children(self) -> Iterator[Run]:
         """Yield this results folder's child runs of all experiments, after marking those of dead processes as killed."""
         for experiment in self.client.search_experiments():
             reap(self.client, experiment.experiment_id, self.results)
-            query = " and ".join(["tags.`fer.kind` = 'run'", *(f"tags.`{key}` = '{value}'" for key, value in self.mine.items())])
+            query = " and ".join(
+                ["tags.`fer.kind` = 'run'", *(f"tags.`{key}` = '{value}'" for key, value in self.mine.items())]
+            )
             for run in search_runs(self.client, experiment.experiment_id, query):
                 if "fer.run_id" in run.data.tags:
                     yield run

@@ -1,4 +1,4 @@
-"""What MLflow shows of a whole study, in its parent run: data set, commit and profile, a metric per arm, tables and figures."""
+"""What MLflow shows of a study, in its parent run: data set, commit, profile, a metric per arm, tables and figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from fer_cli.inventory.store import STORE, find_parent
 from fer_cli.report.render import FILES
 from fer_cli.results import Result
 from fer_cli.stats import sample_sd
-from fer_cli.tracking import Mirror, attempt, find_run, given_up, given_uri, keep_artifact, new_client, place_tags, study_folder
+from fer_cli.tracking import (
+    Mirror,
+    attempt,
+    find_run,
+    given_up,
+    given_uri,
+    keep_artifact,
+    new_client,
+    place_tags,
+    study_folder,
+)
 from fer_cli.uses import Use
 
 if TYPE_CHECKING:

@@ -150,7 +150,12 @@ def row_of_result(result: Result, studies: tuple[tuple[str, str], ...], changed:
     starts = tuple(run_id for run_id in (result.pretrained_by, result.trained_by) if run_id)
     seconds = result.cost.seconds.total
     about = describe_config(result.config)
-    kept = {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "n": scores.n, "starts_from": starts}
+    kept: dict[str, Any] = {
+        "accuracy": scores["accuracy"],
+        "macro_f1": scores["macro_f1"],
+        "n": scores.n,
+        "starts_from": starts,
+    }
     return Row(result.run_id, "done", studies=studies, changed=changed, seconds=seconds, **about, **kept)
 
 

@@ -78,17 +78,10 @@ def test_pair(first: np.ndarray, second: np.ndarray) -> McNemar:
 
 def pair_answers(one: tuple[Path, Result], other: tuple[Path, Result]) -> tuple[np.ndarray, np.ndarray] | str:
     """Return which test images each of two runs answered rightly, (N,) bool each, in the same order; or why they differ."""
-    (first, ours), (second, theirs) = one, other
-    if sorted(ours.data.classes) != sorted(theirs.data.classes):
-        return f"they are tested on different classes: {', '.join(ours.data.classes)} and {', '.join(theirs.data.classes)}"
-    sets = [result.config.data.sets[-1] for result in (ours, theirs)]
-    if sets[0] != sets[1]:
-        return f"they are tested on different data sets, {sets[0]} and {sets[1]}"
-    builds = [tested_build(result) for result in (ours, theirs)]
-    if builds[0] != builds[1]:
-        return f"they are tested on different builds of {sets[0]}, with fingerprints {builds[0]} and {builds[1]}"
+    if reason := find_other_test(one[1], other[1]):
+        return reason
     try:
-        tables = [read_predictions(path, result) for path, result in ((first, ours), (second, theirs))]
+        tables = [read_predictions(path, result) for path, result in (one, other)]
     except DamagedError as error:
         return str(error)
     tested = [frame[frame["part"] == "test"].sort_values("sample", kind="stable") for frame in tables]
@@ -103,6 +96,19 @@ def pair_answers(one: tuple[Path, Result], other: tuple[Path, Result]) -> tuple[
     return answers[0], answers[1]
 
 
+def find_other_test(ours: Result, theirs: Result) -> str:
+    """Return why two runs are tested on different classes, sets or builds of a set, or ""."""
+    if sorted(ours.data.classes) != sorted(theirs.data.classes):
+        return f"they are tested on different classes: {', '.join(ours.data.classes)} and {', '.join(theirs.data.classes)}"
+    sets = [result.config.data.sets[-1] for result in (ours, theirs)]
+    if sets[0] != sets[1]:
+        return f"they are tested on different data sets, {sets[0]} and {sets[1]}"
+    builds = [tested_build(result) for result in (ours, theirs)]
+    if builds[0] != builds[1]:
+        return f"they are tested on different builds of {sets[0]}, with fingerprints {builds[0]} and {builds[1]}"
+    return ""
+
+
 def tested_build(result: Result) -> str:
     """Return the fingerprint of the set that a run is tested on."""
-    return result.fingerprint.split("<")[0].split("+")[-1]
+    return result.fingerprint.split("+")[-1]

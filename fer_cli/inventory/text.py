@@ -36,7 +36,9 @@ def write_number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def table(title: str, columns: list[str], rows: Iterable[tuple[str, Sequence[Cell]]], notes: Sequence[str] = ()) -> list[Table]:
+def table(
+    title: str, columns: list[str], rows: Iterable[tuple[str, Sequence[Cell]]], notes: Sequence[str] = ()
+) -> list[Table]:
     """Return a table in a list, or an empty list if there are no rows."""
     content = list(rows)
     return [Table(title, columns, content, list(notes))] if content else []
