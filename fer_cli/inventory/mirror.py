@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError
-from fer_cli.inventory.parents import Group, fill_parent
+from fer_cli.inventory.parents import Client, Group, fill_parent
 from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
 from fer_cli.results import RESULT, Result, read_config, sign_files
@@ -39,10 +39,6 @@ from fer_cli.tracking import (
     store_uri,
 )
 from fer_cli.uses import Use, read_uses
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 OTHERS = "other runs"
 """Experiment of the runs whose study is not recorded."""
@@ -148,7 +144,7 @@ class Sync:
             )
         self.client.set_tag(tracker.run_id, SYNCED, signature)
 
-    def _find_children(self) -> Iterator[Run]:
+    def _find_children(self) -> Iterator[Any]:
         """Yield this results folder's child runs of all experiments, after marking those of dead processes as killed."""
         for experiment in self.client.search_experiments():
             reap(self.client, experiment.experiment_id, self.results)
@@ -159,7 +155,7 @@ class Sync:
                 if "fer.run_id" in run.data.tags:
                     yield run
 
-    def _mirror_of(self, use: Use, child: Run | None = None) -> Mirror:
+    def _mirror_of(self, use: Use, child: Any = None) -> Mirror:
         """Return where a plan's runs are mirrored, its parent created if missing; a child that exists stays where it is."""
         if use.study not in self._experiments:
             self._experiments[use.study] = open_experiment(self.client, self.uri, self.results, use.study)
@@ -178,7 +174,7 @@ class Sync:
         return Mirror(self.uri, identity, self._parents[use.title], artifacts)
 
 
-def open_client(results: Path, uri: str) -> MlflowClient:
+def open_client(results: Path, uri: str) -> Client:
     """Return a client of the store, whose tables are created if missing; concurrent commands wait for each other."""
     from filelock import FileLock
 

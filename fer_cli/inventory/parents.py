@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,10 +30,10 @@ from fer_cli.tracking import (
 from fer_cli.uses import Use
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
     from fer_cli.plan import Plan
 
+Client = Any
+"""An ``MlflowClient``; only ``tracking`` imports MLflow."""
 DRAWINGS = (".png", ".svg", ".pdf")
 LONGEST = 4000
 """Characters of a description; MLflow takes 8,000 of a tag, older servers 5,000."""
@@ -108,7 +108,7 @@ def group_plan(plan: Plan) -> Group | None:
     return group
 
 
-def fill_parent(client: MlflowClient, mirror: Mirror, results: Path, group: Group) -> None:
+def fill_parent(client: Client, mirror: Mirror, results: Path, group: Group) -> None:
     """Set what differs of a parent run's tags and metrics, and copy the study's tables and figures to its artifacts."""
     run = client.get_run(mirror.parent)
     for key, value in group.tags.items():
@@ -120,7 +120,7 @@ def fill_parent(client: MlflowClient, mirror: Mirror, results: Path, group: Grou
     keep_outputs(client, mirror, results, group.use.stem)
 
 
-def keep_outputs(client: MlflowClient | None, mirror: Mirror, results: Path, stem: str) -> None:
+def keep_outputs(client: Client | None, mirror: Mirror, results: Path, stem: str) -> None:
     """Copy the written tables and figures of a plan to the artifacts of its parent run."""
     for name in FILES:
         if stem and (path := results / "tables" / f"{stem}.{name}").is_file():
