@@ -255,6 +255,25 @@ def test_a_running_run_is_left_to_its_process(results: Path) -> None:
     assert done.counts["left"] == 1 and "new" not in {run.data.tags["fer.run_id"] for run in mlflow_runs(results)}
 
 
+def test_a_given_store_holds_the_runs_of_this_folder_apart(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"sqlite:///{tmp_path}/shared/other.db"
+    (tmp_path / "shared").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    other = tmp_path / "copy"
+    shutil.copytree(results, other)
+    assert sync_mirror(results, results).counts["new"] == 6 == sync_mirror(other, other).counts["new"]
+    assert sync_mirror(results, results).counts == {"unchanged": 6, "not begun": 1}
+    assert not (results / "mlflow.db").exists()
+    client = new_client(uri)
+    experiment = client.get_experiment_by_name("mine").experiment_id
+    found = client.search_runs([experiment], "tags.`fer.kind` = 'study'")
+    assert len(found) == 2 and len({run.data.tags["fer.results"] for run in found}) == 2
+    kept = [client.list_artifacts(run.info.run_id, "tables") for run in found]
+    assert [[item.path for item in items] for items in kept] == [["tables/mine-ck48-small.md"]] * 2
+
+
 def test_a_broken_store_is_one_line(results: Path, fer: Fer) -> None:
     (results / "mlflow.db").write_bytes(b"no database" * 1000)
     called = fer("track", "sync", "--results", results)

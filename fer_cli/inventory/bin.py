@@ -47,7 +47,7 @@ def choose_runs(results: Path, wanted: Iterable[str], with_dependents: bool, row
     rows = list_rows(results) if rows is None else rows
     known = {row.run_id: row for row in rows}
     names = list(dict.fromkeys(match_id(text, known, f"under {results}; fer runs lists all") for text in wanted))
-    after = find_dependents(results, rows, known if with_dependents else names)
+    after = find_dependents(results, rows, names, deep=with_dependents)
     chosen = close_over(names, after) if with_dependents else names
     for name in names:
         others = [other for other in after[name] if other not in chosen]

@@ -55,20 +55,27 @@ def find_run(results: Path, text: str) -> RunFolder:
     return RunFolder(results, match_id(text, run_ids(results), f"under {results}; fer runs lists all"))
 
 
-def find_dependents(results: Path, rows: Iterable[Row], wanted: Iterable[str]) -> dict[str, list[str]]:
-    """Return for each wanted run the runs that took or will take its weights or training.
+def find_dependents(results: Path, rows: Iterable[Row], wanted: Iterable[str], deep: bool = False) -> dict[str, list[str]]:
+    """Return for each wanted run the runs that took or will take its weights or training; ``deep``: and for each of those.
 
     Finished runs name the runs they started from; others are matched by the settings of the run they require.
     """
     every = {row.run_id: row for row in rows}
-    found: dict[str, list[str]] = {name: [] for name in wanted}
-    open_configs = read_configs(results, (row for row in every.values() if row.state != "done"))
-    mine = read_configs(results, (every[name] for name in found if name in every))
-    needs = {name: required(config) for name, config in open_configs.items()}
-    for name, dependents in found.items():
-        for other, row in every.items():
-            if name in row.starts_from or (name in mine and other != name and mine[name] in needs.get(other, ())):
-                dependents.append(other)
+    after: dict[str, list[str]] = {}
+    for row in every.values():
+        for name in row.starts_from:
+            after.setdefault(name, []).append(row.run_id)
+    unfinished = read_configs(results, (row for row in every.values() if row.state != "done"))
+    needs = {name: required(config) for name, config in unfinished.items()}
+    found: dict[str, list[str]] = {}
+    left = list(wanted)
+    while left:
+        if (name := left.pop()) in found:
+            continue
+        mine = read_configs(results, [every[name]] if name in every and needs else []).get(name)
+        waiting = [other for other, configs in needs.items() if other != name and mine is not None and mine in configs]
+        found[name] = list(dict.fromkeys([*after.get(name, []), *waiting]))
+        left += found[name] if deep else []
     return found
 
 

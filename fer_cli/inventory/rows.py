@@ -95,7 +95,8 @@ SORTS: dict[str, Callable[[Row], Any]] = {
 def run_ids(results: Path) -> list[str]:
     """Return the names of all run folders, sorted; raises ResultsError if there is none."""
     folder = results / "runs"
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    paths = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(path.name for path in paths if path.is_dir() and not path.name.startswith("."))
     if not names:
         raise ResultsError(f"no run under {results}; train some with: fer ablate --study scn-cs, or give --results FOLDER")
     return names
