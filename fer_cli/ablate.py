@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan, remember
 from fer_cli.tasks import task_of
+from fer_cli.uses import Use, add_use
 
 if TYPE_CHECKING:
     from fer_cli.executors import Job, Outcome
@@ -109,6 +110,7 @@ class Call:
         self.mirror: Mirror | None = None
         self._opened = not compute.track
         self._items = {item.run_id: item for item in plan.everything}
+        self._first = {item.run_id for item in plan.first}
 
     def job_of(self, item: Item) -> Job:
         """Return the job of a starting run; the first one opens the mirror."""
@@ -121,13 +123,16 @@ class Call:
         tags = (("arm", item.run.arm), ("study", self.plan.study.name), ("seed", str(item.run.seed)))
         start, trained = (None if need is None else need.folder for need in (item.start, item.trained))
         config, folder = item.run.config, item.folder
-        return Job(item.run.title, config, item.fingerprint, folder, self.compute, self.mirror, tags, start, trained)
+        use = use_of(self.plan, item, item.run_id not in self._first)
+        return Job(item.run.title, config, item.fingerprint, folder, self.compute, self.mirror, tags, start, trained, use)
 
     def settle(self, item: Item, status: str) -> None:
         """Record a run that is not trained, with the reason of a failure."""
         self.summary.counts["skipped" if status == "done" else status] += 1
         if status == "failed":
             self.summary.failures.append((item.run.title, item.folder.error_line(), item.folder.file("error.txt")))
+        elif status == "done":
+            add_use(item.folder.path, use_of(self.plan, item, item.run_id not in self._first))
         elif status == "damaged":
             self.summary.damaged.append((item.run.title, str(item.folder.damage)))
 
@@ -144,6 +149,21 @@ class Call:
         elif outcome.status == "done":
             summary.warnings += [(outcome.title, text) for text in item.folder.result().warnings]
         self.observer.done(item, outcome.status)
+
+
+def use_of(plan: Plan, item: Item, table: bool) -> Use:
+    """Return the record of a run's use in a plan; ``table``: whether it is in a table."""
+    return Use(
+        study=plan.study.name,
+        title=plan.title,
+        stem=plan.stem,
+        profile=plan.choice.profile,
+        data=plan.data,
+        arm=item.run.arm,
+        at=item.run.at,
+        table=table,
+        metric=plan.study.report.metrics[0],
+    )
 
 
 def smoke_plan(plan: Plan, compute: Compute, done: Callable[[Item], None] = lambda _: None) -> None:

@@ -251,7 +251,7 @@ class Result(Origin, Learned):
 
 def load_result(folder: Path) -> Result | DamagedError:
     """Return a run's result with recomputed scores, or its damage; missing histories and labels are not damage."""
-    return _load(folder, _signs(folder), tuple(METRICS))
+    return _load(folder, sign_files(folder), tuple(METRICS))
 
 
 def read_result(folder: Path) -> Result:
@@ -263,7 +263,7 @@ def read_result(folder: Path) -> Result:
 
 def find_damage(folder: Path) -> DamagedError | None:
     """Return the damage of a run with a ``result.json``, or None."""
-    if is_verified(folder, _signs(folder)):
+    if is_verified(folder, sign_files(folder)):
         return None
     found = load_result(folder)
     return found if isinstance(found, DamagedError) else None
@@ -281,15 +281,15 @@ def read_final_accuracy(history: Path) -> float | None:
     return None if math.isnan(accuracy) else accuracy
 
 
-def _signs(folder: Path) -> Files:
-    """Return names and signatures of the files of a run that are checked."""
+def sign_files(folder: Path, also: tuple[str, ...] = ()) -> Files:
+    """Return names and signatures of the files of a run that are checked, and of the files ``also``."""
     try:
         with os.scandir(folder) as entries:
             names = {entry.name for entry in entries}
     except OSError:
         names = set()
     checked = [*sorted(fnmatch.filter(names, HISTORIES)), *(name for name in (PREDICTIONS, LABELS) if name in names)]
-    return tuple((name, _sign(f"{folder}/{name}")) for name in (RESULT, *checked))
+    return tuple((name, _sign(f"{folder}/{name}")) for name in (RESULT, *checked, *also))
 
 
 def _sign(path: str | Path) -> Sign:

@@ -8,6 +8,7 @@ read back from MLflow, and a failing store causes a warning, never a lost result
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import logging
 import os
@@ -22,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from filelock import FileLock
 
 from fer_cli.config import RunConfig
@@ -52,6 +52,8 @@ LONGEST_WHY = 200
 """Maximum length of an error quoted in a warning."""
 ATTEMPTS = 3
 """At opening a database; MLflow's default, ten, takes two minutes."""
+MOST_METRICS = 1000
+"""Values that MLflow takes at once."""
 ARTIFACTS = (
     "config.json",
     "predictions.parquet",
@@ -173,17 +175,8 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
 
 def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     client = new_client(uri)
-    folder = artifacts_folder(uri, results) / (study if study.strip(".") else f"study {study}")
-    experiment = client.get_experiment_by_name(study)
-    if experiment is None:
-        identity = client.create_experiment(study, artifact_location=None if is_served(uri) else folder.as_uri())
-    else:
-        identity = experiment.experiment_id
     mine = place_tags(results)
-    if not mine:
-        move_addresses(results)
-        with closing(sqlite3.connect(results / "mlflow.db", timeout=BUSY_S)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+    identity, artifacts = open_experiment(client, uri, results, study)
     reap(client, identity, results)
     pid = os.getpid()
     process = {"fer.pid": str(pid), "fer.host": socket.gethostname(), "fer.started": str(process_started(pid))}
@@ -195,7 +188,27 @@ def _open_mirror(uri: str, results: Path, study: str, title: str) -> Mirror:
     else:
         tags = {"fer.kind": "study", "fer.title": title, **mine, **process}
         parent = client.create_run(identity, run_name=title, tags=tags).info.run_id
-    return Mirror(uri, identity, parent, "" if mine else str(folder))
+    return Mirror(uri, identity, parent, artifacts)
+
+
+def open_experiment(client: MlflowClient, uri: str, results: Path, study: str) -> tuple[str, str]:
+    """Return the id of a study's experiment, created if missing, and its folder of artifacts, as in ``Mirror``."""
+    folder = artifacts_folder(uri, results) / study_folder(study)
+    if (experiment := client.get_experiment_by_name(study)) is None:
+        identity = client.create_experiment(study, artifact_location=None if is_served(uri) else folder.as_uri())
+    else:
+        identity = experiment.experiment_id
+    if place_tags(results):
+        return identity, ""
+    move_addresses(results)
+    with closing(sqlite3.connect(results / "mlflow.db", timeout=BUSY_S)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    return identity, str(folder)
+
+
+def study_folder(study: str) -> str:
+    """Return the name of the folder of a study's artifacts."""
+    return study if study.strip(".") else f"study {study}"
 
 
 def check_store(path: Path) -> None:
@@ -278,11 +291,24 @@ def reap(client: MlflowClient, experiment: str, results: Path) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-class RunTracker:
-    """Mirrors one run; without a mirror all methods do nothing."""
+def keep_artifact(client: MlflowClient | None, mirror: Mirror, run_id: str, file: Path, folder: str = "") -> None:
+    """Copy a file to a run's artifacts, below ``folder``; without the client if the store is in the results folder."""
+    if mirror.artifacts:
+        goal = Path(mirror.artifacts, run_id, "artifacts", folder, file.name)
+        if not goal.is_file() or not filecmp.cmp(file, goal, shallow=False):
+            with whole_file(goal) as draft:
+                shutil.copyfile(file, draft)
+    elif client is not None:
+        client.log_artifact(run_id, str(file), folder or None)
 
-    def __init__(self, mirror: Mirror | None, folder: RunFolder) -> None:
-        self.mirror, self.folder = mirror, folder
+
+class RunTracker:
+    """Mirrors one run; without a mirror all methods do nothing. ``times``: its begin and end in ms, None: now."""
+
+    def __init__(
+        self, mirror: Mirror | None, folder: RunFolder, times: tuple[int | None, int | None] = (None, None)
+    ) -> None:
+        self.mirror, self.folder, self.times = mirror, folder, times
         self.run_id = ""
         self._client: MlflowClient | None = None
 
@@ -299,7 +325,7 @@ class RunTracker:
                 client.update_run(run.info.run_id, status="RUNNING")
             else:
                 tagged = {"mlflow.parentRunId": mirror.parent, **own, **tags}
-                run = client.create_run(mirror.experiment, run_name=title, tags=tagged)
+                run = client.create_run(mirror.experiment, self.times[0], run_name=title, tags=tagged)
             self.run_id = run.info.run_id
             if not run.data.params:
                 from mlflow.entities import Param
@@ -310,7 +336,7 @@ class RunTracker:
 
     def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Log the metrics of one epoch."""
-        self._try(lambda: self._log(row, epoch))
+        self._try(lambda: self._log((epoch, row)))
 
     def end(self, status: End, metrics: Mapping[str, float] | None = None) -> None:
         """Log missing epochs of an interrupted run, final metrics and artifacts, and end the run."""
@@ -320,34 +346,39 @@ class RunTracker:
             assert client is not None
             history = self.folder.file("history.csv")
             if history.is_file():
+                import pandas as pd
+
                 seen = {point.step for point in client.get_metric_history(self.run_id, "seconds")}
-                for row in pd.read_csv(history).to_dict("records"):
-                    if int(row["epoch"]) not in seen:
-                        self._log({str(key): float(value) for key, value in row.items()}, int(row["epoch"]))
-            self._log(metrics or {}, 0)
+                rows = [row for row in pd.read_csv(history).to_dict("records") if int(row["epoch"]) not in seen]
+                self._log(*((int(row["epoch"]), {str(key): float(value) for key, value in row.items()}) for row in rows))
+            known = client.get_run(self.run_id).data.metrics
+            self._log((0, {name: value for name, value in (metrics or {}).items() if known.get(name) != value}))
             for pattern in ARTIFACTS:
                 for file in sorted(self.folder.path.glob(pattern)):
                     self._keep(file)
-            client.set_terminated(self.run_id, status)
+            client.set_terminated(self.run_id, status, self.times[1])
 
         self._try(finish)
 
     def _keep(self, file: Path) -> None:
-        """Copy a file to the artifacts; directly if the store is in the results folder, as its address may be outdated."""
+        """Copy a file to the run's artifacts."""
         assert self._client is not None and self.mirror is not None
-        if self.mirror.artifacts:
-            with whole_file(Path(self.mirror.artifacts, self.run_id, "artifacts", file.name)) as draft:
-                shutil.copyfile(file, draft)
-        else:
-            self._client.log_artifact(self.run_id, str(file))
+        keep_artifact(self._client, self.mirror, self.run_id, file)
 
-    def _log(self, values: Mapping[str, float], step: int) -> None:
+    def _log(self, *rows: tuple[int, Mapping[str, float]]) -> None:
+        """Log the values of each step, in few transactions; those of one step are never parted."""
         from mlflow.entities import Metric
 
         assert self._client is not None
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value in values.items() if name != "epoch"]
-        self._client.log_batch(self.run_id, metrics=metrics)
+        now, batch = int(time.time() * 1000), list[Metric]()
+        for step, values in rows:
+            metrics = [Metric(name, value, now, step) for name, value in values.items() if name != "epoch"]
+            if batch and len(batch) + len(metrics) > MOST_METRICS:
+                self._client.log_batch(self.run_id, metrics=batch)
+                batch = []
+            batch += metrics
+        if batch:
+            self._client.log_batch(self.run_id, metrics=batch)
 
     def _try(self, action: Callable[[], Any]) -> None:
         """Run ``action``; a failing store causes a warning and ends mirroring."""

@@ -27,6 +27,7 @@ os.fsync = lambda _: None  # thousands of small files are written; what a power 
 
 SLOWEST = (
     "interruptions",
+    "sync",
     "train",
     "tracking",
     "ablate",

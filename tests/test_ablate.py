@@ -55,7 +55,7 @@ def test_same_command_again_skips_everything(fer: Fer, finished: tuple[Path, Pat
 
 
 def test_run_folders_are_complete(finished: tuple[Path, Path]) -> None:
-    for folder in (finished[1] / "runs").iterdir():
+    for folder in (finished[1] / "runs").glob("*/"):
         names = {path.name for path in folder.iterdir()}
         assert {"config.json", "history.csv", "best.pt", "predictions.parquet", "result.json", "log.txt"} <= names
         assert {"confusion.png", "curves.png"} <= names

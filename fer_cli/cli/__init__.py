@@ -20,8 +20,14 @@ from fer_cli.cli.export import export
 from fer_cli.cli.features import extract_features, features_app
 from fer_cli.cli.papers import audit_paper
 from fer_cli.cli.predict import predict
+from fer_cli.cli.remove import remove
 from fer_cli.cli.report import report
-from fer_cli.cli.screen import closed, drop, printing, say, show
+from fer_cli.cli.rerun import rerun
+from fer_cli.cli.runs import runs
+from fer_cli.cli.screen import closed, drop, printing, say
+from fer_cli.cli.screen import show as print_text
+from fer_cli.cli.show import diff, show
+from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
 
@@ -37,12 +43,20 @@ app.add_typer(data_app, name="data")
 app.add_typer(weights_app, name="weights")
 app.add_typer(features_app, name="features")
 app.add_typer(analyze_app, name="analyze")
+app.add_typer(track_app, name="track")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
 app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 app.command(epilog="Example: fer export 3c4b92dbbfa7 --int8 --out faces.onnx")(export)
 app.command(epilog="Example: fer audit-paper sun-2024, or fer audit-paper my-paper.yaml --fail")(audit_paper)
 app.command(epilog="Example: fer predict scn-cs:SCN-CS lesson.mp4 --out faces.mp4 --csv faces.csv")(predict)
+app.command(epilog="Examples: fer runs --state failed · fer runs --study scn-cs --sort score · fer runs --since 2d --csv")(
+    runs
+)
+app.command(epilog="Examples: fer show 3f2a · fer show 3f2a --config > config.json")(show)
+app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
+app.command(epilog="Examples: fer rerun 3f2a · fer rerun 3f2a --keep /tmp/again")(rerun)
+app.command("rm", epilog="Examples: fer rm 3f2a 91bc · fer rm 3f2a --with-dependents · fer rm --restore 3f2a")(remove)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
@@ -68,7 +82,7 @@ FAULTS = {
 def show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        show(f"fer {__version__}")
+        print_text(f"fer {__version__}")
         raise typer.Exit
 
 

@@ -227,6 +227,10 @@ def train(plan: Plan, compute: Compute, jobs: int, retry_failed: bool, **how: An
     began = time.monotonic()
     with Watch(plan, compute, jobs, retry_failed) as watch:
         summary = run_plan(plan, compute, jobs, retry_failed, watch, **how)
+    if compute.track and summary.counts["done"]:
+        from fer_cli.inventory.parents import log_plan
+
+        log_plan(plan, compute.results)
     print_summary(summary, time.monotonic() - began)
     return summary
 

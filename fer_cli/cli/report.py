@@ -47,12 +47,14 @@ def report(
 ) -> None:
     """Print a study's tables and write them as .md, .csv and .tex (default: the data and profile that ran last)."""
     from fer_cli.config import Compute
+    from fer_cli.inventory.parents import log_report
 
     if claims:
         compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
         print_claims(study, compute, data, profile, seeds, split, epochs)
         return
     from fer_cli.report import RENDERERS, make_report
+    from fer_cli.study import load_study
 
     def show_step(name: str) -> None:
         say(f"{name} …")
@@ -60,6 +62,7 @@ def report(
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     with pause_collection():
         written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
+    log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))

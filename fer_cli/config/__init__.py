@@ -265,6 +265,8 @@ class Compute(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """``auto`` uses bf16 autocast only on processors or GPUs with fast bf16 matrix units."""
+    layout: Literal["auto", "contiguous", "channels-last"] = "auto"
+    """Memory layout of images and weights; ``auto``: the faster one here. A rerun takes the recorded one."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU threads per run."""
     track: bool = True

@@ -16,6 +16,7 @@ from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.signals import ending
 from fer_cli.tasks import Inputs, task_of
 from fer_cli.tracking import Mirror, RunTracker
+from fer_cli.uses import Use, add_use
 
 STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """Full disk or no write access: the whole study stops."""
@@ -34,6 +35,7 @@ class Job:
     tags: tuple[tuple[str, str], ...] = ()
     start: RunFolder | None = None
     trained: RunFolder | None = None
+    use: Use | None = None
 
     @property
     def run_id(self) -> str:
@@ -62,6 +64,8 @@ def execute(job: Job) -> Outcome:
         if not mine:
             return Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere")
         folder.write_config(job.config)
+        if job.use is not None:
+            add_use(folder.path, job.use)
         tracker = RunTracker(job.mirror, folder)
         with log_to(folder):
             tracker.begin(job.title, job.config, dict(job.tags))

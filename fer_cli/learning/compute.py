@@ -52,7 +52,8 @@ def resolve_compute(compute: Compute) -> ResolvedCompute:
         raise ResultsError("--device cuda: no CUDA GPU is visible to PyTorch; use --device cpu")
     device = "cuda" if cuda and compute.device != "cpu" else "cpu"
     bf16 = compute.precision == "bf16" or (compute.precision == "auto" and has_fast_bf16(device))
-    return ResolvedCompute(device, bf16, channels_last=bf16 or device == "cuda", threads=compute.threads)
+    last = bf16 or device == "cuda" if compute.layout == "auto" else compute.layout == "channels-last"
+    return ResolvedCompute(device, bf16, channels_last=last, threads=compute.threads)
 
 
 def use_threads(compute: Compute) -> ResolvedCompute:

@@ -66,7 +66,8 @@ def train_run(
     began = time.monotonic()
     resolved = prepare_torch(compute)
     data, fingerprint = load_data(config, compute)
-    resolved = choose_layout(lambda: new_module(config, data).model, config, len(data.train), resolved)
+    if compute.layout == "auto":
+        resolved = choose_layout(lambda: new_module(config, data).model, config, len(data.train), resolved)
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
         if config.learning.parts.relabels:
