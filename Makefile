@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test slow assets benchmark format clean
+.PHONY: setup demo test slow exhaustive assets benchmark format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,7 +27,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p .mypy_cache
-	$(BIN)/mypy > .mypy_cache/said 2>&1 & types=$$!; $(BIN)/pytest -m "not slow"; tests=$$?; \
+	$(BIN)/mypy > .mypy_cache/said 2>&1 & types=$$!; $(BIN)/pytest -m "not slow and not exhaustive"; tests=$$?; \
 	wait $$types; types=$$?; cat .mypy_cache/said; exit $$((tests | types))
 
 # The human model, 500 MB: only for building the meshes that the package contains.
@@ -40,6 +40,9 @@ assets: .venv/.assets
 
 slow: .venv/.assets
 	$(BIN)/pytest -m slow $$(grep -l mark.slow tests/test_*.py)
+
+exhaustive: setup
+	$(BIN)/pytest -m exhaustive $$(grep -l mark.exhaustive tests/test_*.py)
 
 benchmark: setup
 	$(BIN)/fer bench

@@ -91,6 +91,7 @@ def test_a_graph_equals_its_network(model: dict[str, Any], learning: dict[str, A
     check(model, learning, channels)
 
 
+EXHAUSTIVE = pytest.mark.exhaustive
 EXPRESSION = [
     {},
     {"regions": "none", "region_attention": "softmax", "temporal": "lstm", "convlstm": False},
@@ -98,13 +99,12 @@ EXPRESSION = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("arm", EXPRESSION)
+@pytest.mark.parametrize("arm", [pytest.param(arm, marks=EXHAUSTIVE if arm else pytest.mark.slow) for arm in EXPRESSION])
 def test_a_graph_with_boxes_equals_its_network(arm: dict[str, Any]) -> None:
     check({"backbone": "teacher-expression"} | arm, {"method": "scn"})
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_network_has_a_graph(backbone: str) -> None:
     check({"backbone": backbone}, {}, side=48)

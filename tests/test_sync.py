@@ -134,6 +134,7 @@ def test_the_parent_shows_data_commit_profile_means_tables_and_figures(results: 
     assert {run.data.tags["fer.run_id"] for run in children} == {"a0", "a1", "b0", "b1", "bad"}
 
 
+@pytest.mark.exhaustive
 def test_what_changed_is_updated_and_what_is_gone_is_removed(results: Path, fer: Fer) -> None:
     sync_mirror(results, results)
     assert fer("rm", "b0", "--results", results).code == 0
@@ -170,7 +171,7 @@ mirror.sync_mirror(Path(sys.argv[1]), Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [pytest.param(5, marks=pytest.mark.slow), pytest.param(9, marks=pytest.mark.exhaustive)])
 def test_a_sync_that_was_killed_is_completed_by_the_next(results: Path, tmp_path: Path, step: int) -> None:
     whole = tmp_path / "whole"
     shutil.copytree(results, whole)
@@ -190,6 +191,7 @@ def test_a_sync_that_was_killed_is_completed_by_the_next(results: Path, tmp_path
     assert stored(results, ids=False) == stored(whole, ids=False)
 
 
+@pytest.mark.exhaustive
 def test_runs_mirrored_while_they_trained_are_completed_not_doubled(fer: Fer, data_root: Path, tmp_path: Path) -> None:
     study, results = tmp_path / "pair.yaml", tmp_path / "results"
     study.write_text(
@@ -232,6 +234,7 @@ report: {against: A}
     assert names == {Path(name).name for name in files(results)}
 
 
+@pytest.mark.exhaustive
 def test_runs_of_earlier_versions_are_named_by_mlflow_and_by_the_plans_of_their_studies(
     finished: tuple[Path, Path], data_root: Path, tmp_path: Path
 ) -> None:
@@ -255,6 +258,7 @@ def test_a_running_run_is_left_to_its_process(results: Path) -> None:
     assert done.counts["left"] == 1 and "new" not in {run.data.tags["fer.run_id"] for run in mlflow_runs(results)}
 
 
+@pytest.mark.exhaustive
 def test_a_given_store_holds_the_runs_of_this_folder_apart(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_cli.analysis.outcome import Group, groups_of, summarise
+from fer_cli.analysis.outcome import Group, groups_on, summarise
 from fer_cli.blocks import Block, Note, Table, decimal
 from fer_cli.blocks import Cell as Entry
 from fer_cli.config import Compute
@@ -35,11 +35,7 @@ def intensity_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block
 
 def categories_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return precision, recall and F1 of each category per arm, with the paper's values."""
-    groups = [
-        group
-        for group in groups_of(plan, networks=False)
-        if group.planned[0].run.config.sequences.simulation == "interaction"
-    ]
+    groups = groups_on(plan, "interaction")
     tables = []
     for place, score in enumerate(SCORES):
         measure = {0: precisions, 1: recalls, 2: f1_scores}[place]
@@ -49,12 +45,6 @@ def categories_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
             table.notes.append("SIMULATION; the published values are far below those of guessing and do not fit each other")
             tables.append(table)
     return [*tables] or [Note("categories: no run is done")]
-
-
-def groups_on(plan: Plan, simulation: str) -> list[Group]:
-    """Return the runs on a kind of simulation, by arm."""
-    groups = groups_of(plan, networks=False)
-    return [group for group in groups if group.planned[0].run.config.sequences.simulation == simulation]
 
 
 def tabulate(

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of, summarise
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on, summarise
 from fer_cli.blocks import Block, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -21,7 +21,7 @@ VERSION = 1
 
 def decoding_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return a table of recognised steps and advice per arm and kind of sequences, and a timeline of one sequence."""
-    groups = [group for group in groups_of(plan, networks=False) if group.done]
+    groups = [group for group in groups_on(plan, "emotions") if group.done]
     if not groups:
         return [Note("decoding: no run is done")]
     rows = [(group.label, describe_group(group)) for group in groups]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on
 from fer_cli.blocks import Block, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -28,7 +28,7 @@ NEVER = "never"
 
 def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return the time to the region per arm and start, and a figure of valence and entropy over time."""
-    groups = [group for group in groups_of(plan, networks=False) if group.done]
+    groups = [group for group in groups_on(plan, "emotions") if group.done]
     if not groups:
         return [Note("incentives: no run is done")]
     found = {group.label: {seed: read_curves(item) for seed, item in group.seeds.items()} for group in groups}

@@ -54,6 +54,12 @@ def groups_of(plan: Plan, networks: bool = True) -> list[Group]:
     return groups
 
 
+def groups_on(plan: Plan, simulation: str) -> list[Group]:
+    """Return the runs on a kind of simulation, by arm and grid point."""
+    groups = groups_of(plan, networks=False)
+    return [group for group in groups if group.planned[0].run.config.sequences.simulation == simulation]
+
+
 def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
     """Return the runs in figures: each arm at its first grid point, at the first seed that most arms have finished."""
     first = {group.arm: group for group in reversed(groups_of(plan))}
