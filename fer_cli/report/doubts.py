@@ -69,7 +69,7 @@ def has_resampled_splits(plan: Plan) -> bool:
 
 def interval_line(plan: Plan) -> str:
     """Return how the intervals of differences were computed, and their limits."""
-    line = "intervals are not corrected for the number of comparisons"
+    line = "intervals are not corrected for the number of comparisons; there is none where all differences are equal"
     if not has_resampled_splits(plan):
         return line
     return (

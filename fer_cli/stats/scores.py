@@ -69,10 +69,10 @@ def mean_variance(values: Sequence[float] | np.ndarray, overlap: float) -> float
 
 
 def paired_difference(ours: Sequence[float], theirs: Sequence[float], overlap: float = 0.0) -> Difference:
-    """Return mean(ours - theirs) with Student's interval over pairs."""
+    """Return mean(ours - theirs) with Student's interval over pairs; none if all differences are equal."""
     deltas = np.subtract(ours, theirs)
     mean, n = float(deltas.mean()), len(deltas)
-    if n < 2:
+    if n < 2 or len(np.unique(np.rint(deltas * GRID))) == 1:
         return Difference(mean, None, None, paired=True)
     return Difference(mean, *Spread(mean, mean_variance(deltas, overlap), n - 1, n).interval(), paired=True)
 
