@@ -257,7 +257,7 @@ def line_of(done: Called) -> str:
 @pytest.mark.parametrize(
     ("run", "extra", "words"),
     [
-        ("0123456789aa", [], "no run .*did you mean 0123456789ab"),
+        ("0123456789aa", [], "no run .*nearest: 0123456789ab"),
         ("0123456789ab", ["--format", "onx"], "--format onx: unknown; did you mean onnx"),
         ("0123456789ab", ["--out", "faces.pt"], "must end in .onnx"),
     ],

@@ -50,9 +50,9 @@ def test_ids_beginnings_and_folders(runs: dict[str, RunFolder], compute: Compute
 
 
 WRONG = {
-    "abc": "run 'abc': begins 2 ids (abc123abc123, abc456abc456); give more characters",
-    "ab": "no run 'ab'",
-    "abc124abc123": "(a run is an id, a folder or STUDY:ARM); did you mean abc",
+    "abc": "abc: 2 runs begin with it: abc123abc123, abc456abc456; give more digits",
+    "ax": "no run 'ax'",
+    "abc124abc123": "(a run is an id, a folder or STUDY:ARM); nearest: abc123abc123",
     "zzz": "no run 'zzz'",
     "": "no run ''",
     "results/none": "no such run folder",

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from fer_cli.config import Compute
 from fer_cli.errors import FerError, ResultsError, StudyError, nearest
 from fer_cli.escape import PATH, cut
+from fer_cli.inventory.find import match_id
 from fer_cli.places import user_path
 from fer_cli.results import RESULT, Result
 from fer_cli.runs import RunFolder
-
-SHORTEST = 3
-"""Characters that the beginning of an id needs."""
 
 
 def find_run(text: str, compute: Compute) -> tuple[RunFolder, Result, str]:
@@ -51,21 +48,11 @@ def find_id(text: str, results: Path) -> str:
         known = sorted(entry.name for entry in os.scandir(results / "runs") if entry.is_dir())
     except OSError:
         known = []
-    if text in known:
-        return text
     if not known:
         raise ResultsError(f"{results}: has no runs; train some with fer ablate, or give the folder with --results")
     if "/" in text:
         raise ResultsError(f"{cut(text, PATH)}: no such run folder; give a run's id, its folder, or STUDY:ARM")
-    fits = [name for name in known if name.startswith(text)] if len(text) >= SHORTEST else []
-    if len(fits) > 1:
-        more = ", ..." if len(fits) > 3 else ""
-        raise ResultsError(f"run '{cut(text)}': begins {len(fits)} ids ({', '.join(fits[:3])}{more}); give more characters")
-    if not fits:
-        listed = [name for name in known if re.fullmatch("[0-9a-f]{12}", name)]
-        close = nearest(text, listed) if len(listed) <= 8 or "did you mean" in nearest(text, listed) else ""
-        raise ResultsError(f"no run '{cut(text)}' under {results / 'runs'} (a run is an id, a folder or STUDY:ARM){close}")
-    return fits[0]
+    return match_id(text, known, f"under {results / 'runs'} (a run is an id, a folder or STUDY:ARM)")
 
 
 def finished(folder: RunFolder) -> Result:
