@@ -22,12 +22,15 @@ demo: setup
 	$(BIN)/fer ablate --study demo --jobs 2 $(DEMO)
 	$(BIN)/fer report --study demo --figures $(DEMO)
 
+# CI adds the slow tests: TESTS="not exhaustive".
+TESTS ?= not slow and not exhaustive
+
 # mypy works on one core alone, half a minute without its cache: it does so beside the tests.
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p .mypy_cache
-	$(BIN)/mypy > .mypy_cache/said 2>&1 & types=$$!; $(BIN)/pytest -m "not slow and not exhaustive"; tests=$$?; \
+	$(BIN)/mypy > .mypy_cache/said 2>&1 & types=$$!; $(BIN)/pytest -m "$(TESTS)"; tests=$$?; \
 	wait $$types; types=$$?; cat .mypy_cache/said; exit $$((tests | types))
 
 # The human model, 500 MB: only for building the meshes that the package contains.

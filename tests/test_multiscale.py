@@ -184,7 +184,7 @@ def test_parts_without_effect_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "rung", [pytest.param(rung, marks=pytest.mark.slow) if rung not in ENDS else rung for rung in LADDER]
+    "rung", [pytest.param(rung, marks=pytest.mark.exhaustive) if rung not in ENDS else rung for rung in LADDER]
 )
 def test_one_batch_is_overfitted(rung: str) -> None:
     torch.manual_seed(0)

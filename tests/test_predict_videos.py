@@ -244,7 +244,7 @@ def noise(frames: int) -> Iterator[Moment]:
         yield Moment(number, number / 25, np.roll(base, number, 1))
 
 
-@pytest.mark.parametrize("kind", ["stills", "clips"])
+@pytest.mark.parametrize("kind", [pytest.param("stills", marks=pytest.mark.exhaustive), "clips"])
 def test_memory_does_not_grow_with_the_length_of_a_video(
     kind: str, stills: RunFolder, clips: RunFolder, results: Path, both_root: Path, lecture: Path
 ) -> None:
@@ -293,6 +293,7 @@ def test_an_interruption_leaves_a_table_of_whole_lines(
     assert [file.name for file in out.iterdir()] == ["t.csv"]
 
 
+@pytest.mark.exhaustive
 def test_a_reader_that_leaves_early_ends_the_command(
     stills: RunFolder, results: Path, both_root: Path, tmp_path: Path
 ) -> None:
