@@ -59,9 +59,9 @@ def test_every_arm_learns_a_batch_by_heart(config: RunConfig) -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_all_arms_start_from_the_trunk_of_the_expression_networks(name: str) -> None:
-    """From scratch, 360 steps left the training accuracy at chance; see the CHANGELOG."""
+    """From scratch, 360 steps left the training accuracy at chance."""
     arms = arms_of(name)
-    shared = [config for config in expand(load_study("temporal-attention"), Choice(seeds=(0,)))][0].config
+    shared = next(iter(expand(load_study("temporal-attention"), Choice(seeds=(0,))))).config
     wanted = task_of(shared).before(shared)
     assert wanted is not None and wanted.data.image_size == 48
     for config in arms.values():
