@@ -18,6 +18,7 @@ from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.export import export
 from fer_cli.cli.features import extract_features, features_app
+from fer_cli.cli.monitor import monitor
 from fer_cli.cli.papers import audit_paper
 from fer_cli.cli.predict import predict
 from fer_cli.cli.report import report
@@ -43,6 +44,7 @@ app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
 app.command(epilog="Example: fer export 3c4b92dbbfa7 --int8 --out faces.onnx")(export)
 app.command(epilog="Example: fer audit-paper sun-2024, or fer audit-paper my-paper.yaml --fail")(audit_paper)
 app.command(epilog="Example: fer predict scn-cs:SCN-CS lesson.mp4 --out faces.mp4 --csv faces.csv")(predict)
+app.command(epilog="Example: fer monitor scn-cs:SCN-CS --video lesson.mp4 --course signals --out session")(monitor)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141

@@ -1,0 +1,72 @@
+"""Expressions smoothed over time by the filter of an HMM, one step per event.
+
+States are the recogniser's classes. The emission is its confusion matrix on the validation part plus 1 in each cell, rows
+normalised. The chain leaves a state within a second with a probability of 0.1, for every state alike (our convention, as for
+the simulated sequences); for another interval it is the power of that chain. Probabilities are taken as soft observations
+(``hmm.observe``), and a time without a face as a missing one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fer_cli.errors import FerError
+from fer_cli.interaction.decoding import Predictions, estimate_emission
+from fer_cli.interaction.hmm import filter_states, observe, propagate
+from fer_cli.interaction.states import CLASS_SELF, of_classes
+from fer_cli.outputs import PREDICTIONS
+
+PART = "val"
+
+
+class Smoother:
+    """Filters the expressions of each student."""
+
+    def __init__(self, classes: list[str], emission: np.ndarray, interval_s: float) -> None:
+        """Take the emission (K, K) of states that are the K classes, and the seconds between two events."""
+        self.classes, self.emission = classes, emission
+        self.transition = of_classes(classes).stay(stay_probability(len(classes), interval_s)).transition
+        self._states: dict[str, np.ndarray] = {}
+
+    def push(self, student: str, probabilities: np.ndarray | None) -> np.ndarray:
+        """Return P(state | observations so far), (K,), after one more; ``probabilities``: (K,), None without a face."""
+        size = len(self.classes)
+        before = self._states.get(student)
+        prior = np.full(size, 1 / size) if before is None else propagate(before[None], self.transition[None])[0]
+        given = np.full(size, np.nan) if probabilities is None else probabilities
+        likelihood = observe(self.emission, given[None, None])
+        found = filter_states(prior / prior.sum(), self.transition, likelihood).gamma[0, 0]
+        self._states[student] = found
+        return np.asarray(found)
+
+    def forget(self, student: str) -> None:
+        """Drop the state of a student who has left."""
+        self._states.pop(student, None)
+
+
+def stay_probability(size: int, interval_s: float) -> float:
+    """Return the probability that the chain of ``size`` states is where it was ``interval_s`` seconds earlier.
+
+    All of its eigenvalues but the first are equal, so powers have a closed form; one second gives ``CLASS_SELF``.
+    """
+    second = CLASS_SELF - (1 - CLASS_SELF) / (size - 1)
+    return float(1 / size + (1 - 1 / size) * second**interval_s)
+
+
+def read_emission(folder: Path, classes: list[str]) -> np.ndarray | None:
+    """Return the emission (K, K) from a run's validation predictions; None if there are none, or of other classes."""
+    import pandas as pd
+
+    columns = [f"p_{name}" for name in classes]
+    try:
+        table = pd.read_parquet(folder / PREDICTIONS, columns=["part", "label", *columns])
+    except (OSError, ValueError, KeyError):
+        return None
+    table = table[table["part"] == PART]
+    try:
+        predictions = Predictions(table[columns].to_numpy(np.float64), table["label"].tolist(), classes)
+        return estimate_emission(predictions, of_classes(classes)) if len(table) else None
+    except (FerError, KeyError):
+        return None
