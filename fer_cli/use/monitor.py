@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fer_cli.config import Compute
+from fer_cli.config import Compute, default_data_root
 from fer_cli.data.decode import UnreadableError, why
 from fer_cli.data.files import readable_name
 from fer_cli.errors import DataError
@@ -214,7 +214,8 @@ def make_smoother(recogniser: Recogniser, wish: Wish, interval_s: float) -> tupl
     if isinstance(recogniser, ExportedRecogniser):
         folder = RunFolder(wish.results, recogniser.exported.about.run).path
     else:
-        folder = find_run(wish.run, Compute(results=wish.results, threads=wish.threads))[0].path
+        root = wish.data_root or default_data_root()
+        folder = find_run(wish.run, Compute(data_root=root, results=wish.results, threads=wish.threads))[0].path
     emission = read_emission(folder, recogniser.classes)
     if emission is None:
         exported = str(wish.run).lower().endswith(EXPORTED)
