@@ -11,7 +11,6 @@ from PIL import Image
 
 from fer_cli.interaction.emotions import EXPRESSIONS
 from fer_cli.interaction.events import read_events
-from fer_cli.runs import RunFolder
 from fer_cli.use import feeds
 from tests.conftest import Called
 from tests.films import write_film
@@ -53,7 +52,9 @@ def camera(monkeypatch: pytest.MonkeyPatch, film: Path) -> type[FakeCamera]:  # 
 
 
 def test_a_camera_that_ends_is_an_exit_code_with_a_report(
-    monitor: Fer, camera: type[FakeCamera], tmp_path: Path  # noqa: F811
+    monitor: Fer,
+    camera: type[FakeCamera],
+    tmp_path: Path,
 ) -> None:
     called = monitor("--camera", 0, "--consent", "--out", tmp_path / "out", "--interval", "0.2")
     assert called.code == 1, called.err
@@ -72,7 +73,10 @@ def test_a_camera_needs_consent(monitor: Fer, camera: type[FakeCamera], tmp_path
 
 
 def test_a_camera_that_is_not_there_names_those_that_are(
-    monitor: Fer, camera: type[FakeCamera], tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    monitor: Fer,
+    camera: type[FakeCamera],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     called = monitor("--camera", 7, "--consent", "--out", tmp_path / "out")
     assert called.code == 2 and "--camera 7: cannot be opened; cameras found: 0" in called.err

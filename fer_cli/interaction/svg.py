@@ -17,7 +17,7 @@ from fer_cli.interaction.events import Event
 from fer_cli.interaction.feedback import UNNAMED, expression_shares
 from fer_cli.interaction.findings import CLASS, Finding
 
-WIDE, NAMES, RIGHT = 900, 150, 20
+WIDE, NAMES, RIGHT = 900, 150, 36
 """Pixels of a drawing's width, of the column of names, and of the margin."""
 TALL, AXIS, HEADING = 26, 34, 26
 """Pixels of a row, of the axis below, and of a lesson's name."""

@@ -125,7 +125,7 @@ class Captures:
         if mean is None:
             return Event(t=t, student=student, frame_ok=frame_ok, face=False, emotion=None, **where)  # type: ignore[arg-type]
         shares = {name: round(float(value), DIGITS) for name, value in zip(self.classes, mean, strict=True)}
-        emotion = self.classes[int(mean.argmax())]
+        emotion = max(shares, key=lambda name: shares[name])  # of equal ones in the log, the first class
         return Event(t=t, student=student, face=True, emotion=emotion, probabilities=shares, **where)  # type: ignore[arg-type]
 
     def _replace_absent(self, box: Box, time_s: float) -> None:

@@ -30,7 +30,7 @@ from fer_cli.use.lines import LineFile
 from fer_cli.use.named import find_run
 from fer_cli.use.predict import Reader
 from fer_cli.use.recogniser import EXPORTED, ExportedRecogniser, Recogniser, load_recogniser
-from fer_cli.use.smoothing import Smoother, read_emission
+from fer_cli.use.smoothing import Smoother, read_confusion
 from fer_cli.use.sources import CUT_SHORT, Moment, Source, count_frames, find_sources, read_moments
 
 LAG_S = 0.3
@@ -216,10 +216,13 @@ def make_smoother(recogniser: Recogniser, wish: Wish, interval_s: float) -> tupl
     else:
         root = wish.data_root or default_data_root()
         folder = find_run(wish.run, Compute(data_root=root, results=wish.results, threads=wish.threads))[0].path
-    emission = read_emission(folder, recogniser.classes)
-    if emission is None:
+    confusion = read_confusion(folder, recogniser.classes)
+    if confusion is None:
         exported = str(wish.run).lower().endswith(EXPORTED)
         lacks = f"the run of the exported file is not under {wish.results}" if exported else "the run has no validation part"
         return None, f"probabilities are means over an interval, not smoothed: {lacks}"
-    told = "smoothed by the filter of an emotion HMM with the run's confusion on its validation part"
-    return Smoother(recogniser.classes, emission, interval_s), f"probabilities are means over an interval, {told}"
+    told = (
+        "probabilities are means over an interval, smoothed by the filter of an emotion HMM with the run's confusion on its "
+        f"validation part (accuracy {confusion.accuracy:.2f}, n = {confusion.n})"
+    )
+    return Smoother(recogniser.classes, confusion.emission, interval_s), told

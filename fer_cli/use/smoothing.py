@@ -4,11 +4,15 @@ States are the recogniser's classes. The emission is its confusion matrix on the
 normalised. The chain leaves a state within a second with a probability of 0.1, for every state alike (our convention, as for
 the simulated sequences); for another interval it is the power of that chain. Probabilities are taken as soft observations
 (``hmm.observe``), and a time without a face as a missing one.
+
+A weak recogniser, whose confusion hardly tells two classes apart, leaves little of the rarer one: its accuracy on the
+validation part is part of what a session states.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,8 +59,17 @@ def stay_probability(size: int, interval_s: float) -> float:
     return float(1 / size + (1 - 1 / size) * second**interval_s)
 
 
-def read_emission(folder: Path, classes: list[str]) -> np.ndarray | None:
-    """Return the emission (K, K) from a run's validation predictions; None if there are none, or of other classes."""
+class Confusion(NamedTuple):
+    """What a run's validation predictions say of its errors."""
+
+    emission: np.ndarray
+    """(K, K) P(recognised class | class), rows sum to 1."""
+    n: int
+    accuracy: float
+
+
+def read_confusion(folder: Path, classes: list[str]) -> Confusion | None:
+    """Return the confusion of a run on its validation part; None without predictions, or for those of other classes."""
     import pandas as pd
 
     columns = [f"p_{name}" for name in classes]
@@ -67,6 +80,10 @@ def read_emission(folder: Path, classes: list[str]) -> np.ndarray | None:
     table = table[table["part"] == PART]
     try:
         predictions = Predictions(table[columns].to_numpy(np.float64), table["label"].tolist(), classes)
-        return estimate_emission(predictions, of_classes(classes)) if len(table) else None
+        emission = estimate_emission(predictions, of_classes(classes)) if len(table) else None
     except (FerError, KeyError):
         return None
+    if emission is None:
+        return None
+    answers = np.array(classes, object)[predictions.probabilities.argmax(axis=1)]
+    return Confusion(emission, len(table), float((answers == table["label"].to_numpy()).mean()))
