@@ -11,12 +11,37 @@ from PIL import Image
 
 from fer_cli.interaction.emotions import EXPRESSIONS
 from fer_cli.interaction.events import read_events
+from fer_cli.synthetic.lesson import Lesson, draw_lesson
 from fer_cli.use import feeds
 from tests.conftest import Called
 from tests.films import write_film
-from tests.test_monitor import film, monitor, run  # noqa: F401 (fixtures)
+from tests.used import STILLS, train_one
 
 Fer = Callable[..., Called]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, both_root: Path) -> RunFolder:
+    """A run on embedded faces, trained for an epoch."""
+    return train_one(STILLS, both_root, tmp_path_factory.mktemp("used"))
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds: a second of a lesson of two people there and back."""
+    drawn = [frame for frame, _ in draw_lesson(Lesson(1.0, 2, 3))]
+    return write_film(tmp_path_factory.mktemp("film") / "lesson.mp4", drawn + drawn[::-1], 12)
+
+
+@pytest.fixture
+def monitor(fer: Fer, run: RunFolder, both_root: Path) -> Fer:
+    """Call ``fer monitor`` with the run."""
+
+    def call(*arguments: object) -> Called:
+        where = ("--results", run.results, "--data-root", both_root, "--device", "cpu")
+        return fer("monitor", run.run_id, *where, *arguments)
+
+    return call
 
 
 class FakeCamera:
@@ -40,7 +65,7 @@ class FakeCamera:
 
 
 @pytest.fixture
-def camera(monkeypatch: pytest.MonkeyPatch, film: Path) -> type[FakeCamera]:  # noqa: F811
+def camera(monkeypatch: pytest.MonkeyPatch, film: Path) -> type[FakeCamera]:
     """A camera that sees the first two seconds of the film, and is taken for gone half a second later."""
     capture, frames = cv2.VideoCapture(str(film)), []
     while (got := capture.read())[0] and len(frames) < 24:
@@ -65,7 +90,7 @@ def test_a_camera_that_ends_is_an_exit_code_with_a_report(
     assert "camera 0" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_camera_needs_consent(monitor: Fer, camera: type[FakeCamera], tmp_path: Path) -> None:  # noqa: F811
+def test_a_camera_needs_consent(monitor: Fer, camera: type[FakeCamera], tmp_path: Path) -> None:
     called = monitor("--camera", 0, "--out", tmp_path / "out")
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert "add --consent if everyone who may be filmed" in called.err and "some laws forbid it" in called.err
@@ -85,7 +110,7 @@ def test_a_camera_that_is_not_there_names_those_that_are(
     assert called.code == 2 and "no camera is found" in called.err and not (tmp_path / "out").exists()
 
 
-def test_wrong_options_are_one_line(monitor: Fer, fer: Fer, film: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_wrong_options_are_one_line(monitor: Fer, fer: Fer, film: Path, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "no.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
     (tmp_path / "file").write_text("")
@@ -118,7 +143,7 @@ def test_wrong_options_are_one_line(monitor: Fer, fer: Fer, film: Path, tmp_path
     assert "no run" in fer("monitor", "zzzz", "--video", film, "--results", tmp_path, *out).err
 
 
-def test_a_session_is_never_overwritten(monitor: Fer, fer: Fer, film: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_session_is_never_overwritten(monitor: Fer, fer: Fer, film: Path, tmp_path: Path) -> None:
     assert monitor("--video", film, "--out", tmp_path / "out").code == 0
     before = (tmp_path / "out" / "events.jsonl").read_bytes()
     called = monitor("--video", film, "--out", tmp_path / "out")
@@ -133,7 +158,7 @@ def test_a_session_is_never_overwritten(monitor: Fer, fer: Fer, film: Path, tmp_
     assert called.code == 2 and "session.json: not what fer monitor writes" in called.err
 
 
-def test_a_video_cut_short_is_reported(monitor: Fer, film: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_video_cut_short_is_reported(monitor: Fer, film: Path, tmp_path: Path) -> None:
     path = write_film(tmp_path / "film.avi", [np.full((120, 160, 3), 8 * n, np.uint8) for n in range(30)])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     called = monitor("--video", path, "--out", tmp_path / "out")
