@@ -11,6 +11,7 @@ from PIL import Image
 
 from fer_cli.interaction.emotions import EXPRESSIONS
 from fer_cli.interaction.events import read_events
+from fer_cli.runs import RunFolder
 from fer_cli.synthetic.lesson import Lesson, draw_lesson
 from fer_cli.use import feeds
 from tests.conftest import Called

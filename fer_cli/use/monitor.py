@@ -98,10 +98,18 @@ class Session:
         self.faces = None if wish.keep_faces is None else FaceFolder(wish.keep_faces, self.frames)
         self.log = begin_log(wish.out)
         filmed = f"camera {wish.camera}" if self.source is None else readable_name(Path(self.source.name).name)
-        kind, notes = self.emotions.name, tuple(self.notes)
-        write_info(wish.out, SessionInfo(
-            run=self.recogniser.name, source=filmed, expressions=kind, notes=notes, thresholds=self.thresholds,
-        ))  # fmt: skip
+        info = SessionInfo(
+            run=self.recogniser.name,
+            source=filmed,
+            expressions=self.emotions.name,
+            notes=tuple(self.notes),
+            thresholds=self.thresholds,
+        )
+        try:
+            write_info(wish.out, info)
+        except OSError:
+            self.close()  # an empty log would be in the way of the next attempt
+            raise
 
     def follow(self) -> Iterator[tuple[list[Event], list[Finding]]]:
         """Yield the events of each interval, once they are in the log, and what the rules find with them.
