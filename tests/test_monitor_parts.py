@@ -23,7 +23,7 @@ from fer_cli.use.captures import ABSENT_S, NOBODY, Captures
 from fer_cli.use.feeds import Drops, pace
 from fer_cli.use.heads import Heads, five_points
 from fer_cli.use.predict import Seen
-from fer_cli.use.smoothing import Smoother, stay_probability
+from fer_cli.use.smoothing import STAY, Smoother, stay_probability
 from fer_cli.use.sources import Moment
 from fer_cli.use.windows import Sighting
 
@@ -61,7 +61,7 @@ def test_a_step_by_hand() -> None:
 
 def test_the_chain_of_an_interval_is_a_power_of_that_of_a_second() -> None:
     second = Smoother(CLASSES, EMISSION, 1.0).transition
-    np.testing.assert_allclose(np.diag(second), 0.9, atol=1e-12)
+    np.testing.assert_allclose(np.diag(second), STAY, atol=1e-12)
     for interval in (2, 5):
         power = np.linalg.matrix_power(second, interval)
         np.testing.assert_allclose(Smoother(CLASSES, EMISSION, float(interval)).transition, power, atol=1e-12)

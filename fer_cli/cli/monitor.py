@@ -12,7 +12,6 @@ import typer
 
 from fer_cli.cli.advice import write_command
 from fer_cli.cli.build_options import DetectorModel
-from fer_cli.cli.live import live_display
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, expand_path, thread_count
 from fer_cli.cli.screen import print_table, say
 from fer_cli.errors import FerError
@@ -139,6 +138,7 @@ def find_conflicts(
 
 def watch(wish: Wish) -> None:
     """Run a session, whose report is written however it ends; exits with 1 if the camera is gone, 130 if interrupted."""
+    from fer_cli.cli.live import live_display
     from fer_cli.interaction.live import LiveView
     from fer_cli.signals import end_on_sigterm
     from fer_cli.use.monitor import Session

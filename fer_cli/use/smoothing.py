@@ -1,8 +1,8 @@
 """Expressions smoothed over time by the filter of an HMM, one step per event.
 
 States are the recogniser's classes. The emission is its confusion matrix on the validation part plus 1 in each cell, rows
-normalised. The chain leaves a state within a second with a probability of 0.1, for every state alike (our convention, as for
-the simulated sequences); for another interval it is the power of that chain. Probabilities are taken as soft observations
+normalised. The chain is in another state a second later with a probability of 0.3, for every state alike (our convention:
+expressions and the pauses between them last some three seconds); for another interval it is the power of that chain. Probabilities are taken as soft observations
 (``hmm.observe``), and a time without a face as a missing one.
 
 A weak recogniser, whose confusion hardly tells two classes apart, leaves little of the rarer one: its accuracy on the
@@ -19,10 +19,12 @@ import numpy as np
 from fer_cli.errors import FerError
 from fer_cli.interaction.decoding import Predictions, estimate_emission
 from fer_cli.interaction.hmm import filter_states, observe, propagate
-from fer_cli.interaction.states import CLASS_SELF, of_classes
+from fer_cli.interaction.states import of_classes
 from fer_cli.outputs import PREDICTIONS
 
 PART = "val"
+STAY = 0.7
+"""Probability of the state of a second ago."""
 
 
 class Smoother:
@@ -53,9 +55,9 @@ class Smoother:
 def stay_probability(size: int, interval_s: float) -> float:
     """Return the probability that the chain of ``size`` states is where it was ``interval_s`` seconds earlier.
 
-    All of its eigenvalues but the first are equal, so powers have a closed form; one second gives ``CLASS_SELF``.
+    All of its eigenvalues but the first are equal, so powers have a closed form; one second gives ``STAY``.
     """
-    second = CLASS_SELF - (1 - CLASS_SELF) / (size - 1)
+    second = STAY - (1 - STAY) / (size - 1)
     return float(1 / size + (1 - 1 / size) * second**interval_s)
 
 
