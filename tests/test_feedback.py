@@ -13,6 +13,7 @@ from PIL import Image
 
 from fer_cli.interaction.assess import assess, read_thresholds
 from fer_cli.interaction.classroom import simulate_class
+from fer_cli.interaction.display import MOST_STUDENTS, STATES, choose_students, state_of
 from fer_cli.interaction.emotions import EXPRESSIONS
 from fer_cli.interaction.events import Event, write_events
 from fer_cli.interaction.feedback import (
@@ -27,7 +28,7 @@ from fer_cli.interaction.feedback import (
     table_rows,
     write_report,
 )
-from fer_cli.interaction.pictures import MOST_STUDENTS, STATES, choose_students, draw_shares, draw_timeline, state_of
+from fer_cli.interaction.pictures import draw_shares, draw_timeline
 from fer_cli.interaction.thresholds import Thresholds
 from tests.conftest import Called
 from tests.test_status import event, frames, streams

@@ -18,6 +18,7 @@ from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.export import export
 from fer_cli.cli.features import extract_features, features_app
+from fer_cli.cli.monitor import monitor
 from fer_cli.cli.papers import audit_paper
 from fer_cli.cli.predict import predict
 from fer_cli.cli.remove import remove
@@ -57,6 +58,7 @@ app.command(epilog="Examples: fer show 3f2a · fer show 3f2a --config > config.j
 app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
 app.command(epilog="Examples: fer rerun 3f2a · fer rerun 3f2a --keep /tmp/again")(rerun)
 app.command("rm", epilog="Examples: fer rm 3f2a 91bc · fer rm 3f2a --with-dependents · fer rm --restore 3f2a")(remove)
+app.command(epilog="Example: fer monitor scn-cs:SCN-CS --video lesson.mp4 --course signals --out session")(monitor)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141

@@ -103,7 +103,7 @@ def write_report(feedback: Feedback) -> str:
     starts: dict[tuple[str, str], float] = {}
     for event in feedback.events:
         starts.setdefault((event.course, event.lesson), event.t)
-    lines += [*_bullets(_describe_data(feedback)), "", "## Class", "", *_tell(feedback, CLASS, starts), ""]
+    lines += [*_bullets(describe_data(feedback)), "", "## Class", "", *_tell(feedback, CLASS, starts), ""]
     for student in sorted({event.student for event in feedback.events}, key=natural):
         lines += [f"## {markdown(student)}", "", *_tell(feedback, student, starts), ""]
     lines += [
@@ -117,14 +117,14 @@ def write_report(feedback: Feedback) -> str:
         "",
     ]
     lines += ["## Conventions", "", *_bullets(feedback.emotions.conventions()), "", "## Thresholds", ""]
-    return "\n".join([*lines, *_bullets(_describe_thresholds(feedback.thresholds)), ""])
+    return "\n".join([*lines, *_bullets(describe_thresholds(feedback.thresholds)), ""])
 
 
 def _bullets(sentences: Iterable[str]) -> list[str]:
     return [f"- {markdown(one)}" for one in sentences] or [f"- {NO_DATA}"]
 
 
-def _describe_data(feedback: Feedback) -> list[str]:
+def describe_data(feedback: Feedback) -> list[str]:
     """Return sentences about the events: source, number, interval, what was not measured."""
     events = feedback.events
     interval, assumed = capture_interval(events), feedback.thresholds.interval_s
@@ -227,7 +227,7 @@ def _loop_table(feedback: Feedback) -> list[str]:
     return _bullets([f"{total} of {len(steps)} recognitions were not positive and ask for an adjustment: {told}"])
 
 
-def _describe_thresholds(thresholds: Thresholds) -> list[str]:
+def describe_thresholds(thresholds: Thresholds) -> list[str]:
     """Return a sentence per rule with the values used."""
     return [
         f"{rule}: {', '.join(f'{name} {value}' for name, value in values.items())}"

@@ -18,52 +18,22 @@ from matplotlib.patches import Patch
 
 from fer_cli.drawing import PALETTE, Words, page, save
 from fer_cli.escape import cut
+from fer_cli.interaction.display import ALERTS, STATES, bin_states, choose_students, state_of
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.feedback import CAUTION, NO_DATA, expression_shares
-from fer_cli.interaction.findings import CLASS, Finding, natural
+from fer_cli.interaction.findings import CLASS, Finding
 
-STATES = {
-    "engaged": "#009E73",
-    "positive, not engaged": "#A6D8F0",
-    "other expression": "#E69F00",
-    "distress": "#D55E00",
-    "no face": "0.72",
-    "no frame": "0.25",
-}
-"""State of a student in a time bin -> colour."""
-ALERTS = {
-    "difficulty": ("v", "difficulty"),
-    "inattentive": ("x", "inattentive"),
-    "technical": ("+", "technical"),
-    "passive": ("s", "passive"),
-    "slow_or_clarify": ("*", "class confused"),
-}
-"""Outcome -> marker and label."""
 PALE = "#D9D9D9"
 """Colour of neutral or focused, the most frequent class."""
 DARK = frozenset({"#0072B2", "#000000", "#882255"})
 """Colours that need white letters."""
 WIDTH = 4.6
 """Inches; lines and letters stay legible at 84 mm."""
-BINS = 120
-"""Most time bins of a lesson; none is shorter than ``LEAST_S`` seconds."""
-LEAST_S = 5.0
-MOST_STUDENTS, MOST_LESSONS, MOST_ROWS, MOST_COURSES = 30, 6, 64, 20
-"""Most students and lessons (and rows in all lessons) and courses of a picture; the footer says what is left out."""
+MOST_LESSONS, MOST_ROWS, MOST_COURSES = 6, 64, 20
+"""Most lessons (and rows in all lessons) and courses of a picture; the footer says what is left out."""
 NAME = 22
 """Characters of a name beside an axis."""
-
-
-def state_of(event: Event, emotions: EmotionMap) -> str:
-    """Return what the timeline shows for an event."""
-    if event.emotion is None:
-        return "no face" if event.frame_ok else "no frame"
-    if event.emotion in emotions.engaged:
-        return "engaged"
-    if event.emotion in emotions.positive:
-        return "positive, not engaged"
-    return "distress" if event.emotion in emotions.distress else "other expression"
 
 
 def draw_shares(events: Sequence[Event], emotions: EmotionMap, path: Path) -> Path:
@@ -130,33 +100,17 @@ def draw_timeline(events: Sequence[Event], findings: Sequence[Finding], emotions
     return save(figure, path)
 
 
-def choose_students(events: Sequence[Event], findings: Sequence[Finding]) -> list[str]:
-    """Return the names of the rows, in natural order; of too many students, those with the most alerts."""
-    alerts = Counter(one.student for one in findings if one.outcome in ALERTS)
-    names = sorted({event.student for event in events}, key=natural)
-    return sorted(sorted(names, key=lambda name: -alerts[name])[:MOST_STUDENTS], key=natural)
-
-
 def _mark(marker: str, label: str) -> Line2D:
     return Line2D([], [], color="black", marker=marker, ms=7, lw=0, label=label)
 
 
 def _draw_states(axes: Axes, part: Sequence[Event], students: Sequence[str], emotions: EmotionMap) -> float:
     """Draw the rows of students below an empty one for the class, and return the start of the lesson in seconds."""
-    start, end = part[0].t, max(event.t for event in part)
-    bin_s = max(LEAST_S, (end - start) / BINS)
-    columns = int((end - start) / bin_s) + 1
-    rows = {student: row for row, student in enumerate(students)}
-    names = list(STATES)
-    counts = np.zeros((len(students), columns, len(names)), np.int64)
-    for event in part:
-        if event.student in rows:
-            counts[rows[event.student], int((event.t - start) / bin_s), names.index(state_of(event, emotions))] += 1
-    modes = np.where(counts.sum(2) > 0, counts.argmax(2).astype(float), np.nan)
-    edges = np.arange(columns + 1) * bin_s / 60
+    modes, bin_s = bin_states(part, students, emotions)
+    edges = np.arange(modes.shape[1] + 1) * bin_s / 60
     heights = np.arange(len(students) + 1) + 0.5
     colours = ListedColormap(list(STATES.values()))
-    axes.pcolormesh(edges, heights, modes, cmap=colours, vmin=-0.5, vmax=len(names) - 0.5, rasterized=True)
+    axes.pcolormesh(edges, heights, modes, cmap=colours, vmin=-0.5, vmax=len(STATES) - 0.5, rasterized=True)
     for height in heights:
         axes.axhline(height, color="white", lw=1)
     labels = ["class", *(cut(student, NAME) for student in students)]
@@ -164,7 +118,7 @@ def _draw_states(axes: Axes, part: Sequence[Event], students: Sequence[str], emo
     axes.set_ylim(len(students) + 0.5, -0.5)
     axes.set_xlim(0, edges[-1])
     axes.grid(visible=False)
-    return start
+    return part[0].t
 
 
 def _draw_alerts(axes: Axes, alerts: Sequence[Finding], students: Sequence[str], start: float) -> None:

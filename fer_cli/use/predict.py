@@ -66,6 +66,8 @@ class Reader:
     detect: bool = True
     """Whether faces are detected; else the whole picture is a face."""
     tally: Tally = field(default_factory=Tally)
+    lag_s: float = np.inf
+    """Longest time in seconds for which a sample waits for others, to be recognised together."""
     _detector: Detector | None = None
 
     def __post_init__(self) -> None:
@@ -134,7 +136,7 @@ class Reader:
         """Yield frames with tracked and recognised faces, as soon as their probabilities are final."""
         tracker = FaceTracker(self.preparation.crop) if self.detect else None
         decisions, tracks, queue = Decisions(self.recogniser), dict[int, Windows](), deque[Seen]()
-        highest = 0
+        highest, flushed = 0, -np.inf
         for moment in moments:
             image = moment.image
             if self.preparation.picture.colour == "grey":
@@ -149,6 +151,9 @@ class Reader:
                 decisions.add(windows.push(sighting, view, moment.time_s))
             for face in [face for face, windows in tracks.items() if moment.time_s - windows.last_s > KEPT_S]:
                 decisions.add(tracks.pop(face).finish())
+            if moment.time_s - flushed >= self.lag_s:
+                decisions.flush()
+                flushed = moment.time_s
             while queue and all(one.done for one in queue[0].faces):
                 yield queue.popleft()
         for windows in tracks.values():

@@ -6,14 +6,13 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from fer_cli.data.files import readable_name
 from fer_cli.errors import DataError
 from fer_cli.escape import csv_cell
 from fer_cli.places import open_regular
+from fer_cli.use.lines import LineFile
 from fer_cli.use.predict import Seen
 
 COLUMNS = ("file", "time_s", "face", "x", "y", "w", "h", "class")
@@ -53,39 +52,10 @@ def is_number(cell: str) -> bool:
     return True
 
 
-class CsvFile:
+class CsvFile(LineFile):
     """A CSV file that grows line by line."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file anew; raises DataError for a file that is not a table of predictions, OSError if it cannot be."""
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("wb", buffering=0)
-        self._length = 0
-
-    def write(self, line: str) -> None:
-        """Add a line; on a fault the file keeps the lines before, and a DataError says so."""
-        content = line.encode("utf-8", "backslashreplace") + b"\n"
-        try:
-            while content:
-                content = content[self._stream.write(content) :]
-        except OSError as error:
-            self._shorten()
-            raise DataError(f"{self.path}: {error.strerror}; the table holds the rows until then") from None
-        except BaseException:  # an interruption between two parts of a line
-            self._shorten()
-            raise
-        self._length = self._stream.tell()
-
-    def _shorten(self) -> None:
-        with suppress(OSError):
-            os.ftruncate(self._stream.fileno(), self._length)
-
-    def __enter__(self) -> CsvFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stream.close()
+    holds = "the table holds the rows until then"
 
 
 def is_replaceable(path: Path) -> bool:
