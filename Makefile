@@ -41,10 +41,10 @@ test: setup
 assets: .venv/.assets
 	$(BIN)/python -m fer_cli.synthetic.make_assets
 
-slow: .venv/.assets
+slow: setup
 	$(BIN)/pytest -m slow $$(grep -l mark.slow tests/test_*.py)
 
-exhaustive: setup
+exhaustive: .venv/.assets
 	$(BIN)/pytest -m exhaustive $$(grep -l mark.exhaustive tests/test_*.py)
 
 benchmark: setup

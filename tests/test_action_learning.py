@@ -20,9 +20,10 @@ def arms_of(name: str, profile: str = "small") -> dict[str, RunConfig]:
     return {run.arm: run.config for run in expand(study, Choice(profile=profile, seeds=(0,)))}
 
 
+STEPS = 120
 ARMS = {f"{name}-{arm}": config for name in STUDIES for arm, config in arms_of(name).items()}
 CHECKED = [
-    pytest.param(config, id=name, marks=() if name == "region-layer-full method" else (pytest.mark.slow,))
+    pytest.param(config, id=name, marks=() if name == "region-layer-full method" else (pytest.mark.exhaustive,))
     for name, config in ARMS.items()
     if name != "disentangle-full method"
 ]
@@ -46,15 +47,16 @@ def test_every_arm_learns_a_batch_by_heart(config: RunConfig) -> None:
     torch.manual_seed(0)
     net = build_model(config.model, 7, attention=False, image_size=56, frames=config.data.frames)
     clips, labels = events(config.train.batch_size)
-    optimizer = torch.optim.AdamW(net.parameters(), config.train.lr, weight_decay=config.train.weight_decay)
-    for _ in range(60):
+    lr = config.train.lr / 4  # the recipe warms up; its peak at once is unstable
+    optimizer = torch.optim.AdamW(net.parameters(), lr, weight_decay=config.train.weight_decay)
+    for _ in range(STEPS):
         logits = net(clips).logits
         if (logits.argmax(1) == labels).float().mean() > 0.9:
             return
         optimizer.zero_grad()
         F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    pytest.fail("no more than 90 % after 60 steps")
+    pytest.fail(f"no more than 90 % after {STEPS} steps")
 
 
 @pytest.mark.parametrize("name", STUDIES)

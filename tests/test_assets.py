@@ -143,9 +143,9 @@ def test_a_new_process_draws_its_first_face_in_two_seconds() -> None:
     assert min(times) < 2.0, times
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_human_model_gives_the_shipped_arrays(tmp_path: Path) -> None:
-    """Needs the extra ``assets``, which ``make slow`` installs: without it, this fails."""
+    """Needs the extra ``assets``, which ``make exhaustive`` installs: without it, this fails."""
     built = make_assets.build_assets()
     for name, arrays in built.items():
         assert assets.digest(arrays) == assets.pin_of(name).arrays, f"{name}: run make assets"

@@ -49,7 +49,7 @@ def test_built_set_has_its_truth_beside_it_and_disjoint_people(drawn_root: Path)
         assert not (subjects[0] & subjects[1] | subjects[0] & subjects[2] | subjects[1] & subjects[2])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_small_network_tells_the_expressions_of_people_it_never_saw(tmp_path: Path) -> None:
     """At the default difficulty; training takes a minute."""
     from fer_cli.learning.train import train_run
