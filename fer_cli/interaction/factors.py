@@ -1,6 +1,6 @@
 """From recognised expressions to the levels of a factor.
 
-Convention (ours; the teacher study does not say how expressive teachers were told apart): the share of positive expressions
+Convention (ours; the teacher study does not say how it classified teachers as expressive): the share of positive expressions
 of each unit (a teacher, course or subject); at least the median of the units is ``high``, below it ``low``.
 """
 

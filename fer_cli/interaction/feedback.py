@@ -155,17 +155,17 @@ def _tell(feedback: Feedback, student: str, starts: dict[tuple[str, str], float]
     mine = [one for one in merge_windows(feedback.findings) if one.student == student]
     lines = _bullets([_sentence(one, starts) for one in raised(mine)] or ["nothing raised"])
     lines += ["", *_lessons_table(mine)]
-    told = []
+    ranked = []
     for rule, words in (("preference", "courses by share of engaged frames"), ("pace", "paces by mean valence")):
         ranks = [one for one in mine if one.rule == rule and one.outcome.startswith("rank")]
         ranks.sort(key=lambda one: -(one.value or 0.0))
         if ranks:
-            told.append(f"{words}: {', '.join(f'{one.about} {one.value:.2f} (n = {one.n})' for one in ranks)}")
+            ranked.append(f"{words}: {', '.join(f'{one.about} {one.value:.2f} (n = {one.n})' for one in ranks)}")
     cells = [one for one in mine if one.rule == "strategy 4"]
     if cells:
         cells.sort(key=lambda one: -(one.value or 0.0))
-        told.append(f"mean valence by content: {', '.join(f'{one.about} {one.value:.2f} (n = {one.n})' for one in cells)}")
-    return lines + (["", *_bullets(told)] if told else [])
+        ranked.append(f"mean valence by content: {', '.join(f'{one.about} {one.value:.2f} (n = {one.n})' for one in cells)}")
+    return lines + (["", *_bullets(ranked)] if ranked else [])
 
 
 def _sentence(one: Finding, starts: dict[tuple[str, str], float]) -> str:
@@ -223,8 +223,8 @@ def _loop_table(feedback: Feedback) -> list[str]:
     if not counts:
         return ["No adjustment."]
     total = counts.total()
-    told = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    return _bullets([f"{total} of {len(steps)} recognitions were not positive and ask for an adjustment: {told}"])
+    listed = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    return _bullets([f"{total} of {len(steps)} recognitions were not positive and ask for an adjustment: {listed}"])
 
 
 def describe_thresholds(thresholds: Thresholds) -> list[str]:

@@ -77,17 +77,17 @@ def _draw_lesson(
     for row, line in enumerate(modes, start=1):
         for begin, end, state in runs(line):
             x, wide = NAMES + begin * bin_s * scale, (end - begin) * bin_s * scale
-            told = f"{students[row - 1]}: {names[state]}, {clock(start + begin * bin_s)} to {clock(start + end * bin_s)}"
+            text = f"{students[row - 1]}: {names[state]}, {clock(start + begin * bin_s)} to {clock(start + end * bin_s)}"
             body.append(
                 f'<rect x="{x:.1f}" y="{first + row * TALL + 3}" width="{wide:.2f}" height="{TALL - 6}" '
-                f'fill="{colours[state]}"><title>{escape(told)}</title></rect>'
+                f'fill="{colours[state]}"><title>{escape(text)}</title></rect>'
             )
     rows = {CLASS: 0} | {student: row for row, student in enumerate(students, start=1)}
     for one in alerts:
         if one.student in rows:
             x, y = NAMES + (one.end - start) * scale, first + rows[one.student] * TALL + TALL / 2
-            told = f"{one.outcome}, {clock(one.end)}"
-            body.append(_mark(ALERTS[one.outcome][0], min(x, WIDE - 7), y, told))
+            text = f"{one.outcome}, {clock(one.end)}"
+            body.append(_mark(ALERTS[one.outcome][0], min(x, WIDE - 7), y, text))
     body += _draw_axis(start, modes.shape[1] * bin_s, scale, first + (len(students) + 1) * TALL)
     return body, {names[int(state)] for state in modes[~np.isnan(modes)]}
 
@@ -144,10 +144,10 @@ def draw_shares(events: Sequence[Event], emotions: EmotionMap) -> str:
         for name in emotions.classes:
             wide = one.get(name, 0.0) * room
             if wide:
-                told = escape(f"{course}: {name} {100 * one[name]:.1f} %")
+                text = escape(f"{course}: {name} {100 * one[name]:.1f} %")
                 body.append(
                     f'<rect x="{at:.1f}" y="{y + 3}" width="{wide:.2f}" height="{TALL - 6}" fill="{colours[name]}" '
-                    f'stroke="white"><title>{told}</title></rect>'
+                    f'stroke="white"><title>{text}</title></rect>'
                 )
                 if wide > 34:
                     paint = "white" if colours[name] in DARK else "black"
@@ -169,12 +169,12 @@ def _text(x: float, y: float, text: str, anchor: str, paint: str = "black", bold
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{paint}"{weight}>{escape(text)}</text>'
 
 
-def _mark(marker: str, x: float, y: float, told: str) -> str:
+def _mark(marker: str, x: float, y: float, text: str) -> str:
     """Return an alert's marker, black with a white edge."""
     path, filled = SHAPES[marker], marker not in {"x", "+"}
     fill = "black" if filled else "none"
     return (
-        f'<g transform="translate({x:.1f},{y:.1f})"><title>{escape(told)}</title>'
+        f'<g transform="translate({x:.1f},{y:.1f})"><title>{escape(text)}</title>'
         f'<path d="{path}" fill="none" stroke="white" stroke-width="6"/>'
         f'<path d="{path}" fill="{fill}" stroke="black" stroke-width="{1 if filled else 2.5}"/></g>'
     )

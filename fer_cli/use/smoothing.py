@@ -5,7 +5,7 @@ normalised. The chain is in another state a second later with a probability of 0
 expressions and the pauses between them last some three seconds); for another interval it is the power of that chain.
 Probabilities are taken as soft observations (``hmm.observe``), and a time without a face as a missing one.
 
-A weak recogniser, whose confusion hardly tells two classes apart, leaves little of the rarer one: its accuracy on the
+A weak recogniser, whose confusion hardly distinguishes two classes, leaves little of the rarer one: its accuracy on the
 validation part is part of what a session states.
 """
 
