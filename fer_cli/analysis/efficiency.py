@@ -20,9 +20,9 @@ from fer_cli.analysis.outcome import cache_result, select_runs
 from fer_cli.blocks import Block, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
-from fer_cli.provenance import processor_name
+from fer_cli.provenance import peak_memory, processor_name
 
-VERSION = 1
+VERSION = 2
 COUNTS = (1492, 2920)
 BATCHES = (1, 16)
 WARM_UP, PASSES, IMAGES = 3, 5, 64
@@ -65,8 +65,6 @@ def time_apart(item: Item, compute: Compute) -> dict[str, Any]:
 
 def time_network(item: Item, compute: Compute) -> dict[str, Any]:
     """Return seconds per image by batch size, peak and total memory in bytes, and parameters of a run's network."""
-    import resource
-
     import torch
 
     from fer_cli.analysis.reopen import reopen
@@ -85,6 +83,5 @@ def time_network(item: Item, compute: Compute) -> dict[str, Any]:
                     run.network(images[start : start + size])
                 taken.append((time.perf_counter() - began) / IMAGES)
             seconds[str(size)] = statistics.median(taken[WARM_UP:])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"seconds": seconds, "peak": peak, "memory": memory, "parameters": count_parameters(run.network)}
+    return {"seconds": seconds, "peak": peak_memory(), "memory": memory, "parameters": count_parameters(run.network)}
