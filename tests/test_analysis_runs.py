@@ -36,6 +36,7 @@ name: looked-into
 question: What is inside?
 base:
   data: {name: synth-basic, image_size: 24, folds: 3, val_fraction: 0.25}
+  model: {backbone: resnet10-small}
   train: {epochs: 1, batch_size: 32, weight_average: 0.5}
 seeds: [0, 1]
 arms:

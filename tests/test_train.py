@@ -171,6 +171,7 @@ def without_times(result: Result) -> dict[str, object]:
 def test_separable_classes_are_learnt_and_the_record_is_whole(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32),
+        model=ModelConfig(backbone="resnet10-small"),
         augment=MILD,
         train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )
@@ -293,6 +294,7 @@ def test_test_part_is_seen_once_and_never_steers(
 def test_planted_flips_are_found_and_original_labels_stay(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
+        model=ModelConfig(backbone="cnn3"),
         augment=MILD,
         train=TrainConfig(epochs=24, batch_size=16, lr=3e-3),
         learning=LearningConfig(method="scn-cs", relabel_start=17, relabel_logits="raw"),
