@@ -242,9 +242,9 @@ def copy_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[P
     def new_client(uri: str) -> MlflowClient:
         from sqlalchemy.engine import make_url
 
-        if uri.startswith("sqlite:") and (file := make_url(uri).database):
-            if Path(file).parent.is_dir() and not os.path.lexists(file):
-                copy(Path(file))
+        file = (make_url(uri).database if uri.startswith("sqlite:") else "") or ""
+        if file and Path(file).parent.is_dir() and not os.path.lexists(file):
+            copy(Path(file))
         return original(uri)
 
     def copy_store(results: Path) -> None:

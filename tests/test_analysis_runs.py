@@ -216,7 +216,9 @@ def test_a_second_look_computes_nothing(
     name: str, plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fer_cli.analysis.reopen as reopening
+    from fer_cli.analysis import mixing
 
+    monkeypatch.setattr(mixing, "PASSES", 1)  # how exactly it is timed is not looked at
     one = replace(plan, items=[item_of(plan, "sge")])
     first = ANALYSES[name](one, here, tmp_path / "first")
     monkeypatch.setattr(reopening, "reopen", forbid)
