@@ -158,11 +158,11 @@ def fill_disk(job: Job) -> Outcome:
 def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, number: int, tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
-        "from fer_cli.executors import processes\n"
+        "from fer_cli.executors.processes import PRELOADED\n"
         "from fer_cli.signals import end_on_sigterm\n"
         "from tests.test_executors import Story\n"
         "end_on_sigterm()\n"
-        "processes.PRELOADED.clear()\n"  # no run needs PyTorch
+        "PRELOADED.clear()\n"  # no run needs PyTorch
         "story = Story(pathlib.Path(sys.argv[1]), {'endless': [], 'endless too': [], 'next': ['endless']})\n"
         "story.execute(sys.argv[2])\n"
     )

@@ -33,7 +33,7 @@ Fer = Callable[..., Called]
 EVERY = load_card("synth-basic").classes
 SMALL = Embedded(recipes="basic", images=24, subjects=5, size=16)
 FILES = ("images.npy", "manifest.parquet", "truth.parquet")
-SWITCHED = {"images": 40, "subjects": 10, "size": 32, "difficulty": 0.8, "occluded": 0.5}
+ROUGH = {"images": 40, "subjects": 10, "size": 32, "difficulty": 0.8, "occluded": 0.5}
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with sets in which nothing is switched off."""
     root = tmp_path_factory.mktemp("plain")
     for name in ("synth-basic", "synth-scene"):
-        build_embedded(name, root, SWITCHED)
+        build_embedded(name, root, ROUGH)
     return root
 
 
@@ -231,7 +231,7 @@ def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(
     switch: str, plain: Path, tmp_path: Path
 ) -> None:
     name = "synth-scene" if switch == "clothes" else "synth-basic"  # shoulders show in scenes
-    off = build_embedded(f"{name}@{switch}=off", tmp_path, SWITCHED)
+    off = build_embedded(f"{name}@{switch}=off", tmp_path, ROUGH)
     ours, theirs = load_set(plain, name), load_set(tmp_path, f"{name}@{switch}=off")
     assert ours.info.fingerprint != off.fingerprint and off.title.endswith(f"without {switch}")
     same = ["sample", "label", "subject"]

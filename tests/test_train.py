@@ -294,7 +294,6 @@ def test_test_part_is_seen_once_and_never_steers(
 def test_planted_flips_are_found_and_original_labels_stay(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
-        model=ModelConfig(backbone="cnn3"),
         augment=MILD,
         train=TrainConfig(epochs=24, batch_size=16, lr=3e-3),
         learning=LearningConfig(method="scn-cs", relabel_start=17, relabel_logits="raw"),
