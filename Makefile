@@ -25,9 +25,6 @@ demo: setup
 # CI adds the slow tests: TESTS="not exhaustive".
 TESTS ?= not slow and not exhaustive
 
-# Images of containers set it; then each of the many processes of the tests would compile all modules again.
-export PYTHONDONTWRITEBYTECODE :=
-
 # mypy works on one core alone, half a minute without its cache: it does so beside the tests.
 test: setup
 	$(BIN)/ruff check .
