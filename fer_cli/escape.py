@@ -21,7 +21,7 @@ BIDIRECTIONAL = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u206
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\`{}", "|": r"\textbar{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "α": r"$\alpha$", "×": r"$\times$", "≥": r"$\geq$",
+    ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "≥": r"$\geq$",
     "·": r"$\cdot$", "→": r"$\to$", "²": "$^2$", "≤": r"$\leq$", "≈": r"$\approx$", "≠": r"$\neq$",
     "†": r"$\dagger$", "‡": r"$\ddagger$", "∞": r"$\infty$", "√": r"$\surd$", "…": r"\dots{}", "—": "---", "°": r"$^\circ$",
     "’": "'", "‘": "`", "“": "``", "”": "''", "•": r"$\bullet$", "Ω": r"$\Omega$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$",

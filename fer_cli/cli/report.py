@@ -36,8 +36,14 @@ def report(
     split: SplitName = None,
     epochs: Epochs = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
+        bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
+    formats: Annotated[
+        str, typer.Option("--formats", help="Formats of figures beside PNG: pdf, svg, or png for PNG alone.")
+    ] = "pdf,svg",
+    columns: Annotated[
+        int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
+    ] = 2,
     claims: Annotated[
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
@@ -53,6 +59,7 @@ def report(
         compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
         print_claims(study, compute, data, profile, seeds, split, epochs)
         return
+    from fer_cli.formats import parse_formats
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
 
@@ -61,7 +68,19 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     with pause_collection():
-        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
+        written = make_report(
+            study,
+            compute,
+            data,
+            profile,
+            parse_seeds(seeds),
+            split,
+            epochs,
+            figures,
+            show_step,
+            parse_formats(formats),
+            columns,
+        )
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
     if sys.stdout.isatty():
         with printing(sys.stdout):

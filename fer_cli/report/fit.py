@@ -25,7 +25,7 @@ SCALES = {"": 1.0, r"\footnotesize": 0.87, r"\scriptsize": 0.81}
 LABEL = 70.0
 """A wrapped column of labels is at least so wide, if it has text for it."""
 TALL, BASELINE = 500.0, 12.0
-"""Height that the rows of a float may have, and of a line. A page of article is 592 pt tall; captions and notes take some."""
+"""Height that the rows of a float may have, and of a line. A page is 592 pt tall; captions and notes take some."""
 
 
 @dataclass(frozen=True)

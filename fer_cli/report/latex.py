@@ -157,6 +157,8 @@ def float_lines(fitted: Fitted, notes: Sequence[str], caption: str, label: str) 
         if number:
             yield r"\par\medskip"
         yield from tabular_lines(part, widths, groups, fitted)
+    if notes:
+        yield r"\par\smallskip"
     for note in notes:
         yield rf"\par\raggedright\footnotesize {prose(note)}"
     yield rf"\end{{{name}}}"
@@ -174,7 +176,10 @@ def tabular_lines(grid: Grid, widths: Sequence[float | None], groups: Sequence[G
     wrapped = [width is not None for width in widths]
     yield escape.latex_row([prose(heading.text) for heading in grid.head])
     yield r"\midrule"
-    for row in grid.rows:
+    apart = any(count > 1 for count in count_lines(grid, scaled(widths, 1 / SCALES[fitted.font])))
+    for number, row in enumerate(grid.rows):
+        if apart and number:
+            yield r"\addlinespace[2pt]"
         yield escape.latex_row([cell_latex(cell, wrap) for cell, wrap in zip(row, wrapped, strict=True)])
     yield r"\bottomrule"
     yield r"\end{tabular}"
