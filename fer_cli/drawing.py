@@ -49,6 +49,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # a dollar sign in a name is not a formula
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
     "svg.hashsalt": "fer",  # otherwise ids are random
+    "svg.fonttype": "none",  # text stays text: smaller, searchable, editable
 }
 rcParams.update(STYLE)
 KEY = dict[str, Any](fontsize=7.5, frameon=False, borderpad=0.2, borderaxespad=0, labelspacing=0.35, columnspacing=1.4)
@@ -79,6 +80,8 @@ def save(figure: Figure, path: Path) -> Path:
         figure.savefig(drawn, format="png", dpi=DPI)
         with Image.open(drawn) as image, whole_file(path) as draft:
             reduce_colours(image.convert("RGB")).save(draft, format="png", optimize=True, dpi=(DPI, DPI))
+        if len(used_formats()) > 1:
+            figure.set_layout_engine("none")  # placed once, the same in every format
         for name in used_formats()[1:]:
             dates = {"pdf": "CreationDate", "svg": "Date"}
             with whole_file(path.with_suffix(f".{name}")) as draft:
@@ -135,7 +138,7 @@ def wrap_text(text: str, width: float, size: float) -> list[str]:
     full = text_width(text, size)
     if full <= width:
         return [text] if text else []
-    return textwrap.wrap(text, max(10, int(0.95 * len(text) * width / full)), break_on_hyphens=False)
+    return textwrap.wrap(text, max(10, int(0.97 * len(text) * width / full)), break_on_hyphens=False)
 
 
 def page(width: float, height: float, words: Words) -> Figure:
@@ -144,8 +147,7 @@ def page(width: float, height: float, words: Words) -> Figure:
     head = [(line, HEADING, "black", "bold") for line in wrap_text(words.title, 0.86 * room, HEADING)]
     head += [(line, NOTE, "0.3", "normal") for note in words.notes for line in wrap_text(note, room, NOTE)]
     foot = [line for note in words.foot for line in wrap_text(note, room, SMALL)]
-    counts = [key_columns([str(entry.get_label()) for entry in row], room) for row in words.keys]
-    keys = [0.17 * math.ceil(len(row) / columns) + 0.04 for row, columns in zip(words.keys, counts, strict=True)]
+    counts, keys = zip(*(place_keys(row, room) for row in words.keys), strict=True) if words.keys else ((), ())
     above = 1.7 * MARGIN + sum(size * LINE / 72 for _, size, _, _ in head) + sum(keys)
     below = 2 * MARGIN + len(foot) * SMALL * LINE / 72
     total = above + height + below
@@ -163,6 +165,18 @@ def page(width: float, height: float, words: Words) -> Figure:
         up = MARGIN + place * SMALL * LINE / 72
         figure.text(MARGIN / width, up / total, line, size=SMALL, color="0.45", va="bottom")
     return figure
+
+
+def place_keys(entries: Sequence[Artist], room: float) -> tuple[int, float]:
+    """Return columns and height in inches of a row of legend entries, whose labels are wrapped to ``room`` inches."""
+    labels = [str(entry.get_label()) for entry in entries]
+    columns = key_columns(labels, room)
+    lines = [wrap_text(label, room - 4.5 * KEY["fontsize"] / 72, KEY["fontsize"]) for label in labels]
+    for entry, wrapped in zip(entries, lines, strict=True):
+        if columns == 1:
+            entry.set_label("\n".join(wrapped))
+    rows = math.ceil(len(labels) / columns) if columns > 1 else sum(max(1, len(wrapped)) for wrapped in lines)
+    return columns, 0.148 * rows + 0.04
 
 
 def key_columns(labels: Sequence[str], room: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from fer_cli.drawing import COLUMN, MARGIN, SMALL, Words, class_styles, page, wrap_text
+from fer_cli.drawing import COLUMN, MARGIN, SMALL, Words, class_styles, page, text_width, wrap_text
 
 if TYPE_CHECKING:
     from fer_cli.analysis.activity import Column
@@ -62,35 +62,42 @@ def scatter_figure(title: str, panels: list[Panel], classes: list[str], origin: 
     return figure
 
 
-def maps_figure(title: str, faces: list[np.ndarray], labels: list[str], columns: list[Column]) -> Figure:
+def maps_figure(words: Words, faces: list[np.ndarray], labels: list[str], columns: list[Column]) -> Figure:
     """Return a figure with a row per face, (H, W) or (H, W, 3) uint8, and its maps.
 
     Neighbouring columns on one scale share a colour bar.
     """
     count, shown = len(faces), len(columns) + 1
+    names = max(text_width(label, SMALL) for label in labels)
     side = (COLUMN - 2 * MARGIN - 0.25) / shown
-    figure = page(COLUMN, (side + 0.03) * count + 0.75, Words(title))
+    upright = side >= names  # labels of rows, else beside them
+    side = side if upright else (COLUMN - 2 * MARGIN - names - 0.1) / shown
+    figure = page(COLUMN, (side + 0.03) * count + 0.8, words)
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     layout.set(w_pad=0.012, h_pad=0.012, wspace=0.0, hspace=0.0)
     grid = figure.add_gridspec(count + 1, shown, height_ratios=[*[1.0] * count, 0.07])
     panels = [[figure.add_subplot(grid[row, place]) for place in range(shown)] for row in range(count)]
+    beside: dict[str, Any] = {} if upright else {"rotation": 0, "ha": "right", "va": "center"}
     for row, (face, label) in enumerate(zip(faces, labels, strict=True)):
         show_face(panels[row][0], face)
-        panels[row][0].set_ylabel(label, size=SMALL, labelpad=2)
+        panels[row][0].set_ylabel(label, size=SMALL, labelpad=2, **beside)
     panels[0][0].set_title("face", size=SMALL, pad=3)
-    drawn = []
-    for place, column in enumerate(columns, start=1):
-        for row, (face, values) in enumerate(zip(faces, column.values, strict=True)):
-            image = show_map(panels[row][place], face, values, column)
-        drawn.append(image)
-        panels[0][place].set_title(column.title, size=SMALL, pad=3)
+    drawn = [
+        [show_map(panels[row][place], face, column.values[row], column) for row, face in enumerate(faces)][-1]
+        for place, column in enumerate(columns, start=1)
+    ]
     place = 0
     while place < len(columns):
         same = place + 1
         while same < len(columns) and scale_of(columns[same]) == scale_of(columns[place]):
             same += 1
-        draw_bar(figure, figure.add_subplot(grid[count, place + 1 : same + 1]), drawn[place], columns[place])
+        stage, *rest = columns[place].title.split("\n")
+        for number in range(place, same):  # the stage of several is below their bar
+            title = columns[number].title if same == place + 1 else columns[number].title.split("\n")[-1]
+            panels[0][number + 1].set_title(title, size=SMALL, pad=3)
+        bar = figure.add_subplot(grid[count, place + 1 : same + 1])
+        draw_bar(figure, bar, drawn[place], columns[place], stage if same > place + 1 and rest else "")
         place = same
     return figure
 
@@ -120,15 +127,13 @@ def show_map(axes: Axes, face: np.ndarray, values: np.ndarray, column: Column) -
     return image
 
 
-def draw_bar(figure: Figure, axes: Axes, drawn: AxesImage, column: Column) -> None:
-    """Draw a colour bar with its ends as ticks, inside its own width."""
+def draw_bar(figure: Figure, axes: Axes, drawn: AxesImage, column: Column, label: str) -> None:
+    """Draw a colour bar with the ends of its scale below, inside its width, and a label between them."""
     bar = figure.colorbar(ScalarMappable(drawn.norm, drawn.cmap), cax=axes, orientation="horizontal")
-    ends = [f"{end:.2f}".replace("0.00", "0").removeprefix("0") or "0" for end in (column.low, column.high)]
-    bar.set_ticks([column.low, column.high], labels=ends)
-    bar.ax.tick_params(labelsize=SMALL, length=2, pad=1)
-    first, last = bar.ax.get_xticklabels()
-    first.set_horizontalalignment("left")
-    last.set_horizontalalignment("right")
+    bar.set_ticks([])
+    low, high = (f"{end:.2f}".removeprefix("0") if end >= 0.005 else "0" for end in (column.low, column.high))
+    for text, at, side in ((low, 0.03, "left"), (label, 0.5, "center"), (high, 0.97, "right")):
+        axes.annotate(text, (at, 0), (0, -2), "axes fraction", "offset points", ha=side, va="top", size=SMALL)
 
 
 def show_face(axes: Axes, face: np.ndarray) -> None:

@@ -73,7 +73,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
         from fer_cli.analysis.figures import maps_figure
         from fer_cli.analysis.reopen import reopen
         from fer_cli.data.block import pictures
-        from fer_cli.drawing import save
+        from fer_cli.drawing import Words, save
 
         run, tested = reopen(item, compute), item.run.config.sets[-1]
         test = run.data.test
@@ -82,8 +82,8 @@ def picture_of(item: Item, compute: Compute) -> Path:
         faces = list(pictures(images.numpy()))
         labels = [run.data.classes[test.labels[place]] for place in places]
         model = item.run.config.model
-        title = f"{model.backbone}, {model.block}; {tested}, run {item.run_id}"
-        save(maps_figure(title, faces, labels, columns_of(run, images)), picture)
+        words = Words(f"{model.backbone}, {model.block}: attention maps", foot=[f"{tested}; run {item.run_id}"])
+        save(maps_figure(words, faces, labels, columns_of(run, images)), picture)
         return {"samples": [str(run.data.samples["test"][place]) for place in places], "labels": labels}
 
     if not all(is_whole(path) for path in figure_files(picture)):

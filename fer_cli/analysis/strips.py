@@ -32,7 +32,7 @@ def pick_frames(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int))
 
 
-def region_figure(title: str, seen: Clips, place: int, kind: str) -> Figure:
+def region_figure(words: Words, seen: Clips, place: int, kind: str) -> Figure:
     """Return a figure of a clip's middle frame, repeated for each box, which is coloured by its region's mean weight."""
     assert seen.boxes is not None
     strip = seen.strip(place)
@@ -41,7 +41,7 @@ def region_figure(title: str, seen: Clips, place: int, kind: str) -> Figure:
     weights = None if seen.regions is None else seen.regions.mean(0)
     columns = min(5, len(boxes))
     rows = -(-len(boxes) // columns)
-    figure = page(COLUMN, rows * (COLUMN / columns + 0.3), Words(title))
+    figure = page(COLUMN, rows * (COLUMN / columns + 0.3), words)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     grid = panels[: len(boxes)]
     for axes in panels[len(boxes) :]:
@@ -60,11 +60,11 @@ def region_figure(title: str, seen: Clips, place: int, kind: str) -> Figure:
     return figure
 
 
-def strip_figure(title: str, seen: Clips, places: list[int]) -> Figure:
+def strip_figure(title: str, foot: str, seen: Clips, places: list[int]) -> Figure:
     """Return a filmstrip per clip over its attention (bars) and true intensity (line, 0 to 1)."""
     assert seen.frames is not None
     shown = pick_frames(seen.frames.shape[1])
-    figure = page(COLUMN, 1.15 * len(places) + 0.2, Words(title, (), [strip_key(seen.intensity is not None)]))
+    figure = page(COLUMN, 1.15 * len(places) + 0.2, Words(title, (), [strip_key(seen.intensity is not None)], [foot]))
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     layout.set(wspace=0.0, hspace=0.0, w_pad=0.02, h_pad=0.02)
@@ -102,11 +102,11 @@ def strip_key(intensity: bool) -> list[Artist]:
     return [*keys, *([Line2D([], [], color="#D55E00", marker="o", ms=2, lw=1, label="true intensity")] if intensity else [])]
 
 
-def correction_figure(title: str, changes: list[Change]) -> Figure:
+def correction_figure(words: Words, changes: list[Change]) -> Figure:
     """Return a filmstrip per replaced label, with the true, given and new label."""
     shown = pick_frames(len(changes[0].frames))
     shown = shown[:: 2 if len(shown) > MOST_BESIDE else 1]
-    figure = page(COLUMN, 0.55 * len(changes), Words(title))
+    figure = page(COLUMN, 0.55 * len(changes), words)
     grid = figure.subplots(len(changes), len(shown) + 2, squeeze=False)
     for row, change in enumerate(changes):
         for column, frame in enumerate(shown, start=2):
@@ -114,6 +114,6 @@ def correction_figure(title: str, changes: list[Change]) -> Figure:
         for axes in grid[row, :2]:
             axes.set_axis_off()
         verdict = "right" if change.new == change.true else "wrong"
-        words = f"given: {change.given}\nnew: {change.new} ({verdict})\ntrue: {change.true}"
-        grid[row, 0].text(0.0, 0.5, words, transform=grid[row, 0].transAxes, va="center", size=SMALL)
+        text = f"given: {change.given}\nnew: {change.new} ({verdict})\ntrue: {change.true}"
+        grid[row, 0].text(0.0, 0.5, text, transform=grid[row, 0].transAxes, va="center", size=SMALL)
     return figure

@@ -196,7 +196,7 @@ def style_key(colour: str) -> list[Artist]:
         Line2D([], [], color=colour, lw=1.4, label="validation (solid)"),
         Line2D([], [], color=GREY if colour == "black" else colour, lw=1.0, ls=(0, (4, 2)), label="training (dashed)"),
         Patch(color=colour, alpha=0.18, lw=0, label="± 1 sd over seeds"),
-        Line2D([], [], color=colour, lw=0, marker="o", ms=4, label="selected epoch, mean"),
+        Line2D([], [], color=colour, lw=0, marker="o", ms=4, label="selected epoch"),
     ]
 
 

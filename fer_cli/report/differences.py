@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fer_cli.config import METRICS
-from fer_cli.drawing import COLUMN, GREY, MARGIN, PALETTE, Words, page, save, text_width, wrap_text
+from fer_cli.drawing import COLUMN, GREY, MARGIN, PALETTE, Words, page, save, wrap_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import arm_label, factor_name, figure_file, footer, point_label
 from fer_cli.report.collect import Cells
@@ -25,6 +25,8 @@ ROW, LINE, HEAD, TAIL = 0.17, 0.125, 0.24, 0.42
 """Heights in inches: of a row, of its further lines, of a panel's title, of the axis."""
 MOST_HEIGHT = 7.5
 """Inches of panels on a page."""
+FEW = 2
+"""At most so many rows of a column of the table share a panel with those of other columns."""
 SIZE = 7.0
 
 
@@ -41,9 +43,14 @@ class Panel:
         return [wrap_text(label, NAMES, SIZE) for label, _ in self.rows]
 
     @property
+    def heading(self) -> list[str]:
+        """Return its title, wrapped to the width of the axes; bold text is wider."""
+        return wrap_text(self.title, COLUMN - NAMES - 2 * MARGIN - 0.1, SIZE * 1.15)
+
+    @property
     def height(self) -> float:
         """Return its height in inches."""
-        return HEAD + sum(ROW + LINE * (len(lines) - 1) for lines in self.labels)
+        return HEAD + LINE * (len(self.heading) - 1) + sum(ROW + LINE * (len(lines) - 1) for lines in self.labels)
 
 
 def draw_differences(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
@@ -76,6 +83,7 @@ def difference_panels(plan: Plan, cells: Cells) -> Iterator[Panel]:
     }
     for metric in metrics:
         for kind, pairs in kinds.items():
+            title, together = f"{METRICS[metric].label}, {kind}", list[tuple[str, Difference]]()
             for column in shape.columns:
                 where = "" if column is None else f", {factor_name(column[0])} {column[1]}"
                 rows = []
@@ -85,8 +93,12 @@ def difference_panels(plan: Plan, cells: Cells) -> Iterator[Panel]:
                         found = cells[arm, point].difference_to(cells[against, point], metric)
                         if found is not None:
                             rows.append((", ".join(filter(None, [label, point_label(other)])), found))
-                if rows:
-                    yield Panel(f"{METRICS[metric].label}, {kind}{where}", rows)
+                if len(pairs) * len(shape.others) <= FEW:
+                    together += [(label + where, found) for label, found in rows]
+                elif rows:
+                    yield Panel(title + where, rows)
+            if together:
+                yield Panel(title, together)
 
 
 def value_range(panels: Sequence[Panel]) -> tuple[float, float]:
@@ -112,11 +124,9 @@ def differences_figure(plan: Plan, panels: Sequence[Panel], limits: tuple[float,
     figure = page(COLUMN, sum(panel.height for panel in panels) + TAIL, words)
     heights = [panel.height for panel in panels]
     grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})[:, 0]
-    names = max(text_width(line, SIZE) for panel in panels for lines in panel.labels for line in lines)
     for axes, panel in zip(grid, panels, strict=True):
         draw_panel(axes, panel)
-        title = "\n".join(wrap_text(panel.title, COLUMN - names - 2 * MARGIN - 0.1, SIZE * 1.15))
-        axes.set_title(title, loc="left", size=SIZE, weight="bold")
+        axes.set_title("\n".join(panel.heading), loc="left", size=SIZE, weight="bold")
     grid[-1].set_xlim(*limits)
     grid[-1].xaxis.set_major_locator(MaxNLocator(6))
     grid[-1].xaxis.set_major_formatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")

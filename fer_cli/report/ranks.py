@@ -1,4 +1,4 @@
-"""Critical-difference diagram (Demšar 2006, Figure 1): mean ranks of arms over independent blocks; see ``stats/friedman.py``.
+"""Critical-difference diagram (Demšar 2006, Figure 1): mean ranks of arms over independent blocks (``stats.friedman``).
 
 A block is a seed; its score is the mean over grid points. Drawn only where blocks are independent and there are enough.
 """
@@ -23,7 +23,7 @@ LINE = 0.125
 """Inches of a label's further lines."""
 ALIKE = 0.09
 """Inches from one bar of arms that do not differ to the next."""
-NAMES = 1.1
+NAMES = 0.95
 """Most inches of a label."""
 
 

@@ -1,8 +1,8 @@
 """Ranks of several arms over blocks: Friedman's test, and Nemenyi's critical difference of mean ranks (Demšar 2006, JMLR 7).
 
-The F version (Iman and Davenport 1980) is used: Friedman's chi-square is too conservative. A block is a score of every arm under
-the same conditions. Blocks must be independent of each other: data sets are, and so are simulations; folds and repeated draws
-share training images and are refused, as by ``rank_test``.
+The F version (Iman and Davenport 1980) is used: Friedman's chi-square is too conservative. A block is a score of every arm
+under the same conditions. Blocks must be independent of each other: data sets are, and so are simulations; folds and
+repeated draws share training images and are refused, as by ``rank_test``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Ranks:
     def cliques(self) -> list[tuple[int, ...]]:
         """Return the largest sets of arms, by position and best first, whose mean ranks differ by less than ``critical``."""
         order = [int(place) for place in np.argsort(self.means, kind="stable")]
-        spans = []
+        spans: list[tuple[int, int]] = []
         for start in range(len(order)):
             end = start
             while end + 1 < len(order) and self.means[order[end + 1]] - self.means[order[start]] < self.critical:
@@ -67,7 +67,7 @@ def rank_arms(scores: Sequence[Sequence[float]], overlap: float = 0.0) -> Ranks 
 
 
 def critical_difference(arms: int, blocks: int) -> float:
-    """Return Nemenyi's critical difference of mean ranks at ``ALPHA``: 2.344 · sqrt(3 · 4 / (6 · 10)) for 3 arms, 10 blocks."""
+    """Return Nemenyi's critical difference of mean ranks at ``ALPHA``: 2.344 · sqrt(12 / 60) for 3 arms and 10 blocks."""
     from scipy.stats import studentized_range
 
     quantile = float(studentized_range.ppf(1 - ALPHA, arms, np.inf)) / np.sqrt(2)
