@@ -229,14 +229,14 @@ def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]
         wrap_text(f"{arm_label(plan, curve.arm)}, {seed_count(curve.n, curve.planned)}", COLUMN - 0.5 - 2 * MARGIN, 8)
         for curve in curves
     ]
-    height = sum(0.95 + 0.15 * len(lines) for lines in names) + 0.35
+    height = sum(1.0 + 0.15 * len(lines) for lines in names) + 0.35
     figure = page(COLUMN, height, Words(title, notes, [style_key("black")], foot))
     panels = figure.subplots(len(curves), 2, squeeze=False)
     for row, (curve, lines) in enumerate(zip(curves, names, strict=True)):
         for axes, quantity in zip(panels[row], QUANTITIES, strict=True):
             curve.draw(axes, quantity, styles[curve.arm][0], GREY)
             finish_curves(axes, quantity, [curve.epochs])
-        panels[row, 0].set_title("\n".join(lines), loc="left")
+        panels[row, 0].set_title("\n".join(lines), loc="left", pad=9)  # above the ticks of the panel beside it
     for column in panels.T:
         low = min(axes.get_ylim()[0] for axes in column)
         high = max(axes.get_ylim()[1] for axes in column)
