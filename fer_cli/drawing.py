@@ -56,8 +56,8 @@ KEY = dict[str, Any](fontsize=7.5, frameon=False, borderpad=0.2, borderaxespad=0
 """Legend style."""
 MARGIN, LINE, SMALL = 0.08, 1.3, 7.0  # page margin in inches; line height in font sizes; least font size in points
 HEADING, NOTE = 9.0, 7.5  # font sizes of a page's title and of the notes below it
-COLOURS = 256
-"""Most colours of a PNG, which has a palette."""
+COLOURS, KEPT = 256, 16
+"""Most colours of a PNG, which has a palette, and how many of the most frequent are exact."""
 QUANTITIES = {"accuracy": 100.0, "loss": 1.0}  # quantity plotted by epoch -> factor of its values; accuracy is in %
 
 
@@ -90,17 +90,27 @@ def save(figure: Figure, path: Path) -> Path:
 
 
 def reduce_colours(image: Any) -> Any:
-    """Return an RGB image of Pillow with a palette: of its own colours if they suffice, else of the nearest ``COLOURS``."""
+    """Return an RGB image of Pillow with a palette: of its own colours if they suffice, else of the nearest ``COLOURS``.
+
+    Colours count by the square root of their pixels, so that the rare ones at the end of a colour bar keep a place; the most
+    frequent, such as the paper, are kept exactly.
+    """
     from PIL import Image
 
-    used = image.getcolors(COLOURS)
-    if used is None:
-        return image.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     pixels = np.asarray(image, dtype=np.uint32)
     codes = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
-    colours, places = np.unique(codes, return_inverse=True)
+    used, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    colours = palette = np.stack([used >> 16, used >> 8 & 255, used & 255], axis=1).astype(np.uint8)
+    if len(used) > COLOURS:
+        kept = colours[np.argsort(-counts, kind="stable")[:KEPT]]
+        weighted = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)[None]
+        means = Image.fromarray(weighted).quantize(COLOURS - KEPT, method=Image.Quantize.MEDIANCUT, kmeans=3)
+        palette = np.concatenate([kept, np.array(means.getpalette(), np.uint8).reshape(-1, 3)])[:COLOURS]
+        ours, theirs = colours.astype(np.float32), palette.astype(np.float32)
+        apart = (theirs**2).sum(1) - 2 * ours @ theirs.T  # squared distance but for a term of ours; exact
+        places = apart.argmin(1)[places]
     reduced = Image.fromarray(places.reshape(codes.shape).astype(np.uint8))
-    reduced.putpalette(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8).tobytes())
+    reduced.putpalette(palette.tobytes())
     return reduced
 
 

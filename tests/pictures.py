@@ -5,12 +5,12 @@ import io
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fer_cli.drawing import DPI, SMALL
+from fer_cli.drawing import SMALL
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """Return pairs of texts whose boxes overlap; none may be cut or smaller than the least size."""
-    figure.savefig(io.BytesIO(), format="png", dpi=DPI)
+    figure.savefig(io.BytesIO(), format="png")  # at the own resolution, in which extents are given
     hidden = {
         id(label)
         for axes in figure.axes

@@ -1,7 +1,6 @@
 """Figures of a study: the numbers behind them by hand, what they say of missing seeds, and that nothing is cut off."""
 
 import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 

@@ -21,7 +21,7 @@ from fer_cli.stats import Difference
 
 NAMES = 1.25
 """Most inches for the labels of rows."""
-ROW, LINE, HEAD, TAIL = 0.17, 0.125, 0.24, 0.42
+ROW, LINE, HEAD, TAIL = 0.17, 0.125, 0.36, 0.5
 """Heights in inches: of a row, of its further lines, of a panel's title, of the axis."""
 MOST_HEIGHT = 7.5
 """Inches of panels on a page."""

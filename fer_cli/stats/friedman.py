@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -66,6 +67,7 @@ def rank_arms(scores: Sequence[Sequence[float]], overlap: float = 0.0) -> Ranks 
     return Ranks(tuple(float(mean) for mean in means), test, critical_difference(arms, blocks))
 
 
+@cache
 def critical_difference(arms: int, blocks: int) -> float:
     """Return Nemenyi's critical difference of mean ranks at ``ALPHA``: 2.344 · sqrt(12 / 60) for 3 arms and 10 blocks."""
     from scipy.stats import studentized_range
