@@ -72,7 +72,7 @@ def maps_figure(words: Words, faces: list[np.ndarray], labels: list[str], column
     side = (COLUMN - 2 * MARGIN - 0.25) / shown
     upright = side >= names  # labels of rows, else beside them
     side = side if upright else (COLUMN - 2 * MARGIN - names - 0.1) / shown
-    figure = page(COLUMN, (side + 0.03) * count + 0.8, words)
+    figure = page(COLUMN, (side + 0.03) * count + 0.9, words)
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     layout.set(w_pad=0.012, h_pad=0.012, wspace=0.0, hspace=0.0)
@@ -128,12 +128,12 @@ def show_map(axes: Axes, face: np.ndarray, values: np.ndarray, column: Column) -
 
 
 def draw_bar(figure: Figure, axes: Axes, drawn: AxesImage, column: Column, label: str) -> None:
-    """Draw a colour bar with the ends of its scale below, inside its width, and a label between them."""
+    """Draw a colour bar with the ends of its scale below, inside its width, and a label under them."""
     bar = figure.colorbar(ScalarMappable(drawn.norm, drawn.cmap), cax=axes, orientation="horizontal")
     bar.set_ticks([])
     low, high = (f"{end:.2f}".removeprefix("0") if end >= 0.005 else "0" for end in (column.low, column.high))
-    for text, at, side in ((low, 0.03, "left"), (label, 0.5, "center"), (high, 0.97, "right")):
-        axes.annotate(text, (at, 0), (0, -2), "axes fraction", "offset points", ha=side, va="top", size=SMALL)
+    for text, at, side, down in ((low, 0.03, "left", 2), (label, 0.5, "center", 11), (high, 0.97, "right", 2)):
+        axes.annotate(text, (at, 0), (0, -down), "axes fraction", "offset points", ha=side, va="top", size=SMALL)
 
 
 def show_face(axes: Axes, face: np.ndarray) -> None:

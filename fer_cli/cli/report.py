@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from fer_cli.cli.screen import pause_collection, print_table, printing, say, sho
 
 if TYPE_CHECKING:
     from fer_cli.config import Compute
+    from fer_cli.report import Written
 
 
 def report(
@@ -87,13 +88,19 @@ def report(
             sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    tell_rest(written, compute, same, figures)
+
+
+def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
+    """Say what was written, what is missing, and the next command; ``same``: the options that it repeats."""
+    results = compute.results
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
     if written.missing:
         again = write_command("fer ablate", **same, retry_failed=bool(written.damaged))
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
