@@ -64,24 +64,10 @@ def report(
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
 
-    def show_step(name: str) -> None:
-        say(f"{name} …")
-
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    asked = (data, profile, parse_seeds(seeds), split, epochs, figures)
     with pause_collection():
-        written = make_report(
-            study,
-            compute,
-            data,
-            profile,
-            parse_seeds(seeds),
-            split,
-            epochs,
-            figures,
-            show_step,
-            parse_formats(formats),
-            columns,
-        )
+        written = make_report(study, compute, *asked, lambda name: say(f"{name} …"), parse_formats(formats), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
     if sys.stdout.isatty():
         with printing(sys.stdout):
