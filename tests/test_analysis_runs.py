@@ -285,7 +285,7 @@ def test_columns_of_maps_show_gates_or_what_thresholds_leave(plan: Plan, here: C
     assert [column.values.shape for column in gates] == [(3, 24, 24), (3, 12, 12), (3, 6, 6), (3, 3, 3)]
     assert all(column.overlay and 0 <= column.low < column.high <= 1 for column in gates)
     passed = columns_of(reopen(item_of(plan, "drsn"), here), images)
-    assert [column.title for column in passed][:2] == ["stage 1\nbefore", "stage 1\nafter"]
+    assert [column.title for column in passed][:2] == ["stage 1\nin", "stage 1\nout"]
     for before, after in zip(passed[::2], passed[1::2], strict=True):
         assert (after.values <= before.values + 1e-6).all()  # thresholds only take away
         assert after.values.sum() < before.values.sum()
