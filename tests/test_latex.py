@@ -210,7 +210,7 @@ def compile_pages(folder: Path, files: list[Path], layout: str) -> str:
     return (folder / "all.log").read_text(errors="replace")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_tracked_table_compiles_within_its_columns(tmp_path: Path) -> None:
     """No box is more than 5 pt too wide or too high, and no float is taller than a page; awkward names as well."""
     rows = [(name, [share(0.9, 0.01, best=True), Number(None, n=2, planned=5), "–"]) for name in AWKWARD]
