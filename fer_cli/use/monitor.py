@@ -57,7 +57,7 @@ class Wish:
     """None: that of the thresholds."""
     settings: Path | None = None
     expressions: str | None = None
-    smoothing: bool = True
+    smoothing: bool = False
     speed: float | None = None
     """Of a video, relative to its own time; None: as fast as possible."""
     keep_faces: Path | None = None
