@@ -272,5 +272,7 @@ def test_an_exported_file_gives_the_table_and_the_events_of_its_run(
         assert (one.t, one.student, one.emotion) == (other.t, other.student, other.emotion)
         assert one.probabilities == pytest.approx(other.probabilities, abs=3e-4)
         assert smooth.probabilities != other.probabilities, "the run's confusion is found under --results"
-    alone = fer("monitor", file, "--results", tmp_path, "--device", "cpu", "--video", film, "--out", tmp_path / "c", "--smoothing")
+    alone = fer(
+        "monitor", file, "--results", tmp_path, "--device", "cpu", "--video", film, "--out", tmp_path / "c", "--smoothing"
+    )
     assert alone.code == 0 and "not smoothed: the run of the exported file is not under" in alone.err

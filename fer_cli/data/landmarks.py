@@ -195,7 +195,7 @@ class Dlib:
         path = dlib_model()
         dlib: Any = importlib.import_module("dlib")
         self.detect, self.predict = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
-        self._rectangle = dlib.rectangle
+        self._dlib = dlib
         self.name = f"dlib-{model_digest(path)[:16]}"
 
     def __call__(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
@@ -217,7 +217,7 @@ class Dlib:
         tall = box[3] - box[1]
         x, y, half = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + lower * tall, share * tall / 2
         sides = np.array([x - half, y - half, x + half, y + half]) * (picture.shape[1] / width)
-        return self._mark(picture, self._rectangle(*(round(float(side)) for side in sides))) * (width, height)
+        return self._mark(picture, self._dlib.rectangle(*(round(float(side)) for side in sides))) * (width, height)
 
     def _mark(self, picture: np.ndarray, place: Any) -> np.ndarray:
         """Return the landmarks (68, 2), as fractions of the picture, of the face in a rectangle of dlib."""

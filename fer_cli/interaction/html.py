@@ -116,7 +116,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]
     """Return a table without the columns that are empty; ``numbers``: columns to align at the right."""
     listed = list(rows)
     kept = [place for place in range(len(head)) if any(row[place] for row in listed)]
-    lines = ['<div class="table"><table>', f"<tr>{''.join(_cell(head[place], head[place] in numbers, 'th') for place in kept)}</tr>"]
+    lines = [
+        '<div class="table"><table>',
+        f"<tr>{''.join(_cell(head[place], head[place] in numbers, 'th') for place in kept)}</tr>",
+    ]
     rest = [f"<tr>{''.join(_cell(row[place], head[place] in numbers) for place in kept)}</tr>" for row in listed]
     return [*lines, *rest, "</table></div>"]
 

@@ -1,5 +1,11 @@
 """Whether heads are bowed, from dlib's 68 landmarks where dlib is installed; else it is not measured.
 
+dlib's shape predictor places them in the tracked box, not in one of dlib's own detector, which finds 23 of 33 heads with a
+pitch below -20 degrees and none below -30. On 160 rendered tiles of a lesson (10 people, five frontal pictures each as a
+baseline, 66 pixels between the eyes, six expressions and neutral) the pitch of the other 110 heads then has an AUC of .96
+(true landmarks: .96; with dlib's detector .90, on the heads that it finds), a correlation with the true one of .92 and a
+mean absolute error of 5.8 degrees; 37 are reported as bowed, 30 of them rightly. Nothing was measured on real faces.
+
 The five points of CenterFace are too coarse for it: on embedded faces they separate a pitch below -20 degrees with an AUC of
 .84 to .89 only, and find none of the bowed heads relative to a baseline (see ``interaction/pitch.py``).
 """
