@@ -265,8 +265,8 @@ def describe_training(result: Result) -> list[str]:
         f"command: {hide_secrets(code.command)}" if code.command else "command: not recorded",
         f"learning method {config.learning.method}, {config.train.epochs} epochs of batches of {config.train.batch_size}, "
         f"{config.train.optimizer}, from {start}; chosen: epoch {result.selection.epoch}",
-        f"{result.cost.parameters or 'unknown'} parameters; trained on {machine.device} in {name_precision(machine.precision)}; "
-        f"{libraries}",
+        f"{result.cost.parameters or 'unknown'} parameters; {libraries}",
+        f"trained on {machine.device} in {name_precision(machine.precision)}",
         "all settings are in the run's config.json",
     ]
     return bullets([*lines, *result.warnings])
