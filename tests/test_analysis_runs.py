@@ -36,6 +36,7 @@ name: looked-into
 question: What is inside?
 base:
   data: {name: synth-basic, image_size: 24, folds: 3, val_fraction: 0.25}
+  model: {backbone: resnet10-small}
   train: {epochs: 1, batch_size: 32, weight_average: 0.5}
 seeds: [0, 1]
 arms:
@@ -215,7 +216,9 @@ def test_a_second_look_computes_nothing(
     name: str, plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fer_cli.analysis.reopen as reopening
+    from fer_cli.analysis import mixing
 
+    monkeypatch.setattr(mixing, "PASSES", 1)  # how exactly it is timed is not looked at
     one = replace(plan, items=[item_of(plan, "sge")])
     first = ANALYSES[name](one, here, tmp_path / "first")
     monkeypatch.setattr(reopening, "reopen", forbid)
