@@ -83,7 +83,7 @@ def score_tables(result: Result) -> list[Table]:
     ]
     columns = [f"{part} (n = {scores.n})" for part, scores in parts.items()]
     recall: list[tuple[str, list[Cell]]] = [
-        (label, [*(str(count) for count in row), Number(test.recall.get(label), n=sum(row), planned=sum(row))])
+        (label, [*(str(count) for count in row), Number(test.recall.get(label), n=sum(row))])
         for label, row in zip(classes, test.confusion, strict=True)
     ]
     confusion = Table(
