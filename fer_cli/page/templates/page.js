@@ -70,12 +70,13 @@ function showRuns(data) {
   const STEP = 100;
   const factors = [...new Set(data.cells.flatMap(cell => cell.at.map(pair => pair[0])))];
   const metrics = data.metrics.length;
-  const heads = ['run', 'arm', ...factors, 'seed', 'state', ...data.metrics.map(name => `${name}, %`), 'n', 'seconds', 'finished'];
-  const rows = data.runs.map(([id, place, seed, own, ...rest], at) => {
+  const heads = ['run', 'arm', ...factors, 'seed', ...data.metrics.map(name => `${name}, %`), 'state', 'n', 'seconds', 'finished'];
+  const [SEED, STATE] = [factors.length + 2, factors.length + 3 + metrics];
+  const rows = data.runs.map(([id, place, seed, own, state, ...rest], at) => {
     const cell = data.cells[place], values = Object.fromEntries(cell.at);
-    const texts = [id, cell.arm, ...factors.map(name => values[name] ?? ''), String(seed),
-      ...rest.slice(0, metrics + 4).map(value => value === null ? '\u2013' : String(value))];
-    return {at, id, cell, own: data.own[own], texts, reason: rest[metrics + 4], all: texts.join(' ').toLowerCase()};
+    const told = rest.slice(0, metrics + 3).map(value => value === null ? '\u2013' : String(value));
+    const texts = [id, cell.arm, ...factors.map(name => values[name] ?? ''), String(seed), ...told.slice(0, metrics), state, ...told.slice(metrics)];
+    return {at, id, cell, own: data.own[own], texts, reason: rest[metrics + 3], all: texts.join(' ').toLowerCase()};
   });
   let order = rows, shown = STEP;
   const select = (label, values, place) => {
@@ -84,7 +85,7 @@ function showRuns(data) {
     return {box, label: make('label', {}, label, box), fits: row => !box.value || row.texts[place] === box.value};
   };
   const arms = select('Arm', [...new Set(data.cells.map(cell => cell.arm))], 1);
-  const states = select('State', [...new Set(rows.map(row => row.texts[factors.length + 3]))], factors.length + 3);
+  const states = select('State', [...new Set(rows.map(row => row.texts[STATE]))], STATE);
   const input = make('input', {type: 'search', autocomplete: 'off', spellcheck: 'false', oninput: () => { shown = STEP; fill(); }});
   const count = make('span', {class: 'count', 'aria-live': 'polite'});
   const body = make('tbody'), head = make('tr');
@@ -117,7 +118,7 @@ function showRuns(data) {
     const kept = order.filter(row => arms.fits(row) && states.fits(row) && words.every(word => row.all.includes(word)));
     body.replaceChildren(...kept.slice(0, shown).map(row => make('tr', {},
       make('th', {scope: 'row'}, button(row)),
-      ...row.texts.slice(1).map((text, at) => make('td', at === 0 ? {dir: 'auto'} : {class: 'n', title: at === factors.length + 2 && row.reason || undefined}, text)))));
+      ...row.texts.slice(1).map((text, at) => make('td', at === 0 ? {dir: 'auto'} : {class: 'n', title: at === STATE - 1 && row.reason || undefined}, text)))));
     count.textContent = `${kept.length} of ${rows.length} runs`;
     more.hidden = kept.length <= shown;
   }
@@ -142,15 +143,15 @@ function showRuns(data) {
     panel.querySelector('h3').focus({preventScroll: true});
   }
   function describe(row) {
-    const detail = data.details[row.at], where = [row.cell.arm, ...row.cell.at.map(pair => pair.join(' ')), `seed ${row.texts[factors.length + 2]}`];
+    const detail = data.details[row.at], where = [row.cell.arm, ...row.cell.at.map(pair => pair.join(' ')), `seed ${row.texts[SEED]}`];
     const panel = make('article', {class: 'run', id: `run-${row.id}`},
       make('header', {}, make('h3', {tabindex: '-1', dir: 'auto'}, `Run ${row.id}: ${where.join(', ')}`),
         make('button', {type: 'button', class: 'plain', onclick: () => shut(row)}, 'Close')));
     if (row.reason) panel.append(make('p', {}, `Why: ${row.reason}`));
     const own = {...row.cell.diff, ...row.own};
     panel.append(...settings(own, row));
-    if (detail) panel.append(...results(detail));
-    else if (row.texts[factors.length + 3] === 'done') panel.append(make('p', {}, 'Curves, confusion matrix and mistakes of this run are not on this page, which keeps it small; the first command below prints them.'));
+    if (detail) panel.append(...results(detail, row));
+    else if (row.texts[STATE] === 'done') panel.append(make('p', {}, 'Curves, confusion matrix and mistakes of this run are not on this page, which keeps it small; the first command below prints them.'));
     panel.append(make('p', {}, make('code', {}, `fer show ${row.id}`), ' prints everything about this run, ', make('code', {}, `fer rerun ${row.id}`), ' trains it again and compares.'));
     return panel;
   }
@@ -169,13 +170,14 @@ function showRuns(data) {
     return make('div', {class: 'box', tabindex: '0', role: 'region', 'aria-label': heads[0]}, make('table', {}, make('thead', {}, make('tr', {}, ...heads.map(name => make('th', {scope: 'col'}, name)))),
       make('tbody', {}, ...rows.map(([name, ...values]) => make('tr', {}, make('th', {scope: 'row'}, name), ...values.map(value => make('td', {dir: 'auto'}, value)))))));
   }
-  function results(detail) {
+  function results(detail, row) {
     const parts = [], columns = make('div', {class: 'columns'});
     if (detail.warnings) parts.push(make('ul', {class: 'notes'}, ...detail.warnings.map(text => make('li', {}, text))));
     const curve = data.curves[detail.curve];
     if (curve) {
+      const whose = detail.curve === row.id ? '' : ` (training of run ${detail.curve})`;
       for (const [name, unit, scale] of [['accuracy', '%', 100], ['loss', '', 1]]) {
-        if (curve[`val/${name}`] || curve[`train/${name}`]) columns.append(make('div', {}, make('h4', {}, `Learning curve: ${name}${unit && ', ' + unit}`), plot(curve, name, scale)));
+        if (curve[`val/${name}`] || curve[`train/${name}`]) columns.append(make('div', {}, make('h4', {}, `Learning curve: ${name}${unit && ', ' + unit}${whose}`), plot(curve, name, scale)));
       }
     }
     columns.append(make('div', {}, make('h4', {}, 'Confusion matrix of the test samples'), matrix(detail)));
