@@ -50,7 +50,7 @@ def stored_number(path: Path, sign: Sign) -> float | None:
 
 
 def record_verified(folder: Path, files: Files, final: dict[str, float]) -> None:
-    """Record that a run is verified; ``final``: the final training accuracy of each history, the predictions' calibration."""
+    """Record that a run is verified; ``final``: final training accuracy of each history, calibration of the predictions."""
     if max(sign[0] for _, sign in files) < time.time_ns() - SETTLED:
         entry = {"files": [[name, list(sign)] for name, sign in files], "final": final}
         _found.setdefault(folder.parent, {})[folder.name] = entry

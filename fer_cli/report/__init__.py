@@ -72,14 +72,16 @@ def make_report(
     return written
 
 
-def make_reports(compute: Compute, figures: bool = False, announce: Callable[[str], None] = lambda _: None) -> list[Written]:
-    """Write the tables of every shipped study on each data set with finished runs; the last options where they apply."""
+def make_reports(
+    compute: Compute, figures: bool = False, announce: Callable[[str], None] = lambda _: None
+) -> list[tuple[str, Written]]:
+    """Write the tables of every shipped study on each data set with finished runs; the study's name with each report."""
     describe = cache(partial(look_up_set, compute.results, compute.data_root))
     written = []
     for name in study_names():
         for plan, found in own_plans(name, compute, describe):
             announce(plan.title)
-            written.append(write_report(name, plan, found, compute, describe, figures, announce))
+            written.append((name, write_report(name, plan, found, compute, describe, figures, announce)))
     save_verified(compute.results)
     return written
 
