@@ -56,8 +56,8 @@ def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
 def calibration_error(path: Path, sign: tuple[int, ...]) -> float | None:
     """Return the expected calibration error of the test images, None without probabilities; cached by ``sign``.
 
-    Images are binned by their highest probability in ``BINS`` equal intervals of [0, 1]; the error is the mean over images of
-    |accuracy - mean probability| of their bin (Guo 2017, ICML, eq. 3). Raises DamagedError.
+    Images are binned by their highest probability in ``BINS`` equal intervals of [0, 1]; the error is the mean over images
+    of |accuracy - mean probability| of their bin (Guo 2017, ICML, eq. 3). Raises DamagedError.
     """
     import pyarrow as pa
     from pyarrow import parquet

@@ -75,7 +75,7 @@ def make_report(
 def make_reports(
     compute: Compute, figures: bool = False, announce: Callable[[str], None] = lambda _: None
 ) -> list[tuple[str, Written]]:
-    """Write the tables of every shipped study on each data set with finished runs; the study's name with each report."""
+    """Write the tables of every shipped study on each data set with finished runs; return study names and reports."""
     describe = cache(partial(look_up_set, compute.results, compute.data_root))
     written = []
     for name in study_names():

@@ -138,18 +138,18 @@ def name_numbers(one: Judgement) -> str:
 def describe_reproduced(judgements: Sequence[Judgement]) -> str:
     """Return how the decided claims relate to the values of the paper."""
     words = {
-        "reproduced": "the paper's value lies in our interval for {}",
-        "direction only": "no value of the paper for this data set lies in our interval for {}",
-        "not reproduced": "{} contradict the claim",
+        "reproduced": "{} reproduced (its value lies in our interval)",
+        "direction only": "{} in direction only (no value of it for this data set lies in our interval)",
+        "not reproduced": "{} not reproduced",
     }
     counts = {word: sum(one.reproduced == word for one in judgements) for word in words}
     if len(judgements) == 1:
         single = {
             "reproduced": "The paper's value lies in our interval.",
-            "direction only": "This is the paper's direction only: no value of the paper for this data set lies in our interval.",
+            "direction only": "Only the paper's direction is confirmed: it has no value for this data set in our interval.",
         }
         return single.get(judgements[0].reproduced, "The result has the opposite direction.")
-    parts = [f"{count} {word}" for word, count in counts.items() if count]
+    parts = [words[word].format(count) for word, count in counts.items() if count]
     return f"Compared with the paper: {', '.join(parts)}."
 
 

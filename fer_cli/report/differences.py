@@ -60,9 +60,9 @@ def plain_difference(ours: Cell, theirs: Cell, metric: str) -> float | None:
 
 
 def list_pairs(plan: Plan) -> dict[str, tuple[str, str]]:
-    """Return the compared arms by label: each with the baseline arm, and further pairs that the study requests."""
-    base = plan.study.report.against
-    pairs = {arm: (arm, base) for arm in plan.study.arms if arm != base}
+    """Return the compared arms by label: each with the baseline arm, except upper bounds, and further pairs."""
+    base, bounds = plan.study.report.against, plan.study.report.bounds
+    pairs = {arm: (arm, base) for arm in plan.study.arms if arm != base and arm not in bounds}
     return pairs | {f"{arm} against {other}": (arm, other) for arm, other in plan.study.report.pairs}
 
 
@@ -140,12 +140,10 @@ def test_notes(found: Sequence[Compared], scales: Scales) -> list[str]:
     if names:
         overlap = f"; {OVERLAP} (variance times 1/n + n_test/n_train)" if any("corrected" in name for name in names) else ""
         many = sum(isinstance(one.test, PValue) for one in found)
+        lines.append(f"{'; '.join(names)}{overlap}; p (Holm): corrected for {many} comparisons, unlike intervals and p")
         lines.append(
-            f"{'; '.join(names)}{overlap}; intervals and p alone are not corrected for several comparisons, Holm: over {many}"
-        )
-        lines.append(
-            "g: Hedges' effect size of paired scores; detectable: smallest true difference found in 80 % of such studies at .05 "
-            "after that correction"
+            "g: Hedges' effect size of paired scores; detectable: the true difference that 80 % of such studies would find at "
+            ".05 after that correction"
         )
     why: dict[str, list[str]] = {}
     for one in found:
@@ -163,8 +161,8 @@ def simulation_notes(plan: Plan) -> list[str]:
     if not changed:
         return []
     return [
-        f"arms differ in what is simulated ({', '.join(sorted(changed))}): same fold and recogniser, but other sequences, so a "
-        "difference is that of the tasks, not of methods on one task"
+        f"arms differ in what is simulated ({', '.join(sorted(changed))}): same fold and recogniser, other sequences; a "
+        "difference is one of tasks, not of methods on the same task"
     ]
 
 

@@ -32,7 +32,7 @@ SETS = (
     Known(people=2, sequences=2),
     Known(),
 )
-"""What a data set may say of its images, which need not be here: a table is current if its configs follow from one of these."""
+"""What a data set, which need not be here, may say of its images: a current table's configs follow from one of these."""
 SCALED = re.compile(r"-epochs([\d.]+)$")
 
 
