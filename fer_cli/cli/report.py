@@ -13,23 +13,28 @@ from fer_cli.cli.options import (
     DataName,
     DataRoot,
     Epochs,
+    OptionalStudy,
     Profile,
     Results,
     Seeds,
     SplitName,
-    StudyName,
     data_root_or_default,
     parse_seeds,
     thread_count,
 )
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
+from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
     from fer_cli.config import Compute
 
 
 def report(
-    study: StudyName,
+    study: OptionalStudy = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Report every shipped study with finished runs, and write all answers to RESULTS.md."),
+    ] = False,
     data: DataName = None,
     profile: Profile = None,
     seeds: Seeds = None,
@@ -49,17 +54,19 @@ def report(
     from fer_cli.config import Compute
     from fer_cli.inventory.parents import log_report
 
+    compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    if everything:
+        check_alone(study, data, profile, seeds, split, epochs, claims or None)
+        report_all(compute, figures)
+        return
+    if study is None:
+        raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
         print_claims(study, compute, data, profile, seeds, split, epochs)
         return
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
 
-    def show_step(name: str) -> None:
-        say(f"{name} …")
-
-    compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     with pause_collection():
         written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
@@ -85,6 +92,36 @@ def report(
 
         if command := view_command(results):
             say(f"next: {command}")
+
+
+def show_step(name: str) -> None:
+    """Print the name of a slow step."""
+    say(f"{name} …")
+
+
+def check_alone(*others: object) -> None:
+    """Raise StudyError for options that choose a study or its runs beside ``--all``."""
+    if any(other is not None for other in others):
+        raise StudyError("--all reports every study with the options it ran with last: give only --figures and folders")
+
+
+def report_all(compute: Compute, figures: bool) -> None:
+    """Write the tables of every study with finished runs, and the overview."""
+    from fer_cli.inventory.parents import log_report
+    from fer_cli.report import make_reports
+    from fer_cli.report.overview import write_overview
+
+    with pause_collection():
+        found = make_reports(compute, figures, show_step)
+    for name, written in found:
+        log_report(compute.results, name, written.report.title, written.files[0].stem)
+        if written.missing:
+            say(f"{written.report.title}: {written.missing} of {written.planned} runs are not done")
+    if not found and not any((compute.results / "tables").glob("*.csv")):
+        raise ResultsError(
+            f"no run of a shipped study is done under {compute.results}; train one with: fer ablate --study demo"
+        )
+    say(f"{len(found)} reports written; written: {write_overview(compute.results)}")
 
 
 def print_claims(

@@ -11,10 +11,9 @@ from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
-from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
+from fer_cli.stats import NotTestable, Outcome, rank_test, sample_sd
 
 Point = tuple[tuple[str, Any], ...]
-HASHES = ("test_hash", "split_hash")  # hashes of the test part and of all parts; older results only have the latter
 RESAMPLED = (*K_FOLD, "loso", "holdout")
 """Splits that draw each seed's test part from the same images, so that training parts of different seeds overlap."""
 
@@ -66,23 +65,19 @@ class Cell:
         shares = [result.data.test / trained_on(result) for result in drawn]
         return sum(shares) / len(shares) if shares else 0.0
 
-    def difference_to(self, other: Cell, metric: str) -> Difference | None:
-        """Return this cell minus ``other``: paired by seed if tested on the same images, with corrected intervals."""
-        if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
-            return None
-        mine, theirs = ([cell.results[s].data for s in cell.seeds] for cell in (self, other))
-        same = any(
-            [getattr(d, name) for d in mine] == [getattr(d, name) for d in theirs] != [None] * len(mine) for name in HASHES
-        )
-        if same:
-            return paired_difference(self.values(metric), other.values(metric), max(self.overlap, other.overlap))
-        return unpaired_difference(self.values(metric), other.values(metric), (self.overlap, other.overlap))
+    @property
+    def one_part(self) -> bool:
+        """Return whether all seeds were tested on the same published images."""
+        parts = {result.data.test_hash or result.data.split_hash for result in self.results.values()}
+        return not self.overlap and len(parts) == 1
 
-    def rank_test(self, other: Cell, metric: str) -> tuple[float, float] | None:
-        """Return W and p of the signed-rank test against ``other``, or None if too few pairs differ."""
+    def rank_test(self, other: Cell, metric: str) -> Outcome:
+        """Return the signed-rank test against ``other``, or why there is none: it needs independent test parts."""
+        if self.one_part or other.one_part:
+            return NotTestable("all seeds were tested on one part, so the signed-rank test holds for these images alone")
         tested = {result.metrics[cell.part].n for cell in (self, other) for result in cell.results.values()}
         images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
-        return signed_rank(self.values(metric), other.values(metric), images)
+        return rank_test(self.values(metric), other.values(metric), images, max(self.overlap, other.overlap))
 
 
 Cells = dict[tuple[str, Point], Cell]
