@@ -23,6 +23,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from fer_cli.formats import used_formats
 from fer_cli.places import whole_file
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
@@ -62,6 +63,10 @@ def save(figure: Figure, path: Path) -> Path:
     """Write a PNG atomically and return its path."""
     with whole_file(path) as draft, quiet_glyphs():
         figure.savefig(draft, format="png", dpi=DPI)
+        for name in used_formats()[1:]:
+            dates = {"pdf": "CreationDate", "svg": "Date"}
+            with whole_file(path.with_suffix(f".{name}")) as other:
+                figure.savefig(other, format=name, dpi=2 * DPI, metadata={dates[name]: None})
     return path
 
 

@@ -122,7 +122,9 @@ class Browser:
     def complaints(self) -> list[str]:
         """Return errors and warnings of the console, and uncaught exceptions."""
         found = [str(p) for name, p in self.events if name == "Runtime.exceptionThrown"]
-        found += [str(p) for name, p in self.events if name == "Runtime.consoleAPICalled" and p["type"] in {"error", "warning"}]
+        found += [
+            str(p) for name, p in self.events if name == "Runtime.consoleAPICalled" and p["type"] in {"error", "warning"}
+        ]
         return found + [str(p["entry"]) for name, p in self.events if name == "Log.entryAdded"]
 
     def requests(self) -> list[str]:

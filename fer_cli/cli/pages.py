@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.screen import say
+from fer_cli.errors import StudyError
 
 if TYPE_CHECKING:
     from fer_cli.report import Written
 
 
-def drawing() -> AbstractContextManager[None]:
-    """Return a context in which reports draw what pages need."""
+def check_pages(html: bool, claims: bool, thumbnails: int | None) -> None:
+    """Raise StudyError for options that do not belong together."""
+    if html and claims:
+        raise StudyError("--html and --claims: a page shows the claims already; give one of the two")
+    if thumbnails is not None and not html:
+        raise StudyError("--thumbnails is for pages: add --html")
+
+
+def draw_for(html: bool) -> AbstractContextManager[None]:
+    """Return a context in which figures are drawn as pages need them."""
+    if not html:
+        return nullcontext()
     from fer_cli.page.drawn import draw_as_svg
 
     return draw_as_svg()
 
 
-def print_pages(written: list[Written], results: Path, data_root: Path | None, thumbnails: int | None) -> None:
-    """Write the pages of reports and the index, print their paths, and say what to open."""
+def write_pages(written: list[Written], results: Path, data_root: Path | None, thumbnails: int | None) -> None:
+    """Write the pages of reports and the index, print their paths and what they leave out, and say what to open."""
     from fer_cli.page.index import write_index
     from fer_cli.page.study import write_page
     from fer_cli.study import study_names
 
+    pages = []
     for one in written:
-        page = write_page(one, list_commands(one, results, data_root), thumbnails)
-        say(f"written: {page.path} ({page.size / 1000:,.0f} kB)")
-        for note in page.notes:
-            say(f"{page.path.name}: {note}")
+        with draw_for(html=True):
+            pages.append(write_page(one, list_commands(one, results, data_root), thumbnails))
+        say(f"written: {pages[-1].path} ({pages[-1].size / 1000:,.0f} kB)")
+        for note in pages[-1].notes:
+            say(f"{pages[-1].path.name}: {note}")
+        if one.missing:
+            say(f"{one.missing} of {one.planned} runs are not done")
     index = write_index(results / "pages", study_names())
-    say(f"next: open {index if len(written) != 1 else page.path} in a browser")
+    say(f"written: {index}; next: open {pages[0].path if len(pages) == 1 else index} in a browser")
 
 
 def list_commands(written: Written, results: Path, data_root: Path | None) -> list[tuple[str, str]]:
     """Return the commands that compute a page's numbers again, with what each does."""
-    material = written.material
-    same = {"study": material.study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    material, where = written.material, {"results": given_results(results)}
+    same = {"study": material.study, **choice_options(written.choice), **where, "data_root": data_root}
     first = next(result.run_id for cell in material.cells.values() for result in cell.ordered)
-    where = {"results": given_results(results)}
     judged = [("judge the claims", write_command("fer report", **same, claims=True))] if material.plan.study.claims else []
     return [
         ("train the runs that are missing", write_command("fer ablate", **same)),

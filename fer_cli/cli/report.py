@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,7 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
+from fer_cli.cli.pages import check_pages, draw_for, write_pages
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
 from fer_cli.errors import ResultsError, StudyError
 
@@ -47,6 +49,20 @@ def report(
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
     ] = False,
+    html: Annotated[
+        bool,
+        typer.Option("--html", help="Write results/pages/*.html instead of printing: a page per study, and their index."),
+    ] = False,
+    thumbnails: Annotated[
+        int | None,
+        typer.Option(
+            "--thumbnails",
+            min=0,
+            max=20,
+            help="Worst mistakes per run shown as pictures on pages; none if the data card forbids it.",
+            show_default="3",
+        ),
+    ] = None,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -55,9 +71,10 @@ def report(
     from fer_cli.inventory.parents import log_report
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    check_pages(html, claims, thumbnails)
     if everything:
         check_alone(study, data, profile, seeds, split, epochs, claims or None)
-        report_all(compute, figures)
+        report_all(compute, figures, html, thumbnails, data_root)
         return
     if study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
@@ -67,9 +84,12 @@ def report(
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
 
-    with pause_collection():
+    with pause_collection(), draw_for(html):
         written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
+    if html:
+        write_pages([written], results, data_root, thumbnails)
+        return
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))
@@ -105,13 +125,13 @@ def check_alone(*others: object) -> None:
         raise StudyError("--all reports every study with the options it ran with last: give only --figures and folders")
 
 
-def report_all(compute: Compute, figures: bool) -> None:
-    """Write the tables of every study with finished runs, and the overview."""
+def report_all(compute: Compute, figures: bool, html: bool, thumbnails: int | None, data_root: Path | None) -> None:
+    """Write the tables of every study with finished runs, and the overview; with ``html`` also their pages."""
     from fer_cli.inventory.parents import log_report
     from fer_cli.report import make_reports
     from fer_cli.report.overview import write_overview
 
-    with pause_collection():
+    with pause_collection(), draw_for(html):
         found = make_reports(compute, figures, show_step)
     for name, written in found:
         log_report(compute.results, name, written.report.title, written.files[0].stem)
@@ -122,6 +142,8 @@ def report_all(compute: Compute, figures: bool) -> None:
             f"no run of a shipped study is done under {compute.results}; train one with: fer ablate --study demo"
         )
     say(f"{len(found)} reports written; written: {write_overview(compute.results)}")
+    if html:
+        write_pages([written for _, written in found], compute.results, data_root, thumbnails)
 
 
 def print_claims(

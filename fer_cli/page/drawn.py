@@ -33,7 +33,7 @@ def draw_as_svg() -> Iterator[None]:
     """Let figures be written as SVG too, with their text as text."""
     from matplotlib import rc_context
 
-    from fer_cli.drawing import use_formats
+    from fer_cli.formats import use_formats
 
     with use_formats(("svg",)), rc_context({"svg.fonttype": "none"}):
         yield

@@ -31,7 +31,9 @@ def write_index(folder: Path, unwritten: Iterable[str] = ()) -> Path:
             "file": quote(path.name),
             "study": one.study,
             "answer": one.answer,
-            "claims": [(VERDICTS[name][1], VERDICTS[name][0], name, n) for name, n in one.claims.items() if name in VERDICTS],
+            "claims": [
+                (VERDICTS[name][1], VERDICTS[name][0], name, n) for name, n in one.claims.items() if name in VERDICTS
+            ],
             "data": one.data,
             "profile": one.profile,
             "n": one.n,

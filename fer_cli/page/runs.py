@@ -100,7 +100,9 @@ def list_facts(plan: Plan, cells: Cells, metrics: Sequence[str]) -> dict[str, An
             starts.append(flat)
         changes = json.dumps(write_changes(flat, starts[place]))
         result = cells[run.arm, run.at].results.get(run.seed)
-        rows.append([item.run_id, place, run.seed, own.setdefault(changes, len(own)), *describe_state(item, result, metrics)])
+        rows.append(
+            [item.run_id, place, run.seed, own.setdefault(changes, len(own)), *describe_state(item, result, metrics)]
+        )
     return {
         "metrics": [METRICS[name].label for name in metrics],
         "base": {key: write_value(value) for key, value in base.items()},
@@ -138,7 +140,7 @@ def rank_runs(plan: Plan, cells: Cells, metric: str) -> Iterator[tuple[int, Item
     places = {(item.run.arm, item.run.at, item.run.seed): place for place, item in enumerate(plan.items)}
     orders = []
     for (arm, at), cell in cells.items():
-        ranked = sorted(cell.seeds, key=lambda seed: -cell.results[seed].metrics["test"][metric])  # noqa: B023 (used at once)
+        ranked = sorted(cell.seeds, key=lambda seed: -cell.results[seed].metrics["test"][metric])
         ranked = [*ranked[:1], *ranked[:0:-1]]
         orders.append([(places[arm, at, seed], cell.results[seed]) for seed in ranked])
     for turn in range(max(map(len, orders), default=0)):

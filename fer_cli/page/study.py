@@ -190,8 +190,8 @@ def describe_room(runs: Embedded, album: Album, simulated: bool, wanted: int | N
     if runs.left_out:
         kept = len(runs.details)
         yield (
-            f"curves, confusion matrix and mistakes are here for {kept:,} of {kept + runs.left_out:,} finished runs, of each "
-            "row of the table the best and the worst seed first, to keep this page small; fer show RUN has those of any run"
+            f"curves, confusion matrix and mistakes are here for {kept:,} of {kept + runs.left_out:,} finished runs, to keep "
+            "this page small: of each row of the table the best seed first, then the worst; fer show RUN has those of any run"
         )
     if album.refused:
         yield album.refused

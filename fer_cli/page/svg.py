@@ -68,7 +68,7 @@ def shorten(found: re.Match[str]) -> str:
 
 
 def rename(root: ElementTree.Element, prefix: str) -> None:
-    """Number the ids that are used, in their order, and remove the others."""
+    """Replace by numbers the ids that are used, in their order, and remove the others."""
     used: set[str] = set()
     for element in root.iter():
         if LINK in element.attrib:

@@ -39,6 +39,7 @@ class Written:
     missing: int
     damaged: list[str]  # file and reason of each damaged run among the missing ones
     unbuilt: list[str]  # sets that are not under the data root; their description comes from the results folder
+    material: Material  # what the report is made of
 
     @property
     def markdown(self) -> str:
@@ -123,4 +124,5 @@ def write_report(
         write_text(path, RENDERERS[name](report))
     drawn = [block.path for block in blocks if isinstance(block, Figure)]
     unbuilt = [name for name in plan.sets if not is_built(compute.data_root, name)]
-    return Written(report, files, drawn, plan.choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
+    left = len(plan.items) - finished
+    return Written(report, files, drawn, plan.choice, len(plan.items), left, broken, unbuilt, material)
