@@ -40,21 +40,23 @@ def draw_as_svg() -> Iterator[None]:
 
 
 def find_figures(written: Written) -> list[Path]:
-    """Return the figures of a report that has some, else draw those of its study, without analyses of networks."""
-    from fer_cli.report.figures import draw_study
+    """Return the figures of a report that has some, else draw those of its study, without analyses of networks.
 
+    Confusion matrices are not drawn: the page has them as tables.
+    """
+    from fer_cli.report.curves import draw_curves
+    from fer_cli.report.levels import draw_levels
+
+    material = written.material
     paths = [block.path for block in written.report.blocks if isinstance(block, Figure)]
     if not paths:
-        material = written.material
-        paths = draw_study(material.plan, material.cells, material.folder)
+        steps = (draw_curves, draw_levels)
+        paths = [path for step in steps for path in step(material.plan, material.cells, material.folder)]
     return [path for path in paths if path.suffix == ".png" and not path.stem.startswith("confusion")]
 
 
 def inline_figures(paths: Sequence[Path], refused: str) -> tuple[list[Drawn], list[str]]:
-    """Return figures that fit as SVG, and notes on the others; ``refused``: why pixels must not be shown, or "".
-
-    Confusion matrices are no figures here: the page has them as tables.
-    """
+    """Return figures that fit as SVG, and notes on the others; ``refused``: why pixels must not be shown, or ""."""
     left, found, notes = MOST_DRAWN, [], []
     for path in paths:
         caption = path.stem.replace("-", " ")

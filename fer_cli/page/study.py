@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_cli import __version__
 from fer_cli.blocks import Note, Table, cell_text
+from fer_cli.inventory.rows import time_of
 from fer_cli.page.drawn import find_figures, inline_figures, list_matrices
 from fer_cli.page.markup import DATE, render, write_json
 from fer_cli.page.mistakes import Album, why_not_shown
@@ -171,7 +172,7 @@ def summarise(written: Written, claimed: Sequence[Table]) -> Summary:
     plan, cells = written.material.plan, written.material.cells
     verdicts = [claim.verdict for table in claimed for claim in list_claims(table)]
     done = [item for item in plan.items if item.run.seed in cells[item.run.arm, item.run.at].results]
-    changed = max(item.folder.file(RESULT).lstat().st_mtime for item in done)
+    changed = max(time_of(item.folder, RESULT) for item in done)
     seeds = len({item.run.seed for item in done})
     runs = "all runs done" if len(done) == len(plan.items) else f"{len(done):,} of {len(plan.items):,} runs done"
     return Summary(
@@ -190,8 +191,8 @@ def describe_room(runs: Embedded, album: Album, simulated: bool, wanted: int | N
     if runs.left_out:
         kept = len(runs.details)
         yield (
-            f"curves, confusion matrix and mistakes are here for {kept:,} of {kept + runs.left_out:,} finished runs, to keep "
-            "this page small: of each row of the table the best seed first, then the worst; fer show RUN has those of any run"
+            f"curves, confusion matrix and mistakes are here for {kept:,} of {kept + runs.left_out:,} finished runs, to "
+            "keep this page small: of each cell of the table the best seed first, then the worst; fer show RUN has them all"
         )
     if album.refused:
         yield album.refused

@@ -46,8 +46,10 @@ def lay_out(table: Table, key: str) -> Sheet:
     """Return a table of a report as one of a page."""
     rows = [(label, [lay_out_cell(cell) for cell in cells]) for label, cells in table.rows]
     marks = {mark for _, cells in rows for cell in cells for mark in cell.marks}
-    flags = {mark: (sign, explain_mark(mark, table.notes)) for mark, sign in MARKS.items() if mark in marks}
-    return Sheet(key, table.title, table.columns, rows, table.notes, dict(flags))
+    flags: dict[str, tuple[str, str]] = {
+        mark: (sign, explain_mark(mark, table.notes)) for mark, sign in MARKS.items() if mark in marks
+    }
+    return Sheet(key, table.title, table.columns, rows, table.notes, flags)
 
 
 def lay_out_cell(cell: Cell) -> Entry:
