@@ -23,6 +23,7 @@ LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\`{}", "|": r"\textbar{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "α": r"$\alpha$", "×": r"$\times$", "≥": r"$\geq$",
     "·": r"$\cdot$", "→": r"$\to$", "η": r"$\eta$", "ω": r"$\omega$", "²": r"\texttwosuperior{}",
+    "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "“": "``", "”": "''",
 }  # fmt: skip
 
 PUNCTUATION = r"!-/:-@\[-`{-~"

@@ -136,13 +136,13 @@ def tested_table(found: Sequence[Compared], scales: Scales, metric: str) -> Tabl
 def test_notes(found: Sequence[Compared], scales: Scales) -> list[str]:
     """Return the names of the tests, what the columns are, and why rows are not tested."""
     names = list(dict.fromkeys(one.test.test for one in found if isinstance(one.test, PValue)))
-    lines = []
+    lines = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs))
     if names:
         overlap = f"; {OVERLAP} (variance times 1/n + n_test/n_train)" if any("corrected" in name for name in names) else ""
         many = sum(isinstance(one.test, PValue) for one in found)
         lines.append(f"{'; '.join(names)}{overlap}; p (Holm): corrected for {many} comparisons, unlike intervals and p")
         lines.append(
-            "g: Hedges' effect size of paired scores; detectable: the true difference that 80 % of such studies would find at "
+            "g: Hedges' effect size of paired scores; detectable: the true difference that 80 % of such studies find at "
             ".05 after that correction"
         )
     why: dict[str, list[str]] = {}
@@ -177,7 +177,7 @@ def interval_table(found: Sequence[Compared], scales: Scales, metric: str) -> Ta
             points = [shape.point(plan, column, other) for column in shape.columns]
             rows.append((row_label(label, other), [known[label, at].number for at in points]))
     title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested"
-    return Table(title, headings(plan, shape, metric), rows, kind="differences")
+    return Table(title, headings(shape, METRICS[metric].label), rows, kind="differences")
 
 
 def difference_tables(cells: Cells, scales: Scales, first: Sequence[Compared]) -> list[Table]:
