@@ -78,13 +78,13 @@ def compare_arms(cells: Cells, scales: Scales, metric: str, tested: bool) -> lis
                 ours, theirs = cells[arm, at], cells[base, at]
                 weighed = scales.compare(ours, theirs, metric)
                 doubt = next((f"{c.arm}: {why}" for c in (ours, theirs) if (why := scales.doubts.why(c, leaks))), "")
-                test = NotTestable(doubt) if doubt else test_difference(weighed)
+                test = NotTestable(doubt) if doubt else weigh_difference(weighed)
                 effect = find_effect(ours, theirs, metric, weighed) if tested else None
                 found.append(Compared(label, at, ours, theirs, metric, weighed, test, effect=effect))
     return adjust(found) if tested else found
 
 
-def test_difference(weighed: Weighed | NotTestable) -> PValue | NotTestable:
+def weigh_difference(weighed: Weighed | NotTestable) -> PValue | NotTestable:
     """Return the test of a difference against 0."""
     return weighed if isinstance(weighed, NotTestable) else weighed.spread.test(weighed.test)
 
@@ -123,17 +123,21 @@ def tested_table(found: Sequence[Compared], scales: Scales, metric: str) -> Tabl
     rows: list[tuple[str, list[Entry]]] = []
     for one in found:
         marks = tuple(dict.fromkeys([*scales.doubts.marks(one.ours), *scales.doubts.marks(one.theirs)]))
-        p = one.test.p if isinstance(one.test, PValue) else None
-        numbers: list[Entry] = [replace(one.number, marks=marks), Number(p, unit="p"), Number(one.adjusted, unit="p")]
-        numbers.append(Number(one.effect.g if one.effect else None, unit="plain"))
-        numbers.append(Number(one.detectable))
-        rows.append((describe_place(one.label, one.at), numbers))
+        difference, *others = row_cells(one)
+        rows.append((describe_place(one.label, one.at), [replace(difference, marks=marks), *others]))
     title = f"{METRICS[metric].label}, difference to {base} in points"
     columns = ["difference [95 % interval]", "p", "p (Holm)", "g", "detectable"]
-    return Table(title, columns, rows, test_notes(found, scales), kind="differences")
+    return Table(title, columns, rows, describe_tests(found, scales), kind="differences")
 
 
-def test_notes(found: Sequence[Compared], scales: Scales) -> list[str]:
+def row_cells(one: Compared) -> list[Number]:
+    """Return the difference with its interval, p, p after Holm's correction, the effect size and what could be detected."""
+    p = one.test.p if isinstance(one.test, PValue) else None
+    effect = Number(one.effect.g if one.effect else None, unit="plain")
+    return [one.number, Number(p, unit="p"), Number(one.adjusted, unit="p"), effect, Number(one.detectable)]
+
+
+def describe_tests(found: Sequence[Compared], scales: Scales) -> list[str]:
     """Return the names of the tests, what the columns are, and why rows are not tested."""
     names = list(dict.fromkeys(one.test.test for one in found if isinstance(one.test, PValue)))
     lines = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs))
