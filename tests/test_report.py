@@ -224,7 +224,7 @@ def test_leaky_split_is_marked_on_its_cells_and_not_tested(compute: Compute, tmp
     assert rows(markdown, "accuracy in %")["SCN-CS"] == ["83.00 ± 5.29 ‡", "60.00 ± 10.00 ‡"]
     assert "- ‡ leaky split: 75 % of test subjects were trained on: SCN-CS\n" in markdown
     assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
-    assert "- not tested: SCN-CS: leaky split: 75 % of test subjects were trained on\n" in markdown
+    assert "- not tested: SCN-CS is leaky\n" in markdown
 
 
 def test_latex_is_escaped_and_balanced(plan: Plan, compute: Compute, tmp_path: Path) -> None:

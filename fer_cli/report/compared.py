@@ -77,9 +77,10 @@ def compare_arms(cells: Cells, scales: Scales, metric: str, tested: bool) -> lis
                 at = shape.point(plan, column, other)
                 ours, theirs = cells[arm, at], cells[base, at]
                 weighed = scales.compare(ours, theirs, metric)
-                doubt = next((f"{c.arm}: {why}" for c in (ours, theirs) if (why := scales.doubts.why(c, leaks))), "")
-                test = NotTestable(doubt) if doubt else weigh_difference(weighed)
-                effect = find_effect(ours, theirs, metric, weighed) if tested else None
+                test = weigh_difference(weighed)
+                if flagged := next((c for c in (ours, theirs) if scales.doubts.why(c, leaks)), None):
+                    test = NotTestable(f"{flagged.arm} is {' and '.join(scales.doubts.marks(flagged))}")
+                effect = find_effect(ours, theirs, metric, weighed) if tested and isinstance(test, PValue) else None
                 found.append(Compared(label, at, ours, theirs, metric, weighed, test, effect=effect))
     return adjust(found) if tested else found
 
