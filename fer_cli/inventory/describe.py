@@ -26,8 +26,8 @@ MOST_SERIES = 12
 UNDERFITTED = 0.5
 """Final training accuracy below which a warning says so, as in reports."""
 IMAGES_NOTE = (
-    f"95 % intervals over test images, taken as independent: Wilson's for accuracy, percentiles of {DRAWS:,} bootstrap "
-    "samples for the others; they do not include the variation between seeds"
+    f"95 % intervals over test images, taken as independent: Wilson's for accuracy, {DRAWS:,} bootstrap samples "
+    "for the others; they do not include the variation between seeds"
 )
 
 

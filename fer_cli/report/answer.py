@@ -11,7 +11,7 @@ from fer_cli.config import METRICS, RunConfig
 from fer_cli.judge import Case, Judgement, Verdict, judge
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells, Point
-from fer_cli.report.differences import Compared, describe_place
+from fer_cli.report.compared import Compared, describe_place
 from fer_cli.report.sides import Scales
 from fer_cli.settings import grid_key
 from fer_cli.stats import ALPHA, NotTestable
@@ -100,10 +100,10 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
     return [Table("Claims", columns, rows, notes, kind="claims")]
 
 
-def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells: Cells, plan: Plan) -> str:
+def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells: Cells, scales: Scales) -> str:
     """Return the answer to a study's question in two sentences."""
     if not judgements:
-        return f"{name_best(cells, plan)} {count_differences(compared, plan)}"
+        return f"{name_best(cells, scales)} {count_differences(compared)}"
     if len(judgements) == 1:
         one = judgements[0]
         why = f"{one.why[:1].upper()}{one.why[1:]}." if one.why else describe_reproduced(judgements)
@@ -153,24 +153,28 @@ def describe_reproduced(judgements: Sequence[Judgement]) -> str:
     return f"Compared with the paper: {', '.join(parts)}."
 
 
-def name_best(cells: Cells, plan: Plan) -> str:
-    """Return a sentence with the highest mean of the first metric, and the baseline arm at the same grid point."""
-    metric, base = plan.study.report.metrics[0], plan.study.report.against
+def name_best(cells: Cells, scales: Scales) -> str:
+    """Return a sentence with the highest mean of the first metric, and the baseline arm at the same grid point.
+
+    Upper bounds are left out, and cells with red flags while there are others.
+    """
+    layout = scales.plan.study.report
+    metric, base, bounds = layout.metrics[0], layout.against, layout.bounds
     label = METRICS[metric].label
-    bounds = plan.study.report.bounds
     means = {
         place: mean for place, cell in cells.items() if (mean := cell.mean(metric)) is not None and place[0] not in bounds
     }
     if not means:
         return "No arm has all its seeds."
-    arm, at = max(means, key=lambda place: means[place])
+    clean = {place: mean for place, mean in means.items() if not scales.doubts.marks(cells[place])}
+    arm, at = max(clean or means, key=lambda place: means[place])
     n = len(cells[arm, at].results)
     best = f"The highest {label} is {percent(means[arm, at])} % ({describe_place(arm, at)}, n = {n})"
     other = means.get((base, at))
     return f"{best}." if arm == base or other is None else f"{best}; {base} has {percent(other)} % there."
 
 
-def count_differences(compared: Sequence[Compared], plan: Plan) -> str:
+def count_differences(compared: Sequence[Compared]) -> str:
     """Return a sentence with the number of significant differences."""
     if not compared:
         return "The study has one arm, so nothing is compared."

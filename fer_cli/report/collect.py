@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.judge import Case, Images, Side, weigh
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
-from fer_cli.stats import NotTestable, Outcome, rank_test, sample_sd
+from fer_cli.stats import Difference, NotTestable, Outcome, rank_test, sample_sd
+from fer_cli.study import Claim
 
 Point = tuple[tuple[str, Any], ...]
 RESAMPLED = (*K_FOLD, "loso", "holdout")
@@ -65,6 +67,26 @@ class Cell:
         shares = [result.data.test / trained_on(result) for result in drawn]
         return sum(shares) / len(shares) if shares else 0.0
 
+    def side(
+        self, metric: str, hashed: str, doubt: str = "", images: Callable[[], Images | NotTestable] | None = None
+    ) -> Side:
+        """Return the scores as a side of a comparison; ``hashed``: the hash that identifies test parts."""
+        scores = dict(zip(self.seeds, self.values(metric), strict=True))
+        tested = [getattr(result.data, hashed) for result in self.ordered]
+        return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images)
+
+    def difference_to(self, other: Cell, metric: str) -> Difference | None:
+        """Return this cell minus ``other``; no interval where it needs the answers by image (``sides.Scales.compare``)."""
+        if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
+            return None
+        hashed = common_hash([self, other])
+        ours, theirs = self.side(metric, hashed), other.side(metric, hashed)
+        claim = Claim(text="difference", arm=self.arm, over=other.arm, metric=metric, source="table")
+        weighed = weigh(Case(claim, self.at, ours, theirs))
+        low, high = (None, None) if isinstance(weighed, NotTestable) else weighed.spread.interval()
+        mean = sum(ours.values) / len(ours.values) - sum(theirs.values) / len(theirs.values)
+        return Difference(mean, low, high, paired=ours.tested == theirs.tested)
+
     @property
     def one_part(self) -> bool:
         """Return whether all seeds were tested on the same published images."""
@@ -78,6 +100,12 @@ class Cell:
         tested = {result.metrics[cell.part].n for cell in (self, other) for result in cell.results.values()}
         images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
         return rank_test(self.values(metric), other.values(metric), images, max(self.overlap, other.overlap))
+
+
+def common_hash(cells: Iterable[Cell]) -> str:
+    """Return the name of the hash that tells test parts apart: older results lack that of the test part alone."""
+    old = any(result.data.test_hash is None for cell in cells for result in cell.results.values())
+    return "split_hash" if old else "test_hash"
 
 
 Cells = dict[tuple[str, Point], Cell]

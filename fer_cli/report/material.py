@@ -13,7 +13,7 @@ from fer_cli.judge import Judgement
 from fer_cli.plan import Plan
 from fer_cli.report.answer import judge_plan
 from fer_cli.report.collect import Cells
-from fer_cli.report.differences import Compared, compare_arms
+from fer_cli.report.compared import Compared, compare_arms
 from fer_cli.report.doubts import Doubts
 from fer_cli.report.sides import Scales
 

@@ -89,10 +89,10 @@ def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
     if not any(isinstance(entry, Number) and entry.value is not None for _, entries in rows for entry in entries):
         return []
     notes = [
-        f"expected calibration error: distance of accuracy and mean probability of the answer in {BINS} bins of equal width, "
+        f"expected calibration error: distance of accuracy and mean probability of the answer in {BINS} equal bins, "
         "averaged over test images; lower is better"
     ]
-    columns = headings(plan, shape, "calibration error")
+    columns = headings(shape, "calibration error")
     return [Table(f"Calibration error in %: {describe_spread(plan)}", columns, rows, notes, kind="diagnostics")]
 
 

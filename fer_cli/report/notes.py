@@ -10,7 +10,7 @@ from fer_cli.data.importers.hints import few
 from fer_cli.data.kept import KeptSet
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
-from fer_cli.report.differences import describe_place
+from fer_cli.report.compared import describe_place
 from fer_cli.report.material import Material
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import (

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.report.answer import answer, claims_table
-from fer_cli.report.differences import difference_tables
+from fer_cli.report.compared import difference_tables
 from fer_cli.report.material import Material
 from fer_cli.report.measures import calibration_table, class_tables, cost_table
 from fer_cli.report.notes import describe_flags, describe_protocol, describe_provenance
@@ -23,7 +23,7 @@ from fer_cli.report.tables import detected_tables, health_table, leaky_tables, s
 def show_answer(material: Material) -> Iterator[Note]:
     """Yield the question and its answer."""
     yield Note(material.plan.study.question, head=True)
-    yield Note(answer(material.judgements, material.compared, material.cells, material.plan), head=True)
+    yield Note(answer(material.judgements, material.compared, material.cells, material.scales), head=True)
 
 
 def show_scores(material: Material) -> list[Table]:

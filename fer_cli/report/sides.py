@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fer_cli.data.manifest import load_info, read_manifest
 from fer_cli.errors import DataError
 from fer_cli.judge import Case, Images, Side, Weighed, weigh
 from fer_cli.plan import Item, Plan
-from fer_cli.report.collect import Cell
+from fer_cli.report.collect import Cell, common_hash
 from fer_cli.report.doubts import Doubts, Place
 from fer_cli.stats import NotTestable, pseudo_values
 from fer_cli.study import Claim
@@ -41,29 +41,21 @@ class Scales:
             found.setdefault((item.run.arm, item.run.at), []).append(item)
         return found
 
-    def side(self, cell: Cell, metric: str, hashed: str = "test_hash", leaks: bool = False) -> Side:
-        """Return the scores of a cell; ``hashed``: the hash that identifies test parts, ``leaks``: see ``Doubts.why``."""
+    def side(self, cell: Cell, metric: str, hashed: str = "test_hash", doubt: str = "") -> Side:
+        """Return the scores of a cell with its answers by image; ``hashed``: the hash that identifies test parts."""
         items = self.items[cell.arm, cell.at]
-        return Side(
-            cell.arm,
-            cell.planned,
-            dict(zip(cell.seeds, cell.values(metric), strict=True)),
-            [getattr(result.data, hashed) for result in cell.ordered],
-            cell.overlap,
-            self.doubts.why(cell, leaks),
-            lambda: read_images(items, cell, metric, self.compute),
-        )
+        return cell.side(metric, hashed, doubt, lambda: read_images(items, cell, metric, self.compute))
 
     def sides(self, cells: list[Cell], metric: str, leaks: bool = False) -> list[Side]:
-        """Return the scores of cells that are compared; old results lack hashes of the test part alone."""
-        old = any(result.data.test_hash is None for cell in cells for result in cell.ordered)
-        return [self.side(cell, metric, "split_hash" if old else "test_hash", leaks) for cell in cells]
+        """Return the scores of cells that are compared, with their red flags; ``leaks``: see ``Doubts.why``."""
+        hashed = common_hash(cells)
+        return [self.side(cell, metric, hashed, self.doubts.why(cell, leaks)) for cell in cells]
 
     def compare(self, ours: Cell, theirs: Cell, metric: str) -> Weighed | NotTestable:
         """Return the difference of two cells' means with its spread, whatever their red flags."""
-        first, second = self.sides([ours, theirs], metric)
+        hashed = common_hash([ours, theirs])
         claim = Claim(text="difference", arm=ours.arm, over=theirs.arm, metric=metric, source="table")
-        return weigh(Case(claim, ours.at, replace(first, doubt=""), replace(second, doubt="")))
+        return weigh(Case(claim, ours.at, self.side(ours, metric, hashed), self.side(theirs, metric, hashed)))
 
 
 def read_images(items: list[Item], cell: Cell, metric: str, compute: Compute) -> Images | NotTestable:

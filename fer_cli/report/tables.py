@@ -48,10 +48,10 @@ def factor_label(factor: str) -> str:
     return factor.rsplit(".", 1)[-1].replace("_", " ")
 
 
-def headings(plan: Plan, shape: Layout, metric: str) -> list[str]:
-    """Return the column titles."""
+def headings(shape: Layout, alone: str) -> list[str]:
+    """Return the column titles; ``alone``: that of a single column."""
     if shape.columns == [None]:
-        return [METRICS[metric].label]
+        return [alone]
     return [f"{factor_label(column[0])} {column[1]}" for column in shape.columns if column is not None]
 
 
@@ -77,7 +77,7 @@ def score_table(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> Table:
     if plan.study.report.bounds:
         notes.append(f"upper bounds, never bold: {', '.join(plan.study.report.bounds)}")
     title = f"{METRICS[metric].label} in %: {describe_spread(plan)}"
-    return Table(title, headings(plan, shape, metric), rows, notes, kind="scores")
+    return Table(title, headings(shape, METRICS[metric].label), rows, notes, kind="scores")
 
 
 def describe_spread(plan: Plan) -> str:
@@ -89,7 +89,7 @@ def describe_spread(plan: Plan) -> str:
 def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list[str]:
     """Return a line with the majority-class baseline, per column if test parts differ."""
     values = {}
-    for column, title in zip(shape.columns, headings(plan, shape, metric), strict=True):
+    for column, title in zip(shape.columns, headings(shape, METRICS[metric].label), strict=True):
         here = [cells[arm, shape.point(plan, column, other)] for arm in shape.arms for other in shape.others]
         if (value := baseline(here, metric)) is not None:
             values[title] = percent(value)
@@ -198,7 +198,7 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
         "correct; recall: share of injected label flips that were corrected; broken: correct labels that are wrong after "
         "training, per run; replaced: a label can be replaced repeatedly",
     ]
-    return Table("Module diagnostics: means over runs", headings(plan, shape, "accuracy"), rows, notes, kind="diagnostics")
+    return Table("Module diagnostics: means over runs", headings(shape, "accuracy"), rows, notes, kind="diagnostics")
 
 
 def health_text(cell: Cell) -> str:

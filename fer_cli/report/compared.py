@@ -77,14 +77,15 @@ def compare_arms(cells: Cells, scales: Scales, metric: str, tested: bool) -> lis
                 at = shape.point(plan, column, other)
                 ours, theirs = cells[arm, at], cells[base, at]
                 weighed = scales.compare(ours, theirs, metric)
-                doubt = next((f"{c.arm}: {why}" for c in (ours, theirs) if (why := scales.doubts.why(c, leaks))), "")
-                test = NotTestable(doubt) if doubt else test_difference(weighed)
-                effect = find_effect(ours, theirs, metric, weighed) if tested else None
+                test = weigh_difference(weighed)
+                if flagged := next((c for c in (ours, theirs) if scales.doubts.why(c, leaks)), None):
+                    test = NotTestable(f"{flagged.arm} is {' and '.join(scales.doubts.marks(flagged))}")
+                effect = find_effect(ours, theirs, metric, weighed) if tested and isinstance(test, PValue) else None
                 found.append(Compared(label, at, ours, theirs, metric, weighed, test, effect=effect))
     return adjust(found) if tested else found
 
 
-def test_difference(weighed: Weighed | NotTestable) -> PValue | NotTestable:
+def weigh_difference(weighed: Weighed | NotTestable) -> PValue | NotTestable:
     """Return the test of a difference against 0."""
     return weighed if isinstance(weighed, NotTestable) else weighed.spread.test(weighed.test)
 
@@ -123,26 +124,30 @@ def tested_table(found: Sequence[Compared], scales: Scales, metric: str) -> Tabl
     rows: list[tuple[str, list[Entry]]] = []
     for one in found:
         marks = tuple(dict.fromkeys([*scales.doubts.marks(one.ours), *scales.doubts.marks(one.theirs)]))
-        p = one.test.p if isinstance(one.test, PValue) else None
-        numbers: list[Entry] = [replace(one.number, marks=marks), Number(p, unit="p"), Number(one.adjusted, unit="p")]
-        numbers.append(Number(one.effect.g if one.effect else None, unit="plain"))
-        numbers.append(Number(one.detectable))
-        rows.append((describe_place(one.label, one.at), numbers))
+        difference, *others = row_cells(one)
+        rows.append((describe_place(one.label, one.at), [replace(difference, marks=marks), *others]))
     title = f"{METRICS[metric].label}, difference to {base} in points"
     columns = ["difference [95 % interval]", "p", "p (Holm)", "g", "detectable"]
-    return Table(title, columns, rows, test_notes(found, scales), kind="differences")
+    return Table(title, columns, rows, describe_tests(found, scales), kind="differences")
 
 
-def test_notes(found: Sequence[Compared], scales: Scales) -> list[str]:
+def row_cells(one: Compared) -> list[Number]:
+    """Return the difference with its interval, p, p after Holm's correction, the effect size and what could be detected."""
+    p = one.test.p if isinstance(one.test, PValue) else None
+    effect = Number(one.effect.g if one.effect else None, unit="plain")
+    return [one.number, Number(p, unit="p"), Number(one.adjusted, unit="p"), effect, Number(one.detectable)]
+
+
+def describe_tests(found: Sequence[Compared], scales: Scales) -> list[str]:
     """Return the names of the tests, what the columns are, and why rows are not tested."""
     names = list(dict.fromkeys(one.test.test for one in found if isinstance(one.test, PValue)))
-    lines = []
+    lines = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs))
     if names:
         overlap = f"; {OVERLAP} (variance times 1/n + n_test/n_train)" if any("corrected" in name for name in names) else ""
         many = sum(isinstance(one.test, PValue) for one in found)
         lines.append(f"{'; '.join(names)}{overlap}; p (Holm): corrected for {many} comparisons, unlike intervals and p")
         lines.append(
-            "g: Hedges' effect size of paired scores; detectable: the true difference that 80 % of such studies would find at "
+            "g: Hedges' effect size of paired scores; detectable: the true difference that 80 % of such studies find at "
             ".05 after that correction"
         )
     why: dict[str, list[str]] = {}
@@ -177,7 +182,7 @@ def interval_table(found: Sequence[Compared], scales: Scales, metric: str) -> Ta
             points = [shape.point(plan, column, other) for column in shape.columns]
             rows.append((row_label(label, other), [known[label, at].number for at in points]))
     title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested"
-    return Table(title, headings(plan, shape, metric), rows, kind="differences")
+    return Table(title, headings(shape, METRICS[metric].label), rows, kind="differences")
 
 
 def difference_tables(cells: Cells, scales: Scales, first: Sequence[Compared]) -> list[Table]:
