@@ -36,7 +36,7 @@ def test_it_writes_a_page_and_says_what_to_open(fer: Fer, tmp_path: Path, comput
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--study", "scn-c"], "nearest: scn-cs"),
+        (["--study", "scn-c"], "did you mean scn-cs?"),
         (["--study", "scn-cs"], "train it with: fer ablate --study scn-cs"),
         ([], "--study"),
         (["--study", "scn-cs", "--claims"], "give one of the two"),
