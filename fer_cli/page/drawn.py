@@ -57,7 +57,8 @@ def find_figures(written: Written) -> list[Path]:
 
 def inline_figures(paths: Sequence[Path], refused: str) -> tuple[list[Drawn], list[str]]:
     """Return figures that fit as SVG, and notes on the others; ``refused``: why pixels must not be shown, or ""."""
-    left, found, notes = MOST_DRAWN, [], []
+    found: list[Drawn] = []
+    left, notes = MOST_DRAWN, []
     for path in paths:
         caption = path.stem.replace("-", " ")
         svg = None

@@ -89,7 +89,8 @@ def list_facts(plan: Plan, cells: Cells, metrics: Sequence[str]) -> dict[str, An
     base = first.run.config.flat()
     groups: dict[Any, int] = {}
     own: dict[str, int] = {}
-    listed, starts, rows = [], [], []
+    listed: list[dict[str, Any]] = []
+    starts, rows = [], []
     for item in plan.items:
         run = item.run
         flat = run.config.flat()
