@@ -127,7 +127,8 @@ def write_many(compute: Compute, arms: int, seeds: int, classes: int = 7) -> Wri
     for item in (items[0], items[-1]):
         item.folder.path.mkdir(parents=True, exist_ok=True)
     rows = [(name, [Number(0.8 + place / 1e5, sd=0.01, n=seeds, planned=seeds)]) for place, name in enumerate(names)]
-    table = Table("accuracy in %: mean ± sd", ["accuracy"], rows, kind="scores")
+    rows[0] = (names[0], [Number(0.8, sd=0.01, n=seeds - 1, planned=seeds, marks=("underfitted",))])
+    table = Table("accuracy in %: mean ± sd", ["accuracy"], rows, ["† did not learn"], kind="scores")
     material = Material("many", plan, cells, find_doubts(plan, cells), lambda _: None, compute, compute.results / "figures")  # type: ignore[arg-type, return-value]
     report = Report(plan.title, [Note("How many?", head=True), Note("Many.", head=True), table])
     return Written(report, [], [], plan.choice, len(items), 0, [], [], material)

@@ -16,6 +16,7 @@ import pytest
 from fer_cli.blocks import Number, Table, cell_text
 from fer_cli.config import Compute
 from fer_cli.page import mistakes, runs
+from fer_cli.page.drawn import inline_figures
 from fer_cli.page.index import read_summary, write_index
 from fer_cli.page.mistakes import Album, Mistake, find_mistakes, why_not_shown
 from fer_cli.page.study import MOST_TABLES, fit_tables, list_claims, write_page
@@ -251,3 +252,25 @@ def test_the_index_has_a_row_per_page(tmp_path: Path) -> None:
     assert "without a finished run or a page: never" in text
     assert read_summary(tmp_path / "missing.html") is None
     assert write_index(tmp_path, ["old", "never"]).read_text() == text
+
+
+def test_a_figure_with_pixels_is_left_out_for_a_restricted_set(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    for name, pixels in (("curves", False), ("maps", True)):
+        figure = Figure(figsize=(2, 2))
+        axes = figure.subplots()
+        axes.plot([0, 1])
+        if pixels:
+            axes.imshow(np.eye(2))
+        figure.savefig(tmp_path / f"{name}.svg")
+    paths = [tmp_path / "curves.png", tmp_path / "maps.png", tmp_path / "none.png"]
+    drawn, notes = inline_figures(paths, "no images are shown: the card forbids it")
+    assert [figure.caption for figure in drawn] == ["curves"]
+    assert [note.split(": ", 1)[1] for note in notes] == [
+        "not on this page; no images are shown: the card forbids it",
+        "not drawn as SVG",
+    ]
+    drawn, notes = inline_figures(paths[:2], "")
+    assert [figure.caption for figure in drawn] == ["curves", "maps"]
+    assert 'href="data:image/png;base64,' in drawn[1].svg

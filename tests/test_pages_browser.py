@@ -106,6 +106,10 @@ def test_five_thousand_runs_open_in_a_second(
     assert browser.open(page.path.as_uri()) <= LIMIT_S
     check_quiet(browser, page.path)
     assert browser.run("document.querySelectorAll('#run-list tbody tr').length") == 100
+    browser.run("document.querySelector('#main-table .flag').click()")
+    meaning = "[...document.querySelectorAll('.meaning:popover-open')].map(one => one.textContent.trim())"
+    assert browser.run(meaning) == ["† did not learn"]
+    assert browser.run("document.querySelector('#main-table .flag').title") == "did not learn"
     assert "5000 of 5000 runs" in browser.run("document.querySelector('#run-table .count').textContent")
     summaries = page.path.read_text()[:100_000]
     for place in range(300):
