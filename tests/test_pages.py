@@ -266,11 +266,11 @@ def test_a_figure_with_pixels_is_left_out_for_a_restricted_set(tmp_path: Path) -
         figure.savefig(tmp_path / f"{name}.svg")
     paths = [tmp_path / "curves.png", tmp_path / "maps.png", tmp_path / "none.png"]
     drawn, notes = inline_figures(paths, "no images are shown: the card forbids it")
-    assert [figure.caption for figure in drawn] == ["curves"]
+    assert [figure.caption for figure in drawn] == ["Accuracy and loss by epoch"]
     assert [note.split(": ", 1)[1] for note in notes] == [
         "not on this page; no images are shown: the card forbids it",
         "not drawn as SVG",
     ]
     drawn, notes = inline_figures(paths[:2], "")
-    assert [figure.caption for figure in drawn] == ["curves", "maps"]
+    assert [figure.caption for figure in drawn] == ["Accuracy and loss by epoch", "maps"]
     assert 'href="data:image/png;base64,' in drawn[1].svg

@@ -18,6 +18,13 @@ from fer_cli.report import Written
 MOST_DRAWN = 400_000
 """Bytes of all figures; further ones are only named."""
 MOST_MATRICES = 8
+CAPTIONS = {
+    "curves": "Accuracy and loss by epoch",
+    "levels": "Scores by level",
+    "differences": "Differences between arms with 95 % intervals",
+    "ranks": "Mean ranks of the arms",
+}
+"""First word of a figure's file name -> caption; others have the words of their file name."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def inline_figures(paths: Sequence[Path], refused: str) -> tuple[list[Drawn], li
     found: list[Drawn] = []
     left, notes = MOST_DRAWN, []
     for path in paths:
-        caption = path.stem.replace("-", " ")
+        caption = CAPTIONS.get(path.stem.partition("-")[0], path.stem.replace("-", " "))
         svg = None
         with suppress(OSError, ParseError, ValueError):
             svg = inline_svg(path.with_suffix(".svg"), f"f{len(found) + 1}", caption)
