@@ -22,7 +22,8 @@ from fer_cli.report.frame import SETTINGS
 from fer_cli.report.tables import factor_label
 from fer_cli.report.version import VERSION, VERSIONS, hash_configs
 from fer_cli.results import SIMULATED
-from fer_cli.study import Choice, load_study
+from fer_cli.study import Choice, Study, load_study
+from fer_cli.tasks import task_of
 
 FILE = "RESULTS.md"
 SETS = (
@@ -33,6 +34,8 @@ SETS = (
     Known(),
 )
 """What a data set, which need not be here, may say of its images: a current table's configs follow from one of these."""
+HASHED = 2
+"""First version whose tables store the hash of their configs; run ids tell of older ones, unless runs start from others."""
 SCALED = re.compile(r"-epochs([\d.]+)$")
 
 
@@ -60,33 +63,41 @@ class Written:
 
     def find_lag(self) -> str:
         """Return why the table is behind, "" if it is not."""
-        if self.version < VERSION:
-            return f"made by report version {self.version}"
         if self.version > VERSION:
             return f"made by report version {self.version}, which this fer does not know"
-        study, configs = self.values("study")[0], self.values("configs")[0]
         try:
-            found = load_study(study)
+            state = self.compare_configs(load_study(self.values("study")[0]))
         except FerError:
-            return "its study is gone"
+            state = "its study is gone"
+        old = [f"made by report version {self.version}"] if self.version < VERSION else []
+        return ", ".join([*old, *filter(None, [state])])
+
+    def compare_configs(self, study: Study) -> str:
+        """Return whether the study now expands to other configs, "" if it does not or an old table cannot tell."""
+        configs = self.values("configs")[0] if self.version >= HASHED else ""
+        made = set(self.values("run_id"))
+        for choice in self.list_choices():
+            for known in SETS:
+                try:
+                    runs = expand(study, choice, lambda _, known=known: known)  # type: ignore[misc]
+                except FerError:
+                    continue
+                if configs and hash_configs(runs) == configs:
+                    return ""
+                if not configs and any(task_of(run.config).before(run.config) is not None for run in runs):
+                    return ""  # run ids depend on those of the runs that they start from, which the table does not name
+                if not configs and {run.config.run_id(name) for run in runs for name in self.values("fingerprint")} >= made:
+                    return ""
+        return "configs changed since"
+
+    def list_choices(self) -> Iterator[Choice]:
+        """Yield the options that the table may have been made with."""
         scaled = SCALED.search(self.path.stem)
         epochs = float(scaled[1]) if scaled else None
         seeds = tuple(int(seed) for seed in self.values("seed"))
-        profile = self.values("profile")[0]
-        splits = [None, *(split for split in self.values("split") if split)]
-        for choice in (
-            Choice(profile, data, seeds, split, epochs)
-            for data in [None, *(name for name in self.values("data") if name != SIMULATED)]
-            for split in splits
-        ):
-            for known in SETS:
-                try:
-                    runs = expand(found, choice, lambda _, known=known: known)  # type: ignore[misc]
-                except FerError:
-                    continue
-                if hash_configs(runs) == configs:
-                    return ""
-        return "configs changed since"
+        for data in [None, *(name for name in self.values("data") if name != SIMULATED)]:
+            for split in [None, *(split for split in self.values("split") if split)]:
+                yield Choice(self.values("profile")[0], data, seeds, split, epochs)
 
 
 def read_tables(results: Path) -> list[Written]:
