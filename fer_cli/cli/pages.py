@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.screen import say
@@ -12,6 +14,21 @@ from fer_cli.errors import StudyError
 
 if TYPE_CHECKING:
     from fer_cli.report import Written
+
+
+Html = Annotated[
+    bool, typer.Option("--html", help="Write results/pages/*.html instead of printing: a page per study, and their index.")
+]
+Thumbnails = Annotated[
+    int | None,
+    typer.Option(
+        "--thumbnails",
+        min=0,
+        max=20,
+        help="Worst mistakes per run shown as pictures on pages; none if the data card forbids it.",
+        show_default="3",
+    ),
+]
 
 
 def check_pages(html: bool, claims: bool, thumbnails: int | None) -> None:
@@ -45,7 +62,8 @@ def write_pages(written: list[Written], results: Path, data_root: Path | None, t
         for note in pages[-1].notes:
             say(f"{pages[-1].path.name}: {note}")
         if one.missing:
-            say(f"{one.missing} of {one.planned} runs are not done")
+            broken = f", {len(one.damaged)} of them damaged, e.g. {one.damaged[0]}" if one.damaged else ""
+            say(f"{one.missing} of {one.planned} runs are not done{broken}")
     index = write_index(results / "pages", study_names())
     say(f"written: {index}; next: open {pages[0].path if len(pages) == 1 else index} in a browser")
 

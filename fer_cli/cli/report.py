@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,12 +23,13 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.pages import check_pages, draw_for, write_pages
+from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, write_pages
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
 from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
     from fer_cli.config import Compute
+    from fer_cli.report import Written
 
 
 def report(
@@ -49,20 +50,8 @@ def report(
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
     ] = False,
-    html: Annotated[
-        bool,
-        typer.Option("--html", help="Write results/pages/*.html instead of printing: a page per study, and their index."),
-    ] = False,
-    thumbnails: Annotated[
-        int | None,
-        typer.Option(
-            "--thumbnails",
-            min=0,
-            max=20,
-            help="Worst mistakes per run shown as pictures on pages; none if the data card forbids it.",
-            show_default="3",
-        ),
-    ] = None,
+    html: Html = False,
+    thumbnails: Thumbnails = None,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -95,13 +84,19 @@ def report(
             sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    tell_rest(written, compute, same, figures)
+
+
+def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
+    """Say what was written, what is missing, and the next command; ``same``: the options that it repeats."""
+    results = compute.results
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
     if written.missing:
         again = write_command("fer ablate", **same, retry_failed=bool(written.damaged))
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
