@@ -113,5 +113,5 @@ def test_nothing_is_bold_below_three_seeds(compute: Compute, tmp_path: Path) -> 
     single = make_report(str(path), compute, seeds=(0,)).markdown
     assert rows(single, "accuracy in %")["CNN"][0] == "80.00"
     assert "## accuracy in %: one seed, n = 1" in single
-    assert rows(single, "accuracy, difference")["SCN-CS, label noise 0.0"] == ["+5.00", "–", "–", "–", "–"]
+    assert rows(single, "accuracy, difference")["SCN-CS, label noise 0.0"] == ["+5.00", "–", "–", "–"]
     assert "- not tested: n = 1: a t-test needs at least 3 differences\n" in single

@@ -48,6 +48,13 @@ def draw_for(html: bool) -> AbstractContextManager[None]:
     return draw_as_svg()
 
 
+def list_formats(text: str, html: bool) -> tuple[str, ...]:
+    """Return the formats of figures beside PNG; pages need SVG."""
+    from fer_cli.formats import parse_formats
+
+    return tuple(dict.fromkeys([*parse_formats(text), *(["svg"] if html else [])]))
+
+
 def write_pages(written: list[Written], results: Path, data_root: Path | None, thumbnails: int | None) -> None:
     """Write the pages of reports and the index, print their paths and what they leave out, and say what to open."""
     from fer_cli.page.index import write_index

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,7 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, write_pages
+from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, list_formats, write_pages
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
 from fer_cli.errors import ResultsError, StudyError
 
@@ -44,8 +43,14 @@ def report(
     split: SplitName = None,
     epochs: Epochs = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
+        bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
+    formats: Annotated[
+        str, typer.Option("--formats", help="Formats of figures beside PNG: pdf, svg, or png for PNG alone.")
+    ] = "pdf,svg",
+    columns: Annotated[
+        int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
+    ] = 2,
     claims: Annotated[
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
@@ -63,7 +68,9 @@ def report(
     check_pages(html, claims, thumbnails)
     if everything:
         check_alone(study, data, profile, seeds, split, epochs, claims or None)
-        report_all(compute, figures, html, thumbnails, data_root)
+        found = report_all(compute, figures, formats, columns, html)
+        if html:
+            write_pages(found, results, data_root, thumbnails)
         return
     if study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
@@ -73,8 +80,9 @@ def report(
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
 
+    asked = (data, profile, parse_seeds(seeds), split, epochs, figures)
     with pause_collection(), draw_for(html):
-        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
+        written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
     if html:
         write_pages([written], results, data_root, thumbnails)
@@ -120,14 +128,14 @@ def check_alone(*others: object) -> None:
         raise StudyError("--all reports every study with the options it ran with last: give only --figures and folders")
 
 
-def report_all(compute: Compute, figures: bool, html: bool, thumbnails: int | None, data_root: Path | None) -> None:
-    """Write the tables of every study with finished runs, and the overview; with ``html`` also their pages."""
+def report_all(compute: Compute, figures: bool, formats: str, columns: int, html: bool) -> list[Written]:
+    """Write the tables of every study with finished runs, and the overview; return the reports."""
     from fer_cli.inventory.parents import log_report
     from fer_cli.report import make_reports
     from fer_cli.report.overview import write_overview
 
     with pause_collection(), draw_for(html):
-        found = make_reports(compute, figures, show_step)
+        found = make_reports(compute, figures, show_step, list_formats(formats, html), columns)
     for name, written in found:
         log_report(compute.results, name, written.report.title, written.files[0].stem)
         if written.missing:
@@ -137,8 +145,7 @@ def report_all(compute: Compute, figures: bool, html: bool, thumbnails: int | No
             f"no run of a shipped study is done under {compute.results}; train one with: fer ablate --study demo"
         )
     say(f"{len(found)} reports written; written: {write_overview(compute.results)}")
-    if html:
-        write_pages([written for _, written in found], compute.results, data_root, thumbnails)
+    return [written for _, written in found]
 
 
 def print_claims(

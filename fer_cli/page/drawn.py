@@ -52,12 +52,14 @@ def find_figures(written: Written) -> list[Path]:
     Confusion matrices are not drawn: the page has them as tables.
     """
     from fer_cli.report.curves import draw_curves
+    from fer_cli.report.differences import draw_differences
     from fer_cli.report.levels import draw_levels
+    from fer_cli.report.ranks import draw_ranks
 
     material = written.material
     paths = [block.path for block in written.report.blocks if isinstance(block, Figure)]
     if not paths:
-        steps = (draw_curves, draw_levels)
+        steps = (draw_curves, draw_levels, draw_differences, draw_ranks)
         paths = [path for step in steps for path in step(material.plan, material.cells, material.folder)]
     return [path for path in paths if path.suffix == ".png" and not path.stem.startswith("confusion")]
 

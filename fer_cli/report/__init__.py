@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from fer_cli.checked import save_verified
 from fer_cli.config import Compute
 from fer_cli.data.kept import About, is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.formats import figure_files, use_formats
 from fer_cli.places import write_text
 from fer_cli.plan import Plan, describe_other_builds, last_choice, make_plan
 from fer_cli.report.choices import Found, fill_choice, find_plans
@@ -47,6 +48,16 @@ class Written:
         return RENDERERS["md"](self.report)
 
 
+@dataclass(frozen=True)
+class Output:
+    """How a report is written: with figures and analyses or not, formats of figures, columns of the page for LaTeX."""
+
+    figures: bool = False
+    announce: Callable[[str], None] = lambda _: None  # called with the name of each slow step before it starts
+    formats: Sequence[str] = ("png",)
+    page_columns: int = 2
+
+
 def make_report(
     study: str,
     compute: Compute,
@@ -57,32 +68,40 @@ def make_report(
     epochs: float | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
+    formats: Sequence[str] = ("png",),
+    page_columns: int = 2,
 ) -> Written:
     """Write a study's tables under ``results/tables`` and return the report; raises ResultsError if no run is done.
 
     ``figures``: also draw figures under ``results/figures`` and run the network analyses; ``announce`` is called with the
-    name of each slow step. Omitted options default to those of the study's last ``fer ablate``.
+    name of each slow step; ``formats``: of the figures beside PNG; ``page_columns``: of the page for LaTeX tables.
+    Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
     last = last_choice(load_study(study), results)
     choice = fill_choice(Choice(profile or "", data, seeds, split, epochs), last, data or last.data)
     describe = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, describe=describe)
-    written = write_report(study, plan, find_results(plan), compute, describe, figures, announce)
+    output = Output(figures, announce, formats, page_columns)
+    written = write_report(study, plan, find_results(plan), compute, describe, output)
     save_verified(results)
     return written
 
 
 def make_reports(
-    compute: Compute, figures: bool = False, announce: Callable[[str], None] = lambda _: None
+    compute: Compute,
+    figures: bool = False,
+    announce: Callable[[str], None] = lambda _: None,
+    formats: Sequence[str] = ("png",),
+    page_columns: int = 2,
 ) -> list[tuple[str, Written]]:
     """Write the tables of every shipped study on each data set with finished runs; return study names and reports."""
     describe = cache(partial(look_up_set, compute.results, compute.data_root))
-    written = []
+    output, written = Output(figures, announce, formats, page_columns), []
     for name in study_names():
         for plan, found in own_plans(name, compute, describe):
             announce(plan.title)
-            written.append((name, write_report(name, plan, found, compute, describe, figures, announce)))
+            written.append((name, write_report(name, plan, found, compute, describe, output)))
     save_verified(compute.results)
     return written
 
@@ -95,15 +114,7 @@ def own_plans(name: str, compute: Compute, describe: About) -> Iterator[tuple[Pl
             yield plan, found
 
 
-def write_report(
-    study: str,
-    plan: Plan,
-    found: Found,
-    compute: Compute,
-    describe: About,
-    figures: bool,
-    announce: Callable[[str], None],
-) -> Written:
+def write_report(study: str, plan: Plan, found: Found, compute: Compute, describe: About, output: Output) -> Written:
     """Write the tables of a plan whose results are found, and return the report; raises ResultsError if no run is done."""
     results = compute.results
     cells = collect(plan, found)
@@ -115,14 +126,17 @@ def write_report(
         missing = f"no run of {plan.title} is done under {results}{also}{others}"
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     folder = results / "figures" / plan.stem
-    material = Material(study, plan, cells, find_doubts(plan, cells), describe, compute, folder, figures, announce)
-    blocks = [block for section in SECTIONS.values() for block in section(material)]
+    material = Material(
+        study, plan, cells, find_doubts(plan, cells), describe, compute, folder, output.figures, output.announce
+    )
+    with use_formats(output.formats):
+        blocks = [block for section in SECTIONS.values() for block in section(material)]
+        drawn = [path for block in blocks if isinstance(block, Figure) for path in figure_files(block.path)]
     keep_sets(results, compute.data_root, plan.sets, describe)
-    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics)
+    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics, output.page_columns)
     files = [results / "tables" / f"{plan.stem}.{name}" for name in FILES]
     for name, path in zip(FILES, files, strict=True):
         write_text(path, RENDERERS[name](report))
-    drawn = [block.path for block in blocks if isinstance(block, Figure)]
     unbuilt = [name for name in plan.sets if not is_built(compute.data_root, name)]
     left = len(plan.items) - finished
     return Written(report, files, drawn, plan.choice, len(plan.items), left, broken, unbuilt, material)

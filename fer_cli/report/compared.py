@@ -19,15 +19,9 @@ from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import OVERLAP
 from fer_cli.report.sides import Scales
-from fer_cli.report.tables import factor_label, headings, layout, row_label
+from fer_cli.report.tables import factor_label, headings, layout, list_simulated, row_label
 from fer_cli.stats import ALPHA, Effect, NotTestable, PValue, effect_size, holm
 from fer_cli.stats.power import find_detectable
-
-SIMULATED = {
-    f"sequences.{name}"
-    for name in ("factors", "start", "steps", "simulation", "generator", "generator_fading", "stay", "efficacy", "sequences")
-}
-"""Settings of what is simulated: arms that differ in them are tested on different sequences."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +122,9 @@ def tested_table(found: Sequence[Compared], scales: Scales, metric: str) -> Tabl
         rows.append((describe_place(one.label, one.at), [replace(difference, marks=marks), *others]))
     title = f"{METRICS[metric].label}, difference to {base} in points"
     columns = ["difference [95 % interval]", "p", "p (Holm)", "g", "detectable"]
+    if not any(one.effect for one in found):  # arms are not paired
+        columns.remove("g")
+        rows = [(label, [*cells[:3], *cells[4:]]) for label, cells in rows]
     return Table(title, columns, rows, describe_tests(found, scales), kind="differences")
 
 
@@ -146,10 +143,8 @@ def describe_tests(found: Sequence[Compared], scales: Scales) -> list[str]:
         overlap = f"; {OVERLAP} (variance times 1/n + n_test/n_train)" if any("corrected" in name for name in names) else ""
         many = sum(isinstance(one.test, PValue) for one in found)
         lines.append(f"{'; '.join(names)}{overlap}; p (Holm): corrected for {many} comparisons, unlike intervals and p")
-        lines.append(
-            "g: Hedges' effect size of paired scores; detectable: the true difference that 80 % of such studies find at "
-            ".05 after that correction"
-        )
+        effects = "g: Hedges' effect size of paired scores; " if any(one.effect for one in found) else ""
+        lines.append(f"{effects}detectable: the true difference that 80 % of such studies find at .05 after that correction")
     why: dict[str, list[str]] = {}
     for one in found:
         if isinstance(one.test, NotTestable):
@@ -162,12 +157,11 @@ def describe_tests(found: Sequence[Compared], scales: Scales) -> list[str]:
 
 def simulation_notes(plan: Plan) -> list[str]:
     """Return a note if arms are tested on different simulated sequences."""
-    changed = {key for item in plan.items for key, _ in item.run.differs if key in SIMULATED}
-    if not changed:
+    if not (changed := list_simulated(plan)):
         return []
     return [
-        f"arms differ in what is simulated ({', '.join(sorted(changed))}): same fold and recogniser, other sequences; a "
-        "difference is one of tasks, not of methods on the same task"
+        f"arms differ in what is simulated ({', '.join(changed)}): same fold and recogniser, other sequences; a "
+        "difference is one of tasks, not of methods on the same task, and none is bold"
     ]
 
 

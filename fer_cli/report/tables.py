@@ -18,6 +18,11 @@ from fer_cli.stats import NotTestable
 
 ROUNDING = 1e-9  # means closer than this are equal (floating-point sums)
 BIAS = "biased in favour of methods that need a detected face"
+SIMULATED = {
+    f"sequences.{name}"
+    for name in ("factors", "start", "steps", "simulation", "generator", "generator_fading", "stay", "efficacy", "sequences")
+}
+"""Settings of what is simulated: arms that differ in them are tested on different sequences."""
 BOLD_FROM = 3  # the best mean is bold only if every cell of its column has at least this many seeds
 
 
@@ -48,6 +53,11 @@ def factor_label(factor: str) -> str:
     return factor.rsplit(".", 1)[-1].replace("_", " ")
 
 
+def list_simulated(plan: Plan) -> list[str]:
+    """Return the settings of what is simulated in which arms differ, sorted."""
+    return sorted({key for item in plan.items for key, _ in item.run.differs if key in SIMULATED})
+
+
 def headings(shape: Layout, alone: str) -> list[str]:
     """Return the column titles; ``alone``: that of a single column."""
     if shape.columns == [None]:
@@ -63,7 +73,8 @@ def row_label(label: str, other: Point) -> str:
 def score_table(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> Table:
     """Return mean ± sample sd per arm and column, with the red flags of each cell and their legend."""
     shape = layout(plan)
-    best = {column: best_mean(plan, cells, shape, column, metric, doubts) for column in shape.columns}
+    alike = not list_simulated(plan)
+    best = {column: best_mean(plan, cells, shape, column, metric, doubts) if alike else None for column in shape.columns}
     rows: list[tuple[str, list[Entry]]] = []
     for arm in shape.arms:
         for other in shape.others:
