@@ -77,7 +77,7 @@ def report(
     if claims:
         print_claims(study, compute, data, profile, seeds, split, epochs)
         return
-    from fer_cli.report import RENDERERS, make_report
+    from fer_cli.report import make_report
     from fer_cli.study import load_study
 
     asked = (data, profile, parse_seeds(seeds), split, epochs, figures)
@@ -87,13 +87,20 @@ def report(
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
+    print_tables(written)
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    tell_rest(written, compute, same, figures)
+
+
+def print_tables(written: Written) -> None:
+    """Print a report: coloured on a terminal, else as Markdown."""
+    from fer_cli.report import RENDERERS
+
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
-    tell_rest(written, compute, same, figures)
 
 
 def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
