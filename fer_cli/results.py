@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fer_cli.checked import Files, Sign, is_verified, record_verified, stored_accuracy
+from fer_cli.checked import Files, Sign, is_verified, record_verified, stored_number
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
@@ -25,6 +25,7 @@ from fer_cli.outputs import (
     HISTORIES,
     LABELS,
     PREDICTIONS,
+    calibration_error,
     check_parquet,
     count_predictions,
     damage_error,
@@ -37,6 +38,7 @@ SCHEMA = 1
 """Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
 RESULT = "result.json"
 SIMULATED = "simulation"  # name and fingerprint of the data of runs without images
+NO_SHARES = -1.0  # calibration error of predictions without probabilities, in the cache
 ROUNDING = 1e-9  # tolerance between stored and recomputed scores
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
@@ -272,13 +274,25 @@ def find_damage(folder: Path) -> DamagedError | None:
 def read_final_accuracy(history: Path) -> float | None:
     """Return the training accuracy of a history's last epoch; None if it is missing or damaged."""
     sign = _sign(history)
-    if not sign or (kept := stored_accuracy(history, sign)) is not None:
+    if not sign or (kept := stored_number(history, sign)) is not None:
         return kept if sign else None
     try:
         accuracy = final_training_accuracy(history, sign)
     except DamagedError:
         return None
     return None if math.isnan(accuracy) else accuracy
+
+
+def read_calibration(folder: Path, result: Result) -> float | None:
+    """Return the expected calibration error of a run's test images; None without probabilities, or if damaged."""
+    path = folder / result.predictions
+    sign = _sign(path)
+    if sign and (kept := stored_number(path, sign)) is not None:
+        return None if kept == NO_SHARES else kept
+    try:
+        return calibration_error(path, sign)
+    except DamagedError:
+        return None
 
 
 def sign_files(folder: Path, also: tuple[str, ...] = ()) -> Files:
@@ -315,8 +329,11 @@ def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | Dama
                 final[name] = final_training_accuracy(folder / name, sign)
         result = _parse(folder / RESULT)
         result = result.model_copy(update={"metrics": score_again(result, folder)})
-    except DamagedError as error:
-        return error
+        if (found := dict(files).get(PREDICTIONS)) and result.predictions == PREDICTIONS:
+            error = calibration_error(folder / PREDICTIONS, found)
+            final[PREDICTIONS] = NO_SHARES if error is None else error
+    except DamagedError as damage:
+        return damage
     record_verified(folder, files, final)
     return result
 

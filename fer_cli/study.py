@@ -109,7 +109,6 @@ class Report(Section):
     """Further comparisons: an arm, and the one it is compared with."""
     bounds: list[str] = []
     """Arms that are upper bounds, with knowledge no method has: never bold."""
-    per_seed: bool = False  # whether to add tables by seed, with rank tests against the baseline arm
     analyses: list[Annotated[str, one_of(ANALYSES)]] = []
 
 

@@ -26,8 +26,8 @@ MOST_SERIES = 12
 UNDERFITTED = 0.5
 """Final training accuracy below which a warning says so, as in reports."""
 IMAGES_NOTE = (
-    f"95 % intervals over test images, taken as independent: Wilson's for accuracy, percentiles of {DRAWS:,} bootstrap "
-    "samples for the others; they do not include the variation between seeds"
+    f"95 % intervals over test images, taken as independent: Wilson's for accuracy, {DRAWS:,} bootstrap samples "
+    "for the others; they do not include the variation between seeds"
 )
 
 
@@ -83,7 +83,7 @@ def score_tables(result: Result) -> list[Table]:
     ]
     columns = [f"{part} (n = {scores.n})" for part, scores in parts.items()]
     recall: list[tuple[str, list[Cell]]] = [
-        (label, [*(str(count) for count in row), Number(test.recall.get(label), n=sum(row), planned=sum(row))])
+        (label, [*(str(count) for count in row), Number(test.recall.get(label), n=sum(row))])
         for label, row in zip(classes, test.confusion, strict=True)
     ]
     confusion = Table(
