@@ -18,7 +18,7 @@ from fer_cli.page.study import write_page
 from tests.browser import PACKAGE, Browser
 from tests.pages import COMMANDS, write_many, write_tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 LIMIT_S = 1.0
 """Processor time in which a page opens."""
 ROWS = (
