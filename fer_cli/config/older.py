@@ -1,8 +1,8 @@
 """Settings whose defaults changed, or that were replaced: how older runs are read, and what run ids say of them.
 
-Runs from before relabelling judged a clean view relabelled from the training view, from epoch ``learning.relabel_start`` on
-(none: a seventh of the epochs); those from before ``model.gate_start`` began CBAM's spatial gates at one. Such runs keep their
-ids, and a run with these settings today has the id of then. Runs with the new defaults have other ids, which name them.
+Runs from before ``learning.relabel_view`` relabelled the training view, from epoch ``learning.relabel_start`` on (none: a
+seventh of the epochs); those from before ``model.gate_start`` began CBAM's spatial gates at one. Such runs keep their ids,
+and a run with these settings today has the id of then. Runs with the new defaults have other ids, which name them.
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ class Prepared:
             step = max(1, CHUNK // images.frames)
             for start in range(0, len(images), step):
                 here = slice(start, start + step)
-                self.kept[here] = prepare_part(images[here], samples[here], config, part, None if ways is None else ways[here])
+                self.kept[here] = prepare_part(
+                    images[here], samples[here], config, part, None if ways is None else ways[here]
+                )
 
     def __len__(self) -> int:
         return self.shape[0]

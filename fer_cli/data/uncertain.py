@@ -27,7 +27,7 @@ area, by a black square at a uniform place. Downscale: factor, at which 48 pixel
 
 @dataclass(frozen=True)
 class Uncertain:
-    """What is done to the n training images: ``labels`` (n,) int64, and the way to degrade each, a place in ``WAYS`` or -1."""
+    """What is done to the n training images: ``labels`` (n,) int64, and how each is degraded, a place in ``WAYS`` or -1."""
 
     labels: np.ndarray
     ways: np.ndarray

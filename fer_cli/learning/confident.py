@@ -3,7 +3,7 @@
 The training part is dealt into folds of different people; a network is trained on all but one fold, like the run's own, and
 predicts that fold in its last epoch. Labels that cleanlab finds wrong from these out-of-fold predictions (``prune by noise
 rate``, its default) are removed with their images, or replaced by the predicted class. Validation and test images take no
-part. ``confident.parquet`` has a row per training sample: ``sample``, ``label_true`` (the set's label), ``label_given`` (with
+part. ``confident.parquet`` has a row per training sample: ``sample``, ``label_true`` (the set's), ``label_given`` (with
 planted noise), ``fold``, ``confidence`` (predicted probability of the given label), ``suspect``, ``proposed`` and ``p_*``.
 """
 

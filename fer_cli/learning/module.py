@@ -128,8 +128,8 @@ class FerModule(pl.LightningModule):
         assert self.centres is not None
         spread = center_spread(self.centres.detach(), self.config.learning)
         deviation = points.std(0, correction=0).mean()
-        row = {"step": self.global_step + 1, "weight": self.center_weight(), "spread": spread, "deviation": deviation}
-        self.centre_rows.append({name: float(value) for name, value in (row | {"loss": loss}).items()})
+        row = {"spread": float(spread), "deviation": float(deviation), "loss": float(loss)}
+        self.centre_rows.append({"step": self.global_step + 1, "weight": self.center_weight()} | row)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Update the centres by plain gradient descent if ``center_lr`` is set."""
