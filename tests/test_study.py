@@ -197,7 +197,7 @@ ADDED: dict[str, Any] = {
 runs with them name them in their ids (``fer_cli.config.older``)."""
 REMOVED = {'"relabel_logits":"weighted",': '"relabel_start":null,'}
 """Defaults before the place where one was, that runs of now do not have -> the default."""
-ADDED_DEFAULTS = {3: "96b3991c209b"}
+ADDED_DEFAULTS = {3: "49d7abced1ca"}
 """SCHEMA -> hash of the default settings that came later."""
 
 
