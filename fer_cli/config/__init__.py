@@ -252,7 +252,7 @@ class RunConfig(Section):
         settings = self.model_dump(mode="json", exclude_defaults=True)
         if self.task == self.implied:
             settings.pop("task", None)  # stating the implied task does not change the id
-        name_changed(settings, self)
+        name_changed(settings, self.learning, self.model, self.train.epochs)
         content = {"schema": SCHEMA, "config": settings, "data": fingerprint}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision

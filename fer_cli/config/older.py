@@ -7,12 +7,11 @@ and a run with these settings today has the id of then. Runs with the new defaul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fer_cli.config.learning import LearningConfig
+from fer_cli.config.model import ModelConfig
 from fer_cli.config.networks import BACKBONES
-
-if TYPE_CHECKING:
-    from fer_cli.config import RunConfig
 
 REPLACED = {"learning.relabel_start": "learning.relabel_from, a share of the epochs"}
 """Setting of older versions -> what a study says today."""
@@ -40,17 +39,16 @@ def read_older(settings: Any) -> Any:
     return settings | changed
 
 
-def name_changed(settings: dict[str, Any], config: RunConfig) -> None:
-    """Rewrite the non-default settings of ``config``, from which its id is made, as the module says."""
-    learning, model = config.learning, config.model
+def name_changed(settings: dict[str, Any], learning: LearningConfig, model: ModelConfig, epochs: int) -> None:
+    """Rewrite the non-default ``settings`` of a run, from which its id is made, as the module says."""
     if learning.parts.relabels:
         own = settings["learning"]
         for name in ("relabel_view", "relabel_from"):
             own.pop(name, None)
-        first = learning.first_relabel_epoch(config.train.epochs)
+        first = learning.first_relabel_epoch(epochs)
         if learning.relabel_view == "clean":
             own |= {"relabel_view": "clean", "relabel_from": learning.relabel_from}
-        elif first != seventh(config.train.epochs):
+        elif first != seventh(epochs):
             own["relabel_start"] = first
     if model.attention == "cbam" and "attention" in BACKBONES[model.backbone].takes:
         own = settings["model"]

@@ -118,13 +118,13 @@ def describe_table(table: pd.DataFrame) -> dict[str, float]:
 
     Precision: share of suspect labels that are wrong. Recall: share of wrong labels that are suspect.
     """
-    suspect = table["suspect"].to_numpy()
-    wrong = (table["label_given"] != table["label_true"]).to_numpy()
+    suspect = table["suspect"].to_numpy(copy=True)
+    wrong = (table["label_given"] != table["label_true"]).to_numpy(copy=True)
     found = {"confident/suspect": float(suspect.mean()), "confident/wrong_before": float(wrong.mean())}
     if wrong.any():
         found["confident/recall"] = float(suspect[wrong].mean())
         if suspect.any():
             found["confident/precision"] = float(wrong[suspect].mean())
-        area = auroc(torch.from_numpy(-table["confidence"].to_numpy()), torch.from_numpy(wrong))
+        area = auroc(torch.from_numpy(-table["confidence"].to_numpy(copy=True)), torch.from_numpy(wrong))
         found |= {} if area is None else {"confident/auroc_wrong": area}
     return found

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_cli.config import RunConfig
 from fer_cli.data.augment import augment, augment_clips
-from fer_cli.data.datamodule import Batch, RunData
+from fer_cli.data.datamodule import Batch, Batches, RunData
 from fer_cli.learning.auxiliary import network_terms
 from fer_cli.learning.health import alpha_health, attention_health
 from fer_cli.learning.judge import judge_samples, scale_pixels
@@ -172,7 +172,8 @@ class FerModule(pl.LightningModule):
         network.eval()
         parts: list[Scores] = []
         with self.trainer.precision_plugin.forward_context():
-            for batch in data.ordered_dataloader(data.train):
+            for places in Batches(len(data.train), data.eval_batch, None):  # a loader would draw from torch's generator
+                batch = data.train[places]
                 images, joined, boxes = (
                     None if one is None else one.to(self.device) for one in (batch.images, batch.joined, batch.boxes)
                 )
