@@ -20,7 +20,7 @@ from fer_cli.seeds import derive_seed
 
 WAYS = ("blur", "light", "occlusion", "downscale")
 """Ways to degrade an image, in the order of ``STRENGTHS``."""
-STRENGTHS = {"blur": 0.034, "light": 0.14, "occlusion": 0.12, "downscale": 2.8}
+STRENGTHS = {"blur": 0.034, "light": 0.14, "occlusion": 0.12, "downscale": 2.6}
 """Blur: standard deviation as a fraction of the image side. Light: factor on grey values. Occlusion: covered fraction of the
 area, by a black square at a uniform place. Downscale: factor, at which 48 pixels become 10."""
 
