@@ -325,8 +325,9 @@ def note_suspects(module: FerModule, data: RunData, resolved: ResolvedCompute, f
 
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
-    """Return the true, given and current training labels, or None if they cannot differ."""
-    if not module.config.learning.parts.relabels and not module.config.data.plants_noise:
+    """Return the true, given and current training labels; None if they cannot differ, or ``confident.parquet`` has them."""
+    learning = module.config.learning
+    if not learning.parts.relabels and (learning.confident != "none" or not module.config.data.plants_noise):
         return None
     names = np.array(data.classes)
     columns = {"label_true": module.label_true, "label_given": module.label_given, "label_current": module.label_current}
