@@ -22,7 +22,11 @@ WAYS = ("blur", "light", "occlusion", "downscale")
 """Ways to degrade an image, in the order of ``STRENGTHS``."""
 STRENGTHS = {"blur": 0.034, "light": 0.14, "occlusion": 0.12, "downscale": 2.6}
 """Blur: standard deviation as a fraction of the image side. Light: factor on grey values. Occlusion: covered fraction of the
-area, by a black square at a uniform place. Downscale: factor, at which 48 pixels become 10."""
+area, by a black square at a uniform place. Downscale: factor, at which 48 pixels become 18.
+
+The mildest at which resnet10-small, trained on clean images as the CNN of study scn-cs, recognises .45 to .65 of degraded
+validation images of synth-basic at 48 pixels; mean of three folds, 400 images each (``tests/strengths.py``): clean .898;
+blur .613; light .604 (.678 at .16); occlusion .613 (.672 at .10); downscale .623."""
 
 
 @dataclass(frozen=True)
