@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from fer_cli.drawing import GREY, PALETTE, QUANTITIES, Words, draw_curve, draw_matrix, finish_curves, page, save, text_width
+from fer_cli.drawing import (
+    COLUMN,
+    GREY,
+    PALETTE,
+    QUANTITIES,
+    Words,
+    draw_curve,
+    draw_matrix,
+    finish_curves,
+    page,
+    save,
+    text_width,
+)
 from fer_cli.outputs import HISTORIES, read_history
 from fer_cli.results import Result
 
@@ -30,7 +42,7 @@ def draw_noise(axes: Axes, histories: Sequence[list[dict[str, float]]], columns:
     for place, name in enumerate(columns):
         for rows in histories:
             values = [row.get(name, np.nan) for row in rows]
-            axes.plot(range(1, len(rows) + 1), values, color=PALETTE[1 + place], lw=1.6, ls=LINES[place])
+            axes.plot(range(1, len(rows) + 1), values, color=PALETTE[1 + place], lw=1.4, ls=LINES[place])
     axes.set_ylim(0, 1)
     axes.set_xlim(1, max(2, *map(len, histories)))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -49,10 +61,11 @@ def draw_run(folder: Path, result: Result) -> None:
 def confusion_figure(result: Result) -> Figure:
     """Return the confusion matrix of the test images, each row (truth) in percent."""
     scores, classes = result.metrics["test"], result.data.classes
-    names, side = max(text_width(label, 8) for label in classes), max(2.6, 0.42 * len(classes))
+    names = max(text_width(label, 7) for label in classes)
     title = f"confusion matrix, accuracy {100 * scores['accuracy']:.2f} %"
     words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} test images"])
-    figure = page(side + names + 0.6, side + 0.75 * names + 0.6, words)
+    width = max(COLUMN, 0.26 * len(classes) + names + 0.6)
+    figure = page(width, 0.24 * max(len(classes), 4) + 0.75 * names + 0.5, words)
     draw_matrix(figure.subplots(), np.array(scores.confusion), classes)
     return figure
 
@@ -65,18 +78,18 @@ def curves_figure(result: Result, histories: Sequence[list[dict[str, float]]]) -
     """
     epoch = result.selection.epoch or 0
     keys = [
-        Line2D([], [], color=PALETTE[0], lw=1.8, label="validation"),
-        Line2D([], [], color=GREY, lw=1.2, ls=(0, (4, 2)), label="training"),
-        Line2D([], [], color=PALETTE[0], lw=1, ls=":", label=f"epoch chosen: {epoch}"),
+        Line2D([], [], color=PALETTE[0], lw=1.4, label="validation"),
+        Line2D([], [], color=GREY, lw=1.0, ls=(0, (4, 2)), label="training"),
+        Line2D([], [], color=PALETTE[0], lw=0, marker="o", ms=4, label=f"epoch chosen: {epoch}"),
     ]
     noise = [name for name in NOISE if any(name in rows[0] for rows in histories)]
     more = [
-        Line2D([], [], color=PALETTE[1 + place], lw=1.6, ls=LINES[place], label=NOISE[name])
+        Line2D([], [], color=PALETTE[1 + place], lw=1.4, ls=LINES[place], label=NOISE[name])
         for place, name in enumerate(noise)
     ]
     words = Words("accuracy and loss by epoch", (), [keys, more] if more else [keys], [f"run {result.run_id}"])
-    figure = page(12 if noise else 8, 3, words)
-    panels = figure.subplots(1, 3 if noise else 2)
+    figure = page(COLUMN, 4.5 if noise else 3.0, words)
+    panels = figure.subplots(3 if noise else 2, 1)
     if noise:
         draw_noise(panels[2], histories, noise)
     for axes, quantity in zip(panels[:2], QUANTITIES, strict=True):
