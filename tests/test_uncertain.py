@@ -4,20 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fer_cli.config import DataConfig, RunConfig
+from fer_cli.config import AugmentConfig, Compute, DataConfig, LearningConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data import uncertain
 from fer_cli.data.corrupt import corrupt_images
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.data.prepare import Prepared
 from fer_cli.data.uncertain import WAYS, degradation, degrade_images, plant_uncertainty
-from tests.conftest import Called
+from fer_cli.learning.train import train_run
+from tests.conftest import Called, draw_set
+from tests.fakes import folder_at
 
 Tiny = Callable[..., RunConfig]
 
@@ -150,7 +153,6 @@ def test_the_plan_refuses_a_share_that_degrades_nothing(
 @pytest.mark.exhaustive
 def test_strengths_are_those_that_half_recognised_images_have(tmp_path: Path) -> None:
     """One fold of 3,500 faces, 20 epochs: about two minutes. The folds behind ``STRENGTHS`` are in its docstring."""
-    from fer_cli.config import Compute
     from fer_cli.synthetic.build import build_embedded
     from tests.strengths import accuracies, clean_runs, train
 
@@ -161,3 +163,26 @@ def test_strengths_are_those_that_half_recognised_images_have(tmp_path: Path) ->
     assert found[""][0] > 0.8
     for way in WAYS:
         assert 0.4 < found[way][0] < 0.72, way
+
+
+@pytest.mark.slow
+def test_low_weights_find_degraded_images(tmp_path: Path) -> None:
+    """SCN's weighting alone, 40 % of 168 cartoons degraded: the importance weight sees the image."""
+    from fer_cli.data.build import build_set
+
+    build_set("ck48", draw_set(tmp_path / "CK+48", 24), tmp_path / "data", allow_incomplete=True)
+    (tmp_path / "run").mkdir()
+    config = RunConfig(
+        data=noisy(image_size=48),
+        model=ModelConfig(backbone="resnet10-small"),
+        augment=AugmentConfig(rotate=5.0, translate=0.02, scale=0.05, brightness=0.1, contrast=0.1),
+        train=TrainConfig(epochs=20, batch_size=32, lr=3e-3),
+        learning=LearningConfig(method="scn", relabel=False),
+    )
+    compute = Compute(data_root=tmp_path / "data", results=tmp_path / "r", device="cpu", precision="fp32", threads=1)
+    result = train_run(config, compute, folder_at(tmp_path / "run"))
+    assert result.health["alpha/auroc_degraded"] >= 0.9
+    assert result.health["alpha/auroc_wrong"] > 0.8  # one in seven degraded images keeps its label
+    history = pd.read_csv(tmp_path / "run" / "history.csv")
+    assert history["labels/wrong_share"].nunique() == 1
+    assert history["labels/wrong_share"].iloc[0] == pytest.approx(result.data.flipped / result.data.train)
