@@ -70,6 +70,19 @@ def test_scn_cs_is_the_grid_of_the_issue() -> None:
     }
 
 
+@pytest.mark.parametrize("name", study_names())
+def test_no_claim_of_a_difference_stands_on_fewer_than_three_seeds(name: str) -> None:
+    study = load_study(name)
+    assert len(study.seeds) >= 3 or not any(claim.over for claim in study.claims)
+
+
+def test_every_rung_of_the_multi_scale_network_takes_two_thousand_steps() -> None:
+    for name in ("sge-bsconv", "sge-bsconv-settings"):
+        for run in expand(load_study(name), Choice()):
+            images, batch = run.config.data.max_images or 0, run.config.train.batch_size
+            assert run.config.train.epochs * -(-images // batch) >= 2000
+
+
 def test_seeds_beyond_the_folds_start_another_partition() -> None:
     runs = expand(load_study("leakage"), Choice(seeds=(0, 4, 5, 11)))
     places = {run.seed: (run.config.data.fold, run.config.data.split_seed) for run in runs}

@@ -179,7 +179,14 @@ def test_low_weights_find_degraded_images(tmp_path: Path) -> None:
         train=TrainConfig(epochs=20, batch_size=32, lr=3e-3),
         learning=LearningConfig(method="scn", relabel=False),
     )
-    compute = Compute(data_root=tmp_path / "data", results=tmp_path / "r", device="cpu", precision="fp32", threads=1)
+    compute = Compute(
+        data_root=tmp_path / "data",
+        results=tmp_path / "r",
+        device="cpu",
+        precision="fp32",
+        layout="contiguous",
+        threads=1,
+    )
     result = train_run(config, compute, folder_at(tmp_path / "run"))
     assert result.health["alpha/auroc_degraded"] >= 0.9
     assert result.health["alpha/auroc_wrong"] > 0.8  # one in seven degraded images keeps its label
