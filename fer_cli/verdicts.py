@@ -47,6 +47,7 @@ def judge_studies(
     seeds: tuple[int, ...] | None = None,
     split: str | None = None,
     epochs: float | None = None,
+    recipe: bool | None = None,
 ) -> list[Judged]:
     """Return the judged claims of a study, or of all shipped ones (``all``), on each data set with finished runs.
 
@@ -55,7 +56,7 @@ def judge_studies(
     """
     given = Choice(profile or "", data, seeds, split, epochs)
     names = study_names() if study == "all" else [study]
-    found = [judged for name in names for judged in judge_sets(name, compute, given, strict=study != "all")]
+    found = [judged for name in names for judged in judge_sets(name, compute, given, study != "all", recipe)]
     save_verified(compute.results)
     if found:
         return found
@@ -65,10 +66,10 @@ def judge_studies(
     raise ResultsError(f"no run of a study with claims is done under {compute.results}; train it with: {again}")
 
 
-def judge_sets(name: str, compute: Compute, given: Choice, strict: bool) -> Iterator[Judged]:
+def judge_sets(name: str, compute: Compute, given: Choice, strict: bool, recipe: bool | None = None) -> Iterator[Judged]:
     """Yield the judged claims of one study by data set, the last first; sets without a finished run are left out.
 
-    ``strict``: raise StudyError or DataError if the study cannot run on the given set, or on its own.
+    ``recipe``: whether to judge the runs of its recipe, by default those of the last run. ``strict``: raise StudyError or DataError if the study cannot run on the given set, or on its own.
     """
     study = load_study(name)
     if not study.claims:
@@ -84,6 +85,7 @@ def judge_sets(name: str, compute: Compute, given: Choice, strict: bool) -> Iter
             given.seeds or (last.seeds if same else None),
             given.split or (last.split if data == last.data else None),
             given.epochs or (last.epochs if same else None),
+            (same and last.recipe) if recipe is None else recipe,
         )
         try:
             plan = make_plan(name, choice, compute, describe=describe)

@@ -18,6 +18,7 @@ from fer_cli.cli.options import (
     Seeds,
     SplitName,
     StudyName,
+    UseRecipe,
     data_root_or_default,
     parse_seeds,
     thread_count,
@@ -35,6 +36,7 @@ def report(
     seeds: Seeds = None,
     split: SplitName = None,
     epochs: Epochs = None,
+    recipe: UseRecipe = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
     ] = False,
@@ -51,7 +53,7 @@ def report(
 
     if claims:
         compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
-        print_claims(study, compute, data, profile, seeds, split, epochs)
+        print_claims(study, compute, data, profile, seeds, split, epochs, recipe)
         return
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
@@ -61,7 +63,7 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     with pause_collection():
-        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
+        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe, figures, show_step)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
     if sys.stdout.isatty():
         with printing(sys.stdout):
@@ -95,11 +97,12 @@ def print_claims(
     seeds: str | None,
     split: str | None,
     epochs: float | None,
+    recipe: bool | None,
 ) -> None:
     """Print the judged claims of a study, or of ``all``, as a table."""
     from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
 
     with pause_collection():
-        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs)
+        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
     print_table(HEAD, tabulate(found))
     say(count_verdicts(found))

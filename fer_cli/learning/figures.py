@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from fer_cli.drawing import GREY, PALETTE, QUANTITIES, Words, draw_curve, draw_matrix, finish_curves, page, save, text_width
 from fer_cli.outputs import HISTORIES, read_history
-from fer_cli.results import Result
+from fer_cli.results import PARTS, Result
 
 
 def draw_run(folder: Path, result: Result) -> None:
@@ -23,11 +23,11 @@ def draw_run(folder: Path, result: Result) -> None:
 
 
 def confusion_figure(result: Result) -> Figure:
-    """Return the confusion matrix of the test images, each row (truth) in percent."""
-    scores, classes = result.metrics["test"], result.data.classes
+    """Return the confusion matrix of the test images, of a trial the validation images; each row (truth) in percent."""
+    scores, classes = result.scores, result.data.classes
     names, side = max(text_width(label, 8) for label in classes), max(2.6, 0.42 * len(classes))
     title = f"confusion matrix, accuracy {100 * scores['accuracy']:.2f} %"
-    words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} test images"])
+    words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} {PARTS[result.part]} images"])
     figure = page(side + names + 0.6, side + 0.75 * names + 0.6, words)
     draw_matrix(figure.subplots(), np.array(scores.confusion), classes)
     return figure

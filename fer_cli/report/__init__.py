@@ -52,6 +52,7 @@ def make_report(
     seeds: tuple[int, ...] | None = None,
     split: str | None = None,
     epochs: float | None = None,
+    recipe: bool | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Written:
@@ -61,7 +62,7 @@ def make_report(
     name of each slow step. Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
-    choice = resolve_choice(study, results, data, profile, seeds, split, epochs)
+    choice = resolve_choice(study, results, data, profile, seeds, split, epochs, recipe)
     describe = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, describe=describe)
     found = find_results(plan)
@@ -95,6 +96,7 @@ def resolve_choice(
     seeds: tuple[int, ...] | None,
     split: str | None,
     epochs: float | None,
+    recipe: bool | None = None,
 ) -> Choice:
     """Return the options as given, else those of the study's last ``fer ablate`` where they still apply."""
     last = last_choice(load_study(study), results)
@@ -106,4 +108,5 @@ def resolve_choice(
         seeds or (last.seeds if same else None),
         split or (last.split if like else None),
         epochs or (last.epochs if same else None),
+        (same and last.recipe) if recipe is None else recipe,
     )
