@@ -26,7 +26,6 @@ from fer_cli.study import Choice, Study, find_study_file
 from fer_cli.tasks import task_of
 from fer_cli.yamls import explain, parse_yaml, read_text
 
-VERSION = 1
 LOWER = "val/loss"
 """The rule of selection whose lower values are better."""
 OF_SEEDS = ("seed", "data.fold", "data.split_seed")
@@ -69,7 +68,7 @@ class Tuned(Section):
 class Recipe(Section):
     """The content of a recipe."""
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     study: str
     data: str
     profile: str
@@ -203,8 +202,8 @@ def describe_recipe(recipe: Recipe, runs: Iterable[RunConfig]) -> list[str]:
     where = f", at {write_changes(recipe.at)}" if recipe.at else ""
     rules = " or ".join(sorted({tuned.select_on for tuned in recipe.arms.values()}))
     lines = [
-        f"settings chosen by fer search (recipe {recipe.name}, {recipe.code}): {' to '.join(map(str, counts))} settings tried "
-        f"per arm, each with {len(recipe.seeds)} seed{'s' * (len(recipe.seeds) > 1)} ({seeds}), {size}{where}, chosen by "
+        f"settings chosen by fer search (recipe {recipe.name}, {recipe.code}): {' to '.join(map(str, counts))} settings "
+        f"tried per arm, each with {len(recipe.seeds)} seed{'s' * (len(recipe.seeds) > 1)} ({seeds}), {size}{where}, chosen by "
         f"{rules}; trials read no test image"
     ]
     others = sorted({config.seed for config in configs} - set(recipe.seeds))

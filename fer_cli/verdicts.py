@@ -69,7 +69,8 @@ def judge_studies(
 def judge_sets(name: str, compute: Compute, given: Choice, strict: bool, recipe: bool | None = None) -> Iterator[Judged]:
     """Yield the judged claims of one study by data set, the last first; sets without a finished run are left out.
 
-    ``recipe``: whether to judge the runs of its recipe, by default those of the last run. ``strict``: raise StudyError or DataError if the study cannot run on the given set, or on its own.
+    ``recipe``: whether to judge the runs of its recipe, by default those of the last run. ``strict``: raise StudyError or
+    DataError if the study cannot run on the given set, or on its own.
     """
     study = load_study(name)
     if not study.claims:
