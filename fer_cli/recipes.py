@@ -201,10 +201,10 @@ def describe_recipe(recipe: Recipe, runs: Iterable[RunConfig]) -> list[str]:
     size = f"{recipe.epochs:g} x epochs" + (f", at most {recipe.images} training images" if recipe.images else "")
     where = f", at {write_changes(recipe.at)}" if recipe.at else ""
     rules = " or ".join(sorted({tuned.select_on for tuned in recipe.arms.values()}))
+    trained = f"{len(recipe.seeds)} seed{'s' * (len(recipe.seeds) > 1)} ({seeds}), {size}{where}"
     lines = [
         f"settings chosen by fer search (recipe {recipe.name}, {recipe.code}): {' to '.join(map(str, counts))} settings "
-        f"tried per arm, each with {len(recipe.seeds)} seed{'s' * (len(recipe.seeds) > 1)} ({seeds}), {size}{where}, chosen by "
-        f"{rules}; trials read no test image"
+        f"tried per arm, each with {trained}, chosen by {rules}; trials read no test image"
     ]
     others = sorted({config.seed for config in configs} - set(recipe.seeds))
     if others and any(config.data.split in {*K_FOLD, "loso", "holdout"} and not config.data.test for config in configs):

@@ -42,8 +42,9 @@ LONGEST_NAME = 240
 
 @dataclass
 class Group:
-    """The finished runs of one plan by arm and grid point: ``scores``: of its metric on the test part (of trials:
-    the validation part), one per seed.
+    """The finished runs of one plan by arm and grid point.
+
+    ``scores``: of its metric on the test part, of trials on the validation part, one per seed.
     """
 
     use: Use
