@@ -94,7 +94,10 @@ Listed = dict[str, list[tuple[Settings, list[PlannedRun]]]]
 
 def list_own(study: Study, choice: Choice, known: Callable[[str], Known]) -> dict[str, dict[int, RunConfig]]:
     """Return every arm's own settings by seed of the search; raises StudyError for an arm that cannot be searched."""
-    study.check_search()
+    try:
+        study.check_search()
+    except ValueError as error:
+        raise StudyError(f"{study.name}.yaml: {error}") from None
     at, seeds = find_point(study, study.search.at), study.seeds[: study.search.seeds]
     own = {arm: {seed: resolve_arm(study, choice, arm, at, seed, known) for seed in seeds} for arm in study.arms}
     for arm, config in ((arm, configs[seeds[0]]) for arm, configs in own.items()):
