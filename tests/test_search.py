@@ -44,8 +44,8 @@ def load(text: str, folder: Path) -> Study:
     return load_study(str(path))
 
 
-def trials_of(study: Study, choice: Choice = Choice()) -> dict[str, list[tuple[dict[str, Any], list[RunConfig]]]]:
-    own = list_own(study, choice, lambda _: PEOPLE_KNOWN)
+def trials_of(study: Study, profile: str = "small") -> dict[str, list[tuple[dict[str, Any], list[RunConfig]]]]:
+    own = list_own(study, Choice(profile), lambda _: PEOPLE_KNOWN)
     return {
         arm: [(changes, [run.config for run in runs]) for changes, runs in trials]
         for arm, trials in list_trials(study, own).items()
@@ -122,7 +122,7 @@ def test_rates_are_distinct_with_the_own_one_first(rates: int) -> None:
 @pytest.mark.parametrize("profile", ["small", "paper"])
 def test_shipped_studies_list_their_trials(name: str, profile: str) -> None:
     study = load_study(name)
-    trials = trials_of(study, Choice(profile=profile))
+    trials = trials_of(study, profile)
     assert len({len(found) for found in trials.values()}) == 1
     assert set(study.search.knobs) <= set(trials)
     assert all(len(values) == 3 for knob in study.search.knobs.values() for values in knob.values())
@@ -148,7 +148,7 @@ BAD = {
     "epochs: 0": "search.epochs",
     "images: 0": "search.images",
     "epoch: 0.5": "epoch",
-    "at: {data.label_nose: 0.3}": "search.at: 'data.label_nose' is in neither grid nor levels; did you mean data.label_noise",
+    "at: {data.label_nose: 0.3}": "'data.label_nose' is in neither grid nor levels; did you mean data.label_noise",
     "at: {data.label_noise: 0.4}": "search.at.data.label_noise: '0.4' is not one of its values",
     "knobs: {SNC: {learning.beta: [0.5, 0.7]}}": "search.knobs: no arm 'SNC'; did you mean",
     "knobs: {SCN: {learning.beta: [0.5]}}": "search.knobs.SCN.learning.beta",
@@ -166,7 +166,7 @@ BAD = {
 
 @pytest.mark.parametrize("line", BAD)
 def test_a_wrong_block_is_one_line(line: str, tmp_path: Path) -> None:
-    head = STUDY.split("search:")[0]
+    head = STUDY.split("search:", maxsplit=1)[0]
     with pytest.raises(StudyError) as error:
         trials_of(load(f"{head}search: {{{line}}}\n", tmp_path))
     assert BAD[line] in str(error.value)
@@ -179,7 +179,7 @@ def test_what_has_no_validation_part_cannot_be_searched(tmp_path: Path) -> None:
         ("data.leak: val", "leaves no validation part apart from training"),
         ("data.leak: test", "leaves no validation part apart from training"),
     ):
-        text = STUDY.split("arms:")[0] + f"arms: {{a: {{{setting}}}}}\nreport: {{against: a}}\n"
+        text = STUDY.split("arms:", maxsplit=1)[0] + f"arms: {{a: {{{setting}}}}}\nreport: {{against: a}}\n"
         with pytest.raises(StudyError, match=words):
             trials_of(load(text, tmp_path))
     with pytest.raises(ValueError, match="no validation part"):
@@ -194,7 +194,7 @@ def test_levels_of_test_images_are_not_tried_apart(tmp_path: Path) -> None:
 
 
 def test_a_study_whose_grid_is_rates_needs_no_block_to_load_but_cannot_be_searched(tmp_path: Path) -> None:
-    text = STUDY.split("grid:")[0].replace(", train.lr: 2e-3", "") + "grid: {train.lr: [1e-3, 1e-2]}\n"
+    text = STUDY.split("grid:", maxsplit=1)[0].replace(", train.lr: 2e-3", "") + "grid: {train.lr: [1e-3, 1e-2]}\n"
     study = load(text + "report: {against: CNN}\n", tmp_path)
     with pytest.raises(StudyError, match=r"tried\.yaml: search: train\.lr is varied by grid"):
         trials_of(study)
