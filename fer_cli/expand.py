@@ -48,9 +48,6 @@ def expand(
     Settings override one another in the order base, with_data, profile, ``choice``, grid, arm, what the profile adds to the
     arm, and what a recipe chose for it, ``tuned``. ``known`` returns what is known of a data set, for ``data.split: auto``.
     """
-    if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
-        named = {*study.profiles, DEFAULT_PROFILE}
-        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, named)}")
     seeds = choice.seeds or study.seeds
     points = list_points(study)
     count = len(study.arms) * len(seeds) * len(points)
@@ -124,7 +121,9 @@ def resolve_arm(study: Study, choice: Choice, arm: str, at: Settings, seed: int,
 
 
 def _base_settings(study: Study, choice: Choice) -> Settings:
-    """Return the settings before grid and arms; raises StudyError for an invalid ``--split``."""
+    """Return the settings before grid and arms; raises StudyError for an unknown profile or an invalid ``--split``."""
+    if choice.profile not in (named := {*study.profiles, DEFAULT_PROFILE}):
+        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, named)}")
     base, profile = study.base, study.profiles.get(choice.profile, {})
     data = choice.data or profile.get("data.name") or base.get("data.name")
     ground = base | study.with_data.get(str(data), {}) | profile

@@ -37,7 +37,7 @@ from fer_cli.cli.options import (
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.plans import print_plan, print_plans
+from fer_cli.cli.plans import print_plan, print_plans, say_recipe
 from fer_cli.cli.screen import duration, pause_collection, progress_bar, say
 from fer_cli.errors import FerError, StudyError
 
@@ -199,17 +199,6 @@ def carry_out(planned: Plan, call: Call) -> Summary | None:
     if call.plan or call.smoke:
         return None
     return train(planned, call.compute, call.jobs, call.retry_failed, wait=call.wait, executor=call.executor)
-
-
-def say_recipe(planned: Plan) -> None:
-    """Print what a recipe gives the arms, or that there is one that is not applied."""
-    from fer_cli.recipes import describe_recipe
-
-    if planned.recipe is not None:
-        for line in describe_recipe(planned.recipe, [item.run.config for item in planned.items]):
-            say(line)
-    elif planned.recipe_file is not None and planned.recipe_file.is_file():
-        say(f"not applied: {planned.recipe_file}, settings that fer search chose; give each arm its own with --recipe")
 
 
 def plan_runs(

@@ -44,6 +44,17 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
             say(f"damaged: {item.run.title}: {item.folder.damage}")
 
 
+def say_recipe(planned: Plan) -> None:
+    """Print what a recipe gives the arms, or that there is one that is not applied."""
+    from fer_cli.recipes import describe_recipe
+
+    if planned.recipe is not None:
+        for line in describe_recipe(planned.recipe, [item.run.config for item in planned.items]):
+            say(line)
+    elif planned.recipe_file is not None and planned.recipe_file.is_file():
+        say(f"not applied: {planned.recipe_file}, settings that fer search chose; give each arm its own with --recipe")
+
+
 def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
     """Return embedded set -> images for the sets that the plan needs and that are not built yet."""
     from fer_cli.data.manifest import expected_info
