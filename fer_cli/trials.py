@@ -143,8 +143,8 @@ def trial_of(study: Study, arm: str, own: RunConfig, changes: Settings) -> RunCo
     epochs, learning = trial.train.epochs, trial.learning
     if learning.parts.relabels and learning.first_relabel_epoch(epochs) > epochs:
         raise StudyError(
-            f"{study.name}.yaml: search.epochs: arm {cut(arm)}: a trial of {epochs} epochs ends before relabelling starts "
-            f"(learning.relabel_start {learning.relabel_start}); use search.images to shorten trials"
+            f"{study.name}.yaml: search.epochs: arm {cut(arm)}: a trial of {epochs} epochs ends before relabelling starts, "
+            f"in epoch {learning.first_relabel_epoch(epochs)}; use search.images to shorten trials"
         )
     return trial
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_cli.config import DataConfig, FeaturesConfig, RunConfig
+from fer_cli.config import DataConfig, FeaturesConfig, LearningConfig, RunConfig
 from fer_cli.errors import StudyError
 from fer_cli.expand import PEOPLE_KNOWN, expand
 from fer_cli.places import shipped_folder
@@ -160,7 +160,6 @@ BAD = {
     "knobs: {SCN: {learning.betta: [0.5, 0.7]}}": "no setting 'learning.betta'; did you mean learning.beta",
     "knobs: {SCN: {learning.beta: [0.5, 1.7]}}": "search.knobs.SCN: learning.beta",
     "knobs: {CNN: {learning.beta: [0.5, 0.6]}}": "search.knobs.CNN: learning.beta has no effect",
-    "knobs: {SCN: {learning.relabel_start: [5, 11]}}": "ends before relabelling starts",
 }
 
 
@@ -171,6 +170,13 @@ def test_a_wrong_block_is_one_line(line: str, tmp_path: Path) -> None:
         trials_of(load(f"{head}search: {{{line}}}\n", tmp_path))
     assert BAD[line] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_trial_too_short_to_relabel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = load(STUDY, tmp_path)
+    monkeypatch.setattr(LearningConfig, "first_relabel_epoch", lambda _, epochs: epochs + 1)
+    with pytest.raises(StudyError, match="arm SCN: a trial of 10 epochs ends before relabelling starts, in epoch 11"):
+        trials_of(study)
 
 
 def test_what_has_no_validation_part_cannot_be_searched(tmp_path: Path) -> None:
