@@ -1,6 +1,5 @@
 """Searches that are run: what trials read, what they choose, and what ``fer ablate --recipe`` makes of it."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -333,12 +332,14 @@ def test_bad_calls_are_one_line(tmp_path: Path, data_root: Path, fer: Fer) -> No
     assert called.err.count("\n") == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path: Path, data_root: Path, fer: Fer) -> None:
-    write(tmp_path / "study")
-    (tmp_path / "study").chmod(0o500)
-    called = fer("search", *options(tmp_path / "study", data_root), "--no-track")
+    write(tmp_path)
+    (tmp_path / "recipes").write_text("a file")
+    called = search(fer, tmp_path, data_root)
     assert called.code == 2
+    assert "cannot write results there" in called.err
+    assert "copy the study's YAML to a folder of yours" in called.err
+    assert not (tmp_path / "results").exists()
 
 
 def test_trials_stay_apart_from_runs(home: Path, data_root: Path, fer: Fer) -> None:

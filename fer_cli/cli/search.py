@@ -80,7 +80,7 @@ def search(
     again = write_command("fer search", **same, **how)
     states = planned.states()
     warnings = check_runs(planned, compute, states)
-    check_results_folder(path.parent)
+    check_results_folder(path.parent, "copy the study's YAML to a folder of yours, and search it there")
     if plan:
         print_plan(planned, compute, jobs, states, reference="the arm's own settings")
         say_effort(study, planned, choice, compute)
