@@ -17,6 +17,7 @@ from fer_cli.config import (
     AUTO,
     COMPANIONS,
     K_FOLD,
+    REPLACED,
     SIMULATIONS,
     SPLITS,
     CorruptConfig,
@@ -158,6 +159,8 @@ def _resolve(
     own = at | study.arms[arm] | study.profile_arms.get(choice.profile, {}).get(arm, {}) | tuned.get(arm, {})
     settings = _drop_unused(ground, own, study.name)
     settings, why = _choose_split(settings, choice, known)
+    for key in REPLACED.keys() & settings.keys():
+        raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {key} was replaced by {REPLACED[key]}")
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: is set by seeds; remove it from base, grid and arms")

@@ -20,6 +20,7 @@ from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, Feat
 from fer_cli.config.learning import LearningConfig
 from fer_cli.config.model import REGIONS, THIRDS, ModelConfig, PartsConfig, RegionConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
+from fer_cli.config.older import REPLACED, name_changed, read_older
 from fer_cli.config.registry import load
 from fer_cli.config.scores import METRICS
 from fer_cli.config.section import Section
@@ -39,6 +40,7 @@ __all__ = [
     "METRICS",
     "OCCLUDERS",
     "REGIONS",
+    "REPLACED",
     "SCALINGS",
     "SCHEMA",
     "SEQUENCE_MODELS",
@@ -143,6 +145,12 @@ class RunConfig(Section):
     trial: bool = False
     """Whether the run is a trial of ``fer search``: scored on the validation part, while the test part is never read."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_versions(cls, settings: Any) -> Any:
+        """Read the settings of older runs."""
+        return read_older(settings)
+
     @model_validator(mode="after")
     def _every_setting_counts(self) -> RunConfig:
         sections = {
@@ -195,6 +203,8 @@ class RunConfig(Section):
             raise ValueError(f"features.blocks: cannot be combined with a network on clips ({self.model.backbone})")
         if features.blocks and (self.corrupt.active or self.data.test is not None):
             raise ValueError("features.blocks: cannot be combined with corrupt.* or data.test")
+        if features.blocks and self.data.degrades:
+            raise ValueError("features.blocks: of the set's own images; cannot be combined with data.noise_kind: uncertain")
         if features.fitted and self.learning != LearningConfig():
             raise ValueError(f"features.classifier: {features.classifier} ignores learning.*; use network or remove them")
         if features.joined and CNN in features.blocks:
@@ -259,6 +269,7 @@ class RunConfig(Section):
         settings = self.model_dump(mode="json", exclude_defaults=True)
         if self.task == self.implied:
             settings.pop("task", None)  # stating the implied task does not change the id
+        name_changed(settings, self.learning, self.model, self.train.epochs)
         content = {"schema": SCHEMA, "config": settings, "data": fingerprint}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision

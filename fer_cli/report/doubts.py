@@ -16,14 +16,18 @@ Weak = dict[str, tuple[list[float], int]]
 
 
 def final_training_accuracy(item: Item, result: Result) -> float | None:
-    """Return the final accuracy of a run's network on training images, divided by the share of correct labels.
+    """Return the final accuracy of a run's network on training images, divided by the expected share of correct labels.
 
     None without history. The network of a run that trains none is that of the run it starts from.
     """
     if (trained := item.network) is None:
         return None
     share = read_final_accuracy(history_file(trained, result))
-    return None if share is None else share / max(1e-9, 1 - trained.run.config.data.label_noise)
+    if share is None:
+        return None
+    config = trained.run.config
+    wrong = config.data.wrong_share(len(result.data.classes)) if config.learning.confident == "none" else 0.0
+    return share / max(1e-9, 1 - wrong)
 
 
 def find_underfitted(plan: Plan, cells: Cells) -> Weak:

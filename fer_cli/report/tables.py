@@ -13,7 +13,7 @@ from fer_cli.outputs import DETECTED
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import baseline, rank_caveat
-from fer_cli.results import Relabelled
+from fer_cli.results import Relabelled, Result
 from fer_cli.stats import Difference
 
 ROUNDING = 1e-9  # means closer than this are equal (floating-point sums)
@@ -270,6 +270,14 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
         "correct; recall: share of injected label flips that were corrected; broken: correct labels that are wrong after "
         "training, per run; replaced: a label can be replaced repeatedly",
     ]
+    seen = {name for cell in cells.values() for result in cell.results.values() for name in result.health}
+    if any(name.startswith("alpha/auroc") for name in seen):
+        notes.append("AUROC: of low α (last epoch) for degraded images, and for wrong labels as planted; 0.5 is chance")
+    if any(name.startswith("confident/") for name in seen):
+        notes.append(
+            "labels suspect (confident learning): share of the training labels; precision: share of these that are wrong; "
+            "recall: share of wrong labels that are suspect"
+        )
     return Table("Module diagnostics: means over runs", headings(plan, shape, "accuracy"), rows, notes)
 
 
@@ -280,7 +288,9 @@ def health_text(cell: Cell) -> str:
     spread = [result.health["alpha/sd"] for result in results if "alpha/sd" in result.health]
     if spread:
         gap = [result.health["alpha/gap"] for result in results]
-        parts.append(f"α sd {sum(spread) / len(spread):.3f}, gap {sum(gap) / len(gap):.3f}")
+        parts.append(f"α sd {sum(spread) / len(spread):.3f}, gap {sum(gap) / len(gap):.3f}{auroc_text(results)}")
+    if suspects := confident_text(results):
+        parts.append(suspects)
     changes = [result.relabelled for result in results if result.relabelled]
     if changes:
         names = ("wrong_start", "wrong_end", "precision", "recall")
@@ -289,6 +299,26 @@ def health_text(cell: Cell) -> str:
             parts.append(f"wrong {start} → {end} %, precision {precision}, recall {recall}{broken_text(changes)}")
         parts.append(f"{sum(change.count for change in changes) / len(changes):.0f} replaced")
     return "; ".join(parts) or DASH
+
+
+def health_mean(results: Sequence[Result], name: str) -> float | None:
+    """Return the mean of a diagnostic over the runs that have it; None without any."""
+    values = [result.health[name] for result in results if name in result.health]
+    return sum(values) / len(values) if values else None
+
+
+def auroc_text(results: Sequence[Result]) -> str:
+    """Return the mean AUROCs of low alpha, e.g. ``, AUROC degraded 0.99, wrong 0.85``; "" without planted noise."""
+    means = {name: health_mean(results, f"alpha/auroc_{name}") for name in ("degraded", "wrong")}
+    found = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items() if mean is not None)
+    return f", AUROC {found}" if found else ""
+
+
+def confident_text(results: Sequence[Result]) -> str:
+    """Return what confident learning found, as means in %; "" without it."""
+    means = {name: health_mean(results, f"confident/{name}") for name in ("suspect", "precision", "recall")}
+    shares = [f"{name} {100 * mean:.1f}{' %' * (name == 'suspect')}" for name, mean in means.items() if mean is not None]
+    return f"labels {', '.join(shares)}" if shares else ""
 
 
 def broken_text(changes: Sequence[Relabelled]) -> str:
