@@ -142,6 +142,7 @@ def test_a_trial_does_not_open_the_set_it_would_be_tested_on(data_root: Path, tm
         load_data(trial.model_copy(update={"trial": False}), compute)
 
 
+@pytest.mark.slow
 def test_permuted_labels_of_the_test_part_change_no_recipe(data_root: Path, tmp_path: Path) -> None:
     recipes = []
     for name in ("given", "permuted"):
@@ -164,6 +165,7 @@ def test_permuted_labels_of_the_test_part_change_no_recipe(data_root: Path, tmp_
     assert recipes[0].arms == recipes[1].arms
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_is_resumed(data_root: Path, tmp_path: Path) -> None:
     class Interrupting(Silent):
         left = 4
