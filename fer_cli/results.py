@@ -246,8 +246,10 @@ class Result(Origin, Learned):
     def _parts_agree(self) -> Result:
         if self.part not in self.metrics:
             raise ValueError(f"metrics.{self.part}: missing")
-        if self.config.trial == ("test" in self.metrics or self.data.test > 0):
-            raise ValueError("metrics.test: of a trial, which has no test part" if self.config.trial else "data.test: 0")
+        if self.config.trial and ("test" in self.metrics or self.data.test):
+            raise ValueError("metrics.test: of a trial, which has no test part")
+        if not self.config.trial and not self.data.test:
+            raise ValueError("data.test: 0, but the run is no trial")
         for name, scores in self.metrics.items():
             if len(scores.confusion) != len(self.data.classes):
                 raise ValueError(
