@@ -37,6 +37,8 @@ from fer_cli.yamls import explain
 SCHEMA = 1
 """Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
 RESULT = "result.json"
+PARTS = {"test": "test", "val": "validation"}
+"""Part of ``Result.part`` -> its name in text."""
 SIMULATED = "simulation"  # name and fingerprint of the data of runs without images
 NO_SHARES = -1.0  # calibration error of predictions without probabilities, in the cache
 ROUNDING = 1e-9  # tolerance between stored and recomputed scores
@@ -95,7 +97,8 @@ class Data(Part):
     test_hash: str | None = None
     train: Annotated[int, Field(ge=1)]
     val: Count
-    test: Annotated[int, Field(ge=1)]
+    test: Count
+    """0 for a trial only."""
     absent: list[str] = []
     shared_subjects: Count
     test_subjects: Count
@@ -211,6 +214,16 @@ class Result(Origin, Learned):
     cost: Cost
 
     @property
+    def part(self) -> str:
+        """Return the part whose scores are the run's: ``test``, of a trial ``val``."""
+        return "val" if self.config.trial else "test"
+
+    @property
+    def scores(self) -> Scores:
+        """Return the scores of ``part``."""
+        return self.metrics[self.part]
+
+    @property
     def origin(self) -> Origin:
         """Return machine and code of the run's training."""
         return self.trained_on or self
@@ -233,8 +246,12 @@ class Result(Origin, Learned):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Result:
-        if "test" not in self.metrics:
-            raise ValueError("metrics.test: missing")
+        if self.part not in self.metrics:
+            raise ValueError(f"metrics.{self.part}: missing")
+        if self.config.trial and ("test" in self.metrics or self.data.test):
+            raise ValueError("metrics.test: of a trial, which has no test part")
+        if not self.config.trial and not self.data.test:
+            raise ValueError("data.test: 0, but the run is no trial")
         for name, scores in self.metrics.items():
             if len(scores.confusion) != len(self.data.classes):
                 raise ValueError(
@@ -368,7 +385,7 @@ def score_again(result: Result, folder: Path) -> dict[str, Scores]:
     """Return scores recomputed from predictions, by part; raises DamagedError if stored scores differ."""
     path, classes = folder / RESULT, result.data.classes
     counts = count_predictions(folder / result.predictions, classes)
-    if lost := {*result.metrics, "test"} - {*counts, DETECTED}:
+    if lost := {*result.metrics, result.part} - {*counts, DETECTED}:
         raise damage_error(path, f"metrics.{min(lost)[:80]}: {result.predictions} has no such part")
     if DETECTED in result.metrics and DETECTED not in counts:
         counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)  # predictions of older runs lack face detections

@@ -39,6 +39,7 @@ def judge_studies(
     seeds: tuple[int, ...] | None = None,
     split: str | None = None,
     epochs: float | None = None,
+    recipe: bool | None = None,
 ) -> list[Judged]:
     """Return the judged claims of a study, or of all shipped ones (``all``), on each data set with finished runs.
 
@@ -47,7 +48,7 @@ def judge_studies(
     """
     given = Choice(profile or "", data, seeds, split, epochs)
     names = study_names() if study == "all" else [study]
-    found = [judged for name in names for judged in judge_sets(name, compute, given, strict=study != "all")]
+    found = [judged for name in names for judged in judge_sets(name, compute, given, study != "all", recipe)]
     save_verified(compute.results)
     if found:
         return found
@@ -57,12 +58,12 @@ def judge_studies(
     raise ResultsError(f"no run of a study with claims is done under {compute.results}; train it with: {again}")
 
 
-def judge_sets(name: str, compute: Compute, given: Choice, strict: bool) -> Iterator[Judged]:
+def judge_sets(name: str, compute: Compute, given: Choice, strict: bool, recipe: bool | None = None) -> Iterator[Judged]:
     """Yield the judged claims of one study by data set, the last first; sets without a finished run are left out."""
     if not load_study(name).claims:
         return
     describe = cache(partial(look_up_set, compute.results, compute.data_root))
-    for plan, found, chosen in find_plans(name, compute, given, strict, describe):
+    for plan, found, chosen in find_plans(name, compute, given, strict, describe, recipe):
         cells = collect(plan, found)
         judged = Judged(plan, judge_plan(cells, Scales(plan, find_doubts(plan, cells), compute)))
         if chosen or any(one.n for one in judged.judgements):  # else runs of other studies

@@ -190,6 +190,7 @@ DEFAULTS = {3: "0ba07b0b2015"}
 NETWORKS_ON_CLIPS = ("regions", "region_attention", "convlstm", "temporal", "region", "cells", "disentangle")
 ADDED: dict[str, Any] = {
     "task": True,
+    "trial": True,
     "sequences": True,
     "learning": dict.fromkeys(
         (
@@ -210,7 +211,7 @@ ADDED: dict[str, Any] = {
 runs with them name them in their ids (``fer_cli.config.older``)."""
 REMOVED = {'"relabel_logits":"weighted",': '"relabel_start":null,'}
 """Defaults before the place where one was, that runs of now do not have -> the default."""
-ADDED_DEFAULTS = {3: "49d7abced1ca"}
+ADDED_DEFAULTS = {3: "4b6088a975da"}
 """SCHEMA -> hash of the default settings that came later."""
 
 

@@ -27,6 +27,7 @@ from fer_cli.cli.rerun import rerun
 from fer_cli.cli.runs import runs
 from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
+from fer_cli.cli.search import search
 from fer_cli.cli.show import diff, show
 from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
@@ -47,6 +48,7 @@ app.add_typer(analyze_app, name="analyze")
 app.add_typer(track_app, name="track")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
 app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
+app.command(epilog="Example: fer search --study cbam --data synth-learning --plan")(search)
 app.command(epilog="Examples: fer report --study scn-cs --data ck48 · fer report --html --all")(report)
 app.command(epilog="Example: fer export 3c4b92dbbfa7 --int8 --out faces.onnx")(export)
 app.command(epilog="Example: fer audit-paper sun-2024, or fer audit-paper my-paper.yaml --fail")(audit_paper)

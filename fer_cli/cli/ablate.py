@@ -19,17 +19,25 @@ from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
     DataRoot,
+    Device,
     Epochs,
+    ExecutorName,
+    Jobs,
+    ListPlan,
+    NoTrack,
+    NoWait,
     OptionalStudy,
+    Precision,
     Profile,
     Results,
+    RetryFailed,
     Seeds,
     SplitName,
     data_root_or_default,
     parse_seeds,
     thread_count,
 )
-from fer_cli.cli.plans import print_plan, print_plans
+from fer_cli.cli.plans import print_plan, print_plans, say_recipe
 from fer_cli.cli.screen import duration, pause_collection, progress_bar, say
 from fer_cli.errors import FerError, StudyError
 
@@ -50,10 +58,6 @@ Budget = Annotated[
     float | None,
     typer.Option("--budget", min=0.01, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."),
 ]
-ExecutorName = Annotated[
-    str | None,
-    typer.Option("--executor", help="serial (in this process) or processes. Default: serial for one job, else processes."),
-]
 
 
 def ablate(
@@ -66,19 +70,18 @@ def ablate(
     epochs: Epochs = None,
     budget: Budget = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="List all runs with their settings and state; train nothing.")
-    ] = False,
+    plan: ListPlan = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run; keep nothing.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Parallel runs; CPU threads are divided among them.")] = 1,
-    executor: ExecutorName = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Rerun failed and damaged runs.")] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Do not wait for runs that another process is training; exit with code 3.")
+    recipe: Annotated[
+        bool, typer.Option("--recipe", help="Give each arm the settings that fer search chose for it.")
     ] = False,
-    no_track: Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto (bf16 where fast), fp32 or bf16.")] = "auto",
+    jobs: Jobs = 1,
+    executor: ExecutorName = None,
+    retry_failed: RetryFailed = False,
+    no_wait: NoWait = False,
+    no_track: NoTrack = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -94,7 +97,7 @@ def ablate(
 
     choose_executor(executor, jobs)
     compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
-    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split, epochs)
+    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split, epochs, recipe)
     how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
     call = Call(compute, jobs, executor, plan, smoke, retry_failed, not no_wait, results, data_root, how)
@@ -188,6 +191,7 @@ def carry_out(planned: Plan, call: Call) -> Summary | None:
     warnings = check_runs(planned, call.compute, states)
     if call.plan:
         print_plan(planned, call.compute, call.jobs, states)
+    say_recipe(planned)
     for line in warnings:
         say(f"warning: {line}")
     if call.smoke:
@@ -325,7 +329,8 @@ class Watch:
         text = status
         if status == "done":
             result = item.folder.result()
-            text = f"accuracy {result.metrics['test']['accuracy']:.3f} in {duration(result.cost.seconds.total)}"
+            where = "validation accuracy" if result.config.trial else "accuracy"
+            text = f"{where} {result.scores['accuracy']:.3f} in {duration(result.cost.seconds.total)}"
         elapsed = time.monotonic() - self.began
         left = elapsed / self.epochs * max(0, self.total - self.epochs)
         say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")

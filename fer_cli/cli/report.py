@@ -18,6 +18,7 @@ from fer_cli.cli.options import (
     Results,
     Seeds,
     SplitName,
+    UseRecipe,
     data_root_or_default,
     parse_seeds,
     thread_count,
@@ -42,6 +43,7 @@ def report(
     seeds: Seeds = None,
     split: SplitName = None,
     epochs: Epochs = None,
+    recipe: UseRecipe = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
@@ -75,12 +77,12 @@ def report(
     if study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        print_claims(study, compute, data, profile, seeds, split, epochs)
+        print_claims(study, compute, data, profile, seeds, split, epochs, recipe)
         return
     from fer_cli.report import make_report
     from fer_cli.study import load_study
 
-    asked = (data, profile, parse_seeds(seeds), split, epochs, figures)
+    asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, figures)
     with pause_collection(), draw_for(html):
         written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
@@ -163,11 +165,12 @@ def print_claims(
     seeds: str | None,
     split: str | None,
     epochs: float | None,
+    recipe: bool | None,
 ) -> None:
     """Print the judged claims of a study, or of ``all``, as a table."""
     from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
 
     with pause_collection():
-        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs)
+        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
     print_table(HEAD, tabulate(found))
     say(count_verdicts(found))

@@ -142,6 +142,8 @@ class RunConfig(Section):
     task: Literal["stills", "features", "clips", "sequences"] | None = None
     """Kind of run, a name in ``fer_cli.tasks.TASKS``; none: implied by the other settings."""
     seed: int = Field(0, ge=0)
+    trial: bool = False
+    """Whether the run is a trial of ``fer search``: scored on the validation part, while the test part is never read."""
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +175,7 @@ class RunConfig(Section):
             raise ValueError(f"model.adapt: cannot be combined with a network on clips ({self.model.backbone})")
         self._features_fit()
         idle |= self._idle_of_sequences()
+        self._can_be_tried()
         if self.kind != self.implied:
             raise ValueError(f"task: {self.task}, but the other settings imply {self.implied}; remove task")
         if self.model.pretrain in self.data.sets:
@@ -223,6 +226,18 @@ class RunConfig(Section):
         given = self.model_dump(exclude_defaults=True, exclude={"sequences", "task", "seed"})
         return dict.fromkeys(flatten(given), f"a simulation of {sequences.simulation} has no images and no network")
 
+    def _can_be_tried(self) -> None:
+        """Raise ValueError for a trial without a validation part that it neither trains on nor tests on."""
+        if not self.trial:
+            return
+        if self.sequences.simulation is not None or self.features.blocks:
+            kind = "simulated sequences" if self.sequences.simulation is not None else "features.blocks"
+            raise ValueError(f"trial: {kind} have no validation part that settings could be chosen on")
+        if self.data.leak != "none":
+            raise ValueError(f"trial: data.leak {self.data.leak} leaves no validation part apart from training")
+        if self.model.adapt != "none" or (self.corrupt.active and "train" not in self.corrupt.parts):
+            raise ValueError("trial: model.adapt and corrupt.* of test images have no effect, as none is read")
+
     @property
     def simulated(self) -> bool:
         """Return whether the run has neither images nor a network."""
@@ -230,7 +245,9 @@ class RunConfig(Section):
 
     @property
     def sets(self) -> tuple[str, ...]:
-        """Return the data sets that the run reads; none for a simulation."""
+        """Return the data sets that the run reads; none for a simulation, the training set alone for a trial."""
+        if self.trial:
+            return (self.data.name,)
         return () if self.simulated else self.data.sets
 
     @property

@@ -131,17 +131,19 @@ class RunData(pl.LightningDataModule):
         finders = [make_finder(one, config) for one in (faces, other) if one is not None]
         self.train = take_part("train", faces, self.split.train, given, config, finders[0], ways)
         self.val = take_part("val", faces, self.split.val, codes[self.split.val], config, finders[0])
-        if other is None:
-            self.test = take_part("test", faces, self.split.test, codes[self.split.test], config, finders[0])
-        else:
-            self.test = take_other(other, self.classes, config, finders[1])
-        self.counted = count_compromises([self.train, self.val, self.test], finders)
+        self._test: Part | None = None  # of a trial, which reads no test image
+        if other is not None:
+            self._test = take_other(other, self.classes, config, finders[1])
+        elif not config.trial:
+            self._test = take_part("test", faces, self.split.test, codes[self.split.test], config, finders[0])
+        self.counted = count_compromises(list(self.parts.values()), finders)
         """Observation, such as clips that repeat frames or frames without a face -> its number in all parts."""
         self.dropped = {} if other is None else count_unknown(other, self.classes)
         """Class -> images of the other set that are not among ours."""
-        self.test_faces = find_faces(other or faces, self.test.samples)
+        tested = self.parts["test"].samples if "test" in self.parts else np.array([], object)
+        self.test_faces = find_faces(other or faces, tested)
         people = (other or faces).manifest.set_index("sample")["subject"].astype(str)
-        self.test_people = people[self.test.samples].to_numpy()
+        self.test_people = people[tested].to_numpy()
         """(N,) the person of each test image; "" if unknown."""
         self.about_joined: dict[str, Any] | None = None
         self.eval_batch = max(1, EVAL_BATCH // self.train.images.shape[1])
@@ -150,9 +152,21 @@ class RunData(pl.LightningDataModule):
         self.mean, self.std = mean_and_deviation(self.train.images)
 
     @property
+    def test(self) -> Part:
+        """The test part; raises DataError in a trial, which has none."""
+        if self._test is None:
+            raise DataError(f"{self.config.data.name}: a trial of fer search reads no test image")
+        return self._test
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Return the parts by name; a trial has no test part."""
+        return {"train": self.train, "val": self.val} | ({} if self._test is None else {"test": self._test})
+
+    @property
     def samples(self) -> dict[str, np.ndarray]:
         """Return the names of each part's samples."""
-        return {"train": self.train.samples, "val": self.val.samples, "test": self.test.samples}
+        return {name: part.samples for name, part in self.parts.items()}
 
     def join(self, features: np.ndarray, about: dict[str, Any]) -> None:
         """Attach (N, D) float32 ``features``, one row per image of the run's set, unaffected by augmentation.

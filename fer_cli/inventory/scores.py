@@ -98,6 +98,8 @@ def pair_answers(one: tuple[Path, Result], other: tuple[Path, Result]) -> tuple[
 
 def find_other_test(ours: Result, theirs: Result) -> str:
     """Return why two runs are tested on different classes, sets or builds of a set, or ""."""
+    if ours.config.trial or theirs.config.trial:
+        return "a trial of fer search is not tested"
     if sorted(ours.data.classes) != sorted(theirs.data.classes):
         return f"they are tested on different classes: {', '.join(ours.data.classes)} and {', '.join(theirs.data.classes)}"
     sets = [result.config.data.sets[-1] for result in (ours, theirs)]

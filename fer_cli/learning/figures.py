@@ -25,7 +25,7 @@ from fer_cli.drawing import (
     text_width,
 )
 from fer_cli.outputs import HISTORIES, read_history
-from fer_cli.results import Result
+from fer_cli.results import PARTS, Result
 
 NOISE = {
     "labels/wrong_share": "wrong training labels (share)",
@@ -59,11 +59,11 @@ def draw_run(folder: Path, result: Result) -> None:
 
 
 def confusion_figure(result: Result) -> Figure:
-    """Return the confusion matrix of the test images, each row (truth) in percent."""
-    scores, classes = result.metrics["test"], result.data.classes
+    """Return the confusion matrix of the test images, of a trial the validation images; each row (truth) in percent."""
+    scores, classes = result.scores, result.data.classes
     names = max(text_width(label, 7) for label in classes)
     title = f"confusion matrix, accuracy {100 * scores['accuracy']:.2f} %"
-    words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} test images"])
+    words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} {PARTS[result.part]} images"])
     width = max(COLUMN, 0.26 * len(classes) + names + 0.6)
     figure = page(width, 0.24 * max(len(classes), 4) + 0.75 * names + 0.5, words)
     draw_matrix(figure.subplots(), np.array(scores.confusion), classes)

@@ -184,9 +184,9 @@ def reuse_training(
 
 def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...] | None]:
     """Return the input shapes of a run's network for one sample: image or clip, additional features and boxes, or None."""
-    side, frames = config.data.image_size, data.test.images.shape[1]
+    side, frames = config.data.image_size, data.val.images.shape[1]
     image = (config.model.channels, side, side)
-    boxes = None if data.test.boxes is None else tuple(data.test.boxes.shape[1:])
+    boxes = None if data.val.boxes is None else tuple(data.val.boxes.shape[1:])
     sample = (frames, *image) if BACKBONES[config.model.backbone].clips else image
     return [sample, (data.joined,) if data.joined else None, boxes]
 
@@ -277,10 +277,14 @@ def find_checkpoint(path: Path) -> Path | None:
 
 
 def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.DataFrame:
-    """Return the predictions of validation and test part, and alpha; the only use of the test part, after selection."""
+    """Return the predictions of validation and test part, and alpha; the only use of the test part, after selection.
+
+    A trial predicts the validation part only.
+    """
     trainer = new_trainer(1, resolved, Path(), [])
     frames = []
-    for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+    for part in ("val",) if module.config.trial else ("val", "test"):
+        loader = data.val_dataloader() if part == "val" else data.test_dataloader()
         if part == "test" and module.config.model.adapt != "none":
             probabilities, alpha = judge_adapted(trainer, module, data, resolved)
         else:

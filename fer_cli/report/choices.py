@@ -17,8 +17,11 @@ Found = dict[str, Result | DamagedError]
 """Run id -> its result, or its damage."""
 
 
-def fill_choice(given: Choice, last: Choice, data: str | None) -> Choice:
-    """Return options for a data set: those given, else those of the last ``fer ablate`` where they still apply."""
+def fill_choice(given: Choice, last: Choice, data: str | None, recipe: bool | None = None) -> Choice:
+    """Return options for a data set: those given, else those of the last ``fer ablate`` where they still apply.
+
+    ``recipe``: whether arms get the settings that ``fer search`` chose; None: as in the last run.
+    """
     like = data == last.data
     same = like and given.profile in {"", last.profile}
     return Choice(
@@ -27,11 +30,12 @@ def fill_choice(given: Choice, last: Choice, data: str | None) -> Choice:
         given.seeds or (last.seeds if same else None),
         given.split or (last.split if like else None),
         given.epochs or (last.epochs if same else None),
+        (same and last.recipe) if recipe is None else recipe,
     )
 
 
 def find_plans(
-    name: str, compute: Compute, given: Choice, strict: bool, describe: About
+    name: str, compute: Compute, given: Choice, strict: bool, describe: About, recipe: bool | None = None
 ) -> Iterator[tuple[Plan, Found, bool]]:
     """Yield a study's plan on each data set with a finished run of it, the results, and whether the set was chosen for it.
 
@@ -41,7 +45,7 @@ def find_plans(
     seen: set[str] = set()
     for data in [given.data] if given.data else [last.data, None, *find_sets(compute.results)]:
         try:
-            plan = make_plan(name, fill_choice(given, last, data), compute, describe=describe)
+            plan = make_plan(name, fill_choice(given, last, data, recipe), compute, describe=describe)
         except FerError:
             if strict and (given.data or (data is None and not seen)):
                 raise

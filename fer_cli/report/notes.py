@@ -9,6 +9,7 @@ from fer_cli.blocks import Note
 from fer_cli.data.importers.hints import few
 from fer_cli.data.kept import KeptSet
 from fer_cli.plan import Plan
+from fer_cli.recipes import describe_recipe
 from fer_cli.report.collect import Cells
 from fer_cli.report.compared import describe_place
 from fer_cli.report.material import Material
@@ -52,6 +53,7 @@ def describe_protocol(material: Material) -> Iterator[Note]:
         lines += describe_preparation(known)
     lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
     lines += drawn_lines(cells) + corrupt_lines(plan) + compromise_lines(cells) + choice_lines(plan)
+    lines += recipe_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     data = [item.run.config.data for item in plan.items]
     noise = "label noise, " if any(d.label_noise and d.noise_seed is None for d in data) else ""
@@ -64,6 +66,16 @@ def describe_protocol(material: Material) -> Iterator[Note]:
     if plan.study.paper and plan.study.paper.left_out:
         lines.append(f"not specified in the paper; our choices: {plan.study.paper.left_out}")
     return (Note(line, part="Protocol") for line in lines)
+
+
+def recipe_lines(plan: Plan) -> list[str]:
+    """Return what the plan's recipe gives the arms, if it has one."""
+    if plan.recipe is None:
+        return []
+    builds = {item.fingerprint.split("+")[0] for item in plan.items if item.run.config.data.name == plan.recipe.data}
+    other = f"the recipe was made on another build of {plan.recipe.data}, fingerprint {plan.recipe.fingerprint}"
+    configs = [item.run.config for item in plan.items]
+    return describe_recipe(plan.recipe, configs) + [other] * (builds != {plan.recipe.fingerprint.split("<")[0]})
 
 
 def describe_preparation(known: KeptSet) -> list[str]:
