@@ -173,11 +173,13 @@ class Seconds(Part):
 
 
 class Cost(Part):
-    """Duration of a run, and trainable parameters and multiply-adds of its network, if any."""
+    """Duration of a run, trainable parameters and multiply-adds of its network, if any, and memory."""
 
     seconds: Seconds
     parameters: Annotated[int, Field(ge=1)] | None = None
     multiply_adds: Count | None = None
+    memory: Count | None = None
+    """Most bytes that its process had held by its end; processes train several runs."""
 
 
 class Learned(Part):

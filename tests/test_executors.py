@@ -9,13 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fer_cli import claims
 from fer_cli.claims import Owner
 from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import FerError
-from fer_cli.executors import EXECUTORS, Agenda, Job, Outcome, agenda, choose_executor
+from fer_cli.executors import EXECUTORS, Agenda, Job, Options, Outcome, agenda, choose_executor
 from fer_cli.places import write_text
 from fer_cli.plan import Item
 from fer_cli.runs import RunFolder
@@ -68,14 +70,14 @@ class Story:
         self.settled: dict[str, str] = {}
         self.waited: list[str] = []
 
-    def agenda(self, *, retry_failed: bool = False, wait: bool = True) -> Agenda:
+    def agenda(self, **how: Any) -> Agenda:
         def settle(item: Item, why: str) -> None:
             self.settled[self.titles[item.run_id]] = why
 
         def waiting(items: list[Item]) -> None:
             self.waited += [self.titles[item.run_id] for item in items]
 
-        return Agenda(list(self.items.values()), self.job_of, settle, retry_failed, wait, waiting)
+        return Agenda(list(self.items.values()), self.job_of, settle, Options(**{"jobs": 2, **how}), waiting)
 
     def job_of(self, item: Item) -> Job:
         self.begun.append(title := self.titles[item.run_id])
@@ -84,9 +86,9 @@ class Story:
     def done(self, outcome: Outcome) -> None:
         self.ended.append((self.titles[outcome.run_id], outcome.status))
 
-    def execute(self, name: str, workers: int = 2, run: Callable[[Job], Outcome] = work, **how: bool) -> Agenda:
-        made = self.agenda(**how)
-        EXECUTORS[name](made, run, self.done, workers)
+    def execute(self, name: str, run: Callable[[Job], Outcome] = work, **how: Any) -> Agenda:
+        made = self.agenda(executor=name, **how)
+        EXECUTORS[name](made, run, self.done)
         return made
 
     def seen(self, title: str, key: str) -> float:
@@ -177,7 +179,7 @@ def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, n
 
 
 @pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"serial"}))
-def test_a_killed_worker_fails_its_run_and_no_other(name: str, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_again_fails_its_run_and_no_other(name: str, tmp_path: Path) -> None:
     """In this process there is no worker that could die alone."""
     story = Story(tmp_path / "results", {"slow": [], "die": [], "on it": ["die"], "more": [], "and more": []})
     story.execute(name)
@@ -215,14 +217,19 @@ def test_runs_of_other_processes_are_left_without_waiting(name: str, tmp_path: P
 
 
 @executors
-def test_a_run_whose_process_dies_is_taken_over(name: str, tmp_path: Path) -> None:
+def test_a_run_whose_process_dies_is_taken_over(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "SILENT_S", 0.3)
     story = Story(tmp_path / "results", {"theirs": [], "on it": ["theirs"]})
-    claim = story.items["theirs"].folder.file("claim.json")
-    write_text(claim, ELSEWHERE.model_dump_json())
-    with subprocess.Popen([sys.executable, "-c", f"import os, time; time.sleep(0.3); os.utime({str(claim)!r}, (1, 1))"]):
-        story.execute(name)
+    write_text(story.items["theirs"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
+    story.execute(name, run=take_over)
     assert story.ended == [("theirs", "done"), ("on it", "done")]
     assert story.waited == ["theirs"]
+
+
+def take_over(job: Job) -> Outcome:
+    """Do the work where a claim is dead after less than the usual time; a worker process has the usual one."""
+    claims.SILENT_S = 0.3
+    return work(job)
 
 
 @executors
@@ -230,9 +237,55 @@ def test_a_run_taken_between_plan_and_start_is_left_to_its_process(name: str, tm
     story = Story(tmp_path / "results", {"a": [], "b": ["a"]})
     made = story.agenda(wait=False)
     write_text(story.items["a"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
-    EXECUTORS[name](made, work, story.done, 2)
+    EXECUTORS[name](made, work, story.done)
     assert story.ended == [("a", "elsewhere")]
     assert [story.titles[item.run_id] for item in (*made.held, *made.blocked)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"serial"}))
+def test_a_run_whose_worker_is_killed_is_taken_over(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"once": [], "on it": ["once"], "other": []})
+    story.execute(name, run=die_once)
+    assert sorted(story.ended) == [("on it", "done"), ("once", "done"), ("other", "done")]
+    assert sorted(story.begun) == ["on it", "once", "other"]
+
+
+def die_once(job: Job) -> Outcome:
+    """Be killed in the middle of the run ``once``, the first time."""
+    mark = job.folder.results / "died"
+    if job.title == "once" and not mark.exists():
+        with job.folder.claim():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return work(job)
+
+
+@executors
+def test_a_run_that_fails_is_tried_as_often_as_asked(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"shaky": [], "on it": ["shaky"], "fail": []})
+    story.execute(name, run=fail_twice, retries=2)
+    assert sorted(story.ended) == [("fail", "failed"), ("on it", "done"), ("shaky", "done")]
+    assert [(tmp_path / f"results/{title}").read_text() for title in ("shaky", "fail", "on it")] == ["xxx", "xxx", "x"]
+
+
+def fail_twice(job: Job) -> Outcome:
+    """Fail the first two times, or each time if the title says so; count how often."""
+    with (job.folder.results / job.title).open("a") as stream:
+        stream.write("x")
+        tries = stream.tell()
+    if job.title == "shaky" and tries < 3:
+        return Outcome(job.run_id, job.title, "failed", "Oops: not yet")
+    return work(job)
+
+
+@executors
+def test_fail_fast_starts_nothing_after_a_failure(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"fail": [], "slow": [], "next": [], "on it": ["next"]})
+    made = story.execute(name, fail_fast=True)
+    assert ("fail", "failed") in story.ended
+    assert ("next", "done") not in story.ended
+    assert [story.titles[item.run_id] for item in made.blocked] == ["on it"]
+    assert story.titles[made.unstarted[-1].run_id] == "next"
 
 
 def test_a_run_starts_as_soon_as_what_it_needs_is_done(tmp_path: Path) -> None:
@@ -260,12 +313,12 @@ def test_runs_needed_from_outside_the_plan_count_as_they_are(tmp_path: Path) -> 
 
 
 def test_the_executor_is_chosen_by_jobs_or_by_name() -> None:
-    assert [choose_executor(None, jobs) for jobs in (1, 2)] == ["serial", "processes"]
-    assert choose_executor("processes", 1) == "processes"
+    assert [choose_executor(Options(jobs=jobs)) for jobs in (1, 2)] == ["serial", "processes"]
+    assert choose_executor(Options(executor="processes")) == choose_executor(Options(gpus=("0",))) == "processes"
     with pytest.raises(FerError, match="no executor 'process'; did you mean processes"):
-        choose_executor("process", 1)
+        choose_executor(Options(executor="process"))
     with pytest.raises(FerError, match="one run at a time"):
-        choose_executor("serial", 2)
+        choose_executor(Options(executor="serial", jobs=2))
 
 
 @executors
