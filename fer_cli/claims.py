@@ -184,6 +184,8 @@ def machine_id() -> str:
 
 def scheduler_job() -> str:
     """Return the job of this process at a scheduler, e.g. ``Slurm job 12_3``; empty without one."""
+    if given := os.environ.get("FER_JOB"):  # of our own tasks
+        return given
     for name, (array, place, job) in JOBS.items():
         if (first := os.environ.get(array)) and (second := os.environ.get(place)):
             return f"{name} job {first}_{second}"

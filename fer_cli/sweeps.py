@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -164,7 +165,12 @@ def refuse_other_versions(results: Path, title: str, version: str) -> None:
 
 
 def describe_version() -> str:
-    """Return the version of fer, with the commit of a checkout, e.g. ``fer 0.1.0 (abc123, changed)``."""
+    """Return the versions of fer and PyTorch, with the commit of a checkout, e.g. ``fer 0.1.0 (abc123), torch 2.13.0``."""
     found = code_version()
-    commit = f" ({found['commit']}{', changed' if found['dirty'] else ''})" if found["commit"] else ""
-    return f"fer {found['fer']}{commit}"
+    return name_version(found["fer"], found["commit"], found["dirty"], metadata.version("torch"))
+
+
+def name_version(fer: str, commit: str | None, dirty: bool | None, torch: str | None) -> str:
+    """Return the versions of a host or a result in words."""
+    where = f" ({commit}{', changed' if dirty else ''})" if commit else ""
+    return f"fer {fer}{where}, torch {torch or 'unknown'}"

@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_a_claim_names_host_boot_namespace_process_and_token(folder: RunFolder) -> None:
     with folder.claim():
         first = json.loads(folder.file("claim.json").read_text())
-        assert first == this_process(first["token"]).model_dump()
+        assert first == this_process(first["token"]).model_dump() | {"since": first["since"]}
         assert first["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         assert (first["pid"], first["namespace"]) == (os.getpid(), str(Path("/proc/self/ns/pid").readlink()))
         assert re.fullmatch("[0-9a-f]{32}", first["token"])

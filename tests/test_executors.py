@@ -6,96 +6,24 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fer_cli import claims
 from fer_cli.claims import Owner
-from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import FerError
-from fer_cli.executors import EXECUTORS, Agenda, Job, Options, Outcome, agenda, choose_executor
+from fer_cli.executors import EXECUTORS, Options, agenda, choose_executor
 from fer_cli.places import write_text
-from fer_cli.plan import Item
 from fer_cli.runs import RunFolder
-from fer_cli.study import PlannedRun
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
 from tests.processes import wait_for
+from tests.stories import Story, die_once, fail_twice, fill_disk, succeed, take_over, work
 
 executors = pytest.mark.parametrize("name", EXECUTORS)
 ELSEWHERE = Owner(pid=7, host="elsewhere", started="1", token="theirs")
-
-
-def work(job: Job) -> Outcome:
-    """Do what the title says in place of training, under a claim; leave a result that holds when, and in which process."""
-    with job.folder.claim() as mine:
-        if not mine:
-            return Outcome(job.run_id, job.title, "elsewhere")
-        began = time.monotonic()
-        if "die" in job.title:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if "slow" in job.title:
-            time.sleep(0.6)
-        if "endless" in job.title:
-            job.folder.write_progress(0, 1)
-            time.sleep(300)
-        if "fail" in job.title:
-            job.folder.write_error("Oops: no\n")
-            return Outcome(job.run_id, job.title, "failed", "Oops: no")
-        times = {"began": began, "ended": time.monotonic(), "process": os.getpid()}
-        job.folder.file("times.json").write_text(json.dumps(times))
-        leave(job.folder, fake_result(job.run_id, job.config))
-    return Outcome(job.run_id, job.title, "done")
-
-
-class Story:
-    """Items by title, an agenda of them, and what was reported."""
-
-    def __init__(self, results: Path, needs: dict[str, Sequence[str]]) -> None:
-        self.compute = Compute(data_root=results, results=results, track=False)
-        results.mkdir(exist_ok=True)
-        self.items: dict[str, Item] = {}
-        for title, before in needs.items():
-            config = RunConfig(seed=len(self.items))
-            start, trained = [*(self.items[need] for need in before), None, None][:2]
-            folder = RunFolder(results, config.run_id("x"))
-            self.items[title] = Item(PlannedRun(title, (), config.seed, config, ()), "x", folder, start, trained)
-        self.titles = {item.run_id: title for title, item in self.items.items()}
-        self.begun: list[str] = []
-        self.ended: list[tuple[str, str]] = []
-        self.settled: dict[str, str] = {}
-        self.waited: list[str] = []
-
-    def agenda(self, **how: Any) -> Agenda:
-        def settle(item: Item, why: str) -> None:
-            self.settled[self.titles[item.run_id]] = why
-
-        def waiting(items: list[Item]) -> None:
-            self.waited += [self.titles[item.run_id] for item in items]
-
-        return Agenda(list(self.items.values()), self.job_of, settle, Options(**{"jobs": 2, **how}), waiting)
-
-    def job_of(self, item: Item) -> Job:
-        self.begun.append(title := self.titles[item.run_id])
-        return Job(title, item.run.config, "x", item.folder, self.compute, None)
-
-    def done(self, outcome: Outcome) -> None:
-        self.ended.append((self.titles[outcome.run_id], outcome.status))
-
-    def execute(self, name: str, run: Callable[[Job], Outcome] = work, **how: Any) -> Agenda:
-        made = self.agenda(executor=name, **how)
-        EXECUTORS[name](made, run, self.done)
-        return made
-
-    def seen(self, title: str, key: str) -> float:
-        return float(json.loads(self.items[title].folder.file("times.json").read_text())[key])
-
-    def states(self) -> dict[str, str]:
-        return {title: item.folder.status for title, item in self.items.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -133,13 +61,6 @@ def test_a_failure_is_reported_and_blocks_only_what_builds_on_it(name: str, tmp_
     assert set(retried.states().values()) == {"done"}
 
 
-def succeed(job: Job) -> Outcome:
-    """Leave a result, whatever the title says."""
-    with job.folder.claim():
-        leave(job.folder, fake_result(job.run_id, job.config))
-    return Outcome(job.run_id, job.title, "done")
-
-
 @executors
 def test_what_stops_all_is_passed_on_and_begins_nothing_more(name: str, tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {title: [] for title in "abcdefgh"})
@@ -150,18 +71,13 @@ def test_what_stops_all_is_passed_on_and_begins_nothing_more(name: str, tmp_path
     assert not multiprocessing.active_children()
 
 
-def fill_disk(job: Job) -> Outcome:
-    """Fail as on a full disk."""
-    raise OSError(28, "No space left on device")
-
-
 @executors
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, number: int, tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from fer_cli.signals import end_on_sigterm\n"
-        "from tests.test_executors import Story\n"
+        "from tests.stories import Story\n"
         "end_on_sigterm()\n"
         "story = Story(pathlib.Path(sys.argv[1]), {'endless': [], 'endless too': [], 'next': ['endless']})\n"
         "story.execute(sys.argv[2])\n"
@@ -226,12 +142,6 @@ def test_a_run_whose_process_dies_is_taken_over(name: str, tmp_path: Path, monke
     assert story.waited == ["theirs"]
 
 
-def take_over(job: Job) -> Outcome:
-    """Do the work where a claim is dead after less than the usual time; a worker process has the usual one."""
-    claims.SILENT_S = 0.3
-    return work(job)
-
-
 @executors
 def test_a_run_taken_between_plan_and_start_is_left_to_its_process(name: str, tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {"a": [], "b": ["a"]})
@@ -250,32 +160,12 @@ def test_a_run_whose_worker_is_killed_is_taken_over(name: str, tmp_path: Path) -
     assert sorted(story.begun) == ["on it", "once", "other"]
 
 
-def die_once(job: Job) -> Outcome:
-    """Be killed in the middle of the run ``once``, the first time."""
-    mark = job.folder.results / "died"
-    if job.title == "once" and not mark.exists():
-        with job.folder.claim():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return work(job)
-
-
 @executors
 def test_a_run_that_fails_is_tried_as_often_as_asked(name: str, tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {"shaky": [], "on it": ["shaky"], "fail": []})
     story.execute(name, run=fail_twice, retries=2)
     assert sorted(story.ended) == [("fail", "failed"), ("on it", "done"), ("shaky", "done")]
     assert [(tmp_path / f"results/{title}").read_text() for title in ("shaky", "fail", "on it")] == ["xxx", "xxx", "x"]
-
-
-def fail_twice(job: Job) -> Outcome:
-    """Fail the first two times, or each time if the title says so; count how often."""
-    with (job.folder.results / job.title).open("a") as stream:
-        stream.write("x")
-        tries = stream.tell()
-    if job.title == "shaky" and tries < 3:
-        return Outcome(job.run_id, job.title, "failed", "Oops: not yet")
-    return work(job)
 
 
 @executors

@@ -15,14 +15,16 @@ from fer_cli.executors.agenda import Agenda
 from fer_cli.executors.jobs import Job, Outcome
 from fer_cli.executors.options import Options
 from fer_cli.executors.processes import processes
+from fer_cli.executors.ray import ray
 from fer_cli.executors.serial import serial
+from fer_cli.executors.slurm import slurm
 
 __all__ = ["EXECUTORS", "Agenda", "Executor", "Job", "Options", "Outcome", "choose_executor"]
 
 Executor = Callable[[Agenda, Callable[[Job], Outcome], Callable[[Outcome], None]], None]
 """Takes the graph, a function that runs a job, and a callback for outcomes."""
 
-EXECUTORS: dict[str, Executor] = {"serial": serial, "processes": processes}
+EXECUTORS: dict[str, Executor] = {"serial": serial, "processes": processes, "slurm": slurm, "ray": ray}
 
 
 def choose_executor(options: Options) -> str:
@@ -31,7 +33,7 @@ def choose_executor(options: Options) -> str:
     if name is None:
         return "processes" if parallel else "serial"
     if name not in EXECUTORS:
-        raise FerError(f"--executor: no executor '{name}'{nearest(name, EXECUTORS)}")
+        raise FerError(f"--executor: no executor '{name}'{nearest(name, [*EXECUTORS, 'print'])}")
     if name == "serial" and parallel:
         given = "--gpus" if options.gpus else f"--jobs {options.jobs}"
         raise FerError(f"--executor serial: trains one run at a time; omit {given} or use --executor processes")

@@ -69,6 +69,11 @@ class Agenda:
         return list(self._open.values())
 
     @property
+    def stopped(self) -> bool:
+        """Return whether no run starts any more, because of ``fail_fast``."""
+        return self._stopped
+
+    @property
     def unstarted(self) -> list[Item]:
         """Return the runs that could start and were not handed out, because ``fail_fast`` stopped it."""
         return [self.items[name] for _, name in sorted(self._ready)]
@@ -105,6 +110,10 @@ class Agenda:
         self._stopped |= self.options.fail_fast and outcome.status != "done"
         self._end(name, outcome.status == "done")
         return True
+
+    def put_back(self, name: str) -> None:
+        """Take back the run of a job that did not start."""
+        heapq.heappush(self._ready, (self._places[name], name))
 
     def pause(self) -> bool:
         """Wait for other processes; return False if there is nothing to wait for."""
