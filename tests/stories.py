@@ -36,7 +36,7 @@ def work(job: Job) -> Outcome:
         if "fail" in job.title:
             job.folder.write_error("Oops: no\n")
             return Outcome(job.run_id, job.title, "failed", "Oops: no")
-        times = {"began": began, "ended": time.monotonic(), "process": os.getpid()}
+        times = {"began": began, "ended": time.monotonic(), "process": os.getpid(), "place": str(job.folder.results)}
         job.folder.file("times.json").write_text(json.dumps(times))
         leave(job.folder, fake_result(job.run_id, job.config))
     return Outcome(job.run_id, job.title, "done")
@@ -51,6 +51,7 @@ def succeed(job: Job) -> Outcome:
 
 def fill_disk(job: Job) -> Outcome:
     """Fail as on a full disk."""
+    (job.folder.results / f"tried-{job.title}").touch()
     raise OSError(28, "No space left on device")
 
 

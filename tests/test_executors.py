@@ -1,5 +1,6 @@
 """The contract of executors, each of them on made-up runs: real folders and claims, a moment's work in place of training."""
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -17,18 +18,34 @@ from fer_cli.errors import FerError
 from fer_cli.executors import EXECUTORS, Options, agenda, choose_executor
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder
+from tests.clusters import ray_cluster, slurm_cluster  # noqa: F401 (fixtures)
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
 from tests.processes import wait_for
 from tests.stories import Story, die_once, fail_twice, fill_disk, succeed, take_over, work
 
-executors = pytest.mark.parametrize("name", EXECUTORS)
+HERE = ["serial", "processes"]
+CLUSTERS = [pytest.param(name, marks=pytest.mark.exhaustive) for name in ("slurm", "ray")]
+"""They need daemons, and minutes: ``make exhaustive``, or ``pytest -m exhaustive -k slurm tests/test_executors.py``."""
+executors = pytest.mark.parametrize("name", [*HERE, *CLUSTERS])
+with_workers = pytest.mark.parametrize("name", ["processes", *CLUSTERS])
 ELSEWHERE = Owner(pid=7, host="elsewhere", started="1", token="theirs")
 
 
+def test_every_executor_is_tested() -> None:
+    assert {*HERE, "slurm", "ray"} == set(EXECUTORS)
+
+
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll often; start the daemons of a cluster that is tested."""
     monkeypatch.setattr(agenda, "POLL_S", 0.05)
+    slurm = importlib.import_module("fer_cli.executors.slurm")  # the package's own name is the function
+    monkeypatch.setattr(slurm, "LOOK_S", 0.3)
+    monkeypatch.setattr(slurm, "QUEUE_S", 2.0)
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name")
+    if name in {"slurm", "ray"}:
+        request.getfixturevalue(f"{name}_cluster")
 
 
 @executors
@@ -66,14 +83,16 @@ def test_what_stops_all_is_passed_on_and_begins_nothing_more(name: str, tmp_path
     story = Story(tmp_path / "results", {title: [] for title in "abcdefgh"})
     with pytest.raises(OSError, match="No space left"):
         story.execute(name, run=fill_disk)
-    assert len(story.begun) <= 2
+    assert len(story.begun) <= 2 or name == "slurm", "Slurm has them all, and cancels what did not begin"
+    assert len(list(tmp_path.glob("results/tried-*"))) <= 3
     assert not list(tmp_path.glob("results/runs/*/claim.json"))
     assert not multiprocessing.active_children()
 
 
-@executors
+@pytest.mark.parametrize("name", [*HERE, CLUSTERS[1]])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, number: int, tmp_path: Path) -> None:
+    """Of Slurm's jobs, which go on, see test_clusters."""
     code = (
         "import sys, pathlib\n"
         "from fer_cli.signals import end_on_sigterm\n"
@@ -84,7 +103,7 @@ def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, n
     )
     command = ["env", "--default-signal=INT", sys.executable, "-c", code, str(tmp_path / "results"), name]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    many = 2 if name == "processes" else 1
+    many = 1 if name == "serial" else 2
     wait_for(lambda: len(list(tmp_path.glob("results/runs/*/progress.txt"))) == many)
     running.send_signal(number)
     running.communicate(timeout=60)
@@ -94,7 +113,7 @@ def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, n
     assert not list(tmp_path.glob("results/runs/*/result.json"))
 
 
-@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"serial"}))
+@with_workers
 def test_a_worker_that_is_killed_again_fails_its_run_and_no_other(name: str, tmp_path: Path) -> None:
     """In this process there is no worker that could die alone."""
     story = Story(tmp_path / "results", {"slow": [], "die": [], "on it": ["die"], "more": [], "and more": []})
@@ -152,7 +171,7 @@ def test_a_run_taken_between_plan_and_start_is_left_to_its_process(name: str, tm
     assert [story.titles[item.run_id] for item in (*made.held, *made.blocked)] == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"serial"}))
+@with_workers
 def test_a_run_whose_worker_is_killed_is_taken_over(name: str, tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {"once": [], "on it": ["once"], "other": []})
     story.execute(name, run=die_once)
