@@ -32,7 +32,8 @@ def work(job: Job) -> Outcome:
             time.sleep(0.6)
         if "endless" in job.title:
             job.folder.write_progress(0, 1)
-            time.sleep(300)
+            for _ in range(3000):  # in short steps, as trainings have them
+                time.sleep(0.1)
         if "fail" in job.title:
             job.folder.write_error("Oops: no\n")
             return Outcome(job.run_id, job.title, "failed", "Oops: no")
@@ -77,6 +78,8 @@ def fail_twice(job: Job) -> Outcome:
         stream.write("x")
         tries = stream.tell()
     if job.title == "shaky" and tries < 3:
+        with job.folder.claim():
+            job.folder.write_error("Oops: not yet\n")
         return Outcome(job.run_id, job.title, "failed", "Oops: not yet")
     return work(job)
 

@@ -40,7 +40,7 @@ def steps(job: Job) -> Outcome:
         if not mine:
             return Outcome(job.run_id, job.title, "elsewhere")
         with job.folder.file("starts.txt").open("a") as stream:
-            stream.write(f"{os.environ.get('SLURM_RESTART_COUNT', 0)}\n")
+            stream.write(os.environ.get("SLURM_RESTART_COUNT", "0") + "\n")
             first = stream.tell() == 2
         if job.title == "cancelled" or (job.title == "requeued" and first):
             job.folder.write_progress(1, 2)
@@ -127,7 +127,7 @@ def test_wrong_partitions_and_options_are_one_line(tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {"a": []})
     with pytest.raises(FerError, match="--partition mian: no such partition; did you mean main"):
         story.execute("slurm", partition="mian")
-    with pytest.raises(FerError, match="Slurm refuses the jobs: .*account|constraint"):
+    with pytest.raises(FerError, match="Slurm refuses the jobs"):
         story.execute("slurm", sbatch=(("constraint", "a100"),))
     assert not list(tmp_path.glob("results/runs/*/queued.json"))
 
@@ -182,7 +182,7 @@ def test_other_versions_on_a_node_are_refused(tmp_path: Path, monkeypatch: pytes
     ray = importlib.import_module("fer_cli.executors.ray")
     monkeypatch.setattr(ray, "describe_version", lambda: "fer 9.9")
     story = Story(tmp_path / "results", {"a": []})
-    with pytest.raises(FerError, match="has fer 0.* this one has fer 9.9; install the same version"):
+    with pytest.raises(FerError, match=r"has fer 0.* this one has fer 9.9; install the same version"):
         story.execute("ray")
     assert story.ended == []
 

@@ -111,6 +111,10 @@ class Agenda:
         self._end(name, outcome.status == "done")
         return True
 
+    def is_settled(self, name: str) -> bool:
+        """Return whether a run is done, or will not be in this call."""
+        return name in self._done or name in self._lost
+
     def put_back(self, name: str) -> None:
         """Take back the run of a job that did not start."""
         heapq.heappush(self._ready, (self._places[name], name))

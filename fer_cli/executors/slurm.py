@@ -55,7 +55,7 @@ def slurm(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outco
                 return
             if not cluster.watched and not graph.pause():
                 return
-            for outcome in list(cluster.collect()):
+            for outcome in cluster.collect(graph):
                 if graph.finish(outcome):
                     on_done(outcome)
             cluster.drop_idle(graph)
@@ -122,6 +122,7 @@ class Cluster:
     def __init__(self, run: Callable[[Job], Outcome], options: Options) -> None:
         self.watched: dict[str, Submitted] = {}
         self._run, self._options = run, options
+        self._names: set[str] = set()  # of all jobs so far
         self._executor: Any = None
         self._stop = Path()
         self._asked = time.monotonic()
@@ -152,8 +153,9 @@ class Cluster:
     def _adopt(self, job: Job) -> bool:
         """Watch the job that an earlier command submitted for a run, if Slurm still has it."""
         noted = read_job(job.folder)
-        if noted is None or noted.job not in (list_jobs() or ()):
+        if noted is None or noted.job in self._names or noted.job not in (list_jobs() or ()):
             return False
+        self._names.add(noted.job)
         self.watched[job.run_id] = Submitted(job, noted.job, time_of_error(job))
         return True
 
@@ -178,6 +180,7 @@ class Cluster:
             job.folder.path.mkdir(parents=True, exist_ok=True)
             note_job(job.folder, one.job_id)
             self.watched[job.run_id] = Submitted(job, one.job_id, errors[job.run_id])
+            self._names.add(one.job_id)
 
     def _open(self, results: Path) -> Any:
         """Return the executor of submitit, with a folder for its files."""
@@ -191,16 +194,22 @@ class Cluster:
             self._executor.update_parameters(**self._parameters)
         return self._executor
 
-    def collect(self) -> Iterator[Outcome]:
+    def collect(self, graph: Agenda) -> Iterator[Outcome]:
         """Yield the outcomes of runs that ended; raise what must stop the sweep."""
         for path in sorted(self._stop.glob("[!.]*")) if self._executor is not None else []:
             raise pickle.loads(path.read_bytes())  # noqa: S301 (written by our own jobs, in our own folder)
         known = None
         if time.monotonic() - self._asked >= QUEUE_S:
             known, self._asked = list_jobs(), time.monotonic()
+        blocked = {item.run_id for item in graph.blocked}
         for name, one in list(self.watched.items()):
             gone = known is not None and one.name not in known
-            if (outcome := read_outcome(one, gone)) is not None:
+            if graph.is_settled(name):
+                continue  # one that it needs failed: see drop_idle
+            if name in blocked:
+                if gone:
+                    del self.watched[name]  # submitted again once what it needs is done
+            elif (outcome := read_outcome(one, gone)) is not None:
                 del self.watched[name]
                 yield outcome
 
@@ -216,14 +225,13 @@ class Cluster:
         blocked = {item.run_id for item in graph.blocked}
         dropped = []
         for name, one in list(self.watched.items()):
-            needs = [need for need in (one.job.start, one.job.trained) if need is not None]
             if graph.stopped:
                 wanted = name not in blocked and one.job.folder.status not in {"new", "stale"}
             else:
-                wanted = name in blocked or all(need.status == "done" for need in needs)
+                wanted = not graph.is_settled(name)
             if not wanted:
                 dropped.append(self.watched.pop(name).name)
-                if graph.stopped and name not in blocked:
+                if graph.stopped and not graph.is_settled(name) and name not in blocked:
                     graph.put_back(name)
         cancel_jobs(dropped)
 
