@@ -42,6 +42,7 @@ JobCompType=jobcomp/filetxt
 JobCompLoc={home}/jobs.txt
 KillWait=10
 MinJobAge=2
+DefMemPerCPU=400
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP
 """
