@@ -41,7 +41,7 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc={home}/jobs.txt
 KillWait=10
-MinJobAge=2
+MinJobAge=60
 DefMemPerCPU=400
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP

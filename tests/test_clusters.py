@@ -14,7 +14,7 @@ import pytest
 from fer_cli.errors import FerError
 from fer_cli.executors import EXECUTORS, Job, Options, Outcome, agenda
 from fer_cli.executors.parcel import pack, unpack
-from fer_cli.executors.queue import list_jobs, read_job
+from fer_cli.executors.queue import open_jobs, read_job
 from fer_cli.inventory.cancel import cancel_sweeps
 from fer_cli.inventory.progress import read_run
 from fer_cli.runs import RunFolder
@@ -109,7 +109,7 @@ def test_ctrl_c_leaves_the_jobs_to_slurm_and_cancel_ends_them(tmp_path: Path) ->
     assert len(list(cancel_sweeps(results))) == 2
     wait_for(lambda: not printed("squeue", "--noheader"), 120)
     assert not list(results.glob("runs/*/claim.json")), "it ended in order"
-    assert list_jobs() == set()
+    assert open_jobs() == set()
 
 
 @pytest.mark.exhaustive

@@ -17,6 +17,7 @@ from fer_cli.cli.executing import (
     Address,
     Asked,
     Cpus,
+    Detach,
     ExecutorName,
     FailFast,
     Gpus,
@@ -100,6 +101,7 @@ def ablate(
     partition: Partition = None,
     time: Time = None,
     sbatch: SbatchFile = None,
+    detach: Detach = False,
     address: Address = None,
     no_shared_disk: NoSharedDisk = False,
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")] = False,
@@ -113,7 +115,7 @@ def ablate(
     Run states: new, running, stale (interrupted; the next command resumes it), damaged (unreadable file), failed, done.
 
     Exit codes: 0 all runs done; 1 runs failed, damaged, blocked or lost; 2 bad input; 3 runs left to another process
-    (--no-wait, --fail-fast); 130 interrupted; 143 terminated (SIGTERM).
+    (--no-wait, --detach); 130 interrupted; 143 terminated (SIGTERM).
     """
     carry_out_call(Asked(**locals()))
 

@@ -58,6 +58,9 @@ SbatchFile = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", help="ray: address of the cluster, e.g. auto or ray://head:10001.")
 ]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="slurm: submit all runs, leave them to the cluster and exit with code 3.")
+]
 NoSharedDisk = Annotated[
     bool, typer.Option("--no-shared-disk", help="ray: send results through Ray even where nodes see the results folder.")
 ]
@@ -102,6 +105,7 @@ class Asked:
     partition: str | None
     time: str | None
     sbatch: Path | None
+    detach: bool
     address: str | None
     no_shared_disk: bool
     no_track: bool
@@ -126,11 +130,12 @@ BELONGS = {
     "partition": ("slurm",),
     "time": ("slurm",),
     "sbatch": ("slurm",),
+    "detach": ("slurm",),
     "address": ("ray",),
     "no_shared_disk": ("ray",),
 }
 """Option -> the executors that have it."""
-HOW = ("executor", "jobs", *BELONGS, "timeout", "fail_fast", "no_track")
+HOW = ("executor", "jobs", *(name for name in BELONGS if name != "detach"), "timeout", "fail_fast", "no_track")
 
 
 def make_options(asked: Asked) -> Options:
@@ -161,6 +166,7 @@ def make_options(asked: Asked) -> Options:
         gpus_per_run=asked.gpus_per_task or 0,
         partition=asked.partition,
         minutes=None if asked.time is None else parse_time(asked.time),
+        detach=asked.detach,
         sbatch=() if asked.sbatch is None else read_sbatch(asked.sbatch),
         address=asked.address,
         shared_disk=False if asked.no_shared_disk else None,

@@ -41,6 +41,8 @@ class Options(Section):
     """slurm: partition; None: the cluster's default."""
     minutes: int | None = Field(default=None, ge=1)
     """slurm: time limit of a job, after which its run is requeued and continues; None: the partition's."""
+    detach: bool = False
+    """slurm: submit all runs and leave them to the cluster."""
     sbatch: tuple[tuple[str, str], ...] = ()
     """slurm: further options of sbatch, without their dashes."""
     address: str | None = None

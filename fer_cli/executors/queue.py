@@ -1,6 +1,6 @@
 """Jobs of runs at Slurm: noted in their run folders, looked up with squeue, ended with scancel.
 
-Whether a run is done or failed is read from its folder alone; squeue only tells which jobs are gone.
+Whether a run is done or failed is read from its folder alone; squeue only tells which jobs are gone, and how they ended.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ from fer_cli.places import read_text, write_text
 from fer_cli.runs import RunFolder
 
 QUEUED = "queued.json"
+ENDED = {
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
+    "TIMEOUT",
+}  # fmt: skip
+"""States of jobs that will not run again."""
+CANCELLED = {"CANCELLED", "DEADLINE", "REVOKED", ""}
+"""States of jobs that somebody ended; "": Slurm no longer knows it."""
 PATIENCE_S = 60.0
 """Most seconds that a command of Slurm may take."""
 
@@ -45,10 +52,19 @@ def read_job(folder: RunFolder) -> Queued | None:
     return None
 
 
-def list_jobs() -> set[str] | None:
-    """Return this user's jobs that Slurm still has, each place of an array apart; None if it does not answer."""
-    done = call_slurm("squeue", "--noheader", "--array", "--me", "--format=%i")
-    return None if done is None or done.returncode else set(done.stdout.split())
+def list_jobs() -> dict[str, str] | None:
+    """Return the state of this user's jobs that Slurm knows, each place of an array apart; None if it does not answer."""
+    done = call_slurm("squeue", "--noheader", "--array", "--me", "--states=all", "--format=%i %T")
+    if done is None or done.returncode:
+        return None
+    lines = (line.split() for line in done.stdout.splitlines() if line.strip())
+    return {words[0]: words[1] for words in lines}
+
+
+def open_jobs() -> set[str] | None:
+    """Return this user's jobs that wait or run; None if Slurm does not answer."""
+    jobs = list_jobs()
+    return None if jobs is None else {name for name, state in jobs.items() if state not in ENDED}
 
 
 def cancel_jobs(jobs: Iterable[str]) -> None:

@@ -23,7 +23,18 @@ from fer_cli.errors import DamagedError, FerError, ResultsError, nearest
 from fer_cli.executors.agenda import Agenda
 from fer_cli.executors.jobs import Job, Outcome
 from fer_cli.executors.options import Options
-from fer_cli.executors.queue import call_slurm, cancel_jobs, last_words, list_jobs, note_job, read_job
+from fer_cli.executors.processes import record_death
+from fer_cli.executors.queue import (
+    CANCELLED,
+    ENDED,
+    call_slurm,
+    cancel_jobs,
+    last_words,
+    list_jobs,
+    note_job,
+    open_jobs,
+    read_job,
+)
 from fer_cli.places import whole_file
 from fer_cli.signals import end_on_sigterm
 from fer_cli.sweeps import describe_version
@@ -45,12 +56,11 @@ LONGEST_MINUTES = 10 * 24 * 60
 
 def slurm(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None]) -> None:
     """Execute the graph as jobs of Slurm; ``run`` must be importable by name on the nodes."""
-    options = graph.options
-    cluster = Cluster(run, options)
+    cluster = Cluster(run, graph.options)
     try:
         while True:
             cluster.submit(graph)
-            if not options.wait:
+            if graph.options.detach:
                 cluster.leave(graph)
                 return
             if not cluster.watched and not graph.pause():
@@ -123,6 +133,7 @@ class Cluster:
         self.watched: dict[str, Submitted] = {}
         self._run, self._options = run, options
         self._names: set[str] = set()  # of all jobs so far
+        self._died: set[str] = set()  # runs whose job died once
         self._executor: Any = None
         self._stop = Path()
         self._asked = time.monotonic()
@@ -153,7 +164,7 @@ class Cluster:
     def _adopt(self, job: Job) -> bool:
         """Watch the job that an earlier command submitted for a run, if Slurm still has it."""
         noted = read_job(job.folder)
-        if noted is None or noted.job in self._names or noted.job not in (list_jobs() or ()):
+        if noted is None or noted.job in self._names or noted.job not in (open_jobs() or ()):
             return False
         self._names.add(noted.job)
         self.watched[job.run_id] = Submitted(job, noted.job, time_of_error(job))
@@ -203,15 +214,23 @@ class Cluster:
             known, self._asked = list_jobs(), time.monotonic()
         blocked = {item.run_id for item in graph.blocked}
         for name, one in list(self.watched.items()):
-            gone = known is not None and one.name not in known
+            state = None if known is None else known.get(one.name, "")
+            gone = state is not None and (state == "" or state in ENDED)
             if graph.is_settled(name):
                 continue  # one that it needs failed: see drop_idle
             if name in blocked:
                 if gone:
                     del self.watched[name]  # submitted again once what it needs is done
-            elif (outcome := read_outcome(one, gone)) is not None:
+            elif (outcome := read_outcome(one, state if gone else None)) is not None:
                 del self.watched[name]
-                yield outcome
+                if outcome.status != "lost" or state in CANCELLED:
+                    yield outcome
+                elif name in self._died:
+                    yield record_death(one.job)
+                else:
+                    self._died.add(name)
+                    log.warning("%s: Slurm job %s ended as %s; submitted again", one.job.title, one.name, state)
+                    self._submit_array([one.job], ())
 
     def leave(self, graph: Agenda) -> None:
         """Leave all jobs to the cluster: the runs count as those of another process."""
@@ -236,15 +255,15 @@ class Cluster:
         cancel_jobs(dropped)
 
 
-def read_outcome(one: Submitted, gone: bool) -> Outcome | None:
-    """Return the outcome of a run by its folder, or None while it is open; ``gone``: Slurm no longer has its job."""
+def read_outcome(one: Submitted, ended: str | None) -> Outcome | None:
+    """Return the outcome of a run by its folder, or None while it is open; ``ended``: the state in which its job ended."""
     job = one.job
     status = job.folder.status
     if status == "done":
         return Outcome(job.run_id, job.title, "done")
     if status == "failed" and time_of_error(job) != one.old_error:
         return Outcome(job.run_id, job.title, "failed", job.folder.error_line())
-    if not gone:
+    if ended is None:
         return None
     if status == "running":
         with suppress(DamagedError):
@@ -252,7 +271,8 @@ def read_outcome(one: Submitted, gone: bool) -> Outcome | None:
             if owner is None or owner.job != f"Slurm job {one.name}":
                 return Outcome(job.run_id, job.title, "elsewhere")
             job.folder.free_claim(owner.token)
-    why = f"Slurm job {one.name} ended without a result (cancelled, or its node died); the same command trains the run again"
+    how = f"was {ended.lower()}" if ended else "is gone"
+    why = f"Slurm job {one.name} {how} without a result; the same command trains the run again"
     return Outcome(job.run_id, job.title, "lost", why)
 
 

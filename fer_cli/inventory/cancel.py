@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fer_cli.claims import process_started
-from fer_cli.executors.queue import cancel_jobs, list_jobs, read_job
+from fer_cli.executors.queue import cancel_jobs, open_jobs, read_job
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder
 from fer_cli.sweeps import LOOK_S, is_here, read_calls, read_sweeps
@@ -48,5 +48,5 @@ def find_jobs(results: Path, study: str | None) -> dict[str, str]:
                     noted[job.job] = sweep.title
     if not noted:
         return {}
-    known = list_jobs()
+    known = open_jobs()
     return {name: title for name, title in noted.items() if known is None or name in known}
