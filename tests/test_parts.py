@@ -109,6 +109,7 @@ def test_printed_commands_train_one_run_each_from_any_folder_and_give_the_study(
     assert fer("status", "--results", tmp_path / "out").out.splitlines()[1].startswith("parts on ck48 (small)\t3\t3\t0")
 
 
+@pytest.mark.slow
 def test_shards_trained_apart_merge_to_the_whole(
     fer: Fer, study: Path, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,3 +116,16 @@ def test_a_thousand_runs_are_scheduled_in_little_memory_and_time(tmp_path: Path)
     assert time.process_time() - before < 5
     assert len(story.ended) == 1000
     assert peak_memory() < 2**30, "that of the tests' own libraries and of the graph"
+
+
+def fail(job: Job) -> Outcome:
+    """Fail."""
+    return Outcome(job.run_id, job.title, "failed", "Oops: no")
+
+
+def test_a_failure_blocks_a_chain_of_any_length(tmp_path: Path) -> None:
+    titles = [str(number) for number in range(1500)]
+    story = Story(tmp_path / "results", {title: titles[: int(title)][-1:] for title in titles})
+    story.execute("serial", run=fail)
+    assert story.ended == [("0", "failed")]
+    assert story.settled == dict.fromkeys(titles[1:], "blocked")

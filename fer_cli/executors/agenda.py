@@ -145,24 +145,27 @@ class Agenda:
             self._held[item.run_id] = item
         elif is_runnable(status, retry_failed):
             self._open[item.run_id] = item
-            self._consider(item.run_id)
+            if self._consider(item.run_id):
+                self._end(item.run_id, done=False)
         else:
             self._settle(item, status)
             self._end(item.run_id, status == "done")
 
-    def _consider(self, name: str) -> None:
-        """Make a run ready if its dependencies are done, blocked if one will not be."""
+    def _consider(self, name: str) -> bool:
+        """Make a run ready if its dependencies are done, or blocked if one will not be; return whether it is blocked."""
         needs = {need.run_id for need in self._open[name].needs}
         if needs & self._lost:
             self._settle(self._open.pop(name), "blocked")
-            self._end(name, done=False)
-        elif needs <= self._done:
+            self._lost.add(name)
+            return True
+        if needs <= self._done:
             del self._open[name]
             heapq.heappush(self._ready, (self._places[name], name))
+        return False
 
     def _end(self, name: str, done: bool) -> None:
-        """Record that a run is done or will not be, and reconsider its dependents."""
+        """Record that a run is done or will not be, and reconsider its dependents, and theirs if they are blocked."""
         (self._done if done else self._lost).add(name)
-        for follower in self._followers.get(name, ()):
-            if follower in self._open:
-                self._consider(follower)
+        left = [name]  # not by recursion: a thousand runs may depend on each other in a row
+        while left:
+            left += [one for one in self._followers.get(left.pop(0), ()) if one in self._open and self._consider(one)]
