@@ -123,7 +123,7 @@ def ray_cluster() -> Iterator[object]:
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), *sys.path]))
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # a busy machine starts it slowly
+    os.environ["RAY_raylet_start_wait_time_s"] = "180"  # noqa: SIM112 (a busy machine starts it slowly)
     cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 2, "object_store_memory": 10**8})
     try:
         yield cluster
