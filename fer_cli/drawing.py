@@ -1,11 +1,15 @@
-"""Shared by all figures: style, page layout, and common panels.
+"""Shared by all figures: style, files, page layout, and common panels.
 
 A page has a heading, legends, panels and a grey footer; heading and footer have fixed heights that panels cannot overlap.
+Figures of reports are ``COLUMN`` wide, a column of a journal, with letters of at least ``SMALL`` points. The same figure
+gives the same bytes: files have no dates, and the ids in SVG are hashes of what they name.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import shutil
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,16 +27,19 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from fer_cli.formats import figure_files, used_formats
 from fer_cli.places import whole_file
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 """Okabe and Ito (2008), with dark red instead of yellow, which is too pale on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one fewer than colours, so that markers differ where colours repeat
-DPI = 130
+COLUMN = 84 / 25.4
+"""Width of a column of a journal in inches."""
+DPI = 200
 GREY = "0.5"
 STYLE: dict[Any, Any] = {
-    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 8),
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 7),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     "axes.edgecolor": "0.4",
     "axes.grid": True,
@@ -40,11 +47,17 @@ STYLE: dict[Any, Any] = {
     "grid.color": "0.9",
     "grid.linewidth": 0.6,
     "text.parse_math": False,  # a dollar sign in a name is not a formula
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3 fonts
+    "svg.hashsalt": "fer",  # otherwise ids are random
+    "svg.fonttype": "none",  # text stays text: smaller, searchable, editable
 }
 rcParams.update(STYLE)
-KEY = dict[str, Any](fontsize=8.5, frameon=False, borderpad=0.2, borderaxespad=0, labelspacing=0.35, columnspacing=1.6)
+KEY = dict[str, Any](fontsize=7.5, frameon=False, borderpad=0.2, borderaxespad=0, labelspacing=0.35, columnspacing=1.4)
 """Legend style."""
-MARGIN, LINE, SMALL = 0.12, 1.35, 7.0  # page margin in inches; line height in font sizes; footer font size in points
+MARGIN, LINE, SMALL = 0.08, 1.3, 7.0  # page margin in inches; line height in font sizes; least font size in points
+HEADING, NOTE = 9.0, 7.5  # font sizes of a page's title and of the notes below it
+COLOURS, KEPT = 256, 16
+"""Most colours of a PNG, which has a palette, and how many of the most frequent are exact."""
 QUANTITIES = {"accuracy": 100.0, "loss": 1.0}  # quantity plotted by epoch -> factor of its values; accuracy is in %
 
 
@@ -59,10 +72,53 @@ class Words:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG atomically and return its path."""
-    with whole_file(path) as draft, quiet_glyphs():
-        figure.savefig(draft, format="png", dpi=DPI)
+    """Write a PNG, and beside it the other formats in use (``use_formats``), each atomically; return the PNG's path."""
+    from PIL import Image
+
+    with quiet_glyphs():
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=DPI)
+        with Image.open(drawn) as image, whole_file(path) as draft:
+            reduce_colours(image.convert("RGB")).save(draft, format="png", optimize=True, dpi=(DPI, DPI))
+        if len(used_formats()) > 1:
+            figure.set_layout_engine("none")  # placed once, the same in every format
+        for name in used_formats()[1:]:
+            dates = {"pdf": "CreationDate", "svg": "Date"}
+            with whole_file(path.with_suffix(f".{name}")) as draft:
+                figure.savefig(draft, format=name, dpi=2 * DPI, metadata={dates[name]: None})
     return path
+
+
+def reduce_colours(image: Any) -> Any:
+    """Return an RGB image of Pillow with a palette: of its own colours if they suffice, else of the nearest ``COLOURS``.
+
+    Colours count by the square root of their pixels, so that the rare ones at the end of a colour bar keep a place; the most
+    frequent, such as the paper, are kept exactly.
+    """
+    from PIL import Image
+
+    pixels = np.asarray(image, dtype=np.uint32)
+    codes = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    used, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    colours = palette = np.stack([used >> 16, used >> 8 & 255, used & 255], axis=1).astype(np.uint8)
+    if len(used) > COLOURS:
+        kept = colours[np.argsort(-counts, kind="stable")[:KEPT]]
+        weighted = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)[None]
+        means = Image.fromarray(weighted).quantize(COLOURS - KEPT, method=Image.Quantize.MEDIANCUT, kmeans=3)
+        palette = np.concatenate([kept, np.array(means.getpalette(), np.uint8).reshape(-1, 3)])[:COLOURS]
+        ours, theirs = colours.astype(np.float32), palette.astype(np.float32)
+        apart = (theirs**2).sum(1) - 2 * ours @ theirs.T  # squared distance but for a term of ours; exact
+        places = apart.argmin(1)[places]
+    reduced = Image.fromarray(places.reshape(codes.shape).astype(np.uint8))
+    reduced.putpalette(palette.tobytes())
+    return reduced
+
+
+def copy_figure(source: Path, target: Path) -> None:
+    """Copy a figure's files of the formats in use."""
+    for old, new in zip(figure_files(source), figure_files(target), strict=True):
+        with whole_file(new) as draft:
+            shutil.copyfile(old, draft)
 
 
 @contextmanager
@@ -92,21 +148,20 @@ def wrap_text(text: str, width: float, size: float) -> list[str]:
     full = text_width(text, size)
     if full <= width:
         return [text] if text else []
-    return textwrap.wrap(text, max(10, int(0.95 * len(text) * width / full)), break_on_hyphens=False)
+    return textwrap.wrap(text, max(10, int(0.97 * len(text) * width / full)), break_on_hyphens=False)
 
 
 def page(width: float, height: float, words: Words) -> Figure:
     """Return a figure whose panels will fill ``width`` x ``height`` inches between heading and footer."""
     room = width - 2 * MARGIN
-    head = [(line, 11.0, "black", "bold") for line in wrap_text(words.title, 0.88 * room, 11)]
-    head += [(line, 8.5, "0.3", "normal") for note in words.notes for line in wrap_text(note, room, 8.5)]
+    head = [(line, HEADING, "black", "bold") for line in wrap_text(words.title, 0.86 * room, HEADING)]
+    head += [(line, NOTE, "0.3", "normal") for note in words.notes for line in wrap_text(note, room, NOTE)]
     foot = [line for note in words.foot for line in wrap_text(note, room, SMALL)]
-    counts = [key_columns([str(entry.get_label()) for entry in row], room) for row in words.keys]
-    keys = [0.19 * math.ceil(len(row) / columns) + 0.04 for row, columns in zip(words.keys, counts, strict=True)]
+    counts, keys = zip(*(place_keys(row, room) for row in words.keys), strict=True) if words.keys else ((), ())
     above = 1.7 * MARGIN + sum(size * LINE / 72 for _, size, _, _ in head) + sum(keys)
     below = 2 * MARGIN + len(foot) * SMALL * LINE / 72
     total = above + height + below
-    layout = ConstrainedLayoutEngine(rect=(0, below / total, 1, height / total), w_pad=0.08, h_pad=0.06)
+    layout = ConstrainedLayoutEngine(rect=(0, below / total, 1, height / total), w_pad=0.05, h_pad=0.05)
     figure = Figure(figsize=(width, total), layout=layout)
     down = MARGIN
     for line, size, colour, weight in head:
@@ -122,6 +177,18 @@ def page(width: float, height: float, words: Words) -> Figure:
     return figure
 
 
+def place_keys(entries: Sequence[Artist], room: float) -> tuple[int, float]:
+    """Return columns and height in inches of a row of legend entries, whose labels are wrapped to ``room`` inches."""
+    labels = [str(entry.get_label()) for entry in entries]
+    columns = key_columns(labels, room)
+    lines = [wrap_text(label, room - 4.5 * KEY["fontsize"] / 72, KEY["fontsize"]) for label in labels]
+    for entry, wrapped in zip(entries, lines, strict=True):
+        if columns == 1:
+            entry.set_label("\n".join(wrapped))
+    rows = math.ceil(len(labels) / columns) if columns > 1 else sum(max(1, len(wrapped)) for wrapped in lines)
+    return columns, 0.148 * rows + 0.04
+
+
 def key_columns(labels: Sequence[str], room: float) -> int:
     """Return the number of legend columns that fit ``room`` inches; entries fill columns from the top."""
     wide = [text_width(label, KEY["fontsize"]) + 4.5 * KEY["fontsize"] / 72 for label in labels]
@@ -135,7 +202,7 @@ def key_columns(labels: Sequence[str], room: float) -> int:
 def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool = True, bottom: bool = True) -> None:
     """Draw a confusion matrix (K, K) in % of each row (truth), with class names if ``left`` and ``bottom``."""
     shares = row_shares(counts)
-    # "auto": the page is sized for square cells; "equal" would let titles and labels overlap
+    # "auto": cells are as wide as the page allows; "equal" would let titles and labels overlap
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -151,7 +218,7 @@ def draw_matrix(axes: Axes, counts: np.ndarray, classes: list[str], left: bool =
     axes.set_ylabel("true" if left else "")
     for (row, column), share in np.ndenumerate(shares):
         colour = "white" if share > 0.55 else "black"
-        axes.text(column, row, share_text(share), ha="center", va="center", fontsize=8, color=colour)
+        axes.text(column, row, share_text(share), ha="center", va="center", fontsize=SMALL, color=colour)
 
 
 def row_shares(counts: np.ndarray) -> np.ndarray:
@@ -174,18 +241,19 @@ def share_text(share: float) -> str:
 def draw_curve(
     axes: Axes, histories: Mapping[str, Sequence[np.ndarray]], quantity: str, chosen: float, colour: str, pale: str
 ) -> None:
-    """Draw mean ± sd over seeds of series by column: validation solid, training dashed, the selected epoch dotted."""
+    """Draw mean ± sd over seeds of series by column: validation solid, training dashed, a dot at the selected epoch."""
     scale = QUANTITIES[quantity]
     for part, paint, line, width, strength, shade in (
-        ("train", pale, (0, (4, 2)), 1.2, 0.7, 0.08),
-        ("val", colour, "-", 1.8, 1.0, 0.18),
+        ("train", pale, (0, (4, 2)), 1.0, 0.8, 0.08),
+        ("val", colour, "-", 1.4, 1.0, 0.18),
     ):
         mean, sd = band(histories[f"{part}/{quantity}"])
         epochs = np.arange(1, len(mean) + 1)
         if sd is not None:
             axes.fill_between(epochs, scale * (mean - sd), scale * (mean + sd), color=paint, alpha=shade, lw=0)
         axes.plot(epochs, scale * mean, color=paint, lw=width, ls=line, alpha=strength)
-    axes.axvline(chosen, color=colour, lw=1, ls=":", alpha=0.8)
+    height = float(np.interp(chosen, np.arange(1, len(mean) + 1), scale * mean))
+    axes.plot([chosen], [height], color=colour, marker="o", ms=4, mec="white", mew=0.6, lw=0, zorder=4)
 
 
 def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -198,7 +266,7 @@ def band(series: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
 def finish_curves(axes: Axes, quantity: str, epochs: Sequence[int]) -> None:
     """Set a panel's limits, ticks and label; limits stay within [0, 100 %], which bands may exceed."""
     axes.set_xlim(1, max(2, *epochs))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylabel("accuracy (%)" if quantity == "accuracy" else "loss")
     if quantity == "accuracy":
         axes.set_ylim(top=min(axes.get_ylim()[1], 101))

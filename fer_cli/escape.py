@@ -21,8 +21,14 @@ BIDIRECTIONAL = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u206
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\`{}", "|": r"\textbar{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "α": r"$\alpha$", "×": r"$\times$", "≥": r"$\geq$",
-    "·": r"$\cdot$", "→": r"$\to$", "η": r"$\eta$", "ω": r"$\omega$", "²": r"\texttwosuperior{}",
+    ">": r"\textgreater{}", "±": r"$\pm$", "−": "$-$", "–": "--", "×": r"$\times$", "≥": r"$\geq$",
+    "·": r"$\cdot$", "→": r"$\to$", "²": "$^2$", "≤": r"$\leq$", "≈": r"$\approx$", "≠": r"$\neq$",
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "∞": r"$\infty$", "√": r"$\surd$", "…": r"\dots{}", "—": "---", "°": r"$^\circ$",
+    "’": "'", "‘": "`", "“": "``", "”": "''", "•": r"$\bullet$", "Ω": r"$\Omega$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\epsilon$", "ζ": r"$\zeta$",
+    "η": r"$\eta$", "θ": r"$\theta$", "ι": r"$\iota$", "κ": r"$\kappa$", "λ": r"$\lambda$", "μ": r"$\mu$", "ν": r"$\nu$",
+    "ξ": r"$\xi$", "π": r"$\pi$", "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "υ": r"$\upsilon$", "φ": r"$\phi$",
+    "χ": r"$\chi$", "ψ": r"$\psi$", "ω": r"$\omega$",
 }  # fmt: skip
 
 PUNCTUATION = r"!-/:-@\[-`{-~"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -160,7 +159,7 @@ report: {columns: data.label_noise, against: CNN}
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple[Path, Path]:
-    """A tiny study trained without interruption in a process of its own: its YAML and its results.
+    """The tiny study, with the smallest network, trained without interruption: its YAML and its results.
 
     The workers of pytest-xdist share it: the first to ask for it trains, the others wait.
     """
@@ -171,22 +170,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> tuple
     with FileLock(folder / "lock"):
         if not (folder / "done").exists():
             shutil.rmtree(results, ignore_errors=True)  # of a worker that failed
-            study.write_text(STUDY)
+            study.write_text(STUDY.replace("  train:", "  model: {backbone: cnn3}\n  train:"))
             train_finished(study, results, data_root)
             (folder / "done").touch()
     return study, results
 
 
 def train_finished(study: Path, results: Path, data_root: Path) -> None:
-    """Train the study by the command, in a process of its own."""
-    from tests.studies import FER, where
+    """Train the study by the command, in this process."""
+    from tests.studies import run_fer, where
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [FER, "ablate", "--study", str(study), *where(data_root, results)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "12 done, 0 failed, 0 skipped" in done.stderr
-    assert done.stdout == ""
+    results.mkdir()
+    out, err = run_fer("ablate", "--study", study, *where(data_root, results))
+    assert "12 done, 0 failed, 0 skipped" in err
+    assert out == ""
 
 
 @pytest.fixture
@@ -226,29 +223,37 @@ def fer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture(scope="session", autouse=True)
-def stores_begin_as_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def copy_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], None]]:
     """Let a new database of MLflow begin as a copy of an empty one, in this process.
 
-    MLflow makes one by seventy changes of its tables, which take a second. Those of commands in processes of their own, and
-    in folders that are not there yet, are made in full.
+    MLflow makes one by seventy changes of its tables, which take a second. Those in folders that are not there yet are made
+    in full, and those of commands in processes of their own unless the function that this returns puts a copy into their
+    folder of results.
     """
     from fer_cli import tracking
 
     original, empty = tracking.new_client, tmp_path_factory.mktemp("store") / "mlflow.db"
 
+    def copy(file: Path) -> None:
+        if not empty.exists():
+            original(f"sqlite:///{empty}").search_experiments()
+        shutil.copyfile(empty, file)
+
     def new_client(uri: str) -> MlflowClient:
         from sqlalchemy.engine import make_url
 
-        if uri.startswith("sqlite:") and (file := make_url(uri).database):
-            if not empty.exists():
-                original(f"sqlite:///{empty}").search_experiments()
-            if Path(file).parent.is_dir() and not os.path.lexists(file):
-                shutil.copyfile(empty, file)
+        file = (make_url(uri).database if uri.startswith("sqlite:") else "") or ""
+        if file and Path(file).parent.is_dir() and not os.path.lexists(file):
+            copy(Path(file))
         return original(uri)
+
+    def copy_store(results: Path) -> None:
+        results.mkdir(exist_ok=True)
+        copy(results / "mlflow.db")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "new_client", new_client)
-        yield
+        yield copy_store
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,6 +36,7 @@ name: looked-into
 question: What is inside?
 base:
   data: {name: synth-basic, image_size: 24, folds: 3, val_fraction: 0.25}
+  model: {backbone: resnet10-small}
   train: {epochs: 1, batch_size: 32, weight_average: 0.5}
 seeds: [0, 1]
 arms:
@@ -215,7 +216,9 @@ def test_a_second_look_computes_nothing(
     name: str, plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import fer_cli.analysis.reopen as reopening
+    from fer_cli.analysis import mixing
 
+    monkeypatch.setattr(mixing, "PASSES", 1)  # how exactly it is timed is not looked at
     one = replace(plan, items=[item_of(plan, "sge")])
     first = ANALYSES[name](one, here, tmp_path / "first")
     monkeypatch.setattr(reopening, "reopen", forbid)
@@ -282,7 +285,7 @@ def test_columns_of_maps_show_gates_or_what_thresholds_leave(plan: Plan, here: C
     assert [column.values.shape for column in gates] == [(3, 24, 24), (3, 12, 12), (3, 6, 6), (3, 3, 3)]
     assert all(column.overlay and 0 <= column.low < column.high <= 1 for column in gates)
     passed = columns_of(reopen(item_of(plan, "drsn"), here), images)
-    assert [column.title for column in passed][:2] == ["stage 1\nbefore", "stage 1\nafter"]
+    assert [column.title for column in passed][:2] == ["stage 1\nin", "stage 1\nout"]
     for before, after in zip(passed[::2], passed[1::2], strict=True):
         assert (after.values <= before.values + 1e-6).all()  # thresholds only take away
         assert after.values.sum() < before.values.sum()

@@ -238,6 +238,7 @@ name: absent
 question: What is said of a class that is not trained on?
 base:
   data: {name: lab, image_size: 24, split: auto, val_fraction: 0.25}
+  model: {backbone: cnn3}
   train: {epochs: 2}
 seeds: [0]
 arms: {CNN: {}}

@@ -20,7 +20,7 @@ from fer_cli.synthetic.poses import Arm, Pose, blend_motions, move_bones, move_p
 from fer_cli.synthetic.render import View
 from fer_cli.synthetic.tailor import base, drape, vertex_normals
 
-BODIES = 200
+BODIES, MORE = 60, 200
 LEAST_MM = 4.0
 CONTRAST = 0.15
 SATURATED = 0.01
@@ -80,6 +80,14 @@ def measure(number: int) -> Measured:
 @pytest.fixture(scope="module")
 def bodies() -> list[Measured]:
     return [measure(number) for number in range(BODIES)]
+
+
+@pytest.mark.slow
+def test_more_bodies_are_dressed_as_well() -> None:
+    more = [measure(number) for number in range(BODIES, MORE)]
+    test_cloth_is_off_the_skin_wherever_it_covers_it(more)
+    test_every_garment_differs_from_the_skin_in_grey(more)
+    test_skin_is_neither_black_nor_white(more)
 
 
 def test_cloth_is_off_the_skin_wherever_it_covers_it(bodies: list[Measured]) -> None:

@@ -22,8 +22,8 @@ from fer_cli.places import write_text
 from fer_cli.runs import RunFolder
 from tests.conftest import Called
 from tests.fakes import fake_result
-from tests.processes import wait_for
-from tests.studies import FER, where
+from tests.processes import fork_fer, wait_for
+from tests.studies import where
 
 Fer = Callable[..., Called]
 
@@ -304,17 +304,16 @@ def test_waiting_ends_when_the_claim_goes_stale(
 
 
 def test_waiting_ends_when_the_other_process_is_done(
-    fer: Fer, planned: tuple[list[object], RunFolder], monkeypatch: pytest.MonkeyPatch
+    fer: Fer, planned: tuple[list[object], RunFolder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two commands at once train the run once, and both end well."""
     options, folder = planned
     monkeypatch.setattr(agenda, "POLL_S", 0.1)
-    command = [FER, "ablate", *map(str, options)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as other:
-        wait_for(lambda: folder.status in {"running", "done"})
-        called = fer("ablate", *options)
-        _, err = other.communicate(timeout=100)
-    assert (called.code, other.returncode) == (0, 0), called.err + err
+    other = fork_fer(tmp_path / "said", "ablate", *options)
+    wait_for(lambda: folder.status in {"running", "done"})
+    called = fer("ablate", *options)
+    code, _, err = other.finish()
+    assert (called.code, code) == (0, 0), called.err + err
     assert "0 done, 0 failed, 1 skipped" in called.err
     assert "1 done, 0 failed, 0 skipped" in err
 

@@ -10,6 +10,7 @@ import pytest
 
 from fer_cli.results import read_result
 from tests.conftest import Called
+from tests.studies import run_fer
 
 Fer = Callable[..., Called]
 
@@ -49,18 +50,9 @@ def where(root: Path, results: Path) -> list[Any]:
 @pytest.fixture(scope="module")
 def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The study, trained: its YAML and its results."""
-    import sys
-
-    from fer_cli.cli import main
-
     folder = tmp_path_factory.mktemp("trained")
     (folder / "clips.yaml").write_text(STUDY)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["fer", "ablate", "--study", str(folder / "clips.yaml"), *map(str, where(clips, folder))])
-        try:
-            main()
-        except SystemExit as end:
-            assert not end.code
+    run_fer("ablate", "--study", folder / "clips.yaml", *where(clips, folder))
     return folder / "clips.yaml", folder
 
 

@@ -23,6 +23,7 @@ BASE = """
 question: Does every kind of set pass through?
 base:
   data: {name: synth-basic, image_size: 24, folds: 3, val_fraction: 0.34}
+  model: {backbone: resnet10-small}
   train: {epochs: 1, batch_size: 16}
 seeds: [0]
 report: {metrics: [accuracy], against: subject, analyses: [embedding, blocks, maps]}

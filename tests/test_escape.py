@@ -73,7 +73,7 @@ def test_ordinary_text_stays_as_it_is_in_markdown() -> None:
 def test_latex_has_no_bare_special_and_no_second_line(text: str) -> None:
     written = escape.latex(text)
     assert "\n" not in written and "\r" not in written
-    bare = re.sub(r"\\text[a-z]+\{\}|\\`\{\}|\\[&%$#_{}]|\$(\\[a-z]+|-)\$|-\{\}(?=-)", "", written)
+    bare = re.sub(r"\\text[a-z]+\{\}|\\`\{\}|\\[&%$#_{}]|\$(\\[a-zA-Z]+|-|\^2|\^\\circ)\$|-\{\}(?=-)", "", written)
     assert not re.search(r"[\\&%$#_{}~^]", bare), written
     comment = escape.latex_comment(text)
     assert comment.startswith("%") and len(comment.splitlines()) == 1

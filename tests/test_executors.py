@@ -95,9 +95,11 @@ def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, n
     """Of Slurm's jobs, which go on, see test_clusters."""
     code = (
         "import sys, pathlib\n"
+        "from fer_cli.executors.processes import PRELOADED\n"
         "from fer_cli.signals import end_on_sigterm\n"
         "from tests.stories import Story\n"
         "end_on_sigterm()\n"
+        "PRELOADED.clear()\n"  # no run needs PyTorch
         "story = Story(pathlib.Path(sys.argv[1]), {'endless': [], 'endless too': [], 'next': ['endless']})\n"
         "story.execute(sys.argv[2])\n"
     )
@@ -235,6 +237,7 @@ def test_every_executor_trains_a_study(
     name: str, fer: Callable[..., Called], study_file: Path, data_root: Path, tmp_path: Path
 ) -> None:
     where = ["--no-track", "--data-root", data_root, "--results", tmp_path / "results", "--precision", "fp32"]
+    study_file.write_text(study_file.read_text().replace("  train:", "  model: {backbone: cnn3}\n  train:"))
     called = fer("ablate", "--study", study_file, "--seeds", "1", "--only", "CNN", "--executor", name, *where)
     assert called.code == 0, called.err
     assert "2 done, 0 failed, 0 skipped" in called.err

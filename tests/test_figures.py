@@ -1,7 +1,6 @@
 """Figures of a study: the numbers behind them by hand, what they say of missing seeds, and that nothing is cut off."""
 
 import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from fer_cli.config import Compute
-from fer_cli.drawing import PALETTE, band, key_columns, row_shares, share_text, wrap_text
+from fer_cli.drawing import COLUMN, DPI, PALETTE, band, key_columns, row_shares, share_text, wrap_text
 from fer_cli.learning.figures import confusion_figure, curves_figure, draw_run
 from fer_cli.outputs import read_history
 from fer_cli.plan import Plan, make_plan
@@ -27,6 +26,7 @@ from fer_cli.results import Scores
 from fer_cli.study import Choice
 from tests.conftest import STUDY
 from tests.fakes import fake_result, leave
+from tests.pictures import overlaps
 
 CLASSES = ["angry", "happy", "contempt"]
 FLAT = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}\n", "").replace("{columns: data.label_noise, ", "{")
@@ -126,7 +126,7 @@ def test_curves_draw_mean_and_band_and_tell_training_from_validation(planned: Ca
     assert np.asarray(validation.get_ydata()).tolist() == pytest.approx([61, 71, 81, 91])
     assert np.asarray(training.get_ydata()).tolist() == pytest.approx([41, 51, 61, 71])
     assert (validation.get_linestyle(), training.get_linestyle()) == ("-", "--")
-    assert np.asarray(chosen.get_xdata()).tolist() == [3, 3]
+    assert (np.asarray(chosen.get_xdata()).tolist(), np.asarray(chosen.get_ydata()).tolist()) == ([3], [81])
     heights = [area.get_paths()[0].vertices[:, 1] for area in accuracy.collections]
     assert {round(float(high.max()), 6) for high in heights} >= {72.0, 92.0}, "71 ± 1 and 91 ± 1"
     assert np.asarray(loss.get_lines()[1].get_ydata()).tolist() == [3.5, 2.5, 1.5, 0.5]
@@ -259,7 +259,7 @@ def test_panels_of_further_factors_share_a_scale_that_shows_all(planned: Callabl
     panels = {other: {arm: level_points(plan, cells, arm, other, "accuracy") for arm in plan.study.arms} for other in others}
     figure = levels_figure(plan, cells, panels)
     for axes, other in zip(figure.axes, others, strict=True):
-        assert axes.get_title() == f"label noise {other[0][1]}"
+        assert axes.get_title(loc="left") == f"label noise {other[0][1]}"
         low, high = axes.get_ylim()
         drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()])
         assert low <= drawn.min() and drawn.max() <= high <= 101
@@ -273,13 +273,14 @@ def test_a_study_is_drawn_in_order_as_images_and_old_figures_go(planned: Callabl
     for name in ("confusion-7.png", "curves-9.png", "mine.png"):
         (folder / name).write_bytes(b"old")
     files = draw_study(plan, collect(plan), folder)
-    drawn = ["curves.png", "curves-2.png", "curves-3.png", "curves.csv", "confusion.png", "levels.png"]
+    drawn = ["curves.png", "curves-2.png", "curves-3.png", "curves.csv", "confusion.png", "confusion-2.png", "levels.png"]
+    drawn.append("differences.png")
     assert names(files) == drawn
     assert {path.name for path in folder.iterdir()} == {*drawn, "mine.png"}
     for path in files:
         if path.suffix == ".png":
             image = matplotlib.image.imread(path)
-            assert 400 < image.shape[0] < 1600 and 500 < image.shape[1] < 1600
+            assert 400 < image.shape[0] < 1700 and image.shape[1] == pytest.approx(COLUMN * DPI, abs=1)
             assert 0.5 < image[..., :3].mean() < 0.99, "mostly paper, yet something is on it"
 
 
@@ -295,6 +296,7 @@ def test_colours_stay_with_their_arms_when_others_have_no_result(planned: Callab
 def test_no_text_is_cut_off_or_overlaps_another(
     planned: Callable[..., Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Every kind of figure is a column wide, with letters of at least 7 points and at most five lines in a panel."""
     many = "arms:\n" + "".join(
         f"  {name}: {{model.dropout: 0.{place}}}\n"
         for place, name in enumerate(("CNN", "An arm with a long name (re-implemented by others)", "C", "D $x_1$", "E", "F"))
@@ -302,19 +304,28 @@ def test_no_text_is_cut_off_or_overlaps_another(
     text = STUDY.replace("arms:\n  CNN: {}\n  SCN-CS: {learning.method: scn-cs}\n", many).replace("0.3]", "0.2, 0.3]")
     plan = planned(text.replace("model.dropout: 0.0", ""), seeds=(0, 1))
     fake_runs(plan)
-    figures: list[Figure] = []
-    for module in ("curves", "confusion", "levels"):
-        monkeypatch.setattr(f"fer_cli.report.{module}.save", lambda figure, path: figures.append(figure) or path)
+    figures: dict[str, Figure] = {}
+    for module in ("curves", "confusion", "levels", "differences"):
+        monkeypatch.setattr(
+            f"fer_cli.report.{module}.save", lambda figure, path: figures.setdefault(path.name, figure) and path
+        )
     draw_study(plan, collect(plan), tmp_path)
-    assert len(figures) == 3 + 3 + 1
-    for figure in (figures[0], figures[3], figures[-1]):
-        figure.savefig(io.BytesIO(), format="png")
-        assert f"{plan.title}; data set ck48, fingerprint {plan.items[0].fingerprint}; seeds 0, 1" in words(figure)
-        boxes = [text.get_window_extent() for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-        for box in boxes:
-            assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
-        titles = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
-        assert not any(one.overlaps(other) for place, one in enumerate(titles) for other in titles[:place])
+    assert len(figures) == 6 + 6 + 1 + 1
+    for name in ("curves.png", "confusion.png", "levels.png", "differences.png"):
+        figure = figures[name]
+        assert figure.get_figwidth() == pytest.approx(COLUMN)
+        told = " ".join(text.get_text() for text in sorted(figure.texts, key=lambda text: -text.get_position()[1]))
+        assert f"{plan.title}; data set ck48, fingerprint {plan.items[0].fingerprint}; seeds 0, 1" in told
+        found = overlaps(figure)
+        assert name == "confusion.png" or not found
+        assert all(map(is_tick, found))
+        lines = [len([line for line in axes.get_lines() if len(np.asarray(line.get_xdata())) > 2]) for axes in figure.axes]
+        assert max(lines) <= 5
+
+
+def is_tick(pair: tuple[str, str]) -> bool:
+    """Return whether two texts are names of classes, which are slanted: their boxes overlap, their letters do not."""
+    return set(pair) <= set(CLASSES)
 
 
 def test_small_words() -> None:

@@ -16,7 +16,7 @@ import pytest
 from fer_cli.executors.jobs import STORAGE_ERRORS
 from fer_cli.runs import RunFolder
 from tests.conftest import STUDY, Called
-from tests.processes import stopped_at_work, wait_for
+from tests.processes import fork_fer, stopped_at_work, wait_for
 from tests.studies import FER, mlflow_runs, outcome, where
 
 Fer = Callable[..., Called]
@@ -24,23 +24,35 @@ Fer = Callable[..., Called]
 
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_kill_9_and_the_same_command_give_the_same_study(
-    finished: tuple[Path, Path], data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: str
+    finished: tuple[Path, Path],
+    copy_store: Callable[[Path], None],
+    fer: Fer,
+    data_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    jobs: str,
 ) -> None:
     study, results, count = finished[0], tmp_path / "results", 4 * int(jobs)
     whole = outcome(finished[1], seeds=int(jobs))
     assert len(whole) == count
-    command = [FER, "ablate", "--study", str(study), "--jobs", jobs, "--seeds", jobs, *where(data_root, results)]
+    command = ["ablate", "--study", str(study), "--jobs", jobs, "--seeds", jobs, *where(data_root, results)]
     monkeypatch.setenv("OMP_NUM_THREADS", jobs)  # one thread for each process, as in the uninterrupted study
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    copy_store(results)
+    if jobs == "1":
+        forked = fork_fer(tmp_path / "said", *command)
+        kill, wait = forked.process.kill, forked.finish
+    else:
+        running = subprocess.Popen([FER, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        kill, wait = running.kill, running.wait  # type: ignore[assignment]
     wait_for(lambda: list(results.glob("runs/*/result.json")) and list(results.glob("runs/*/claim.json")))
-    running.kill()
-    running.wait()
+    kill()
+    wait()
     wait_for(lambda: not any(RunFolder(results, p.parent.name).claimed for p in results.glob("runs/*/claim.json")))
     before = {path: path.stat().st_mtime_ns for path in results.glob("runs/*/result.json")}
     assert 1 <= len(before) < count
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert f"{count - len(before)} done, 0 failed, {len(before)} skipped" in again.stderr
+    again = fer(*command)
+    assert again.code == 0, again.err
+    assert f"{count - len(before)} done, 0 failed, {len(before)} skipped" in again.err
     assert outcome(results) == whole
     assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in before.items())
     runs = mlflow_runs(results)
@@ -48,14 +60,15 @@ def test_kill_9_and_the_same_command_give_the_same_study(
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_sigterm_ends_the_run_as_killed(finished: tuple[Path, Path], data_root: Path, tmp_path: Path) -> None:
+def test_sigterm_ends_the_run_as_killed(
+    finished: tuple[Path, Path], copy_store: Callable[[Path], None], data_root: Path, tmp_path: Path
+) -> None:
     results = tmp_path / "results"
-    command = [FER, "ablate", "--study", str(finished[0]), *where(data_root, results)]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    copy_store(results)
+    running = fork_fer(tmp_path / "said", "ablate", "--study", finished[0], *where(data_root, results))
     wait_for(lambda: list(results.glob("runs/*/history.csv")))
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=60)
-    assert running.returncode == 128 + signal.SIGTERM
+    assert running.finish()[0] == 128 + signal.SIGTERM
     assert "KILLED" in {run.info.status for run in mlflow_runs(results)}
     assert not list(results.glob("runs/*/claim.json"))
     assert not list(results.glob("runs/*/error.txt"))

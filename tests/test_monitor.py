@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from fer_cli.runs import RunFolder
 from fer_cli.synthetic.lesson import Lesson, draw_lesson
 from tests.conftest import Called
 from tests.films import write_film
-from tests.processes import wait_for
-from tests.studies import FER
+from tests.processes import fork_fer, wait_for
 from tests.used import STILLS, train_one
 
 Fer = Callable[..., Called]
@@ -169,21 +167,18 @@ def test_faces_are_written_only_if_asked_for(
     assert refused.code == 2 and "is not empty" in refused.err and not (tmp_path / "c").exists()
 
 
-def start(run: RunFolder, root: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [FER, "monitor", run.run_id, "--results", run.results, "--data-root", root, "--device", "cpu", *arguments]
-    return subprocess.Popen([str(one) for one in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_interrupted_session_leaves_a_log_and_a_report(
     number: signal.Signals, code: int, fer: Fer, run: RunFolder, both_root: Path, film: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "out" / "events.jsonl"
-    running = start(run, both_root, "--video", film, "--out", tmp_path / "out", "--real-time", "--interval", "0.25")
+    where = ("--results", run.results, "--data-root", both_root, "--device", "cpu", "--out", tmp_path / "out")
+    command = ["monitor", run.run_id, "--video", film, "--real-time", "--interval", "0.25", *where]
+    running = fork_fer(tmp_path / "said", *command)
     wait_for(lambda: log.exists() and log.read_bytes().count(b"\n") > 6)
     running.send_signal(number)
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == code, err
+    ended, out, err = running.finish()
+    assert ended == code, err
     lines = log.read_text().splitlines()
     assert log.read_bytes().endswith(b"\n") and 6 < len(lines) < 80
     assert all(json.loads(line)["student"] for line in lines)

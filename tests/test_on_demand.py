@@ -21,6 +21,7 @@ from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError
+from fer_cli.executors.processes import PRELOADED
 from fer_cli.learning.sets import open_set, open_sets
 from fer_cli.synthetic import build, sets
 from fer_cli.synthetic.build import begin_embedded, build_embedded, draw_pictures
@@ -32,6 +33,7 @@ Fer = Callable[..., Called]
 EVERY = load_card("synth-basic").classes
 SMALL = Embedded(recipes="basic", images=24, subjects=5, size=16)
 FILES = ("images.npy", "manifest.parquet", "truth.parquet")
+ROUGH = {"images": 40, "subjects": 10, "size": 32, "difficulty": 0.8, "occluded": 0.5}
 
 
 @pytest.fixture
@@ -131,7 +133,9 @@ def draw_some(root: Path, start: int) -> int:
 def test_two_processes_extend_one_set(tmp_path: Path, small_card: None) -> None:
     whole = build_embedded("synth-basic", tmp_path / "whole", {})
     begin_embedded("synth-basic", tmp_path / "both")
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
         left = list(pool.map(draw_some, [tmp_path / "both"] * 2, [0, 1]))
     assert left == [0, 0]
     info = load_set(tmp_path / "both", "synth-basic").info
@@ -213,13 +217,23 @@ def test_a_wrong_switch_is_one_line(name: str, words: str, fer: Fer, tmp_path: P
     assert not (tmp_path / "data").exists()
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with sets in which nothing is switched off."""
+    root = tmp_path_factory.mktemp("plain")
+    for name in ("synth-basic", "synth-scene"):
+        build_embedded(name, root, ROUGH)
+    return root
+
+
 @pytest.mark.parametrize("switch", SWITCHES)
-def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(switch: str, tmp_path: Path) -> None:
+def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(
+    switch: str, plain: Path, tmp_path: Path
+) -> None:
     name = "synth-scene" if switch == "clothes" else "synth-basic"  # shoulders show in scenes
-    changes = {"images": 40, "subjects": 10, "size": 32, "difficulty": 0.8, "occluded": 0.5}
-    plain, off = (build_embedded(one, tmp_path, changes) for one in (name, f"{name}@{switch}=off"))
-    assert plain.fingerprint != off.fingerprint and off.title.endswith(f"without {switch}")
-    ours, theirs = load_set(tmp_path, name), load_set(tmp_path, f"{name}@{switch}=off")
+    off = build_embedded(f"{name}@{switch}=off", tmp_path, ROUGH)
+    ours, theirs = load_set(plain, name), load_set(tmp_path, f"{name}@{switch}=off")
+    assert ours.info.fingerprint != off.fingerprint and off.title.endswith(f"without {switch}")
     same = ["sample", "label", "subject"]
     pd.testing.assert_frame_equal(ours.manifest[same], theirs.manifest[same])
     assert (ours.manifest["sha256"] != theirs.manifest["sha256"]).mean() > (0.1 if switch in {"glasses", "hair"} else 0.3)

@@ -25,7 +25,7 @@ from fer_cli.use.recogniser import load_recogniser
 from fer_cli.use.sources import Moment, read_moments
 from tests.conftest import Called
 from tests.films import stretch_film, turn_film, write_film
-from tests.processes import wait_for
+from tests.processes import fork_fer, wait_for
 from tests.studies import FER
 from tests.test_clip_runs import OPTIONS
 from tests.test_video import cut_short, write_video
@@ -278,14 +278,13 @@ def test_an_interruption_leaves_a_table_of_whole_lines(
     path = write_film(tmp_path / "long.avi", GREYS * 400)
     out = tmp_path / "out"
     out.mkdir()
-    command = [FER, "predict", stills.run_id, str(path), "--no-detect", "--csv", str(out / "t.csv")]
-    command += ["--out", str(out / "t.mp4")]
-    command += ["--results", str(results), "--data-root", str(both_root), "--device", "cpu"]
-    running = subprocess.Popen(["env", "--default-signal=INT", *command], stderr=subprocess.PIPE, text=True)
+    where = ("--results", results, "--data-root", both_root, "--device", "cpu", "--out", out / "t.mp4")
+    command = ["predict", stills.run_id, path, "--no-detect", "--csv", out / "t.csv", *where]
+    running = fork_fer(tmp_path / "said", *command)
     wait_for(lambda: (out / "t.csv").is_file() and (out / "t.csv").read_bytes().count(b"\n") > 40)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130, err
+    code, _, err = running.finish()
+    assert code == 130, err
     assert f"{out / 't.csv'}: holds the rows until the interruption" in err
     text = (out / "t.csv").read_text()
     rows = list(csv.reader(io.StringIO(text)))

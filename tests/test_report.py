@@ -219,13 +219,12 @@ def test_latex_is_escaped_and_balanced(plan: Plan, compute: Compute, tmp_path: P
     text = (compute.results / "tables" / "tiny-ck48-small.tex").read_text()
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     for name in ("table", "tabular"):
-        assert body.count(rf"\begin{{{name}}}") == body.count(rf"\end{{{name}}}") > 0
+        assert len(re.findall(rf"\\begin\{{{name}\*?\}}", body)) == len(re.findall(rf"\\end\{{{name}\*?\}}", body)) > 0
     assert not re.search(r"(?<!\\)[%#_]", body.replace("label_noise", "")), "unescaped special character"
     assert body.isascii()
-    for tabular in body.split(r"\begin{tabular}{l")[1:]:
-        columns = tabular.index("}") + 1
-        lines = [line for line in tabular.splitlines() if line.endswith(r"\\")]
-        assert all(len(re.findall(r"(?<!\\)&", line)) == columns - 1 for line in lines)
+    for tabular in body.split(r"\begin{tabular}")[1:]:
+        lines = [line for line in tabular.splitlines() if line.endswith(r"\\") and r"\multicolumn" not in line]
+        assert len({len(re.findall(r"(?<!\\)&", line)) for line in lines}) == 1
 
 
 AWKWARD = ["[1.5] | a", "*_x_*", "=1+1", "# $\\foo$ `x` 50 % & <b>", "a\\"]
@@ -250,7 +249,7 @@ def test_awkward_names_stay_text_in_every_table(compute: Compute, tmp_path: Path
     assert "<em>" not in tables and "<b>" not in tables
     assert len({row.count("<td") for row in tables.split("<table>")[1].split("<tr>")[2:]}) == 1
     tex = (compute.results / "tables" / "tiny-ck48-small.tex").read_text()
-    assert all(line.startswith("%") for line in tex.split(r"\begin{table}")[0].splitlines() if line)
+    assert all(line.startswith("%") for line in tex.split(r"\begin{table")[0].splitlines() if line)
     assert "\n{}[1.5] \\textbar{} a & " in tex and "\n{}*\\_x\\_* & " in tex
     with (compute.results / "tables" / "tiny-ck48-small.csv").open(newline="") as stream:
         found = {row["arm"] for row in csv.DictReader(stream)}

@@ -24,6 +24,7 @@ name: one
 question: Does one run say what its data are?
 base:
   data: {name: ck48, image_size: 24, folds: 3, val_fraction: 0.25}
+  model: {backbone: cnn3}
   train: {epochs: 1, batch_size: 32}
 seeds: [0]
 arms: {CNN: {}}
@@ -63,7 +64,7 @@ def test_scores_are_over_all_images_and_those_with_a_face_stand_apart(fer: Fer, 
     manifest["face"] = np.arange(len(manifest)) % 3 != 0
     rewrite(root / "ck48", manifest, undetected=int((~manifest["face"]).sum()))
     text = table(fer, tmp_path, root)
-    run = next((tmp_path / "results" / "runs").iterdir())
+    run = next((tmp_path / "results" / "runs").glob("*/result.json")).parent
     told = json.loads((run / "result.json").read_text())["metrics"]
     rows = pd.read_parquet(run / "predictions.parquet").query("part == 'test'")
     right = rows["label"] == rows["predicted"]
@@ -144,7 +145,7 @@ def test_networks_of_three_channels_see_colour_and_others_its_grey(colourful: Fa
 
 def test_a_run_on_colour_trains(fer: Fer, colourful: FaceSet, tmp_path: Path) -> None:
     text = STUDY.replace("name: ck48, image_size: 24", "name: own, image_size: 24")
-    text = text.replace("  train:", "  model: {channels: 3}\n  train:")
+    text = text.replace("{backbone: cnn3}", "{backbone: cnn3, channels: 3}")
     assert "own (own data)" in table(fer, tmp_path, tmp_path / "data", text)
 
 

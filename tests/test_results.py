@@ -29,6 +29,7 @@ name: pair
 question: Is a damaged run seen?
 base:
   data: {name: ck48, image_size: 24, folds: 3, val_fraction: 0.25, label_noise: 0.2}
+  model: {backbone: cnn3}
   train: {epochs: 2, batch_size: 32}
 seeds: [0]
 arms: {CNN: {}, SCN-CS: {learning.method: scn-cs}}

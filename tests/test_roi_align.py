@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fer_cli.models.roi_align import roi_align
@@ -82,3 +83,18 @@ def test_places_are_exact_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         made = roi_align(maps, boxes, 4)
     assert torch.equal(made, roi_align(maps, boxes, 4))
+
+
+def test_values_and_gradients_are_those_of_grid_sample() -> None:
+    torch.manual_seed(0)
+    maps, boxes, side = torch.randn(2, 3, 7, 5, requires_grad=True), random_boxes(2, 1, 4)[:, 0], 3
+    steps = (torch.arange(2 * side) + 0.5) / (2 * side)
+    places = 2 * (boxes[..., :2, None] + (boxes[..., 2:] - boxes[..., :2])[..., None] * steps) - 1  # (N, R, 2, points)
+    x, y = places[:, :, 0, None, :].expand(-1, -1, 6, -1), places[:, :, 1, :, None].expand(-1, -1, -1, 6)
+    grid = torch.stack([x, y], -1).flatten(1, 2)
+    sampled = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+    wanted = F.avg_pool2d(sampled, 2).reshape(2, 3, 4, side, side).transpose(1, 2)
+    made, weights = roi_align(maps, boxes, side), torch.randn(2, 4, 3, side, side)
+    torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5)
+    gradients = [torch.autograd.grad((one * weights).sum(), maps)[0] for one in (made, wanted)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-5)

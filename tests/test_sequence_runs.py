@@ -28,6 +28,7 @@ name: talk
 question: Does a chain of emotions help?
 base:
   data: {name: ck48, image_size: 24, folds: 3, val_fraction: 0.25, split: subject}
+  model: {backbone: cnn3}
   train: {epochs: 12, batch_size: 32, weight_average: 0.5}
   sequences: {simulation: emotions, sequences: 4, steps: 8}
 seeds: [0, 1]

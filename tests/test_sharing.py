@@ -20,6 +20,7 @@ from tests.fakes import folder_at
 NOISY = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.noise: [0.0, 0.1, 0.3]}").replace(
     "columns: data.label_noise", "columns: corrupt.noise"
 )
+NOISY = NOISY.replace("  train:", "  model: {backbone: cnn3}\n  train:")
 
 
 @pytest.fixture

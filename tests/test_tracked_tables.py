@@ -65,7 +65,7 @@ def test_rank_tests_are_recomputed_from_the_csv(report: Report) -> None:
 
 def test_latex_says_the_same(report: Report) -> None:
     """Intervals, W and p in their order; signs are math in LaTeX."""
-    latex = report.path.with_suffix(".tex").read_text().replace("$-$", "−")
+    latex = report.path.with_suffix(".tex").read_text().replace("$-$", "−").replace("~", " ")
     markdown = "\n".join(report.lines)
     for pattern in (r"[+−][\d.]+ \[[+−][\d.]+, [+−][\d.]+\]", r"W = [\d.]+, p = \d\.\d{4}"):
         assert re.findall(pattern, latex) == re.findall(pattern, markdown)

@@ -171,6 +171,7 @@ def without_times(result: Result) -> dict[str, object]:
 def test_separable_classes_are_learnt_and_the_record_is_whole(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32),
+        model=ModelConfig(backbone="resnet10-small"),
         augment=MILD,
         train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )

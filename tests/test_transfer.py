@@ -107,7 +107,7 @@ def test_each_image_by_its_own_contrast(both: Compute, tiny: Tiny) -> None:
     torch.testing.assert_close(bright, dark, atol=0.1, rtol=0.1)
 
 
-PRETRAINED = STUDY.replace("train: {epochs: 2", "model: {pretrain: synth-basic}\n  train: {epochs: 1")
+PRETRAINED = STUDY.replace("train: {epochs: 2", "model: {pretrain: synth-basic, backbone: cnn3}\n  train: {epochs: 1")
 
 
 def test_pre_training_runs_first_and_once(both: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_pre_training_runs_first_and_once(both: Compute, tmp_path: Path, monkeyp
     assert {item.folder.result().pretrained_by for item in plan.items} == {plan.first[0].run_id}
     plain = tmp_path / "plain" / "tiny.yaml"
     plain.parent.mkdir()
-    plain.write_text(PRETRAINED.replace("model: {pretrain: synth-basic}", "model: {}"))
+    plain.write_text(PRETRAINED.replace("pretrain: synth-basic, ", ""))
     others = {item.run_id for item in make_plan(str(plain), Choice(seeds=(0,)), both).items}
     assert not others & {item.run_id for item in plan.items}
     again = run_plan(plan, both.model_copy(update={"track": False}))

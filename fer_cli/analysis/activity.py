@@ -12,7 +12,7 @@ from fer_cli.analysis.reopen import Reopened, stages_of, watch
 from fer_cli.models.gates import Gate, watch_gates
 
 SPAN = 0.1  # shortest colour scale of gates, which are in [0, 1]
-WHEN = ("before", "after")
+WHEN = ("in", "out")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def gate_column(title: str, gate: Tensor) -> Column:
     values = gate.float().mean(1).cpu().numpy()
     low, high = float(values.min()), float(values.max())
     wider = max(0.0, SPAN - (high - low)) / 2
-    title = f"{title}\n{low:.3f} to {high:.3f}"
+    title = f"{title}\n{low:.3f}–{high:.3f}".replace("0.", ".")
     return Column(title, values, max(0.0, low - wider), min(1.0, high + wider), overlay=True)
 
 

@@ -119,19 +119,26 @@ def draw_attention(plan: Plan, group: Group, item: Item, compute: Compute, folde
     """Draw a finished run's regions and weights on a face, its attention over time, and the labels that it corrected."""
     from fer_cli.analysis.seen import see_corrections, see_test_clips
     from fer_cli.analysis.strips import correction_figure, region_figure, strip_figure
-    from fer_cli.drawing import save
+    from fer_cli.drawing import Words, save
 
     place = str(list(plan.study.arms).index(group.arm) + 1)
-    title = f"{group.label}, seed {item.run.seed}; {item.run.config.sets[-1]}, run {item.run_id}"
+    foot = f"{plan.title}; seed {item.run.seed}, run {item.run_id}; tested on {item.run.config.sets[-1]}"
     seen = see_test_clips(item, compute)
     chosen = seen.pick(STRIPS)
     figures = {}
     if seen.boxes is not None:
-        figures["regions"] = region_figure(title, seen, chosen[0], item.run.config.model.regions)
+        figures["regions"] = region_figure(
+            Words(f"{plan.study.name}: face regions, {group.label}", foot=[foot]),
+            seen,
+            chosen[0],
+            item.run.config.model.regions,
+        )
     if seen.frames is not None:
-        figures["frames"] = strip_figure(title, seen, chosen)
+        figures["frames"] = strip_figure(f"{plan.study.name}: attention over time, {group.label}", foot, seen, chosen)
     if (changes := see_corrections(item, compute, STRIPS)) is not None:
-        figures["corrected"] = correction_figure(title, changes)
+        figures["corrected"] = correction_figure(
+            Words(f"{plan.study.name}: replaced labels, {group.label}", foot=[foot]), changes
+        )
     blocks: list[Block] = []
     captions = {
         "regions": "boxes on the middle frame; the darker, the larger the region's mean weight over the test clips",

@@ -13,11 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from fer_cli.drawing import GREY, PALETTE, Words, page, save
+from fer_cli.drawing import COLUMN, GREY, PALETTE, Words, page, save
 from fer_cli.interaction.ecem import Recovery, format_minutes
 
-COLUMN = 84 / 25.4
-"""Width of a column in inches."""
 AXES = ("pleasure", "arousal", "dominance")
 DEPTH = np.array([0.465, 0.315])
 """Where the third axis of the cube points in the plane."""
@@ -68,12 +66,12 @@ def draw_transitions(names: Sequence[str], matrices: Mapping[str, np.ndarray], p
         image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=top)
         axes.grid(visible=False)
         axes.set_title(label, size=8)
-        axes.set_xticks(range(size), names, rotation=90, size=6.5)
-        axes.set_yticks(range(size), names if place == 0 else [""] * size, size=6.5)
+        axes.set_xticks(range(size), names, rotation=90, size=7)
+        axes.set_yticks(range(size), names if place == 0 else [""] * size, size=7)
         axes.tick_params(length=0, pad=1.5)
     if image is not None:
         bar = figure.colorbar(image, ax=list(grid), shrink=0.75, aspect=14, pad=0.02)
-        bar.ax.tick_params(labelsize=6.5, length=2)
+        bar.ax.tick_params(labelsize=7, length=2)
         bar.locator = MaxNLocator(4)
         bar.update_ticks()
     return save(figure, path)

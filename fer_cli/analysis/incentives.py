@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -132,32 +132,45 @@ def predict_time(item: Item) -> float | None:
 
 
 def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int, Mapping[str, list[float]]]]) -> Page:
-    """Draw valence (above) and entropy (below) over minutes, a column per start, a line per number of factors."""
+    """Draw valence and entropy over minutes: rows of factors and of disturbances per start, a line per number of them."""
     from matplotlib.lines import Line2D
 
-    from fer_cli.drawing import PALETTE, Words, page
+    from fer_cli.analysis.emotion_figures import LINES
+    from fer_cli.drawing import COLUMN, PALETTE, Words, page
 
     starts = list(dict.fromkeys(group.planned[0].run.at for group in groups))
-    counts = sorted({group.planned[0].run.config.sequences.factors or 0 for group in groups})
-    styles = {count: (PALETTE[abs(count)], "--" if count < 0 else "-") for count in counts}
-    keys = [Line2D([], [], color=colour, ls=line, label=name_count(count)) for count, (colour, line) in styles.items()]
-    words = Words("Decoded emotions over time", ("means over students and seeds",), [keys], [plan.title])
-    figure = page(2.7 * len(starts) + 0.6, 4.2, words)
-    axes = figure.subplots(2, len(starts), sharex=True, sharey="row", squeeze=False)
-    for group in groups:
-        config, column = group.planned[0].run.config, starts.index(group.planned[0].run.at)
-        colour, line = styles[config.sequences.factors or 0]
-        runs = list(found[group.label].values())
-        for row, name in enumerate(("valence", "entropy")):
-            length = min(len(run[name]) for run in runs)
-            values = np.mean([run[name][:length] for run in runs], axis=0)
-            axes[row, column].plot(runs[0]["minutes"][:length], values, color=colour, ls=line, lw=1.2)
-    for column, at in enumerate(starts):
-        axes[0, column].set_title(", ".join(f"start: {value}" for _, value in at) or "all students", fontsize=9)
-        axes[0, column].axhspan(LIMIT, LIMIT + 0.4, color="0.9", lw=0)
-        axes[1, column].set_xlabel("minutes")
-    axes[0, 0].set_ylabel("mean valence")
-    axes[1, 0].set_ylabel("entropy, nats")
+    counts = {group.label: group.planned[0].run.config.sequences.factors or 0 for group in groups}
+    signs = [sign for sign in (1, -1) if any(sign * count > 0 for count in counts.values())] or [1]
+    sizes = range(max(abs(count) for count in counts.values()) + 1)
+    styles: list[dict[str, Any]] = [{"color": PALETTE[size], "ls": LINES[size % len(LINES)], "lw": 1.1} for size in sizes]
+    keys = [Line2D([], [], label=str(size), **styles[size]) for size in sizes]
+    words = Words(
+        "Decoded emotions over time",
+        ("means over students and seeds; key: number of factors or disturbances",),
+        [keys],
+        [plan.title],
+    )
+    rows = [(start, sign) for start in starts for sign in signs]
+    figure = page(COLUMN, 0.3 + 1.2 * len(rows), words)
+    axes = figure.subplots(len(rows), 2, sharex=True, sharey="col", squeeze=False)
+    for row, (start, sign) in enumerate(rows):
+        for group in groups:
+            count = counts[group.label]
+            if group.planned[0].run.at != start or sign * count < 0:
+                continue
+            runs = list(found[group.label].values())
+            for column, name in enumerate(("valence", "entropy")):
+                length = min(len(run[name]) for run in runs)
+                values = np.mean([run[name][:length] for run in runs], axis=0)
+                axes[row, column].plot(runs[0]["minutes"][:length], values, **styles[abs(count)])
+        where = ", ".join(f"start: {value}" for _, value in start) or "all students"
+        what = f", {'factors' if sign > 0 else 'disturbances'}" if len(signs) > 1 else ""
+        axes[row, 0].set_title(where + what, loc="left")
+        axes[row, 0].axhspan(*sorted((sign * LIMIT, sign * (LIMIT + 0.4))), color="0.9", lw=0)
+        axes[row, 0].set_ylabel("valence")
+        axes[row, 1].set_ylabel("entropy, nats")
+    for axis in axes[-1]:
+        axis.set_xlabel("minutes")
     return figure
 
 

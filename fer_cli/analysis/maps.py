@@ -8,23 +8,30 @@ from data sets whose card allows redistribution.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from fer_cli.analysis.outcome import cache_result, figure_path, select_runs
 from fer_cli.blocks import Block, Figure, Note
 from fer_cli.config import ATTENTION, BACKBONES, Compute, ModelConfig
-from fer_cli.places import whole_file
+from fer_cli.formats import figure_files
 from fer_cli.plan import Item, Plan
 
-VERSION = 1
+VERSION = 2
 FACES = 6
 PICTURE = "analysis-maps.png"
+ENDS = {
+    ".png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
+    ".pdf": (b"%PDF-", b"%%EOF"),
+    ".svg": (b"<?xml", b"</svg>"),
+}
+"""Suffix -> how a complete file begins and ends."""
 
 
 def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return one figure per arm that has attention blocks, for one seed, and the reason why others have none."""
+    from fer_cli.drawing import copy_figure
+
     runs = select_runs(plan)
     found: list[Block] = [] if runs else [Note("maps: no run is done")]
     without: dict[str, list[str]] = {}
@@ -37,8 +44,7 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
             without.setdefault(f"not drawn because images of {tested} may not be redistributed", []).append(group.label)
         else:
             path = figure_path(folder, "maps", str(list(plan.study.arms).index(group.arm) + 1), group.arm)
-            with whole_file(path) as draft:
-                shutil.copyfile(picture_of(item, compute), draft)
+            copy_figure(picture_of(item, compute), path)
             caption = f"{group.label}, seed {item.run.seed}, {ATTENTION[block].picture}; last block of each stage"
             found += [Figure(path), Note(f"{path.name}: {caption}")]
     return found + [Note(f"maps, {why}: {'; '.join(dict.fromkeys(labels))}") for why, labels in without.items()]
@@ -67,7 +73,7 @@ def picture_of(item: Item, compute: Compute) -> Path:
         from fer_cli.analysis.figures import maps_figure
         from fer_cli.analysis.reopen import reopen
         from fer_cli.data.block import pictures
-        from fer_cli.drawing import save
+        from fer_cli.drawing import Words, save
 
         run, tested = reopen(item, compute), item.run.config.sets[-1]
         test = run.data.test
@@ -76,19 +82,20 @@ def picture_of(item: Item, compute: Compute) -> Path:
         faces = list(pictures(images.numpy()))
         labels = [run.data.classes[test.labels[place]] for place in places]
         model = item.run.config.model
-        title = f"{model.backbone}, {model.block}; {tested}, run {item.run_id}"
-        save(maps_figure(title, faces, labels, columns_of(run, images)), picture)
+        words = Words(f"{model.backbone}, {model.block}: attention maps", foot=[f"{tested}; run {item.run_id}"])
+        save(maps_figure(words, faces, labels, columns_of(run, images)), picture)
         return {"samples": [str(run.data.samples["test"][place]) for place in places], "labels": labels}
 
-    if not is_whole(picture):
+    if not all(is_whole(path) for path in figure_files(picture)):
         item.folder.file("analysis-maps.json").unlink(missing_ok=True)
     cache_result(item, "maps", VERSION, {"faces": FACES}, measure)
     return picture
 
 
 def is_whole(picture: Path) -> bool:
-    """Return whether a file is a complete PNG."""
+    """Return whether a file is a complete PNG, PDF or SVG."""
     if not picture.is_file():
         return False
     content = picture.read_bytes()
-    return content.startswith(b"\x89PNG\r\n\x1a\n") and content.endswith(b"IEND\xaeB`\x82")
+    begin, end = ENDS[picture.suffix]
+    return content.startswith(begin) and content.rstrip().endswith(end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ from fer_cli.cli.screen import pause_collection, print_table, printing, say, sho
 
 if TYPE_CHECKING:
     from fer_cli.config import Compute
+    from fer_cli.report import Written
 
 
 def report(
@@ -36,8 +37,14 @@ def report(
     split: SplitName = None,
     epochs: Epochs = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Also draw figures (PNG) and run the study's network analyses.")
+        bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
+    formats: Annotated[
+        str, typer.Option("--formats", help="Formats of figures beside PNG: pdf, svg, or png for PNG alone.")
+    ] = "pdf,svg",
+    columns: Annotated[
+        int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
+    ] = 2,
     claims: Annotated[
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
@@ -53,28 +60,33 @@ def report(
         compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
         print_claims(study, compute, data, profile, seeds, split, epochs)
         return
+    from fer_cli.formats import parse_formats
     from fer_cli.report import RENDERERS, make_report
     from fer_cli.study import load_study
 
-    def show_step(name: str) -> None:
-        say(f"{name} …")
-
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    asked = (data, profile, parse_seeds(seeds), split, epochs, figures)
     with pause_collection():
-        written = make_report(study, compute, data, profile, parse_seeds(seeds), split, epochs, figures, show_step)
+        written = make_report(study, compute, *asked, lambda name: say(f"{name} …"), parse_formats(formats), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    tell_rest(written, compute, same, figures)
+
+
+def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
+    """Say what was written, what is missing, and the next command; ``same``: the options that it repeats."""
+    results = compute.results
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
     say("written: " + ", ".join(str(path) for path in [*written.files, *written.figures]))
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
     if written.missing:
         again = write_command("fer ablate", **same, retry_failed=bool(written.damaged))
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")

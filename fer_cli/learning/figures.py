@@ -9,7 +9,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fer_cli.drawing import GREY, PALETTE, QUANTITIES, Words, draw_curve, draw_matrix, finish_curves, page, save, text_width
+from fer_cli.drawing import (
+    COLUMN,
+    GREY,
+    PALETTE,
+    QUANTITIES,
+    Words,
+    draw_curve,
+    draw_matrix,
+    finish_curves,
+    page,
+    save,
+    text_width,
+)
 from fer_cli.outputs import HISTORIES, read_history
 from fer_cli.results import Result
 
@@ -25,10 +37,11 @@ def draw_run(folder: Path, result: Result) -> None:
 def confusion_figure(result: Result) -> Figure:
     """Return the confusion matrix of the test images, each row (truth) in percent."""
     scores, classes = result.metrics["test"], result.data.classes
-    names, side = max(text_width(label, 8) for label in classes), max(2.6, 0.42 * len(classes))
+    names = max(text_width(label, 7) for label in classes)
     title = f"confusion matrix, accuracy {100 * scores['accuracy']:.2f} %"
     words = Words(title, ["% of each true class"], foot=[f"run {result.run_id}; {scores.n} test images"])
-    figure = page(side + names + 0.6, side + 0.75 * names + 0.6, words)
+    width = max(COLUMN, 0.26 * len(classes) + names + 0.6)
+    figure = page(width, 0.24 * max(len(classes), 4) + 0.75 * names + 0.5, words)
     draw_matrix(figure.subplots(), np.array(scores.confusion), classes)
     return figure
 
@@ -40,12 +53,12 @@ def curves_figure(result: Result, histories: Sequence[list[dict[str, float]]]) -
     """
     epoch = result.selection.epoch or 0
     keys = [
-        Line2D([], [], color=PALETTE[0], lw=1.8, label="validation"),
-        Line2D([], [], color=GREY, lw=1.2, ls=(0, (4, 2)), label="training"),
-        Line2D([], [], color=PALETTE[0], lw=1, ls=":", label=f"epoch chosen: {epoch}"),
+        Line2D([], [], color=PALETTE[0], lw=1.4, label="validation"),
+        Line2D([], [], color=GREY, lw=1.0, ls=(0, (4, 2)), label="training"),
+        Line2D([], [], color=PALETTE[0], lw=0, marker="o", ms=4, label=f"epoch chosen: {epoch}"),
     ]
-    figure = page(8, 3, Words("accuracy and loss by epoch", (), [keys], [f"run {result.run_id}"]))
-    for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
+    figure = page(COLUMN, 3.0, Words("accuracy and loss by epoch", (), [keys], [f"run {result.run_id}"]))
+    for axes, quantity in zip(figure.subplots(2, 1), QUANTITIES, strict=True):
         for rows in histories:
             series = {name: [np.array([row[name] for row in rows])] for name in rows[0]}
             draw_curve(axes, series, quantity, epoch, PALETTE[0], GREY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from fer_cli.checked import save_verified
 from fer_cli.config import Compute
 from fer_cli.data.kept import is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.formats import figure_files, use_formats
 from fer_cli.places import write_text
 from fer_cli.plan import describe_other_builds, last_choice, make_plan
 from fer_cli.report.collect import collect, find_results
@@ -54,11 +55,14 @@ def make_report(
     epochs: float | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
+    formats: Sequence[str] = ("png",),
+    page_columns: int = 2,
 ) -> Written:
     """Write a study's tables under ``results/tables`` and return the report; raises ResultsError if no run is done.
 
     ``figures``: also draw figures under ``results/figures`` and run the network analyses; ``announce`` is called with the
-    name of each slow step. Omitted options default to those of the study's last ``fer ablate``.
+    name of each slow step; ``formats``: of the figures beside PNG; ``page_columns``: of the page for LaTeX tables.
+    Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
     choice = resolve_choice(study, results, data, profile, seeds, split, epochs)
@@ -75,14 +79,15 @@ def make_report(
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     folder = results / "figures" / plan.stem
     material = Material(study, plan, cells, find_underfitted(plan, cells), describe, compute, folder, figures, announce)
-    blocks = [block for section in SECTIONS.values() for block in section(material)]
+    with use_formats(formats):
+        blocks = [block for section in SECTIONS.values() for block in section(material)]
+        drawn = [path for block in blocks if isinstance(block, Figure) for path in figure_files(block.path)]
     keep_sets(results, compute.data_root, plan.sets, describe)
     save_verified(results)
-    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics)
+    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics, page_columns)
     files = [results / "tables" / f"{plan.stem}.{name}" for name in FILES]
     for name, path in zip(FILES, files, strict=True):
         write_text(path, RENDERERS[name](report))
-    drawn = [block.path for block in blocks if isinstance(block, Figure)]
     unbuilt = [name for name in plan.sets if not is_built(compute.data_root, name)]
     return Written(report, files, drawn, choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
 

@@ -25,6 +25,7 @@ FACTORS = {
 }
 """Grid factor -> axis label, whose text before the bracket is the factor's name. Others use their dotted name."""
 SD_BAND = "band: mean ± one sample standard deviation over seeds (none for one seed)"
+SD_BARS = "bars: ± one sample standard deviation over seeds (none for one seed)"
 
 
 def arm_styles(plan: Plan) -> dict[str, tuple[str, str]]:

@@ -10,16 +10,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_cli.blocks import percent
-from fer_cli.drawing import LINE, Words, draw_matrix, page, save, text_width, wrap_text
+from fer_cli.drawing import COLUMN, LINE, MARGIN, Words, draw_matrix, page, save, text_width, wrap_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import arm_label, figure_file, footer, point_label, seed_count, shared_factors, split_evenly
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout
 
-MOST_PANELS = 6  # panels per file
+MOST_PANELS = 4  # panels per file
 MOST_LEVELS = 3  # most values of the column factor that are all drawn; of more, only the first is
 BARS = (0.8, 0.9)  # recall thresholds by which papers count classes
-TITLE = 8.5  # font size above a panel
+TITLE = 7.5  # font size above a panel
+CELL = (0.24, 0.2)  # least width and height of a class in inches: room for "100"
 
 
 def draw_confusions(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
@@ -73,22 +74,22 @@ def confusion_panels(plan: Plan, cells: Sequence[Cell]) -> Figure:
     """Return a figure of one panel per cell; inner panels omit class names if all have the same classes."""
     named = [cell.ordered[0].data.classes for cell in cells]
     alike = all(classes == named[0] for classes in named)
-    columns = 2 if len(cells) == 4 else min(3, len(cells))
+    names, most = max(text_width(label, 7) for classes in named for label in classes), max(map(len, named))
+    left, room = names + 0.35, COLUMN - 2 * MARGIN
+    columns = 2 if len(cells) > 1 and alike and (room - left) / 2 >= max(CELL[0] * most, 1.25) else 1
     rows = math.ceil(len(cells) / columns)
-    side = max(3.4 if len(cells) == 1 else 2.75, 0.36 * max(map(len, named)))
+    width = max((room - left) / columns, CELL[0] * most)
     shared = shared_factors([cell.at for cell in cells])
-    titles = [panel_title(plan, cell, shared, side) for cell in cells]
+    titles = [panel_title(plan, cell, shared, room / columns - 0.1) for cell in cells]
     # a row has labels below if one of its panels is the last of its column
     below = [not alike or (row + 2) * columns > len(cells) for row in range(rows)]
-    names = max(text_width(label, 8) for classes in named for label in classes)
-    height = rows * (side + 0.22 + max(title.count("\n") + 1 for title in titles) * TITLE * LINE / 72)
-    height += sum(below) * (0.75 * names + 0.4)
+    height = rows * (CELL[1] * max(most, 5) + 0.12 + max(title.count("\n") + 1 for title in titles) * TITLE * LINE / 72)
+    height += sum(below) * (0.75 * names + 0.35)
     at = point_label(shared)
     title = f"{plan.study.name}: confusion matrices{f', {at}' if at else ''}"
     foot = footer(plan, cells, "test images; counts summed over seeds; ±: sample standard deviation over seeds")
     words = Words(title, ["% of each true class"], [], foot)
-    left = columns if not alike else 1
-    figure = page(columns * (side + 0.32) + left * (names + 0.35), height, words)
+    figure = page(max(COLUMN, width * columns + left + 2 * MARGIN), height, words)
     panels = figure.subplots(rows, columns, squeeze=False)
     for place, axes in enumerate(panels.flat):
         if place >= len(cells):

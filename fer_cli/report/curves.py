@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fer_cli.drawing import GREY, QUANTITIES, Words, draw_curve, finish_curves, page, save, wrap_text
+from fer_cli.drawing import COLUMN, GREY, MARGIN, QUANTITIES, Words, draw_curve, finish_curves, page, save, wrap_text
 from fer_cli.escape import csv_cell
 from fer_cli.outputs import damage_error, read_history
 from fer_cli.places import write_text
@@ -37,8 +36,8 @@ from fer_cli.report.canvas import (
 from fer_cli.report.collect import Cells, Point, history_file
 from fer_cli.results import Selection
 
-MOST_TOGETHER = 4  # most arms that share one pair of panels; with more, each has its own
-MOST_ARMS = 8  # arms per file
+MOST_TOGETHER = 2  # most arms that share one pair of panels, of two lines each; with more, each has its own
+MOST_ARMS = 5  # arms per file
 MOST_TRAININGS = 6  # most grid points that are all drawn; of more, only the first is
 RULES = {
     "val/macro_f1": "highest validation macro-F1",
@@ -46,8 +45,8 @@ RULES = {
     "val/loss": "lowest validation loss",
 }
 MEANING = (
-    "training: the arm's own loss on augmented images with their training labels, including label noise; "
-    "validation: cross-entropy on unmodified images with the set's own labels, by the evaluated network"
+    "training: the arm's loss on augmented images and training labels (with label noise); validation: cross-entropy on "
+    "unmodified images and the set's labels"
 )
 
 
@@ -194,10 +193,10 @@ def heading(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]) -> tup
 def style_key(colour: str) -> list[Artist]:
     """Return the legend entries of the line styles."""
     return [
-        Line2D([], [], color=colour, lw=1.8, label="validation (solid)"),
-        Line2D([], [], color=GREY if colour == "black" else colour, lw=1.2, ls=(0, (4, 2)), label="training (dashed)"),
+        Line2D([], [], color=colour, lw=1.4, label="validation (solid)"),
+        Line2D([], [], color=GREY if colour == "black" else colour, lw=1.0, ls=(0, (4, 2)), label="training (dashed)"),
         Patch(color=colour, alpha=0.18, lw=0, label="± 1 sd over seeds"),
-        Line2D([], [], color=colour, lw=1, ls=":", label="selected epoch, mean over seeds"),
+        Line2D([], [], color=colour, lw=0, marker="o", ms=4, label="selected epoch"),
     ]
 
 
@@ -209,48 +208,40 @@ def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], f
         for c in curves
     ]
     title, notes = heading(plan, points, curves)
-    figure = page(10, 3.9, Words(title, notes, [arms, style_key("0.35")], foot))
-    panels = figure.subplots(1, 2)
+    figure = page(COLUMN, 3.0, Words(title, notes, [arms, style_key("0.35")], foot))
+    panels = figure.subplots(2, 1, sharex=True)
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         for curve in curves:
             curve.draw(axes, quantity, styles[curve.arm][0], styles[curve.arm][0])
         finish_curves(axes, quantity, [curve.epochs for curve in curves])
-        axes.set_xlabel("epoch")
+    panels[-1].set_xlabel("epoch")
+    figure.align_ylabels(panels)
     return figure
 
 
 def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
-    """Return a pair of panels per arm, accuracy above loss, on shared scales."""
+    """Return a row per arm, accuracy beside loss, on shared scales."""
     styles = arm_styles(plan)
-    columns = min(4, math.ceil(len(curves) / 2)) if len(curves) > MOST_TOGETHER else len(curves)
-    rows = math.ceil(len(curves) / columns)
     title, notes = heading(plan, points, curves)
-    lengths = {curve.epochs for curve in curves}
-    if len(lengths) > 1:
+    if len({curve.epochs for curve in curves}) > 1:
         notes.append("horizontal axes differ: arms are trained for different numbers of epochs")
-    figure = page(2.6 * columns + 0.6, 3.9 * rows, Words(title, notes, [style_key("black")], foot))
-    panels = figure.subplots(2 * rows, columns, squeeze=False)
-    for quantity_row, quantity in enumerate(QUANTITIES):
-        shown: list[Axes] = []
-        for place, curve in enumerate(curves):
-            axes = panels[2 * (place // columns) + quantity_row, place % columns]
+    names = [
+        wrap_text(f"{arm_label(plan, curve.arm)}, {seed_count(curve.n, curve.planned)}", COLUMN - 0.5 - 2 * MARGIN, 8)
+        for curve in curves
+    ]
+    height = sum(1.0 + 0.15 * len(lines) for lines in names) + 0.35
+    figure = page(COLUMN, height, Words(title, notes, [style_key("black")], foot))
+    panels = figure.subplots(len(curves), 2, squeeze=False)
+    for row, (curve, lines) in enumerate(zip(curves, names, strict=True)):
+        for axes, quantity in zip(panels[row], QUANTITIES, strict=True):
             curve.draw(axes, quantity, styles[curve.arm][0], GREY)
             finish_curves(axes, quantity, [curve.epochs])
-            if place % columns:
-                axes.set_ylabel("")
-                axes.tick_params(labelleft=False)
-            if quantity_row:
-                axes.set_xlabel("epoch")
-            else:
-                axes.set_title(
-                    "\n".join([*wrap_text(arm_label(plan, curve.arm), 2.3, 9), seed_count(curve.n, curve.planned)])
-                )
-            shown.append(axes)
-        low = min(axes.get_ylim()[0] for axes in shown)
-        high = max(axes.get_ylim()[1] for axes in shown)
-        for axes in shown:
+        panels[row, 0].set_title("\n".join(lines), loc="left", pad=9)  # above the ticks of the panel beside it
+    for column in panels.T:
+        low = min(axes.get_ylim()[0] for axes in column)
+        high = max(axes.get_ylim()[1] for axes in column)
+        for axes in column:
             axes.set_ylim(low, high)
-    for place in range(len(curves), rows * columns):
-        for row in range(2):
-            panels[2 * (place // columns) + row, place % columns].set_axis_off()
+        column[-1].set_xlabel("epoch")
+        figure.align_ylabels(column)
     return figure

@@ -12,9 +12,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from fer_cli.drawing import PALETTE, Words, page, save, text_width, wrap_text
+from fer_cli.drawing import COLUMN, PALETTE, Words, page, save, text_width, wrap_text
 
-WIDTH = 84 / 25.4
 ROW, HEAD, LINE, TAIL = 0.24, 0.36, 0.15, 0.4
 """Heights in inches: of an effect, of a panel's title, of its further lines, of the axis."""
 BOLD = 1.2
@@ -53,11 +52,11 @@ def draw_effects(
         style = {"color": PRINTED, "marker": "D", "mfc": "none", "ms": SIZES["printed"], "lw": 0}
         keys.append([Line2D([], [], **style, label="printed in the paper")])
     left = max(text_width(shorten(effect.name), 8) for effects in groups.values() for effect in effects) + 0.35
-    titles = [wrap_text(outcome, (WIDTH - left) / BOLD, 9) for outcome in groups]
+    titles = [wrap_text(outcome, (COLUMN - left) / BOLD, 9) for outcome in groups]
     heights = [
         HEAD + LINE * (len(lines) - 1) + ROW * len(those) for lines, those in zip(titles, groups.values(), strict=True)
     ]
-    figure = page(WIDTH, sum(heights) + TAIL, Words(title, notes, keys, [foot] if foot else []))
+    figure = page(COLUMN, sum(heights) + TAIL, Words(title, notes, keys, [foot] if foot else []))
     panels = figure.subplots(len(groups), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})[:, 0]
     for axes, lines, effects in zip(panels, titles, groups.values(), strict=True):
         draw_panel(axes, "\n".join(lines), effects)

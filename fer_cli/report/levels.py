@@ -15,15 +15,27 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from fer_cli.config import METRICS
-from fer_cli.drawing import Words, page, save
+from fer_cli.drawing import COLUMN, Words, page, save
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import FACTORS, SD_BAND, arm_label, arm_styles, factor_name, footer, point_label, seed_count
+from fer_cli.report.canvas import (
+    FACTORS,
+    SD_BARS,
+    arm_label,
+    arm_styles,
+    factor_name,
+    footer,
+    point_label,
+    seed_count,
+    split_evenly,
+)
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.tables import layout
 from fer_cli.stats import sample_sd
 
 FEWEST_LEVELS = 3
 MOST_PANELS = 6  # most values of other factors that each get a panel; of more, only the first does
+MOST_LINES = 5  # arms per panel; more arms get further panels on the same axes
+SHIFT = 0.012  # arms beside each other, as a share of the axis, so that bars of deviations do not hide each other
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     styles = arm_styles(plan)
     arms = {arm: [level for levels in panels.values() for level in levels[arm]] for arm in plan.study.arms}
     keys: list[Artist] = [
-        Line2D([], [], color=styles[arm][0], marker=styles[arm][1], ms=5.5, lw=1.6, label=legend_label(plan, arm, levels))
+        Line2D([], [], color=styles[arm][0], marker=styles[arm][1], ms=4, lw=1.2, label=legend_label(plan, arm, levels))
         for arm, levels in arms.items()
         if levels
     ]
@@ -87,25 +99,20 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     notes += [f"not drawn: {', '.join(map(str, skipped))}"] if skipped else []
     others = layout(plan).others
     notes += [f"1 of {len(others)} other grid points is drawn"] if len(panels) < len(others) else []
-    foot = footer(plan, [cell for cell in cells.values() if cell.results], SD_BAND, "test images")
-    columns = 2 if len(panels) == 4 else min(3, len(panels))
-    rows = -(-len(panels) // columns)
+    foot = footer(plan, [cell for cell in cells.values() if cell.results], SD_BARS, "test images")
     title = f"{plan.study.name}: {METRICS[metric].label} by {factor_name(factor)}"
-    figure = page(max(7.0, 3.6 * columns), 4.0 if rows == 1 else 3.2 * rows, Words(title, notes, [keys], foot))
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for place, (axes, (other, levels)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
-        draw_panel(axes, levels, styles)
-        axes.set_title(point_label(other))
-        if place + columns >= len(panels):  # no panel below
-            axes.set_xlabel(FACTORS.get(factor, factor))
-            axes.tick_params(labelbottom=True)
-    for axes in grid[:, 0]:
+    facets = [(other, group) for other in panels for group in split_evenly([arm for arm in arms if arms[arm]], MOST_LINES)]
+    figure = page(COLUMN, 0.4 + (2.0 if len(facets) <= 3 else 1.5) * len(facets), Words(title, notes, [keys], foot))
+    grid = figure.subplots(len(facets), 1, squeeze=False, sharex=True, sharey=True)
+    numbers = numeric_levels(plan)
+    for axes, (other, group) in zip(grid[:, 0], facets, strict=True):
+        draw_panel(axes, {arm: panels[other][arm] for arm in group}, styles, is_logarithmic(numbers))
+        axes.set_title(point_label(other), loc="left")
         axes.set_ylabel(f"{METRICS[metric].label} (%)")
-    for axes in grid.flat[len(panels) :]:
-        axes.set_axis_off()
+    grid[-1, 0].set_xlabel(FACTORS.get(factor, factor))
     low, high = grid[0, 0].get_ylim()  # after all panels, which share it, are drawn
     grid[0, 0].set_ylim(max(low, 0), min(high, 101))
-    set_ticks(grid[0, 0], numeric_levels(plan))
+    set_ticks(grid[0, 0], numbers)
     return figure
 
 
@@ -116,24 +123,39 @@ def legend_label(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
     return f"{arm_label(plan, arm)}, {count}"
 
 
-def draw_panel(axes: Axes, arms: dict[str, list[Level]], styles: dict[str, tuple[str, str]]) -> None:
-    """Draw every arm's mean and band; markers of incomplete seeds are hollow."""
-    for arm, levels in arms.items():
+def draw_panel(
+    axes: Axes, arms: dict[str, list[Level]], styles: dict[str, tuple[str, str]], logarithmic: bool = False
+) -> None:
+    """Draw every arm's mean and deviation; markers of incomplete seeds are hollow."""
+    values = [level.value for levels in arms.values() for level in levels]
+    span = max(values, default=1.0) - min(values, default=0.0)
+    for place, (arm, levels) in enumerate(arms.items()):
         colour, marker = styles[arm]
-        x, mean = ([getattr(level, name) for level in levels] for name in ("value", "mean"))
-        sd = np.array([np.nan if level.sd is None else level.sd for level in levels])
-        axes.fill_between(x, 100 * (mean - sd), 100 * (mean + sd), color=colour, alpha=0.09, lw=0)
-        for edge in (mean - sd, mean + sd):
-            axes.plot(x, 100 * edge, color=colour, lw=0.7, alpha=0.35)
-        axes.plot(x, 100 * np.array(mean), color=colour, lw=1.6)
-        for level in levels:
+        beside = SHIFT * (place - (len(arms) - 1) / 2)
+        x = [level.value * 10**beside if logarithmic else level.value + beside * span for level in levels]
+        mean = np.array([100 * level.mean for level in levels])
+        axes.plot(x, mean, color=colour, lw=1.2)
+        for at, height, level in zip(x, mean, levels, strict=True):
+            if level.sd is not None:
+                axes.vlines(at, height - 100 * level.sd, height + 100 * level.sd, color=colour, lw=0.9, alpha=0.7)
             face = colour if level.n == level.planned else "white"
-            axes.plot(level.value, 100 * level.mean, marker, ms=5.5, color=colour, mfc=face)
+            axes.plot(at, height, marker, ms=4, color=colour, mfc=face)
+
+
+def is_logarithmic(levels: Sequence[Any]) -> bool:
+    """Return whether levels span a factor of ten or more."""
+    return bool(levels[0] > 0 and levels[-1] / levels[0] >= 10)
 
 
 def set_ticks(axes: Axes, levels: Sequence[Any]) -> None:
-    """Put ticks at the levels; the axis is logarithmic if they span a factor of ten or more."""
-    if levels[0] > 0 and levels[-1] / levels[0] >= 10:
+    """Put ticks at the levels, without those too close to the one before; the axis is logarithmic if they span a decade."""
+    logarithmic = is_logarithmic(levels)
+    if logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(levels, [f"{level:,g}" for level in levels])
+    place = np.log10(levels) if logarithmic else np.asarray(levels, float)
+    shown = [0]
+    for number in range(1, len(levels)):
+        if (place[number] - place[shown[-1]]) >= 0.09 * (place[-1] - place[0]):
+            shown.append(number)
+    axes.set_xticks([levels[number] for number in shown], [f"{levels[number]:,g}" for number in shown])

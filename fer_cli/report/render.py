@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fer_cli import escape
 from fer_cli.blocks import Block, Cell, Note, Table, cell_text, is_bold
+from fer_cli.report.latex import grid_of, latex_document
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,7 @@ class Report:
     blocks: Sequence[Block]
     frame: pd.DataFrame | None = None
     metrics: Sequence[str] = ()  # metrics in the CSV, which covers the test part
+    page_columns: int = 2  # of the page that the LaTeX tables are fitted to, 1 or 2
 
     @property
     def head(self) -> list[str]:
@@ -66,25 +68,8 @@ def markdown_row(cells: Sequence[Cell]) -> str:
 
 
 def render_latex(report: Report) -> str:
-    """Return every table as a ``table`` environment (booktabs), with the notes of the report as comments."""
-    lines = [escape.latex_comment(line) for line in [r"needs \usepackage{booktabs}", *report.head, *report.foot]]
-    for table in report.tables:
-        lines += ["", r"\begin{table}", r"\centering", rf"\caption{{{escape.latex(table.title)}}}"]
-        lines += [rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}", r"\toprule"]
-        lines.append(escape.latex_row(["", *(escape.latex(column) for column in table.columns)]))
-        lines.append(r"\midrule")
-        for label, cells in table.rows:
-            lines.append(escape.latex_row([escape.latex(label), *map(latex_cell, cells)]))
-        lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [rf"\par\footnotesize {escape.latex(note)}" for note in table.notes]
-        lines.append(r"\end{table}")
-    return "\n".join(lines) + "\n"
-
-
-def latex_cell(cell: Cell) -> str:
-    """Return a table cell in LaTeX."""
-    text = escape.latex(cell_text(cell))
-    return rf"\textbf{{{text}}}" if is_bold(cell) else text
+    """Return every table as a float with caption and label, with the notes of the report as comments."""
+    return latex_document(report.title, [*report.head, *report.foot], map(grid_of, report.tables), report.page_columns)
 
 
 def render_csv(report: Report) -> str:

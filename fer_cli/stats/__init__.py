@@ -6,6 +6,7 @@ Tests return ``PValue`` or, where n is too small or their assumptions do not hol
 
 from fer_cli.stats.bootstrap import Interval, bootstrap_interval, bootstrap_test, lift, paired_bootstrap, right_units
 from fer_cli.stats.effects import Effect, effect_size
+from fer_cli.stats.friedman import Ranks, critical_difference, rank_arms
 from fer_cli.stats.images import crossed_spread, crossed_test, image_test, pseudo_values
 from fer_cli.stats.outcomes import ALPHA, NotTestable, Outcome, PValue
 from fer_cli.stats.power import POWER, detectable_difference, find_power, needed_pairs
@@ -39,9 +40,11 @@ __all__ = [
     "NotTestable",
     "Outcome",
     "PValue",
+    "Ranks",
     "Spread",
     "bootstrap_interval",
     "bootstrap_test",
+    "critical_difference",
     "crossed_spread",
     "crossed_test",
     "describe_floor",
@@ -58,6 +61,7 @@ __all__ = [
     "paired_difference",
     "paired_test",
     "pseudo_values",
+    "rank_arms",
     "rank_test",
     "right_units",
     "sample_sd",

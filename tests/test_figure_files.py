@@ -1,0 +1,138 @@
+"""The files of figures: formats, the same bytes each time, palettes, unknown formats; ranks drawn only where they hold."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from fer_cli.analysis.activity import Column
+from fer_cli.analysis.figures import maps_figure
+from fer_cli.config import Compute
+from fer_cli.drawing import COLOURS, COLUMN, DPI, Words, copy_figure, page, reduce_colours, save
+from fer_cli.errors import StudyError
+from fer_cli.formats import figure_files, parse_formats, use_formats
+from fer_cli.plan import Plan, make_plan
+from fer_cli.report.collect import collect
+from fer_cli.report.differences import FEW, Panel, difference_panels, differences_figure, value_range
+from fer_cli.report.ranks import rank_study, ranks_figure
+from fer_cli.stats import Difference, NotTestable, Ranks
+from fer_cli.study import Choice
+from tests.conftest import STUDY, Called
+from tests.pictures import overlaps
+from tests.test_figures import FLAT, fake_runs
+
+
+def drawn(title: str = "a $1 title") -> Figure:
+    figure = page(COLUMN, 1.0, Words(title, ["note"], (), ["foot"]))
+    figure.subplots().plot([1, 2, 3], [1, 3, 2], marker="o")
+    return figure
+
+
+def test_formats_in_use_are_written_and_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    contents = []
+    for name in ("a", "b"):
+        with use_formats(("svg", "pdf", "png")):
+            path = save(drawn(), tmp_path / f"{name}.png")
+            assert figure_files(path) == [tmp_path / f"{name}.{one}" for one in ("png", "svg", "pdf")]
+            contents.append([file.read_bytes() for file in figure_files(path)])
+    assert contents[0] == contents[1]
+    png, svg, pdf = contents[0]
+    assert b"CreationDate" not in pdf and b"/Type3" not in pdf and pdf.startswith(b"%PDF")
+    assert b"a $1 title</text>" in svg and b"<dc:date>" not in svg
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.mode == "P" and image.width == pytest.approx(COLUMN * DPI, abs=1)
+        assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    with use_formats(("svg",)):
+        copy_figure(tmp_path / "a.png", tmp_path / "c.png")
+    assert (tmp_path / "c.svg").read_bytes() == svg and not (tmp_path / "c.pdf").exists()
+    save(drawn(), tmp_path / "d.png")
+    assert sorted(path.name for path in tmp_path.glob("d.*")) == ["d.png"], "only while they are in use"
+
+
+def test_few_colours_are_kept_exactly_and_many_come_close() -> None:
+    few = np.random.default_rng(0).integers(0, 3, (40, 50, 3), dtype=np.uint8) * 100
+    reduced = reduce_colours(Image.fromarray(few))
+    assert reduced.mode == "P"
+    np.testing.assert_array_equal(np.asarray(reduced.convert("RGB")), few)
+    ramp = np.add.outer(np.arange(256), np.arange(256))[..., None] // np.array([2, 3, 4])
+    many = Image.fromarray(ramp.astype(np.uint8))
+    assert many.getcolors(COLOURS) is None
+    assert np.abs(np.asarray(reduce_colours(many).convert("RGB"), int) - ramp).max() <= 16
+
+
+def test_formats_by_name(fer: Callable[..., Called]) -> None:
+    assert parse_formats("pdf, .SVG") == ("pdf", "svg")
+    with pytest.raises(StudyError, match="unknown format pfd; did you mean pdf"):
+        parse_formats("pfd")
+    with pytest.raises(StudyError, match="at least one of png, pdf, svg"):
+        parse_formats(" ,")
+
+
+def test_colour_bars_and_names_of_maps_do_not_collide() -> None:
+    faces = [np.full((12, 12), 90, np.uint8)] * 6
+    labels = ["focused", "distracted", "curious", "confused", "tired", "happy"]
+    maps = np.random.default_rng(0).random((6, 4, 4), dtype=np.float32)
+    pairs = [Column(f"stage {s}\n{when}", maps, 0.0, 1.75, overlay=False) for s in (1, 2, 3, 4) for when in ("in", "out")]
+    gates = [Column(f"stage {s}\n.025–.927", maps, 0.02, 0.93, overlay=True) for s in (1, 2, 3, 4)]
+    for columns, bars in ((pairs, 4), (gates, 4)):
+        figure = maps_figure(Words("resnet18-small, soft-threshold: attention maps", foot=["run a"]), faces, labels, columns)
+        assert overlaps(figure) == []
+        assert len(figure.axes) == 6 * (len(columns) + 1) + bars
+
+
+@pytest.fixture
+def planned(tmp_path: Path, compute: Compute) -> Callable[..., Plan]:
+    def plan(text: str, seeds: tuple[int, ...]) -> Plan:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(text)
+        return make_plan(str(path), Choice(seeds=seeds), compute)
+
+    return plan
+
+
+def test_differences_are_those_of_the_tables_on_one_axis(planned: Callable[..., Plan]) -> None:
+    text = STUDY.replace("against: CNN", "against: CNN, pairs: [[CNN, SCN-CS]]")
+    plan = planned(text, (0, 1, 2))
+    fake_runs(plan, lost=(0,))
+    cells = collect(plan)
+    panels = list(difference_panels(plan, cells))
+    assert [panel.title for panel in panels] == ["accuracy, difference to CNN", "accuracy, further differences"]
+    assert [label for label, _ in panels[0].rows] == ["SCN-CS, label noise 0.3"], "incomplete cells have none"
+    (found,) = (difference for _, difference in panels[0].rows)
+    assert found.mean == pytest.approx(-0.1)
+    figure = differences_figure(plan, panels, value_range(panels), ["foot"])
+    limits = {axes.get_xlim() for axes in figure.axes}
+    assert len(limits) == 1
+    assert overlaps(figure) == []
+    wide = Panel("t", [("a", Difference(0.01, -0.05, 0.07, True))] * (FEW + 1))
+    assert value_range([wide]) == pytest.approx((-5.6, 7.6))
+
+
+THREE = FLAT.replace(
+    "  SCN-CS: {learning.method: scn-cs}\n",
+    "  SCN-CS: {learning.method: scn-cs}\n  A long name of it: {model.dropout: 0.1}\n",
+)
+
+
+def test_mean_ranks_are_drawn_where_blocks_are_independent(planned: Callable[..., Plan]) -> None:
+    seeds = tuple(range(8))
+    plan = planned(THREE, seeds)
+    fake_runs(plan, value=lambda arm, _, seed: {"CNN": 0.9, "SCN-CS": 0.8}.get(arm, 0.7 + 0.03 * (seed % 2)) - 0.01 * seed)
+    arms, found = rank_study(plan, collect(plan))
+    assert isinstance(found, NotTestable) and "overlap" in str(found), "folds"
+    plan = planned(THREE.replace("folds: 3", "split: official"), seeds)
+    fake_runs(plan, value=lambda arm, _, seed: {"CNN": 0.9, "SCN-CS": 0.8}.get(arm, 0.7) - 0.01 * seed)
+    arms, found = rank_study(plan, collect(plan))
+    assert isinstance(found, Ranks)
+    assert (arms, found.means, found.test.n) == (["CNN", "SCN-CS", "A long name of it"], (1.0, 2.0, 3.0), 8)
+    figure = ranks_figure(plan, collect(plan), arms, found)
+    told = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert "n = 8 blocks (seeds)" in told and f"CD = {found.critical:.2f}" in told
+    assert overlaps(figure) == []
+    fake_plan = planned(THREE.replace("folds: 3", "split: official"), (0, 1))
+    assert "n = 2 blocks" in str(rank_study(fake_plan, collect(fake_plan))[1])
