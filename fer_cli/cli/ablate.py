@@ -175,7 +175,7 @@ class Call:
         """Return a function that writes the command that trains one run, from any folder."""
         from fer_cli.study import study_names
 
-        given = {**self._same(choice), **self.how, "executor": None, "jobs": None, "fail_fast": False}
+        given = {"study": study, **self._same(choice), **self.how, "executor": None, "jobs": None, "fail_fast": False}
         given |= {"study": study if study in study_names() else str(self.asked.results.cwd() / study)}
         given |= {"results": self.compute.results.absolute(), "data_root": self.compute.data_root.absolute()}
         given |= {"retry_failed": self.asked.retry_failed, "only": self.asked.only}

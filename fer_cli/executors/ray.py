@@ -241,21 +241,36 @@ def check_nodes(results: Path, version: str) -> bool:
     probe = results.absolute() / f".ray-{secrets.token_hex(6)}"
     probe.touch()
     try:
-        nodes = [node for node in ray.nodes() if node["Alive"]]
         asked = []
-        for node in nodes:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked.append(ray.remote(describe_node).options(num_cpus=0, scheduling_strategy=there).remote(probe))
-        found = ray.get(asked, timeout=PATIENCE_S)
-    except ray.exceptions.RayError as error:
-        why = " ".join(str(error).split())[-200:]
-        raise FerError(f"--executor ray: a node cannot run fer ({why}); install the same fer on every node") from None
+        for node in ray.nodes():
+            if node["Alive"]:
+                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(describe_node).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+                asked.append(task.remote(probe))
+        found = [answer for answer in map(ask_node, asked) if answer is not None]
     finally:
         probe.unlink(missing_ok=True)
+    if not found:
+        raise FerError("--executor ray: no node of the cluster answers; ray status shows what it has")
     for host, its_version, _ in found:
         if its_version != version:
             raise FerError(f"host {host} has {its_version}, this one has {version}; install the same version on both")
     return all(sees for _, _, sees in found)
+
+
+def ask_node(reference: Any) -> tuple[str, str, bool] | None:
+    """Return what a node says of itself, None if it died; raises FerError if it cannot run fer."""
+    import ray
+
+    gone = (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError, ray.exceptions.WorkerCrashedError)
+    try:
+        answer: tuple[str, str, bool] = ray.get(reference, timeout=PATIENCE_S)
+    except gone:
+        return None
+    except ray.exceptions.RayError as error:
+        why = " ".join(str(error).split())[-200:]
+        raise FerError(f"--executor ray: a node cannot run fer ({why}); install the same fer on every node") from None
+    return answer
 
 
 def describe_node(probe: Path) -> tuple[str, str, bool]:
