@@ -18,6 +18,7 @@ from fer_cli.plan import Item
 from fer_cli.runs import RunFolder
 from fer_cli.study import PlannedRun
 from tests.fakes import fake_result, leave
+from tests.processes import wait_for
 
 
 def work(job: Job) -> Outcome:
@@ -30,6 +31,8 @@ def work(job: Job) -> Outcome:
             os.kill(os.getpid(), signal.SIGKILL)
         if "slow" in job.title:
             time.sleep(0.6)
+        if "patient" in job.title:
+            wait_for(lambda: len(list(job.folder.results.glob("runs/*/result.json"))) == 3, 60)
         if "endless" in job.title:
             job.folder.write_progress(0, 1)
             for _ in range(3000):  # in short steps, as trainings have them

@@ -201,9 +201,10 @@ def test_fail_fast_starts_nothing_after_a_failure(name: str, tmp_path: Path) -> 
 
 def test_a_run_starts_as_soon_as_what_it_needs_is_done(tmp_path: Path) -> None:
     """A long run at one depth keeps nothing back at the next."""
-    story = Story(tmp_path / "results", {"slow": [], "a": [], "on a": ["a"], "on that": ["on a"]})
+    story = Story(tmp_path / "results", {"patient": [], "a": [], "on a": ["a"], "on that": ["on a"]})
     story.execute("processes")
-    assert story.seen("on that", "began") < story.seen("slow", "ended")
+    assert story.ended[-1] == ("patient", "done"), "it waited for the results of the three others"
+    assert story.seen("on that", "began") < story.seen("patient", "ended")
 
 
 def test_workers_are_kept_for_the_next_run(tmp_path: Path) -> None:
