@@ -15,7 +15,7 @@ from typing import Any
 from fer_cli.places import read_text, write_text
 
 FILE = ".checked.json"
-VERSION = 1  # incremented when the checks of a run change
+VERSION = 2  # incremented when the checks of a run, or what is kept of them, change
 SETTLED = 100_000_000  # minimum age in ns of cached files: two writes within one clock tick have the same time
 
 Sign = tuple[int, ...]  # signature of a file: time (ns), size and inode; () if it is missing
@@ -26,7 +26,7 @@ _found: dict[Path, dict[str, Any]] = {}  # folder of runs -> runs verified by th
 
 @cache
 def read_records(runs: Path) -> dict[str, Any]:
-    """Return the cache of a folder: run id -> file signatures, and final training accuracy by history."""
+    """Return the cache of a folder: run id -> file signatures, and a number of some of the files."""
     with suppress(OSError, ValueError, RecursionError, KeyError, TypeError):
         content = json.loads(read_text(runs / FILE))
         if content["version"] == VERSION and isinstance(content["runs"], dict):
@@ -40,17 +40,17 @@ def is_verified(folder: Path, files: Files) -> bool:
     return isinstance(kept, dict) and kept.get("files") == [[name, list(sign)] for name, sign in files]
 
 
-def stored_accuracy(history: Path, sign: Sign) -> float | None:
-    """Return the cached final training accuracy of a history with this signature, or None."""
-    kept = read_records(history.parent.parent).get(history.parent.name)
-    if isinstance(kept, dict) and [history.name, list(sign)] in kept.get("files", []):
-        accuracy = kept.get("final", {}).get(history.name)
-        return accuracy if isinstance(accuracy, float) else None
+def stored_number(path: Path, sign: Sign) -> float | None:
+    """Return what is cached of a file with this signature, or None: see ``record_verified``."""
+    kept = read_records(path.parent.parent).get(path.parent.name)
+    if isinstance(kept, dict) and [path.name, list(sign)] in kept.get("files", []):
+        number = kept.get("final", {}).get(path.name)
+        return number if isinstance(number, float) else None
     return None
 
 
 def record_verified(folder: Path, files: Files, final: dict[str, float]) -> None:
-    """Record that a run is verified; ``final``: final training accuracy of each of its histories."""
+    """Record that a run is verified; ``final``: final training accuracy of each history, calibration of the predictions."""
     if max(sign[0] for _, sign in files) < time.time_ns() - SETTLED:
         entry = {"files": [[name, list(sign)] for name, sign in files], "final": final}
         _found.setdefault(folder.parent, {})[folder.name] = entry

@@ -129,12 +129,12 @@ def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
             )
 
 
-def check_results_folder(results: Path) -> None:
-    """Raise ResultsError if the results folder, or its first existing parent, is not writable."""
+def check_results_folder(results: Path, remedy: str = "use --results FOLDER") -> None:
+    """Raise ResultsError if a folder for results, or its first existing parent, is not writable."""
     there = next(path for path in (results, *results.absolute().parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryFile(dir=there) as probe:
             probe.write(b"\0" * 4096)
             probe.flush()
     except OSError as error:
-        raise ResultsError(f"{results}: cannot write results there ({error.strerror}); use --results FOLDER") from None
+        raise ResultsError(f"{results}: cannot write results there ({error.strerror}); {remedy}") from None

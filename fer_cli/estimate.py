@@ -49,8 +49,11 @@ def core_seconds_per_epoch(results: Path) -> dict[tuple[Any, ...], float]:
 
 
 def cost_key(config: RunConfig) -> tuple[Any, ...]:
-    """Return data set, sample size, network, batch size, and features, classifier and sequences of runs that have any."""
-    sample = (config.data.image_size, config.data.frames)
+    """Return data set, sample size, network, batch size, and features, classifier and sequences of runs that have any.
+
+    Trials of a search, which may see fewer images, are timed apart.
+    """
+    sample = (config.data.image_size, config.data.frames, *(["trial", config.data.max_images] if config.trial else []))
     network = (config.data.name, *sample, config.model.backbone, config.train.batch_size)
     classifier = config.features.classifier if config.features.blocks else ""
     return (*network, *config.features.blocks, classifier, config.sequences.model_dump_json(exclude_defaults=True))
@@ -74,6 +77,18 @@ def estimate(plan: Plan, compute: Compute, states: Mapping[str, Status], timing:
         else:
             times[item.run_id] = time_run(item, compute, timed) if timing else None
     return times
+
+
+def time_whole(plan: Plan, compute: Compute) -> float | None:
+    """Return the seconds of all runs of a plan, finished or not, from timing batches; None if one cannot be timed."""
+    timed: dict[tuple[Any, ...], tuple[float, float]] = {}
+    total = 0.0
+    for item in plan.everything:
+        seconds = OVERHEAD if item.trained is not None else time_run(item, compute, timed)
+        if seconds is None:
+            return None
+        total += seconds
+    return total
 
 
 def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[float, float]]) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +17,7 @@ from fer_cli.config import (
     AUTO,
     COMPANIONS,
     K_FOLD,
+    REPLACED,
     SIMULATIONS,
     SPLITS,
     CorruptConfig,
@@ -28,22 +31,24 @@ from fer_cli.config import (
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.places import open_regular, user_path
-from fer_cli.settings import Settings, nest, value_text
+from fer_cli.settings import Settings, grid_key, nest, value_text
 from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
 from fer_cli.yamls import explain
 
 PEOPLE_KNOWN = Known(people=2)  # the default description of a set: its people are known
 
 
-def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN) -> list[PlannedRun]:
+def expand(
+    study: Study,
+    choice: Choice,
+    known: Callable[[str], Known] = lambda _: PEOPLE_KNOWN,
+    tuned: Mapping[str, Settings] = MappingProxyType({}),
+) -> list[PlannedRun]:
     """Return all planned runs, arms within grid points within seeds; raises StudyError for the first invalid setting.
 
-    Settings override one another in the order base, with_data, profile, ``choice``, grid, arm, and what the profile adds to
-    the arm. ``known`` returns what is known of a data set, for ``data.split: auto``.
+    Settings override one another in the order base, with_data, profile, ``choice``, grid, arm, what the profile adds to the
+    arm, and what a recipe chose for it, ``tuned``. ``known`` returns what is known of a data set, for ``data.split: auto``.
     """
-    if choice.profile not in {*study.profiles, DEFAULT_PROFILE}:
-        named = {*study.profiles, DEFAULT_PROFILE}
-        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, named)}")
     seeds = choice.seeds or study.seeds
     points = list_points(study)
     count = len(study.arms) * len(seeds) * len(points)
@@ -56,7 +61,7 @@ def expand(study: Study, choice: Choice, known: Callable[[str], Known] = lambda 
     bases = [_drop_idle(base, settings) for _, settings in points]
     first = []
     for (_, settings), clean in zip(points, bases, strict=True):
-        resolved = {arm: _resolve(study, clean, settings, arm, seeds[0], pins, choice, known) for arm in study.arms}
+        resolved = {arm: _resolve(study, clean, settings, arm, seeds[0], pins, choice, known, tuned) for arm in study.arms}
         _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()})
         first.append({arm: (config, config.flat(), why) for arm, (config, why) in resolved.items()})
     _check_used(study, bases, [flat for arms in first for _, flat, _ in arms.values()])
@@ -96,8 +101,30 @@ def list_points(study: Study) -> list[Point]:
     ]
 
 
+def find_point(study: Study, at: Mapping[str, Any]) -> Settings:
+    """Return the settings of the first grid point with the values ``at``; raises StudyError if there is none."""
+    wanted = {factor: grid_key(value) for factor, value in at.items()}
+    for values, settings in list_points(study):
+        if wanted.items() <= {factor: grid_key(value) for factor, value in values}.items():
+            return settings
+    raise StudyError(f"{study.name}: no grid point at {', '.join(f'{key} {value}' for key, value in at.items())}")
+
+
+def name_data(study: Study, choice: Choice) -> str:
+    """Return the data set of a study's base settings under the user's choice."""
+    return str(_base_settings(study, choice).get("data.name", _defaults()["data.name"]))
+
+
+def resolve_arm(study: Study, choice: Choice, arm: str, at: Settings, seed: int, known: Callable[[str], Known]) -> RunConfig:
+    """Return an arm's own config at the grid point with settings ``at``, without a recipe and with all of its epochs."""
+    whole = replace(choice, epochs=None)
+    return _resolve(study, _drop_idle(_base_settings(study, whole), at), at, arm, seed, {}, whole, known, {})[0]
+
+
 def _base_settings(study: Study, choice: Choice) -> Settings:
-    """Return the settings before grid and arms; raises StudyError for an invalid ``--split``."""
+    """Return the settings before grid and arms; raises StudyError for an unknown profile or an invalid ``--split``."""
+    if choice.profile not in (named := {*study.profiles, DEFAULT_PROFILE}):
+        raise StudyError(f"{study.name}: no profile '{cut(choice.profile)}'{nearest(choice.profile, named)}")
     base, profile = study.base, study.profiles.get(choice.profile, {})
     data = choice.data or profile.get("data.name") or base.get("data.name")
     ground = base | study.with_data.get(str(data), {}) | profile
@@ -126,11 +153,14 @@ def _resolve(
     pins: dict[str, str],
     choice: Choice,
     known: Callable[[str], Known],
+    tuned: Mapping[str, Settings],
 ) -> tuple[RunConfig, str]:
     """Return one run's config and the reason of its automatic split; ``pins``: cached SHA-256 by file."""
-    in_profile = study.profile_arms.get(choice.profile, {}).get(arm, {})
-    settings = _drop_unused(ground, at | study.arms[arm] | in_profile, study.name)
+    own = at | study.arms[arm] | study.profile_arms.get(choice.profile, {}).get(arm, {}) | tuned.get(arm, {})
+    settings = _drop_unused(ground, own, study.name)
     settings, why = _choose_split(settings, choice, known)
+    for key in REPLACED.keys() & settings.keys():
+        raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {key} was replaced by {REPLACED[key]}")
     for key in ("seed", "data.fold", "data.split_seed"):
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: is set by seeds; remove it from base, grid and arms")

@@ -52,6 +52,11 @@ def macro_recall(counts: np.ndarray) -> float:
     return macro(per_class(counts)[1], counts)
 
 
+def unweighted_recall(counts: np.ndarray) -> float:
+    """Return the mean recall over classes that have images; ``macro_recall`` also counts those that are only predicted."""
+    return float(per_class(counts)[1][counts.sum(1) > 0].mean())
+
+
 def compute_metrics(counts: np.ndarray, names: Iterable[str]) -> dict[str, float]:
     """Return metrics of a confusion matrix (K, K) by name."""
     return {name: load(METRICS[name].code)(counts) for name in names}

@@ -14,6 +14,8 @@ from fer_cli.metrics import confusion_counts
 from fer_cli.places import open_regular, read_text
 
 PREDICTIONS, LABELS, HISTORIES = "predictions.parquet", "labels.parquet", "history*.csv"
+BINS = 15
+"""Bins of the calibration error."""
 MAGIC = b"PAR1"  # first and last bytes of a Parquet file
 DETECTED = "test, face detected"  # the part of a result with only test images with a detected face
 
@@ -48,6 +50,41 @@ def count_predictions(path: Path, classes: list[str]) -> dict[str, np.ndarray]:
     if seen is not None and "test" in masks:
         masks[DETECTED] = masks["test"] & seen
     return {name: confusion_counts(truth[mask], answer[mask], len(classes)) for name, mask in masks.items() if mask.any()}
+
+
+@lru_cache(maxsize=8192)
+def calibration_error(path: Path, sign: tuple[int, ...]) -> float | None:
+    """Return the expected calibration error of the test images, None without probabilities; cached by ``sign``.
+
+    Images are binned by their highest probability in ``BINS`` equal intervals of [0, 1]; the error is the mean over images
+    of |accuracy - mean probability| of their bin (Guo 2017, ICML, eq. 3). Raises DamagedError.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with open_regular(path) as stream:
+            file = parquet.ParquetFile(pa.BufferReader(stream.read()))
+        shares = [name for name in file.schema_arrow.names if name.startswith("p_")]
+        if not shares:
+            return None
+        table = file.read(columns=["part", "label", "predicted", *shares], use_threads=False)
+        tested = table["part"].to_numpy() == "test"
+        right = (table["label"].to_numpy() == table["predicted"].to_numpy())[tested].astype(float)
+        confidence = np.column_stack([table[name].to_numpy() for name in shares])[tested].max(1).astype(float)
+    except OSError as error:
+        raise damage_error(path, str(error.strerror or error)) from None
+    except (KeyError, pa.ArrowException, ValueError) as error:
+        raise damage_error(path, f"not a table of predictions ({error})") from None
+    if not np.isfinite(confidence).all() or not len(right):
+        return None
+    return bin_error(confidence, right)
+
+
+def bin_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Return the expected calibration error of probabilities (N,) in [0, 1] and right answers (N,), 0 or 1."""
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    return float(np.abs(np.bincount(bins, right - confidence, BINS)).sum() / len(right))
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -22,6 +22,7 @@ from fer_cli.config import AUTO, BACKBONES, SPLITS, Compute, RunConfig, Section
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
+from fer_cli.recipes import Recipe, load_recipe, recipe_path
 from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_config, read_result
 from fer_cli.runs import RunFolder, Status
 from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study, study_names
@@ -77,6 +78,10 @@ class Plan:
     data: str
     items: list[Item]
     first: list[Item] = field(default_factory=list)
+    recipe: Recipe | None = None
+    """The settings that were chosen for the arms, if the choice asks for them."""
+    recipe_file: Path | None = None
+    """Where the recipe of the study is, or would be."""
 
     @cached_property
     def factors(self) -> dict[str, list[Any]]:
@@ -108,13 +113,15 @@ class Plan:
         """Return the plan's title in MLflow and reports."""
         split = f", split {self.choice.split}" if self.choice.split else ""
         split += f", {self.choice.epochs:g} x epochs" if self.choice.epochs else ""
+        split += ", recipe" if self.choice.recipe else ""
         return f"{self.study.name} on {self.data} ({self.choice.profile}{split})"
 
     @property
     def stem(self) -> str:
         """Return the file name prefix of the plan's tables and figures."""
         scaled = f"epochs{self.choice.epochs:g}" if self.choice.epochs else None
-        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split, scaled]))
+        tuned = "recipe" if self.choice.recipe else None
+        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split, scaled, tuned]))
 
 
 def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
@@ -153,7 +160,8 @@ def make_plan(
         return load_known(compute.data_root, data) if describe is None else describe(data).known
 
     study = load_study(name)
-    runs = expand(study, choice, known)
+    recipe = load_recipe(name, study, choice, known) if choice.recipe else None
+    runs = expand(study, choice, known, {} if recipe is None else recipe.chosen)
     for arm in only:
         if arm not in study.arms:
             raise StudyError(f"--only: no arm '{arm}' in {study.name}{nearest(arm, study.arms)}")
@@ -169,7 +177,8 @@ def make_plan(
     items = [add_run(found, run, compute.results, infos) for run in chosen]
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.sets})) or SIMULATED
-    return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted])
+    where = recipe_path(name, study, choice)
+    return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted], recipe, where)
 
 
 def plan_all(
@@ -294,6 +303,7 @@ class SavedChoice(Section):
     seeds: list[Annotated[int, Field(ge=0)]] | None
     split: str | None = None
     epochs: Annotated[float, Field(gt=0)] | None = None
+    recipe: bool = False
 
 
 def last_choice(study: Study, results: Path) -> Choice:
@@ -313,7 +323,8 @@ def last_choice(study: Study, results: Path) -> Choice:
         raise ResultsError(f"{path}: profile: {study.name} has no profile '{kept.profile[:80]}'; {remedy}")
     if kept.split not in {None, AUTO, *SPLITS}:
         raise ResultsError(f"{path}: split: no split '{str(kept.split)[:80]}'; {remedy}")
-    return Choice(kept.profile, kept.data, None if kept.seeds is None else tuple(kept.seeds), kept.split, kept.epochs)
+    seeds = None if kept.seeds is None else tuple(kept.seeds)
+    return Choice(kept.profile, kept.data, seeds, kept.split, kept.epochs, kept.recipe)
 
 
 def is_runnable(status: Status, retry_failed: bool) -> bool:
@@ -368,6 +379,8 @@ def describe_other_builds(plan: Plan, results: Path) -> str:
     others: Counter[str] = Counter()
     for result in finished_results(results, but=(item.run_id for item in plan.everything)):
         sets = result.config.sets
+        if result.config.trial:
+            continue
         if sets in built and result.fingerprint != built[sets]:
             others["+".join(sets)] += 1
     counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fer_cli.checked import Files, Sign, is_verified, record_verified, stored_accuracy
+from fer_cli.checked import Files, Sign, is_verified, record_verified, stored_number
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
@@ -25,6 +25,7 @@ from fer_cli.outputs import (
     HISTORIES,
     LABELS,
     PREDICTIONS,
+    calibration_error,
     check_parquet,
     count_predictions,
     damage_error,
@@ -36,7 +37,10 @@ from fer_cli.yamls import explain
 SCHEMA = 1
 """Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
 RESULT = "result.json"
+PARTS = {"test": "test", "val": "validation"}
+"""Part of ``Result.part`` -> its name in text."""
 SIMULATED = "simulation"  # name and fingerprint of the data of runs without images
+NO_SHARES = -1.0  # calibration error of predictions without probabilities, in the cache
 ROUNDING = 1e-9  # tolerance between stored and recomputed scores
 
 Share = Annotated[float, Field(ge=0, le=1 + 1e-9, allow_inf_nan=False)]
@@ -93,7 +97,8 @@ class Data(Part):
     test_hash: str | None = None
     train: Annotated[int, Field(ge=1)]
     val: Count
-    test: Annotated[int, Field(ge=1)]
+    test: Count
+    """0 for a trial only."""
     absent: list[str] = []
     shared_subjects: Count
     test_subjects: Count
@@ -211,6 +216,16 @@ class Result(Origin, Learned):
     cost: Cost
 
     @property
+    def part(self) -> str:
+        """Return the part whose scores are the run's: ``test``, of a trial ``val``."""
+        return "val" if self.config.trial else "test"
+
+    @property
+    def scores(self) -> Scores:
+        """Return the scores of ``part``."""
+        return self.metrics[self.part]
+
+    @property
     def origin(self) -> Origin:
         """Return machine and code of the run's training."""
         return self.trained_on or self
@@ -233,8 +248,12 @@ class Result(Origin, Learned):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Result:
-        if "test" not in self.metrics:
-            raise ValueError("metrics.test: missing")
+        if self.part not in self.metrics:
+            raise ValueError(f"metrics.{self.part}: missing")
+        if self.config.trial and ("test" in self.metrics or self.data.test):
+            raise ValueError("metrics.test: of a trial, which has no test part")
+        if not self.config.trial and not self.data.test:
+            raise ValueError("data.test: 0, but the run is no trial")
         for name, scores in self.metrics.items():
             if len(scores.confusion) != len(self.data.classes):
                 raise ValueError(
@@ -274,13 +293,25 @@ def find_damage(folder: Path) -> DamagedError | None:
 def read_final_accuracy(history: Path) -> float | None:
     """Return the training accuracy of a history's last epoch; None if it is missing or damaged."""
     sign = _sign(history)
-    if not sign or (kept := stored_accuracy(history, sign)) is not None:
+    if not sign or (kept := stored_number(history, sign)) is not None:
         return kept if sign else None
     try:
         accuracy = final_training_accuracy(history, sign)
     except DamagedError:
         return None
     return None if math.isnan(accuracy) else accuracy
+
+
+def read_calibration(folder: Path, result: Result) -> float | None:
+    """Return the expected calibration error of a run's test images; None without probabilities, or if damaged."""
+    path = folder / result.predictions
+    sign = _sign(path)
+    if sign and (kept := stored_number(path, sign)) is not None:
+        return None if kept == NO_SHARES else kept
+    try:
+        return calibration_error(path, sign)
+    except DamagedError:
+        return None
 
 
 def sign_files(folder: Path, also: tuple[str, ...] = ()) -> Files:
@@ -317,8 +348,11 @@ def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | Dama
                 final[name] = final_training_accuracy(folder / name, sign)
         result = _parse(folder / RESULT)
         result = result.model_copy(update={"metrics": score_again(result, folder)})
-    except DamagedError as error:
-        return error
+        if (found := dict(files).get(PREDICTIONS)) and result.predictions == PREDICTIONS:
+            error = calibration_error(folder / PREDICTIONS, found)
+            final[PREDICTIONS] = NO_SHARES if error is None else error
+    except DamagedError as damage:
+        return damage
     record_verified(folder, files, final)
     return result
 
@@ -353,7 +387,7 @@ def score_again(result: Result, folder: Path) -> dict[str, Scores]:
     """Return scores recomputed from predictions, by part; raises DamagedError if stored scores differ."""
     path, classes = folder / RESULT, result.data.classes
     counts = count_predictions(folder / result.predictions, classes)
-    if lost := {*result.metrics, "test"} - {*counts, DETECTED}:
+    if lost := {*result.metrics, result.part} - {*counts, DETECTED}:
         raise damage_error(path, f"metrics.{min(lost)[:80]}: {result.predictions} has no such part")
     if DETECTED in result.metrics and DETECTED not in counts:
         counts[DETECTED] = np.array(result.metrics[DETECTED].confusion)  # predictions of older runs lack face detections

@@ -39,6 +39,8 @@ OUTPUTS = (
     PREDICTIONS,
     LABELS,
     PROGRESS,
+    "centres*.csv",
+    "confident.parquet",
     "best*.pt",
     "last*.ckpt",
     "confusion.png",

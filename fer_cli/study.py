@@ -22,6 +22,7 @@ from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import shipped_folder, user_path
+from fer_cli.search import Search
 from fer_cli.settings import Settings, flatten, grid_key, leaves
 from fer_cli.yamls import explain, parse_yaml, read_text
 
@@ -109,7 +110,6 @@ class Report(Section):
     """Further comparisons: an arm, and the one it is compared with."""
     bounds: list[str] = []
     """Arms that are upper bounds, with knowledge no method has: never bold."""
-    per_seed: bool = False  # whether to add tables by seed, with rank tests against the baseline arm
     analyses: list[Annotated[str, one_of(ANALYSES)]] = []
 
 
@@ -128,6 +128,7 @@ class Study(Section):
     profiles: dict[str, Settings] = {}
     profile_arms: dict[str, dict[str, Settings]] = {}  # profile -> arm -> settings added to that arm
     claims: list[Claim] = []
+    search: Search = Search()  # trials of ``fer search``
     report: Report
 
     @field_validator("base", mode="after")
@@ -174,7 +175,17 @@ class Study(Section):
             if taken := sorted(set(settings) & set(self.grid)):
                 raise ValueError(f"{cut(where)}: {taken[0]} is also set by grid; remove it from one of the two")
         self._check_claims()
+        if "search" in self.model_fields_set:
+            self.check_search()
         return self
+
+    def check_search(self) -> None:
+        """Raise ValueError for a search of unknown arms, factors or values, or of a setting that the study varies."""
+        values = {**self.grid, **{factor: list(named) for factor, named in self.levels.items()}}
+        taken = dict.fromkeys(self.grid, "grid")
+        for factor, named in self.levels.items():
+            taken |= {key: f"levels.{factor}" for settings in named.values() for key in settings}
+        self.search.check(self.arms, values, taken, len(self.seeds))
 
     def _check_claims(self) -> None:
         """Raise ValueError for a claim about unknown arms, factors or values, and for one made twice."""
@@ -261,6 +272,7 @@ class Choice:
     seeds: tuple[int, ...] | None = None
     split: str | None = None
     epochs: float | None = None  # factor of every run's epochs, rounded, at least one
+    recipe: bool = False  # whether arms get the settings that fer search chose for them
 
 
 @dataclass(frozen=True)
@@ -293,10 +305,19 @@ def is_simulation(path: Path) -> bool:
         return False
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether a study is given by its file rather than by its name."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def find_study_file(name: str) -> Path:
+    """Return the path of a study by name or path; the file may be missing."""
+    return user_path(name) if is_file_name(name) else shipped_folder("experiments") / f"{name}.yaml"
+
+
 def load_study(name: str) -> Study:
     """Return a study by name or path; raises StudyError with the place of the first error."""
-    given = name.endswith((".yaml", ".yml"))
-    path = user_path(name) if given else shipped_folder("experiments") / f"{name}.yaml"
+    given, path = is_file_name(name), find_study_file(name)
     if not given and not is_simulation(path) and name not in study_names():
         raise StudyError(f"no study named '{cut(name)}'{nearest(name, [*study_names(), *SIMULATIONS])}")
     if not os.path.lexists(path):

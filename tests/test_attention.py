@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fer_cli.config import ATTENTION
+from fer_cli.config import ATTENTION, ModelConfig
 from fer_cli.errors import StudyError
 from fer_cli.models.attention import CBAM, SE, SGE, ChannelGate, SpatialGate, make_attention
+from fer_cli.models.build import build_backbone
 from fer_cli.models.gates import watch_gates
 from fer_cli.models.shrinkage import SoftThreshold, Threshold, soft_threshold
 
@@ -223,6 +224,18 @@ def test_cbam_without_weights_quarters() -> None:
     block.spatial.bn.bias.data.zero_()
     x = filled(2, 16, 4, 4)
     assert torch.equal(block(x), 0.25 * x)
+
+
+def test_cbam_begins_as_in_its_public_residual_network() -> None:
+    """With gamma 0 all spatial gates are sigmoid(0): the block halves what the channel gates leave."""
+    zero, one = CBAM(16, gate_start="zero"), CBAM(16)
+    assert zero.spatial.bn.weight.tolist() == [0.0] and zero.spatial.bn.momentum == 0.01
+    assert one.spatial.bn.weight.tolist() == [1.0] and one.spatial.bn.momentum == 0.1
+    x = filled(2, 16, 4, 4)
+    assert torch.equal(zero(x), 0.5 * (x * zero.channel(x)))
+    net = build_backbone(ModelConfig(backbone="resnet10-small", attention="cbam"), 7, 48)
+    gates = [part for part in net.modules() if isinstance(part, SpatialGate)]  # type: ignore[attr-defined]
+    assert len(gates) == 4 and all(gate.bn.weight.item() == 0.0 for gate in gates)
 
 
 def test_channel_gate_by_hand() -> None:

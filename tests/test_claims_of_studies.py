@@ -14,10 +14,14 @@ from fer_cli.config import Compute, RunConfig
 from fer_cli.data.kept import look_up_set
 from fer_cli.errors import ResultsError, StudyError
 from fer_cli.expand import expand
+from fer_cli.judge import Judgement
 from fer_cli.plan import Plan, make_plan
+from fer_cli.report.answer import claimed_points, find_printed, judge_plan
 from fer_cli.report.collect import collect
+from fer_cli.report.doubts import find_doubts
+from fer_cli.report.sides import Scales, find_people
 from fer_cli.study import Choice, load_study, study_names
-from fer_cli.verdicts import claimed_points, count_verdicts, find_people, find_printed, judge_plan, judge_studies
+from fer_cli.verdicts import count_verdicts, judge_studies
 from tests.conftest import STUDY, Called
 from tests.fakes import fake_result, leave
 from tests.reports import SCORES, fake_results
@@ -106,6 +110,11 @@ def test_mistakes_are_one_line(old: str, new: str, words: list[str], tmp_path: P
     assert all(word in text for word in words), text
 
 
+def judged(plan: Plan, compute: Compute) -> list[Judgement]:
+    cells = collect(plan)
+    return judge_plan(cells, Scales(plan, find_doubts(plan, cells), compute))
+
+
 def planted(tmp_path: Path, compute: Compute, text: str = STUDY + CLAIMS, scores: object = PLANTED) -> Plan:
     path = tmp_path / "tiny.yaml"
     path.write_text(text)
@@ -165,17 +174,17 @@ def test_each_data_set_is_judged_apart(tmp_path: Path, compute: Compute, both_ro
 def test_leaky_and_underfitted_arms_are_no_evidence(tmp_path: Path, compute: Compute) -> None:
     text = (STUDY + CLAIMS).replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.split: random}")
     plan = planted(tmp_path, compute, text)
-    for one in judge_plan(plan, collect(plan), compute):
+    for one in judged(plan, compute):
         assert one.verdict == "not testable"
         assert one.why == "SCN-CS: leaky split: 75 % of test subjects were trained on"
     about = text.replace("source: Fig 8", "source: Fig 8, leaks: true")
     plan = planted(tmp_path, compute, about)
-    assert [one.verdict for one in judge_plan(plan, collect(plan), compute)] == ["supported", "not testable"]
+    assert [one.verdict for one in judged(plan, compute)] == ["supported", "not testable"]
     plan = planted(tmp_path, compute)
     for item in plan.items:
         if item.run.arm == "CNN" and item.run.seed == 1:
             item.folder.file("history.csv").write_text("epoch,train/accuracy\n1,0.25\n2,0.21\n")
-    first, second = judge_plan(plan, collect(plan), compute)
+    first, second = judged(plan, compute)
     assert first.why == "CNN: underfitted in 1/1 runs (final training accuracy 21 %)"
     assert second.why == "CNN: underfitted in 1/1 runs (final training accuracy 30 %)", "30 % of labels are wrong"
 
@@ -209,7 +218,7 @@ def test_one_test_part_is_judged_by_its_predictions(tmp_path: Path) -> None:
         order = np.random.default_rng(item.run.seed).permutation(100)
         frame.iloc[order].to_parquet(item.folder.file("predictions.parquet"))
         gaps.append(made.metrics["test"]["macro_f1"] * (1 if item.run.arm == "SCN" else -1) / 3)
-    (found,) = judge_plan(plan, collect(plan), compute)
+    (found,) = judged(plan, compute)
     assert (found.verdict, found.test, found.n) == ("supported", "t-test over seeds and images", 3)
     assert found.difference == pytest.approx(sum(gaps))
 
@@ -237,7 +246,7 @@ paper:
     values, both = find_printed(clean, plan, (("data.label_noise", 0.0),))
     assert (values, both) == ((pytest.approx(0.2),), True)
     assert find_printed(noisy, plan, (("data.label_noise", 0.3),)) == ((), False)
-    assert judge_plan(plan, collect(plan), compute)[0].reproduced == "reproduced"
+    assert judged(plan, compute)[0].reproduced == "reproduced"
     alone = planted(tmp_path, compute, STUDY + CLAIMS + paper.replace("data: ck48", "data: MMI"))
     assert find_printed(clean, alone, (("data.label_noise", 0.0),)) == ((0.91,), False)
     assert RunConfig().flat()["data.label_noise"] == 0.0

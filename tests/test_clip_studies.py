@@ -21,7 +21,7 @@ base:
   data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.25, label_noise: 0.2}
   model: {backbone: teacher-expression}
   train: {epochs: 3, batch_size: 8}
-  learning: {method: scn, rank_form: gamma, relabel_start: 1, relabel_margin: 0.0}
+  learning: {method: scn, rank_form: gamma, relabel_from: 0.0, relabel_margin: 0.0}
 seeds: [0]
 arms:
   full: {}

@@ -30,6 +30,7 @@ from fer_cli.runs import RunFolder
 from fer_cli.use import exported
 from fer_cli.use.export import PARITY
 from fer_cli.use.exported import Exported, load_exported
+from fer_cli.use.model_card import name_precision
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
 
@@ -124,9 +125,10 @@ def test_the_card_states_the_numbers_of_the_run(trained: Trained, file: Path) ->
     info = load_set(trained.data_root, "ck48").info
     for words in (info.licence, info.fingerprint, "run 0123456789ab", "It is not what the person feels", "Article 5(1)(f)",
                   "a random image-level split leaks", "learning method scn-cs", f"{result.data.train} images in training",
-                  "not calibrated", "the network sees no colour"):  # fmt: skip
+                  "trained on cpu in float32", "not calibrated", "the network sees no colour"):  # fmt: skip
         assert words in text, words
     assert result.provenance.commit is None or str(result.provenance.commit) in text
+    assert name_precision("bf16").startswith("bf16; in float32, as here, probabilities differ")
 
 
 def test_int8_states_what_it_costs(trained: Trained, tmp_path: Path, fer: Fer) -> None:

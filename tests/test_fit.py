@@ -44,7 +44,7 @@ arms:
   HOG: {features.blocks: [hog]}
   all: {features.blocks: [cnn, hog, sift]}
 grid: {data.split: [subject, holdout]}
-report: {columns: data.split, metrics: [accuracy], against: CNN, per_seed: true}
+report: {columns: data.split, metrics: [accuracy], against: CNN}
 """
 
 

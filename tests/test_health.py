@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 from fer_cli.config import METRICS, LearningConfig
-from fer_cli.learning.health import attention_health, correction_scores, inert_warnings
+from fer_cli.learning.health import alpha_health, attention_health, auroc, correction_scores, inert_warnings
 from fer_cli.metrics import majority_baseline, score
 
 
@@ -52,12 +52,37 @@ def test_inert_modules_warn_and_busy_ones_do_not() -> None:
     assert len(inert_warnings([idle], ranked, 10)) == 4
     assert inert_warnings([busy | {"regions/dead": 0.5}], config, 10) == []
     assert "region attention is inert" in " ".join(inert_warnings([busy | {"regions/dead": 1.0}], config, 10))
-    late = LearningConfig(method="scn", relabel_start=20)
-    assert "starts in epoch 20 of 10" in " ".join(inert_warnings([busy], late, 10))
+    late = LearningConfig(method="scn", relabel_view="train", relabel_from=1.0)
+    assert "starts in epoch 11 of 10" in " ".join(inert_warnings([busy], late, 10))
 
 
-def test_relabelling_starts_at_a_seventh_of_the_epochs() -> None:
-    assert [LearningConfig(method="scn").first_relabel_epoch(n) for n in (70, 30, 7, 1)] == [10, 5, 1, 1]
+def test_relabelling_starts_after_a_share_of_the_epochs() -> None:
+    """The public code relabels from the tenth of 70 epochs on: after 9/70. Half of 20 or 21 epochs ends in the 11th."""
+
+    def first(epochs: int, **settings: object) -> int:
+        return LearningConfig.model_validate({"method": "scn", **settings}).first_relabel_epoch(epochs)
+
+    assert first(70, relabel_view="train", relabel_from=9 / 70) == 10
+    assert [first(n, relabel_view="train") for n in (20, 21, 1)] == [11, 11, 1]
+    assert [first(n) for n in (20, 21, 3, 1)] == [10, 11, 2, 1]  # after these, so the next trains on new labels
+    assert first(20, relabel_from=0.0) == first(20, relabel_view="train", relabel_from=0.0) == 1
+    assert [first(40, relabel_view="train", relabel_from=(s - 1) / 40) for s in range(1, 42)] == list(range(1, 42))
+
+
+def test_auroc_is_that_of_scikit_learn_with_ties() -> None:
+    scores, positive = torch.tensor([0.1, 0.4, 0.4, 0.8]), torch.tensor([False, False, True, True])
+    assert auroc(scores, positive) == pytest.approx(3.5 / 4)  # of four pairs three are in order, one is tied
+    assert auroc(scores, torch.zeros(4, dtype=torch.bool)) is None
+    random = np.random.default_rng(0)
+    many, yes = random.integers(0, 30, 400) / 30, random.random(400) < 0.3
+    assert auroc(torch.from_numpy(many), torch.from_numpy(yes)) == pytest.approx(roc_auc_score(yes, many), abs=1e-12)
+
+
+def test_low_alpha_finds_what_is_planted() -> None:
+    alpha, wrong = torch.tensor([0.9, 0.2, 0.8, 0.1]), torch.tensor([False, True, True, False])
+    degraded = torch.tensor([False, True, False, True])
+    assert alpha_health(alpha, wrong, degraded) == {"alpha/auroc_wrong": 0.5, "alpha/auroc_degraded": 1.0}
+    assert alpha_health(alpha, wrong & False, None) == {}
 
 
 def test_accuracy_equals_support_weighted_recall_and_scikit_learn() -> None:

@@ -122,6 +122,22 @@ def test_dlib_sees_frames_large_enough_and_takes_the_largest_face(fake_dlib: lis
     np.testing.assert_allclose(points.reshape(68, 2)[10], [(100.5) / 300, 10.5 / 300])
 
 
+def test_landmarks_are_placed_in_a_box_without_a_detector(
+    fake_dlib: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A box 100 tall around (60, 70): a square of 86 around (60, 77), in a picture twice as large."""
+    squares = list[tuple[int, ...]]()
+
+    def rectangle(*sides: int) -> SimpleNamespace:
+        squares.append(sides)
+        return SimpleNamespace(size=sides[0])
+
+    monkeypatch.setattr(sys.modules["dlib"], "rectangle", rectangle, raising=False)
+    points = Dlib().place(np.zeros((128, 128, 3), np.uint8), (30.0, 20.0, 90.0, 120.0))
+    assert squares == [(34, 68, 206, 240)] and fake_dlib == []
+    np.testing.assert_allclose(points[10], [(10 + 34 + 0.5) / 2, 10.5 / 2])
+
+
 def grey_clips(levels: list[list[int]]) -> FaceSet:
     """Clips whose frames are of one grey level each."""
     values = np.array(levels, dtype=np.uint8).ravel()

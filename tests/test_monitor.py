@@ -59,7 +59,7 @@ def test_a_lesson_becomes_events_findings_and_a_report(monitor: Fer, fer: Fer, f
     out = tmp_path / "session"
     (tmp_path / "few.yaml").write_text("difficulty: {in_a_row: 2}\nactivity: {frames: 2}\n")
     named = ("--course", "signals", "--topic", "sampling", "--lesson", "1")
-    called = monitor("--video", film, "--out", out, "--settings", tmp_path / "few.yaml", *named)
+    called = monitor("--video", film, "--out", out, "--smoothing", "--settings", tmp_path / "few.yaml", *named)
     assert called.code == 0, called.err
     stream = read_events(out / "events.jsonl", BASIC)
     assert stream.dropped == {} and len(stream.events) == 20
@@ -113,9 +113,9 @@ def test_what_is_found_live_is_what_is_found_in_the_log(run: RunFolder, both_roo
 
 
 def test_smoothing_changes_probabilities_and_not_who_is_seen(monitor: Fer, film: Path, tmp_path: Path) -> None:
-    assert monitor("--video", film, "--out", tmp_path / "a").code == 0
-    plain = monitor("--video", film, "--out", tmp_path / "b", "--no-smoothing", "--interval", "0.5")
-    assert plain.code == 0 and "not smoothed" in plain.err
+    assert monitor("--video", film, "--out", tmp_path / "a", "--smoothing").code == 0
+    plain = monitor("--video", film, "--out", tmp_path / "b", "--interval", "0.5")
+    assert plain.code == 0 and "means over an interval, not smoothed" in plain.err, "the default"
     smooth, raw = (read_events(tmp_path / name / "events.jsonl", BASIC).events for name in "ab")
     assert len(raw) == 2 * len(smooth) == 40 and [one.t for one in raw[:4]] == [0, 0, 0.5, 0.5]
     assert smooth[0].probabilities != raw[0].probabilities

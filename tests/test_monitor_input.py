@@ -1,21 +1,25 @@
 """``fer monitor`` on bad input, and cameras: consent, one that is not there, one that ends."""
 
+import csv
+import io
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from fer_cli.interaction.emotions import EXPRESSIONS
-from fer_cli.interaction.events import read_events
+from fer_cli.interaction.events import Event, read_events
 from fer_cli.runs import RunFolder
 from fer_cli.synthetic.lesson import Lesson, draw_lesson
 from fer_cli.use import feeds
 from tests.conftest import Called
-from tests.films import write_film
+from tests.films import stretch_film, turn_film, write_film
 from tests.used import STILLS, train_one
 
 Fer = Callable[..., Called]
@@ -165,3 +169,110 @@ def test_a_video_cut_short_is_reported(monitor: Fer, film: Path, tmp_path: Path)
     called = monitor("--video", path, "--out", tmp_path / "out")
     assert called.code in {0, 2}, called.err
     assert "decode; it is damaged or cut short" in called.err or "cut short before its end" in called.err
+
+
+def read_log(folder: Path) -> list[Event]:
+    return read_events(folder / "events.jsonl", EXPRESSIONS["basic"]).events
+
+
+def test_a_turned_video_is_watched_upright(monitor: Fer, film: Path, tmp_path: Path) -> None:
+    """Frames that lie on their side, with a tag that turns them back."""
+    capture, frames = cv2.VideoCapture(str(film)), []
+    while (got := capture.read())[0]:
+        frames.append(cv2.cvtColor(cv2.rotate(got[1], cv2.ROTATE_90_COUNTERCLOCKWISE), cv2.COLOR_BGR2RGB))
+    path = write_film(tmp_path / "turned.mp4", frames, 12)
+    turn_film(path)
+    assert monitor("--video", path, "--out", tmp_path / "out").code == 0
+    assert [(one.t, one.student, one.face) for one in read_log(tmp_path / "out")] == [
+        (t, student, True) for t in (0.0, 1.0) for student in ("s1", "s2")
+    ]
+
+
+def test_events_of_a_video_of_variable_rate_have_the_times_of_its_stamps(monitor: Fer, film: Path, tmp_path: Path) -> None:
+    """Twelve frames in the first second, and twelve in the next twelve."""
+    path = tmp_path / "slow.mp4"
+    path.write_bytes(film.read_bytes())
+    stretch_film(path, first=12, longer=12)
+    assert monitor("--video", path, "--out", tmp_path / "out").code == 0
+    events = read_log(tmp_path / "out")
+    assert [one.t for one in events] == [float(t) for t in range(13) for _ in range(2)]
+    assert all(one.frame_ok and one.face for one in events), "a frame in each second"
+    assert {one.student for one in events} == {"s1", "s2"}
+
+
+def test_no_face_for_minutes_is_an_event_a_second_and_one_finding(monitor: Fer, tmp_path: Path) -> None:
+    path = write_film(tmp_path / "blank.avi", [np.full((60, 80, 3), 90, np.uint8)] * 150, 1)
+    called = monitor("--video", path, "--out", tmp_path / "out")
+    assert called.code == 0 and "150 frames, 150 without a face" in called.err, called.err
+    assert [(one.t, one.student, one.face) for one in read_log(tmp_path / "out")] == [
+        (float(t), "nobody", False) for t in range(150)
+    ]
+    (row,) = csv.DictReader(called.out.splitlines(), delimiter="\t")
+    assert "inattentive" in row.values()
+
+
+def test_a_limit_on_the_size_of_files_is_one_line_and_the_log_valid(monitor: Fer, film: Path, tmp_path: Path) -> None:
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, largest[1]))
+        called = monitor("--video", film, "--out", tmp_path / "out", "--interval", "0.05")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, largest)
+    assert called.code == 2, called.err
+    assert "events.jsonl: File too large; the log holds the events until then" in called.err.splitlines()[-1]
+    assert "Traceback" not in called.err
+    log = (tmp_path / "out" / "events.jsonl").read_bytes()
+    assert log.endswith(b"\n") and len(log) <= 4000 and 0 < len(read_log(tmp_path / "out")) == log.count(b"\n")
+
+
+def test_a_camera_is_ended_by_an_interruption(monitor: Fer, camera: type[FakeCamera], tmp_path: Path) -> None:
+    """There is no camera here: a stand-in delivers frames, and the interruption comes between two of them."""
+    from fer_cli.use.predict import Reader
+
+    follow = Reader.follow
+
+    def stop(self: Reader, moments: object) -> object:
+        for number, seen in enumerate(follow(self, moments)):  # type: ignore[arg-type]
+            if number == 3:
+                raise KeyboardInterrupt
+            yield seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "follow", stop)
+        called = monitor("--camera", 0, "--consent", "--out", tmp_path / "out", "--interval", "0.1")
+    assert called.code == 130, called.err
+    assert len(read_log(tmp_path / "out")) > 1 and (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_an_exported_file_gives_the_table_and_the_events_of_its_run(
+    fer: Fer, monitor: Fer, run: RunFolder, both_root: Path, film: Path, tmp_path: Path
+) -> None:
+    where = ("--results", run.results, "--data-root", both_root)
+    file = tmp_path / "faces.onnx"
+    exported = fer("export", run.run_id, *where, "--out", file)
+    assert exported.code == 0, exported.err
+    tables = []
+    for name in (run.run_id, file):
+        called = fer("predict", name, film, *where, "--device", "cpu")
+        assert called.code == 0, called.err
+        tables.append(pd.read_csv(io.StringIO(called.out)))
+    shares = [one.filter(like="p_").to_numpy() for one in tables]
+    assert shares[0].shape == (48, 8)
+    np.testing.assert_allclose(shares[0], shares[1], atol=1e-4)
+    rest = [one.drop(columns=[name for name in one if name.startswith("p_")]) for one in tables]
+    pd.testing.assert_frame_equal(*rest)
+    logs = []
+    for name, more in (("run", ()), ("file", ()), ("smooth", ("--smoothing",))):
+        source = run.run_id if name == "run" else file
+        called = fer("monitor", source, *where, "--device", "cpu", "--video", film, "--out", tmp_path / name, *more)
+        assert called.code == 0, called.err
+        logs.append(read_log(tmp_path / name))
+    for one, other, smooth in zip(*logs, strict=True):
+        assert (one.t, one.student, one.emotion) == (other.t, other.student, other.emotion)
+        assert one.probabilities == pytest.approx(other.probabilities, abs=3e-4)
+        assert smooth.probabilities != other.probabilities, "the run's confusion is found under --results"
+    alone = fer(
+        "monitor", file, "--results", tmp_path, "--device", "cpu", "--video", film, "--out", tmp_path / "c", "--smoothing"
+    )
+    assert alone.code == 0 and "not smoothed: the run of the exported file is not under" in alone.err

@@ -142,19 +142,18 @@ def test_heads_are_measured_where_landmarks_are_found() -> None:
     marks = np.zeros((68, 2))
     marks[36:42], marks[42:48], marks[[48, 54]] = (0.3, 0.4), (0.7, 0.4), ((0.34, 0.8), (0.66, 0.8))
 
-    class Find:
-        name, size, nose = "fake", 136, 0.6
+    nose = [0.6]
 
-        def __call__(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
-            assert picture.shape == (68, 68, 3), "the box and its margin"
-            marks[30] = (0.5, self.nose)
-            return 1, marks.ravel()
+    def place(picture: np.ndarray, box: tuple[float, ...]) -> np.ndarray:
+        assert picture.shape == (68, 68, 3) and box == (14, 14, 54, 54), "the box and its margin"
+        marks[30] = (0.5, nose[0])
+        return marks * 68
 
-    find, picture = Find(), np.zeros((200, 200, 3), np.uint8)
-    heads = Heads(HeadThresholds(), find, lambda t: None if t == 5 else picture)
+    picture = np.zeros((200, 200, 3), np.uint8)
+    heads = Heads(HeadThresholds(), place, lambda t: None if t == 5 else picture)
     box = (50.0, 50.0, 90.0, 90.0)
     assert [heads(float(t), "s1", box) for t in (0, 1, 5, 11)] == [False, False, None, False]
-    find.nose = 0.72  # nearer to the mouth, by .3 of the way from the eyes: 38 degrees
+    nose[0] = 0.72  # nearer to the mouth, by .3 of the way from the eyes: 38 degrees
     assert heads(12.0, "s1", box) is True
     np.testing.assert_allclose(five_points(marks)[2], (0.5, 0.72))
 

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from scipy import stats
 
 from fer_cli.config import Compute
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.report.collect import Cell
+from fer_cli.report.doubts import Doubts
+from fer_cli.report.sides import Scales
 from fer_cli.results import Cost, Seconds
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
@@ -32,9 +35,9 @@ def plan(tmp_path: Path, compute: Compute) -> Plan:
 
 def test_means_deviations_and_bold(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     table = rows(report(plan, compute, tmp_path), "accuracy in %")
-    assert table[""] == ["label noise 0.0", "label noise 0.3", "someone-2025: MMI"]
-    assert table["CNN"] == ["80.00 ± 10.00 (3)", "**60.00 ± 10.00 (3)**", ""]
-    assert table["SCN-CS"] == ["**83.00 ± 5.29 (3)**", "**60.00 ± 10.00 (3)**", "95.80"]
+    assert table[""] == ["label noise 0.0", "label noise 0.3"]
+    assert table["CNN"] == ["80.00 ± 10.00", "**60.00 ± 10.00**"]
+    assert table["SCN-CS"] == ["**83.00 ± 5.29**", "**60.00 ± 10.00**"]
     assert statistics.stdev(SCORES["SCN-CS", 0.0]) == pytest.approx(0.0529, abs=1e-4)
 
 
@@ -45,19 +48,26 @@ def test_arms_that_learned_validation_images_show_what_they_score_there(tmp_path
     fake_results(made, SCORES)
     table = rows(report(made, compute, tmp_path), "on validation images, accuracy in %")
     assert [label.split(" (")[0] for label in table] == ["", "CNN", "SCN-CS"]
-    assert table["CNN"][0] == "90.00 ± 10.00 (3)"
+    assert table["CNN"][0] == "90.00 ± 10.00"
 
 
 def test_paired_difference_by_hand(plan: Plan, compute: Compute, tmp_path: Path) -> None:
-    table = rows(report(plan, compute, tmp_path), "accuracy, difference to CNN in points [95 % interval], paired by fold")
+    """One test: p alone is that after Holm's correction; equal arms are not tested."""
+    table = rows(report(plan, compute, tmp_path), "accuracy, difference to CNN in points")
+    assert table[""] == ["difference [95 % interval]", "p", "p (Holm)", "g", "detectable"]
     deltas = [0.05, 0.07, -0.03]
-    half = 4.302653 * statistics.stdev(deltas) * math.sqrt(1 / 3 + 50 / 100)
+    error = statistics.stdev(deltas) * math.sqrt(1 / 3 + 50 / 100)
+    half = 4.302653 * error
+    p = 2 * stats.t.sf(0.03 / error, 2)
+    g = 0.03 / statistics.stdev(deltas) * math.gamma(1) / math.gamma(0.5)  # J(2) = gamma(1) / (sqrt(1) gamma(1/2))
     expected = f"+3.00 [−{100 * (half - 0.03):.2f}, +{100 * (0.03 + half):.2f}]"
-    assert table["SCN-CS"] == [expected, "+0.00"]
+    assert table["SCN-CS, label noise 0.0"][:4] == [expected, f"{p:.4f}", f"{p:.4f}", f"{g:.2f}"]
+    assert table["SCN-CS, label noise 0.3"] == ["+0.00", "–", "–", "–", "–"]
+    power = stats.nct.sf(4.302653, 2, float(table["SCN-CS, label noise 0.0"][4]) / 100 / error)
+    assert power == pytest.approx(0.8, abs=0.001)
 
 
-CORRECTED = "corrected resampled t-test (Nadeau and Bengio 2003: variance times 1/n + n_test/n_train"
-TOO_SMALL = "the rank test assumes independent pairs and is not corrected for this, so p is too small"
+CORRECTED = "corrected resampled paired t-test; the training sets of different folds or draws overlap"
 
 
 @pytest.mark.parametrize(
@@ -80,30 +90,28 @@ def test_overlapping_training_parts_widen_intervals_and_are_named(
         shutil.copytree(compute.data_root / "ck48", tmp_path / "data" / "other")
         compute = compute.model_copy(update={"data_root": tmp_path / "data"})
     path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY.replace("folds: 3", split).replace("against: CNN", "against: CNN, per_seed: true"))
+    path.write_text(STUDY.replace("folds: 3", split))
     made = make_plan(str(path), Choice(), compute)
     fake_results(made, SCORES)
     markdown = report(made, compute, tmp_path)
     half = 4.302653 * statistics.stdev([0.05, 0.07, -0.03]) * math.sqrt(1 / 3 + (50 / 100 if resampled else 0))
     label, cells = list(rows(markdown, "accuracy, difference to CNN").items())[1]
     assert label.startswith("SCN-CS")
-    assert cells[0].endswith(f"+{100 * (0.03 + half):.2f}]")
-    assert (CORRECTED in markdown) == resampled
-    assert markdown.count(TOO_SMALL) == (4 if resampled else 0), "under each table by seed"
+    assert cells[0].removesuffix(" ‡").endswith(f"+{100 * (0.03 + half):.2f}]")
+    assert (CORRECTED in markdown) == (resampled and "random" not in split)
+    assert "by seed" not in markdown
 
 
 def test_further_differences_are_those_asked_for(tmp_path: Path, compute: Compute) -> None:
     """The same as the difference to the baseline, the other way round."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY.replace("against: CNN", "against: CNN, per_seed: true, pairs: [[CNN, SCN-CS]]"))
+    path.write_text(STUDY.replace("against: CNN", "against: CNN, pairs: [[CNN, SCN-CS]]"))
     plan = make_plan(str(path), Choice(), compute)
     fake_results(plan, SCORES)
     markdown = report(plan, compute, tmp_path)
-    table = rows(markdown, "accuracy, further differences in points [95 % interval], paired by fold")
-    back = rows(markdown, "accuracy, difference to CNN")["SCN-CS"][0]
-    low, high = re.findall(r"[+−][0-9.]+", back)[1:]
-    assert table["CNN against SCN-CS"][0] == f"−3.00 [{turned(high)}, {turned(low)}]"
-    assert "SCN-CS: fewer than six pairs differ; CNN against SCN-CS: fewer than six pairs differ" in markdown
+    table = rows(markdown, "accuracy, difference to CNN")
+    low, high = re.findall(r"[+−][0-9.]+", table["SCN-CS, label noise 0.0"][0])[1:]
+    assert table["CNN against SCN-CS, label noise 0.0"][0] == f"−3.00 [{turned(high)}, {turned(low)}]"
 
 
 def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute: Compute) -> None:
@@ -122,6 +130,9 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute:
     markdown = report(plan, compute, tmp_path)
     table = rows(markdown, "Model complexity")
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
+    for item in plan.items:
+        changed(item.folder, cost=Cost(seconds=Seconds(total=4.0, training=2.0 + item.run.seed)))
+    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 ± 0.9"]
     assert (
         "checkpoint: best val/macro_f1 (ties go to the latest epoch); test images predicted once, by this checkpoint"
         in markdown
@@ -153,7 +164,7 @@ def test_label_correction_is_shown_by_what_is_left_and_older_results_by_their_co
     table = rows(markdown, "Module diagnostics")
     assert table["SCN-CS"] == ["wrong 20.0 → 11.0 %, precision 37.5, recall –; 11 replaced", "40 replaced"]
     assert "CNN" not in table
-    assert "fixed" not in markdown.split("Module diagnostics")[1]
+    assert "fixed" not in markdown.split("Module diagnostics")[1].split("## ")[0]
 
 
 def turned(number: str) -> str:
@@ -180,9 +191,10 @@ def test_missing_cells_show_and_are_not_averaged(plan: Plan, compute: Compute, t
     lost = next(item for item in plan.items if item.run.arm == "SCN-CS" and item.run.at[0][1] == 0.3)
     shutil.rmtree(lost.folder.path)
     markdown = report(plan, compute, tmp_path)
-    assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "– (2/3)"
-    assert rows(markdown, "accuracy in %")["CNN"][1] == "60.00 ± 10.00 (3)"
-    assert rows(markdown, "accuracy, difference")["SCN-CS"][1] == "–"
+    assert rows(markdown, "accuracy in %")["SCN-CS"][1] == "– n = 2/3"
+    assert rows(markdown, "accuracy in %")["CNN"][1] == "60.00 ± 10.00"
+    assert rows(markdown, "accuracy, difference")["SCN-CS, label noise 0.3"][0] == "–"
+    assert "- not tested (SCN-CS, label noise 0.3): SCN-CS: 2 of 3 seeds are done\n" in markdown
 
 
 def test_header_says_what_a_reader_must_know(plan: Plan, compute: Compute, tmp_path: Path) -> None:
@@ -196,22 +208,23 @@ def test_header_says_what_a_reader_must_know(plan: Plan, compute: Compute, tmp_p
         "sample standard deviation over n seeds (0, 1, 2)",
         "SCN-CS: learning.method = scn-cs",
         "random initialisation",
-        "relabelling is inert in 3 of 3 runs",
-        "someone-2025, SCN-CS on MMI: Table 1 & text; 50 % of it",
+        "relabelling is inert: SCN-CS, label noise 0.0 (3/3 runs), SCN-CS, label noise 0.3 (3/3 runs)",
+        "SCN-CS on MMI: & text; 50 % of it",
         "not comparable",
+        "report version 2 of ",
     ):
         assert words in markdown, words
 
 
-def test_leaky_split_is_named_in_its_row_and_above_and_is_not_paired(compute: Compute, tmp_path: Path) -> None:
+def test_leaky_split_is_marked_on_its_cells_and_not_tested(compute: Compute, tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", "SCN-CS: {data.split: random}"))
     fake_results(make_plan(str(path), Choice(), compute), SCORES)
     markdown = make_report(str(path), compute).markdown
-    assert "SCN-CS (leaky split)" in markdown
-    assert not any(cell.startswith("**") for cell in rows(markdown, "accuracy in %")["SCN-CS (leaky split)"])
+    assert rows(markdown, "accuracy in %")["SCN-CS"] == ["83.00 ± 5.29 ‡", "60.00 ± 10.00 ‡"]
+    assert "- ‡ leaky split: 75 % of test subjects were trained on: SCN-CS\n" in markdown
     assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
-    assert "unpaired (the splits differ; Welch)" in markdown
+    assert "- not tested: SCN-CS is leaky\n" in markdown
 
 
 def test_latex_is_escaped_and_balanced(plan: Plan, compute: Compute, tmp_path: Path) -> None:
@@ -274,22 +287,18 @@ def test_report_remembers_what_was_run_last(compute: Compute, tmp_path: Path) ->
     assert (written.planned, written.missing) == (8, 0)
 
 
-def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on() -> None:
+def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on(plan: Plan, compute: Compute) -> None:
     def cell(arm: str, values: list[float], data: list[dict[str, str]]) -> Cell:
         results = {
             seed: fake_result(counts={"test": spread(value, (40, 30, 30))}, data=SIZES | own)
             for seed, (value, own) in enumerate(zip(values, data, strict=True))
         }
-        return Cell(arm, (), list(results), results)
+        return Cell(arm, plan.items[0].run.at, list(results), results)
 
-    plain = cell("A", [0.5, 0.6, 0.7], [{"split_hash": f"s{i}", "test_hash": f"t{i}"} for i in range(3)])
-    leaky = cell("B", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"t{i}"} for i in range(3)])
-    other = cell("C", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"u{i}"} for i in range(3)])
-    older = cell("D", [0.6, 0.7, 0.81], [{"split_hash": f"s{i}"} for i in range(3)])
-    for one in (leaky, older):
-        found = one.difference_to(plain, "accuracy")
-        assert found is not None
-        assert found.paired
-    apart = other.difference_to(plain, "accuracy")
-    assert apart is not None
-    assert not apart.paired
+    plain = cell("CNN", [0.5, 0.6, 0.7], [{"split_hash": f"s{i}", "test_hash": f"t{i}"} for i in range(3)])
+    leaky = cell("SCN-CS", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"t{i}"} for i in range(3)])
+    other = cell("SCN-CS", [0.6, 0.7, 0.81], [{"split_hash": f"z{i}", "test_hash": f"u{i}"} for i in range(3)])
+    older = cell("SCN-CS", [0.6, 0.7, 0.81], [{"split_hash": f"s{i}"} for i in range(3)])
+    scales = Scales(plan, Doubts(), compute)
+    names = [getattr(scales.compare(one, plain, "accuracy"), "test", "") for one in (leaky, older, other)]
+    assert names == ["corrected resampled paired t-test"] * 2 + ["corrected resampled Welch's t-test"]

@@ -19,7 +19,7 @@ from fer_cli.data.kept import look_up_set
 from fer_cli.plan import make_plan
 from fer_cli.report import RENDERERS, SECTIONS, Report, make_report
 from fer_cli.report.collect import collect
-from fer_cli.report.doubts import find_underfitted
+from fer_cli.report.doubts import find_doubts
 from fer_cli.report.frame import tidy
 from fer_cli.report.material import Material
 from fer_cli.study import Choice
@@ -39,9 +39,7 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
     for name in STUDIES:
         plan = make_plan(str(FIXTURE / f"{name}.yaml"), Choice(), compute, describe=describe)
         cells = collect(plan)
-        found[name] = Material(
-            name, plan, cells, find_underfitted(plan, cells), describe, compute, results / "figures" / name
-        )
+        found[name] = Material(name, plan, cells, find_doubts(plan, cells), describe, compute, results / "figures" / name)
     return found
 
 
@@ -50,14 +48,15 @@ def test_a_section_returns_typed_blocks(section: str, materials: dict[str, Mater
     found = []
     for name, material in materials.items():
         found += list(SECTIONS[section](replace(material, figures=section == "figures", folder=tmp_path / name)))
-    assert found or section in {"analyses", "detected", "seeds"}
+    assert found or section in {"analyses", "claims", "detected", "published"}
     for block in found:
         if isinstance(block, Table):
             assert block.title and block.rows
             assert all(label and len(cells) == len(block.columns) for label, cells in block.rows)
             for cell in (cell for _, cells in block.rows for cell in cells):
                 assert isinstance(cell, Number | str)
-                assert not isinstance(cell, Number) or cell.value is None or cell.unit == "count" or abs(cell.value) <= 1
+                free = not isinstance(cell, Number) or cell.value is None or cell.unit in {"count", "plain"}
+                assert free or abs(cell.value) <= 1  # type: ignore[union-attr, arg-type]
         elif isinstance(block, Figure):
             assert block.path.is_file()
         else:
@@ -112,11 +111,14 @@ def test_the_frame_holds_every_score_of_every_part_once(materials: dict[str, Mat
 
 
 def test_numbers_read_as_in_papers() -> None:
-    assert Number(0.9347, 0.0052, n=5, planned=5).text == "93.47 ± 0.52 (5)"
+    assert Number(0.9347, 0.0052, n=5, planned=5).text == "93.47 ± 0.52"
+    assert Number(0.9347, n=5).text == "93.47 (5)"
+    assert Number(0.61, 0.02, n=3, planned=5, marks=("underfitted", "leaky")).text == "61.00 ± 2.00 n = 3/5 †‡"
+    assert [Number(p, unit="p").text for p in (0.04567, 0.00009)] == ["0.0457", "< 0.0001"]
     assert Number(0.012, interval=(-0.0035, 0.0275), unit="points").text == "+1.20 [−0.35, +2.75]"
-    assert Number(None, n=2, planned=5).text == "– (2/5)"
+    assert Number(None, n=2, planned=5).text == "– n = 2/5"
     assert Number(1234567, unit="count").text == "1,234,567"
-    assert Number(-0.1, n=1, planned=2, unit="plain", digits=3).text == "−0.100 (1/2)"
+    assert Number(-0.1, n=1, planned=2, unit="plain", digits=3).text == "−0.100 n = 1/2"
 
 
 def test_a_section_is_added_by_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,16 +48,39 @@ def test_every_study_expands_in_every_profile(name: str) -> None:
 
 def test_scn_cs_is_the_grid_of_the_issue() -> None:
     runs = expand(load_study("scn-cs"), Choice())
-    assert len(runs) == 5 * 3 * 5
+    assert len(runs) == 8 * 5 * 5
     assert all(run.config.data.fold == run.seed == run.config.seed for run in runs)
-    differs, late = {run.arm: dict(run.differs) for run in runs}, {"learning.relabel_start": 14}
-    assert differs == {
+    assert {run.arm: dict(run.differs) for run in runs} == {
         "CNN": {},
-        "SCN": {"learning.method": "scn", **late},
+        "SCN weighting alone": {"learning.method": "scn", "learning.relabel": False},
+        "SCN": {"learning.method": "scn"},
         "CS": {"learning.method": "cs"},
-        "SCN-CS": {"learning.method": "scn-cs", **late},
-        "SCN-CS+RR": {"learning.method": "scn-cs", "learning.cs_loss": "literal+rr", **late},
+        "SCN-CS": {"learning.method": "scn-cs"},
+        "SCN-CS (inverted threshold)": {"learning.method": "scn-cs", "learning.cs_threshold": "inverted"},
+        "SCN-CS+RR": {"learning.method": "scn-cs", "learning.cs_loss": "literal+rr"},
+        "confident learning": {"learning.confident": "remove", "learning.confident_folds": 3},
     }
+    noise = {dict(run.at)["noise"]: (run.config.data.noise_kind, run.config.data.label_noise) for run in runs}
+    assert noise == {
+        "none": ("symmetric", 0.0),
+        "symmetric 20 %": ("symmetric", 0.2),
+        "symmetric 40 %": ("symmetric", 0.4),
+        "uncertain 20 %": ("uncertain", 0.2),
+        "uncertain 40 %": ("uncertain", 0.4),
+    }
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_no_claim_of_a_difference_stands_on_fewer_than_three_seeds(name: str) -> None:
+    study = load_study(name)
+    assert len(study.seeds) >= 3 or not any(claim.over for claim in study.claims)
+
+
+def test_every_rung_of_the_multi_scale_network_takes_two_thousand_steps() -> None:
+    for name in ("sge-bsconv", "sge-bsconv-settings"):
+        for run in expand(load_study(name), Choice()):
+            images, batch = run.config.data.max_images or 0, run.config.train.batch_size
+            assert run.config.train.epochs * -(-images // batch) >= 2000
 
 
 def test_seeds_beyond_the_folds_start_another_partition() -> None:
@@ -167,12 +190,28 @@ DEFAULTS = {3: "0ba07b0b2015"}
 NETWORKS_ON_CLIPS = ("regions", "region_attention", "convlstm", "temporal", "region", "cells", "disentangle")
 ADDED: dict[str, Any] = {
     "task": True,
+    "trial": True,
     "sequences": True,
+    "learning": dict.fromkeys(
+        (
+            "relabel",
+            "relabel_view",
+            "relabel_from",
+            "relabel_accuracy",
+            "confident",
+            "confident_folds",
+            "center_warmup",
+        ),
+        True,
+    ),
     "data": dict.fromkeys(("max_val", "max_test", "frames", "frame_order", "landmarks"), True),
-    "model": dict.fromkeys(("adapt", "importance_layers", *NETWORKS_ON_CLIPS), True),
+    "model": dict.fromkeys(("adapt", "importance_layers", "gate_start", *NETWORKS_ON_CLIPS), True),
 }
-"""Settings that came later, whose defaults leave every older run as it was; taken out before the hash above is made."""
-ADDED_DEFAULTS = {3: "96b3991c209b"}
+"""Settings that came later; taken out before the hash above is made. Their defaults leave every older run as it was, or
+runs with them name them in their ids (``fer_cli.config.older``)."""
+REMOVED = {'"relabel_logits":"weighted",': '"relabel_start":null,'}
+"""Defaults before the place where one was, that runs of now do not have -> the default."""
+ADDED_DEFAULTS = {3: "4b6088a975da"}
 """SCHEMA -> hash of the default settings that came later."""
 
 
@@ -191,7 +230,11 @@ def test_a_network_that_changed_under_its_name_has_new_runs(monkeypatch: pytest.
 def test_changed_defaults_raise_the_schema() -> None:
     """A run's identity leaves defaults out: whoever changes one must raise SCHEMA, or old results would pass for new."""
     size = sum(p.numel() for p in build_model(ModelConfig(), 7, attention=False).parameters())
-    assert digest(f"{RunConfig().model_dump_json(exclude=ADDED)} {size}") == DEFAULTS[SCHEMA]
+    now = RunConfig().model_dump_json(exclude=ADDED)
+    for before, removed in REMOVED.items():
+        assert now.count(before) == 1
+        now = now.replace(before, before + removed)
+    assert digest(f"{now} {size}") == DEFAULTS[SCHEMA]
     assert digest(RunConfig().model_dump_json(include=ADDED)) == ADDED_DEFAULTS[SCHEMA]
 
 
@@ -199,7 +242,7 @@ def test_identities_of_earlier_versions_stay() -> None:
     runs = [
         RunConfig(),
         RunConfig(data=DataConfig(split="random", label_noise=0.2, noise_seed=3), seed=4),
-        RunConfig(learning=LearningConfig(method="scn-cs")),
+        RunConfig(learning=LearningConfig(method="scn-cs", relabel_view="train", relabel_from=5 / 40)),
     ]
     assert [run.run_id("abc") for run in runs] == ["a6382a340ec8", "b95b886f2f70", "cd5a98d4e44e"]
 
@@ -371,12 +414,12 @@ def test_a_setting_of_learning_in_base_reaches_the_arms_that_use_it_and_must_rea
     path = tmp_path / "some.yaml"
     text = (
         "name: some\nquestion: Is it used?\nseeds: [0]\n"
-        "base: {data.name: ck48, data.split: subject, learning.relabel_start: 2}\n"
+        "base: {data.name: ck48, data.split: subject, learning.relabel_from: 0.25}\n"
         "arms: {CNN: {}, SCN: {learning.method: METHOD}}\nreport: {against: CNN}\n"
     )
     path.write_text(text.replace("METHOD", "scn"))
     runs = expand(load_study(str(path)), Choice())
-    assert {run.arm: run.config.learning.relabel_start for run in runs} == {"CNN": None, "SCN": 2}
+    assert {run.arm: run.config.learning.relabel_from for run in runs} == {"CNN": 0.5, "SCN": 0.25}
     path.write_text(text.replace("METHOD", "cs"))
-    with pytest.raises(StudyError, match=r"learning\.relabel_start has no effect: no arm uses it"):
+    with pytest.raises(StudyError, match=r"learning\.relabel_from has no effect: no arm uses it"):
         expand(load_study(str(path)), Choice())

@@ -88,7 +88,7 @@ def test_saying_the_kind_that_is_implied_makes_no_other_run(name: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_trains_with_the_parts_that_it_names(method: str, compute: Compute, tmp_path: Path) -> None:
     switches = METHODS[method]
-    learning = LearningConfig(method=method, relabel_start=1 if switches.relabels else None)
+    learning = LearningConfig.model_validate({"method": method} | ({"relabel_from": 0.0} if switches.relabels else {}))
     config = RUNS["stills"].model_copy(update={"learning": learning})
     folder = RunFolder(tmp_path, config.run_id("x"))
     folder.path.mkdir(parents=True)

@@ -296,7 +296,7 @@ def test_planted_flips_are_found_and_original_labels_stay(compute: Compute, tiny
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32, label_noise=0.2),
         augment=MILD,
         train=TrainConfig(epochs=24, batch_size=16, lr=3e-3),
-        learning=LearningConfig(method="scn-cs", relabel_start=17, relabel_logits="raw"),
+        learning=LearningConfig(method="scn-cs", relabel_view="train", relabel_from=16 / 24, relabel_logits="raw"),
     )
     result = run(config, compute, tmp_path / "run")
     labels = pd.read_parquet(tmp_path / "run" / "labels.parquet")

@@ -12,6 +12,7 @@ from fer_cli.config import METRICS, DataConfig, RunConfig, SequencesConfig
 from fer_cli.report.collect import Cell
 from fer_cli.report.tables import factor_label
 from fer_cli.results import SIMULATED, Result, Scores
+from fer_cli.stats import Difference, paired_difference, signed_rank, unpaired_difference
 from tests.fakes import fake_result
 
 
@@ -50,6 +51,17 @@ class Report:
         return self.path.with_suffix(".md").read_text().split("\n")
 
     @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        """The lines of its CSV."""
+        with self.path.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    @property
+    def version(self) -> int:
+        """The version of the report that wrote it; the first did not say."""
+        return int(self.rows[0].get("report", 1))
+
+    @cached_property
     def head(self) -> list[str]:
         """What is said above the first table."""
         first = next(place for place, line in enumerate(self.lines) if line.startswith("## "))
@@ -69,12 +81,10 @@ class Report:
     @cached_property
     def cells(self) -> dict[tuple[str, str], Cell]:
         """Arm and column title (the metric's name where there is one column) -> the cell, recomputed from the CSV."""
-        with self.path.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        factors = [name for name in list(rows[0])[len(COMMON) :] if name not in RUN]
+        factors = [name for name in list(self.rows[0])[len(COMMON) :] if name not in RUN]
         assert len(factors) <= 1, "no tracked table has more"
         results: dict[tuple[str, str], dict[int, Result]] = {}
-        for row in rows:
+        for row in self.rows:
             place = (row["arm"], f"{factor_label(factors[0])} {row[factors[0]]}" if factors else "")
             seed, known = int(row["seed"]), results.setdefault(place, {})
             known[seed] = self.result(row, known.get(seed))
@@ -86,16 +96,22 @@ class Report:
         Older CSVs do not say how many images were trained on or validated by: all of the set but those tested on.
         """
         n = int(row["n_test"])
-        other = any(line.startswith("tested on all of ") for line in self.head)
+        other = any(line.startswith(("tested on all of ", "- tested on all of ")) for line in self.lines)
         sizes = re.findall(r"fingerprint ([0-9a-f]+); (\d+) (?:images,|clips )", "\n".join(self.head))
         found = [int(size) for fingerprint, size in sizes if row["fingerprint"].startswith(fingerprint)]
-        (total,) = [2 * n] if row["data"] == SIMULATED else found
+        (total,) = [2 * n] if row["data"] == SIMULATED or "n_train" in row else found
         config = RunConfig(data=DataConfig.model_construct(split=row["split"], test="another" if other else None))
         if row["data"] == SIMULATED:
             config = RunConfig(sequences=SequencesConfig(simulation="tags"))
         made = known or fake_result(
             config=config,
-            data={"train": int(row.get("n_train", total - n)), "val": 0, "test": n, "split_hash": row["split_hash"]},
+            data={
+                "train": int(row.get("n_train", total - n)),
+                "val": 0,
+                "test": n,
+                "split_hash": row["split_hash"],
+                "test_hash": row.get("test_hash") or None,
+            },
         )
         before = known.metrics["test"].model_extra if known is not None else None
         scores = Scores.model_construct(n=n, confusion=[], **(before or {}), **{row["metric"]: float(row["value"])})
@@ -108,7 +124,20 @@ class Report:
         return self.cells[arm.removesuffix(" (leaky split)"), "" if alone else column]
 
 
-RUN = ["seed", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit"]
+RUN = [
+    "seed",
+    "metric",
+    "value",
+    "n_test",
+    "n_train",
+    "selected_on",
+    "epoch",
+    "run_id",
+    "commit",
+    "test_hash",
+    "report",
+    "configs",
+]
 """Columns of a CSV after those of the grid's factors."""
 REPORTS = [Report(path.with_suffix("")) for path in sorted(FOLDER.glob("*.csv"))]
 
@@ -129,8 +158,25 @@ def metric_of(title: str) -> str | None:
     return next((name for name, metric in METRICS.items() if re.match(rf"{re.escape(metric.label)}[, ]", title)), None)
 
 
+def first_difference(ours: Cell, theirs: Cell, metric: str) -> Difference:
+    """Return a difference as version 1 had it: over seeds alone, whatever they were tested on."""
+    pair = ([cell.results[seed].data for seed in cell.seeds] for cell in (ours, theirs))
+    mine, others = ([data.split_hash for data in datas] for datas in pair)
+    if mine == others:
+        return paired_difference(ours.values(metric), theirs.values(metric), max(ours.overlap, theirs.overlap))
+    return unpaired_difference(ours.values(metric), theirs.values(metric), (ours.overlap, theirs.overlap))
+
+
+def first_rank_test(ours: Cell, theirs: Cell, metric: str) -> str:
+    """Return the words of version 1 for the signed-rank test."""
+    tested = {result.metrics["test"].n for cell in (ours, theirs) for result in cell.ordered}
+    images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
+    found = signed_rank(ours.values(metric), theirs.values(metric), images)
+    return "fewer than six pairs differ" if found is None else f"W = {found[0]:g}, p = {found[1]:.4f}"
+
+
 def base_of(title: str) -> str | None:
-    """Return the arm that a table of differences compares with, "" where each row names its own, or None elsewhere."""
+    """Return the arm that a table of version 1 compares with, "" where each row names its own, or None elsewhere."""
     if found := re.search(r"difference to (.+) in points \[", title):
         return found[1]
     return "" if ", further differences in points [" in title else None

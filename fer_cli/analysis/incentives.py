@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Page
 
 VERSION = 1
-LIMIT = 0.4
-"""Lower end of the target region; disturbances aim at its negative (ours)."""
 NEVER = "never"
 
 
@@ -32,10 +30,10 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     if not groups:
         return [Note("incentives: no run is done")]
     found = {group.label: {seed: read_curves(item) for seed, item in group.seeds.items()} for group in groups}
-    rows = []
+    rows, limit = [], find_limit(groups[0].done[0])
     for group in groups:
         runs, sign = list(found[group.label].values()), sign_of(group)
-        times = [reach(run["minutes"], run["valence"], sign) for run in runs]
+        times = [reach(run["minutes"], run["valence"], sign, limit) for run in runs]
         predicted = predict_time(group.done[0])
         last = [run["valence"][-1] for run in runs]
         rows.append(
@@ -56,7 +54,7 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         "entropy at the end, nats",
     ]
     notes = [
-        f"region: mean decoded valence of at least {LIMIT:g} ({-LIMIT:g} or less under disturbances)",
+        f"region: mean decoded valence of at least {limit:g} ({-limit:g} or less under disturbances)",
         f"sequences last {plan.items[0].run.config.sequences.steps - 1} steps; `{NEVER}`: not within them",
     ]
     path = figure_path(folder, "incentives")
@@ -94,9 +92,14 @@ def sign_of(group: Group) -> int:
     return -1 if (group.planned[0].run.config.sequences.factors or 0) < 0 else 1
 
 
-def reach(minutes: list[float], valence: list[float], sign: int) -> float | None:
+def find_limit(item: Item) -> float:
+    """Return the lower end of the target region of a run; disturbances aim at its negative (ours)."""
+    return item.run.config.sequences.region.low
+
+
+def reach(minutes: list[float], valence: list[float], sign: int, limit: float) -> float | None:
     """Return the first minute at which the valence is in the region, None for never."""
-    there = np.flatnonzero(sign * np.array(valence) >= LIMIT)
+    there = np.flatnonzero(sign * np.array(valence) >= limit)
     return minutes[there[0]] if len(there) else None
 
 
@@ -128,7 +131,7 @@ def predict_time(item: Item) -> float | None:
     from fer_cli.interaction.decoding import predict_time as predict
 
     assert item.start is not None
-    return predict(item.run.config.sequences, item.start.folder.result().data.classes, LIMIT)
+    return predict(item.run.config.sequences, item.start.folder.result().data.classes, find_limit(item))
 
 
 def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int, Mapping[str, list[float]]]]) -> Page:
@@ -150,6 +153,7 @@ def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int
         [keys],
         [plan.title],
     )
+    region = groups[0].planned[0].run.config.sequences.region
     rows = [(start, sign) for start in starts for sign in signs]
     figure = page(COLUMN, 0.3 + 1.2 * len(rows), words)
     axes = figure.subplots(len(rows), 2, sharex=True, sharey="col", squeeze=False)
@@ -166,7 +170,7 @@ def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int
         where = ", ".join(f"start: {value}" for _, value in start) or "all students"
         what = f", {'factors' if sign > 0 else 'disturbances'}" if len(signs) > 1 else ""
         axes[row, 0].set_title(where + what, loc="left")
-        axes[row, 0].axhspan(*sorted((sign * LIMIT, sign * (LIMIT + 0.4))), color="0.9", lw=0)
+        axes[row, 0].axhspan(*sorted((sign * region.low, sign * region.high)), color="0.9", lw=0)
         axes[row, 0].set_ylabel("valence")
         axes[row, 1].set_ylabel("entropy, nats")
     for axis in axes[-1]:

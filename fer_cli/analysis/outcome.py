@@ -88,6 +88,17 @@ def cache_result(item: Item, name: str, version: int, settings: dict[str, Any], 
     return values
 
 
+def read_cached(item: Item, name: str) -> Any:
+    """Return what an analysis has cached of a run's present result, None without."""
+    try:
+        kept = json.loads(read_text(item.folder.file(f"analysis-{name}.json")))
+        result = hashlib.sha256(item.folder.file("result.json").read_bytes()).hexdigest()
+        fits = kept["result_sha256"] == result and kept["values_sha256"] == sha256_of(kept["values"])
+        return kept["values"] if fits else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def sha256_of(values: Any) -> str:
     """Return the SHA-256 of cached values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

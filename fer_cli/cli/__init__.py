@@ -28,6 +28,7 @@ from fer_cli.cli.rerun import rerun
 from fer_cli.cli.runs import runs
 from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
+from fer_cli.cli.search import search
 from fer_cli.cli.show import diff, show
 from fer_cli.cli.sweeps import cancel, status
 from fer_cli.cli.track import track_app
@@ -55,7 +56,8 @@ app.command(
 app.command(epilog="Examples: fer status · fer status --study scn-cs --watch")(status)
 app.command(epilog="Example: fer cancel --study scn-cs")(cancel)
 app.command(epilog="Example: fer merge shard1/results shard2/results --results results")(merge)
-app.command(epilog="Example: fer report --study scn-cs --data ck48")(report)
+app.command(epilog="Example: fer search --study cbam --data synth-learning --plan")(search)
+app.command(epilog="Examples: fer report --study scn-cs --data ck48 · fer report --html --all")(report)
 app.command(epilog="Example: fer export 3c4b92dbbfa7 --int8 --out faces.onnx")(export)
 app.command(epilog="Example: fer audit-paper sun-2024, or fer audit-paper my-paper.yaml --fail")(audit_paper)
 app.command(epilog="Example: fer predict scn-cs:SCN-CS lesson.mp4 --out faces.mp4 --csv faces.csv")(predict)

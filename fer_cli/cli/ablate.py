@@ -40,15 +40,20 @@ from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
     DataRoot,
+    Device,
     Epochs,
+    ListPlan,
+    NoTrack,
+    NoWait,
     OptionalStudy,
+    Precision,
     Profile,
     Results,
     Seeds,
     SplitName,
     parse_seeds,
 )
-from fer_cli.cli.plans import print_commands, print_plan, print_plans
+from fer_cli.cli.plans import print_commands, print_plan, print_plans, say_recipe
 from fer_cli.cli.screen import pause_collection, progress_bar, say
 from fer_cli.cli.watch import Watch, print_summary
 from fer_cli.errors import FerError, StudyError
@@ -81,10 +86,11 @@ def ablate(
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
     run: OnlyRun = None,
     shard: Shard = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="List all runs with their settings and state; train nothing.")
-    ] = False,
+    plan: ListPlan = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run; keep nothing.")] = False,
+    recipe: Annotated[
+        bool, typer.Option("--recipe", help="Give each arm the settings that fer search chose for it.")
+    ] = False,
     jobs: Jobs = None,
     executor: ExecutorName = None,
     gpus: Gpus = None,
@@ -93,9 +99,7 @@ def ablate(
     fail_fast: FailFast = False,
     retry_failed: RetryFailed = False,
     retries: Retries = 0,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Do not wait for runs that another process is training; exit with code 3.")
-    ] = False,
+    no_wait: NoWait = False,
     cpus_per_task: Cpus = None,
     gpus_per_task: GpusPerTask = None,
     partition: Partition = None,
@@ -104,9 +108,9 @@ def ablate(
     detach: Detach = False,
     address: Address = None,
     no_shared_disk: NoSharedDisk = False,
-    no_track: Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto (bf16 where fast), fp32 or bf16.")] = "auto",
+    no_track: NoTrack = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -126,7 +130,8 @@ def carry_out_call(asked: Asked) -> None:
 
     options = make_options(asked)
     call = Call(asked, options, make_compute(asked, options))
-    choice = Choice(asked.profile or DEFAULT_PROFILE, asked.data, parse_seeds(asked.seeds), asked.split, asked.epochs)
+    profile, seeds = asked.profile or DEFAULT_PROFILE, parse_seeds(asked.seeds)
+    choice = Choice(profile, asked.data, seeds, asked.split, asked.epochs, asked.recipe)
     if asked.every:
         refuse_with_all(asked)
         ablate_all(call, choice)
@@ -193,6 +198,7 @@ class Call:
         warnings = check_runs(plan, self.compute, states)
         if self.asked.plan:
             print_plan(plan, self.compute, self.options.jobs, states)
+        say_recipe(plan)
         for line in warnings:
             say(f"warning: {line}")
 
@@ -284,8 +290,8 @@ def choose_part(plan: Plan, asked: Asked) -> Plan:
     return plan
 
 
-def train(plan: Plan, compute: Compute, options: Options, whole: Plan) -> Summary:
-    """Train the missing runs with a progress display, print the summary and return it; ``whole``: as in ``run_plan``."""
+def train(plan: Plan, compute: Compute, options: Options, whole: Plan, chosen: bool = True) -> Summary:
+    """Train the missing runs with a progress display, print the summary and return it; others: as in ``run_plan``."""
     from fer_cli.ablate import run_plan
     from fer_cli.signals import end_on_sigterm
     from fer_cli.sweeps import call_under_way
@@ -294,7 +300,7 @@ def train(plan: Plan, compute: Compute, options: Options, whole: Plan) -> Summar
     began = clock.monotonic()
     compute.results.mkdir(parents=True, exist_ok=True)
     with call_under_way(compute.results, whole), Watch(plan, compute, options) as watch:
-        summary = run_plan(plan, compute, options, watch, whole=whole)
+        summary = run_plan(plan, compute, options, watch, chosen, whole)
     if compute.track and summary.counts["done"]:
         from fer_cli.inventory.parents import log_plan
 

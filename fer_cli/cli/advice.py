@@ -37,7 +37,7 @@ def given_results(results: Path) -> Path | None:
 
 
 def choice_options(choice: Choice) -> dict[str, Any]:
-    """Return the options that reproduce a choice of data, profile, seeds, split and epochs."""
+    """Return the options that reproduce a choice of data, profile, seeds, split, epochs and recipe."""
     from fer_cli.study import DEFAULT_PROFILE
 
     return {
@@ -46,6 +46,7 @@ def choice_options(choice: Choice) -> dict[str, Any]:
         "seeds": None if choice.seeds is None else write_seeds(choice.seeds),
         "split": choice.split,
         "epochs": choice.epochs,
+        "recipe": choice.recipe,
     }
 
 

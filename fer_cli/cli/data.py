@@ -190,4 +190,4 @@ data_app.command(
     "fer data combine cross --of rafdb,jaffe --map basic-7 --part rafdb=train --part jaffe=test"
 )(combine)
 data_app.command(epilog="Example: fer data lesson --seconds 60 --faces 2 --out lesson.mp4")(lesson)
-data_app.command(epilog="Example: fer data audit ck48 --split random")(audit)
+data_app.command(epilog="Examples: fer data audit ck48 --split random · fer data audit synth-basic --labels scn-cs")(audit)

@@ -87,6 +87,7 @@ class Asked:
     epochs: float | None
     budget: float | None
     only: list[str] | None
+    recipe: bool
     run: list[str] | None
     shard: str | None
     plan: bool
@@ -177,13 +178,19 @@ def make_options(asked: Asked) -> Options:
     return options
 
 
+def make_plain_options(jobs: str | None, executor: str | None, results: Path, retry_failed: bool, no_wait: bool) -> Options:
+    """Return the options of a command that has no others; raises a FerError for wrong ones."""
+    from fer_cli.executors import Options, choose_executor
+
+    number = parse_jobs(jobs, executor, results)
+    options = Options(executor=executor, jobs=number, retry_failed=retry_failed, wait=not no_wait)
+    choose_executor(options)
+    return options
+
+
 def make_compute(asked: Asked, options: Options) -> Compute:
     """Return the compute settings of each run; raises StudyError for an unknown device or a GPU that is not there."""
-    from pydantic import ValidationError
-
-    from fer_cli.config import Compute
     from fer_cli.executors.capacity import count_gpus
-    from fer_cli.yamls import explain
 
     if options.gpus:
         if asked.device == "cpu":
@@ -191,16 +198,20 @@ def make_compute(asked: Asked, options: Options) -> Compute:
         found = count_gpus()
         if wrong := [gpu for gpu in options.gpus if gpu.isdigit() and int(gpu) >= found]:
             raise StudyError(f"--gpus {','.join(wrong)}: this machine has {found} CUDA GPUs{', from 0' if found else ''}")
+    how = {"device": asked.device, "precision": asked.precision, "track": not asked.no_track}
+    return compute_here(asked.results, asked.data_root, options, **how)
+
+
+def compute_here(results: Path, data_root: Path | None, options: Options, **settings: Any) -> Compute:
+    """Return the compute settings of each of so many parallel runs; raises StudyError for an unknown device."""
+    from pydantic import ValidationError
+
+    from fer_cli.config import Compute
+    from fer_cli.yamls import explain
+
     threads = options.cpus if options.scheduled else max(1, thread_count() // options.jobs)
     try:
-        return Compute(
-            data_root=data_root_or_default(asked.data_root),
-            results=asked.results,
-            device=asked.device,  # type: ignore[arg-type]
-            precision=asked.precision,  # type: ignore[arg-type]
-            threads=threads,
-            track=not asked.no_track,
-        )
+        return Compute(data_root=data_root_or_default(data_root), results=results, threads=threads, **settings)
     except ValidationError as error:
         raise StudyError(f"--{explain(error, Compute)}") from None
 

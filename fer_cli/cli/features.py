@@ -71,8 +71,9 @@ def extract_features(
     source: Item | None = None
     if CNN in chosen.blocks and run is not None:
         from fer_cli.analysis.deep import find_finished_run
+        from fer_cli.inventory.find import find_run
 
-        source = find_finished_run(run, compute)
+        source = find_finished_run(find_run(compute.results, run).run_id, compute)
     elif CNN in chosen.blocks:
         from fer_cli.ablate import run_plan
         from fer_cli.checks import check_runs

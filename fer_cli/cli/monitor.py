@@ -57,6 +57,13 @@ Kind = Annotated[
 Speed = Annotated[
     float | None, typer.Option("--speed", help="Play a video at this multiple of its speed; late frames are dropped.")
 ]
+Smoothing = Annotated[
+    bool,
+    typer.Option(
+        "--smoothing/--no-smoothing",
+        help="Smooth the expressions by an emotion HMM; it made them wrong more often on rendered lessons (see the README).",
+    ),
+]
 KeepFaces = Annotated[
     Path | None,
     typer.Option("--keep-faces", callback=expand_path, help="Write pictures of the faces into this new folder."),
@@ -76,7 +83,7 @@ def monitor(
     interval: Interval = None,
     settings: SettingsFile = None,
     kind: Kind = None,
-    no_smoothing: Annotated[bool, typer.Option("--no-smoothing", help="Plain mean of the probabilities.")] = False,
+    smoothing: Smoothing = False,
     speed: Speed = None,
     real_time: Annotated[bool, typer.Option("--real-time", help="The same as --speed 1.")] = False,
     keep_faces: KeepFaces = None,
@@ -95,7 +102,7 @@ def monitor(
     for wrong in find_conflicts(run, video, camera, events, consent, speed, real_time):
         raise FerError(wrong)
     if events is not None:
-        if interval is not None or no_smoothing or keep_faces is not None:
+        if interval is not None or smoothing or keep_faces is not None:
             raise FerError("--events: reads a log; it takes --out, --settings and --expressions alone")
         rebuild(events, out, kind, settings)
         return
@@ -105,7 +112,7 @@ def monitor(
     named = {"course": course, "topic": topic, "lesson": lesson}
     folder = out or results / "sessions" / time.strftime("%Y-%m-%d-%H%M%S")
     wish = Wish(
-        run, video, camera, folder, results, data_root, named, interval, settings, kind, not no_smoothing,
+        run, video, camera, folder, results, data_root, named, interval, settings, kind, smoothing,
         1.0 if real_time else speed, keep_faces, device, thread_count(), detector_model,
     )  # fmt: skip
     watch(wish)

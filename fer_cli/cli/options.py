@@ -59,6 +59,18 @@ SplitName = Annotated[
     ),
 ]
 
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Do not wait for runs that another process is training; exit with code 3.")
+]
+ListPlan = Annotated[bool, typer.Option("--plan", help="List all runs with their settings and state; train nothing.")]
+UseRecipe = Annotated[
+    bool | None,
+    typer.Option("--recipe/--no-recipe", help="Runs with the settings that fer search chose, or with the arms' own."),
+]
+NoTrack = Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto (bf16 where fast), fp32 or bf16.")]
+
 DEFAULT_RESULTS = Path("results")
 
 

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from fer_cli.study import Choice
 
 
-def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status]) -> None:
-    """Print a table of runs with their state to stdout and the totals to stderr."""
+def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Status], reference: str | None = None) -> None:
+    """Print a table of runs with their state to stdout and the totals to stderr.
+
+    ``reference``: what the last column differs from, by default the baseline arm.
+    """
     from fer_cli.estimate import estimate, steps_of
     from fer_cli.plan import describe_other_builds
 
@@ -28,7 +31,9 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
         differs = ", ".join(f"{key}={value}" for key, value in item.run.differs) or "-"
         steps = f"{steps_of(item):,}" if steps_of(item) else "-"
         rows.append((item.run_id, state, left, steps, item.run.title, differs))
-    print_table(("run_id", "state", "estimate", "steps", "run", f"differs from {plan.study.report.against}"), rows)
+    print_table(
+        ("run_id", "state", "estimate", "steps", "run", f"differs from {reference or plan.study.report.against}"), rows
+    )
     count = len(plan.first) + len(plan.items)
     say(f"{count} runs, {count - len(times)} done, {len(times)} to train; time: {sum_times(times, jobs)}")
     say_undrawn(count_undrawn(plan, compute), compute)
@@ -56,6 +61,17 @@ def print_commands(plan: Plan, command: Callable[[str], str], retry_failed: bool
 def count(states: Mapping[str, Status], state: str) -> int:
     """Return how many runs are in a state."""
     return list(states.values()).count(state)  # type: ignore[arg-type]
+
+
+def say_recipe(planned: Plan) -> None:
+    """Print what a recipe gives the arms, or that there is one that is not applied."""
+    from fer_cli.recipes import describe_recipe
+
+    if planned.recipe is not None:
+        for line in describe_recipe(planned.recipe, [item.run.config for item in planned.items]):
+            say(line)
+    elif planned.recipe_file is not None and planned.recipe_file.is_file():
+        say(f"not applied: {planned.recipe_file}, settings that fer search chose; give each arm its own with --recipe")
 
 
 def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:

@@ -13,16 +13,19 @@ from fer_cli.cli.options import (
     DataName,
     DataRoot,
     Epochs,
+    OptionalStudy,
     Profile,
     Results,
     Seeds,
     SplitName,
-    StudyName,
+    UseRecipe,
     data_root_or_default,
     parse_seeds,
     thread_count,
 )
+from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, list_formats, write_pages
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
+from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
     from fer_cli.config import Compute
@@ -30,12 +33,17 @@ if TYPE_CHECKING:
 
 
 def report(
-    study: StudyName,
+    study: OptionalStudy = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Report every shipped study with finished runs, and write all answers to RESULTS.md."),
+    ] = False,
     data: DataName = None,
     profile: Profile = None,
     seeds: Seeds = None,
     split: SplitName = None,
     epochs: Epochs = None,
+    recipe: UseRecipe = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
@@ -49,6 +57,8 @@ def report(
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
     ] = False,
+    html: Html = False,
+    thumbnails: Thumbnails = None,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
 ) -> None:
@@ -56,26 +66,43 @@ def report(
     from fer_cli.config import Compute
     from fer_cli.inventory.parents import log_report
 
-    if claims:
-        compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
-        print_claims(study, compute, data, profile, seeds, split, epochs)
+    compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
+    check_pages(html, claims, thumbnails)
+    if everything:
+        check_alone(study, data, profile, seeds, split, epochs, claims or None)
+        found = report_all(compute, figures, formats, columns, html)
+        if html:
+            write_pages(found, results, data_root, thumbnails)
         return
-    from fer_cli.formats import parse_formats
-    from fer_cli.report import RENDERERS, make_report
+    if study is None:
+        raise StudyError("give a study with --study, or --all for every study with finished runs")
+    if claims:
+        print_claims(study, compute, data, profile, seeds, split, epochs, recipe)
+        return
+    from fer_cli.report import make_report
     from fer_cli.study import load_study
 
-    compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
-    asked = (data, profile, parse_seeds(seeds), split, epochs, figures)
-    with pause_collection():
-        written = make_report(study, compute, *asked, lambda name: say(f"{name} …"), parse_formats(formats), columns)
+    asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, figures)
+    with pause_collection(), draw_for(html):
+        written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
+    if html:
+        write_pages([written], results, data_root, thumbnails)
+        return
+    print_tables(written)
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    tell_rest(written, compute, same, figures)
+
+
+def print_tables(written: Written) -> None:
+    """Print a report: coloured on a terminal, else as Markdown."""
+    from fer_cli.report import RENDERERS
+
     if sys.stdout.isatty():
         with printing(sys.stdout):
             sys.stdout.write(RENDERERS["terminal"](written.report))
     else:
         show(written.markdown)
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
-    tell_rest(written, compute, same, figures)
 
 
 def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
@@ -99,6 +126,37 @@ def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures:
             say(f"next: {command}")
 
 
+def show_step(name: str) -> None:
+    """Print the name of a slow step."""
+    say(f"{name} …")
+
+
+def check_alone(*others: object) -> None:
+    """Raise StudyError for options that choose a study or its runs beside ``--all``."""
+    if any(other is not None for other in others):
+        raise StudyError("--all reports every study with the options it ran with last: give only --figures and folders")
+
+
+def report_all(compute: Compute, figures: bool, formats: str, columns: int, html: bool) -> list[Written]:
+    """Write the tables of every study with finished runs, and the overview; return the reports."""
+    from fer_cli.inventory.parents import log_report
+    from fer_cli.report import make_reports
+    from fer_cli.report.overview import write_overview
+
+    with pause_collection(), draw_for(html):
+        found = make_reports(compute, figures, show_step, list_formats(formats, html), columns)
+    for name, written in found:
+        log_report(compute.results, name, written.report.title, written.files[0].stem)
+        if written.missing:
+            say(f"{written.report.title}: {written.missing} of {written.planned} runs are not done")
+    if not found and not any((compute.results / "tables").glob("*.csv")):
+        raise ResultsError(
+            f"no run of a shipped study is done under {compute.results}; train one with: fer ablate --study demo"
+        )
+    say(f"{len(found)} reports written; written: {write_overview(compute.results)}")
+    return [written for _, written in found]
+
+
 def print_claims(
     study: str,
     compute: Compute,
@@ -107,11 +165,12 @@ def print_claims(
     seeds: str | None,
     split: str | None,
     epochs: float | None,
+    recipe: bool | None,
 ) -> None:
     """Print the judged claims of a study, or of ``all``, as a table."""
     from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
 
     with pause_collection():
-        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs)
+        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
     print_table(HEAD, tabulate(found))
     say(count_verdicts(found))

@@ -63,7 +63,7 @@ def rerun(
             if step.reused:
                 say(f"{step.title}: reused, {step.folder.run_id} is done")
                 continue
-            for name in step.config.data.sets:
+            for name in step.config.sets:
                 begin_if_embedded(name, root)
             say(f"{step.title}: trained again …")
             with watch_step(step):
@@ -89,7 +89,7 @@ def print_difference(found: Difference) -> None:
     if found.equal:
         say(f"bit-equal: all {found.n} predictions and their probabilities are the same")
         return
-    rows = [(f"test {name}", f"{100 * was:.2f} %", f"{100 * now:.2f} %") for name, (was, now) in found.scores.items()]
+    rows = [(name, f"{100 * was:.2f} %", f"{100 * now:.2f} %") for name, (was, now) in found.scores.items()]
     if found.wrong:
         say(f"not comparable image by image: {found.wrong}")
     else:

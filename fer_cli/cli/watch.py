@@ -79,7 +79,8 @@ class Watch:
         text = status
         if status == "done":
             result = item.folder.result()
-            text = f"accuracy {result.metrics['test']['accuracy']:.3f} in {duration(result.cost.seconds.total)}"
+            where = "validation accuracy" if result.config.trial else "accuracy"
+            text = f"{where} {result.scores['accuracy']:.3f} in {duration(result.cost.seconds.total)}"
         elapsed = time.monotonic() - self.began
         left = elapsed / self.epochs * max(0, self.total - self.epochs)
         say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")

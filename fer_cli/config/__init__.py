@@ -20,6 +20,7 @@ from fer_cli.config.features import CLASSIFIERS, CNN, EXTRACTORS, SCALINGS, Feat
 from fer_cli.config.learning import LearningConfig
 from fer_cli.config.model import REGIONS, THIRDS, ModelConfig, PartsConfig, RegionConfig
 from fer_cli.config.networks import ATTENTION, BACKBONES
+from fer_cli.config.older import REPLACED, name_changed, read_older
 from fer_cli.config.registry import load
 from fer_cli.config.scores import METRICS
 from fer_cli.config.section import Section
@@ -39,6 +40,7 @@ __all__ = [
     "METRICS",
     "OCCLUDERS",
     "REGIONS",
+    "REPLACED",
     "SCALINGS",
     "SCHEMA",
     "SEQUENCE_MODELS",
@@ -140,6 +142,14 @@ class RunConfig(Section):
     task: Literal["stills", "features", "clips", "sequences"] | None = None
     """Kind of run, a name in ``fer_cli.tasks.TASKS``; none: implied by the other settings."""
     seed: int = Field(0, ge=0)
+    trial: bool = False
+    """Whether the run is a trial of ``fer search``: scored on the validation part, while the test part is never read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_versions(cls, settings: Any) -> Any:
+        """Read the settings of older runs."""
+        return read_older(settings)
 
     @model_validator(mode="after")
     def _every_setting_counts(self) -> RunConfig:
@@ -165,6 +175,7 @@ class RunConfig(Section):
             raise ValueError(f"model.adapt: cannot be combined with a network on clips ({self.model.backbone})")
         self._features_fit()
         idle |= self._idle_of_sequences()
+        self._can_be_tried()
         if self.kind != self.implied:
             raise ValueError(f"task: {self.task}, but the other settings imply {self.implied}; remove task")
         if self.model.pretrain in self.data.sets:
@@ -192,6 +203,8 @@ class RunConfig(Section):
             raise ValueError(f"features.blocks: cannot be combined with a network on clips ({self.model.backbone})")
         if features.blocks and (self.corrupt.active or self.data.test is not None):
             raise ValueError("features.blocks: cannot be combined with corrupt.* or data.test")
+        if features.blocks and self.data.degrades:
+            raise ValueError("features.blocks: of the set's own images; cannot be combined with data.noise_kind: uncertain")
         if features.fitted and self.learning != LearningConfig():
             raise ValueError(f"features.classifier: {features.classifier} ignores learning.*; use network or remove them")
         if features.joined and CNN in features.blocks:
@@ -213,6 +226,18 @@ class RunConfig(Section):
         given = self.model_dump(exclude_defaults=True, exclude={"sequences", "task", "seed"})
         return dict.fromkeys(flatten(given), f"a simulation of {sequences.simulation} has no images and no network")
 
+    def _can_be_tried(self) -> None:
+        """Raise ValueError for a trial without a validation part that it neither trains on nor tests on."""
+        if not self.trial:
+            return
+        if self.sequences.simulation is not None or self.features.blocks:
+            kind = "simulated sequences" if self.sequences.simulation is not None else "features.blocks"
+            raise ValueError(f"trial: {kind} have no validation part that settings could be chosen on")
+        if self.data.leak != "none":
+            raise ValueError(f"trial: data.leak {self.data.leak} leaves no validation part apart from training")
+        if self.model.adapt != "none" or (self.corrupt.active and "train" not in self.corrupt.parts):
+            raise ValueError("trial: model.adapt and corrupt.* of test images have no effect, as none is read")
+
     @property
     def simulated(self) -> bool:
         """Return whether the run has neither images nor a network."""
@@ -220,7 +245,9 @@ class RunConfig(Section):
 
     @property
     def sets(self) -> tuple[str, ...]:
-        """Return the data sets that the run reads; none for a simulation."""
+        """Return the data sets that the run reads; none for a simulation, the training set alone for a trial."""
+        if self.trial:
+            return (self.data.name,)
         return () if self.simulated else self.data.sets
 
     @property
@@ -242,6 +269,7 @@ class RunConfig(Section):
         settings = self.model_dump(mode="json", exclude_defaults=True)
         if self.task == self.implied:
             settings.pop("task", None)  # stating the implied task does not change the id
+        name_changed(settings, self.learning, self.model, self.train.epochs)
         content = {"schema": SCHEMA, "config": settings, "data": fingerprint}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision

@@ -101,10 +101,13 @@ class DataConfig(Section):
     "training and validation sets" (Aly 2023 on FER2013) and selecting on the latter. The images count towards
     ``max_images``, so that training sizes are equal, but not towards ``max_subjects``."""
     label_noise: float = Field(0.0, ge=0, lt=1)
-    """Fraction of training labels replaced by another class; validation and test labels do not change."""
-    noise_kind: Literal["symmetric", "asymmetric", "file"] = "symmetric"
-    """``symmetric``: the new label is any other class. ``asymmetric``: a confusable one, by ``noise_pairs``. ``file``: the
-    label in ``noise_file``, for the images that it lists."""
+    """Fraction of training labels replaced by another class; validation and test labels do not change.
+
+    With ``noise_kind: uncertain``, the fraction of training images that are degraded and get a label at random."""
+    noise_kind: Literal["symmetric", "asymmetric", "uncertain", "file"] = "symmetric"
+    """``symmetric``: the new label is any other class. ``asymmetric``: a confusable one, by ``noise_pairs``. ``uncertain``:
+    the image is degraded by blur, low light, occlusion or down-scaling, and its label is any class, its own included.
+    ``file``: the label in ``noise_file``, for the images that it lists."""
     noise_pairs: list[list[str]] = CONFUSABLE
     """Pairs of confusable labels, in either direction; pairs with a class the set lacks are skipped."""
     noise_file: str | None = None
@@ -151,6 +154,15 @@ class DataConfig(Section):
     def plants_noise(self) -> bool:
         """Return whether training labels may differ from the set's labels."""
         return self.noise_kind == "file" or self.label_noise > 0
+
+    @property
+    def degrades(self) -> bool:
+        """Return whether some training images are degraded."""
+        return self.noise_kind == "uncertain" and self.label_noise > 0
+
+    def wrong_share(self, classes: int) -> float:
+        """Return the expected share of wrong training labels among ``classes`` classes, without those of a file."""
+        return self.label_noise * (1 - 1 / classes) if self.noise_kind == "uncertain" else self.label_noise
 
     @property
     def ignores_people(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -26,6 +27,9 @@ class Method:
     relabels: bool = False
     """Relabelling of the low-importance group (Eq 3, Eq 6)."""
 
+
+SLACK = 1e-9
+"""Epochs by which a share of the epochs may be off through rounding."""
 
 METHODS: dict[str, Method] = {
     "ce": Method(),
@@ -51,14 +55,28 @@ class LearningConfig(Section):
     relabel_scope: Literal["low", "all"] = "low"
     """Whether only the low-importance group (article) or all images (public code of SCN) may be relabelled."""
     relabel_logits: Literal["weighted", "raw"] = "weighted"
-    relabel_start: int | None = Field(None, ge=1)
-    """First epoch (from 1) with relabelling; none: a seventh of the epochs, rounded up (10 of 70 in SCN)."""
+    relabel: bool = True
+    """Whether a method that relabels does so; off: its weighting of images alone."""
+    relabel_view: Literal["clean", "train"] = "clean"
+    """What relabelling judges. ``clean``: at the end of an epoch but the last, the images without augmentation, by the
+    averaged network; the low group is that of the whole training part. ``train``: as in the public code, each batch as
+    augmented, after its step."""
+    relabel_from: float = Field(0.5, ge=0, le=1)
+    """Share of the epochs before relabelling; a seventh in SCN, 9 of 70 epochs."""
+    relabel_accuracy: float | None = Field(None, gt=0, lt=1)
+    """Validation accuracy that must be reached first, too."""
     cs_loss: Literal["literal", "reversed", "literal+rr"] = "literal"
     """Eq 5 sums 1 - alpha over misclassified images; ``reversed`` sums alpha; ``literal+rr`` adds Eq 2."""
     cs_reduction: Literal["batch", "sum", "mean_wrong"] = "batch"
     """Divisor of Eq 5: the batch size, none, or the number of misclassified images."""
     cs_threshold: Literal["literal", "inverted", "val_search"] = "literal"
     """Eq 6 relabels above delta2 x (1 - alpha); ``inverted``: delta2 x alpha; ``val_search``: delta 2 from validation."""
+
+    confident: Literal["none", "remove", "correct"] = "none"
+    """Confident learning (Northcutt 2021) before training: labels that out-of-fold predictions make suspect are removed with
+    their images, or replaced by the predicted class. Needs cleanlab."""
+    confident_folds: int = Field(5, ge=2)
+    """Folds of the training part, each of other people, and as many further trainings."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Fraction of each target spread evenly over all classes; a baseline."""
@@ -75,6 +93,8 @@ class LearningConfig(Section):
     center_reduction: Literal["mean", "sum"] = "mean"
     center_detach: bool = False
     """Whether the spread gets no gradient, so that it does not push centres apart."""
+    center_warmup: float = Field(0.0, ge=0, le=1)
+    """Share of the steps over which the weight of the class-centre loss rises linearly from 0 to ``center_weight``."""
     center_lr: float | None = Field(None, gt=0)
     """Step size of plain gradient descent on the unweighted loss for the centres (0.5 in public code of centre losses);
     none: the weights' optimiser updates them."""
@@ -82,7 +102,8 @@ class LearningConfig(Section):
     @property
     def parts(self) -> Method:
         """Components of the method."""
-        return METHODS[self.method]
+        parts = METHODS[self.method]
+        return replace(parts, relabels=parts.relabels and self.relabel)
 
     @property
     def uses_rank(self) -> bool:
@@ -90,8 +111,9 @@ class LearningConfig(Section):
         return self.parts.rank or (self.parts.calibrates and self.cs_loss == "literal+rr")
 
     def first_relabel_epoch(self, epochs: int) -> int:
-        """Return the first epoch with relabelling, counted from 1."""
-        return self.relabel_start if self.relabel_start is not None else -(-epochs // 7)
+        """Return the first epoch, from 1, in which (view ``train``) or after which (``clean``) labels may be replaced."""
+        before = self.relabel_from * epochs
+        return math.floor(before + SLACK) + 1 if self.relabel_view == "train" else max(1, math.ceil(before - SLACK))
 
     def idle(self) -> dict[str, str]:
         """Return given settings without effect -> reason."""
@@ -107,14 +129,18 @@ class LearningConfig(Section):
             ),
             "relabel_scope": (parts.relabels, "relabelling is off"),
             "relabel_logits": (parts.relabels, "relabelling is off"),
-            "relabel_start": (parts.relabels, "relabelling is off"),
+            "relabel": (METHODS[self.method].relabels, f"method {self.method} does not relabel"),
+            "relabel_view": (parts.relabels, "relabelling is off"),
+            "relabel_from": (parts.relabels, "relabelling is off"),
+            "relabel_accuracy": (parts.relabels, "relabelling is off"),
+            "confident_folds": (self.confident != "none", "confident is none"),
             "cs_loss": (parts.calibrates, "the calibration strategy is off"),
             "cs_reduction": (parts.calibrates, "the calibration strategy is off"),
             "cs_threshold": (parts.calibrates and parts.relabels, "calibrated relabelling is off"),
             "label_smoothing": (self.focal_gamma == 0 and not self.capsule_margin, "the loss is no cross-entropy"),
             "focal_gamma": (not self.capsule_margin, "capsule_margin is on"),
         }
-        centre = ("center_on", "center_spread", "center_reduction", "center_detach", "center_lr")
+        centre = ("center_on", "center_spread", "center_reduction", "center_detach", "center_warmup", "center_lr")
         needs |= dict.fromkeys(centre, (self.center_weight > 0, "center_weight is 0"))
         given = self.model_dump(exclude_defaults=True)
         return {name: why for name, (used, why) in needs.items() if name in given and not used}

@@ -91,6 +91,9 @@ class ModelConfig(Section):
     """Reduction ratio of the hidden layer of ``se``, ``cbam`` (none: 16) and ``soft-threshold`` (none: 4)."""
     groups: int = Field(8, ge=1)
     """Channel groups of ``sge``."""
+    gate_start: Literal["zero", "one"] = "zero"
+    """Initial scale of the batch norm of CBAM's spatial gates in a ResNet. ``zero``, with momentum 0.01, as in the public
+    residual network: all gates begin at 1/2. ``one``: PyTorch's defaults, with momentum 0.1."""
     downsample: Literal["none", "v1", "both", "shortcut", "dilated"] = "none"
     """How a ResNet halves its maps: strides (``none``), strides in the first 1x1 of each path (``v1``, bottlenecks only),
     2x2 average pooling before both paths or the shortcut (Aly 2023), or dilation instead of the last stride."""
@@ -161,6 +164,7 @@ class ModelConfig(Section):
             "downsample": ("downsample" in network.takes, f"backbone {self.backbone} has its own"),
             "reduction": ("reduction" in block.takes, f"attention is {self.attention}"),
             "groups": ("groups" in block.takes, f"attention is {self.attention}"),
+            "gate_start": ("gate_start" in block.takes, f"attention is {self.attention}"),
             "parts": ("parts" in network.takes, f"backbone is {self.backbone}"),
             "weights_sha256": (self.weights is not None, "weights names no file"),
         }

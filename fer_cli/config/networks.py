@@ -12,7 +12,7 @@ class AttentionBlock:
     code: str
     """Class or function with arguments ``channels`` and the settings in ``takes``."""
     takes: tuple[str, ...] = ()
-    """Optional settings: ``groups``, ``reduction``."""
+    """Optional settings: ``groups``, ``reduction``, ``gate_start``."""
     gates: str = ""
     """Values of its last ``Gate`` per position that figures overlay on faces; empty: no such gates, so figures compare the
     block's input and output."""
@@ -29,7 +29,7 @@ ATTENTION: dict[str, AttentionBlock] = {
     "none": AttentionBlock("fer_cli.models.attention:none"),
     "sge": AttentionBlock("fer_cli.models.attention:SGE", takes=("groups",), gates="mean over groups"),
     "se": AttentionBlock("fer_cli.models.attention:SE", takes=("reduction",)),
-    "cbam": AttentionBlock("fer_cli.models.attention:CBAM", takes=("reduction",), gates="spatial"),
+    "cbam": AttentionBlock("fer_cli.models.attention:CBAM", takes=("reduction", "gate_start"), gates="spatial"),
     "soft-threshold": AttentionBlock("fer_cli.models.shrinkage:SoftThreshold", takes=("reduction",)),
 }
 

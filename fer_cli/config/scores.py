@@ -21,4 +21,5 @@ METRICS: dict[str, Metric] = {
     "weighted_f1": Metric("fer_cli.metrics:weighted_f1", "weighted F1"),
     "macro_precision": Metric("fer_cli.metrics:macro_precision", "macro precision"),
     "macro_recall": Metric("fer_cli.metrics:macro_recall", "mean class accuracy"),
+    "uar": Metric("fer_cli.metrics:unweighted_recall", "unweighted average recall"),
 }

@@ -1,8 +1,8 @@
 """Corruption as part of a run: label noise in the training part, image corruption in the training and test parts.
 
 Label noise (Fan 2025, Fig 9): an exact fraction of training labels, from a recorded seed; symmetric, between confusable
-classes, or from a file. Image corruption: the steps of ``CorruptConfig`` in the order of a camera. Validation parts are
-never changed.
+classes, or from a file; ``data.uncertain`` degrades images besides. Image corruption: the steps of ``CorruptConfig`` in the
+order of a camera. Validation parts are never changed.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ from fer_cli.data.corrupt import training_labels
 from fer_cli.data.landmarks import RegionFinder
 from fer_cli.data.manifest import FaceSet
 from fer_cli.data.prepare import Prepared, check_contrast, mean_and_deviation
-from fer_cli.data.splits import Split, make_split, other_part
+from fer_cli.data.splits import Split, group_images, make_split, other_part
+from fer_cli.data.uncertain import plant_uncertainty
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
 
@@ -54,6 +56,13 @@ class Part(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def take(self, index: np.ndarray) -> Part:
+        """Return the samples at ``index`` (n,) as a part."""
+        boxes = None if self.boxes is None else self.boxes.numpy()[index]
+        taken = Part(self.samples[index], self.images.take(index), self.labels.numpy()[index], boxes)
+        taken.joined = None if self.joined is None else self.joined[torch.from_numpy(index)]
+        return taken
 
     def __getitem__(self, positions: list[int]) -> Batch:
         """Return the batch at ``positions``."""
@@ -107,21 +116,34 @@ class RunData(pl.LightningDataModule):
         self.noise_seed = config.seed if config.data.noise_seed is None else config.data.noise_seed
         codes = faces.codes
         self.true_labels = codes[self.split.train]
-        given = training_labels(faces.manifest, codes, self.split.train, self.classes, config.data, self.noise_seed)
-        finders = [make_finder(one, config) for one in (faces, other) if one is not None]
-        self.train = take_part("train", faces, self.split.train, given, config, finders[0])
-        self.val = take_part("val", faces, self.split.val, codes[self.split.val], config, finders[0])
-        if other is None:
-            self.test = take_part("test", faces, self.split.test, codes[self.split.test], config, finders[0])
+        self.degraded: np.ndarray | None = None
+        """(N,) bool: which training samples are degraded; None without such noise."""
+        ways = None
+        if config.data.degrades:
+            noise = plant_uncertainty(self.true_labels, len(self.classes), config.data.label_noise, self.noise_seed)
+            given, ways, self.degraded = noise.labels, noise.ways, noise.degraded
         else:
-            self.test = take_other(other, self.classes, config, finders[1])
-        self.counted = count_compromises([self.train, self.val, self.test], finders)
+            given = training_labels(faces.manifest, codes, self.split.train, self.classes, config.data, self.noise_seed)
+        self.train_groups: np.ndarray | None = None
+        """(N,) what holds training samples together in folds: their person, if known, else clip; for confident learning."""
+        if config.learning.confident != "none":
+            self.train_groups = group_images(faces.manifest.iloc[self.split.train])
+        finders = [make_finder(one, config) for one in (faces, other) if one is not None]
+        self.train = take_part("train", faces, self.split.train, given, config, finders[0], ways)
+        self.val = take_part("val", faces, self.split.val, codes[self.split.val], config, finders[0])
+        self._test: Part | None = None  # of a trial, which reads no test image
+        if other is not None:
+            self._test = take_other(other, self.classes, config, finders[1])
+        elif not config.trial:
+            self._test = take_part("test", faces, self.split.test, codes[self.split.test], config, finders[0])
+        self.counted = count_compromises(list(self.parts.values()), finders)
         """Observation, such as clips that repeat frames or frames without a face -> its number in all parts."""
         self.dropped = {} if other is None else count_unknown(other, self.classes)
         """Class -> images of the other set that are not among ours."""
-        self.test_faces = find_faces(other or faces, self.test.samples)
+        tested = self.parts["test"].samples if "test" in self.parts else np.array([], object)
+        self.test_faces = find_faces(other or faces, tested)
         people = (other or faces).manifest.set_index("sample")["subject"].astype(str)
-        self.test_people = people[self.test.samples].to_numpy()
+        self.test_people = people[tested].to_numpy()
         """(N,) the person of each test image; "" if unknown."""
         self.about_joined: dict[str, Any] | None = None
         self.eval_batch = max(1, EVAL_BATCH // self.train.images.shape[1])
@@ -130,9 +152,21 @@ class RunData(pl.LightningDataModule):
         self.mean, self.std = mean_and_deviation(self.train.images)
 
     @property
+    def test(self) -> Part:
+        """The test part; raises DataError in a trial, which has none."""
+        if self._test is None:
+            raise DataError(f"{self.config.data.name}: a trial of fer search reads no test image")
+        return self._test
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Return the parts by name; a trial has no test part."""
+        return {"train": self.train, "val": self.val} | ({} if self._test is None else {"test": self._test})
+
+    @property
     def samples(self) -> dict[str, np.ndarray]:
         """Return the names of each part's samples."""
-        return {"train": self.train.samples, "val": self.val.samples, "test": self.test.samples}
+        return {name: part.samples for name, part in self.parts.items()}
 
     def join(self, features: np.ndarray, about: dict[str, Any]) -> None:
         """Attach (N, D) float32 ``features``, one row per image of the run's set, unaffected by augmentation.
@@ -142,6 +176,18 @@ class RunData(pl.LightningDataModule):
         self.about_joined = about
         for part, positions in ((self.train, self.split.train), (self.val, self.split.val), (self.test, self.split.test)):
             part.joined = torch.from_numpy(features[positions])
+
+    def train_on(self, index: np.ndarray, labels: np.ndarray | None = None) -> RunData:
+        """Return the same data with the training samples at ``index`` (n,) only, and their ``labels`` (n,) if given."""
+        data = copy.copy(self)
+        data.train = self.train.take(index)
+        if labels is not None:
+            data.train.labels = torch.from_numpy(labels)
+        data.true_labels = self.true_labels[index]
+        data.train_groups = None if self.train_groups is None else self.train_groups[index]
+        data.degraded = None if self.degraded is None else self.degraded[index]
+        data.mean, data.std = mean_and_deviation(data.train.images)
+        return data
 
     @property
     def absent(self) -> list[str]:
@@ -192,10 +238,12 @@ def take_part(
     labels: np.ndarray,
     config: RunConfig,
     finder: RegionFinder | None = None,
+    ways: np.ndarray | None = None,
 ) -> Part:
     """Return the samples at ``positions`` (n,) of a set with ``labels`` (n,) int64, prepared for this part.
 
-    ``finder``: gives the boxes of the clips' regions. The order of their frames is drawn now if it is ``shuffled``.
+    ``finder``: gives the boxes of the clips' regions. The order of their frames is drawn now if it is ``shuffled``. ``ways``
+    (n,): how each sample is degraded, as in ``Prepared``.
     """
     samples, images = faces.manifest["sample"].to_numpy()[positions], faces.images.select(positions)
     boxes = None if finder is None else finder.boxes(images)
@@ -203,7 +251,7 @@ def take_part(
         order = draw_orders(samples, images.frames, config.seed)
         images = images.reorder(order)
         boxes = None if boxes is None else np.take_along_axis(boxes, order[..., None, None], 1)
-    return Part(samples, Prepared(images, samples, config, part), labels, boxes)
+    return Part(samples, Prepared(images, samples, config, part, ways), labels, boxes)
 
 
 def count_compromises(parts: list[Part], finders: list[RegionFinder | None]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from fer_cli.config import RunConfig
 from fer_cli.data.block import CHUNK, Block, grey_block
 from fer_cli.data.corrupt import corrupt_images
+from fer_cli.data.uncertain import degrade_images
 from fer_cli.errors import DataError
 
 FEW_PIXELS = 2**26
@@ -24,19 +26,26 @@ class Prepared:
     Images that need no change are read from the memory map on each access; others are converted once and kept in memory.
     """
 
-    def __init__(self, images: Block, samples: np.ndarray, config: RunConfig, part: str) -> None:
-        """Prepare images named ``samples`` (N,) of ``part``: train, val or test."""
+    def __init__(
+        self, images: Block, samples: np.ndarray, config: RunConfig, part: str, ways: np.ndarray | None = None
+    ) -> None:
+        """Prepare images named ``samples`` (N,) of ``part``: train, val or test.
+
+        ``ways`` (N,): how each is degraded, see ``data.uncertain``; None: not at all.
+        """
         self.images = images
         channels, side = min(images.channels, config.model.channels), config.data.image_size
         self.shape = (len(images), images.frames, channels, side, side)
         self.kept: Tensor | None = None
         changed = config.corrupt.active and part in config.corrupt.parts
-        if changed or self.shape != images.shape:
+        if changed or self.shape != images.shape or ways is not None:
             self.kept = torch.empty(self.shape, dtype=torch.uint8)
             step = max(1, CHUNK // images.frames)
             for start in range(0, len(images), step):
                 here = slice(start, start + step)
-                self.kept[here] = prepare_part(images[here], samples[here], config, part)
+                self.kept[here] = prepare_part(
+                    images[here], samples[here], config, part, None if ways is None else ways[here]
+                )
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -48,6 +57,13 @@ class Prepared:
         chosen = self.images[index.numpy() if isinstance(index, Tensor) else index]
         return torch.from_numpy(np.ascontiguousarray(chosen))
 
+    def take(self, index: np.ndarray) -> Prepared:
+        """Return the images at ``index`` (n,) as a part of their own, without preparing them again."""
+        taken = copy.copy(self)
+        taken.images, taken.shape = self.images.select(index), (len(index), *self.shape[1:])
+        taken.kept = None if self.kept is None else self.kept[torch.from_numpy(index)]
+        return taken
+
     def chunks(self, size: int | None = None) -> Iterator[Tensor]:
         """Yield the images in order, ``size`` at a time (default: ``CHUNK`` frames)."""
         size = size or max(1, CHUNK // self.shape[1])
@@ -55,12 +71,17 @@ class Prepared:
             yield self[start : start + size]
 
 
-def prepare_part(images: np.ndarray, samples: np.ndarray, config: RunConfig, part: str) -> Tensor:
+def prepare_part(
+    images: np.ndarray, samples: np.ndarray, config: RunConfig, part: str, ways: np.ndarray | None = None
+) -> Tensor:
     """Return the prepared (and, if configured, corrupted) images (n, T, C, H, W) uint8 of a part; ``samples``: (n,) names.
 
-    The result of an image does not depend on the others.
+    ``ways`` (n,): as in ``Prepared``. The result of an image does not depend on the others.
     """
     small = prepare_images(images, config)
+    if ways is not None:
+        seed = config.seed if config.data.noise_seed is None else config.data.noise_seed
+        small = degrade_images(small, samples, ways, seed)
     return corrupt_images(small, samples, config.corrupt) if part in config.corrupt.parts else small
 
 

@@ -216,10 +216,26 @@ def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
     if config.split == "sequence":
         _require(manifest, "sequence", config, "data.split: sequence cannot keep clips apart")
         return clip_codes(manifest)
+    return group_images(manifest)
+
+
+def group_images(manifest: pd.DataFrame) -> np.ndarray:
+    """Return (N,) what each image belongs to: its person, if known, else its clip, else itself."""
     people, codes = manifest["subject"].astype(str), clip_codes(manifest)
     clips = pd.Series([f"clip {code:09d}" for code in codes], manifest.index)
     groups = ("subject " + people).where(people != "", clips.where(codes >= 0, "image " + manifest["sample"]))
     return groups.to_numpy()
+
+
+def deal_training(labels: np.ndarray, groups: np.ndarray, k: int, config: DataConfig) -> list[Pair]:
+    """Return ``k`` pairs (rest, part) of places in the training part, stratified by the given ``labels`` (n,).
+
+    ``groups`` (n,), of ``group_images``, stay together. Raises DataError for too few groups or images per class.
+    """
+    seed = derive_seed(config.split_seed, "training folds", config.fold) % 2**32
+    grouped = config.model_copy(update={"split": "official"})  # says groups, not subjects
+    pairs = _folds(labels, groups, np.arange(len(labels)), grouped, k, seed, "lower learning.confident_folds")
+    return [(np.sort(rest), np.sort(part)) for rest, part in pairs]
 
 
 def _require(manifest: pd.DataFrame, column: str, config: DataConfig, problem: str) -> None:

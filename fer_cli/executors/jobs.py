@@ -88,7 +88,7 @@ def execute(job: Job) -> Outcome:
                 with limit_run(job.timeout):
                     result = run_task(job, tracker.epoch)
                 folder.check_claim()
-                tracker.end("FINISHED", {f"test/{name}": result.metrics["test"][name] for name in METRICS})
+                tracker.end("FINISHED", {f"{result.part}/{name}": result.scores[name] for name in METRICS})
                 folder.write_result(result)  # last, as it marks the run as done
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")

@@ -189,11 +189,11 @@ def take_in(job: Job, outcome: Outcome, parcel: Parcel) -> None:
         unpack(parcel, job.folder)
     except ResultsError as error:
         raise ArrivalError(str(error)) from None
-    scores = job.folder.result().metrics["test"] if outcome.status == "done" else None
-    tracker.end(
-        "FAILED" if scores is None else "FINISHED",
-        None if scores is None else {f"test/{name}": scores[name] for name in METRICS},
-    )
+    if outcome.status == "done":
+        result = job.folder.result()
+        tracker.end("FINISHED", {f"{result.part}/{name}": result.scores[name] for name in METRICS})
+    else:
+        tracker.end("FAILED")
 
 
 def free_claim_of(sent: Sent) -> None:

@@ -131,7 +131,8 @@ def describe_data(feedback: Feedback) -> list[str]:
     sentences = [f"source: {feedback.source}"] if feedback.source else []
     sentences += feedback.dropped or [f"{len(events)} events"]
     students, lessons = {one.student for one in events}, {(one.course, one.lesson) for one in events}
-    sentences.append(f"{len(students)} students, {len(lessons)} lessons, {feedback.emotions.name} expressions")
+    counted = [f"{len(some)} {name}{'s' * (len(some) != 1)}" for name, some in (("student", students), ("lesson", lessons))]
+    sentences.append(f"{', '.join(counted)}, {feedback.emotions.name} expressions")
     if interval is not None:
         row = feedback.thresholds.difficulty.in_a_row
         sentences.append(

@@ -31,11 +31,13 @@ MEANING = (
     "A student is a face that was followed; after two seconds out of view it is another one.",
 )
 STYLE = """
-body{font-family:sans-serif;line-height:1.4;max-width:960px;margin:1.5em auto;padding:0 1em;color:#111}
+body{font-family:sans-serif;line-height:1.4;max-width:1040px;margin:1.5em auto;padding:0 1em;color:#111}
 .caution{border-left:5px solid #D55E00;background:#fbf3ee;padding:.4em 1em}
 table{border-collapse:collapse;margin:.6em 0}
-th,td{border-bottom:1px solid #ccc;padding:.25em .7em;text-align:left;vertical-align:top}
-td.n{text-align:right}
+th,td{border-bottom:1px solid #ccc;padding:.25em .6em;text-align:left;vertical-align:top}
+th.n,td.n{text-align:right;white-space:nowrap}
+.table{overflow-x:auto;font-size:.93em}
+.table td:last-child{min-width:9em}
 svg{max-width:100%;height:auto;display:block;margin:.6em 0}
 h2{margin-top:1.6em}
 """
@@ -86,10 +88,12 @@ def _alerts(findings: Sequence[Finding]) -> list[str]:
     if not found:
         return ["<p>Nothing raised.</p>"]
     rows = table_rows(found)
+    start, end, outcome = (HEAD.index(name) for name in ("start (s)", "end (s)", "outcome"))
     for row, one in zip(rows, merge_windows(found), strict=True):
-        row[HEAD.index("start (s)")], row[HEAD.index("end (s)")] = clock(one.start), clock(one.end)
-    head = [name.replace(" (s)", "") for name in HEAD]
-    return _table(head, rows, {"start", "end", "value", "n"})
+        row[start : end + 1] = [f"{clock(one.start)}–{clock(one.end)}"]
+        row[outcome] = row[outcome].replace("_", " ")
+    head = [*HEAD[:start], "time", *HEAD[end + 1 :]]
+    return _table(head, rows, {"time", "value", "n"})
 
 
 def _measured(findings: Sequence[Finding]) -> list[str]:
@@ -112,14 +116,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]
     """Return a table without the columns that are empty; ``numbers``: columns to align at the right."""
     listed = list(rows)
     kept = [place for place in range(len(head)) if any(row[place] for row in listed)]
-    lines = ["<table>", f"<tr>{''.join(f'<th>{escape(head[place])}</th>' for place in kept)}</tr>"]
+    lines = [
+        '<div class="table"><table>',
+        f"<tr>{''.join(_cell(head[place], head[place] in numbers, 'th') for place in kept)}</tr>",
+    ]
     rest = [f"<tr>{''.join(_cell(row[place], head[place] in numbers) for place in kept)}</tr>" for row in listed]
-    return [*lines, *rest, "</table>"]
+    return [*lines, *rest, "</table></div>"]
 
 
-def _cell(text: str, number: bool) -> str:
+def _cell(text: str, number: bool, tag: str = "td") -> str:
     kind = ' class="n"' if number else ""
-    return f"<td{kind}>{escape(one_line(text))}</td>"
+    return f"<{tag}{kind}>{escape(one_line(text))}</{tag}>"
 
 
 def _paragraphs(sentences: Iterable[str]) -> list[str]:

@@ -164,11 +164,11 @@ def volatility(*lessons: Sequence[str]) -> float | None:
     return sum(changes) / len(changes) if changes else None
 
 
-class Trend:
-    """Volatility by lesson, and the Theil-Sen slope of the mean valence per lesson where a course has enough lessons."""
+class LessonRule:
+    """A rule on whole lessons: it counts events, and judges each lesson and all lessons of a course at the end."""
 
     def __init__(self, emotions: EmotionMap, thresholds: Thresholds) -> None:
-        self.limits = thresholds.trend
+        self.trend = thresholds.trend
         self._lessons = Lessons(emotions, thresholds.trend.window_s)
 
     def push(self, event: Event) -> Sequence[Finding]:
@@ -177,27 +177,41 @@ class Trend:
         return NOTHING
 
     def finish(self) -> Sequence[Finding]:
-        """Return volatilities and slopes."""
+        """Return what is found in each lesson, and in the lessons of each student and course."""
         self._lessons.finish()
-        found = []
+        found: list[Finding] = []
         for (student, course), lessons in self._lessons.seen.items():
             for name, one in lessons.items():
-                pairs = max(0, len(one.modes) - 1)
-                value = volatility(one.modes)
-                outcome = "too short" if value is None else "share of windows that change"
-                found.append(
-                    Finding("volatility", outcome, student, one.origin, one.end, value, pairs, course, name)
-                )  # fmt: skip
-            found += self._slope(student, course, list(lessons.values()))
+                found += self.judge_lesson(student, course, name, one)
+            found += self.judge_course(student, course, list(lessons.values()))
         return found
 
-    def _slope(self, student: str, course: str, lessons: list[Lesson]) -> list[Finding]:
+    def judge_lesson(self, student: str, course: str, name: str, lesson: Lesson) -> list[Finding]:
+        """Return what is found in one lesson."""
+        raise NotImplementedError
+
+    def judge_course(self, student: str, course: str, lessons: list[Lesson]) -> list[Finding]:
+        """Return what is found in all lessons of a course."""
+        raise NotImplementedError
+
+
+class Trend(LessonRule):
+    """Volatility by lesson, and the Theil-Sen slope of the mean valence per lesson where a course has enough lessons."""
+
+    def judge_lesson(self, student: str, course: str, name: str, lesson: Lesson) -> list[Finding]:
+        """Return the volatility of a lesson."""
+        value = volatility(lesson.modes)
+        outcome = "too short" if value is None else "share of windows that change"
+        pairs = max(0, len(lesson.modes) - 1)
+        return [Finding("volatility", outcome, student, lesson.origin, lesson.end, value, pairs, course, name)]
+
+    def judge_course(self, student: str, course: str, lessons: list[Lesson]) -> list[Finding]:
         """Return the slope over lessons in order of time; its interval decides whether there is a trend."""
-        enough = sorted((one for one in lessons if one.n >= self.limits.lesson_frames), key=lambda one: one.origin)
-        if len(enough) < self.limits.lessons:
+        enough = sorted((one for one in lessons if one.n >= self.trend.lesson_frames), key=lambda one: one.origin)
+        if len(enough) < self.trend.lessons:
             return []
         slope, p = theil_sen([one.total / one.n for one in enough])
-        outcome = name_trend(slope, p, self.limits.level)
+        outcome = name_trend(slope, p, self.trend.level)
         words = f"mean valence per lesson, Kendall's p = {p:.3f}"
         return [
             Finding("trend", outcome, student, enough[0].origin, enough[-1].end, slope, len(enough), course, about=words)

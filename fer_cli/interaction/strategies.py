@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.findings import CLASS, NOTHING, Finding, Rule, Session
-from fer_cli.interaction.preferences import FALLS, Lesson, Lessons, name_trend, theil_sen, volatility
+from fer_cli.interaction.preferences import FALLS, Lesson, LessonRule, name_trend, theil_sen, volatility
 from fer_cli.interaction.status import SLACK, Place
 from fer_cli.interaction.thresholds import Thresholds
 
@@ -79,7 +79,7 @@ class RealTimeFeedback:
         return NOTHING
 
 
-class PersonalisedLearning:
+class PersonalisedLearning(LessonRule):
     """Strategy 2: support for students whose expressions fluctuate, harder content for stable and focused ones.
 
     For each lesson, and over the lessons of a course if there are enough for a slope: with the volatility and the share of
@@ -87,27 +87,18 @@ class PersonalisedLearning:
     """
 
     def __init__(self, emotions: EmotionMap, thresholds: Thresholds) -> None:
-        self.limits, self.trend = thresholds.personal, thresholds.trend
-        self._lessons = Lessons(emotions, thresholds.trend.window_s)
+        super().__init__(emotions, thresholds)
+        self.limits = thresholds.personal
 
-    def push(self, event: Event) -> Sequence[Finding]:
-        """Count an event."""
-        self._lessons.push(event)
-        return NOTHING
+    def judge_lesson(self, student: str, course: str, name: str, lesson: Lesson) -> list[Finding]:
+        """Return an advice for a lesson with two windows or more."""
+        if (value := volatility(lesson.modes)) is None:
+            return []
+        outcome = self._advise(value, lesson.focused / lesson.n)
+        return [self._finding(outcome, student, [lesson], value, len(lesson.modes) - 1, course, name)]
 
-    def finish(self) -> Sequence[Finding]:
-        """Return an advice for each lesson with two windows or more, and over lessons."""
-        self._lessons.finish()
-        found = []
-        for (student, course), lessons in self._lessons.seen.items():
-            for name, one in lessons.items():
-                if (value := volatility(one.modes)) is not None:
-                    outcome = self._advise(value, one.focused / one.n)
-                    found.append(self._finding(outcome, student, [one], value, len(one.modes) - 1, course, name))
-            found += self._over_lessons(student, course, list(lessons.values()))
-        return found
-
-    def _over_lessons(self, student: str, course: str, lessons: list[Lesson]) -> list[Finding]:
+    def judge_course(self, student: str, course: str, lessons: list[Lesson]) -> list[Finding]:
+        """Return an advice over lessons."""
         enough = sorted((one for one in lessons if one.n >= self.trend.lesson_frames), key=lambda one: one.origin)
         pairs = sum(max(0, len(one.modes) - 1) for one in enough)
         value = volatility(*(one.modes for one in enough))

@@ -50,7 +50,7 @@ class Difference:
     changed: dict[str, tuple[int, int]]
     """Part -> images whose predicted class changed, and images."""
     scores: dict[str, tuple[float, float]]
-    """Metric -> score of the test part before and now."""
+    """Part and metric -> score before and now; of the test part, for a trial of the validation part."""
     causes: dict[str, tuple[str, str]]
     """What else differs, such as the processor or a library: before and now."""
     wrong: str = ""
@@ -84,7 +84,7 @@ def check_build(result: Result, data_root: Path) -> None:
     """Raise DataError if a data set is not the build that the run was trained on."""
     from fer_cli.data.manifest import expected_info
 
-    names = result.config.data.sets
+    names = result.config.sets
     for name, recorded in zip(names, result.fingerprint.split("+"), strict=True):
         if (now := expected_info(data_root, name).fingerprint) != recorded:
             code = result.origin.provenance
@@ -131,7 +131,7 @@ def fingerprint_of(config: RunConfig, data_root: Path) -> str:
     """Return the fingerprint of the data sets of a run as they are now."""
     from fer_cli.data.manifest import expected_info
 
-    return "+".join(expected_info(data_root, name).fingerprint for name in config.data.sets)
+    return "+".join(expected_info(data_root, name).fingerprint for name in config.sets)
 
 
 def identify(config: RunConfig, data_root: Path) -> str:
@@ -158,7 +158,7 @@ def compare_again(folder: RunFolder, result: Result, again: RunFolder) -> Differ
     before, after = describe_origin(result), describe_origin(now)
     named = {key: (str(before.get(key, "-")), str(after.get(key, "-"))) for key in dict.fromkeys([*before, *after])}
     causes = {key: pair for key, pair in named.items() if pair[0] != pair[1] and key != "starts from"}
-    scores = {name: (result.metrics["test"][name], now.metrics["test"][name]) for name in METRICS}
+    scores = {f"{result.part} {name}": (result.scores[name], now.scores[name]) for name in METRICS}
     ours, theirs = read_predictions(folder.path, result), read_predictions(again.path, now)
     wrong = find_mismatch(ours, theirs)
     if wrong:

@@ -95,7 +95,7 @@ def describe_origin(result: Result) -> dict[str, Any]:
     machine, code, data = result.origin.machine, result.origin.provenance, result.data
     builds = result.fingerprint.split("+")
     return {
-        **{f"fingerprint of {name}": build for name, build in zip(result.config.data.sets, builds, strict=False)},
+        **{f"fingerprint of {name}": build for name, build in zip(result.config.sets, builds, strict=False)},
         "split hash": data.split_hash,
         "samples": f"train {data.train}, validation {data.val}, test {data.test}",
         "classes": ", ".join(data.classes),

@@ -17,7 +17,7 @@ from fer_cli.inventory.scores import DRAWS, interval_scores
 from fer_cli.inventory.text import draw_sparkline, measure_size, table, write_age, write_number, write_size
 from fer_cli.outputs import HISTORIES, read_history
 from fer_cli.report.render import Report
-from fer_cli.results import Result, Scores, read_config
+from fer_cli.results import PARTS, Result, Scores, read_config
 from fer_cli.runs import RunFolder
 
 SERIES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/macro_f1")
@@ -26,8 +26,8 @@ MOST_SERIES = 12
 UNDERFITTED = 0.5
 """Final training accuracy below which a warning says so, as in reports."""
 IMAGES_NOTE = (
-    f"95 % intervals over test images, taken as independent: Wilson's for accuracy, percentiles of {DRAWS:,} bootstrap "
-    "samples for the others; they do not include the variation between seeds"
+    f"95 % intervals over test images, taken as independent: Wilson's for accuracy, {DRAWS:,} bootstrap samples "
+    "for the others; they do not include the variation between seeds"
 )
 
 
@@ -72,22 +72,25 @@ def head_lines(folder: RunFolder, row: Row, rows: list[Row]) -> list[str]:
 
 
 def score_tables(result: Result) -> list[Table]:
-    """Return a table of scores by part, with intervals of the test part, and the confusion matrix of the test part."""
-    test, classes = result.metrics["test"], result.data.classes
+    """Return a table of scores by part, with intervals of the test part, and the confusion matrix of the test part.
+
+    Those of a trial are of the validation part.
+    """
+    main, test, classes = result.part, result.scores, result.data.classes
     counts = np.array(test.confusion)
     known = interval_scores(counts)
-    parts = {"test": test, **{name: scores for name, scores in result.metrics.items() if name != "test"}}
+    parts = {main: test, **{name: scores for name, scores in result.metrics.items() if name != main}}
     rows: list[tuple[str, list[Cell]]] = [
-        (METRICS[name].label, [score_cell(scores, name, known if part == "test" else {}) for part, scores in parts.items()])
+        (METRICS[name].label, [score_cell(scores, name, known if part == main else {}) for part, scores in parts.items()])
         for name in METRICS
     ]
     columns = [f"{part} (n = {scores.n})" for part, scores in parts.items()]
     recall: list[tuple[str, list[Cell]]] = [
-        (label, [*(str(count) for count in row), Number(test.recall.get(label), n=sum(row), planned=sum(row))])
+        (label, [*(str(count) for count in row), Number(test.recall.get(label), n=sum(row))])
         for label, row in zip(classes, test.confusion, strict=True)
     ]
     confusion = Table(
-        "Confusion on the test part",
+        f"Confusion on the {PARTS[main]} part",
         [*classes, "recall % (n)"],
         recall,
         ["rows are the true classes, columns the predicted"],

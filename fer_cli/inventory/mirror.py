@@ -136,7 +136,7 @@ class Sync:
         tracker.begin(
             f"{use.place} · seed {config.seed}", config, {"arm": use.arm, "study": use.study, "seed": str(config.seed)}
         )
-        scores = {} if result is None else {f"test/{name}": result.metrics["test"][name] for name in METRICS}
+        scores = {} if result is None else {f"{result.part}/{name}": result.scores[name] for name in METRICS}
         tracker.end(end, scores)
         if tracker.mirror is None:
             raise ResultsError(

@@ -42,7 +42,10 @@ LONGEST_NAME = 240
 
 @dataclass
 class Group:
-    """The finished runs of one plan by arm and grid point: ``scores``: of its metric on the test part, one per seed."""
+    """The finished runs of one plan by arm and grid point.
+
+    ``scores``: of its metric on the test part, of trials on the validation part, one per seed.
+    """
 
     use: Use
     scores: dict[str, list[float]] = field(default_factory=dict)
@@ -52,7 +55,7 @@ class Group:
         """Add a finished run in a table."""
         code = result.origin.provenance
         self.commits[f"{code.version}{' with uncommitted changes' if code.dirty else ''}"] = None
-        self.scores.setdefault(place, []).append(result.metrics["test"][self.use.metric])
+        self.scores.setdefault(place, []).append(result.scores[self.use.metric])
 
     @property
     def tags(self) -> dict[str, str]:

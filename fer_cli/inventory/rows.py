@@ -147,16 +147,12 @@ def make_row(folder: RunFolder) -> Row:
 
 def row_of_result(result: Result, studies: tuple[tuple[str, str], ...], changed: float) -> Row:
     """Return the row of a finished run."""
-    scores = result.metrics["test"]
     starts = tuple(run_id for run_id in (result.pretrained_by, result.trained_by) if run_id)
     seconds = result.cost.seconds.total
     about = describe_config(result.config)
-    kept: dict[str, Any] = {
-        "accuracy": scores["accuracy"],
-        "macro_f1": scores["macro_f1"],
-        "n": scores.n,
-        "starts_from": starts,
-    }
+    kept: dict[str, Any] = {"starts_from": starts}
+    if (scores := result.metrics.get("test")) is not None:  # a trial has none
+        kept |= {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "n": scores.n}
     return Row(result.run_id, "done", studies=studies, changed=changed, seconds=seconds, **about, **kept)
 
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_cli.config import METRICS
+from fer_cli.config import METRICS, load
 from fer_cli.errors import DamagedError
-from fer_cli.metrics import compute_metrics
 from fer_cli.outputs import damage_error
 from fer_cli.results import Result
-from fer_cli.stats import LEVEL
+from fer_cli.stats import LEVEL, Interval, bootstrap_interval, lift
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,20 +28,21 @@ SEED = 0
 def interval_scores(counts: np.ndarray) -> dict[str, tuple[float, float]]:
     """Return the 95 % interval of every metric from a confusion matrix (K, K) int64, rows are the truth.
 
-    Accuracy has Wilson's interval. The others have the percentiles of bootstrap samples of the images, which are draws of
-    the matrix's cells; the seed is fixed.
+    Accuracy has Wilson's interval, the others that of a bootstrap over images (``stats.bootstrap``); below
+    ``FEWEST_UNITS`` images they have none.
     """
     from scipy.stats import binomtest
 
     n, right = int(counts.sum()), int(counts.trace())
     wilson = binomtest(right, n).proportion_ci(LEVEL, method="wilson")
     found = {"accuracy": (float(wilson.low), float(wilson.high))}
-    others = [name for name in METRICS if name not in found]
-    draws = np.random.default_rng(SEED).multinomial(n, counts.ravel() / n, DRAWS).reshape(DRAWS, *counts.shape)
-    scores = np.array([list(compute_metrics(draw, others).values()) for draw in draws])  # (DRAWS, metrics)
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.percentile(scores, [tail, 100 - tail], axis=0)
-    return found | {name: (float(low[i]), float(high[i])) for i, name in enumerate(others)}
+    kinds = np.eye(counts.size, dtype=np.int64).reshape(-1, *counts.shape)  # an image is one in one cell
+    images = np.repeat(kinds, counts.ravel(), axis=0)
+    for name in (name for name in METRICS if name not in found):
+        interval = bootstrap_interval(images, lift(load(METRICS[name].code)), SEED, resamples=DRAWS)
+        if isinstance(interval, Interval):
+            found[name] = (interval.low, interval.high)
+    return found
 
 
 def read_predictions(folder: Path, result: Result) -> pd.DataFrame:
@@ -98,6 +98,8 @@ def pair_answers(one: tuple[Path, Result], other: tuple[Path, Result]) -> tuple[
 
 def find_other_test(ours: Result, theirs: Result) -> str:
     """Return why two runs are tested on different classes, sets or builds of a set, or ""."""
+    if ours.config.trial or theirs.config.trial:
+        return "a trial of fer search is not tested"
     if sorted(ours.data.classes) != sorted(theirs.data.classes):
         return f"they are tested on different classes: {', '.join(ours.data.classes)} and {', '.join(theirs.data.classes)}"
     sets = [result.config.data.sets[-1] for result in (ours, theirs)]

@@ -25,6 +25,31 @@ def attention_health(alpha: Tensor, beta: float) -> dict[str, float]:
     return {"alpha/mean": float(alpha.mean()), "alpha/sd": float(alpha.std()), "alpha/gap": gap, **histogram}
 
 
+def auroc(scores: Tensor, positive: Tensor) -> float | None:
+    """Return the probability that a positive's score exceeds a negative's, ties counting half; None without either.
+
+    ``scores`` (N,) float, ``positive`` (N,) bool.
+    """
+    chosen = positive.cpu().bool()
+    yes = int(chosen.sum())
+    no = len(chosen) - yes
+    if not yes or not no:
+        return None
+    _, place, counts = torch.unique(scores.cpu().double(), return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    rank = (last - (counts.double() - 1) / 2)[place]  # mean rank of ties, from 1
+    return float((rank[chosen].sum() - yes * (yes + 1) / 2) / (yes * no))
+
+
+def alpha_health(alpha: Tensor, wrong: Tensor, degraded: Tensor | None) -> dict[str, float]:
+    """Return the AUROC of low alpha (N,) for a planted wrong label and, if any image is, for a degraded one; both (N,) bool.
+
+    Over an epoch's drawn images, as augmented: 0.5 is chance, above it suspect images have the lower weights.
+    """
+    found = {"wrong": auroc(-alpha, wrong), "degraded": None if degraded is None else auroc(-alpha, degraded)}
+    return {f"alpha/auroc_{name}": value for name, value in found.items() if value is not None}
+
+
 def correction_scores(truth: Tensor, given: Tensor, current: Tensor) -> dict[str, float | None]:
     """Return the label error rate before and after relabelling training labels (N,), with precision and recall.
 

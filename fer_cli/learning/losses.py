@@ -77,6 +77,13 @@ def classification_loss(logits: Tensor, labels: Tensor, config: LearningConfig, 
     return each.mean() if reduction == "mean" else each
 
 
+def center_spread(centres: Tensor, config: LearningConfig) -> Tensor:
+    """Return the spread of the centres (K, D): squared distances from their mean, divided as configured."""
+    classes, size = centres.shape
+    over = {"population": classes, "unbiased": max(1, classes - 1), "elementwise": classes * size}[config.center_spread]
+    return ((centres - centres.mean(0)) ** 2).sum() / over
+
+
 def class_center_loss(points: Tensor, centres: Tensor, labels: Tensor, config: LearningConfig) -> Tensor:
     """Return squared distances of points (B, D) from their class centre (K, D), divided by the spread of the centres.
 
@@ -84,10 +91,8 @@ def class_center_loss(points: Tensor, centres: Tensor, labels: Tensor, config: L
     points and centres, so shrinking both does not help. Difference: 1e-8 is added to the spread.
     """
     distances = ((points - centres[labels]) ** 2).sum(1)  # (B,)
-    apart = ((centres - centres.mean(0)) ** 2).sum()
-    classes, size = centres.shape
-    over = {"population": classes, "unbiased": max(1, classes - 1), "elementwise": classes * size}[config.center_spread]
-    spread = (apart.detach() if config.center_detach else apart) / over + CENTRE_EPSILON
+    apart = center_spread(centres, config)
+    spread = (apart.detach() if config.center_detach else apart) + CENTRE_EPSILON
     total = (distances / spread).sum()
     return total / len(labels) if config.center_reduction == "mean" else total
 

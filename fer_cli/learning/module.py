@@ -17,11 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fer_cli.config import RunConfig
 from fer_cli.data.augment import augment, augment_clips
-from fer_cli.data.datamodule import Batch, RunData
+from fer_cli.data.datamodule import Batch, Batches, RunData
 from fer_cli.learning.auxiliary import network_terms
-from fer_cli.learning.health import attention_health
+from fer_cli.learning.health import alpha_health, attention_health
 from fer_cli.learning.judge import judge_samples, scale_pixels
-from fer_cli.learning.losses import class_center_loss, method_loss
+from fer_cli.learning.losses import center_spread, class_center_loss, method_loss
 from fer_cli.learning.relabel import relabel
 from fer_cli.metrics import score
 from fer_cli.models.roi import dead_regions
@@ -35,6 +35,7 @@ class FerModule(pl.LightningModule):
     label_given: Tensor
     label_current: Tensor
     label_true: Tensor
+    reached: Tensor
 
     def __init__(self, model: Recogniser, config: RunConfig, data: RunData) -> None:
         super().__init__()
@@ -47,8 +48,15 @@ class FerModule(pl.LightningModule):
         self.register_buffer("label_given", data.train.labels.clone())
         self.register_buffer("label_current", data.train.labels.clone())
         self.register_buffer("label_true", torch.from_numpy(data.true_labels))
+        if config.learning.relabel_accuracy is not None:
+            self.register_buffer("reached", torch.tensor(False))
+        self.degraded = None if data.degraded is None else torch.from_numpy(data.degraded)
+        """(N,) bool: which training samples are degraded, if any."""
         self.centres = first_centres(model, config, len(data.classes))
+        self.centre_rows: list[dict[str, float]] = []
+        """What the class-centre loss did in each step of the epoch."""
         self._alphas: list[Tensor] = []
+        self._positions: list[Tensor] = []
         self._steps: list[tuple[int, dict[str, Tensor]]] = []  # size and values of each batch; logged once per epoch
         self._replaced = 0
         self._scores: Scores | None = None
@@ -72,8 +80,9 @@ class FerModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Reset the epoch's diagnostics; frozen batch norms stay in evaluation mode."""
         self.model.train()
-        self._alphas = []
+        self._alphas, self._positions = [], []
         self._steps = []
+        self.centre_rows = []
         self._replaced = 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -98,11 +107,29 @@ class FerModule(pl.LightningModule):
         terms = network_terms(self.model.backbone, self.classes, scores, labels)
         points = scores.logits if learning.center_on == "logits" else scores.features
         if self.centres is not None and points is not None:
-            terms["centre"] = learning.center_weight * class_center_loss(points.float(), self.centres, labels, learning)
+            points = points.float()
+            terms["centre"] = self.center_weight() * class_center_loss(points, self.centres, labels, learning)
+            self._note_centres(points.detach(), terms["centre"].detach())
         if not terms:
             return losses
         parts = {name: term.detach() for name, term in terms.items()}
         return losses | {"loss": torch.stack([losses["loss"], *terms.values()]).sum(), **parts}
+
+    def center_weight(self) -> float:
+        """Return the weight of the class-centre loss in this step."""
+        learning = self.config.learning
+        if learning.center_warmup == 0:
+            return learning.center_weight
+        rising = learning.center_warmup * float(self.trainer.estimated_stepping_batches)
+        return learning.center_weight * min(1.0, (self.global_step + 1) / rising)
+
+    def _note_centres(self, points: Tensor, loss: Tensor) -> None:
+        """Keep what the class-centre loss did in this step, for ``centres.csv``."""
+        assert self.centres is not None
+        spread = center_spread(self.centres.detach(), self.config.learning)
+        deviation = points.std(0, correction=0).mean()
+        row = {"spread": float(spread), "deviation": float(deviation), "loss": float(loss)}
+        self.centre_rows.append({"step": self.global_step + 1, "weight": self.center_weight()} | row)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Update the centres by plain gradient descent if ``center_lr`` is set."""
@@ -110,18 +137,19 @@ class FerModule(pl.LightningModule):
         if learning.center_lr is None or self.centres is None or self.centres.grad is None:
             return
         with torch.no_grad():
-            self.centres.sub_(self.centres.grad, alpha=learning.center_lr / learning.center_weight)
+            self.centres.sub_(self.centres.grad, alpha=learning.center_lr / self.center_weight())
         self.centres.grad = None  # not in the optimiser, so its zero_grad does not reset it
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Update the weight average; relabel after the optimiser step, from the scores of the same forward pass."""
+        """Update the weight average; relabel the training view after the step, from the scores of the same forward pass."""
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
         scores, learning = self._scores, self.config.learning
         if scores is None or scores.alpha is None:
             return
         self._alphas.append(scores.alpha)
-        if not learning.parts.relabels or self.current_epoch + 1 < learning.first_relabel_epoch(self.config.train.epochs):
+        self._positions.append(batch.positions)
+        if learning.relabel_view != "train" or not self.may_relabel():
             return
         index = batch.positions
         images = torch.unique(index)  # class-balanced batches may repeat an image; its last label counts
@@ -129,12 +157,46 @@ class FerModule(pl.LightningModule):
         self.label_current[index] = relabel(scores.logits, scores.alpha, self.label_current[index], learning)
         self._replaced += int((before != self.label_current[images]).sum())
 
+    def may_relabel(self) -> bool:
+        """Return whether the method replaces labels in this epoch."""
+        learning, epochs = self.config.learning, self.config.train.epochs
+        if not learning.parts.relabels or self.current_epoch + 1 < learning.first_relabel_epoch(epochs):
+            return False
+        return learning.relabel_accuracy is None or bool(self.reached)
+
+    @torch.no_grad()
+    def relabel_clean(self) -> None:
+        """Relabel the whole training part from the averaged network's scores of its images without augmentation."""
+        network, data = self.judged, cast(RunData, self.trainer.datamodule)  # type: ignore[attr-defined]
+        mode = network.training
+        network.eval()
+        parts: list[Scores] = []
+        with self.trainer.precision_plugin.forward_context():
+            for places in Batches(len(data.train), data.eval_batch, None):  # a loader would draw from torch's generator
+                batch = data.train[places]
+                images, joined, boxes = (
+                    None if one is None else one.to(self.device) for one in (batch.images, batch.joined, batch.boxes)
+                )
+                parts.append(self(images, joined, boxes))
+        network.train(mode)
+        logits = torch.cat([part.logits for part in parts])
+        alpha = torch.cat([part.alpha for part in parts if part.alpha is not None])
+        before = self.label_current.clone()
+        self.label_current.copy_(relabel(logits, alpha, before, self.config.learning))
+        self._replaced += int((before != self.label_current).sum())
+
     def on_train_epoch_end(self) -> None:
-        """Log the diagnostics of the enabled modules."""
+        """Relabel the clean view, and log the diagnostics of the enabled modules."""
         learning = self.config.learning
+        last = self.current_epoch + 1 == self.config.train.epochs
+        if learning.relabel_view == "clean" and self.may_relabel() and not last:  # what follows the last is never trained on
+            self.relabel_clean()
         health: dict[str, float] = {}
         if learning.parts.attention:
-            health |= attention_health(torch.cat(self._alphas), learning.beta)
+            alpha, places = torch.cat(self._alphas), torch.cat(self._positions)
+            health |= attention_health(alpha, learning.beta)
+            wrong = (self.label_given != self.label_true)[places]
+            health |= alpha_health(alpha, wrong, None if self.degraded is None else self.degraded[places.cpu()])
         if learning.parts.relabels:
             health["relabel/count"] = self._replaced
         if learning.parts.relabels or self.config.data.plants_noise:
@@ -164,6 +226,8 @@ class FerModule(pl.LightningModule):
         names = dict(enumerate(self.classes))
         truth, predicted = ([names[code] for code in codes.tolist()] for codes in (labels, logits.argmax(1)))
         scores = score(truth, predicted, self.classes)
+        if (wanted := self.config.learning.relabel_accuracy) is not None and scores["accuracy"] >= wanted:
+            self.reached.fill_(True)
         self._log({f"val/{name}": scores[name] for name in ("accuracy", "macro_f1")}, len(labels))
         self._log({"val/loss": F.cross_entropy(logits, labels)}, len(labels))
 

@@ -32,6 +32,8 @@ class Record(Checkpoint):
     def __init__(self, folder: RunFolder, config: RunConfig, on_epoch: OnEpoch, stage: str = "") -> None:
         self.folder, self.config, self.on_epoch, self.stage = folder, config, on_epoch, stage
         self.rows: list[dict[str, float]] = []
+        self.centres: list[dict[str, float]] = []
+        """What the class-centre loss did in each step, if there is one; ``centres.csv``."""
         self.best_epoch = 0
         self.best_value = math.nan
         self._began = time.monotonic()
@@ -48,11 +50,12 @@ class Record(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for the checkpoint."""
-        return {"rows": self.rows, "best_epoch": self.best_epoch, "best_value": self.best_value}
+        return {"rows": self.rows, "centres": self.centres, "best_epoch": self.best_epoch, "best_value": self.best_value}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state of an interrupted run."""
         self.rows = list(state_dict["rows"])
+        self.centres = list(state_dict.get("centres", []))
         self.best_epoch, self.best_value = state_dict["best_epoch"], state_dict["best_value"]
 
     def is_better(self, value: float) -> bool:
@@ -74,6 +77,7 @@ class Record(Checkpoint):
         row = {"epoch": epoch, **logged, "lr": rate, "seconds": time.monotonic() - self._began}
         self.folder.check_claim()  # never write to a folder that was deleted or claimed by another process
         self.rows.append(row)
+        self.centres += pl_module.centre_rows
         if not math.isfinite(row["train/loss"]):
             raise FloatingPointError(f"loss was not finite in epoch {epoch}; lower train.lr or use --precision fp32")
         value = row[self.config.train.select_on]
@@ -84,6 +88,9 @@ class Record(Checkpoint):
             trainer.save_checkpoint(draft)
         with whole_file(self.folder.path / f"history{self.stage}.csv") as draft:
             pd.DataFrame(self.rows).to_csv(draft, index=False)
+        if self.centres:
+            with whole_file(self.folder.path / f"centres{self.stage}.csv") as draft:
+                pd.DataFrame(self.centres).to_csv(draft, index=False)
         self.on_epoch(epoch, row)
 
 

@@ -27,12 +27,14 @@ log = logging.getLogger("fer")
 
 
 def open_sets(config: RunConfig, compute: Compute) -> list[FaceSet]:
-    """Return the sets of ``config.data.sets`` with all images that the run reads; clips are samples of a run on clips."""
+    """Return the sets of ``config.sets`` with all images that the run reads; clips are samples of a run on clips."""
     data, every = config.data, bool(config.features.blocks)  # features are computed, and kept, for all images of a set
     clips = data.frames if BACKBONES[config.model.backbone].clips else None
-    faces = open_set(compute, data.name, None if every else partial(needed_images, config=data, clips=clips))
+    faces = open_set(
+        compute, data.name, None if every else partial(needed_images, config=data, clips=clips, trial=config.trial)
+    )
     sets = [faces]
-    if data.test is not None:
+    if data.test is not None and not config.trial:
         classes = data.classes or faces.info.classes
         sets.append(open_set(compute, data.test, partial(needed_for_test, config=data, classes=classes, clips=clips)))
     return sets if clips is None else [group_clips(one, clips) for one in sets]
@@ -50,11 +52,14 @@ def open_set(compute: Compute, name: str, choose: Callable[[FaceSet], np.ndarray
     return load_set(compute.data_root, name)
 
 
-def needed_images(faces: FaceSet, config: DataConfig, clips: int | None = None) -> np.ndarray:
-    """Return the positions (n,) int64 in a set of the images of a run's parts; ``clips``: of all frames of its clips."""
+def needed_images(faces: FaceSet, config: DataConfig, clips: int | None = None, trial: bool = False) -> np.ndarray:
+    """Return the positions (n,) int64 in a set of the images of a run's parts; ``clips``: of all frames of its clips.
+
+    ``trial``: without the test part.
+    """
     samples = faces if clips is None else group_clips(faces, clips)
     split = make_split(samples.of_classes(config.classes).manifest, config)
-    parts = np.concatenate([split.train, split.val, *([split.test] if config.test is None else [])])
+    parts = np.concatenate([split.train, split.val, *([split.test] if config.test is None and not trial else [])])
     where = np.arange(len(samples.manifest))
     if config.classes:
         where = where[samples.manifest["label"].isin(config.classes).to_numpy()]

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from fer_cli.errors import DamagedError
 from fer_cli.learning.adapt import adapted_norms, deal_folds
 from fer_cli.learning.choices import choose_layout
 from fer_cli.learning.compute import ResolvedCompute, use_threads
+from fer_cli.learning.confident import CONFIDENT, clean_labels, require_cleanlab
 from fer_cli.learning.handcrafted import describe_features, extract_features
 from fer_cli.learning.health import correction_scores, inert_warnings
 from fer_cli.learning.module import FerModule
@@ -46,6 +48,9 @@ from fer_cli.seeds import derive_seed
 
 SEARCHED_MARGINS = (0.1, 0.2, 0.3)
 """Values of delta 2 that ``cs_threshold: val_search`` tries on the validation part."""
+
+FOLD = "-fold-"
+"""In the names of files of the trainings on folds of the training part."""
 
 log = logging.getLogger("fer")
 
@@ -94,13 +99,22 @@ def learn(
 ) -> tuple[FerModule, Learned, float]:
     """Train and select; return the module with the selected weights, the training record, and the training seconds."""
     margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
+    confident = config.learning.confident != "none"
+    folds = config.learning.confident_folds if confident else 0
 
     def report_progress(stage: int, epoch: int, row: dict[str, float]) -> None:
-        folder.write_progress(stage * config.train.epochs + epoch, len(margins) * config.train.epochs)
+        folder.write_progress(stage * config.train.epochs + epoch, (folds + len(margins)) * config.train.epochs)
         on_epoch(epoch, row)
 
+    found: dict[str, float] = {}
+    spent = 0.0
+    if confident:
+        require_cleanlab()
+        began = time.monotonic()
+        data, found = clean_labels(config, data, folder, partial(fit_fold, resolved, folder, report_progress, start))
+        spent = time.monotonic() - began
     candidates = [
-        fit(config, data, resolved, folder, partial(report_progress, stage), start, margin)
+        fit(config, data, resolved, folder, partial(report_progress, folds + stage), start, margin)
         for stage, margin in enumerate(margins)
     ]
     lower = config.train.select_on == "val/loss"
@@ -124,11 +138,30 @@ def learn(
     if config.learning.parts.relabels:
         scores = correction_scores(module.label_true, module.label_given, module.label_current)
         relabelled = Relabelled(count=int(sum(row["relabel/count"] for row in record.rows)), **scores)  # type: ignore[arg-type]
-    health = {
-        name: value for name, value in record.rows[-1].items() if name.startswith(("alpha", "relabel", "labels", "regions"))
-    }
+    logged = ("alpha", "relabel", "labels", "regions")
+    health = {name: value for name, value in record.rows[-1].items() if name.startswith(logged)} | found
     learned = Learned(selection=selection, relabelled=relabelled, health=health, warnings=notes, weights=module.weights_note)
-    return module, learned, sum(row["seconds"] for row in record.rows)
+    for needless in folder.path.glob(f"*{FOLD}*"):
+        needless.unlink()
+    return module, learned, spent + sum(row["seconds"] for row in record.rows)
+
+
+def fit_fold(
+    resolved: ResolvedCompute,
+    folder: RunFolder,
+    report_progress: Callable[[int, int, dict[str, float]], None],
+    start: RunFolder | None,
+    config: RunConfig,
+    data: RunData,
+    number: int,
+) -> Callable[[RunData], np.ndarray]:
+    """Train the network of one fold of the training part, and return what predicts other data's training part (n, K).
+
+    The prediction is of the last epoch, by no image's choice. The fold's files are removed at the end of the run.
+    """
+    module, _ = fit(config, data, resolved, folder, partial(report_progress, number), start, stage=f"{FOLD}{number}")
+    trainer = new_trainer(1, resolved, Path(), [])
+    return lambda other: judge(trainer, module, other.ordered_dataloader(other.train))[0]
 
 
 def reuse_training(
@@ -136,7 +169,7 @@ def reuse_training(
 ) -> tuple[FerModule, Learned, float]:
     """Return the same as ``learn`` from a finished run with the same training, and copy its files to ``folder``."""
     result = trained.result()
-    for pattern in ("best*.pt", "history*.csv", "labels.parquet", "suspects.csv"):
+    for pattern in ("best*.pt", "history*.csv", "centres*.csv", "labels.parquet", "suspects.csv", CONFIDENT):
         for file in trained.path.glob(pattern):
             with whole_file(folder.file(file.name)) as draft:
                 shutil.copyfile(file, draft)
@@ -151,9 +184,9 @@ def reuse_training(
 
 def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...] | None]:
     """Return the input shapes of a run's network for one sample: image or clip, additional features and boxes, or None."""
-    side, frames = config.data.image_size, data.test.images.shape[1]
+    side, frames = config.data.image_size, data.val.images.shape[1]
     image = (config.model.channels, side, side)
-    boxes = None if data.test.boxes is None else tuple(data.test.boxes.shape[1:])
+    boxes = None if data.val.boxes is None else tuple(data.val.boxes.shape[1:])
     sample = (frames, *image) if BACKBONES[config.model.backbone].clips else image
     return [sample, (data.joined,) if data.joined else None, boxes]
 
@@ -185,9 +218,13 @@ def fit(
     on_epoch: OnEpoch,
     start: RunFolder | None = None,
     margin: float | None = None,
+    stage: str = "",
 ) -> tuple[FerModule, Record]:
-    """Train once, resuming from an intact ``last.ckpt``; ``margin``: delta 2 if searched; ``start``: as in ``train_run``."""
-    stage = "" if margin is None else f"-margin-{margin}"
+    """Train once, resuming from an intact ``last.ckpt``; ``margin``: delta 2 if searched; ``start``: as in ``train_run``.
+
+    ``stage``: what the names of the training's files end in, if the run has others.
+    """
+    stage = stage if margin is None else f"-margin-{margin}"
     if margin is not None:
         learning = config.learning.model_copy(update={"relabel_margin": margin})
         config = config.model_copy(update={"learning": learning})
@@ -240,10 +277,14 @@ def find_checkpoint(path: Path) -> Path | None:
 
 
 def predict(module: FerModule, data: RunData, resolved: ResolvedCompute) -> pd.DataFrame:
-    """Return the predictions of validation and test part, and alpha; the only use of the test part, after selection."""
+    """Return the predictions of validation and test part, and alpha; the only use of the test part, after selection.
+
+    A trial predicts the validation part only.
+    """
     trainer = new_trainer(1, resolved, Path(), [])
     frames = []
-    for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
+    for part in ("val",) if module.config.trial else ("val", "test"):
+        loader = data.val_dataloader() if part == "val" else data.test_dataloader()
         if part == "test" and module.config.model.adapt != "none":
             probabilities, alpha = judge_adapted(trainer, module, data, resolved)
         else:
@@ -288,8 +329,9 @@ def note_suspects(module: FerModule, data: RunData, resolved: ResolvedCompute, f
 
 
 def current_labels(module: FerModule, data: RunData) -> pd.DataFrame | None:
-    """Return the true, given and current training labels, or None if they cannot differ."""
-    if not module.config.learning.parts.relabels and not module.config.data.plants_noise:
+    """Return the true, given and current training labels; None if they cannot differ, or ``confident.parquet`` has them."""
+    learning = module.config.learning
+    if not learning.parts.relabels and (learning.confident != "none" or not module.config.data.plants_noise):
         return None
     names = np.array(data.classes)
     columns = {"label_true": module.label_true, "label_given": module.label_given, "label_current": module.label_current}

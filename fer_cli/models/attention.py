@@ -18,6 +18,9 @@ from fer_cli.errors import StudyError
 from fer_cli.models.gates import Gate, channel_means, positions, squeezed_width
 
 Order = Literal["channel-spatial", "spatial-channel"]
+GateStart = Literal["zero", "one"]
+MOMENTUM = 0.01
+"""Momentum of the batch norm of spatial gates in the public CBAM."""
 
 SGE_EPSILON = 1e-5
 """Added to the standard deviation, outside the root (He 2025, Eq 5)."""
@@ -120,12 +123,14 @@ class ChannelGate(Gate):
 class SpatialGate(Gate):
     """Gates (B, 1, H, W) of maps (B, C, H, W): convolution of channel maximum and mean, batch norm, sigmoid."""
 
-    def __init__(self, kernel: int) -> None:
+    def __init__(self, kernel: int, start: GateStart = "one") -> None:
         super().__init__()
         if kernel % 2 == 0:
             raise StudyError(f"kernel: {kernel} is even; use an odd number")
         self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
-        self.bn = nn.BatchNorm2d(1)
+        self.bn = nn.BatchNorm2d(1, momentum=MOMENTUM if start == "zero" else 0.1)
+        if start == "zero":
+            nn.init.zeros_(self.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the gates."""
@@ -137,13 +142,21 @@ class SpatialGate(Gate):
 class CBAM(nn.Module):
     """Channel gates, then spatial gates (or reversed by ``order``); 2 C^2 / r + C / r + C + 2 k^2 + 2 parameters.
 
-    ``reduction`` r is 16 and ``kernel`` k is 7 in the public code; Aly 2023 specifies neither.
+    ``reduction`` r is 16 and ``kernel`` k is 7 in the public code; Aly 2023 specifies neither. ``gate_start``: scale of the
+    spatial gate's batch norm at the start, ``zero`` in the public residual network (Jongchan/attention-module).
     """
 
-    def __init__(self, channels: int, reduction: int = 16, kernel: int = 7, order: Order = "channel-spatial") -> None:
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        kernel: int = 7,
+        order: Order = "channel-spatial",
+        gate_start: GateStart = "one",
+    ) -> None:
         super().__init__()
         self.channel = ChannelGate(channels, reduction)
-        self.spatial = SpatialGate(kernel)
+        self.spatial = SpatialGate(kernel, gate_start)
         self.order = order
 
     def forward(self, x: Tensor) -> Tensor:

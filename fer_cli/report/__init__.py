@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -10,20 +10,22 @@ from pathlib import Path
 from fer_cli.blocks import Figure
 from fer_cli.checked import save_verified
 from fer_cli.config import Compute
-from fer_cli.data.kept import is_built, keep_sets, look_up_set
+from fer_cli.data.kept import About, is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.formats import figure_files, use_formats
 from fer_cli.places import write_text
-from fer_cli.plan import describe_other_builds, last_choice, make_plan
+from fer_cli.plan import Plan, describe_other_builds, last_choice, make_plan
+from fer_cli.report.choices import Found, fill_choice, find_plans
 from fer_cli.report.collect import collect, find_results
-from fer_cli.report.doubts import find_underfitted
+from fer_cli.report.doubts import find_doubts
 from fer_cli.report.frame import tidy
 from fer_cli.report.material import Material
 from fer_cli.report.render import FILES, RENDERERS, Report
 from fer_cli.report.sections import SECTIONS
-from fer_cli.study import Choice, load_study
+from fer_cli.results import Result
+from fer_cli.study import Choice, load_study, study_names
 
-__all__ = ["RENDERERS", "SECTIONS", "Report", "Written", "make_report"]
+__all__ = ["RENDERERS", "SECTIONS", "Report", "Written", "make_report", "make_reports"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,22 @@ class Written:
     missing: int
     damaged: list[str]  # file and reason of each damaged run among the missing ones
     unbuilt: list[str]  # sets that are not under the data root; their description comes from the results folder
+    material: Material  # what the report is made of
 
     @property
     def markdown(self) -> str:
         """Return the report as Markdown."""
         return RENDERERS["md"](self.report)
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a report is written: with figures and analyses or not, formats of figures, columns of the page for LaTeX."""
+
+    figures: bool = False
+    announce: Callable[[str], None] = lambda _: None  # called with the name of each slow step before it starts
+    formats: Sequence[str] = ("png",)
+    page_columns: int = 2
 
 
 def make_report(
@@ -53,6 +66,7 @@ def make_report(
     seeds: tuple[int, ...] | None = None,
     split: str | None = None,
     epochs: float | None = None,
+    recipe: bool | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
     formats: Sequence[str] = ("png",),
@@ -65,10 +79,45 @@ def make_report(
     Omitted options default to those of the study's last ``fer ablate``.
     """
     results = compute.results
-    choice = resolve_choice(study, results, data, profile, seeds, split, epochs)
+    last = last_choice(load_study(study), results)
+    choice = fill_choice(Choice(profile or "", data, seeds, split, epochs), last, data or last.data, recipe)
     describe = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, describe=describe)
-    found = find_results(plan)
+    output = Output(figures, announce, formats, page_columns)
+    written = write_report(study, plan, find_results(plan), compute, describe, output)
+    save_verified(results)
+    return written
+
+
+def make_reports(
+    compute: Compute,
+    figures: bool = False,
+    announce: Callable[[str], None] = lambda _: None,
+    formats: Sequence[str] = ("png",),
+    page_columns: int = 2,
+) -> list[tuple[str, Written]]:
+    """Write the tables of every shipped study on each data set with finished runs; return study names and reports."""
+    describe = cache(partial(look_up_set, compute.results, compute.data_root))
+    output, written = Output(figures, announce, formats, page_columns), []
+    for name in study_names():
+        for plan, found in own_plans(name, compute, describe):
+            announce(plan.title)
+            written.append((name, write_report(name, plan, found, compute, describe, output)))
+    save_verified(compute.results)
+    return written
+
+
+def own_plans(name: str, compute: Compute, describe: About) -> Iterator[tuple[Plan, Found]]:
+    """Yield a study's plans with the results of their runs, without sets on which only other studies' runs are done."""
+    for plan, found, chosen in find_plans(name, compute, Choice(""), strict=False, describe=describe):
+        arms = {item.run.arm for item in plan.items if isinstance(found.get(item.run_id), Result)}
+        if chosen or len(arms) == len(plan.study.arms):
+            yield plan, found
+
+
+def write_report(study: str, plan: Plan, found: Found, compute: Compute, describe: About, output: Output) -> Written:
+    """Write the tables of a plan whose results are found, and return the report; raises ResultsError if no run is done."""
+    results = compute.results
     cells = collect(plan, found)
     finished = sum(len(cell.results) for cell in cells.values())
     broken = [str(result) for result in found.values() if isinstance(result, DamagedError)]
@@ -78,37 +127,17 @@ def make_report(
         missing = f"no run of {plan.title} is done under {results}{also}{others}"
         raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
     folder = results / "figures" / plan.stem
-    material = Material(study, plan, cells, find_underfitted(plan, cells), describe, compute, folder, figures, announce)
-    with use_formats(formats):
+    material = Material(
+        study, plan, cells, find_doubts(plan, cells), describe, compute, folder, output.figures, output.announce
+    )
+    with use_formats(output.formats):
         blocks = [block for section in SECTIONS.values() for block in section(material)]
         drawn = [path for block in blocks if isinstance(block, Figure) for path in figure_files(block.path)]
     keep_sets(results, compute.data_root, plan.sets, describe)
-    save_verified(results)
-    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics, page_columns)
+    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics, output.page_columns)
     files = [results / "tables" / f"{plan.stem}.{name}" for name in FILES]
     for name, path in zip(FILES, files, strict=True):
         write_text(path, RENDERERS[name](report))
     unbuilt = [name for name in plan.sets if not is_built(compute.data_root, name)]
-    return Written(report, files, drawn, choice, len(plan.items), len(plan.items) - finished, broken, unbuilt)
-
-
-def resolve_choice(
-    study: str,
-    results: Path,
-    data: str | None,
-    profile: str | None,
-    seeds: tuple[int, ...] | None,
-    split: str | None,
-    epochs: float | None,
-) -> Choice:
-    """Return the options as given, else those of the study's last ``fer ablate`` where they still apply."""
-    last = last_choice(load_study(study), results)
-    like = data in {None, last.data}
-    same = like and profile in {None, last.profile}
-    return Choice(
-        profile or last.profile,
-        data or last.data,
-        seeds or (last.seeds if same else None),
-        split or (last.split if like else None),
-        epochs or (last.epochs if same else None),
-    )
+    left = len(plan.items) - finished
+    return Written(report, files, drawn, plan.choice, len(plan.items), left, broken, unbuilt, material)

@@ -10,7 +10,7 @@ from typing import Any
 from fer_cli.drawing import class_styles
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Point
-from fer_cli.report.tables import factor_label, row_label
+from fer_cli.report.tables import factor_label
 
 FACTORS = {
     "data.label_noise": "label noise (share of training labels)",
@@ -34,8 +34,10 @@ def arm_styles(plan: Plan) -> dict[str, tuple[str, str]]:
 
 
 def arm_label(plan: Plan, arm: str) -> str:
-    """Return an arm's label in tables, marked where its split leaks."""
-    return row_label(plan, arm, ())
+    """Return an arm's label in figures, marked where its split leaks."""
+    items = [item for item in plan.items if item.run.arm == arm]
+    leaky = bool(items) and all(item.run.config.data.ignores_people for item in items)
+    return f"{arm} (leaky split)" if leaky else arm
 
 
 def factor_name(factor: str) -> str:

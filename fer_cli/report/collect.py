@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
+from fer_cli.judge import Case, Images, Side, weigh
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
-from fer_cli.stats import Difference, paired_difference, sample_sd, signed_rank, unpaired_difference
+from fer_cli.stats import Difference, NotTestable, Outcome, rank_test, sample_sd
+from fer_cli.study import Claim
 
 Point = tuple[tuple[str, Any], ...]
-HASHES = ("test_hash", "split_hash")  # hashes of the test part and of all parts; older results only have the latter
 RESAMPLED = (*K_FOLD, "loso", "holdout")
 """Splits that draw each seed's test part from the same images, so that training parts of different seeds overlap."""
 
@@ -66,23 +67,45 @@ class Cell:
         shares = [result.data.test / trained_on(result) for result in drawn]
         return sum(shares) / len(shares) if shares else 0.0
 
+    def side(
+        self, metric: str, hashed: str, doubt: str = "", images: Callable[[], Images | NotTestable] | None = None
+    ) -> Side:
+        """Return the scores as a side of a comparison; ``hashed``: the hash that identifies test parts."""
+        scores = dict(zip(self.seeds, self.values(metric), strict=True))
+        tested = [getattr(result.data, hashed) for result in self.ordered]
+        return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images)
+
     def difference_to(self, other: Cell, metric: str) -> Difference | None:
-        """Return this cell minus ``other``: paired by seed if tested on the same images, with corrected intervals."""
+        """Return this cell minus ``other``; no interval where it needs the answers by image (``sides.Scales.compare``)."""
         if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
             return None
-        mine, theirs = ([cell.results[s].data for s in cell.seeds] for cell in (self, other))
-        same = any(
-            [getattr(d, name) for d in mine] == [getattr(d, name) for d in theirs] != [None] * len(mine) for name in HASHES
-        )
-        if same:
-            return paired_difference(self.values(metric), other.values(metric), max(self.overlap, other.overlap))
-        return unpaired_difference(self.values(metric), other.values(metric), (self.overlap, other.overlap))
+        hashed = common_hash([self, other])
+        ours, theirs = self.side(metric, hashed), other.side(metric, hashed)
+        claim = Claim(text="difference", arm=self.arm, over=other.arm, metric=metric, source="table")
+        weighed = weigh(Case(claim, self.at, ours, theirs))
+        low, high = (None, None) if isinstance(weighed, NotTestable) else weighed.spread.interval()
+        mean = sum(ours.values) / len(ours.values) - sum(theirs.values) / len(theirs.values)
+        return Difference(mean, low, high, paired=ours.tested == theirs.tested)
 
-    def rank_test(self, other: Cell, metric: str) -> tuple[float, float] | None:
-        """Return W and p of the signed-rank test against ``other``, or None if too few pairs differ."""
+    @property
+    def one_part(self) -> bool:
+        """Return whether all seeds were tested on the same published images."""
+        parts = {result.data.test_hash or result.data.split_hash for result in self.results.values()}
+        return not self.overlap and len(parts) == 1
+
+    def rank_test(self, other: Cell, metric: str) -> Outcome:
+        """Return the signed-rank test against ``other``, or why there is none: it needs independent test parts."""
+        if self.one_part or other.one_part:
+            return NotTestable("all seeds were tested on one part, so the signed-rank test holds for these images alone")
         tested = {result.metrics[cell.part].n for cell in (self, other) for result in cell.results.values()}
         images = tested.pop() if metric == "accuracy" and len(tested) == 1 else None
-        return signed_rank(self.values(metric), other.values(metric), images)
+        return rank_test(self.values(metric), other.values(metric), images, max(self.overlap, other.overlap))
+
+
+def common_hash(cells: Iterable[Cell]) -> str:
+    """Return the name of the hash that tells test parts apart: older results lack that of the test part alone."""
+    old = any(result.data.test_hash is None for cell in cells for result in cell.results.values())
+    return "split_hash" if old else "test_hash"
 
 
 Cells = dict[tuple[str, Point], Cell]

@@ -1,54 +1,134 @@
-"""Caveats: underfitted networks, the majority-class baseline, overlapping folds."""
+"""Why scores are no evidence about a method: underfitted networks, data leakage, the majority-class baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from fer_cli.blocks import MARKS, Mark
+from fer_cli.data.importers.hints import few
 from fer_cli.metrics import majority_baseline
 from fer_cli.plan import Item, Plan
-from fer_cli.report.collect import Cell, Cells, history_file, is_resampled
+from fer_cli.report.collect import Cell, Cells, Point, history_file, is_resampled
 from fer_cli.results import Result, read_final_accuracy
 
 UNDERFITTED = 0.5  # a network is underfitted if its final accuracy on correctly labelled training images is below this
+Place = tuple[str, Point]
+"""Arm and grid point of a cell."""
 
-Weak = dict[str, tuple[list[float], int]]
-"""Arm with underfitted runs -> their final training accuracies, and its number of trainings."""
+
+@dataclass(frozen=True)
+class Weak:
+    """The underfitted runs of a cell: their final training accuracies, and its number of trainings."""
+
+    accuracies: tuple[float, ...]
+    trainings: int
+
+    def __str__(self) -> str:
+        mean = 100 * sum(self.accuracies) / len(self.accuracies)
+        return f"underfitted in {len(self.accuracies)}/{self.trainings} runs (final training accuracy {mean:.0f} %)"
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """The red flags of a report's cells."""
+
+    underfitted: dict[Place, Weak] = field(default_factory=dict)
+    leaky: dict[Place, str] = field(default_factory=dict)
+    """Cell -> how test images or people take part in training or selection."""
+
+    def marks(self, cell: Cell) -> tuple[Mark, ...]:
+        """Return the red flags of a cell."""
+        place = (cell.arm, cell.at)
+        flags: dict[Mark, bool] = {"underfitted": place in self.underfitted, "leaky": place in self.leaky}
+        return tuple(mark for mark, found in flags.items() if found)
+
+    def why(self, cell: Cell, leaks: bool = False) -> str:
+        """Return why a cell's scores are no evidence about its arm, "" if they are; ``leaks``: leakage is the subject."""
+        place = (cell.arm, cell.at)
+        if place in self.underfitted:
+            return str(self.underfitted[place])
+        return "" if leaks else self.leaky.get(place, "")
+
+    def legend(self, cells: Iterable[Cell]) -> list[str]:
+        """Return a line for each red flag among cells."""
+        shown = list(cells)
+        lines = []
+        weak = {cell.arm: None for cell in shown if "underfitted" in self.marks(cell)}
+        if weak:
+            arms = few([describe_weak(arm, [w for (a, _), w in self.underfitted.items() if a == arm]) for arm in weak])
+            limit = f"final training accuracy below {100 * UNDERFITTED:.0f} %"
+            lines.append(f"{MARKS['underfitted']} underfitted, no evidence about the method ({limit} in some runs): {arms}")
+        leaks: dict[str, dict[str, None]] = {}
+        for cell in shown:
+            if "leaky" in self.marks(cell):
+                leaks.setdefault(self.leaky[cell.arm, cell.at], {})[cell.arm] = None
+        lines += [f"{MARKS['leaky']} {why}: {few(list(arms))}" for why, arms in leaks.items()]
+        return lines
+
+
+def describe_weak(arm: str, found: list[Weak]) -> str:
+    """Return an arm with its number of underfitted trainings and their mean training accuracy."""
+    accuracies = [accuracy for weak in found for accuracy in weak.accuracies]
+    mean = 100 * sum(accuracies) / len(accuracies)
+    return f"{arm} {len(accuracies)}/{sum(weak.trainings for weak in found)} ({mean:.0f} %)"
+
+
+def find_doubts(plan: Plan, cells: Cells) -> Doubts:
+    """Return the red flags of all cells."""
+    found = Doubts()
+    items: dict[Place, list[Item]] = {}
+    for item in plan.items:
+        items.setdefault((item.run.arm, item.run.at), []).append(item)
+    for place, cell in cells.items():
+        if weak := find_weak(cell, items[place]):
+            found.underfitted[place] = weak
+        if leak := find_leak(cell):
+            found.leaky[place] = leak
+    return found
+
+
+def find_weak(cell: Cell, items: Iterable[Item]) -> Weak | None:
+    """Return the underfitted trainings of a cell, None without any."""
+    trainings = {
+        (item.network or item).run_id: final_training_accuracy(item, cell.results[item.run.seed])
+        for item in items
+        if item.run.seed in cell.results
+    }
+    known = [accuracy for accuracy in trainings.values() if accuracy is not None]
+    short = tuple(accuracy for accuracy in known if accuracy < UNDERFITTED)
+    return Weak(short, len(known)) if short else None
 
 
 def final_training_accuracy(item: Item, result: Result) -> float | None:
-    """Return the final accuracy of a run's network on training images, divided by the share of correct labels.
+    """Return the final accuracy of a run's network on training images, divided by the expected share of correct labels.
 
     None without history. The network of a run that trains none is that of the run it starts from.
     """
     if (trained := item.network) is None:
         return None
     share = read_final_accuracy(history_file(trained, result))
-    return None if share is None else share / max(1e-9, 1 - trained.run.config.data.label_noise)
+    if share is None:
+        return None
+    config = trained.run.config
+    wrong = config.data.wrong_share(len(result.data.classes)) if config.learning.confident == "none" else 0.0
+    return share / max(1e-9, 1 - wrong)
 
 
-def find_underfitted(plan: Plan, cells: Cells) -> Weak:
-    """Return the arms with underfitted runs."""
-    trainings: dict[str, dict[str, float | None]] = {arm: {} for arm in plan.study.arms}
-    for item in plan.items:
-        result = cells[item.run.arm, item.run.at].results.get(item.run.seed)
-        name = (item.network or item).run_id
-        if result is not None and name not in trainings[item.run.arm]:
-            trainings[item.run.arm][name] = final_training_accuracy(item, result)
-    found = {}
-    for arm, accuracies in trainings.items():
-        shares = [share for share in accuracies.values() if share is not None]
-        if short := [share for share in shares if share < UNDERFITTED]:
-            found[arm] = (short, len(shares))
-    return found
-
-
-def underfitted_lines(weak: Weak) -> list[str]:
-    """Return a line for each arm with underfitted runs."""
-    return [
-        f"{arm}: underfitted in {len(short)}/{runs} runs (final training accuracy {100 * sum(short) / len(short):.0f} %); "
-        "not evidence about the method"
-        for arm, (short, runs) in weak.items()
-    ]
+def find_leak(cell: Cell) -> str:
+    """Return how test images, or the people in them, take part in training or selection; "" if they do not."""
+    results = cell.ordered
+    if leak := next((r.config.data.leak for r in results if r.config.data.leak != "none"), None):
+        return f"{'validation' if leak == 'val' else 'test'} images are also trained on"
+    for unit in ("subjects", "sequences"):
+        shared, tested = (sum(getattr(r.data, f"{kind}_{unit}") for r in results) for kind in ("shared", "test"))
+        if shared:
+            return f"leaky split: {f'{100 * shared / tested:.0f} %' if tested else shared} of test {unit} were trained on"
+    if any(r.config.data.split == "official" and r.config.data.test_part == "public" for r in results):
+        return "tested on the public part, which is meant for model selection"
+    if results and cell.leaky and not all(r.data.test_subjects for r in results):
+        return "the split ignores people, who may be in training and test parts: the set does not name them"
+    return ""
 
 
 def baseline(cells: Iterable[Cell], metric: str) -> float | None:
@@ -65,21 +145,3 @@ def has_resampled_splits(plan: Plan) -> bool:
     """Return whether several seeds draw their test parts from the same images."""
     several = len({item.run.seed for item in plan.items}) > 1
     return several and any(is_resampled(item.run.config) for item in plan.items)
-
-
-def interval_line(plan: Plan) -> str:
-    """Return how the intervals of differences were computed, and their limits."""
-    line = "intervals are not corrected for the number of comparisons; there is none where all differences are equal"
-    if not has_resampled_splits(plan):
-        return line
-    return (
-        f"{line}; {OVERLAP}, so their intervals use the corrected resampled t-test (Nadeau and Bengio 2003: variance times "
-        "1/n + n_test/n_train, with validation images counted in n_train)"
-    )
-
-
-def rank_caveat(cells: Iterable[Cell]) -> list[str]:
-    """Return a caveat on rank tests over these cells; none if all seeds share one test part."""
-    if not any(cell.overlap for cell in cells):
-        return []
-    return [f"{OVERLAP}: the rank test assumes independent pairs and is not corrected for this, so p is too small"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fer_cli.config import METRICS
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells, trained_on
+from fer_cli.report.version import VERSION, hash_configs
 from fer_cli.results import SIMULATED
 
 if TYPE_CHECKING:
@@ -19,19 +20,22 @@ def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
     """Return every score of a plan's results, one per row.
 
     Columns: ``SETTINGS``, arm, one per grid factor, seed, part, metric, value (share), n_test (samples of the part), n_train
-    (samples trained and validated on), selected_on, epoch, run_id, commit.
+    (samples trained and validated on), selected_on, epoch, run_id, commit, test_hash (None in older results), and, of the
+    whole table, the report's version and the hash of its expanded configs.
     """
     import pandas as pd
 
     rows = []
+    whole = (VERSION, hash_configs(item.run for item in plan.items))
     for (arm, at), cell in cells.items():
         for seed, result in zip(cell.seeds, cell.ordered, strict=True):
             data, chosen = result.config.data, result.selection
             name, split = (SIMULATED, "") if result.config.simulated else (data.name, data.split)
             where = (plan.study.name, plan.choice.profile, name, result.fingerprint, split, result.data.split_hash)
-            made = (chosen.rule, chosen.epoch, result.run_id, result.provenance.version)
+            made = (chosen.rule, chosen.epoch, result.run_id, result.provenance.version, result.data.test_hash, *whole)
             for part, scores in result.metrics.items():
                 head = (*where, arm, *(value for _, value in at), seed, part)
                 rows += [(*head, metric, scores[metric], scores.n, trained_on(result), *made) for metric in METRICS]
-    measured = ("seed", "part", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit")
+    measured = ["seed", "part", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit"]
+    measured += ["test_hash", "report", "configs"]
     return pd.DataFrame(rows, columns=[*SETTINGS, "arm", *plan.factors, *measured], dtype=object)

@@ -1,4 +1,4 @@
-"""The notes of a report: the setup before the first table, and what the runs recorded."""
+"""The notes of a report: red flags under the main table, the protocol, and where the numbers come from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fer_cli.blocks import Note
 from fer_cli.data.importers.hints import few
 from fer_cli.data.kept import KeptSet
 from fer_cli.plan import Plan
+from fer_cli.recipes import describe_recipe
 from fer_cli.report.collect import Cells
-from fer_cli.report.doubts import interval_line, underfitted_lines
+from fer_cli.report.compared import describe_place
 from fer_cli.report.material import Material
 from fer_cli.report.origin import choice_lines, model_lines
 from fer_cli.report.protocol import (
@@ -23,23 +24,36 @@ from fer_cli.report.protocol import (
     seed_line,
     split_lines,
 )
+from fer_cli.report.version import VERSION, VERSIONS, hash_configs
+
+MOST_PLACES = 4
+"""Cells that a warning names."""
 
 
-def describe_setup(material: Material) -> Iterator[Note]:
-    """Return the notes before the first table: data, splits, seeds, training and arms."""
+def describe_flags(material: Material) -> list[str]:
+    """Return a line per warning of the runs, with the cells where it was given."""
+    found: dict[str, list[str]] = {}
+    for cell in material.cells.values():
+        notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result.warnings)
+        for note, n in notes.items():
+            found.setdefault(note, []).append(f"{describe_place(cell.arm, cell.at)} ({n}/{len(cell.results)} runs)")
+    return [f"{note}: {few(places, MOST_PLACES)}" for note, places in found.items()]
+
+
+def describe_protocol(material: Material) -> Iterator[Note]:
+    """Return the notes on data, splits, seeds, training and arms."""
     plan, cells = material.plan, material.cells
-    lines = [plan.study.question]
+    lines = []
     for known in map(material.describe, plan.sets):
         info = known.info
-        built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
         lines.append(
-            f"data: {info.title}; fingerprint {info.fingerprint}; {info.amount}, {info.subjects} subjects, "
-            f"{len(info.classes)} classes ({', '.join(info.classes)}){built}; licence: {info.licence}"
+            f"data: {info.title}; {info.amount}, {info.subjects} subjects, {len(info.classes)} classes "
+            f"({', '.join(info.classes)})"
         )
         lines += describe_preparation(known)
-        lines += describe_audits(known, plan)
     lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
     lines += drawn_lines(cells) + corrupt_lines(plan) + compromise_lines(cells) + choice_lines(plan)
+    lines += recipe_lines(plan)
     seeds = sorted({item.run.seed for item in plan.items})
     data = [item.run.config.data for item in plan.items]
     noise = "label noise, " if any(d.label_noise and d.noise_seed is None for d in data) else ""
@@ -49,7 +63,19 @@ def describe_setup(material: Material) -> Iterator[Note]:
     )
     lines += model_lines(plan)
     lines.append("arms: " + "; ".join(f"{arm}: {differing_settings(plan, arm)}" for arm in plan.study.arms))
-    return (Note(line, head=True) for line in lines)
+    if plan.study.paper and plan.study.paper.left_out:
+        lines.append(f"not specified in the paper; our choices: {plan.study.paper.left_out}")
+    return (Note(line, part="Protocol") for line in lines)
+
+
+def recipe_lines(plan: Plan) -> list[str]:
+    """Return what the plan's recipe gives the arms, if it has one."""
+    if plan.recipe is None:
+        return []
+    builds = {item.fingerprint.split("+")[0] for item in plan.items if item.run.config.data.name == plan.recipe.data}
+    other = f"the recipe was made on another build of {plan.recipe.data}, fingerprint {plan.recipe.fingerprint}"
+    configs = [item.run.config for item in plan.items]
+    return describe_recipe(plan.recipe, configs) + [other] * (builds != {plan.recipe.fingerprint.split("<")[0]})
 
 
 def describe_preparation(known: KeptSet) -> list[str]:
@@ -103,8 +129,8 @@ def differing_settings(plan: Plan, arm: str) -> str:
     return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
 
 
-def describe_runs(material: Material) -> Iterator[Note]:
-    """Return notes on machines, code versions, intervals, underfitted arms, warnings and the paper."""
+def describe_provenance(material: Material) -> Iterator[Note]:
+    """Return notes on data sets' builds, machines, code versions, the paper, and the report itself."""
     plan, cells = material.plan, material.cells
     results = [result for cell in cells.values() for result in cell.results.values()]
     machines, commits = Counter[str](), Counter[str]()
@@ -112,27 +138,22 @@ def describe_runs(material: Material) -> Iterator[Note]:
         m, p = origin.machine, origin.provenance
         machines[f"{m.device}, {m.precision}, {m.threads} thread{'s' if m.threads > 1 else ''}"] += 1
         commits[f"{p.version}{' with uncommitted changes' if p.dirty else ''}"] += 1
-    lines = [
+    lines = []
+    for known in map(material.describe, plan.sets):
+        info = known.info
+        built = "" if not info.differences else f"; differs from its card: {', '.join(info.differences)}"
+        lines.append(f"{info.name}: fingerprint {info.fingerprint}{built}; licence: {info.licence}")
+        lines += describe_audits(known, plan)
+    lines += [
         f"{title}: {', '.join(f'{name} ({n} runs)' for name, n in counts.most_common())}"
         for title, counts in (("computed on", machines), ("code", commits))
     ]
     lines += ["these tables mix runs of different code versions"] if len(commits) > 1 else []
     lines += ["these tables mix runs of different precision or device"] if len(machines) > 1 else []
-    lines.append(interval_line(plan))
-    lines += underfitted_lines(material.weak)
     if any(result.relabelled for result in results):
-        lines.append(
-            "training labels that a network doubts are listed in suspects.csv of its run's folder; the reviewed file can be "
-            "given back as data.noise_file"
-        )
-    for cell in cells.values():
-        notes = Counter(note.split(":")[0] for result in cell.results.values() for note in result.warnings)
-        place = ", ".join([cell.arm, *(f"{key} {value}" for key, value in cell.at)])
-        lines += [f"{place}: {note} in {n} of {len(cell.results)} runs" for note, n in notes.items()]
+        lines.append("suspects.csv in a run's folder lists the labels that its network doubts, a file for data.noise_file")
     if plan.study.paper:
-        paper = plan.study.paper
-        lines.append(
-            f"paper {paper.cite}, {paper.figure}; the published values were obtained on other data and are not comparable"
-        )
-        lines += [f"not specified in the paper; our choices: {paper.left_out}"] if paper.left_out else []
-    return map(Note, lines)
+        lines.append(f"paper: {', '.join(filter(None, [plan.study.paper.cite, plan.study.paper.figure]))}")
+    configs = hash_configs(item.run for item in plan.items)
+    lines.append(f"report version {VERSION} of {VERSIONS[VERSION]}; hash of the expanded configs {configs}")
+    return (Note(line, part="Provenance") for line in lines)

@@ -156,6 +156,8 @@ def noise_lines(plan: Plan) -> list[str]:
             noise = {
                 "symmetric": "replaced by another class, drawn uniformly",
                 "asymmetric": f"replaced by a confusable class ({pairs})",
+                "uncertain": "drawn uniformly from all classes, their images degraded by blur, low light, occlusion or "
+                "down-scaling, one each",
                 "file": f"those of {data.noise_file} (SHA-256 {str(data.noise_sha256)[:12]}) for the samples that it names",
             }[data.noise_kind]
             if data.noise_kind == "asymmetric" and data.noise_pairs == CONFUSABLE:

@@ -6,10 +6,10 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from fer_cli import escape
-from fer_cli.blocks import Block, Cell, Note, Table, cell_text, is_bold
+from fer_cli.blocks import Block, Cell, Note, Part, Table, cell_text, is_bold
 from fer_cli.report.latex import grid_of, latex_document
 
 if TYPE_CHECKING:
@@ -37,9 +37,22 @@ class Report:
         return [block.text for block in self.blocks if isinstance(block, Note) and not block.head]
 
     @property
+    def parts(self) -> dict[Part, list[str]]:
+        """Return the notes after the last table by their heading, in order of the headings."""
+        found: dict[Part, list[str]] = {part: [] for part in get_args(Part)}
+        for block in self.blocks:
+            if isinstance(block, Note) and not block.head:
+                found[block.part].append(block.text)
+        return {part: lines for part, lines in found.items() if lines}
+
+    @property
     def tables(self) -> list[Table]:
-        """Return the tables."""
-        return [block for block in self.blocks if isinstance(block, Table)]
+        """Return the tables that every format shows."""
+        return [block for block in self.blocks if isinstance(block, Table) and not block.only]
+
+    def shown(self, form: str) -> list[Table]:
+        """Return the tables that a format shows, such as ``html``."""
+        return [block for block in self.blocks if isinstance(block, Table) and (not block.only or form in block.only)]
 
 
 def render_markdown(report: Report) -> str:
@@ -51,8 +64,8 @@ def render_markdown(report: Report) -> str:
         lines.append("|" + "---|" * (len(table.columns) + 1))
         lines += [markdown_row([label, *cells]) for label, cells in table.rows]
         lines += ["", *markdown_list(table.notes), *([""] if table.notes else [])]
-    if report.foot:
-        lines += ["## Notes", "", *markdown_list(report.foot), ""]
+    for part, notes in report.parts.items():
+        lines += [f"## {part}", "", *markdown_list(notes), ""]
     return "\n".join(lines)
 
 
@@ -107,8 +120,10 @@ def render_terminal(report: Report) -> str:
             console.print("", safe(table.title, "bold"), grid, sep="\n")
             for note in table.notes:
                 console.print(Padding(safe(note, "dim"), (0, 0, 0, 1)))
-        for line in report.foot:
-            console.print(Padding(safe(f"• {line}"), (0, 0, 0, 1)))
+        for part, lines in report.parts.items():
+            console.print("", safe(part, "bold"), sep="\n")
+            for line in lines:
+                console.print(Padding(safe(f"• {line}"), (0, 0, 0, 1)))
     return captured.get()
 
 

@@ -1,53 +1,76 @@
-"""SECTIONS: the parts of a report in order. Each returns its blocks."""
+"""SECTIONS: the parts of a report in order. Each returns its blocks.
+
+The answer, the main table with its red flags, what it rests on (claims, differences, diagnostics, complexity), then protocol
+and provenance.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.errors import DataError, ResultsError
+from fer_cli.report.answer import answer, claims_table
+from fer_cli.report.compared import difference_tables
 from fer_cli.report.material import Material
-from fer_cli.report.notes import describe_runs, describe_setup
-from fer_cli.report.tables import (
-    cost_table,
-    detected_tables,
-    difference_tables,
-    health_table,
-    leaky_tables,
-    score_table,
-    seed_tables,
-)
+from fer_cli.report.measures import calibration_table, class_tables, cost_table
+from fer_cli.report.notes import describe_flags, describe_protocol, describe_provenance
+from fer_cli.report.published import published_tables
+from fer_cli.report.tables import detected_tables, health_table, leaky_tables, score_table, seed_tables
+
+
+def show_answer(material: Material) -> Iterator[Note]:
+    """Yield the question and its answer."""
+    yield Note(material.plan.study.question, head=True)
+    yield Note(answer(material.judgements, material.compared, material.cells, material.scales), head=True)
 
 
 def show_scores(material: Material) -> list[Table]:
-    """Return a table of mean scores per metric, and of scores on leaky validation images."""
-    plan, cells, weak = material.plan, material.cells, material.weak
-    return [score_table(plan, cells, metric, weak) for metric in plan.study.report.metrics] + leaky_tables(plan, cells, weak)
+    """Return a table of mean scores per metric, the first with all red flags, and of scores on leaky validation images."""
+    plan, cells, doubts = material.plan, material.cells, material.doubts
+    main, *others = [score_table(plan, cells, metric, doubts) for metric in plan.study.report.metrics]
+    flagged = replace(main, notes=[*main.notes, *describe_flags(material)])
+    return [flagged, *others, *leaky_tables(plan, cells, doubts)]
+
+
+def show_claims(material: Material) -> list[Table]:
+    """Return the judged claims."""
+    return claims_table(material.judgements)
+
+
+def show_published(material: Material) -> list[Table]:
+    """Return the paper's tables beside ours."""
+    return published_tables(material.plan, material.cells, material.doubts)
 
 
 def show_differences(material: Material) -> list[Table]:
-    """Return the differences between arms with intervals, per metric."""
-    plan = material.plan
-    metrics = plan.study.report.metrics if len(plan.study.arms) > 1 else []
-    return [table for metric in metrics for table in difference_tables(plan, material.cells, metric)]
+    """Return the differences between arms: tested for the first metric, with intervals for the others."""
+    return difference_tables(material.cells, material.scales, material.compared)
+
+
+def show_classes(material: Material) -> list[Table]:
+    """Return precision, recall and F1 by class."""
+    return class_tables(material.plan, material.cells)
 
 
 def show_seeds(material: Material) -> list[Table]:
-    """Return scores by seed with rank tests, if the study requests them."""
-    plan = material.plan
-    metrics = plan.study.report.metrics if plan.study.report.per_seed else []
-    return [table for metric in metrics for table in seed_tables(plan, material.cells, metric)]
+    """Return scores by seed with rank tests, for HTML; the CSV has every seed."""
+    metrics = material.plan.study.report.metrics
+    return [table for metric in metrics for table in seed_tables(material.plan, material.cells, metric)]
 
 
 def show_modules(material: Material) -> list[Table]:
-    """Return module diagnostics and model complexity."""
-    tables = (health_table(material.plan, material.cells), cost_table(material.plan, material.cells))
-    return [table for table in tables if table is not None]
+    """Return module diagnostics, calibration and model complexity."""
+    plan, cells = material.plan, material.cells
+    health = health_table(plan, cells)
+    diagnostics = [] if health is None else [health]
+    return diagnostics + calibration_table(plan, cells) + cost_table(plan, cells)
 
 
 def show_detected(material: Material) -> list[Table]:
     """Return scores over test images with a detected face, if face detection ran."""
-    return detected_tables(material.plan, material.cells, material.plan.study.report.metrics, material.weak)
+    return detected_tables(material.plan, material.cells, material.plan.study.report.metrics, material.doubts)
 
 
 def show_figures(material: Material) -> Iterator[Block]:
@@ -76,14 +99,18 @@ def show_analyses(material: Material) -> Iterator[Block]:
 
 
 SECTIONS: dict[str, Callable[[Material], Iterable[Block]]] = {
-    "setup": describe_setup,
+    "answer": show_answer,
     "scores": show_scores,
+    "claims": show_claims,
+    "published": show_published,
     "differences": show_differences,
-    "seeds": show_seeds,
+    "classes": show_classes,
     "modules": show_modules,
     "detected": show_detected,
-    "runs": describe_runs,
+    "seeds": show_seeds,
     "figures": show_figures,
     "analyses": show_analyses,
+    "protocol": describe_protocol,
+    "provenance": describe_provenance,
 }
 """Name -> function of a ``Material`` that returns its blocks."""

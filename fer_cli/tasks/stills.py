@@ -59,6 +59,12 @@ def shared_training(config: RunConfig) -> RunConfig | None:
     return config.model_copy(update=changed) if changed else None
 
 
+def count_epochs(config: RunConfig) -> int:
+    """Return the epochs of a run, in passes over the whole training part: k folds of confident learning add k - 1."""
+    learning = config.learning
+    return config.train.epochs * (1 if learning.confident == "none" else learning.confident_folds)
+
+
 def train_stills(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
     """Train, select and test; see ``train_run``."""
     from fer_cli.learning.train import train_run
@@ -77,7 +83,12 @@ def check_stills(runs: Iterable[tuple[RunConfig, list[str]]]) -> None:
     """Raise StudyError or DataError if a network cannot be built or its weights file not loaded."""
     from fer_cli.learning.networks import check_networks
 
-    check_networks(runs)
+    known = list(runs)
+    if any(config.learning.confident != "none" for config, _ in known):
+        from fer_cli.learning.confident import require_cleanlab
+
+        require_cleanlab()
+    check_networks(known)
 
 
 def describe_stills(configs: list[RunConfig]) -> list[str]:
@@ -104,7 +115,7 @@ STILLS = Task(
     run=train_stills,
     smoke=smoke_stills,
     check=check_stills,
-    cost=lambda config: config.train.epochs,
+    cost=count_epochs,
     balance=lambda config: config.train.class_balance,
     classes=lambda _, classes: classes,
     use="",

@@ -28,6 +28,8 @@ class Drops:
     """Frames that came and were not used."""
 
     count: int = 0
+    last_s: float | None = None
+    """Time in the video of the last one that was too late."""
 
 
 def pace(
@@ -45,6 +47,7 @@ def pace(
         ahead = start + (moment.time_s - first) / speed - clock()
         if ahead < -LATE_S:
             drops.count += 1
+            drops.last_s = moment.time_s
             continue
         if ahead > 0:
             wait(ahead)

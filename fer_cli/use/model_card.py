@@ -265,10 +265,18 @@ def describe_training(result: Result) -> list[str]:
         f"command: {hide_secrets(code.command)}" if code.command else "command: not recorded",
         f"learning method {config.learning.method}, {config.train.epochs} epochs of batches of {config.train.batch_size}, "
         f"{config.train.optimizer}, from {start}; chosen: epoch {result.selection.epoch}",
-        f"{result.cost.parameters or 'unknown'} parameters; {machine.device}, {machine.precision}; {libraries}",
+        f"{result.cost.parameters or 'unknown'} parameters; {libraries}",
+        f"trained on {machine.device} in {name_precision(machine.precision)}",
         "all settings are in the run's config.json",
     ]
     return bullets([*lines, *result.warnings])
+
+
+def name_precision(short: str) -> str:
+    """Return the precision of a training, and how its answers differ in float32."""
+    if short == "fp32":
+        return "float32"
+    return f"{short}; in float32, as here, probabilities differ from the recorded ones by about 0.01"
 
 
 def describe_file(file: str, about: About, measured: Measured) -> list[str]:

@@ -57,7 +57,7 @@ class Wish:
     """None: that of the thresholds."""
     settings: Path | None = None
     expressions: str | None = None
-    smoothing: bool = True
+    smoothing: bool = False
     speed: float | None = None
     """Of a video, relative to its own time; None: as fast as possible."""
     keep_faces: Path | None = None
@@ -132,6 +132,8 @@ class Session:
         """Yield the events that are left when no further frame comes."""
         if self.camera is not None and self.camera.gone:
             yield from self._note(self.captures.advance(self.camera.now()))
+        if self.drops.last_s is not None:  # of a video whose end came too late: intervals without a frame
+            yield from self._note(self.captures.advance(self.drops.last_s))
         yield from self._note(self.captures.finish())
 
     def close(self) -> bool:

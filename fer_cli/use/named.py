@@ -65,6 +65,8 @@ def finished(folder: RunFolder) -> Result:
         also = f" ({cut(folder.error_line())})" if status == "failed" else ""
         raise ResultsError(f"{folder.path}: not a finished run (its state is {status}{also}); finish it with fer ablate")
     result = folder.result()
+    if result.config.trial:
+        raise ResultsError(f"run {folder.run_id}: a trial of fer search, which is not tested; use a run of fer ablate")
     features = result.config.features
     if features.fitted:
         raise ResultsError(

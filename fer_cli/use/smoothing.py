@@ -2,11 +2,16 @@
 
 States are the recogniser's classes. The emission is its confusion matrix on the validation part plus 1 in each cell, rows
 normalised. The chain is in another state a second later with a probability of 0.3, for every state alike (our convention:
-expressions and the pauses between them last some three seconds); for another interval it is the power of that chain.
-Probabilities are taken as soft observations (``hmm.observe``), and a time without a face as a missing one.
+expressions and the pauses between them last some three seconds; in 60 timelines of rendered lessons the label of a second
+differs from the one before with 0.36); for another interval it is the power of that chain. Probabilities are taken as soft
+observations (``hmm.observe``), the mean of an interval's frames as one of them, and a time without a face as a missing one.
 
-A weak recogniser, whose confusion hardly distinguishes two classes, leaves little of the rarer one: its accuracy on the
-validation part is part of what a session states.
+It is off by default: on a rendered lesson of 60 s (two people, one observation a second) it lowered the share of right
+seconds of all six networks, most for weak ones (.49 to .35, .41 to .33), least for the best (.883 to .875). Neither hard
+observations, nor the probabilities as likelihoods without the confusion, nor powers of either gained more than 0.8 points on
+average at any stay probability from 0.2 to 0.8, and accuracy is highest where the chain hardly remembers anything. Errors of
+the best networks lie at changes of the label, where a filter lags: the second after an error, with its label, was never
+wrong. Those of weak ones last: it was in three of four cases. The lesson also served to choose 0.3: nothing here is a test.
 """
 
 from __future__ import annotations

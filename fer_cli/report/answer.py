@@ -1,0 +1,187 @@
+"""A study's claims judged by its cells, and the answer of a report: two sentences computed from them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from fer_cli.blocks import DASH, Cell, Number, Table, percent
+from fer_cli.config import METRICS, RunConfig
+from fer_cli.judge import Case, Judgement, Verdict, judge
+from fer_cli.plan import Plan
+from fer_cli.report.collect import Cells, Point
+from fer_cli.report.compared import Compared, describe_place
+from fer_cli.report.sides import Scales
+from fer_cli.settings import grid_key
+from fer_cli.stats import ALPHA, NotTestable
+from fer_cli.study import Claim
+
+MOST = 2
+"""Claims of one verdict that the answer names."""
+
+
+def judge_plan(cells: Cells, scales: Scales) -> list[Judgement]:
+    """Return the judgements of a study's claims on a plan's cells, a claim at several points in their order."""
+    return judge([case for claim in scales.plan.study.claims for case in find_cases(claim, cells, scales)])
+
+
+def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
+    """Yield a claim at each point where it is made, with the scores of its arms."""
+    for at in claimed_points(claim, scales.plan):
+        found = [cells[arm, at] for arm in (claim.arm, claim.over) if arm is not None]
+        sides = scales.sides(found, claim.metric, claim.leaks)
+        printed, both = find_printed(claim, scales.plan, at)
+        yield Case(claim, at, sides[0], sides[1] if claim.over is not None else None, printed, both)
+
+
+def claimed_points(claim: Claim, plan: Plan) -> list[Point]:
+    """Return the grid points where a claim is made: those with its values, at every value of the other factors."""
+    study, chosen = plan.study, []
+    for factor, values in plan.factors.items():  # values as printed, in the study's order
+        written = study.grid.get(factor, list(study.levels.get(factor, {})))
+        kept = list(values)
+        if factor in claim.at:
+            place = [grid_key(value) for value in written].index(grid_key(claim.at[factor]))
+            kept = [values[place]]
+        chosen.append([(factor, value) for value in kept])
+    return list(product(*chosen))
+
+
+def find_printed(claim: Claim, plan: Plan, at: Point) -> tuple[tuple[float, ...], bool]:
+    """Return the paper's values for this data set, and whether they are differences to the other arm.
+
+    A data set is the paper's if its name, or its name and test part, has the same letters and digits. Values are those of
+    the default settings, so a claim at another grid value has none.
+    """
+    usual = RunConfig().flat()
+    if plan.study.paper is None or any(grid_key(usual.get(factor)) != grid_key(value) for factor, value in at):
+        return (), False
+    data = plan.items[0].run.config.data
+    names = {plain(plan.data), plain(f"{plan.data}{data.test_part}")}
+    fits = [one for one in plan.study.paper.published if plain(one.data) in names and one.metric == claim.metric]
+    ours = [one for one in fits if one.arm == claim.arm]
+    theirs = [one for one in fits if one.arm == claim.over]
+    gaps = [a.value - b.value for a in ours for b in theirs if plain(a.data) == plain(b.data)]
+    return (tuple(gaps), True) if gaps else (tuple(one.value for one in ours), False)
+
+
+def plain(name: str) -> str:
+    """Return the letters and digits of a name in lower case; a plus counts, as CK+ is not CK."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower())
+
+
+def describe_claim(one: Judgement) -> str:
+    """Return a claim's text, with the grid point where it was judged if the claim does not name it."""
+    at = ", ".join(f"{factor} {value}" for factor, value in one.at if factor not in one.claim.at)
+    return f"{one.claim.text} ({at})" if at else one.claim.text
+
+
+def difference_cell(one: Judgement) -> Number:
+    """Return the difference of a judgement with its interval."""
+    interval = (one.low, one.high) if one.low is not None and one.high is not None else None
+    return Number(one.difference, interval=interval, unit="points")
+
+
+def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
+    """Return the table of judged claims; none without claims."""
+    if not judgements:
+        return []
+    rows: list[tuple[str, list[Cell]]] = [
+        (
+            describe_claim(one),
+            [one.verdict, difference_cell(one), Number(one.adjusted, unit="p"), one.reproduced, one.why or DASH],
+        )
+        for one in judgements
+    ]
+    tests = list(dict.fromkeys(one.test for one in judgements if one.test))
+    notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
+    columns = ["verdict", "difference in points [95 % interval]", "p (Holm)", "reproduced", "why"]
+    return [Table("Claims", columns, rows, notes, kind="claims")]
+
+
+def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells: Cells, scales: Scales) -> str:
+    """Return the answer to a study's question in two sentences."""
+    if not judgements:
+        return f"{name_best(cells, scales)} {count_differences(compared)}"
+    if len(judgements) == 1:
+        one = judgements[0]
+        why = f"{one.why[:1].upper()}{one.why[1:]}." if one.why else describe_reproduced(judgements)
+        return f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}. {why}"
+    many = len(judgements)
+    decided = name_verdicts(judgements, ("supported", "contradicted"))
+    still = name_verdicts(judgements, ("undecided", "not testable"))
+    first = f"Of {many} claims, {decided}." if decided else f"None of {many} claims is supported or contradicted."
+    return f"{first} {f'{still[:1].upper()}{still[1:]}.' if still else describe_reproduced(judgements)}"
+
+
+def name_verdicts(judgements: Sequence[Judgement], verdicts: tuple[Verdict, ...]) -> str:
+    """Return the claims with one of the verdicts, e.g. ``1 is supported (“a > b”: +4.20 [...], p = 0.0100)``."""
+    parts = []
+    for verdict in verdicts:
+        found = [one for one in judgements if one.verdict == verdict]
+        if found:
+            named = [f"“{describe_claim(one)}”{name_numbers(one) or f': {one.why}'}" for one in found[:MOST]]
+            more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
+            parts.append(f"{len(found)} {'is' if len(found) == 1 else 'are'} {verdict} ({'; '.join([*named, *more])})")
+    return " and ".join(parts)
+
+
+def name_numbers(one: Judgement) -> str:
+    """Return difference, interval and p of a decided or undecided claim; "" if it cannot be tested."""
+    if one.adjusted is None:
+        return ""
+    p = Number(one.adjusted, unit="p").text
+    return f": {difference_cell(one).text} points, p {p if p.startswith('<') else f'= {p}'}"
+
+
+def describe_reproduced(judgements: Sequence[Judgement]) -> str:
+    """Return how the decided claims relate to the values of the paper."""
+    words = {
+        "reproduced": "{} reproduced (its value lies in our interval)",
+        "direction only": "{} in direction only (no value of it for this data set lies in our interval)",
+        "not reproduced": "{} not reproduced",
+    }
+    counts = {word: sum(one.reproduced == word for one in judgements) for word in words}
+    if len(judgements) == 1:
+        single = {
+            "reproduced": "The paper's value lies in our interval.",
+            "direction only": "Only the paper's direction is confirmed: it has no value for this data set in our interval.",
+        }
+        return single.get(judgements[0].reproduced, "The result has the opposite direction.")
+    parts = [words[word].format(count) for word, count in counts.items() if count]
+    return f"Compared with the paper: {', '.join(parts)}."
+
+
+def name_best(cells: Cells, scales: Scales) -> str:
+    """Return a sentence with the highest mean of the first metric, and the baseline arm at the same grid point.
+
+    Upper bounds are left out, and cells with red flags while there are others.
+    """
+    layout = scales.plan.study.report
+    metric, base, bounds = layout.metrics[0], layout.against, layout.bounds
+    label = METRICS[metric].label
+    means = {
+        place: mean for place, cell in cells.items() if (mean := cell.mean(metric)) is not None and place[0] not in bounds
+    }
+    if not means:
+        return "No arm has all its seeds."
+    clean = {place: mean for place, mean in means.items() if not scales.doubts.marks(cells[place])}
+    arm, at = max(clean or means, key=lambda place: means[place])
+    n = len(cells[arm, at].results)
+    best = f"The highest {label} is {percent(means[arm, at])} % ({describe_place(arm, at)}, n = {n})"
+    other = means.get((base, at))
+    return f"{best}." if arm == base or other is None else f"{best}; {base} has {percent(other)} % there."
+
+
+def count_differences(compared: Sequence[Compared]) -> str:
+    """Return a sentence with the number of significant differences."""
+    if not compared:
+        return "The study has one arm, so nothing is compared."
+    tested = [one for one in compared if one.adjusted is not None]
+    if not tested:
+        reasons = dict.fromkeys(str(one.test) for one in compared if isinstance(one.test, NotTestable))
+        return f"No difference can be tested: {next(iter(reasons))}."
+    found = sum((one.adjusted or 0.0) < ALPHA for one in tested)
+    verb = "is" if found == 1 else "are"
+    return f"Of {len(tested)} tested differences, {found or 'none'} {verb} significant after Holm's correction."

@@ -1,0 +1,83 @@
+"""``fer report --html``: what it prints, and what it refuses in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fer_cli.config import Compute
+from tests.conftest import Called
+from tests.pages import Parsed
+from tests.reports import planned
+
+Fer = Callable[..., Called]
+
+
+def where(compute: Compute) -> list[object]:
+    return ["--data-root", compute.data_root, "--results", compute.results]
+
+
+def test_it_writes_a_page_and_says_what_to_open(fer: Fer, tmp_path: Path, compute: Compute) -> None:
+    planned(tmp_path, compute)
+    called = fer("report", "--html", "--study", tmp_path / "tiny.yaml", *where(compute))
+    assert called.code == 0, called.err
+    assert called.out == ""
+    path = compute.results / "pages" / "tiny-ck48-small.html"
+    assert called.err.strip().endswith(f"next: open {path} in a browser")
+    assert "the card of ck48 forbids it" in called.err
+    page = Parsed(path.read_text())
+    assert page.wrong == []
+    assert any(f"fer report --study {tmp_path / 'tiny.yaml'}" in word for word in page.words)
+    assert (compute.results / "pages" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--study", "scn-c"], "did you mean scn-cs?"),
+        (["--study", "scn-cs"], "train it with: fer ablate --study scn-cs"),
+        ([], "--study"),
+        (["--study", "scn-cs", "--claims"], "give one of the two"),
+        (["--all"], "fer ablate"),
+        (["--study", "scn-cs", "--thumbnails", "many"], "--thumbnails"),
+    ],
+)
+def test_bad_input_is_one_line(fer: Fer, compute: Compute, options: list[str], message: str) -> None:
+    called = fer("report", "--html", *options, *where(compute))
+    assert called.code == 2
+    assert message in called.err
+    assert called.err.strip().count("\n") == 0
+
+
+def test_thumbnails_need_pages(fer: Fer, compute: Compute) -> None:
+    called = fer("report", "--study", "scn-cs", "--thumbnails", 2, *where(compute))
+    assert called.code == 2
+    assert "add --html" in called.err
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    fer: Fer, tmp_path: Path, compute: Compute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    planned(tmp_path, compute)
+
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("fer_cli.page.study.write_text", refuse)
+    options = ["--html", "--study", tmp_path / "tiny.yaml", *where(compute)]
+    called = fer("report", *options)
+    assert called.code == 2
+    assert "tiny-ck48-small.html: the file system is read-only" in called.err.splitlines()[-1]
+    monkeypatch.undo()
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(fer: Fer, tmp_path: Path, compute: Compute) -> None:
+    planned(tmp_path, compute)
+    (compute.results / "pages").write_text("")
+    called = fer("report", "--html", "--study", tmp_path / "tiny.yaml", *where(compute))
+    assert called.code == 2
+    assert "found a file" in called.err.splitlines()[-1] or "not a folder" in called.err.splitlines()[-1]
