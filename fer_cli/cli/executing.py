@@ -182,6 +182,8 @@ def make_plain_options(jobs: str | None, executor: str | None, results: Path, re
     """Return the options of a command that has no others; raises a FerError for wrong ones."""
     from fer_cli.executors import Options, choose_executor
 
+    if executor == PRINT:
+        raise StudyError(f"--executor {PRINT}: only fer ablate prints commands; use serial or processes")
     number = parse_jobs(jobs, executor, results)
     options = Options(executor=executor, jobs=number, retry_failed=retry_failed, wait=not no_wait)
     choose_executor(options)
