@@ -168,10 +168,10 @@ class RunFolder:
             except ResultsError:
                 return
             count += 1
-            with suppress(OSError):
-                write_text(self.file(BEAT), f"{count}\n")
             with suppress(OSError):  # for earlier versions; not Path.touch, which would recreate a removed claim
                 os.utime(self.file("claim.json"))
+            with suppress(OSError):
+                write_text(self.file(BEAT), f"{count}\n")
 
     def _lock(self) -> Any:
         from filelock import FileLock
