@@ -23,8 +23,8 @@ from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nea
 from fer_cli.expand import expand
 from fer_cli.places import read_text, write_text
 from fer_cli.recipes import Recipe, load_recipe, recipe_path
-from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_config, read_result
-from fer_cli.runs import RunFolder, Status
+from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_result
+from fer_cli.runs import RunFolder, Status, read_config
 from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study, study_names
 from fer_cli.tasks import task_of
 from fer_cli.yamls import explain

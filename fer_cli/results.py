@@ -131,8 +131,7 @@ class Relabelled(Part):
     wrong_end: Share | None = None
     precision: Share | None = None
     recall: Share | None = None
-    broken: Count | None = None
-    """Correctly labelled training samples whose label is wrong after training."""
+    broken: Count | None = None  # correctly labelled training samples whose label is wrong after training
 
 
 class MachineRecord(Part):
@@ -178,13 +177,12 @@ class Seconds(Part):
 
 
 class Cost(Part):
-    """Duration of a run, trainable parameters and multiply-adds of its network, if any, and memory."""
+    """Duration, trainable parameters and multiply-adds of a run, and the most bytes that its process had held by then."""
 
     seconds: Seconds
     parameters: Annotated[int, Field(ge=1)] | None = None
     multiply_adds: Count | None = None
     memory: Count | None = None
-    """Most bytes that its process had held by its end; processes train several runs."""
 
 
 class Learned(Part):
@@ -256,9 +254,7 @@ class Result(Origin, Learned):
             raise ValueError("data.test: 0, but the run is no trial")
         for name, scores in self.metrics.items():
             if len(scores.confusion) != len(self.data.classes):
-                raise ValueError(
-                    f"metrics.{name}.confusion: its size is not the {len(self.data.classes)} classes of data.classes"
-                )
+                raise ValueError(f"metrics.{name}.confusion: not of the {len(self.data.classes)} classes of data.classes")
         if self.config.data.test is not None and "dropped" not in self.data.model_fields_set:
             raise ValueError("data.dropped: missing, but the test set is another set")
         if self.health.keys() & {"alpha/sd", "alpha/gap"} not in (set(), {"alpha/sd", "alpha/gap"}):
@@ -402,15 +398,3 @@ def score_again(result: Result, folder: Path) -> dict[str, Scores]:
         if stored.confusion != found[part].confusion:
             raise damage_error(path, f"metrics.{part}.confusion: differs from {result.predictions}")
     return found
-
-
-def read_config(path: Path) -> RunConfig:
-    """Return the settings in a ``config.json``; raises DamagedError if they are invalid in this version."""
-    try:
-        return RunConfig.model_validate_json(read_text(path))
-    except OSError as error:
-        raise damage_error(path, str(error.strerror)) from None
-    except ValidationError as error:
-        raise damage_error(path, f"{explain(error, RunConfig)}; damaged, or written by another version of fer") from None
-    except ValueError as error:
-        raise damage_error(path, str(error)) from None

@@ -16,12 +16,15 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from fer_cli.claims import BEAT, HEARTBEAT_S, SEEN, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
 from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damage_error
 from fer_cli.places import not_made_again, read_text, write_text
 from fer_cli.results import RESULT, Result, find_damage, load_result, read_result
+from fer_cli.yamls import explain
 
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
 
@@ -249,3 +252,15 @@ class RunFolder:
             return min(1.0, max(0.0, done / total))
         except (OSError, ValueError, ZeroDivisionError):
             return 0.0
+
+
+def read_config(path: Path) -> RunConfig:
+    """Return the settings in a ``config.json``; raises DamagedError if they are invalid in this version."""
+    try:
+        return RunConfig.model_validate_json(read_text(path))
+    except OSError as error:
+        raise damage_error(path, str(error.strerror)) from None
+    except ValidationError as error:
+        raise damage_error(path, f"{explain(error, RunConfig)}; damaged, or written by another version of fer") from None
+    except ValueError as error:
+        raise damage_error(path, str(error)) from None

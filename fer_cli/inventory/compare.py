@@ -12,8 +12,8 @@ from fer_cli.inventory.rows import write_value
 from fer_cli.inventory.scores import McNemar, pair_answers, test_pair
 from fer_cli.inventory.text import table
 from fer_cli.report.render import Report
-from fer_cli.results import Result, read_config
-from fer_cli.runs import RunFolder
+from fer_cli.results import Result
+from fer_cli.runs import RunFolder, read_config
 
 
 def compare_runs(first: RunFolder, second: RunFolder) -> Report:

@@ -17,8 +17,8 @@ from fer_cli.inventory.scores import DRAWS, interval_scores
 from fer_cli.inventory.text import draw_sparkline, measure_size, table, write_age, write_number, write_size
 from fer_cli.outputs import HISTORIES, read_history
 from fer_cli.report.render import Report
-from fer_cli.results import PARTS, Result, Scores, read_config
-from fer_cli.runs import RunFolder
+from fer_cli.results import PARTS, Result, Scores
+from fer_cli.runs import RunFolder, read_config
 
 SERIES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/macro_f1")
 """Columns of a history that are drawn first."""

@@ -12,8 +12,7 @@ from fer_cli.config import RunConfig
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.escape import cut
 from fer_cli.inventory.rows import Row, run_ids
-from fer_cli.results import read_config
-from fer_cli.runs import RunFolder
+from fer_cli.runs import RunFolder, read_config
 from fer_cli.tasks import task_of
 
 MOST = 6

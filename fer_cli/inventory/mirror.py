@@ -19,8 +19,8 @@ from fer_cli.errors import DamagedError, FerError, ResultsError
 from fer_cli.inventory.parents import Client, Group, fill_parent
 from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
-from fer_cli.results import RESULT, Result, read_config, sign_files
-from fer_cli.runs import RunFolder, Status
+from fer_cli.results import RESULT, Result, sign_files
+from fer_cli.runs import RunFolder, Status, read_config
 from fer_cli.tracking import (
     LOCK_S,
     End,

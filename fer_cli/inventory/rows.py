@@ -20,8 +20,8 @@ from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
 from fer_cli.escape import cut
 from fer_cli.inventory.store import read_places
 from fer_cli.places import read_text, write_text
-from fer_cli.results import RESULT, Result, read_config, sign_files
-from fer_cli.runs import RunFolder, Status
+from fer_cli.results import RESULT, Result, sign_files
+from fer_cli.runs import RunFolder, Status, read_config
 from fer_cli.uses import USES, find_places
 
 FILE = ".rows.json"
