@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan, remember
+from fer_cli.sweeps import record_sweep
 from fer_cli.tasks import task_of
 from fer_cli.uses import Use, add_use
 
 if TYPE_CHECKING:
-    from fer_cli.executors import Job, Outcome
+    from fer_cli.executors import Job, Options, Outcome
     from fer_cli.tracking import End, Mirror
 
 
@@ -33,8 +34,8 @@ class Summary:
 
     @property
     def ok(self) -> bool:
-        """Return whether no run is failed, damaged or blocked."""
-        return not (self.failures or self.damaged or self.counts["blocked"])
+        """Return whether no run is failed, damaged, blocked or lost by a scheduler."""
+        return not (self.failures or self.damaged or self.counts["blocked"] or self.counts["lost"])
 
     @property
     def complete(self) -> bool:
@@ -50,7 +51,7 @@ class Observer(Protocol):
         return
 
     def done(self, item: Item, status: str) -> None:
-        """Handle the end of a run: ``done``, ``failed``, or ``elsewhere`` (taken over by another process)."""
+        """Handle the end of a run: ``done``, ``failed``, ``lost``, or ``elsewhere`` (taken over by another process)."""
         return
 
     def waiting(self, items: list[Item]) -> None:
@@ -65,35 +66,36 @@ class Silent(Observer):
 def run_plan(
     plan: Plan,
     compute: Compute,
-    jobs: int = 1,
-    retry_failed: bool = False,
+    options: Options | None = None,
     observer: Observer | None = None,
     chosen: bool = True,
-    wait: bool = True,
-    executor: str | None = None,
+    whole: Plan | None = None,
 ) -> Summary:
-    """Train missing runs, ``jobs`` in parallel; failed runs do not stop others.
+    """Train missing runs as ``options`` say; failed runs do not stop others.
 
-    ``chosen``: whether the plan's options become the defaults of ``fer report``. ``wait``: whether to wait for runs of other
-    processes and take over from dead ones. ``executor``: a name in EXECUTORS.
+    ``chosen``: whether the plan's options become the defaults of ``fer report``. ``whole``: the plan of which ``plan`` is a
+    part; it is recorded for ``fer status``.
     """
     from fer_cli.data.kept import keep_sets
-    from fer_cli.executors import EXECUTORS, Agenda, choose_executor
+    from fer_cli.executors import EXECUTORS, Agenda, Options, choose_executor
     from fer_cli.executors.jobs import execute
     from fer_cli.tracking import close_mirror
 
+    options = options or Options()
     compute.results.mkdir(parents=True, exist_ok=True)  # only here: a folder removed during training is not recreated
     if chosen:
         remember(plan, compute.results)
+        record_sweep(whole or plan, compute.results)
     keep_sets(compute.results, compute.data_root, (name for item in plan.everything for name in item.run.config.sets))
-    call = Call(plan, compute, observer or Silent())
+    call = Call(plan, compute, observer or Silent(), options.timeout)
     end: End = "KILLED"
     try:
-        agenda = Agenda(plan.everything, call.job_of, call.settle, retry_failed, wait, call.observer.waiting)
-        name = choose_executor(executor, min(jobs, max(1, agenda.size)))
-        EXECUTORS[name](agenda, execute, call.note, jobs)
+        agenda = Agenda(plan.everything, call.job_of, call.settle, options, call.observer.waiting)
+        few = options.model_copy(update={"jobs": min(options.jobs, max(1, agenda.size))})
+        EXECUTORS[choose_executor(few)](agenda, execute, call.note)
         if left := len(agenda.held) + len(agenda.blocked):
             call.summary.counts["running"] = left
+        call.summary.counts["unstarted"] = len(agenda.unstarted)
         end = "FINISHED" if call.summary.ok else "FAILED"
     finally:
         if call.mirror is not None and compute.results.is_dir():  # a removed folder is not recreated
@@ -104,8 +106,8 @@ def run_plan(
 class Call:
     """One call of ``run_plan``: makes jobs and summarises their outcomes."""
 
-    def __init__(self, plan: Plan, compute: Compute, observer: Observer) -> None:
-        self.plan, self.compute, self.observer = plan, compute, observer
+    def __init__(self, plan: Plan, compute: Compute, observer: Observer, timeout: float | None) -> None:
+        self.plan, self.compute, self.observer, self.timeout = plan, compute, observer, timeout
         self.summary = Summary()
         self.mirror: Mirror | None = None
         self._opened = not compute.track
@@ -124,7 +126,8 @@ class Call:
         start, trained = (None if need is None else need.folder for need in (item.start, item.trained))
         config, folder = item.run.config, item.folder
         use = use_of(self.plan, item, item.run_id not in self._first)
-        return Job(item.run.title, config, item.fingerprint, folder, self.compute, self.mirror, tags, start, trained, use)
+        where = (folder, self.compute, self.mirror)
+        return Job(item.run.title, config, item.fingerprint, *where, tags, start, trained, use, self.timeout)
 
     def settle(self, item: Item, status: str) -> None:
         """Record a run that is not trained, with the reason of a failure."""
@@ -139,8 +142,9 @@ class Call:
     def note(self, outcome: Outcome) -> None:
         """Record the outcome of a job."""
         item, summary = self._items[outcome.run_id], self.summary
-        if outcome.status == "elsewhere":
+        if outcome.status in {"elsewhere", "lost"}:
             summary.warnings += [(outcome.title, outcome.message)] if outcome.message else []
+            summary.counts["lost"] += outcome.status == "lost"
         else:
             summary.counts[outcome.status] += 1
             summary.mirrored &= outcome.mirrored

@@ -131,8 +131,7 @@ class Relabelled(Part):
     wrong_end: Share | None = None
     precision: Share | None = None
     recall: Share | None = None
-    broken: Count | None = None
-    """Correctly labelled training samples whose label is wrong after training."""
+    broken: Count | None = None  # correctly labelled training samples whose label is wrong after training
 
 
 class MachineRecord(Part):
@@ -178,11 +177,12 @@ class Seconds(Part):
 
 
 class Cost(Part):
-    """Duration of a run, and trainable parameters and multiply-adds of its network, if any."""
+    """Duration, trainable parameters and multiply-adds of a run, and the most bytes that its process had held by then."""
 
     seconds: Seconds
     parameters: Annotated[int, Field(ge=1)] | None = None
     multiply_adds: Count | None = None
+    memory: Count | None = None
 
 
 class Learned(Part):

@@ -1,8 +1,8 @@
 """Run folders, ``results/runs/<run_id>/``, from which every table is computed.
 
-They hold ``config.json``, ``claim.json`` (its owner), ``progress.txt``, ``log.txt``, ``history.csv``, ``best.pt``,
-``last.ckpt``, ``predictions.parquet``, and ``result.json`` or ``error.txt``, each written atomically. A run's state follows
-from its files alone.
+They hold ``config.json``, ``claim.json`` (its owner), ``heartbeat.txt``, ``progress.txt``, ``log.txt``, ``history.csv``,
+``best.pt``, ``last.ckpt``, ``predictions.parquet``, and ``result.json`` or ``error.txt``, each written atomically. A run's
+state follows from its files alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from fer_cli.claims import HEARTBEAT_S, Owner, is_alive, process_started, read_owner, this_process
+from fer_cli.claims import BEAT, HEARTBEAT_S, SEEN, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
 from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damage_error
@@ -163,14 +163,18 @@ class RunFolder:
             raise ClaimLostError(f"{self.path}: {by} while it was training here; this process leaves the run")
 
     def _beat(self, over: threading.Event) -> None:
-        """Touch the claim until ``over`` is set, or until it is lost."""
+        """Count on in the heartbeat until ``over`` is set, or until the claim is lost."""
+        count = 0
         while not over.wait(HEARTBEAT_S):
             try:
                 self.check_claim()
             except ResultsError:
                 return
-            with suppress(OSError):  # not Path.touch, which would recreate a removed claim
+            count += 1
+            with suppress(OSError):  # for earlier versions; not Path.touch, which would recreate a removed claim
                 os.utime(self.file("claim.json"))
+            with suppress(OSError):
+                write_text(self.file(BEAT), f"{count}\n")
 
     def _lock(self) -> Any:
         from filelock import FileLock
@@ -184,10 +188,18 @@ class RunFolder:
                 owner = self.owner() if self.file("claim.json").is_file() else None
                 if owner is not None and owner.token == _tokens[self.path]:
                     self.file("claim.json").unlink()
+                    self.file(BEAT).unlink(missing_ok=True)
+
+    def free_claim(self, token: str) -> None:
+        """Remove the claim with this token: for a scheduler that knows that its process is gone."""
+        with suppress(OSError, DamagedError), self._lock():
+            owner = self.owner()
+            if owner is not None and owner.token == token:
+                self.file("claim.json").unlink()
 
     def _clear(self) -> None:
         """Remove temporary files, an old error, and all outputs of a damaged run."""
-        gone = [*self.path.glob(".*.tmp"), self.file("error.txt")]
+        gone = [*self.path.glob(".*.tmp"), *self.path.glob(f"{SEEN}*"), self.file(BEAT), self.file("error.txt")]
         if self.damage is not None:
             gone += [path for pattern in (*OUTPUTS, "claim.json") for path in self.path.glob(pattern)]
         for path in gone:

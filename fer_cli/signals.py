@@ -50,7 +50,7 @@ def limit_time(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Defer SIGTERM and Ctrl-C until the body is done: an exception mid-transaction can leave a database locked.
+    """Defer SIGTERM, Ctrl-C and time limits until the body is done: an exception in a transaction can lock a database.
 
     No effect outside the main thread, which alone receives them.
     """
@@ -58,7 +58,8 @@ def hold_signals() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         for number in before:
             signal.signal(number, lambda signum, frame: came.append(signum))
@@ -67,4 +68,4 @@ def hold_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         if came:
-            signal.raise_signal(signal.SIGTERM if signal.SIGTERM in came else came[0])
+            signal.raise_signal(next(number for number in numbers if number in came))

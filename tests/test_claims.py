@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_a_claim_names_host_boot_namespace_process_and_token(folder: RunFolder) -> None:
     with folder.claim():
         first = json.loads(folder.file("claim.json").read_text())
-        assert first == this_process(first["token"]).model_dump()
+        assert first == this_process(first["token"]).model_dump() | {"since": first["since"]}
         assert first["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         assert (first["pid"], first["namespace"]) == (os.getpid(), str(Path("/proc/self/ns/pid").readlink()))
         assert re.fullmatch("[0-9a-f]{32}", first["token"])
@@ -63,13 +63,32 @@ def test_a_claim_names_host_boot_namespace_process_and_token(folder: RunFolder) 
         assert json.loads(folder.file("claim.json").read_text())["token"] != first["token"]
 
 
-def test_a_process_of_another_pid_namespace_is_judged_by_its_heartbeat(folder: RunFolder) -> None:
+class Clock:
+    """The reader's clock, which a test moves on; forgetting lets the next command begin."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(claims, "seconds_since_boot", lambda: self.now)
+        monkeypatch.setattr(claims, "_sightings", {})
+
+    def forget(self) -> None:
+        claims._sightings.clear()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_a_process_of_another_pid_namespace_is_judged_by_its_heartbeat(folder: RunFolder, clock: Clock) -> None:
     """Its pid means another process here, or none: neither says anything of it."""
     theirs = this_process().model_copy(update={"namespace": "pid:[1]", "started": "1", "pid": 2**22})
     claim = put_claim(folder, theirs)
     assert folder.status == "running"
     same_number = this_process().model_copy(update={"namespace": "pid:[1]"})
-    put_claim(folder, same_number, age=SILENT_S + 1)
+    put_claim(folder, same_number)
+    assert folder.status == "running"
+    clock.now += SILENT_S + 1
     assert folder.status == "stale"
     assert not is_alive(same_number, claim)
 
@@ -96,33 +115,80 @@ def test_a_real_process_of_another_pid_namespace_keeps_its_claim(folder: RunFold
 
 
 def test_a_claim_of_an_earlier_boot_is_dead_and_of_a_machine_of_the_same_name_is_not(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+    folder: RunFolder, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = this_process().model_copy(update={"boot": "another"})
-    put_claim(folder, other, age=10)
+    monkeypatch.setattr(claims, "machine_id", lambda: "this machine")
+    before = this_process().model_copy(update={"boot": "another"})
+    put_claim(folder, before, age=10)
     monkeypatch.setattr(claims, "boot_time", lambda: time.time() - 5)
     assert folder.status == "stale"
     monkeypatch.setattr(claims, "boot_time", lambda: time.time() - 50)
     assert folder.status == "running"
+    monkeypatch.setattr(claims, "boot_time", lambda: time.time() + 1e6)
+    for machine in ("another machine", ""):
+        put_claim(folder, before.model_copy(update={"machine": machine}), age=10)
+        assert folder.status == "running"
     assert boot_time() < time.time()
 
 
-def test_a_heartbeat_in_the_future_counts_as_silent_once_it_has_not_moved(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("age", [0.0, 1e9, -1e9], ids=["now", "long-ago", "in-the-future"])
+def test_a_clock_that_is_wrong_or_jumps_takes_no_run_from_a_living_process(
+    folder: RunFolder, clock: Clock, age: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    put_claim(folder, ELSEWHERE, age=-86400)
+    claim = put_claim(folder, ELSEWHERE, age)
     assert folder.status == "running"
-    now += SILENT_S - 1
-    assert folder.status == "running"
-    put_claim(folder, ELSEWHERE, age=-86500)  # it moves: alive, whatever its clock says
-    now += 2
-    assert folder.status == "running"
-    now += SILENT_S + 1
+    monkeypatch.setattr(time, "time", lambda: 9e9)
+    for count in range(20):  # an hour of heartbeats, whatever both clocks say
+        clock.now += SILENT_S - 1
+        assert folder.status == "running"
+        write_text(folder.file("heartbeat.txt"), str(count))
+        os.utime(claim, (1, 1))
+        assert folder.status == "running"
+    clock.now += SILENT_S + 1
     assert folder.status == "stale"
     with folder.claim() as mine:
         assert mine
+
+
+def test_a_heartbeat_of_an_earlier_version_counts_by_its_changes(folder: RunFolder, clock: Clock) -> None:
+    old = Owner(pid=7, host="elsewhere", started="1")
+    for age in (100.0, 80.0, 85.0):
+        put_claim(folder, old, age)
+        assert folder.status == "running"
+        clock.now += SILENT_S - 1
+    assert folder.status == "running"
+    clock.now += 2
+    assert folder.status == "stale"
+
+
+def test_the_next_command_knows_what_an_earlier_one_saw(folder: RunFolder, clock: Clock) -> None:
+    put_claim(folder, ELSEWHERE)
+    assert folder.status == "running"
+    clock.now += SILENT_S + 1
+    clock.forget()
+    assert folder.status == "stale"
+    write_text(folder.file("heartbeat.txt"), "1")
+    clock.forget()
+    assert folder.status == "running"
+    clock.now = 10.0  # another boot, by which nothing was seen yet
+    clock.forget()
+    assert folder.status == "running"
+
+
+def test_what_a_reader_saw_is_noted_once_in_a_while_and_never_in_a_removed_folder(folder: RunFolder, clock: Clock) -> None:
+    claim = put_claim(folder, ELSEWHERE)
+    for _ in range(50):
+        assert folder.status == "running"
+        clock.now += 1
+    assert [path.name[:6] for path in folder.path.glob(".*")] == [".seen-"]
+    first = next(folder.path.glob(".seen-*")).read_text()
+    assert first.endswith(" 1000.0")
+    owner = folder.owner()
+    assert owner is not None
+    sign = claims.sign_of_life(owner, claim)
+    shutil.rmtree(folder.path)
+    claims.note_sighting(claim, sign, 1.0)
+    assert not folder.path.exists()
 
 
 def test_a_process_that_lost_its_claim_neither_writes_a_result_nor_removes_the_others_claim(folder: RunFolder) -> None:
@@ -165,6 +231,7 @@ def test_a_heartbeat_moves_its_own_claim_and_no_other(folder: RunFolder, monkeyp
         claim = folder.file("claim.json")
         os.utime(claim, (1, 1))
         wait_for(lambda: claim.stat().st_mtime > 1, 10)
+        wait_for(lambda: int(folder.file("heartbeat.txt").read_text()) > 2, 10)
         put_claim(folder, ELSEWHERE, age=100)
         before = claim.stat().st_mtime_ns
         time.sleep(0.1)
@@ -221,15 +288,14 @@ def test_no_wait_leaves_a_run_to_its_process_with_code_3(fer: Fer, planned: tupl
     assert folder.owner() == ELSEWHERE
 
 
-@pytest.mark.parametrize("age", [SILENT_S - 2, -86400], ids=["goes-silent", "in-the-future"])
+@pytest.mark.parametrize("age", [0.0, -86400], ids=["goes-silent", "in-the-future"])
 def test_waiting_ends_when_the_claim_goes_stale(
     fer: Fer, planned: tuple[list[object], RunFolder], monkeypatch: pytest.MonkeyPatch, age: float
 ) -> None:
     options, folder = planned
     monkeypatch.setattr(agenda, "POLL_S", 0.1)
     put_claim(folder, ELSEWHERE, age)
-    if age < 0:
-        monkeypatch.setattr(claims, "SILENT_S", 1.0)
+    monkeypatch.setattr(claims, "SILENT_S", 1.0)
     called = fer("ablate", *options)
     assert called.code == 0, called.err
     assert "waiting for CNN · seed 0: process 7 on elsewhere trains it" in called.err

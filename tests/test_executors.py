@@ -1,104 +1,51 @@
 """The contract of executors, each of them on made-up runs: real folders and claims, a moment's work in place of training."""
 
+import importlib
 import json
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fer_cli import claims
 from fer_cli.claims import Owner
-from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import FerError
-from fer_cli.executors import EXECUTORS, Agenda, Job, Outcome, agenda, choose_executor
+from fer_cli.executors import EXECUTORS, Options, agenda, choose_executor
 from fer_cli.places import write_text
-from fer_cli.plan import Item
 from fer_cli.runs import RunFolder
-from fer_cli.study import PlannedRun
+from tests.clusters import ray_cluster, slurm_cluster  # noqa: F401 (fixtures)
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
 from tests.processes import wait_for
+from tests.stories import Story, die_once, fail_twice, fill_disk, succeed, take_over, work
 
-executors = pytest.mark.parametrize("name", EXECUTORS)
+HERE = ["serial", "processes"]
+CLUSTERS = [pytest.param(name, marks=pytest.mark.exhaustive) for name in ("slurm", "ray")]
+"""They need daemons, and minutes: ``make exhaustive``, or ``pytest -m exhaustive -k slurm tests/test_executors.py``."""
+executors = pytest.mark.parametrize("name", [*HERE, *CLUSTERS])
+with_workers = pytest.mark.parametrize("name", ["processes", *CLUSTERS])
 ELSEWHERE = Owner(pid=7, host="elsewhere", started="1", token="theirs")
 
 
-def work(job: Job) -> Outcome:
-    """Do what the title says in place of training, under a claim; leave a result that holds when, and in which process."""
-    with job.folder.claim() as mine:
-        if not mine:
-            return Outcome(job.run_id, job.title, "elsewhere")
-        began = time.monotonic()
-        if "die" in job.title:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if "slow" in job.title:
-            time.sleep(0.6)
-        if "endless" in job.title:
-            job.folder.write_progress(0, 1)
-            time.sleep(300)
-        if "fail" in job.title:
-            job.folder.write_error("Oops: no\n")
-            return Outcome(job.run_id, job.title, "failed", "Oops: no")
-        times = {"began": began, "ended": time.monotonic(), "process": os.getpid()}
-        job.folder.file("times.json").write_text(json.dumps(times))
-        leave(job.folder, fake_result(job.run_id, job.config))
-    return Outcome(job.run_id, job.title, "done")
-
-
-class Story:
-    """Items by title, an agenda of them, and what was reported."""
-
-    def __init__(self, results: Path, needs: dict[str, Sequence[str]]) -> None:
-        self.compute = Compute(data_root=results, results=results, track=False)
-        results.mkdir(exist_ok=True)
-        self.items: dict[str, Item] = {}
-        for title, before in needs.items():
-            config = RunConfig(seed=len(self.items))
-            start, trained = [*(self.items[need] for need in before), None, None][:2]
-            folder = RunFolder(results, config.run_id("x"))
-            self.items[title] = Item(PlannedRun(title, (), config.seed, config, ()), "x", folder, start, trained)
-        self.titles = {item.run_id: title for title, item in self.items.items()}
-        self.begun: list[str] = []
-        self.ended: list[tuple[str, str]] = []
-        self.settled: dict[str, str] = {}
-        self.waited: list[str] = []
-
-    def agenda(self, *, retry_failed: bool = False, wait: bool = True) -> Agenda:
-        def settle(item: Item, why: str) -> None:
-            self.settled[self.titles[item.run_id]] = why
-
-        def waiting(items: list[Item]) -> None:
-            self.waited += [self.titles[item.run_id] for item in items]
-
-        return Agenda(list(self.items.values()), self.job_of, settle, retry_failed, wait, waiting)
-
-    def job_of(self, item: Item) -> Job:
-        self.begun.append(title := self.titles[item.run_id])
-        return Job(title, item.run.config, "x", item.folder, self.compute, None)
-
-    def done(self, outcome: Outcome) -> None:
-        self.ended.append((self.titles[outcome.run_id], outcome.status))
-
-    def execute(self, name: str, workers: int = 2, run: Callable[[Job], Outcome] = work, **how: bool) -> Agenda:
-        made = self.agenda(**how)
-        EXECUTORS[name](made, run, self.done, workers)
-        return made
-
-    def seen(self, title: str, key: str) -> float:
-        return float(json.loads(self.items[title].folder.file("times.json").read_text())[key])
-
-    def states(self) -> dict[str, str]:
-        return {title: item.folder.status for title, item in self.items.items()}
+def test_every_executor_is_tested() -> None:
+    assert {*HERE, "slurm", "ray"} == set(EXECUTORS)
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poll often; start the daemons of a cluster that is tested."""
     monkeypatch.setattr(agenda, "POLL_S", 0.05)
+    slurm = importlib.import_module("fer_cli.executors.slurm")  # the package's own name is the function
+    monkeypatch.setattr(slurm, "LOOK_S", 0.3)
+    monkeypatch.setattr(slurm, "QUEUE_S", 2.0)
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name")
+    if name in {"slurm", "ray"}:
+        request.getfixturevalue(f"{name}_cluster")
 
 
 @executors
@@ -131,36 +78,26 @@ def test_a_failure_is_reported_and_blocks_only_what_builds_on_it(name: str, tmp_
     assert set(retried.states().values()) == {"done"}
 
 
-def succeed(job: Job) -> Outcome:
-    """Leave a result, whatever the title says."""
-    with job.folder.claim():
-        leave(job.folder, fake_result(job.run_id, job.config))
-    return Outcome(job.run_id, job.title, "done")
-
-
 @executors
 def test_what_stops_all_is_passed_on_and_begins_nothing_more(name: str, tmp_path: Path) -> None:
     story = Story(tmp_path / "results", {title: [] for title in "abcdefgh"})
     with pytest.raises(OSError, match="No space left"):
         story.execute(name, run=fill_disk)
-    assert len(story.begun) <= 2
+    assert len(story.begun) <= 2 or name == "slurm", "Slurm has them all, and cancels what did not begin"
+    assert len(list(tmp_path.glob("results/tried-*"))) <= 3
     assert not list(tmp_path.glob("results/runs/*/claim.json"))
     assert not multiprocessing.active_children()
 
 
-def fill_disk(job: Job) -> Outcome:
-    """Fail as on a full disk."""
-    raise OSError(28, "No space left on device")
-
-
-@executors
+@pytest.mark.parametrize("name", [*HERE, CLUSTERS[1]])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, number: int, tmp_path: Path) -> None:
+    """Of Slurm's jobs, which go on, see test_clusters."""
     code = (
         "import sys, pathlib\n"
         "from fer_cli.executors.processes import PRELOADED\n"
         "from fer_cli.signals import end_on_sigterm\n"
-        "from tests.test_executors import Story\n"
+        "from tests.stories import Story\n"
         "end_on_sigterm()\n"
         "PRELOADED.clear()\n"  # no run needs PyTorch
         "story = Story(pathlib.Path(sys.argv[1]), {'endless': [], 'endless too': [], 'next': ['endless']})\n"
@@ -168,7 +105,7 @@ def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, n
     )
     command = ["env", "--default-signal=INT", sys.executable, "-c", code, str(tmp_path / "results"), name]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    many = 2 if name == "processes" else 1
+    many = 1 if name == "serial" else 2
     wait_for(lambda: len(list(tmp_path.glob("results/runs/*/progress.txt"))) == many)
     running.send_signal(number)
     running.communicate(timeout=60)
@@ -178,8 +115,8 @@ def test_an_interruption_ends_what_is_under_way_and_leaves_no_claim(name: str, n
     assert not list(tmp_path.glob("results/runs/*/result.json"))
 
 
-@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"serial"}))
-def test_a_killed_worker_fails_its_run_and_no_other(name: str, tmp_path: Path) -> None:
+@with_workers
+def test_a_worker_that_is_killed_again_fails_its_run_and_no_other(name: str, tmp_path: Path) -> None:
     """In this process there is no worker that could die alone."""
     story = Story(tmp_path / "results", {"slow": [], "die": [], "on it": ["die"], "more": [], "and more": []})
     story.execute(name)
@@ -217,12 +154,11 @@ def test_runs_of_other_processes_are_left_without_waiting(name: str, tmp_path: P
 
 
 @executors
-def test_a_run_whose_process_dies_is_taken_over(name: str, tmp_path: Path) -> None:
+def test_a_run_whose_process_dies_is_taken_over(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "SILENT_S", 0.3)
     story = Story(tmp_path / "results", {"theirs": [], "on it": ["theirs"]})
-    claim = story.items["theirs"].folder.file("claim.json")
-    write_text(claim, ELSEWHERE.model_dump_json())
-    with subprocess.Popen([sys.executable, "-c", f"import os, time; time.sleep(0.3); os.utime({str(claim)!r}, (1, 1))"]):
-        story.execute(name)
+    write_text(story.items["theirs"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
+    story.execute(name, run=take_over)
     assert story.ended == [("theirs", "done"), ("on it", "done")]
     assert story.waited == ["theirs"]
 
@@ -232,16 +168,43 @@ def test_a_run_taken_between_plan_and_start_is_left_to_its_process(name: str, tm
     story = Story(tmp_path / "results", {"a": [], "b": ["a"]})
     made = story.agenda(wait=False)
     write_text(story.items["a"].folder.file("claim.json"), ELSEWHERE.model_dump_json())
-    EXECUTORS[name](made, work, story.done, 2)
+    EXECUTORS[name](made, work, story.done)
     assert story.ended == [("a", "elsewhere")]
     assert [story.titles[item.run_id] for item in (*made.held, *made.blocked)] == ["a", "b"]
 
 
+@with_workers
+def test_a_run_whose_worker_is_killed_is_taken_over(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"once": [], "on it": ["once"], "other": []})
+    story.execute(name, run=die_once)
+    assert sorted(story.ended) == [("on it", "done"), ("once", "done"), ("other", "done")]
+    assert sorted(story.begun) == ["on it", "once", "other"]
+
+
+@executors
+def test_a_run_that_fails_is_tried_as_often_as_asked(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"shaky": [], "on it": ["shaky"], "fail": []})
+    story.execute(name, run=fail_twice, retries=2)
+    assert sorted(story.ended) == [("fail", "failed"), ("on it", "done"), ("shaky", "done")]
+    assert [(tmp_path / f"results/{title}").read_text() for title in ("shaky", "fail", "on it")] == ["xxx", "xxx", "x"]
+
+
+@executors
+def test_fail_fast_starts_nothing_after_a_failure(name: str, tmp_path: Path) -> None:
+    story = Story(tmp_path / "results", {"fail": [], "slow": [], "next": [], "on it": ["next"]})
+    made = story.execute(name, fail_fast=True)
+    assert ("fail", "failed") in story.ended
+    assert ("next", "done") not in story.ended
+    assert [story.titles[item.run_id] for item in made.blocked] == ["on it"]
+    assert story.titles[made.unstarted[-1].run_id] == "next"
+
+
 def test_a_run_starts_as_soon_as_what_it_needs_is_done(tmp_path: Path) -> None:
     """A long run at one depth keeps nothing back at the next."""
-    story = Story(tmp_path / "results", {"slow": [], "a": [], "on a": ["a"], "on that": ["on a"]})
+    story = Story(tmp_path / "results", {"patient": [], "a": [], "on a": ["a"], "on that": ["on a"]})
     story.execute("processes")
-    assert story.seen("on that", "began") < story.seen("slow", "ended")
+    assert story.ended[-1] == ("patient", "done"), "it waited for the results of the three others"
+    assert story.seen("on that", "began") < story.seen("patient", "ended")
 
 
 def test_workers_are_kept_for_the_next_run(tmp_path: Path) -> None:
@@ -262,12 +225,12 @@ def test_runs_needed_from_outside_the_plan_count_as_they_are(tmp_path: Path) -> 
 
 
 def test_the_executor_is_chosen_by_jobs_or_by_name() -> None:
-    assert [choose_executor(None, jobs) for jobs in (1, 2)] == ["serial", "processes"]
-    assert choose_executor("processes", 1) == "processes"
+    assert [choose_executor(Options(jobs=jobs)) for jobs in (1, 2)] == ["serial", "processes"]
+    assert choose_executor(Options(executor="processes")) == choose_executor(Options(gpus=("0",))) == "processes"
     with pytest.raises(FerError, match="no executor 'process'; did you mean processes"):
-        choose_executor("process", 1)
+        choose_executor(Options(executor="process"))
     with pytest.raises(FerError, match="one run at a time"):
-        choose_executor("serial", 2)
+        choose_executor(Options(executor="serial", jobs=2))
 
 
 @executors

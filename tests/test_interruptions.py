@@ -158,7 +158,7 @@ def test_a_failed_run_is_isolated_reported_and_retried(
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_fails_its_run_and_no_other(study_file: Path, data_root: Path, tmp_path: Path) -> None:
+def test_the_run_of_a_worker_that_dies_is_taken_over(study_file: Path, data_root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     command = [FER, "ablate", "--study", str(study_file), "--jobs", "2", "--no-track", "--seeds", "2"]
     running = subprocess.Popen([*command, *where(data_root, results)], stderr=subprocess.PIPE, text=True)
@@ -166,10 +166,11 @@ def test_a_worker_that_dies_fails_its_run_and_no_other(study_file: Path, data_ro
     victim = stopped_at_work(results)
     os.kill(json.loads(victim.read_text())["pid"], signal.SIGKILL)
     _, err = running.communicate(timeout=200)
-    assert running.returncode == 1
-    assert "the worker process died" in err
-    assert [path.parent.name for path in results.glob("runs/*/error.txt")] == [victim.parent.name]
-    assert len(outcome(results)) == 7
+    assert running.returncode == 0, err
+    assert "its worker process died; trained again alone" in err
+    assert "8 done, 0 failed, 0 skipped" in err
+    assert not list(results.glob("runs/*/error.txt"))
+    assert len(outcome(results)) == 8
 
 
 def test_full_disk_and_read_only_results_stop_with_one_line(

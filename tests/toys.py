@@ -59,7 +59,7 @@ def error_rate(counts: np.ndarray) -> float:
     return float(1 - counts.trace() / counts.sum())
 
 
-def last_first(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None], workers: int) -> None:
+def last_first(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None]) -> None:
     """An executor: of the runs that may start, the one that the plan lists last."""
     while True:
         jobs = []

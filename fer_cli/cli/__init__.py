@@ -18,6 +18,7 @@ from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
 from fer_cli.cli.export import export
 from fer_cli.cli.features import extract_features, features_app
+from fer_cli.cli.merge import merge
 from fer_cli.cli.monitor import monitor
 from fer_cli.cli.papers import audit_paper
 from fer_cli.cli.predict import predict
@@ -29,6 +30,7 @@ from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
 from fer_cli.cli.search import search
 from fer_cli.cli.show import diff, show
+from fer_cli.cli.sweeps import cancel, status
 from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
@@ -47,7 +49,13 @@ app.add_typer(features_app, name="features")
 app.add_typer(analyze_app, name="analyze")
 app.add_typer(track_app, name="track")
 app.command(epilog="Example: fer extract-features --fuse cnn,hog,sift --data synth-learning")(extract_features)
-app.command(epilog="Example: fer ablate --study scn-cs --data ck48 --plan")(ablate)
+app.command(
+    epilog="Examples: fer ablate --study scn-cs --data ck48 --plan · fer ablate --study scn-cs --gpus 0,1 --per-gpu 2 · "
+    "fer ablate --study scn-cs --executor slurm --partition gpu --time 4:00:00 --gpus-per-task 1"
+)(ablate)
+app.command(epilog="Examples: fer status · fer status --study scn-cs --watch")(status)
+app.command(epilog="Example: fer cancel --study scn-cs")(cancel)
+app.command(epilog="Example: fer merge shard1/results shard2/results --results results")(merge)
 app.command(epilog="Example: fer search --study cbam --data synth-learning --plan")(search)
 app.command(epilog="Examples: fer report --study scn-cs --data ck48 · fer report --html --all")(report)
 app.command(epilog="Example: fer export 3c4b92dbbfa7 --int8 --out faces.onnx")(export)

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
+import time as clock
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.drawn import begin_if_embedded
+from fer_cli.cli.executing import (
+    PRINT,
+    Address,
+    Asked,
+    Cpus,
+    Detach,
+    ExecutorName,
+    FailFast,
+    Gpus,
+    GpusPerTask,
+    Jobs,
+    NoSharedDisk,
+    OnlyRun,
+    Partition,
+    PerGpu,
+    Retries,
+    RetryFailed,
+    SbatchFile,
+    Shard,
+    Time,
+    Timeout,
+    make_compute,
+    make_options,
+)
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
     DataRoot,
     Device,
     Epochs,
-    ExecutorName,
-    Jobs,
     ListPlan,
     NoTrack,
     NoWait,
@@ -30,27 +49,22 @@ from fer_cli.cli.options import (
     Precision,
     Profile,
     Results,
-    RetryFailed,
     Seeds,
     SplitName,
-    data_root_or_default,
     parse_seeds,
-    thread_count,
 )
-from fer_cli.cli.plans import print_plan, print_plans, say_recipe
-from fer_cli.cli.screen import duration, pause_collection, progress_bar, say
+from fer_cli.cli.plans import print_commands, print_plan, print_plans, say_recipe
+from fer_cli.cli.screen import pause_collection, progress_bar, say
+from fer_cli.cli.watch import Watch, print_summary
 from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from fer_cli.ablate import Summary
     from fer_cli.config import Compute
-    from fer_cli.plan import Item, Plan
+    from fer_cli.executors import Options
+    from fer_cli.plan import Plan
     from fer_cli.study import Choice
 
-SAID_EVERY = 10.0
-"""Seconds between lines about drawing on a plain stream."""
 LEFT = 3
 """Exit code when runs were left to another process and none failed."""
 
@@ -70,15 +84,30 @@ def ablate(
     epochs: Epochs = None,
     budget: Budget = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
+    run: OnlyRun = None,
+    shard: Shard = None,
     plan: ListPlan = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Train one batch of each run; keep nothing.")] = False,
     recipe: Annotated[
         bool, typer.Option("--recipe", help="Give each arm the settings that fer search chose for it.")
     ] = False,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     executor: ExecutorName = None,
+    gpus: Gpus = None,
+    per_gpu: PerGpu = None,
+    timeout: Timeout = None,
+    fail_fast: FailFast = False,
     retry_failed: RetryFailed = False,
+    retries: Retries = 0,
     no_wait: NoWait = False,
+    cpus_per_task: Cpus = None,
+    gpus_per_task: GpusPerTask = None,
+    partition: Partition = None,
+    time: Time = None,
+    sbatch: SbatchFile = None,
+    detach: Detach = False,
+    address: Address = None,
+    no_shared_disk: NoSharedDisk = False,
     no_track: NoTrack = False,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -89,71 +118,101 @@ def ablate(
 
     Run states: new, running, stale (interrupted; the next command resumes it), damaged (unreadable file), failed, done.
 
-    Exit codes: 0 all runs done; 1 runs failed, damaged or blocked; 2 bad input; 3 runs left to another process (--no-wait);
-    130 interrupted; 143 terminated (SIGTERM).
+    Exit codes: 0 all runs done; 1 runs failed, damaged, blocked or lost; 2 bad input; 3 runs left to another process
+    (--no-wait, --detach); 130 interrupted; 143 terminated (SIGTERM).
     """
-    from fer_cli.executors import choose_executor
+    carry_out_call(Asked(**locals()))
+
+
+def carry_out_call(asked: Asked) -> None:
+    """Plan and train what a call asks for, and say how to go on."""
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
-    choose_executor(executor, jobs)
-    compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
-    choice = Choice(profile or DEFAULT_PROFILE, data, parse_seeds(seeds), split, epochs, recipe)
-    how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
-    how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
-    call = Call(compute, jobs, executor, plan, smoke, retry_failed, not no_wait, results, data_root, how)
-    if every:
-        refuse_with_all(study, only, budget, smoke)
+    options = make_options(asked)
+    call = Call(asked, options, make_compute(asked, options))
+    profile, seeds = asked.profile or DEFAULT_PROFILE, parse_seeds(asked.seeds)
+    choice = Choice(profile, asked.data, seeds, asked.split, asked.epochs, asked.recipe)
+    if asked.every:
+        refuse_with_all(asked)
         ablate_all(call, choice)
         return
-    if study is None:
+    if asked.study is None:
         raise StudyError("give a study with --study NAME, or --all; fer ablate --all --plan lists the shipped studies")
-    planned, choice = plan_runs(study, choice, compute, tuple(only or ()), call.prepare, budget, jobs)
-    again = call.command(study, choice, only)
-    if (summary := carry_out(planned, call)) is not None:
-        end(summary, again, call.report(study, choice))
+    whole, choice = plan_runs(asked.study, choice, call)
+    planned = choose_part(whole, asked)
+    again = call.command(asked.study, choice, only=asked.only, run=asked.run, shard=asked.shard)
+    if asked.executor == PRINT and not (asked.plan or asked.smoke):
+        call.check(planned)
+        print_commands(planned, call.absolute(asked.study, choice), asked.retry_failed)
         return
-    if budget is not None:
-        say(f"fits {budget:g} minutes; the same without a budget: {again}")
+    if (summary := carry_out(planned, call, whole)) is not None:
+        end(summary, again, call.report(asked.study, choice))
+        return
+    if asked.budget is not None:
+        say(f"fits {asked.budget:g} minutes; the same without a budget: {again}")
     say(f"next: {again}")
 
 
 @dataclass(frozen=True)
 class Call:
-    """The options of one call, apart from those that choose runs."""
+    """One call: its options, and what they mean here."""
 
+    asked: Asked
+    options: Options
     compute: Compute
-    jobs: int
-    executor: str | None
-    plan: bool
-    smoke: bool
-    retry_failed: bool
-    wait: bool
-    results: Path
-    data_root: Path | None
-    how: dict[str, Any]
-    """Options to repeat in suggested commands."""
 
     @property
     def prepare(self) -> Callable[[str], None] | None:
         """Return what builds a data set before its study is planned; None where nothing may be built."""
-        return None if self.plan else lambda name: begin_if_embedded(name, self.compute.data_root)
+        return None if self.asked.plan else lambda name: begin_if_embedded(name, self.compute.data_root)
 
-    def command(self, study: str | None, choice: Choice, only: list[str] | None = None) -> str:
+    @cached_property
+    def how(self) -> dict[str, Any]:
+        """Return the options of execution to repeat in suggested commands."""
+        return self.asked.repeated()
+
+    def command(self, study: str | None, choice: Choice, **part: Any) -> str:
         """Return the command that trains the same runs; ``study``: None for all."""
-        return write_command("fer ablate", all=study is None, study=study, **self._same(choice), only=only, **self.how)
+        same = {"all": study is None, "study": study, **self._same(choice), **part, **self.how}
+        return write_command("fer ablate", **same)
+
+    def absolute(self, study: str, choice: Choice) -> Callable[[str], str]:
+        """Return a function that writes the command that trains one run, from any folder."""
+        from fer_cli.study import study_names
+
+        given = {"study": study, **self._same(choice), **self.how, "executor": None, "jobs": None, "fail_fast": False}
+        given |= {"study": study if study in study_names() else str(self.asked.results.cwd() / study)}
+        given |= {"results": self.compute.results.absolute(), "data_root": self.compute.data_root.absolute()}
+        given |= {"retry_failed": self.asked.retry_failed, "only": self.asked.only}
+        return lambda run_id: write_command("fer ablate", **given, run=run_id)
 
     def report(self, study: str, choice: Choice) -> str:
         """Return the command that reports the runs."""
         return write_command("fer report", study=study, **self._same(choice))
 
+    def check(self, plan: Plan) -> None:
+        """Raise a FerError if a run of a plan cannot succeed, and print warnings; with --plan, print the plan."""
+        from fer_cli.checks import check_runs
+
+        states = plan.states()
+        warnings = check_runs(plan, self.compute, states)
+        if self.asked.plan:
+            print_plan(plan, self.compute, self.options.jobs, states)
+        say_recipe(plan)
+        for line in warnings:
+            say(f"warning: {line}")
+
     def _same(self, choice: Choice) -> dict[str, Any]:
-        return {**choice_options(choice), "results": given_results(self.results), "data_root": self.data_root}
+        where = {"results": given_results(self.asked.results), "data_root": self.asked.data_root}
+        return {**choice_options(choice), **where}
 
 
-def refuse_with_all(study: str | None, only: list[str] | None, budget: float | None, smoke: bool) -> None:
+def refuse_with_all(asked: Asked) -> None:
     """Raise StudyError for an option that needs one study."""
-    given = {"--study": study, "--only": only, "--budget": budget, "--smoke": smoke}
-    if names := [name for name, value in given.items() if value]:
+    needing = ("study", "only", "run", "shard", "budget", "smoke")
+    names = [f"--{name}" for name in needing if getattr(asked, name)]
+    names += ["--executor print"] if asked.executor == PRINT else []
+    if names:
         raise StudyError(f"--all: cannot be combined with {', '.join(names)}, which takes one study")
 
 
@@ -162,8 +221,8 @@ def ablate_all(call: Call, choice: Choice) -> None:
     from fer_cli.plan import plan_all
 
     again = call.command(None, choice)
-    if call.plan:
-        print_plans(choice, call.compute, call.jobs)
+    if call.asked.plan:
+        print_plans(choice, call.compute, call.options.jobs)
         say(f"next: {again}")
         return
     total = Total()
@@ -172,6 +231,8 @@ def ablate_all(call: Call, choice: Choice) -> None:
             say(f"{name} is left out: {planned}")
         elif (summary := carry_out(planned, call)) is not None:
             total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
+            if call.options.fail_fast and not summary.ok:
+                break
     end(total, again, call.report("scn-cs", choice))
 
 
@@ -183,74 +244,69 @@ class Total:
     complete: bool = True
 
 
-def carry_out(planned: Plan, call: Call) -> Summary | None:
+def carry_out(planned: Plan, call: Call, whole: Plan | None = None) -> Summary | None:
     """Check a plan and train its missing runs; with --plan or --smoke, only print or try them, and return None."""
-    from fer_cli.checks import check_runs
-
-    states = planned.states()
-    warnings = check_runs(planned, call.compute, states)
-    if call.plan:
-        print_plan(planned, call.compute, call.jobs, states)
-    say_recipe(planned)
-    for line in warnings:
-        say(f"warning: {line}")
-    if call.smoke:
+    call.check(planned)
+    if call.asked.smoke:
         run_smoke(planned, call.compute)
-    if call.plan or call.smoke:
+    if call.asked.plan or call.asked.smoke:
         return None
-    return train(planned, call.compute, call.jobs, call.retry_failed, wait=call.wait, executor=call.executor)
+    return train(planned, call.compute, call.options, whole or planned)
 
 
-def plan_runs(
-    study: str,
-    choice: Choice,
-    compute: Compute,
-    only: tuple[str, ...],
-    prepare: Callable[[str], None] | None,
-    budget: float | None,
-    jobs: int,
-) -> tuple[Plan, Choice]:
-    """Return the plan and its options, with fewer seeds and epochs where ``budget`` (minutes) says so."""
+def plan_runs(study: str, choice: Choice, call: Call) -> tuple[Plan, Choice]:
+    """Return the plan and its options, with fewer seeds and epochs where ``--budget`` says so."""
     from fer_cli.estimate import estimate, fit_budget
     from fer_cli.plan import make_plan
 
+    only, compute = tuple(call.asked.only or ()), call.compute
     with pause_collection():
-        planned = make_plan(study, choice, compute, only, prepare)
-        if budget is not None:
-            choice = fit_budget(planned, estimate(planned, compute, planned.states(), timing=True), jobs, budget)
-            planned = make_plan(study, choice, compute, only, prepare)
+        planned = make_plan(study, choice, compute, only, call.prepare)
+        if (budget := call.asked.budget) is not None:
+            times = estimate(planned, compute, planned.states(), timing=True)
+            choice = fit_budget(planned, times, call.options.jobs, budget)
+            planned = make_plan(study, choice, compute, only, call.prepare)
     return planned, choice
 
 
-def train(plan: Plan, compute: Compute, jobs: int, retry_failed: bool, **how: Any) -> Summary:
-    """Train the missing runs with a progress display, print the summary and return it; ``how``: passed to ``run_plan``."""
+def choose_part(plan: Plan, asked: Asked) -> Plan:
+    """Return the part of a plan that --run or --shard names; raises a FerError for an unknown run or shard."""
+    if asked.run and asked.shard:
+        raise StudyError("--run: cannot be combined with --shard")
+    if asked.shard is not None:
+        from fer_cli.parts import choose_shard
+
+        part = choose_shard(plan, asked.shard)
+        if not part.everything:
+            say(f"--shard {asked.shard}: empty, as runs that start from each other stay together")
+        return part
+    if asked.run:
+        from fer_cli.inventory.find import match_id
+        from fer_cli.parts import choose_runs
+
+        known = [item.run_id for item in plan.everything]
+        where = f"in {plan.title}; fer ablate --plan lists all"
+        return choose_runs(plan, [match_id(text, known, where) for text in asked.run])
+    return plan
+
+
+def train(plan: Plan, compute: Compute, options: Options, whole: Plan, chosen: bool = True) -> Summary:
+    """Train the missing runs with a progress display, print the summary and return it; others: as in ``run_plan``."""
     from fer_cli.ablate import run_plan
     from fer_cli.signals import end_on_sigterm
+    from fer_cli.sweeps import call_under_way
 
     end_on_sigterm()
-    began = time.monotonic()
-    with Watch(plan, compute, jobs, retry_failed) as watch:
-        summary = run_plan(plan, compute, jobs, retry_failed, watch, **how)
+    began = clock.monotonic()
+    compute.results.mkdir(parents=True, exist_ok=True)
+    with call_under_way(compute.results, whole), Watch(plan, compute, options) as watch:
+        summary = run_plan(plan, compute, options, watch, chosen, whole)
     if compute.track and summary.counts["done"]:
         from fer_cli.inventory.parents import log_plan
 
-        log_plan(plan, compute.results)
-    print_summary(summary, time.monotonic() - began)
+        log_plan(whole, compute.results)
+    print_summary(summary, clock.monotonic() - began)
     return summary
-
-
-def compute_here(results: Path, data_root: Path | None, jobs: int, **settings: Any) -> Compute:
-    """Return the compute settings for ``jobs`` parallel runs; raises StudyError for an unknown device."""
-    from pydantic import ValidationError
-
-    from fer_cli.config import Compute
-    from fer_cli.yamls import explain
-
-    threads = max(1, thread_count() // jobs)
-    try:
-        return Compute(data_root=data_root_or_default(data_root), results=results, threads=threads, **settings)
-    except ValidationError as error:
-        raise StudyError(f"--{explain(error, Compute)}") from None
 
 
 def end(summary: Summary | Total, again: str, report: str) -> None:
@@ -272,119 +328,3 @@ def run_smoke(plan: Plan, compute: Compute) -> None:
         task = bar.add_task("one batch each", total=len(plan.items))
         smoke_plan(plan, compute, lambda _: bar.advance(task))
     say(f"smoke test passed: {len(plan.items)} runs trained, validated and predicted one batch each")
-
-
-class Watch:
-    """Progress display: finished runs, and the epochs that active runs report."""
-
-    def __init__(self, plan: Plan, compute: Compute, jobs: int, retry_failed: bool) -> None:
-        from fer_cli.estimate import estimate
-        from fer_cli.plan import is_runnable
-
-        self.plan, self.plain = plan, not sys.stderr.isatty()
-        everything, states = plan.everything, plan.states()
-        self.todo = {item.run_id: item for item in everything if is_runnable(states[item.run_id], retry_failed)}
-        self.under_way: dict[str, Item] = {}
-        self.finished = self.epochs = 0
-        self.data_root, self.sets = compute.data_root, sorted({n for item in everything for n in item.run.config.sets})
-        self._said = 0.0
-        self.began = time.monotonic()
-        self.total = sum(item.epochs for item in self.todo.values())
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
-        times = estimate(plan, compute, states)
-        known = [times[name] for name in self.todo]
-        if self.todo:
-            total = sum(s for s in known if s is not None) / jobs if all(s is not None for s in known) else None
-            say(f"{plan.title}: {len(self.todo)} of {len(everything)} runs to train; expected time {duration(total)}")
-            if compute.track:
-                from fer_cli.tracking import describe_store
-
-                say(f"MLflow store: {describe_store(compute.results)}")
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def begun(self, item: Item) -> None:
-        """Record that a run began; a run taken over from another process is added to the total."""
-        self.under_way[item.run_id] = item
-        if item.run_id not in self.todo:
-            self.todo[item.run_id] = item
-            self.total += item.epochs
-
-    def done(self, item: Item, status: str) -> None:
-        """Record that a run ended; on a plain stream, print a line with the remaining time."""
-        self.under_way.pop(item.run_id, None)
-        if status == "elsewhere":
-            return
-        self.finished += 1
-        self.epochs += item.epochs
-        if not self.plain:
-            return
-        text = status
-        if status == "done":
-            result = item.folder.result()
-            where = "validation accuracy" if result.config.trial else "accuracy"
-            text = f"{where} {result.scores['accuracy']:.3f} in {duration(result.cost.seconds.total)}"
-        elapsed = time.monotonic() - self.began
-        left = elapsed / self.epochs * max(0, self.total - self.epochs)
-        say(f"[{self.finished}/{len(self.todo)}] {item.run.title}: {text}; left {duration(left)}")
-
-    def waiting(self, items: list[Item]) -> None:
-        """Print which runs are awaited, and which process trains the first."""
-        with suppress(FerError):  # it may just have ended
-            owner = items[0].folder.owner()
-            more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-            say(f"waiting for {items[0].run.title}{more}: {owner or 'another process'} trains it; use --no-wait not to wait")
-
-    def epochs_done(self) -> float:
-        """Return the number of completed epochs, including the progress of active runs."""
-        return self.epochs + sum(item.epochs * item.folder.progress() for item in list(self.under_way.values()))
-
-    def _show(self) -> None:
-        with progress_bar() as bar:
-            runs = bar.add_task(f"{self.plan.study.name}: runs", total=len(self.todo))
-            epochs = bar.add_task("epochs", total=self.total)
-            drawing = {name: bar.add_task(f"drawing {name}: people", visible=False) for name in self.sets}
-            while not self._over.wait(1.0):
-                if not self.plain:
-                    bar.update(runs, completed=self.finished, total=len(self.todo))
-                    bar.update(epochs, completed=round(self.epochs_done()), total=self.total)
-                self._show_drawing(bar, drawing)
-
-    def _show_drawing(self, bar: Progress, tasks: dict[str, TaskID]) -> None:
-        """Show how far processes are that draw images of the plan's sets; on a plain stream, say it once in a while."""
-        from fer_cli.data.manifest import read_drawing
-
-        for name, task in tasks.items():
-            found = read_drawing(self.data_root, name)
-            if not self.plain:
-                done, total = found or (0, 0)
-                bar.update(task, completed=done, total=total, visible=found is not None)
-            elif found is not None and time.monotonic() - self._said > SAID_EVERY:
-                self._said = time.monotonic()
-                say(f"drawing {name}: {found[0]} of {found[1]} people")
-
-
-def print_summary(summary: Summary, seconds: float) -> None:
-    """Print the outcome, and for each failed run where its traceback is."""
-    for title, text in summary.warnings:
-        say(f"warning: {title}: {text}")
-    for title, message, trace in summary.failures:
-        say(f"failed: {title}: {message} (traceback: {trace})")
-    for title, text in summary.damaged:
-        say(f"damaged: {title}: {text}")
-    counts = summary.counts
-    line = f"{counts['done']} done, {counts['failed']} failed, {counts['skipped']} skipped"
-    others = {
-        "damaged": "damaged",
-        "blocked": "blocked: a run they depend on is not done",
-        "running": "left to another process",
-    }
-    line += "".join(f", {counts[state]} {words}" for state, words in others.items() if counts[state])
-    say(f"{line}; {duration(seconds)}")

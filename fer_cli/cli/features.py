@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_cli.cli.ablate import Watch
 from fer_cli.cli.advice import write_command
 from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import (
@@ -24,6 +23,7 @@ from fer_cli.cli.options import (
     thread_count,
 )
 from fer_cli.cli.screen import print_table, say, with_progress
+from fer_cli.cli.watch import Watch
 
 if TYPE_CHECKING:
     from fer_cli.config import FeaturesConfig
@@ -77,10 +77,12 @@ def extract_features(
     elif CNN in chosen.blocks:
         from fer_cli.ablate import run_plan
         from fer_cli.checks import check_runs
+        from fer_cli.executors import Options
 
         check_runs(plan, compute, plan.states())
-        with Watch(plan, compute, 1, retry_failed=True) as watch:
-            run_plan(plan, compute, retry_failed=True, observer=watch, chosen=False)
+        options = Options(retry_failed=True)
+        with Watch(plan, compute, options) as watch:
+            run_plan(plan, compute, options, watch, chosen=False)
     store = Store(jobs=jobs or thread_count(), progress=lambda title: partial(with_progress, title))
     features = fuse_features(plan.items[0], chosen, compute, store, source)
     path = out or results / "features" / f"{file_stem(plan, split, chosen)}.parquet"

@@ -59,12 +59,6 @@ SplitName = Annotated[
     ),
 ]
 
-ExecutorName = Annotated[
-    str | None,
-    typer.Option("--executor", help="serial (in this process) or processes. Default: serial for one job, else processes."),
-]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Parallel runs; CPU threads are divided among them.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Rerun failed and damaged runs.")]
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait for runs that another process is training; exit with code 3.")
 ]

@@ -1,11 +1,11 @@
-"""Tables of what ``fer ablate`` would train: the runs of one study, or all shipped studies."""
+"""What ``fer ablate`` would train: tables of the runs of a study, or of all shipped studies, and a command for each run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from fer_cli.cli.screen import duration, print_table, say, with_progress
+from fer_cli.cli.screen import duration, print_table, say, show, with_progress
 from fer_cli.errors import FerError
 
 if TYPE_CHECKING:
@@ -42,6 +42,25 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
     for item in plan.everything:
         if states[item.run_id] == "damaged":
             say(f"damaged: {item.run.title}: {item.folder.damage}")
+
+
+def print_commands(plan: Plan, command: Callable[[str], str], retry_failed: bool) -> None:
+    """Print a command for each unfinished run to stdout, after those it depends on, which a comment names."""
+    from fer_cli.plan import is_runnable
+
+    states = plan.states()
+    left = [item for item in plan.everything if is_runnable(states[item.run_id], retry_failed)]
+    for item in left:
+        needs = [need.run_id for need in item.needs if states.get(need.run_id) != "done"]
+        show(command(item.run_id) + (f"  # {item.run_id}, after {' '.join(needs)}" if needs else f"  # {item.run_id}"))
+    counts = [f"{number} {state}" for state in ("done", "running", "failed", "damaged") if (number := count(states, state))]
+    say(f"{len(left)} commands, each trains one run; not printed: {', '.join(counts) or 'none'}")
+    say("runs that others start from come first; a command whose run waits for them trains them if nobody does")
+
+
+def count(states: Mapping[str, Status], state: str) -> int:
+    """Return how many runs are in a state."""
+    return list(states.values()).count(state)  # type: ignore[arg-type]
 
 
 def say_recipe(planned: Plan) -> None:

@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fer_cli.cli.ablate import LEFT, compute_here, train
+from fer_cli.cli.ablate import LEFT, train
 from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.drawn import begin_if_embedded
+from fer_cli.cli.executing import ExecutorName, Jobs, RetryFailed, compute_here, make_plain_options
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
     DataRoot,
     Device,
-    ExecutorName,
-    Jobs,
     ListPlan,
     NoTrack,
     NoWait,
     Precision,
     Profile,
     Results,
-    RetryFailed,
     SplitName,
     StudyName,
 )
@@ -43,7 +41,7 @@ def search(
     profile: Profile = None,
     split: SplitName = None,
     plan: ListPlan = False,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     executor: ExecutorName = None,
     retry_failed: RetryFailed = False,
     no_wait: NoWait = False,
@@ -62,19 +60,18 @@ def search(
     (--no-wait); 130 interrupted; 143 terminated (SIGTERM).
     """
     from fer_cli.checks import check_results_folder, check_runs
-    from fer_cli.executors import choose_executor
     from fer_cli.recipes import recipe_path, write_recipe
     from fer_cli.study import DEFAULT_PROFILE, Choice
     from fer_cli.trials import conclude, plan_search
 
-    choose_executor(executor, jobs)
-    compute = compute_here(results, data_root, device=device, precision=precision, jobs=jobs, track=not no_track)
+    options = make_plain_options(jobs, executor, results, retry_failed, no_wait)
+    compute = compute_here(results, data_root, options, device=device, precision=precision, track=not no_track)
     choice = Choice(profile or DEFAULT_PROFILE, data, split=split)
     prepare = None if plan else lambda name: begin_if_embedded(name, compute.data_root)
     with pause_collection():
         planned = plan_search(study, choice, compute, prepare)
     path = recipe_path(study, planned.study, choice)
-    how: dict[str, Any] = {"jobs": jobs if jobs > 1 else None, "executor": executor, "no_track": no_track}
+    how: dict[str, Any] = {"jobs": jobs, "executor": executor, "no_track": no_track}
     how |= {name: value for name, value in (("device", device), ("precision", precision)) if value != "auto"}
     same = {"study": study, **choice_options(choice), "results": given_results(results), "data_root": data_root}
     again = write_command("fer search", **same, **how)
@@ -82,14 +79,14 @@ def search(
     warnings = check_runs(planned, compute, states)
     check_results_folder(path.parent, "copy the study's YAML to a folder of yours, and search it there")
     if plan:
-        print_plan(planned, compute, jobs, states, reference="the arm's own settings")
+        print_plan(planned, compute, options.jobs, states, reference="the arm's own settings")
         say_effort(study, planned, choice, compute)
     for line in warnings:
         say(f"warning: {line}")
     if plan:
         say(f"next: {again}")
         return
-    summary = train(planned, compute, jobs, retry_failed, wait=not no_wait, executor=executor, chosen=False)
+    summary = train(planned, compute, options, planned, chosen=False)
     end_unfinished(planned, summary, again)
     recipe = conclude(planned)
     write_recipe(path, recipe)

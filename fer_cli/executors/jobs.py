@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
+import socket
+import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
+from fer_cli.provenance import peak_memory
 from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
-from fer_cli.signals import ending
+from fer_cli.signals import ending, limit_time
 from fer_cli.tasks import Inputs, task_of
 from fer_cli.tracking import Mirror, RunTracker
 from fer_cli.uses import Use, add_use
@@ -24,7 +30,10 @@ STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 @dataclass(frozen=True)
 class Job:
-    """One run to train; ``start``: the run of its initial weights, ``trained``: the run whose training it shares."""
+    """One run to train; ``start``: the run of its initial weights, ``trained``: the run whose training it shares.
+
+    ``timeout``: most seconds it may take.
+    """
 
     title: str
     config: RunConfig
@@ -36,6 +45,7 @@ class Job:
     start: RunFolder | None = None
     trained: RunFolder | None = None
     use: Use | None = None
+    timeout: float | None = None
 
     @property
     def run_id(self) -> str:
@@ -45,13 +55,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a job; ``elsewhere``: another process works on the run."""
+    """The outcome of a job; ``elsewhere``: another process works on the run; ``lost``: its job at a scheduler is gone.
+
+    A lost run has neither a result nor an error; the next command trains it.
+    """
 
     run_id: str
     title: str
-    status: Literal["done", "failed", "elsewhere"]
+    status: Literal["done", "failed", "elsewhere", "lost"]
     message: str = ""  # last line of a failed run's traceback, or that another process took the run over
     mirrored: bool = True  # false if MLflow's store failed during training
+    memory: bool = False  # whether it failed because memory ran out
 
 
 def execute(job: Job) -> Outcome:
@@ -68,9 +82,11 @@ def execute(job: Job) -> Outcome:
             add_use(folder.path, job.use)
         tracker = RunTracker(job.mirror, folder)
         with log_to(folder):
+            log_place()
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
-                result = run_task(job, tracker.epoch)
+                with limit_run(job.timeout):
+                    result = run_task(job, tracker.epoch)
                 folder.check_claim()
                 tracker.end("FINISHED", {f"{result.part}/{name}": result.scores[name] for name in METRICS})
                 folder.write_result(result)  # last, as it marks the run as done
@@ -88,7 +104,7 @@ def execute(job: Job) -> Outcome:
                 folder.write_error(traceback.format_exc())
                 logging.getLogger("fer").error("failed: %s", error)
                 tracker.end("FAILED")
-                return Outcome(job.run_id, job.title, "failed", last_line(error))
+                return Outcome(job.run_id, job.title, "failed", last_line(error), memory=is_out_of_memory(error))
     return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
 
 
@@ -101,7 +117,8 @@ def run_task(job: Job, on_epoch: OnEpoch) -> Result:
     if result.fingerprint != job.fingerprint:
         raise DataError(f"data set '{job.config.data.name}' was rebuilt while the study ran; run the same command again")
     draw_run(job.folder.path, result)
-    return result
+    cost = result.cost.model_copy(update={"memory": peak_memory()})
+    return result.model_copy(update={"cost": cost})
 
 
 def stops_study(error: Exception) -> bool:
@@ -109,6 +126,41 @@ def stops_study(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in STORAGE_ERRORS
     return isinstance(error, FerError) and not isinstance(error, FeaturesError | DamagedError)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether memory of the GPU or the machine ran out, as this error or its cause says."""
+    while error is not None:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def limit_run(seconds: float | None) -> Iterator[None]:
+    """Raise TimeoutError with the limit in words if the body takes longer."""
+    if seconds is None:
+        yield
+        return
+    began = time.monotonic()
+    try:
+        with limit_time(seconds):
+            yield
+    except TimeoutError:
+        if time.monotonic() - began < seconds:
+            raise
+        raise TimeoutError(f"stopped after {seconds / 60:g} minutes (--timeout)") from None
+
+
+def log_place() -> None:
+    """Log where a run is trained: host, process, and the GPUs it may see if they are chosen."""
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    seen = "" if gpus is None else f", CUDA_VISIBLE_DEVICES={gpus}"
+    logging.getLogger("fer").info("on %s, process %d%s", socket.gethostname(), os.getpid(), seen)
 
 
 def last_line(error: BaseException) -> str:

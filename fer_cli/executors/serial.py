@@ -8,12 +8,12 @@ from fer_cli.executors.agenda import Agenda
 from fer_cli.executors.jobs import Job, Outcome
 
 
-def serial(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None], workers: int = 1) -> None:
-    """Execute the graph in this process, ignoring ``workers``."""
+def serial(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None]) -> None:
+    """Execute the graph in this process, ignoring the number of jobs."""
     while True:
         if (job := graph.take()) is not None:
             outcome = run(job)
-            graph.finish(outcome)
-            on_done(outcome)
+            if graph.finish(outcome):
+                on_done(outcome)
         elif not graph.pause():
             return
