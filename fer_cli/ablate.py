@@ -95,7 +95,8 @@ def run_plan(
         EXECUTORS[choose_executor(few)](agenda, execute, call.note)
         if left := len(agenda.held) + len(agenda.blocked):
             call.summary.counts["running"] = left
-        call.summary.counts["unstarted"] = len(agenda.unstarted)
+        if agenda.unstarted:
+            call.summary.counts["unstarted"] = len(agenda.unstarted)
         end = "FINISHED" if call.summary.ok else "FAILED"
     finally:
         if call.mirror is not None and compute.results.is_dir():  # a removed folder is not recreated

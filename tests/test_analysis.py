@@ -93,9 +93,9 @@ def test_drawn_images_are_always_the_same_ones() -> None:
 
 def test_text_of_a_mean_says_how_many_runs_it_rests_on() -> None:
     assert summarise([0.1, 0.3], 2).text == "0.200 ± 0.141 (2)"
-    assert summarise([-0.1, None], 2).text == "−0.100 (1/2)"
-    assert summarise([0.50, 0.51, 0.52], 5, "%").text == "51.00 ± 1.00 (3/5)"
-    assert summarise([], 5).text == "– (0/5)"
+    assert summarise([-0.1, None], 2).text == "−0.100 n = 1/2"
+    assert summarise([0.50, 0.51, 0.52], 5, "%").text == "51.00 ± 1.00 n = 3/5"
+    assert summarise([], 5).text == "– n = 0/5"
 
 
 def test_faces_are_one_of_each_class_first() -> None:

@@ -170,7 +170,7 @@ def test_embedding_says_how_many_runs_it_rests_on(plan: Plan, here: Compute, tmp
     (table,) = tables(found)
     assert [label for label, _ in table.rows] == ["plain", "sge", "drsn"]
     assert all(text.endswith("(2)") for text in texts(table)["sge"])
-    assert all(text.endswith("(1/2)") and "±" not in text for text in texts(table)["drsn"])
+    assert all(text.endswith("n = 1/2") and "±" not in text for text in texts(table)["drsn"])
     assert figures(found) == [tmp_path / "embedding.png"]
     assert figures(found)[0].stat().st_size > 10_000
     kept = json.loads(item_of(plan, "sge").folder.file("analysis-embedding.json").read_text())
@@ -198,7 +198,7 @@ def test_blocks_of_a_run(plan: Plan, here: Compute, tmp_path: Path) -> None:
     assert figures(found) == []
     assert recall.columns == ["1×1", "2×2", "5×5", "7×7"]
     assert list(texts(recall)) == ["sge, positive", "sge, negative", "drsn, positive", "drsn, negative"]
-    assert texts(recall)["drsn, positive"] == ["– (0/1)"] * 4
+    assert texts(recall)["drsn, positive"] == ["– n = 0/1"] * 4
     assert texts(information)["sge, positive"][-2] == "1.000"  # the set has no neutral: two labels
     assert texts(information)["sge, negative"][-2] == "2.000"
     assert information.notes[1:] == ["positive: happy, surprise", "negative: angry, disgust, fear, sad"]

@@ -170,7 +170,7 @@ def test_network_and_split_may_be_those_of_an_own_study(fer: Fer, where: list[ob
         (["--fuse", "hog", "--set", "norm"], "--set norm: expected BLOCK.NAME=VALUE"),
         (["--fuse", "hog", "--set", "sift.dense=true"], "--set sift: has no effect: sift is not among --fuse"),
         (["--fuse", "hog", "--out", "a.csv"], "a.csv: feature files must end in .parquet or .npz"),
-        (["--fuse", "cnn", "--run", "0123456789ab"], "not a finished run"),
+        (["--fuse", "cnn", "--run", "0123456789ab"], "no run under "),
         (["--fuse", "hog", "--study", "feature-fusion", "--split", "CNN"], "its arms have levels (data.split)"),
         (["--fuse", "hog", "--study", "cnn-feature"], "no study named 'cnn-feature'; did you mean cnn-features"),
     ],

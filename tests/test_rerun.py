@@ -85,7 +85,7 @@ def test_changed_predictions_are_named_to_the_last_one(fer: Fer, finished: tuple
     assert not found.equal
     assert found.changed["test"] == (2, len(test)) and found.changed["val"][0] == 0
     assert found.largest == pytest.approx(0.25, abs=1e-6)
-    was, now = found.scores["accuracy"]
+    was, now = found.scores["test accuracy"]
     assert was - now == pytest.approx(2 / len(test), abs=1e-12)
     assert found.causes == {"threads": ("1", "7")}
 

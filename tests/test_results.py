@@ -82,7 +82,7 @@ SCORES = GOOD["metrics"]["test"]
         ({"metrics": {"test": SCORES | {"accuracy": "0.5"}}}, "metrics.test.accuracy"),
         ({"metrics": {"test": SCORES | {"accuracy": None}}}, "metrics.test.accuracy"),
         ({"metrics": {"test": SCORES | {"confusion": [[1, 2], [3]]}}}, "confusion: not a square matrix"),
-        ({"metrics": {"test": SCORES | {"confusion": [[1, 2], [3, 4]]}}}, "not the 3 classes"),
+        ({"metrics": {"test": SCORES | {"confusion": [[1, 2], [3, 4]]}}}, "not of the 3 classes"),
         ({"metrics": {"test": SCORES | {"confusion": [[0] * 3] * 3}}}, "confusion"),
         ({"metrics": {"val": SCORES}}, "metrics.test: missing"),
         ({"metrics": 7}, "metrics"),

@@ -105,10 +105,11 @@ def sha256_of(values: Any) -> str:
 
 
 def summarise(values: Sequence[float | None], planned: int, unit: Literal["plain", "%"] = "plain") -> Number:
-    """Return mean, sample deviation and count of the defined values."""
+    """Return mean, sample deviation and count of the defined values: ``(5)``, or ``n = 3/5`` where some are missing."""
     known = [value for value in values if value is not None]
     mean = sum(known) / len(known) if known else None
-    return Number(mean, sample_sd(known), n=len(known), planned=planned, unit=unit, digits=2 if unit == "%" else 3)
+    expected = None if len(known) == planned else planned
+    return Number(mean, sample_sd(known), n=len(known), planned=expected, unit=unit, digits=2 if unit == "%" else 3)
 
 
 def figure_path(folder: Path, *names: str) -> Path:

@@ -102,6 +102,9 @@ class Crew:
         except BrokenProcessPool:
             task.worker.shutdown()  # the claim counts as dead only once the process has ended
             return None if self._retry(task, "its worker process died") else record_death(task.job)
+        except BaseException:
+            self._idle[task.slot.gpu].append(task.worker)  # to be dismissed with the others
+            raise
         if outcome.memory:
             task.worker.shutdown()  # its memory is fragmented
             crowded = self._slots.crowded and not task.slot.alone

@@ -29,7 +29,7 @@ from fer_cli.report.fit import (
 )
 
 PACKAGES = r"needs \usepackage{booktabs,array}"
-COUNT = re.compile(r"^(.*?) \((\d+)(?:/(\d+))?\)((?: [†‡*]+)?)$")
+COUNT = re.compile(r"^(.*?) (?:\((\d+(?:/\d+)?)\)|n = (\d+/\d+))((?: [†‡*]+)?)$")
 """A number, how many values it rests on, and flags."""
 COUNTED = re.compile(r" ?\(n\)")
 LABEL_LENGTH = 40
@@ -79,13 +79,13 @@ def move_counts(grid: Grid) -> tuple[Grid, str | None]:
     counts: list[list[str]] = []
     for label, *cells in grid.rows:
         found = [COUNT.match(cell.text) if is_number(cell.text) else None for cell in cells]
-        counts.append([f"{one[2]}/{one[3]}" if one[3] else one[2] for one in found if one])
+        counts.append([one[2] or one[3] for one in found if one])
         bare = [cell if one is None else piece(one[1] + one[4], cell.bold) for cell, one in zip(cells, found, strict=True)]
         rows.append((label, *bare))
     every = {count for row in counts for count in row}
     if not every:
         return grid, None
-    if len(every) == 1:
+    if len(every) == 1 and "/" not in next(iter(every)):
         return Grid(grid.title, grid.head, tuple(rows), grid.notes), every.pop()
     own = [Piece((", ".join(row if len(set(row)) > 1 else row[:1]),)) for row in counts]
     head = (*grid.head, Piece(("n",)))

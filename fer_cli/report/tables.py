@@ -13,6 +13,7 @@ from fer_cli.outputs import DETECTED
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import Doubts, baseline
+from fer_cli.report.protocol import absent_lines
 from fer_cli.results import Relabelled, Result
 from fer_cli.stats import NotTestable
 
@@ -84,7 +85,7 @@ def score_table(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> Table:
                 bold = best[column] if may_be_bold(plan, cell, metric, doubts) else None
                 entries.append(replace(score_number(cell, metric, bold), marks=doubts.marks(cell)))
             rows.append((row_label(arm, other), entries))
-    notes = doubts.legend(cells.values()) + baseline_notes(plan, cells, shape, metric)
+    notes = doubts.legend(cells.values()) + absent_lines(cells) + baseline_notes(plan, cells, shape, metric)
     if plan.study.report.bounds:
         notes.append(f"upper bounds, never bold: {', '.join(plan.study.report.bounds)}")
     title = f"{METRICS[metric].label} in %: {describe_spread(plan)}"
