@@ -53,7 +53,7 @@ class Number:
     @property
     def signs(self) -> str:
         """Return the signs of the cell's red flags, ``†‡``."""
-        return "".join(MARKS[mark] for mark in self.marks)
+        return "".join(sign for mark, sign in MARKS.items() if mark in self.marks)
 
     def _format(self, value: float) -> str:
         if self.unit == "count":

@@ -83,17 +83,15 @@ def test_report_prints_and_writes_the_table(fer: Fer, finished: tuple[Path, Path
     for suffix in (".md", ".csv", ".tex"):
         assert (results / "tables" / f"tiny-ck48-small{suffix}").is_file()
     assert called.out.strip() == (results / "tables" / "tiny-ck48-small.md").read_text().strip()
-    assert re.search(r"\| CNN \| \*{0,2}\d+\.\d\d ± \d+\.\d\d \(3\)", called.out)
+    assert "## accuracy in %: mean ± sd, n = 3" in called.out
+    assert re.search(r"\| CNN \| \*{0,2}\d+\.\d\d ± \d+\.\d\d", called.out)
     assert "replaced" in called.out
     assert not (results / "figures").exists()
     drawn = fer("report", "--study", study, "--results", results, "--data-root", data_root, "--figures")
     assert drawn.out == called.out
-    assert sorted(path.name for path in (results / "figures" / "tiny-ck48-small").iterdir()) == [
-        "confusion.png",
-        "curves-2.png",
-        "curves.csv",
-        "curves.png",
-    ]
+    names = sorted(path.name for path in (results / "figures" / "tiny-ck48-small").iterdir())
+    drawings = ("confusion", "curves", "curves-2", "differences")
+    assert names == sorted([f"{one}.{form}" for one in drawings for form in ("pdf", "png", "svg")] + ["curves.csv"])
     assert "next: fer report" in called.err
     assert "curves.png" in drawn.err
 

@@ -26,6 +26,7 @@ from fer_cli.config import (
 from fer_cli.config.features import SiftSettings
 from fer_cli.learning import fit
 from fer_cli.plan import Plan, make_plan
+from fer_cli.report import make_report
 from fer_cli.stats import paired_difference, signed_rank
 from fer_cli.study import Choice
 from tests.conftest import Called
@@ -126,11 +127,15 @@ def test_the_table_tells_classifier_leak_seeds_and_rank_test(plan: Plan, here: C
     assert called.code == 0, called.err
     assert "classifier: multinomial logistic regression (C = 1) on features, scaling min-max" in called.out
     assert "which extracts features cnn, trained on the training part of each split" in called.out
-    assert "|  | split subject | split holdout (leaky split) |" in called.out
-    assert "## accuracy in % by seed, split holdout" in called.out
-    assert "| seed 1 |" in called.out
-    assert "HOG: fewer than six pairs differ" in called.out
-    assert "HOG (leaky split)" not in called.out
+    assert "|  | split subject | split holdout |" in called.out
+    assert "‡ leaky split: 100 % of test subjects were trained on" in called.out
+    assert "| HOG | 100.00 ± 0.00 | 100.00 ± 0.00 ‡ |" in called.out
+    assert "- not tested (HOG, split holdout): HOG is leaky" in called.out
+    by_seed = next(
+        table for table in make_report(str(path), here).report.shown("html") if "by seed, split holdout" in table.title
+    )
+    assert "seed 1" in [*by_seed.columns, *(label for label, _ in by_seed.rows)]
+    assert any("HOG: training parts of different seeds overlap" in note for note in by_seed.notes)
 
 
 def test_a_run_whose_features_cannot_be_computed_fails_alone(here: Compute, tmp_path: Path) -> None:
