@@ -82,7 +82,7 @@ def bodies() -> list[Measured]:
     return [measure(number) for number in range(BODIES)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_more_bodies_are_dressed_as_well() -> None:
     more = [measure(number) for number in range(BODIES, MORE)]
     test_cloth_is_off_the_skin_wherever_it_covers_it(more)

@@ -157,7 +157,7 @@ def test_a_failed_run_is_isolated_reported_and_retried(
     assert {run.info.status for run in mlflow_runs(results)} == {"FINISHED"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_run_of_a_worker_that_dies_is_taken_over(study_file: Path, data_root: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     command = [FER, "ablate", "--study", str(study_file), "--jobs", "2", "--no-track", "--seeds", "2"]

@@ -67,7 +67,7 @@ LARGE = ("teacher-expression-paper",)
 
 
 @pytest.mark.parametrize(
-    "backbone", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in BACKBONES]
+    "backbone", [pytest.param(name, marks=pytest.mark.exhaustive) if name in LARGE else name for name in BACKBONES]
 )
 def test_eval_is_independent_of_batch_and_gradient_reaches_everything(backbone: str) -> None:
     torch.manual_seed(0)
