@@ -11,20 +11,23 @@ import pytest
 from fer_cli.config import Compute
 from fer_cli.plan import make_plan
 from fer_cli.report import make_report
-from fer_cli.report.overview import FILE, overview_text, read_tables
+from fer_cli.report.overview import FILE, VERDICTS, overview_text, read_tables
 from fer_cli.report.version import VERSION, VERSIONS
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
 from tests.reports import SCORES, fake_results
 from tests.test_claims_of_studies import CLAIMS
 from tests.test_fixture import FOLDER
+from tests.verdicts import README, put_verdicts
 
 TRACKED = Path(__file__).parent.parent / "results"
 
 
 def test_the_tracked_overview_is_that_of_the_tracked_tables() -> None:
-    """Where this fails, a table, a study or the report's version changed: write it again with fer report --all."""
+    """Where this fails, a table, a study or the report's version changed: write it again with fer report --all --results
+    results and python -m tests.verdicts."""
     text = (TRACKED / FILE).read_text()
+    assert README.read_text() == put_verdicts(README.read_text(), text)
     assert text == overview_text(TRACKED)
     tables = read_tables(TRACKED)
     assert [path.stem for path in sorted((TRACKED / "tables").glob("*.md"))] == [table.path.stem for table in tables]
@@ -60,7 +63,13 @@ def test_all_reports_and_their_overview(study: Path, compute: Compute, fer: Call
     head = (compute.results / "tables" / "tiny-ck48-small.md").read_text().split("\n")[2:4]
     date = VERSIONS[VERSION]
     facts = f"- data `ck48`; split `subject`; n = 3; report version {VERSION} ({date}); [tables](tables/tiny-ck48-small.md)"
-    assert text.split("\n")[4:9] == ["## tiny on ck48 (small)", "", *head, facts]
+    lines = text.split("\n")
+    first = lines.index("## tiny on ck48 (small)")
+    assert lines[first : first + 5] == ["## tiny on ck48 (small)", "", *head, facts]
+    assert lines[4] == f"## {VERDICTS}"
+    claims = [line for line in lines[:first] if line.startswith("| `tiny` on `ck48` | ")]
+    assert len(claims) == 2
+    assert claims[0].startswith("| `tiny` on `ck48` | SCN-CS beats the CNN | undecided | +3.00 [")
     assert "1 tables, 0 of them behind." in text
     assert head[1].startswith(
         "- None of 2 claims is supported or contradicted. 1 is undecided (“SCN-CS beats the CNN”: +3.00"

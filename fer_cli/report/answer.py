@@ -17,6 +17,8 @@ from fer_cli.settings import grid_key
 from fer_cli.stats import ALPHA, NotTestable
 from fer_cli.study import Claim
 
+CLAIMS = "Claims"
+"""Heading of the table of judgements."""
 MOST = 2
 """Claims of one verdict that the answer names."""
 
@@ -97,7 +99,7 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
     tests = list(dict.fromkeys(one.test for one in judgements if one.test))
     notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
     columns = ["verdict", "difference in points [95 % interval]", "p (Holm)", "reproduced", "why"]
-    return [Table("Claims", columns, rows, notes, kind="claims")]
+    return [Table(CLAIMS, columns, rows, notes, kind="claims")]
 
 
 def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells: Cells, scales: Scales) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from fer_cli.config import METRICS, Known
 from fer_cli.errors import FerError, ResultsError
 from fer_cli.expand import PEOPLE_KNOWN, expand
 from fer_cli.places import open_regular, read_text, write_text
+from fer_cli.report.answer import CLAIMS
 from fer_cli.report.frame import SETTINGS
+from fer_cli.report.reread import read_report
 from fer_cli.report.tables import factor_label
 from fer_cli.report.version import VERSION, VERSIONS, hash_configs
 from fer_cli.results import SIMULATED
@@ -26,6 +28,7 @@ from fer_cli.study import Choice, Study, load_study
 from fer_cli.tasks import task_of
 
 FILE = "RESULTS.md"
+VERDICTS = "Verdicts on the studies' claims, from tables that are not behind"
 SETS = (
     PEOPLE_KNOWN,
     Known(frozenset({"train", "public", "private"})),
@@ -159,6 +162,23 @@ def entry_lines(table: Written, lag: str) -> Iterator[str]:
     yield ""
 
 
+def list_verdicts(table: Written) -> Iterator[tuple[str, str, str, str]]:
+    """Yield study with data, claim, verdict and difference of every claim that a table judges."""
+    sets = " and ".join(f"`{name}`" for name in table.values("data"))
+    where = f"`{table.values('study')[0]}`{', a simulation' if table.values('data') == [SIMULATED] else f' on {sets}'}"
+    for grid in read_report(read_text(table.path.with_suffix(".md")))[2]:
+        if grid.title == CLAIMS:
+            for claim, verdict, difference, *_ in grid.rows:
+                yield where, escape.markdown(claim.text), escape.markdown(verdict.text), escape.markdown(difference.text)
+
+
+def verdict_lines(tables: Iterable[Written]) -> list[str]:
+    """Return a Markdown table of what tables say of each claim."""
+    rows = [row for table in tables for row in list_verdicts(table)]
+    head = ("study and data", "claim", "verdict", "difference in points [95 % interval]")
+    return [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)] if rows else []
+
+
 def overview_text(results: Path) -> str:
     """Return the content of ``RESULTS.md``."""
     tables = read_tables(results)
@@ -178,6 +198,8 @@ def overview_text(results: Path) -> str:
         lines += ["Behind, to be made again from their runs:", ""]
         lines += [f"- {lag} ({len(names)}): {', '.join(names)}" for lag, names in behind.items()]
         lines.append("")
+    if verdicts := verdict_lines(table for table in tables if not lags[table.path.stem]):
+        lines += [f"## {VERDICTS}", "", *verdicts, ""]
     for table in tables:
         lines += entry_lines(table, lags[table.path.stem])
     return "\n".join(lines)
