@@ -96,7 +96,7 @@ class Search(Section):
 def rate_factors(count: int, rates: int = 3) -> list[float]:
     """Return ``count`` factors of an arm's learning rate, 1 first: ``rates`` of them ``STEP`` apart, the others between.
 
-    Between: the middles of the gaps from the lowest on, then the middles of those gaps. They are rounded to four digits.
+    Between: the middles of the gaps from the lowest on, then the middles of those gaps.
     """
     half = rates // 2
     exponents = [0.0, *(sign * n for n in range(1, half + 1) for sign in (-1.0, 1.0))]
@@ -104,7 +104,7 @@ def rate_factors(count: int, rates: int = 3) -> list[float]:
     while len(exponents) < count:
         exponents += [-half + gap * (n + 0.5) for n in range(round(2 * half / gap))]
         gap /= 2
-    return [float(f"{STEP**exponent:.4g}") for exponent in exponents[:count]]
+    return [STEP**exponent for exponent in exponents[:count]]
 
 
 def count_trials(search: Search, own: Mapping[str, Mapping[str, Any]]) -> int:
@@ -121,7 +121,10 @@ def further_values(search: Search, arm: str, own: Mapping[str, Any]) -> list[Any
 
 
 def list_settings(search: Search, arm: str, own: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
-    """Return the ``count`` settings that an arm is tried with, as changes to its ``own``; the first changes nothing."""
+    """Return the ``count`` settings that an arm is tried with, as changes to its ``own``; the first changes nothing.
+
+    Rates are rounded to four digits.
+    """
     further = further_values(search, arm, own)
     rates = rate_factors(count - len(further), search.rates)
     knob = search.knob_of(arm)
