@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Compiled modules are kept, whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test slow exhaustive assets benchmark format clean
+.PHONY: setup demo test slow exhaustive assets benchmark results format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -56,6 +56,12 @@ exhaustive: .venv/.assets
 
 benchmark: setup
 	$(BIN)/fer bench
+
+# Every study in its small profile, resumable; fer ablate --all --plan says how long it takes here.
+JOBS ?= auto
+results: setup
+	$(BIN)/fer ablate --all --jobs $(JOBS) --results results
+	$(BIN)/fer report --all --figures --answers --results results
 
 format: setup
 	$(BIN)/ruff check --fix .

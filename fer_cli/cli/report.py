@@ -28,6 +28,8 @@ from fer_cli.cli.screen import pause_collection, print_table, printing, say, sho
 from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fer_cli.config import Compute
     from fer_cli.report import Written
 
@@ -57,6 +59,12 @@ def report(
         bool,
         typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
     ] = False,
+    answers: Annotated[
+        bool,
+        typer.Option(
+            "--answers", help="Also write what each run answered to results/predictions, to be published with the table."
+        ),
+    ] = False,
     html: Html = False,
     thumbnails: Thumbnails = None,
     results: Results = DEFAULT_RESULTS,
@@ -71,6 +79,8 @@ def report(
     if everything:
         check_alone(study, data, profile, seeds, split, epochs, claims or None)
         found = report_all(compute, figures, formats, columns, html)
+        if answers:
+            keep_answers(found, results)
         if html:
             write_pages(found, results, data_root, thumbnails)
         return
@@ -86,6 +96,8 @@ def report(
     with pause_collection(), draw_for(html):
         written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
+    if answers:
+        keep_answers([written], results)
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
@@ -124,6 +136,14 @@ def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures:
 
         if command := view_command(results):
             say(f"next: {command}")
+
+
+def keep_answers(found: list[Written], results: Path) -> None:
+    """Write what the runs of each report answered, and name the files."""
+    from fer_cli.report.answers import write_answers
+
+    paths = [write_answers(results, written.material.plan.stem, written.material.cells) for written in found]
+    say("written: " + ", ".join(str(path) for path in paths))
 
 
 def show_step(name: str) -> None:
