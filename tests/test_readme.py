@@ -108,7 +108,7 @@ def check_yaml(text: str, folder: Path) -> None:
 
 
 def test_yaml_that_no_command_would_take_is_seen(tmp_path: Path) -> None:
-    check_yaml("seeds: [0, 1]\nreport: {columns: noise}", tmp_path)
+    check_yaml("seeds: [0, 1]", tmp_path)
     with pytest.raises(FerError, match="unknown key"):
         check_yaml("sedes: [0, 1]", tmp_path)
 
