@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Compiled modules are kept, whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test slow exhaustive assets benchmark format clean
+.PHONY: setup demo test slow exhaustive assets benchmark docs format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -56,6 +56,9 @@ exhaustive: .venv/.assets
 
 benchmark: setup
 	$(BIN)/fer bench
+
+docs: setup
+	$(BIN)/python -m tests.docs
 
 format: setup
 	$(BIN)/ruff check --fix .
