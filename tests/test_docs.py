@@ -32,7 +32,7 @@ def test_links_lead_to_files(page: str) -> None:
 
 def test_settings_are_told_by_the_code() -> None:
     assert describe("learning.rank_margin") == "delta 1 of Eq 2."
-    assert describe("features.hog.norm")
+    assert describe("model.parts.rates")
     assert describe("data.name") == ""
 
 
