@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Compiled modules are kept, whatever the environment says: the tests start many processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test slow exhaustive assets benchmark results format clean
+.PHONY: setup demo test slow exhaustive assets benchmark results docs format clean
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -62,6 +62,9 @@ JOBS ?= auto
 results: setup
 	$(BIN)/fer ablate --all --jobs $(JOBS) --results results
 	$(BIN)/fer report --all --figures --answers --results results
+
+docs: setup
+	$(BIN)/python -m tests.docs
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,3 +1,3 @@
 """fer: experiments and ablations for facial-expression recognition in online teaching."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -5,10 +5,12 @@ import re
 import resource
 import subprocess
 import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -199,7 +201,14 @@ def test_every_study_and_card_is_in_a_guide() -> None:
         assert path.suffix in {".yaml", ".md"}
 
 
-def test_version_is_in_the_changelog() -> None:
+def test_changelog_citation_and_package_agree() -> None:
     from fer_cli import __version__
 
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    heading = re.findall(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    assert (cited["version"], str(cited["date-released"])) == heading
+    assert cited["version"] == __version__
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
+    assert cited["keywords"] == project["keywords"]
