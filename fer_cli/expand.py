@@ -30,6 +30,7 @@ from fer_cli.config import (
 )
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
+from fer_cli.imports import hash_source, is_own
 from fer_cli.places import open_regular, user_path
 from fer_cli.settings import Settings, grid_key, nest, value_text
 from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
@@ -165,6 +166,7 @@ def _resolve(
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: is set by seeds; remove it from base, grid and arms")
     settings |= _split_seeds(settings, seed) | {"seed": seed}
+    settings |= _hash_own(settings, study.name, pins)
     for setting, pin in PINNED.items():
         settings |= _hash_file(settings, setting, pin, study.name, pins)
     try:
@@ -270,6 +272,21 @@ def _hash_file(settings: Settings, setting: str, key: str, study: str, pins: dic
     if settings.get(key, found) != found:
         raise StudyError(f"{study}.yaml: {key}: {cut(path, PATH)} has different content, with SHA-256 {found}")
     return {key: found}
+
+
+def _hash_own(settings: Settings, study: str, pins: dict[str, str]) -> Settings:
+    """Return ``model.source_sha256`` of the user's own network; raises StudyError if it has no source, or another one."""
+    name, key = settings.get("model.backbone"), "model.source_sha256"
+    if not isinstance(name, str) or not is_own(name):
+        return {}
+    if (place := f"source of {name}") not in pins:
+        try:
+            pins[place] = hash_source(name)
+        except StudyError as error:
+            raise StudyError(f"{study}.yaml: {error}") from None
+    if settings.get(key, pins[place]) != pins[place]:
+        raise StudyError(f"{study}.yaml: {key}: the source of {cut(name)} has SHA-256 {pins[place]}")
+    return {key: pins[place]}
 
 
 def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:

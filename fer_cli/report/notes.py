@@ -126,7 +126,8 @@ def describe_transfers(plan: Plan, cells: Cells) -> list[str]:
 def differing_settings(plan: Plan, arm: str) -> str:
     """Return the settings in which an arm differs from the baseline arm."""
     settings = next(item.run.differs for item in plan.items if item.run.arm == arm)
-    return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
+    shown = (f"{key} = {str(value)[:12] if key.endswith('_sha256') else value}" for key, value in settings)
+    return ", ".join(shown) or "the baseline"
 
 
 def describe_provenance(material: Material) -> Iterator[Note]:

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_cli.config import BACKBONES, METRICS
+from fer_cli.config import METRICS
+from fer_cli.config.networks import network_of
 from fer_cli.data.cards import has_card, load_card
 from fer_cli.data.manifest import SetInfo, read_manifest
 from fer_cli.escape import hide_secrets, markdown
@@ -96,7 +97,7 @@ def write_card(
     data_root: Path,
 ) -> None:
     """Write the card of the exported ``file``; ``infos``: of the run's data sets, the training set first."""
-    unit = "clips" if BACKBONES[about.backbone].clips else "images"
+    unit = "clips" if network_of(about.backbone).clips else "images"
     sections = {
         "What labels mean, and what they do not": bullets(MEANING),
         "Data and licence": describe_sets(infos, result, unit),
