@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from fer_cli.config import AUTO, SPLITS, Section
-from fer_cli.errors import ResultsError
+from fer_cli.errors import ResultsError, StudyError
+from fer_cli.overrides import parse_settings
 from fer_cli.places import read_text, write_text
 from fer_cli.plan import Plan
 from fer_cli.study import DEFAULT_PROFILE, Choice, Study
@@ -32,6 +33,7 @@ class SavedChoice(Section):
     split: str | None = None
     epochs: Annotated[float, Field(gt=0)] | None = None
     recipe: bool = False
+    settings: list[str] | None = None
 
 
 def last_choice(study: Study, results: Path) -> Choice:
@@ -52,4 +54,8 @@ def last_choice(study: Study, results: Path) -> Choice:
     if kept.split not in {None, AUTO, *SPLITS}:
         raise ResultsError(f"{path}: split: no split '{str(kept.split)[:80]}'; {remedy}")
     seeds = None if kept.seeds is None else tuple(kept.seeds)
-    return Choice(kept.profile, kept.data, seeds, kept.split, kept.epochs, kept.recipe)
+    try:
+        settings = parse_settings(kept.settings)
+    except StudyError as error:
+        raise ResultsError(f"{path}: settings: {error}; {remedy}") from None
+    return Choice(kept.profile, kept.data, seeds, kept.split, kept.epochs, kept.recipe, settings)

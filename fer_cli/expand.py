@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -31,6 +31,7 @@ from fer_cli.config import (
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.imports import hash_source, is_own
+from fer_cli.overrides import check_settings, settings_of
 from fer_cli.places import open_regular, user_path
 from fer_cli.settings import Settings, grid_key, nest, value_text
 from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
@@ -142,7 +143,22 @@ def _base_settings(study: Study, choice: Choice) -> Settings:
         if where := [place for place, settings in varied.items() if "data.split" in settings]:
             raise StudyError(f"--split: {where[0]} of {study.name} sets data.split: the study compares splits")
         ground["data.split"] = choice.split
+    if choice.settings:
+        ground = _set_settings(study, choice, ground)
     return ground
+
+
+def _set_settings(study: Study, choice: Choice, ground: Settings) -> Settings:
+    """Return ``ground`` with the settings of ``--set``; raises StudyError for one that the study compares, or unknown."""
+    given = settings_of(choice.settings)
+    arms: dict[str, Iterable[str]] = {f"arm '{cut(arm)}'": settings for arm, settings in study.arms.items()}
+    added = study.profile_arms.get(choice.profile, {})
+    arms |= {f"profile_arms.{choice.profile}.{cut(arm)}": settings for arm, settings in added.items()}
+    levels = {f"levels.{key}": {k for own in named.values() for k in own} for key, named in study.levels.items()}
+    check_settings(study.name, given, ground, _defaults(), {"the grid": study.grid, **levels, **arms})
+    if choice.recipe:
+        raise StudyError("--set: cannot be combined with --recipe, whose settings were chosen without it")
+    return ground | given
 
 
 def _resolve(
@@ -179,7 +195,9 @@ def _resolve(
         settings = settings | {"train.epochs": epochs}
         return RunConfig.model_validate(nest(settings, study.name)), why
     except ValidationError as error:
-        raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {explain(error, RunConfig)}") from None
+        problem = explain(error, RunConfig)
+        given = any(problem.startswith(key) for key in settings_of(choice.settings))
+        raise StudyError(f"{'--set' if given else f'{study.name}.yaml'}: arm {cut(arm)}: {problem}") from None
 
 
 def _drop_unused(ground: Settings, own: Settings, name: str) -> Settings:

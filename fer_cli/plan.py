@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
+from fer_cli.overrides import name_settings
 from fer_cli.recipes import Recipe, load_recipe, recipe_path
 from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_result
 from fer_cli.runs import RunFolder, Status, read_config
@@ -108,6 +109,7 @@ class Plan:
         """Return the plan's title in MLflow and reports."""
         split = f", split {self.choice.split}" if self.choice.split else ""
         split += f", {self.choice.epochs:g} x epochs" if self.choice.epochs else ""
+        split += f", {', '.join(self.choice.settings)}" if self.choice.settings else ""
         split += ", recipe" if self.choice.recipe else ""
         return f"{self.study.name} on {self.data} ({self.choice.profile}{split})"
 
@@ -116,7 +118,9 @@ class Plan:
         """Return the file name prefix of the plan's tables and figures."""
         scaled = f"epochs{self.choice.epochs:g}" if self.choice.epochs else None
         tuned = "recipe" if self.choice.recipe else None
-        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split, scaled, tuned]))
+        given = name_settings(self.choice.settings)
+        parts = [self.study.name, self.data, self.choice.profile, self.choice.split, scaled, given, tuned]
+        return "-".join(filter(None, parts))
 
 
 def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:

@@ -30,6 +30,7 @@ from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
 from fer_cli.cli.search import search
 from fer_cli.cli.show import diff, show
+from fer_cli.cli.study import list_studies, study_app
 from fer_cli.cli.sweeps import cancel, status
 from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
@@ -44,6 +45,7 @@ app = typer.Typer(
     epilog="Example: fer data build ck48 --from CK+48, then fer ablate --study scn-cs, then fer report --study scn-cs",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 app.add_typer(weights_app, name="weights")
 app.add_typer(features_app, name="features")
 app.add_typer(analyze_app, name="analyze")
@@ -53,6 +55,7 @@ app.command(
     epilog="Examples: fer ablate --study scn-cs --data ck48 --plan · fer ablate --study scn-cs --gpus 0,1 --per-gpu 2 · "
     "fer ablate --study scn-cs --executor slurm --partition gpu --time 4:00:00 --gpus-per-task 1"
 )(ablate)
+app.command("studies", epilog="Example: fer studies")(list_studies)
 app.command(epilog="Examples: fer status · fer status --study scn-cs --watch")(status)
 app.command(epilog="Example: fer cancel --study scn-cs")(cancel)
 app.command(epilog="Example: fer merge shard1/results shard2/results --results results")(merge)

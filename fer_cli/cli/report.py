@@ -17,6 +17,7 @@ from fer_cli.cli.options import (
     Profile,
     Results,
     Seeds,
+    SetOption,
     SplitName,
     UseRecipe,
     data_root_or_default,
@@ -44,6 +45,7 @@ def report(
     split: SplitName = None,
     epochs: Epochs = None,
     recipe: UseRecipe = None,
+    settings: SetOption = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
@@ -69,7 +71,7 @@ def report(
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
     if everything:
-        check_alone(study, data, profile, seeds, split, epochs, claims or None)
+        check_alone(study, data, profile, seeds, split, epochs, settings, claims or None)
         found = report_all(compute, figures, formats, columns, html)
         if html:
             write_pages(found, results, data_root, thumbnails)
@@ -77,12 +79,13 @@ def report(
     if study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        print_claims(study, compute, data, profile, seeds, split, epochs, recipe)
+        print_claims(study, compute, data, profile, seeds, split, epochs, recipe, settings)
         return
+    from fer_cli.overrides import parse_settings
     from fer_cli.report import make_report
     from fer_cli.study import load_study
 
-    asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, figures)
+    asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, parse_settings(settings), figures)
     with pause_collection(), draw_for(html):
         written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
     log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
@@ -166,8 +169,11 @@ def print_claims(
     split: str | None,
     epochs: float | None,
     recipe: bool | None,
+    settings: list[str] | None,
 ) -> None:
-    """Print the judged claims of a study, or of ``all``, as a table."""
+    """Print the judged claims of a study, or of ``all``, as a table; raises StudyError for ``settings`` of ``--set``."""
+    if settings:
+        raise StudyError("--set: cannot be combined with --claims, which are about the study as it is")
     from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
 
     with pause_collection():

@@ -68,6 +68,7 @@ def make_report(
     split: str | None = None,
     epochs: float | None = None,
     recipe: bool | None = None,
+    settings: tuple[str, ...] | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
     formats: Sequence[str] = ("png",),
@@ -81,7 +82,9 @@ def make_report(
     """
     results = compute.results
     last = last_choice(load_study(study), results)
-    choice = fill_choice(Choice(profile or "", data, seeds, split, epochs), last, data or last.data, recipe)
+    choice = fill_choice(
+        Choice(profile or "", data, seeds, split, epochs, settings=settings), last, data or last.data, recipe
+    )
     describe = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, describe=describe)
     output = Output(figures, announce, formats, page_columns)

@@ -31,7 +31,8 @@ def fill_choice(given: Choice, last: Choice, data: str | None, recipe: bool | No
         given.seeds or (last.seeds if same else None),
         given.split or (last.split if like else None),
         given.epochs or (last.epochs if same else None),
-        (same and last.recipe) if recipe is None else recipe,
+        (same and last.recipe and not given.settings) if recipe is None else recipe,
+        given.settings if given.settings is not None else (last.settings if same and not recipe else None),
     )
 
 

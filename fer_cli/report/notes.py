@@ -62,6 +62,8 @@ def describe_protocol(material: Material) -> Iterator[Note]:
         f"{noise}initial weights and batch order, the same for every arm"
     )
     lines += model_lines(plan)
+    if plan.choice.settings:
+        lines.append(f"set for all runs, instead of what the study says: {', '.join(plan.choice.settings)}")
     lines.append("arms: " + "; ".join(f"{arm}: {differing_settings(plan, arm)}" for arm in plan.study.arms))
     if plan.study.paper and plan.study.paper.left_out:
         lines.append(f"not specified in the paper; our choices: {plan.study.paper.left_out}")
