@@ -57,7 +57,7 @@ SCALARS = st.one_of(
 
 @given(st.one_of(SCALARS, st.lists(SCALARS, max_size=3)))
 def test_a_value_written_as_json_is_read_as_it_is(value: Any) -> None:
-    parsed = parse_settings([f"train.lr={json.dumps(value)}"])
+    parsed = parse_settings([f"train.lr={json.dumps(value, ensure_ascii=False)}"])
     assert settings_of(parsed) == {"train.lr": value}
     assert parse_settings(parsed) == parsed
 

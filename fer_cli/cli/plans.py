@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from fer_cli.cli.screen import duration, print_table, say, show, with_progress
 from fer_cli.errors import FerError
-from fer_cli.imports import is_own
 
 if TYPE_CHECKING:
     from fer_cli.config import Compute
@@ -49,6 +48,7 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
 
 def print_commands(plan: Plan, command: Callable[[str], str], retry_failed: bool) -> None:
     """Print a command for each unfinished run to stdout, after those it depends on, which a comment names."""
+    from fer_cli.imports import is_own
     from fer_cli.plan import is_runnable
 
     states = plan.states()

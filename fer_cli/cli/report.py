@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -93,8 +94,7 @@ def report(
         write_pages([written], results, data_root, thumbnails)
         return
     print_tables(written)
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
-    tell_rest(written, compute, same, figures)
+    tell_rest(written, compute, study, data_root, figures)
 
 
 def print_tables(written: Written) -> None:
@@ -108,9 +108,10 @@ def print_tables(written: Written) -> None:
         show(written.markdown)
 
 
-def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
-    """Say what was written, what is missing, and the next command; ``same``: the options that it repeats."""
+def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
+    """Say what was written, what is missing, and the next command."""
     results = compute.results
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
