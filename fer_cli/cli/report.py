@@ -84,12 +84,11 @@ def report(
         return
     from fer_cli.overrides import parse_settings
     from fer_cli.report import make_report
-    from fer_cli.study import load_study
 
     asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, parse_settings(settings), figures)
     with pause_collection(), draw_for(html):
         written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
-    log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
+    log_report(results, written.material.plan.study.name, written.report.title, written.files[0].stem)
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
