@@ -16,6 +16,7 @@ from fer_cli.cli.ablate import ablate
 from fer_cli.cli.analyze import analyze_app
 from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
+from fer_cli.cli.doctor import doctor
 from fer_cli.cli.export import export
 from fer_cli.cli.features import extract_features, features_app
 from fer_cli.cli.merge import merge
@@ -72,6 +73,7 @@ app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
 app.command(epilog="Examples: fer rerun 3f2a · fer rerun 3f2a --keep /tmp/again")(rerun)
 app.command("rm", epilog="Examples: fer rm 3f2a 91bc · fer rm 3f2a --with-dependents · fer rm --restore 3f2a")(remove)
 app.command(epilog="Example: fer monitor scn-cs:SCN-CS --video lesson.mp4 --course signals --out session")(monitor)
+app.command(epilog="Examples: fer doctor · fer doctor --json")(doctor)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
