@@ -23,6 +23,7 @@ from fer_cli.report.protocol import describe_split
 from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 from fer_cli.use.exported import FORMAT, About, Preparation
+from fer_cli.use.hub import describe_for_hub, header_lines
 from fer_cli.use.intervals import DRAWS, Interval, choose_sampled, score_intervals
 
 MEANING = (
@@ -111,6 +112,7 @@ def write_card(
     what = "a clip of a face" if unit == "clips" else "a picture of a face"
     labels = markdown(", ".join(about.classes))
     lines = [
+        *header_lines(describe_for_hub(result, Path(file).stem, unit)),
         f"# Model card: {markdown(head)}",
         "",
         f"{markdown(file)} gives {what} one of {len(about.classes)} labels: {labels}.",
