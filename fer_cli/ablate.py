@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fer_cli.choices import remember
 from fer_cli.config import Compute
-from fer_cli.plan import Item, Plan, remember
+from fer_cli.plan import Item, Plan
 from fer_cli.sweeps import record_sweep
 from fer_cli.tasks import task_of
 from fer_cli.uses import Use, add_use

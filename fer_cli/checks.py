@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_cli.config import BACKBONES, K_FOLD, Compute, DataConfig, RunConfig
+from fer_cli.config import K_FOLD, Compute, DataConfig, RunConfig
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.plan import Plan
 from fer_cli.tasks import TASKS
@@ -55,7 +55,7 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     sets: dict[tuple[object, ...], FaceSet] = {}
 
     def faces_of(config: RunConfig) -> FaceSet:
-        clips = config.data.frames if BACKBONES[config.model.backbone].clips else None
+        clips = config.data.frames if config.model.network.clips else None
         key = (config.data.name, *config.data.classes, clips)
         if key not in sets:
             faces = load_set(compute.data_root, config.data.name)
@@ -66,7 +66,7 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     check_sizes(plan, splits)
     there = [c for c in left if c.sets and layout_of(c) in splits and infos[c.data.name].drawn is None]
     for config in left:
-        if not config.simulated and BACKBONES[config.model.backbone].regions:
+        if not config.simulated and config.model.network.regions:
             for name in config.sets:
                 check_landmarks(infos[name], config.data.landmarks)
     check_training_images((config, faces_of(config), splits[layout_of(config)]) for config in there)
@@ -92,7 +92,7 @@ def absent_classes(faces: FaceSet, config: DataConfig, split: Split) -> list[str
 
 def layout_of(config: RunConfig) -> str:
     """Return a key of the settings that determine the split, and of whether clips or images are split."""
-    what = "clips" if BACKBONES[config.model.backbone].clips else "images"
+    what = "clips" if config.model.network.clips else "images"
     return f"{what} {config.data.model_dump_json(exclude=NOT_OF_SPLITS)}"
 
 

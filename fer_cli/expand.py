@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,6 +30,8 @@ from fer_cli.config import (
 )
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
+from fer_cli.imports import hash_source, is_own
+from fer_cli.overrides import check_settings, settings_of
 from fer_cli.places import open_regular, user_path
 from fer_cli.settings import Settings, grid_key, nest, value_text
 from fer_cli.study import DEFAULT_PROFILE, MOST_RUNS, Choice, PlannedRun, Study
@@ -141,7 +143,22 @@ def _base_settings(study: Study, choice: Choice) -> Settings:
         if where := [place for place, settings in varied.items() if "data.split" in settings]:
             raise StudyError(f"--split: {where[0]} of {study.name} sets data.split: the study compares splits")
         ground["data.split"] = choice.split
+    if choice.settings:
+        ground = _set_settings(study, choice, ground)
     return ground
+
+
+def _set_settings(study: Study, choice: Choice, ground: Settings) -> Settings:
+    """Return ``ground`` with the settings of ``--set``; raises StudyError for one that the study compares, or unknown."""
+    given = settings_of(choice.settings)
+    arms: dict[str, Iterable[str]] = {f"arm '{cut(arm)}'": settings for arm, settings in study.arms.items()}
+    added = study.profile_arms.get(choice.profile, {})
+    arms |= {f"profile_arms.{choice.profile}.{cut(arm)}": settings for arm, settings in added.items()}
+    levels = {f"levels.{key}": {k for own in named.values() for k in own} for key, named in study.levels.items()}
+    check_settings(study.name, given, ground, _defaults(), {"the grid": study.grid, **levels, **arms})
+    if choice.recipe:
+        raise StudyError("--set: cannot be combined with --recipe, whose settings were chosen without it")
+    return ground | given
 
 
 def _resolve(
@@ -165,6 +182,7 @@ def _resolve(
         if key in settings:
             raise StudyError(f"{study.name}.yaml: {key}: is set by seeds; remove it from base, grid and arms")
     settings |= _split_seeds(settings, seed) | {"seed": seed}
+    settings |= _hash_own(settings, study.name, pins)
     for setting, pin in PINNED.items():
         settings |= _hash_file(settings, setting, pin, study.name, pins)
     try:
@@ -177,7 +195,9 @@ def _resolve(
         settings = settings | {"train.epochs": epochs}
         return RunConfig.model_validate(nest(settings, study.name)), why
     except ValidationError as error:
-        raise StudyError(f"{study.name}.yaml: arm {cut(arm)}: {explain(error, RunConfig)}") from None
+        problem = explain(error, RunConfig)
+        given = any(problem.startswith(key) for key in settings_of(choice.settings))
+        raise StudyError(f"{'--set' if given else f'{study.name}.yaml'}: arm {cut(arm)}: {problem}") from None
 
 
 def _drop_unused(ground: Settings, own: Settings, name: str) -> Settings:
@@ -270,6 +290,21 @@ def _hash_file(settings: Settings, setting: str, key: str, study: str, pins: dic
     if settings.get(key, found) != found:
         raise StudyError(f"{study}.yaml: {key}: {cut(path, PATH)} has different content, with SHA-256 {found}")
     return {key: found}
+
+
+def _hash_own(settings: Settings, study: str, pins: dict[str, str]) -> Settings:
+    """Return ``model.source_sha256`` of the user's own network; raises StudyError if it has no source, or another one."""
+    name, key = settings.get("model.backbone"), "model.source_sha256"
+    if not isinstance(name, str) or not is_own(name):
+        return {}
+    if (place := f"source of {name}") not in pins:
+        try:
+            pins[place] = hash_source(name)
+        except StudyError as error:
+            raise StudyError(f"{study}.yaml: {error}") from None
+    if settings.get(key, pins[place]) != pins[place]:
+        raise StudyError(f"{study}.yaml: {key}: the source of {cut(name)} has SHA-256 {pins[place]}")
+    return {key: pins[place]}
 
 
 def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:

@@ -6,28 +6,24 @@ first. ``make_plan`` builds the graph from a study, ``read_runs`` from run folde
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
-
-from fer_cli.config import AUTO, BACKBONES, SPLITS, Compute, RunConfig, Section
+from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand
-from fer_cli.places import read_text, write_text
+from fer_cli.overrides import name_settings
 from fer_cli.recipes import Recipe, load_recipe, recipe_path
 from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_result
 from fer_cli.runs import RunFolder, Status, read_config
-from fer_cli.study import DEFAULT_PROFILE, Choice, PlannedRun, Study, load_study, study_names
+from fer_cli.study import Choice, PlannedRun, Study, load_study, study_names
 from fer_cli.tasks import task_of
-from fer_cli.yamls import explain
 
 if TYPE_CHECKING:
     from fer_cli.config.auto import Known
@@ -113,6 +109,7 @@ class Plan:
         """Return the plan's title in MLflow and reports."""
         split = f", split {self.choice.split}" if self.choice.split else ""
         split += f", {self.choice.epochs:g} x epochs" if self.choice.epochs else ""
+        split += f", {', '.join(self.choice.settings)}" if self.choice.settings else ""
         split += ", recipe" if self.choice.recipe else ""
         return f"{self.study.name} on {self.data} ({self.choice.profile}{split})"
 
@@ -121,7 +118,9 @@ class Plan:
         """Return the file name prefix of the plan's tables and figures."""
         scaled = f"epochs{self.choice.epochs:g}" if self.choice.epochs else None
         tuned = "recipe" if self.choice.recipe else None
-        return "-".join(filter(None, [self.study.name, self.data, self.choice.profile, self.choice.split, scaled, tuned]))
+        given = name_settings(self.choice.settings)
+        parts = [self.study.name, self.data, self.choice.profile, self.choice.split, scaled, given, tuned]
+        return "-".join(filter(None, parts))
 
 
 def sort_runs(needs: Mapping[str, Iterable[str]]) -> list[str]:
@@ -245,7 +244,7 @@ def part_sizes(config: RunConfig, infos: Mapping[str, SetInfo]) -> tuple[int, in
     data, info = config.data, infos[config.data.name]
     classes = data.classes or info.classes
     images = sum(info.counts.get(label, 0) for label in classes) or round(info.kept * len(classes) / len(info.classes))
-    if (clips := info.clips or info.sequences) and BACKBONES[config.model.backbone].clips:
+    if (clips := info.clips or info.sequences) and config.model.network.clips:
         images = round(images * clips / info.kept)
     share = {"holdout": data.test_fraction, "loso": 1 / max(2, info.subjects)}.get(data.split, 1 / data.folds)
     rest = images if data.test is not None else images * (1 - share)
@@ -287,44 +286,6 @@ def tested_classes(config: RunConfig, infos: Mapping[str, SetInfo]) -> list[str]
     data = config.data
     trained = list(data.classes) or infos[data.name].classes
     return trained if data.test is None else [label for label in trained if label in infos[data.test].classes]
-
-
-def remember(plan: Plan, results: Path) -> None:
-    """Save the options of the last run, the defaults of ``fer report``."""
-    choice = asdict(plan.choice)
-    write_text(results / "studies" / f"{plan.study.name}.json", json.dumps(choice) + "\n")
-
-
-class SavedChoice(Section):
-    """The content of ``studies/<name>.json``: the options of the last run."""
-
-    profile: str
-    data: str | None
-    seeds: list[Annotated[int, Field(ge=0)]] | None
-    split: str | None = None
-    epochs: Annotated[float, Field(gt=0)] | None = None
-    recipe: bool = False
-
-
-def last_choice(study: Study, results: Path) -> Choice:
-    """Return the options of the last run, or defaults; raises ResultsError if the file is invalid."""
-    path = results / "studies" / f"{study.name}.json"
-    remedy = "remove it; fer report then uses the study's own data, profile and seeds"
-    try:
-        kept = SavedChoice.model_validate_json(read_text(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return Choice()
-    except OSError as error:
-        raise ResultsError(f"{path}: {error.strerror}; {remedy}") from None
-    except ValueError as error:
-        reason = explain(error, SavedChoice)[:200] if isinstance(error, ValidationError) else "not UTF-8"
-        raise ResultsError(f"{path}: {reason}; {remedy}") from None
-    if kept.profile not in {*study.profiles, DEFAULT_PROFILE}:
-        raise ResultsError(f"{path}: profile: {study.name} has no profile '{kept.profile[:80]}'; {remedy}")
-    if kept.split not in {None, AUTO, *SPLITS}:
-        raise ResultsError(f"{path}: split: no split '{str(kept.split)[:80]}'; {remedy}")
-    seeds = None if kept.seeds is None else tuple(kept.seeds)
-    return Choice(kept.profile, kept.data, seeds, kept.split, kept.epochs, kept.recipe)
 
 
 def is_runnable(status: Status, retry_failed: bool) -> bool:
@@ -376,12 +337,19 @@ def dependencies_of(content: Result | RunConfig) -> list[str]:
 def describe_other_builds(plan: Plan, results: Path) -> str:
     """Return a phrase on runs under ``results`` with other builds of the plan's sets, which tables exclude; "" if none."""
     built = {item.run.config.sets: item.fingerprint for item in plan.everything}
-    others: Counter[str] = Counter()
+    others, edited = Counter[str](), Counter[str]()
+    own = {model.backbone: model.source_sha256 for model in (item.run.config.model for item in plan.items)}
     for result in finished_results(results, but=(item.run_id for item in plan.everything)):
         sets = result.config.sets
         if result.config.trial:
             continue
-        if sets in built and result.fingerprint != built[sets]:
+        model = result.config.model
+        if model.source_sha256 and own.get(model.backbone, model.source_sha256) != model.source_sha256:
+            edited[model.title] += 1
+        elif sets in built and result.fingerprint != built[sets]:
             others["+".join(sets)] += 1
     counts = ", ".join(f"{n} on {names}" for names, n in sorted(others.items()))
-    return f"runs under {results} on other builds of these sets are not used: {counts}" if counts else ""
+    texts = [f"runs under {results} on other builds of these sets are not used: {counts}"] if counts else []
+    counts = ", ".join(f"{n} of {title}" for title, n in sorted(edited.items()))
+    texts += [f"runs under {results} of other sources of own networks are not used: {counts}"] if counts else []
+    return "; ".join(texts)

@@ -273,6 +273,7 @@ class Choice:
     split: str | None = None
     epochs: float | None = None  # factor of every run's epochs, rounded, at least one
     recipe: bool = False  # whether arms get the settings that fer search chose for them
+    settings: tuple[str, ...] | None = None  # name=value, over those of base, data set and profile; None: not given
 
 
 @dataclass(frozen=True)

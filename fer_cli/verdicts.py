@@ -46,7 +46,7 @@ def judge_studies(
     Options as in ``fer report``; with a data set, only that one. Raises ResultsError if a study has no claims or no run is
     done.
     """
-    given = Choice(profile or "", data, seeds, split, epochs)
+    given = Choice(profile or "", data, seeds, split, epochs, settings=())
     names = study_names() if study == "all" else [study]
     found = [judged for name in names for judged in judge_sets(name, compute, given, study != "all", recipe)]
     save_verified(compute.results)

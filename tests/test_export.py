@@ -131,6 +131,33 @@ def test_the_card_states_the_numbers_of_the_run(trained: Trained, file: Path) ->
     assert name_precision("bf16").startswith("bf16; in float32, as here, probabilities differ")
 
 
+HUB = {
+    "language", "license", "license_name", "license_link", "library_name", "pipeline_tag", "tags", "datasets", "metrics",
+    "base_model", "model-index",
+}  # fmt: skip
+"""Keys of a model card that the hub documents (hub-docs, modelcard.md)."""
+
+
+def test_the_card_begins_with_the_header_of_the_hub(trained: Trained, file: Path) -> None:
+    import yaml
+
+    _, text, body = file.with_suffix(".md").read_text().split("---\n", 2)
+    assert body.lstrip().startswith("# Model card: ")
+    header, result = yaml.safe_load(text), trained.folder.result()
+    assert header.keys() <= HUB
+    assert (header["license"], header["license_name"]) == ("other", header["license_name"].lower())
+    assert header["pipeline_tag"] == "image-classification"
+    (model,) = header["model-index"]
+    (found,) = model["results"]
+    assert model["name"] == file.stem
+    assert found["task"]["type"] == header["pipeline_tag"]
+    assert found["dataset"].keys() >= {"type", "name"}
+    values = {metric["type"]: metric["value"] for metric in found["metrics"]}
+    assert set(values) == set(header["metrics"])
+    scores = result.metrics["test"]
+    assert values == pytest.approx({"accuracy": scores["accuracy"], "f1": scores["macro_f1"]}, abs=1e-6)
+
+
 def test_int8_states_what_it_costs(trained: Trained, tmp_path: Path, fer: Fer) -> None:
     out = tmp_path / "small.onnx"
     out.write_text("of another program")

@@ -11,11 +11,12 @@ import typer.main
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_cli.choices import remember
 from fer_cli.cli import app
 from fer_cli.cli.advice import study_command, write_command, write_seeds
 from fer_cli.cli.options import parse_seeds
 from fer_cli.config import Compute
-from fer_cli.plan import make_plan, remember
+from fer_cli.plan import make_plan
 from fer_cli.study import Choice
 from fer_cli.synthetic.build import build_embedded
 from tests.conftest import STUDY, Called

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from fer_cli.choices import last_choice
 from fer_cli.config import METRICS, flatten
 from fer_cli.config.scores import Metric
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.estimate import core_seconds_per_epoch
 from fer_cli.outputs import DETECTED, read_history
-from fer_cli.plan import last_choice
 from fer_cli.results import find_damage, read_result
 from fer_cli.runs import RunFolder, read_config
 from fer_cli.study import load_study

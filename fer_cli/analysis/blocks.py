@@ -18,7 +18,7 @@ from typing import Any
 
 from fer_cli.analysis.outcome import GROUPS, Group, cache_result, groups_of, summarise
 from fer_cli.blocks import Block, Cell, Note, Number, Table
-from fer_cli.config import BACKBONES, Compute
+from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 
 VERSION = 1
@@ -50,7 +50,7 @@ def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
 
 def has_stages(item: Item) -> bool:
     """Return whether a run's network has stages with feature maps."""
-    return BACKBONES[item.run.config.model.backbone].stages
+    return item.run.config.model.network.stages
 
 
 def measure_blocks(item: Item, compute: Compute) -> dict[str, Any]:

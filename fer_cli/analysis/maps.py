@@ -13,7 +13,7 @@ from typing import Any
 
 from fer_cli.analysis.outcome import cache_result, figure_path, select_runs
 from fer_cli.blocks import Block, Figure, Note
-from fer_cli.config import ATTENTION, BACKBONES, Compute, ModelConfig
+from fer_cli.config import ATTENTION, Compute, ModelConfig
 from fer_cli.formats import figure_files
 from fer_cli.plan import Item, Plan
 
@@ -52,7 +52,7 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
 
 def block_of(model: ModelConfig) -> str | None:
     """Return the name of a network's attention block, or None if it has no block or no stages."""
-    return model.block if model.block != "none" and BACKBONES[model.backbone].stages else None
+    return model.block if model.block != "none" and model.network.stages else None
 
 
 def is_redistributable(compute: Compute, name: str) -> bool:

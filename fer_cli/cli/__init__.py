@@ -16,6 +16,7 @@ from fer_cli.cli.ablate import ablate
 from fer_cli.cli.analyze import analyze_app
 from fer_cli.cli.bench import bench
 from fer_cli.cli.data import data_app
+from fer_cli.cli.doctor import doctor
 from fer_cli.cli.export import export
 from fer_cli.cli.features import extract_features, features_app
 from fer_cli.cli.merge import merge
@@ -30,6 +31,7 @@ from fer_cli.cli.screen import closed, drop, printing, say
 from fer_cli.cli.screen import show as print_text
 from fer_cli.cli.search import search
 from fer_cli.cli.show import diff, show
+from fer_cli.cli.study import list_studies, study_app
 from fer_cli.cli.sweeps import cancel, status
 from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
@@ -44,6 +46,7 @@ app = typer.Typer(
     epilog="Example: fer data build ck48 --from CK+48, then fer ablate --study scn-cs, then fer report --study scn-cs",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(study_app, name="study")
 app.add_typer(weights_app, name="weights")
 app.add_typer(features_app, name="features")
 app.add_typer(analyze_app, name="analyze")
@@ -53,6 +56,7 @@ app.command(
     epilog="Examples: fer ablate --study scn-cs --data ck48 --plan · fer ablate --study scn-cs --gpus 0,1 --per-gpu 2 · "
     "fer ablate --study scn-cs --executor slurm --partition gpu --time 4:00:00 --gpus-per-task 1"
 )(ablate)
+app.command("studies", epilog="Example: fer studies")(list_studies)
 app.command(epilog="Examples: fer status · fer status --study scn-cs --watch")(status)
 app.command(epilog="Example: fer cancel --study scn-cs")(cancel)
 app.command(epilog="Example: fer merge shard1/results shard2/results --results results")(merge)
@@ -69,6 +73,7 @@ app.command(epilog="Example: fer diff 3f2a 91bc")(diff)
 app.command(epilog="Examples: fer rerun 3f2a · fer rerun 3f2a --keep /tmp/again")(rerun)
 app.command("rm", epilog="Examples: fer rm 3f2a 91bc · fer rm 3f2a --with-dependents · fer rm --restore 3f2a")(remove)
 app.command(epilog="Example: fer monitor scn-cs:SCN-CS --video lesson.mp4 --course signals --out session")(monitor)
+app.command(epilog="Examples: fer doctor · fer doctor --json")(doctor)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141

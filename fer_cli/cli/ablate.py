@@ -50,6 +50,7 @@ from fer_cli.cli.options import (
     Profile,
     Results,
     Seeds,
+    SetOption,
     SplitName,
     parse_seeds,
 )
@@ -81,6 +82,7 @@ def ablate(
     profile: Profile = None,
     seeds: Seeds = None,
     split: SplitName = None,
+    settings: SetOption = None,
     epochs: Epochs = None,
     budget: Budget = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Train this arm only; repeatable.")] = None,
@@ -126,12 +128,14 @@ def ablate(
 
 def carry_out_call(asked: Asked) -> None:
     """Plan and train what a call asks for, and say how to go on."""
+    from fer_cli.overrides import parse_settings
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     options = make_options(asked)
     call = Call(asked, options, make_compute(asked, options))
     profile, seeds = asked.profile or DEFAULT_PROFILE, parse_seeds(asked.seeds)
-    choice = Choice(profile, asked.data, seeds, asked.split, asked.epochs, asked.recipe)
+    given = parse_settings(asked.settings)
+    choice = Choice(profile, asked.data, seeds, asked.split, asked.epochs, asked.recipe, given)
     if asked.every:
         refuse_with_all(asked)
         ablate_all(call, choice)
@@ -211,6 +215,7 @@ def refuse_with_all(asked: Asked) -> None:
     """Raise StudyError for an option that needs one study."""
     needing = ("study", "only", "run", "shard", "budget", "smoke")
     names = [f"--{name}" for name in needing if getattr(asked, name)]
+    names += ["--set"] if asked.settings else []
     names += ["--executor print"] if asked.executor == PRINT else []
     if names:
         raise StudyError(f"--all: cannot be combined with {', '.join(names)}, which takes one study")

@@ -37,7 +37,7 @@ def given_results(results: Path) -> Path | None:
 
 
 def choice_options(choice: Choice) -> dict[str, Any]:
-    """Return the options that reproduce a choice of data, profile, seeds, split, epochs and recipe."""
+    """Return the options that reproduce a choice of data, profile, seeds, split, epochs, recipe and settings."""
     from fer_cli.study import DEFAULT_PROFILE
 
     return {
@@ -47,6 +47,7 @@ def choice_options(choice: Choice) -> dict[str, Any]:
         "split": choice.split,
         "epochs": choice.epochs,
         "recipe": choice.recipe,
+        "set": choice.settings,
     }
 
 

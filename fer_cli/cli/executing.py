@@ -84,6 +84,7 @@ class Asked:
     profile: str | None
     seeds: str | None
     split: str | None
+    settings: list[str] | None
     epochs: float | None
     budget: float | None
     only: list[str] | None

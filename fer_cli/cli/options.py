@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.complete import complete_profile, complete_set, complete_study
 from fer_cli.errors import StudyError
 from fer_cli.escape import cut
 from fer_cli.places import user_path
@@ -41,11 +42,27 @@ Results = Annotated[
         "--results", envvar="FER_RESULTS", callback=expand_path, help="Results folder (runs, tables, MLflow store)."
     ),
 ]
-StudyName = Annotated[str, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
-OptionalStudy = Annotated[str | None, typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.")]
-DataName = Annotated[str | None, typer.Option("--data", "-d", help="Use this data set instead of the study's.")]
+StudyName = Annotated[
+    str,
+    typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.", autocompletion=complete_study),
+]
+OptionalStudy = Annotated[
+    str | None,
+    typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.", autocompletion=complete_study),
+]
+DataName = Annotated[
+    str | None,
+    typer.Option("--data", "-d", help="Use this data set instead of the study's.", autocompletion=complete_set),
+]
 Profile = Annotated[
-    str | None, typer.Option("--profile", "-p", help="Size preset: smoke, small or paper.", show_default="small")
+    str | None,
+    typer.Option(
+        "--profile",
+        "-p",
+        help="Size preset: smoke, small or paper.",
+        show_default="small",
+        autocompletion=complete_profile,
+    ),
 ]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Number of seeds (5), a list (0,2,4) or one seed (3,).")]
 Epochs = Annotated[
@@ -56,6 +73,14 @@ SplitName = Annotated[
     str | None,
     typer.Option(
         "--split", help="Override the study's split: a name, or auto (official, subject, sequence or random, as available)."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set one setting of all runs (train.lr=0.001), named in titles and files; repeatable. none: the study's own.",
     ),
 ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_cli.cli.screen import duration, print_table, say, show, with_progress
@@ -46,13 +48,18 @@ def print_plan(plan: Plan, compute: Compute, jobs: int, states: Mapping[str, Sta
 
 def print_commands(plan: Plan, command: Callable[[str], str], retry_failed: bool) -> None:
     """Print a command for each unfinished run to stdout, after those it depends on, which a comment names."""
+    from fer_cli.imports import is_own
     from fer_cli.plan import is_runnable
 
     states = plan.states()
     left = [item for item in plan.everything if is_runnable(states[item.run_id], retry_failed)]
+    own = any(is_own(item.run.config.model.backbone) for item in left)  # whose module is looked for in this folder
+    here = f"cd {shlex.quote(str(Path.cwd()))} && " if own else ""
     for item in left:
         needs = [need.run_id for need in item.needs if states.get(need.run_id) != "done"]
-        show(command(item.run_id) + (f"  # {item.run_id}, after {' '.join(needs)}" if needs else f"  # {item.run_id}"))
+        show(
+            here + command(item.run_id) + (f"  # {item.run_id}, after {' '.join(needs)}" if needs else f"  # {item.run_id}")
+        )
     counts = [f"{number} {state}" for state in ("done", "running", "failed", "damaged") if (number := count(states, state))]
     say(f"{len(left)} commands, each trains one run; not printed: {', '.join(counts) or 'none'}")
     say("runs that others start from come first; a command whose run waits for them trains them if nobody does")

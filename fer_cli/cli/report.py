@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,7 @@ from fer_cli.cli.options import (
     Profile,
     Results,
     Seeds,
+    SetOption,
     SplitName,
     UseRecipe,
     data_root_or_default,
@@ -46,6 +48,7 @@ def report(
     split: SplitName = None,
     epochs: Epochs = None,
     recipe: UseRecipe = None,
+    settings: SetOption = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
@@ -77,7 +80,7 @@ def report(
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
     if everything:
-        check_alone(study, data, profile, seeds, split, epochs, claims or None)
+        check_alone(study, data, profile, seeds, split, epochs, settings, claims or None)
         found = report_all(compute, figures, formats, columns, html)
         if answers:
             keep_answers(found, results)
@@ -87,23 +90,22 @@ def report(
     if study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        print_claims(study, compute, data, profile, seeds, split, epochs, recipe)
+        print_claims(study, compute, data, profile, seeds, split, epochs, recipe, settings)
         return
+    from fer_cli.overrides import parse_settings
     from fer_cli.report import make_report
-    from fer_cli.study import load_study
 
-    asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, figures)
+    asked = (data, profile, parse_seeds(seeds), split, epochs, recipe, parse_settings(settings), figures)
     with pause_collection(), draw_for(html):
         written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
-    log_report(results, load_study(study).name, written.report.title, written.files[0].stem)
+    log_report(results, written.material.plan.study.name, written.report.title, written.files[0].stem)
     if answers:
         keep_answers([written], results)
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
     print_tables(written)
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
-    tell_rest(written, compute, same, figures)
+    tell_rest(written, compute, study, data_root, figures)
 
 
 def print_tables(written: Written) -> None:
@@ -117,9 +119,10 @@ def print_tables(written: Written) -> None:
         show(written.markdown)
 
 
-def tell_rest(written: Written, compute: Compute, same: dict[str, Any], figures: bool) -> None:
-    """Say what was written, what is missing, and the next command; ``same``: the options that it repeats."""
+def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
+    """Say what was written, what is missing, and the next command."""
     results = compute.results
+    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
@@ -186,8 +189,11 @@ def print_claims(
     split: str | None,
     epochs: float | None,
     recipe: bool | None,
+    settings: list[str] | None,
 ) -> None:
-    """Print the judged claims of a study, or of ``all``, as a table."""
+    """Print the judged claims of a study, or of ``all``, as a table; raises StudyError for ``settings`` of ``--set``."""
+    if settings:
+        raise StudyError("--set: cannot be combined with --claims, which are about the study as it is")
     from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
 
     with pause_collection():

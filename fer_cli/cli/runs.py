@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_cli.cli.advice import given_results, write_command
+from fer_cli.cli.complete import complete_run, complete_set, complete_study
 from fer_cli.cli.options import DEFAULT_RESULTS, Results
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, with_progress
 
 if TYPE_CHECKING:
     from fer_cli.inventory.rows import Row
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or its first digits (fer runs lists them).")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="Id of a run, or its first digits (fer runs lists them).", autocompletion=complete_run
+    ),
+]
 
 
 def watch_runs(names: Sequence[str]) -> Iterable[str]:
@@ -26,8 +32,13 @@ def runs(
     state: Annotated[
         str | None, typer.Option("--state", help="Only runs in this state: new, running, stale, failed, done or damaged.")
     ] = None,
-    study: Annotated[str | None, typer.Option("--study", "-s", help="Only runs of this study.")] = None,
-    data: Annotated[str | None, typer.Option("--data", "-d", help="Only runs trained or tested on this data set.")] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", "-s", help="Only runs of this study.", autocompletion=complete_study)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="Only runs trained or tested on this data set.", autocompletion=complete_set),
+    ] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Only runs with this network.")] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="AGE", help="Only runs that changed within this time: 90m, 12h, 2d, 1w.")

@@ -166,12 +166,12 @@ class RunConfig(Section):
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.model.importance_layers is not None and not self.learning.parts.attention:
             idle["model.importance_layers"] = f"learning.method {self.learning.method} has no importance weights"
-        if self.learning.capsule_margin and not BACKBONES[self.model.backbone].capsules:
+        if self.learning.capsule_margin and not self.model.network.capsules:
             idle["learning.capsule_margin"] = f"backbone {self.model.backbone} has no capsules"
         idle |= self._idle_of_clips()
         if self.model.adapt != "none" and self.data.test is None:
             idle["model.adapt"] = "it needs another test set (data.test)"
-        if self.model.adapt != "none" and BACKBONES[self.model.backbone].clips:
+        if self.model.adapt != "none" and self.model.network.clips:
             raise ValueError(f"model.adapt: cannot be combined with a network on clips ({self.model.backbone})")
         self._features_fit()
         idle |= self._idle_of_sequences()
@@ -186,7 +186,7 @@ class RunConfig(Section):
 
     def _idle_of_clips(self) -> dict[str, str]:
         """Return settings of clips without effect -> reason."""
-        network = BACKBONES[self.model.backbone]
+        network = self.model.network
         ordered = network.regions and (self.model.convlstm or self.model.temporal != "mean")
         given = self.data.model_dump(exclude_defaults=True)
         needs = {
@@ -199,7 +199,7 @@ class RunConfig(Section):
     def _features_fit(self) -> None:
         """Raise ValueError if the features are incompatible with other settings."""
         features = self.features
-        if features.blocks and BACKBONES[self.model.backbone].clips:
+        if features.blocks and self.model.network.clips:
             raise ValueError(f"features.blocks: cannot be combined with a network on clips ({self.model.backbone})")
         if features.blocks and (self.corrupt.active or self.data.test is not None):
             raise ValueError("features.blocks: cannot be combined with corrupt.* or data.test")
@@ -210,7 +210,7 @@ class RunConfig(Section):
         if features.joined and CNN in features.blocks:
             others = ", ".join(name for name in EXTRACTORS if name != CNN)
             raise ValueError(f"features.blocks: {CNN} cannot be joined to a network; use {others}")
-        if features.joined and not BACKBONES[self.model.backbone].joins:
+        if features.joined and not self.model.network.joins:
             able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.joins)
             raise ValueError(f"features.classifier: network requires one of the backbones {able}")
         if len(set(features.blocks)) != len(features.blocks):
@@ -219,7 +219,7 @@ class RunConfig(Section):
     def _idle_of_sequences(self) -> dict[str, str]:
         """Return settings that a simulation without images ignores -> reason; raise ValueError for a recogniser of clips."""
         sequences = self.sequences
-        if sequences.recognised and (BACKBONES[self.model.backbone].clips or self.features.blocks):
+        if sequences.recognised and (self.model.network.clips or self.features.blocks):
             raise ValueError(f"sequences.simulation: {sequences.simulation} requires a network on still images")
         if not self.simulated:
             return {}
@@ -260,7 +260,7 @@ class RunConfig(Section):
         """Return the kind of run implied by the other settings."""
         if self.sequences.simulation is not None:
             return "sequences"
-        if BACKBONES[self.model.backbone].clips:
+        if self.model.network.clips:
             return "clips"
         return "features" if self.features.fitted else "stills"
 

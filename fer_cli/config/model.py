@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fer_cli.config.networks import ATTENTION, BACKBONES
+from fer_cli.config.networks import ATTENTION, BACKBONES, Backbone, NetworkName, network_of
 from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
 from fer_cli.escape import bad_folder, bad_name, cut
+from fer_cli.imports import is_own
 
 MOST_DILATION = 8
 """Maximum rate: parallel rates are computed as one kernel with a side of 2 x rate + 1 pixels."""
@@ -82,7 +83,11 @@ class RegionConfig(Section):
 class ModelConfig(Section):
     """The network."""
 
-    backbone: Annotated[str, one_of(BACKBONES)] = "resnet18-small"
+    backbone: NetworkName = "resnet18-small"
+    """A name in ``BACKBONES``, or ``module:name`` of your own code (see ``fer_cli.models.own``)."""
+    source_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the source of your own network, which makes its content part of the run id; studies add it
+    automatically."""
     channels: Literal[1, 3] = 1
     """Input channels; grey images are repeated for 3, as ImageNet weights require."""
     attention: Attention = "none"
@@ -137,28 +142,45 @@ class ModelConfig(Section):
     def _makes_sense(self) -> ModelConfig:
         if wrong := bad_name(self.pretrain) or bad_folder(self.pretrain):
             raise ValueError(f"pretrain: {cut(repr(self.pretrain))}: {wrong}")
+        if is_own(self.backbone) and self.source_sha256 is None:
+            raise ValueError("backbone: requires source_sha256, so that an edited network is a new run")
         if self.weights is not None and self.pretrain is not None:
             raise ValueError("weights: cannot be combined with model.pretrain; give one of the two")
         if self.weights is not None and self.weights_sha256 is None:
             raise ValueError("weights: requires weights_sha256, so that a changed file is detected")
         if self.freeze and self.weights is None and self.pretrain is None:
             raise ValueError("freeze: random weights would be frozen; give model.weights or model.pretrain")
-        if self.freeze and BACKBONES[self.backbone].clips and self.weights is None:
+        if self.freeze and self.network.clips and self.weights is None:
             raise ValueError("freeze: model.pretrain starts the trunk only, and the rest would stay random; remove freeze")
-        if self.downsample == "v1" and not BACKBONES[self.backbone].bottlenecks:
+        if self.downsample == "v1" and not self.network.bottlenecks:
             able = ", ".join(name for name, backbone in BACKBONES.items() if backbone.bottlenecks)
             raise ValueError(f"downsample: v1 requires bottlenecks ({able})")
         return self
 
     @property
+    def network(self) -> Backbone:
+        """Return what the network can do."""
+        return network_of(self.backbone)
+
+    @property
+    def own(self) -> str:
+        """Return the name of the user's own network."""
+        return self.backbone
+
+    @property
+    def title(self) -> str:
+        """Return the name of the network in tables; of an own one, with the beginning of its source's hash."""
+        return f"{self.backbone} (source {self.source_sha256[:8]})" if self.source_sha256 else self.backbone
+
+    @property
     def block(self) -> str:
         """Return the name of the network's attention block, or ``none``."""
-        takes = BACKBONES[self.backbone].takes
+        takes = self.network.takes
         return self.parts.attention if "parts" in takes else self.attention if "attention" in takes else "none"
 
     def idle(self) -> dict[str, str]:
         """Return given settings without effect -> reason."""
-        network, block = BACKBONES[self.backbone], ATTENTION[self.attention]
+        network, block = self.network, ATTENTION[self.attention]
         needs = {
             "attention": ("attention" in network.takes, f"backbone {self.backbone} takes none"),
             "downsample": ("downsample" in network.takes, f"backbone {self.backbone} has its own"),
@@ -166,6 +188,7 @@ class ModelConfig(Section):
             "groups": ("groups" in block.takes, f"attention is {self.attention}"),
             "gate_start": ("gate_start" in block.takes, f"attention is {self.attention}"),
             "parts": ("parts" in network.takes, f"backbone is {self.backbone}"),
+            "source_sha256": ("own" in network.takes, f"backbone is {self.backbone}"),
             "weights_sha256": (self.weights is not None, "weights names no file"),
         }
         for name in ("regions", "region_attention", "convlstm", "temporal", "region", "disentangle"):

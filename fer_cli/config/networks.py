@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from fer_cli.errors import nearest
+from fer_cli.escape import cut
+from fer_cli.imports import is_own
 
 
 @dataclass(frozen=True)
@@ -92,3 +99,24 @@ BACKBONES: dict[str, Backbone] = {
     "teacher-action": replace(ACTION, code="fer_cli.models.action_net:teacher_action"),
     "teacher-action-paper": replace(ACTION, code="fer_cli.models.action_net:teacher_action_paper", trunk="se-resnet50"),
 }
+
+OWN = Backbone("fer_cli.models.own:OwnNetwork", takes=("own", "source_sha256"), least=1, joins=True)
+"""A network of the user's own code, named ``module:name``."""
+
+
+def network_of(name: str) -> Backbone:
+    """Return what a network of this valid name can do."""
+    return OWN if is_own(name) else BACKBONES[name]
+
+
+def check_name(name: str) -> str:
+    """Return a valid name of a network; raises ValueError with the nearest one."""
+    if name in BACKBONES or is_own(name):
+        return name
+    if ":" in name:
+        raise ValueError(f"'{cut(name)}' is not module:name, e.g. my_module:MyNet for class MyNet in my_module.py")
+    raise ValueError(f"unknown name '{cut(name)}'{nearest(name, BACKBONES)}; your own network is module:name")
+
+
+NetworkName = Annotated[str, AfterValidator(check_name)]
+"""A name in ``BACKBONES``, or ``module:name``."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from fer_cli.config.learning import LearningConfig
 from fer_cli.config.model import ModelConfig
-from fer_cli.config.networks import BACKBONES
 
 REPLACED = {"learning.relabel_start": "learning.relabel_from, a share of the epochs"}
 """Setting of older versions -> what a study says today."""
@@ -50,7 +49,7 @@ def name_changed(settings: dict[str, Any], learning: LearningConfig, model: Mode
             own |= {"relabel_view": "clean", "relabel_from": learning.relabel_from}
         elif first != seventh(epochs):
             own["relabel_start"] = first
-    if model.attention == "cbam" and "attention" in BACKBONES[model.backbone].takes:
+    if model.attention == "cbam" and "attention" in model.network.takes:
         own = settings["model"]
         own.pop("gate_start", None)
         if model.gate_start == "zero":

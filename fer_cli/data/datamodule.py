@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from fer_cli.config import BACKBONES, RunConfig
+from fer_cli.config import RunConfig
 from fer_cli.data.clips import count_repeated, draw_orders
 from fer_cli.data.corrupt import training_labels
 from fer_cli.data.landmarks import RegionFinder
@@ -227,7 +227,7 @@ class RunData(pl.LightningDataModule):
 
 def make_finder(faces: FaceSet, config: RunConfig) -> RegionFinder | None:
     """Return what finds the boxes of regions in the clips of a set; None if the run's network takes no regions."""
-    regions = BACKBONES[config.model.backbone].regions
+    regions = config.model.network.regions
     return RegionFinder(faces, config.model.regions, config.data.landmarks) if regions else None
 
 

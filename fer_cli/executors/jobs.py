@@ -11,11 +11,14 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
+from fer_cli.imports import add_folder, find_sources, is_own
+from fer_cli.places import whole_file
 from fer_cli.provenance import peak_memory
 from fer_cli.results import Result
 from fer_cli.runs import OnEpoch, RunFolder
@@ -46,6 +49,8 @@ class Job:
     trained: RunFolder | None = None
     use: Use | None = None
     timeout: float | None = None
+    code: Path = field(default_factory=Path.cwd)
+    """Folder of the command, where a worker looks for the user's own network."""
 
     @property
     def run_id(self) -> str:
@@ -73,11 +78,13 @@ def execute(job: Job) -> Outcome:
     if ending.is_set():  # a worker may receive another job after the signal
         raise SystemExit(128 + signal.SIGTERM)
 
+    add_folder(job.code)
     folder = job.folder
     with folder.claim() as mine:
         if not mine:
             return Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere")
         folder.write_config(job.config)
+        keep_source(job.config, folder)
         if job.use is not None:
             add_use(folder.path, job.use)
         tracker = RunTracker(job.mirror, folder)
@@ -106,6 +113,14 @@ def execute(job: Job) -> Outcome:
                 tracker.end("FAILED")
                 return Outcome(job.run_id, job.title, "failed", last_line(error), memory=is_out_of_memory(error))
     return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
+
+
+def keep_source(config: RunConfig, folder: RunFolder) -> None:
+    """Copy the source of the user's own network to a run's folder, as ``source-MODULE.py``."""
+    if is_own(config.model.backbone):
+        for module, path in find_sources(config.model.backbone).items():
+            with whole_file(folder.file(f"source-{module}.py")) as draft:
+                draft.write_bytes(path.read_bytes())
 
 
 def run_task(job: Job, on_epoch: OnEpoch) -> Result:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer_cli.blocks import DASH, decimal, percent
+from fer_cli.choices import last_choice
 from fer_cli.config import Compute
 from fer_cli.data.block import pictures
 from fer_cli.data.cards import has_card, load_card
@@ -22,7 +23,7 @@ from fer_cli.data.peek import enlarge, pad_line, render_text, widen
 from fer_cli.errors import DataError
 from fer_cli.outputs import damage_error
 from fer_cli.places import whole_file
-from fer_cli.plan import Plan, last_choice, make_plan
+from fer_cli.plan import Plan, make_plan
 from fer_cli.study import load_study
 
 CONFIDENT = "confident.parquet"

@@ -215,8 +215,9 @@ def plan_uses(results: Path, data_root: Path) -> Iterator[tuple[str, Use]]:
     from functools import cache
 
     from fer_cli.ablate import use_of
+    from fer_cli.choices import last_choice
     from fer_cli.data.kept import KeptSet, look_up_set, read_kept
-    from fer_cli.plan import last_choice, make_plan
+    from fer_cli.plan import make_plan
     from fer_cli.study import load_study
 
     compute = Compute(data_root=data_root, results=results)

@@ -40,7 +40,7 @@ assert set(STATES) == set(get_args(Status))
 AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 """Unit of an age -> seconds."""
 Watch = Callable[[Sequence[str]], Iterable[str]]
-OWN = ("data.name", "data.test", "model.backbone", "seed", "task")
+OWN = ("data.name", "data.test", "model.backbone", "model.source_sha256", "seed", "task")
 """Settings that have their own place in a row."""
 
 
@@ -159,7 +159,7 @@ def row_of_result(result: Result, studies: tuple[tuple[str, str], ...], changed:
 def describe_config(config: RunConfig) -> dict[str, Any]:
     """Return the fields of a row that settings give: network, data, seed, differs."""
     features = config.features
-    network = f"{features.classifier} on {'+'.join(features.blocks)}" if features.fitted else config.model.backbone
+    network = f"{features.classifier} on {'+'.join(features.blocks)}" if features.fitted else config.model.title
     data = " → ".join(config.data.sets)
     changed = {name: value for name, value in list_changes(config).items() if name not in OWN}
     if features.fitted:
@@ -242,7 +242,7 @@ def filter_rows(rows: Iterable[Row], since: float | None = None, **wanted: str |
         "state": lambda row: [row.state],
         "study": lambda row: [study for study, _ in row.studies],
         "data": lambda row: row.data.split(" → "),
-        "backbone": lambda row: [row.network],
+        "backbone": lambda row: [row.network, row.network.split(" (source ")[0]],
     }
     for name, value in wanted.items():
         if value is None:

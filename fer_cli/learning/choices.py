@@ -24,7 +24,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fer_cli.config import BACKBONES, REGIONS, RunConfig
+from fer_cli.config import REGIONS, RunConfig
 from fer_cli.learning.compute import ResolvedCompute
 from fer_cli.models.scn import Recogniser
 from fer_cli.places import cache_folder, read_text, write_text
@@ -45,7 +45,7 @@ def choose_layout(
     ``build``: makes the network; called only where a layout is to be chosen and was not measured before.
     """
     side = config.data.image_size
-    frames = config.data.frames if BACKBONES[config.model.backbone].clips else 1
+    frames = config.data.frames if config.model.network.clips else 1
     if resolved.device != "cpu" or resolved.bf16 or images * frames * config.train.epochs * side**2 < ENOUGH:
         return resolved
     sample = sample_inputs(config)
@@ -63,7 +63,7 @@ Inputs = tuple[Tensor, None, Tensor | None]
 
 def sample_inputs(config: RunConfig) -> Inputs:
     """Return random samples as a run's network takes them, of at most 2^16 pixels unless two are more."""
-    network, side, frames = BACKBONES[config.model.backbone], config.data.image_size, config.data.frames
+    network, side, frames = config.model.network, config.data.image_size, config.data.frames
     generator = torch.Generator().manual_seed(0)
     shape = [frames, config.model.channels, side, side] if network.clips else [config.model.channels, side, side]
     pixels = math.prod(shape) // config.model.channels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fer_cli.config import BACKBONES, ModelConfig, RunConfig
+from fer_cli.config import ModelConfig, RunConfig
 from fer_cli.data.augment import mirror
 from fer_cli.learning.losses import decision_logits
 from fer_cli.models.scn import Recogniser, Scores
@@ -14,7 +14,7 @@ from fer_cli.models.scn import Recogniser, Scores
 def scale_pixels(images: Tensor, model: ModelConfig) -> Tensor:
     """Return (B, C, S, S) float32 in [0, 1] of stills (B, 1, C, S, S) uint8, grey repeated; of clips (B, T, C, S, S)."""
     scaled = images.float().div_(255).expand(-1, -1, model.channels, -1, -1)
-    return scaled if BACKBONES[model.backbone].clips else scaled.squeeze(1)
+    return scaled if model.network.clips else scaled.squeeze(1)
 
 
 def judge_samples(

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
-from fer_cli.config import BACKBONES, RunConfig
+from fer_cli.config import RunConfig
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.saved import read_weights
 from fer_cli.models.weights import CLASSIFIER
@@ -129,7 +129,7 @@ def load_backbone(path: Path, module: FerModule) -> None:
         for name, value in read_weights(path)["state"].items()
         if name.startswith("backbone.") and not CLASSIFIER.fullmatch(name)
     }
-    trunk = BACKBONES[module.config.model.backbone].trunk
+    trunk = module.config.model.network.trunk
     for network in {id(one): one for one in (module.model, module.judged)}.values():
         backbone = network.get_submodule("backbone")
         own = backbone.state_dict()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_cli.config import BACKBONES, Compute, DataConfig, RunConfig
+from fer_cli.config import Compute, DataConfig, RunConfig
 from fer_cli.data.clips import group_clips
 from fer_cli.data.identity import clip_codes
 from fer_cli.data.manifest import FaceSet, drawing_note, load_set
@@ -29,7 +29,7 @@ log = logging.getLogger("fer")
 def open_sets(config: RunConfig, compute: Compute) -> list[FaceSet]:
     """Return the sets of ``config.sets`` with all images that the run reads; clips are samples of a run on clips."""
     data, every = config.data, bool(config.features.blocks)  # features are computed, and kept, for all images of a set
-    clips = data.frames if BACKBONES[config.model.backbone].clips else None
+    clips = data.frames if config.model.network.clips else None
     faces = open_set(
         compute, data.name, None if every else partial(needed_images, config=data, clips=clips, trial=config.trial)
     )

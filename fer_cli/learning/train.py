@@ -21,7 +21,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from fer_cli.config import BACKBONES, Compute, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import Batch, RunData
 from fer_cli.errors import DamagedError
 from fer_cli.learning.adapt import adapted_norms, deal_folds
@@ -187,7 +187,7 @@ def input_shapes(config: RunConfig, data: RunData) -> list[tuple[int, ...] | Non
     side, frames = config.data.image_size, data.val.images.shape[1]
     image = (config.model.channels, side, side)
     boxes = None if data.val.boxes is None else tuple(data.val.boxes.shape[1:])
-    sample = (frames, *image) if BACKBONES[config.model.backbone].clips else image
+    sample = (frames, *image) if config.model.network.clips else image
     return [sample, (data.joined,) if data.joined else None, boxes]
 
 

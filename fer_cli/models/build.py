@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fer_cli.config import BACKBONES, ModelConfig, load
+from fer_cli.config import ModelConfig, load
 from fer_cli.errors import StudyError
 from fer_cli.models.attention import attention_settings
 from fer_cli.models.scn import Backbone, Recogniser
@@ -15,7 +15,7 @@ def build_backbone(config: ModelConfig, classes: int, image_size: int, frames: i
 
     ``frames``: of a clip, which only networks on clips take.
     """
-    known = BACKBONES[config.backbone]
+    known = config.network
     if image_size < known.least:
         raise StudyError(f"image_size: {config.backbone} needs at least {known.least} pixels, not {image_size}")
     own = {name: getattr(config, name) for name in known.takes}
@@ -34,7 +34,7 @@ def build_model(
     ``joined``: number of additional features that the classifier takes; all other initial weights do not depend on it.
     """
     backbone = build_backbone(config, classes, image_size, frames)
-    layers = (config.importance_layers or (2 if BACKBONES[config.backbone].clips else 1)) if attention else 0
+    layers = (config.importance_layers or (2 if config.network.clips else 1)) if attention else 0
     made = Recogniser(backbone, layers, config.dropout, config.normalise == "image", config.freeze)
     if joined:  # drawn last, so that other initial weights do not change
         backbone.fc = nn.Linear(backbone.feature_size + joined, classes)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_cli.config import BACKBONES
 from fer_cli.data.cards import has_card, load_card
 from fer_cli.data.kept import is_built
 from fer_cli.data.manifest import FaceSet, load_set
@@ -93,7 +92,7 @@ class Album:
             self.lost += 1
             return ""
         place = np.array([places[sample]])
-        if BACKBONES[result.config.model.backbone].clips:  # a clip has the name of its first frame
+        if result.config.model.network.clips:  # a clip has the name of its first frame
             place = find_middle(faces, places[sample])
         if len(faces.undrawn(place)):
             return ""

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from fer_cli.blocks import Figure
 from fer_cli.checked import save_verified
+from fer_cli.choices import last_choice
 from fer_cli.config import Compute
 from fer_cli.data.kept import About, is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.formats import figure_files, use_formats
 from fer_cli.places import write_text
-from fer_cli.plan import Plan, describe_other_builds, last_choice, make_plan
+from fer_cli.plan import Plan, describe_other_builds, make_plan
 from fer_cli.report.choices import Found, fill_choice, find_plans
 from fer_cli.report.collect import collect, find_results
 from fer_cli.report.doubts import find_doubts
@@ -67,6 +68,7 @@ def make_report(
     split: str | None = None,
     epochs: float | None = None,
     recipe: bool | None = None,
+    settings: tuple[str, ...] | None = None,
     figures: bool = False,
     announce: Callable[[str], None] = lambda _: None,
     formats: Sequence[str] = ("png",),
@@ -80,7 +82,9 @@ def make_report(
     """
     results = compute.results
     last = last_choice(load_study(study), results)
-    choice = fill_choice(Choice(profile or "", data, seeds, split, epochs), last, data or last.data, recipe)
+    choice = fill_choice(
+        Choice(profile or "", data, seeds, split, epochs, settings=settings), last, data or last.data, recipe
+    )
     describe = cache(partial(look_up_set, results, compute.data_root))
     plan = make_plan(study, choice, compute, describe=describe)
     output = Output(figures, announce, formats, page_columns)

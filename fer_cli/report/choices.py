@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from fer_cli.choices import last_choice
 from fer_cli.config import Compute
 from fer_cli.data.kept import About
 from fer_cli.errors import DamagedError, FerError
-from fer_cli.plan import Plan, last_choice, make_plan
+from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import find_results
 from fer_cli.results import RESULT, Result, read_result
 from fer_cli.study import Choice, load_study
@@ -30,7 +31,8 @@ def fill_choice(given: Choice, last: Choice, data: str | None, recipe: bool | No
         given.seeds or (last.seeds if same else None),
         given.split or (last.split if like else None),
         given.epochs or (last.epochs if same else None),
-        (same and last.recipe) if recipe is None else recipe,
+        (same and last.recipe and not given.settings) if recipe is None else recipe,
+        given.settings if given.settings is not None else (last.settings if same and not recipe else None),
     )
 
 

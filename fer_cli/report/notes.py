@@ -62,6 +62,8 @@ def describe_protocol(material: Material) -> Iterator[Note]:
         f"{noise}initial weights and batch order, the same for every arm"
     )
     lines += model_lines(plan)
+    if plan.choice.settings:
+        lines.append(f"set for all runs, instead of what the study says: {', '.join(plan.choice.settings)}")
     lines.append("arms: " + "; ".join(f"{arm}: {differing_settings(plan, arm)}" for arm in plan.study.arms))
     if plan.study.paper and plan.study.paper.left_out:
         lines.append(f"not specified in the paper; our choices: {plan.study.paper.left_out}")
@@ -126,7 +128,8 @@ def describe_transfers(plan: Plan, cells: Cells) -> list[str]:
 def differing_settings(plan: Plan, arm: str) -> str:
     """Return the settings in which an arm differs from the baseline arm."""
     settings = next(item.run.differs for item in plan.items if item.run.arm == arm)
-    return ", ".join(f"{key} = {value}" for key, value in settings) or "the baseline"
+    shown = (f"{key} = {str(value)[:12] if key.endswith('_sha256') else value}" for key, value in settings)
+    return ", ".join(shown) or "the baseline"
 
 
 def describe_provenance(material: Material) -> Iterator[Note]:

@@ -41,7 +41,7 @@ def model_line(plan: Plan, items: list[Item], use: str) -> str:
     """Return the line of one use."""
     where = f", which {use}, trained on the training part of each split" if use else ""
     config = items[0].run.config
-    names = ", ".join(dict.fromkeys(item.run.config.model.backbone for item in items))
+    names = ", ".join(dict.fromkeys(item.run.config.model.title for item in items))
     balanced = "; class-balanced sampling" if config.train.class_balance == 1 else ""
     averaged = "; moving average of the weights" if config.train.weight_average else ""
     mirrored = "; logits averaged over each image and its mirror image" if config.model.mirror_average and not use else ""

@@ -39,6 +39,7 @@ SETS = (
 """What a data set, which need not be here, may say of its images: a current table's configs follow from one of these."""
 HASHED = 2
 """First version whose tables store the hash of their configs; run ids tell of older ones, unless runs start from others."""
+SET = re.compile(r"-set-([0-9a-f]{8}|[\w.]+=.+)$")
 SCALED = re.compile(r"-epochs([\d.]+)$")
 
 
@@ -77,6 +78,9 @@ class Written:
 
     def compare_configs(self, study: Study) -> str:
         """Return whether the study now expands to other configs, "" if it does not or an old table cannot tell."""
+        given = SET.search(self.path.stem)
+        if given and "=" not in given[1]:
+            return ""  # the name has a hash of the settings of --set
         configs = self.values("configs")[0] if self.version >= HASHED else ""
         made = set(self.values("run_id"))
         for choice in self.list_choices():
@@ -95,12 +99,14 @@ class Written:
 
     def list_choices(self) -> Iterator[Choice]:
         """Yield the options that the table may have been made with."""
-        scaled = SCALED.search(self.path.stem)
+        given = SET.search(self.path.stem)
+        settings = tuple(given[1].split("+")) if given else None
+        scaled = SCALED.search(SET.sub("", self.path.stem))
         epochs = float(scaled[1]) if scaled else None
         seeds = tuple(int(seed) for seed in self.values("seed"))
         for data in [None, *(name for name in self.values("data") if name != SIMULATED)]:
             for split in [None, *(split for split in self.values("split") if split)]:
-                yield Choice(self.values("profile")[0], data, seeds, split, epochs)
+                yield Choice(self.values("profile")[0], data, seeds, split, epochs, settings=settings)
 
 
 def read_tables(results: Path) -> list[Written]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fer_cli.config import BACKBONES, RunConfig
+from fer_cli.config import RunConfig
 from fer_cli.tasks.stills import STILLS
 
 LANDMARKS = {
@@ -29,7 +29,7 @@ def describe_clips(configs: list[RunConfig]) -> list[str]:
         chosen = f"{frames} frames, evenly spaced" if frames > 1 else "its middle frame"
         shuffled = ", in an order drawn once per clip, in training and test" if order == "shuffled" else ""
         lines.append(f"a sample is a clip, seen as {chosen}{shuffled}; splits, label noise and counts are of clips")
-    taking = [config for config in configs if BACKBONES[config.model.backbone].regions]
+    taking = [config for config in configs if config.model.network.regions]
     for regions, landmarks in dict.fromkeys((config.model.regions, config.data.landmarks) for config in taking):
         lines.append(f"regions `{regions}`: {REGION_WORDS[regions]}; landmarks `{landmarks}`: {LANDMARKS[landmarks]}")
     return lines

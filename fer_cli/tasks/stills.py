@@ -34,7 +34,7 @@ def pretraining(config: RunConfig) -> RunConfig | None:
     """
     if config.model.pretrain is None:
         return None
-    known, side = BACKBONES[config.model.backbone], config.data.image_size
+    known, side = config.model.network, config.data.image_size
     trunk = known.trunk
     if trunk is not None and not known.regions:
         side = max(BACKBONES[trunk].least, round(FACE_SHARE * side))

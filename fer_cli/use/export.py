@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from fer_cli import __version__
-from fer_cli.config import BACKBONES, Compute, RunConfig
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.block import open_block
 from fer_cli.data.datamodule import Part, RunData
 from fer_cli.data.manifest import IMAGES, SetInfo, verified_info
@@ -166,7 +166,7 @@ def make_file(
 
 def describe(result: Result, infos: list[SetInfo], data_root: Path, int8: bool) -> About:
     """Return what a file states about itself."""
-    config, network, source = result.config, BACKBONES[result.config.model.backbone], infos[0]
+    config, network, source = result.config, result.config.model.network, infos[0]
     colour = config.model.channels == 3 and open_block(data_root / source.name / IMAGES).channels == 3
     used, _ = read_preparation(config, result.fingerprint, data_root)
     preparation = Preparation(
@@ -219,7 +219,7 @@ def batches(part: Part, config: RunConfig, positions: np.ndarray) -> Iterator[In
     for start in range(0, len(positions), step):
         here = positions[start : start + step]
         images = part.images[here]
-        faces = images if BACKBONES[config.model.backbone].clips else images[:, 0]
+        faces = images if config.model.network.clips else images[:, 0]
         yield as_inputs(faces, None if part.boxes is None else part.boxes[torch.from_numpy(here)])
 
 

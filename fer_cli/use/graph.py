@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fer_cli.config import BACKBONES, REGIONS, RunConfig
+from fer_cli.config import REGIONS, RunConfig
 from fer_cli.data.augment import mirror
 from fer_cli.errors import ResultsError
 from fer_cli.learning.losses import decision_logits
@@ -59,7 +59,7 @@ def example_inputs(config: RunConfig, channels: int, count: int = SAMPLES, seed:
     Faces are patches of random brightness with noise: noise alone looks the same to a network, whatever the seed.
     """
     generator = torch.Generator().manual_seed(seed)
-    known, side, frames = BACKBONES[config.model.backbone], config.data.image_size, config.data.frames
+    known, side, frames = config.model.network, config.data.image_size, config.data.frames
     shape = (count, frames, channels) if known.clips else (count, channels)
     patches = torch.rand(*shape, -(-side // PATCH), -(-side // PATCH), generator=generator)
     wide = patches.repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2)[..., :side, :side]

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fer_cli.config import BACKBONES, METRICS
+from fer_cli.config import METRICS
+from fer_cli.config.networks import network_of
 from fer_cli.data.cards import has_card, load_card
 from fer_cli.data.manifest import SetInfo, read_manifest
 from fer_cli.escape import hide_secrets, markdown
@@ -22,6 +23,7 @@ from fer_cli.report.protocol import describe_split
 from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 from fer_cli.use.exported import FORMAT, About, Preparation
+from fer_cli.use.hub import describe_for_hub, header_lines
 from fer_cli.use.intervals import DRAWS, Interval, choose_sampled, score_intervals
 
 MEANING = (
@@ -96,7 +98,7 @@ def write_card(
     data_root: Path,
 ) -> None:
     """Write the card of the exported ``file``; ``infos``: of the run's data sets, the training set first."""
-    unit = "clips" if BACKBONES[about.backbone].clips else "images"
+    unit = "clips" if network_of(about.backbone).clips else "images"
     sections = {
         "What labels mean, and what they do not": bullets(MEANING),
         "Data and licence": describe_sets(infos, result, unit),
@@ -110,6 +112,7 @@ def write_card(
     what = "a clip of a face" if unit == "clips" else "a picture of a face"
     labels = markdown(", ".join(about.classes))
     lines = [
+        *header_lines(describe_for_hub(result, Path(file).stem, unit)),
         f"# Model card: {markdown(head)}",
         "",
         f"{markdown(file)} gives {what} one of {len(about.classes)} labels: {labels}.",

@@ -89,7 +89,8 @@ def choose_seed(study: str, arm: str, compute: Compute) -> tuple[RunFolder, Resu
 
     Data and profile are those that the study was last run with.
     """
-    from fer_cli.plan import last_choice, make_plan
+    from fer_cli.choices import last_choice
+    from fer_cli.plan import make_plan
     from fer_cli.study import load_study
 
     loaded = load_study(study)

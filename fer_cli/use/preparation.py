@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fer_cli.config import BACKBONES, RunConfig, Section
+from fer_cli.config import RunConfig, Section
 from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, to_square
 from fer_cli.data.block import pictures
 from fer_cli.data.decode import Preparation as Picture
@@ -122,7 +122,7 @@ def read_preparation(
     error. ``model``: file of a detector that needs one. Raises DataError if the set is missing, or its detector.
     """
     name, data, notes = config.data.name, config.data, list[str]()
-    network = BACKBONES[config.model.backbone]
+    network = config.model.network
     framing, interval = None, None
     try:
         info = expected_info(data_root, name)

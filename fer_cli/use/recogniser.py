@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from fer_cli.config import BACKBONES, Compute, RunConfig, default_data_root
+from fer_cli.config import Compute, RunConfig, default_data_root
 from fer_cli.data.landmarks import boxes_in_faces
 from fer_cli.errors import DataError, ResultsError, nearest
 from fer_cli.escape import cut
@@ -160,7 +160,7 @@ def load_network(folder: RunFolder, result: Result) -> Network:
     if content["classes"] != result.data.classes:
         raise damage_error(path, "trained on other classes than those of the result")
     bare = config.model.model_copy(update={"weights": None, "weights_sha256": None, "pretrain": None, "freeze": False})
-    alpha, frames = config.learning.parts.attention, config.data.frames if BACKBONES[bare.backbone].clips else 1
+    alpha, frames = config.learning.parts.attention, config.data.frames if bare.network.clips else 1
     network = build_model(bare, len(result.data.classes), alpha, config.data.image_size, frames=frames)
     try:
         network.load_state_dict(content["state"])
