@@ -105,7 +105,7 @@ def execute(job: Job) -> Outcome:
                 logging.getLogger("fer").error("failed: %s", error)
                 tracker.end("FAILED")
                 return Outcome(job.run_id, job.title, "failed", last_line(error), memory=is_out_of_memory(error))
-    return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
+    return Outcome(job.run_id, job.title, "done", mirrored=tracker.complete)
 
 
 def run_task(job: Job, on_epoch: OnEpoch) -> Result:
