@@ -94,6 +94,11 @@ class Line:
             done.set()
 
 
+def patience(took: float) -> float:
+    """Return how many seconds the end of a run that took so long may wait for an answer."""
+    return max(PATIENCE_S, SHARE * took)
+
+
 @cache
 def line_of(uri: str) -> Line:
     """Return the line to a store, one in each process."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
-from fer_cli.attempts import PATIENCE_S, SHARE, attempt, give_up, given_up, is_given_up, is_remote, line_of
+from fer_cli.attempts import attempt, give_up, given_up, is_given_up, is_remote, line_of, patience
 from fer_cli.config import RunConfig
 from fer_cli.escape import hide_secrets, mlflow_pattern, sqlite_uri
 from fer_cli.places import whole_file
@@ -119,8 +119,8 @@ def artifacts_folder(uri: str, results: Path) -> Path:
     return (Path(file).resolve().parent if file else results.resolve()) / "mlartifacts"
 
 
-def load_mlflow() -> type[MlflowClient]:
-    """Import MLflow and return its client: quiet, with short timeouts, no telemetry. It takes seconds, and calls no store."""
+def load_mlflow() -> Any:
+    """Import MLflow and return its client: quiet, with short timeouts and without telemetry; calls no store."""
     for name, value in {**QUIET, **BOUNDS}.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic", "urllib3"):  # they log every attempt, and a traceback per failure
@@ -311,8 +311,7 @@ class RunTracker:
 
     def begin(self, title: str, config: RunConfig, tags: Mapping[str, str]) -> None:
         """Start the child run with its parameters, or resume that of an interrupted run."""
-        mirror = self.mirror
-        if mirror is None:
+        if (mirror := self.mirror) is None:
             return
 
         def start() -> None:
@@ -395,8 +394,7 @@ class RunTracker:
         if self._line is None:
             act()
             return
-        done = self._line.send(act)
-        patience = max(PATIENCE_S, SHARE * (time.monotonic() - self._began))
-        if last and not self._line.wait(done, patience):
-            give_up(mirror.uri, lost, f"no answer for {patience:.0f} seconds")
+        done, allowed = self._line.send(act), patience(time.monotonic() - self._began)
+        if last and not self._line.wait(done, allowed):
+            give_up(mirror.uri, lost, f"no answer for {allowed:.0f} seconds")
             self.complete = False

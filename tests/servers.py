@@ -44,7 +44,7 @@ def postgres() -> Iterator[str]:
         with daemon(*command, log=home.with_suffix(".log"), number=signal.SIGINT):  # SIGINT: with its clients
             asked = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
             wait_for(lambda: subprocess.run(asked, check=False).returncode == 0, 60)
-            yield f"postgresql://fer@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg2://fer@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(home, ignore_errors=True)
         home.with_suffix(".log").unlink(missing_ok=True)

@@ -71,11 +71,11 @@ def kill_until_done(study: Path, data_root: Path, results: Path, choice: random.
         wait_for(lambda: running.poll() is not None or is_at_work(results, wanted), 600)  # noqa: B023 (called at once)
         if running.poll() is not None:
             return
-        time.sleep(choice.uniform(0, 2))
+        time.sleep(choice.expovariate(2))
         what = kill_one(running, results, choice)
         told.append(f"{executor} {what}")
         if what == "worker" and executor != "serial":
-            time.sleep(choice.uniform(0, 2))
+            time.sleep(choice.expovariate(2))
             running.kill()
         running.wait()
         wait_for(lambda: not marked(token), 60)  # noqa: B023

@@ -63,7 +63,6 @@ def test_a_run_does_not_wait_for_a_server_that_is_away(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(attempts, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(tracking, "PATIENCE_S", 0.3)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     load_mlflow()
