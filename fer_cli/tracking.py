@@ -30,6 +30,7 @@ from fer_cli.config import RunConfig
 from fer_cli.escape import hide_secrets, mlflow_pattern, sqlite_uri
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder, process_started
+from fer_cli.stores import BUSY_S, check_store, move_addresses
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,15 +40,18 @@ log = logging.getLogger("fer")
 End = Literal["FINISHED", "FAILED", "KILLED"]
 LOCK_S = 30.0
 """Timeout for another command opening the store; signals are deferred meanwhile."""
-BUSY_S = 10.0
-"""Timeout for a store locked by another program."""
 BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 """Defaults that limit waiting for an unresponsive server to half a minute instead of minutes."""
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "CRITICAL"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 ATTEMPTS = 3
 """At opening a database; MLflow's default, ten, takes two minutes."""
 MOST_METRICS = 1000
@@ -195,34 +199,6 @@ def open_experiment(client: MlflowClient, uri: str, results: Path, study: str) -
 def study_folder(study: str) -> str:
     """Return the name of the folder of a study's artifacts."""
     return study if study.strip(".") else f"study {study}"
-
-
-def check_store(path: Path) -> None:
-    """Raise sqlite3.Error or OSError if an existing store is not writable."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if not path.is_file():
-        raise OSError("not a file; remove it")
-    with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.execute("ROLLBACK")
-
-
-def move_addresses(results: Path) -> None:
-    """Update the store's absolute artifact addresses, or MLflow would recreate a moved results folder at its old path."""
-    path = results / "mlflow.db"
-    if not path.is_file():
-        return
-    root = (results.resolve() / "mlartifacts").as_uri()
-    with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 (names from above)
-            for row, address in connection.execute(query).fetchall():
-                _, ours, rest = str(address).rpartition("/mlartifacts/")
-                moved = f"{root}/{rest if ours else 'Default'}"
-                if moved != address and str(address).startswith(("file:", "/")) and (ours or table == "experiments"):
-                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (moved, row))  # noqa: S608
 
 
 def place_tags(results: Path) -> dict[str, str]:

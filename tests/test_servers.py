@@ -148,8 +148,8 @@ class Served(Story):
     mirror: Mirror | None = None
 
     def job_of(self, item: Item) -> Job:
-        use = Use(study="served", title="served on none", arm=item.run.title)
-        tags = (("arm", item.run.title), ("study", "served"), ("seed", str(item.run.seed)))
+        use = Use(study="served", title="served on none", arm=item.run.arm)
+        tags = (("arm", item.run.arm), ("study", "served"), ("seed", str(item.run.seed)))
         job = super().job_of(item)
         return Job(job.title, job.config, job.fingerprint, job.folder, job.compute, self.mirror, tags, use=use)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli import attempts, tracking
+from fer_cli import attempts, stores, tracking
 from fer_cli.config import RunConfig
 from fer_cli.runs import RunFolder
 from fer_cli.tracking import Mirror, RunTracker, close_mirror, new_client, open_mirror, store_uri
@@ -199,7 +199,7 @@ def test_a_broken_store_is_one_line_and_the_study_goes_on(
 def test_a_locked_store_is_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "BUSY_S", 0.2)
+    monkeypatch.setattr(stores, "BUSY_S", 0.2)
     mirror_one(tmp_path, "abc")
     with sqlite3.connect(tmp_path / "mlflow.db") as other:
         other.execute("BEGIN IMMEDIATE")

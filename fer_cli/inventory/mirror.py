@@ -22,12 +22,12 @@ from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
 from fer_cli.results import RESULT, Result, sign_files
 from fer_cli.runs import RunFolder, Status, read_config
+from fer_cli.stores import check_store
 from fer_cli.tracking import (
     LOCK_S,
     End,
     Mirror,
     RunTracker,
-    check_store,
     describe_store,
     find_run,
     given_uri,
