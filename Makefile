@@ -49,9 +49,9 @@ assets: .venv/.assets
 slow: setup
 	$(BIN)/pytest -m slow $$(grep -l mark.slow tests/test_*.py)
 
-# Those of clusters need Debian's slurm-wlm and munge, too.
+# Those of clusters and of a tracking server need Debian's slurm-wlm, munge and postgresql, too.
 exhaustive: .venv/.assets
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[slurm,ray]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[slurm,ray]" psycopg2-binary
 	$(BIN)/pytest -m exhaustive $$(grep -l mark.exhaustive tests/test_*.py)
 
 benchmark: setup

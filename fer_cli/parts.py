@@ -49,7 +49,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     number, _, count = text.partition("/")
     digits = all(part.isascii() and part.isdigit() and len(part) < 7 for part in (number, count))
     if not digits or not 1 <= int(number) <= int(count):
-        raise StudyError(f"--shard {text[:40]}: give a number and how many there are, from 1/4 to 4/4")
+        raise StudyError(f"--shard {text[:40]}: give I/N, the I-th of N parts, such as 1/4 to 4/4")
     return int(number), int(count)
 
 

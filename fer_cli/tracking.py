@@ -3,7 +3,7 @@
 One experiment per study, one parent run per study, data set and profile, one child run per training. The store is
 ``<results>/mlflow.db`` or ``MLFLOW_TRACKING_URI``; it and the experiment are created once, before workers start. MLflow's
 artifact addresses are absolute; those of the store in the results folder are updated when the folder moves. No number is
-read back from MLflow, and a failing store causes a warning, never a lost result.
+read back from MLflow, and a failing store causes a warning, never a lost result. Training does not wait for a server.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
+from fer_cli.attempts import attempt, give_up, given_up, is_given_up, is_remote, line_of, patience
 from fer_cli.config import RunConfig
-from fer_cli.escape import hide_secrets, mlflow_pattern, one_line, sqlite_uri
+from fer_cli.escape import hide_secrets, mlflow_pattern, sqlite_uri
 from fer_cli.places import whole_file
 from fer_cli.runs import RunFolder, process_started
-from fer_cli.signals import hold_signals
+from fer_cli.stores import BUSY_S, check_store, move_addresses
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,17 +40,18 @@ log = logging.getLogger("fer")
 End = Literal["FINISHED", "FAILED", "KILLED"]
 LOCK_S = 30.0
 """Timeout for another command opening the store; signals are deferred meanwhile."""
-BUSY_S = 10.0
-"""Timeout for a store locked by another program."""
 BOUNDS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 """Defaults that limit waiting for an unresponsive server to half a minute instead of minutes."""
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "CRITICAL"}
-LONGEST_WHY = 200
-"""Maximum length of an error quoted in a warning."""
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 ATTEMPTS = 3
 """At opening a database; MLflow's default, ten, takes two minutes."""
 MOST_METRICS = 1000
@@ -63,8 +65,6 @@ ARTIFACTS = (
     "curves.png",
     "error.txt",
 )
-given_up: set[str] = set()
-"""Stores that failed in this process; not retried, as each attempt may be slow."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def artifacts_folder(uri: str, results: Path) -> Path:
     return (Path(file).resolve().parent if file else results.resolve()) / "mlartifacts"
 
 
-def new_client(uri: str) -> MlflowClient:
-    """Return a quiet MLflow client with short timeouts and without telemetry."""
+def load_mlflow() -> Any:
+    """Import MLflow and return its client: quiet, with short timeouts and without telemetry; calls no store."""
     for name, value in {**QUIET, **BOUNDS}.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic", "urllib3"):  # they log every attempt, and a traceback per failure
@@ -133,22 +133,12 @@ def new_client(uri: str) -> MlflowClient:
     from mlflow.store.db import utils
 
     utils.MAX_RETRY_COUNT = ATTEMPTS
-    return MlflowClient(tracking_uri=uri)
+    return MlflowClient
 
 
-def attempt(uri: str, action: Callable[[], Any], lost: str) -> bool:
-    """Run ``action`` with signals deferred; a failure warns what is ``lost``, disables the store and returns False."""
-    if uri in given_up:
-        return False
-    try:
-        with hold_signals():
-            action()
-    except Exception as error:  # a file, database or server may raise anything
-        given_up.add(uri)
-        why = one_line(hide_secrets(str(error).strip().split("\n")[0])) or type(error).__name__
-        log.warning("MLflow: %s: %s", lost, why if len(why) < LONGEST_WHY else f"{why[:LONGEST_WHY]}…")
-        return False
-    return True
+def new_client(uri: str) -> MlflowClient:
+    """Return a client of a store."""
+    return load_mlflow()(tracking_uri=uri)
 
 
 def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
@@ -211,34 +201,6 @@ def study_folder(study: str) -> str:
     return study if study.strip(".") else f"study {study}"
 
 
-def check_store(path: Path) -> None:
-    """Raise sqlite3.Error or OSError if an existing store is not writable."""
-    if not path.exists() and not path.is_symlink():
-        return
-    if not path.is_file():
-        raise OSError("not a file; remove it")
-    with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.execute("ROLLBACK")
-
-
-def move_addresses(results: Path) -> None:
-    """Update the store's absolute artifact addresses, or MLflow would recreate a moved results folder at its old path."""
-    path = results / "mlflow.db"
-    if not path.is_file():
-        return
-    root = (results.resolve() / "mlartifacts").as_uri()
-    with closing(sqlite3.connect(path, timeout=BUSY_S)) as connection, connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 (names from above)
-            for row, address in connection.execute(query).fetchall():
-                _, ours, rest = str(address).rpartition("/mlartifacts/")
-                moved = f"{root}/{rest if ours else 'Default'}"
-                if moved != address and str(address).startswith(("file:", "/")) and (ours or table == "experiments"):
-                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (moved, row))  # noqa: S608
-
-
 def place_tags(results: Path) -> dict[str, str]:
     """Return tags that identify this results folder in a shared store; none in its own store, as the folder may move."""
     if not given_uri(results):
@@ -270,8 +232,8 @@ def find_run(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> 
 
 def close_mirror(mirror: Mirror, end: End, complete: bool = True) -> None:
     """End the parent run; ``complete``: whether all workers report that their runs were mirrored."""
-    if mirror.uri in given_up or not complete:
-        log.warning("MLflow: not every run of this study is mirrored; the run folders are complete")
+    if is_given_up(mirror.uri) or not complete:
+        log.warning("MLflow: not every run of this study is mirrored; their folders are complete; run fer track sync")
     attempt(mirror.uri, lambda: new_client(mirror.uri).set_terminated(mirror.parent, end), f"the study is not marked {end}")
 
 
@@ -303,19 +265,29 @@ def keep_artifact(client: MlflowClient | None, mirror: Mirror, run_id: str, file
 
 
 class RunTracker:
-    """Mirrors one run; without a mirror all methods do nothing. ``times``: its begin and end in ms, None: now."""
+    """Mirrors one run; without a mirror all methods do nothing.
+
+    ``times``: its begin and end in ms, None: now. ``wait``: whether to wait for a store on another machine; otherwise a
+    thread writes to it, and ``end`` waits only briefly. ``complete``: whether all that was written so far has arrived.
+    """
 
     def __init__(
-        self, mirror: Mirror | None, folder: RunFolder, times: tuple[int | None, int | None] = (None, None)
+        self,
+        mirror: Mirror | None,
+        folder: RunFolder,
+        times: tuple[int | None, int | None] = (None, None),
+        wait: bool = False,
     ) -> None:
         self.mirror, self.folder, self.times = mirror, folder, times
-        self.run_id = ""
+        self.run_id, self.complete = "", True
+        self._line = line_of(mirror.uri) if mirror is not None and is_remote(mirror.uri) and not wait else None
+        self._began = time.monotonic()
         self._client: MlflowClient | None = None
+        self._start: Callable[[], None] = lambda: None
 
     def begin(self, title: str, config: RunConfig, tags: Mapping[str, str]) -> None:
         """Start the child run with its parameters, or resume that of an interrupted run."""
-        mirror = self.mirror
-        if mirror is None:
+        if (mirror := self.mirror) is None:
             return
 
         def start() -> None:
@@ -326,12 +298,15 @@ class RunTracker:
             else:
                 tagged = {"mlflow.parentRunId": mirror.parent, **own, **tags}
                 run = client.create_run(mirror.experiment, self.times[0], run_name=title, tags=tagged)
-            self.run_id = run.info.run_id
             if not run.data.params:
                 from mlflow.entities import Param
 
-                client.log_batch(self.run_id, params=[Param(key, str(value)) for key, value in config.flat().items()])
+                params = [Param(key, str(value)) for key, value in config.flat().items()]
+                client.log_batch(run.info.run_id, params=params)
+            self.run_id = run.info.run_id
 
+        self._start = start
+        load_mlflow()  # here: the end of a short run would take it for a server that does not answer
         self._try(start)
 
     def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
@@ -339,9 +314,11 @@ class RunTracker:
         self._try(lambda: self._log((epoch, row)))
 
     def end(self, status: End, metrics: Mapping[str, float] | None = None) -> None:
-        """Log missing epochs of an interrupted run, final metrics and artifacts, and end the run."""
+        """Log missing epochs of an interrupted run or connection, final metrics and artifacts, and end the run."""
 
         def finish() -> None:
+            if not self.run_id:
+                self._start()
             client = self._client
             assert client is not None
             history = self.folder.file("history.csv")
@@ -358,7 +335,7 @@ class RunTracker:
                     self._keep(file)
             client.set_terminated(self.run_id, status, self.times[1])
 
-        self._try(finish)
+        self._try(finish, last=True)
 
     def _keep(self, file: Path) -> None:
         """Copy a file to the run's artifacts."""
@@ -380,7 +357,20 @@ class RunTracker:
         if batch:
             self._client.log_batch(self.run_id, metrics=batch)
 
-    def _try(self, action: Callable[[], Any]) -> None:
-        """Run ``action``; a failing store causes a warning and ends mirroring."""
-        if self.mirror is not None and not attempt(self.mirror.uri, action, "further runs are not (fully) mirrored"):
-            self.mirror = None
+    def _try(self, action: Callable[[], Any], last: bool = False) -> None:
+        """Run ``action``, or queue it for the thread; the ``last`` makes up for earlier failures, and is waited for."""
+        if (mirror := self.mirror) is None:
+            return
+        lost = "runs are not (fully) mirrored"
+
+        def act() -> None:
+            if self.complete or last:
+                self.complete = attempt(mirror.uri, action, lost)
+
+        if self._line is None:
+            act()
+            return
+        done, allowed = self._line.send(act), patience(time.monotonic() - self._began)
+        if last and not self._line.wait(done, allowed):
+            give_up(mirror.uri, lost, f"no answer for {allowed:.0f} seconds")
+            self.complete = False

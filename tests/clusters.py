@@ -7,6 +7,7 @@ import getpass
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -55,13 +56,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def daemon(*command: str, log: Path) -> Iterator[None]:
-    """Run a daemon in the foreground, and end it."""
+def daemon(*command: str, log: Path, number: int = signal.SIGTERM) -> Iterator[None]:
+    """Run a daemon in the foreground, and end it by this signal."""
     with log.open("w") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as running:
         try:
             yield
         finally:
-            running.terminate()
+            running.send_signal(number)
             try:
                 running.wait(20)
             except subprocess.TimeoutExpired:

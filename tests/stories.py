@@ -53,6 +53,11 @@ def succeed(job: Job) -> Outcome:
     return Outcome(job.run_id, job.title, "done")
 
 
+def note(job: Job) -> Outcome:
+    """Leave nothing: only the scheduling counts."""
+    return Outcome(job.run_id, job.title, "done")
+
+
 def fill_disk(job: Job) -> Outcome:
     """Fail as on a full disk."""
     (job.folder.results / f"tried-{job.title}").touch()

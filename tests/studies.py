@@ -37,7 +37,7 @@ def outcome(results: Path, seeds: int = 1000) -> dict[str, Any]:
     for path in sorted((results / "runs").glob("*/result.json")):
         result = json.loads(path.read_text())
         if result["config"]["seed"] < seeds:
-            found[path.parent.name] = {k: v for k, v in result.items() if k not in {"cost", "provenance"}}
+            found[path.parent.name] = {k: v for k, v in result.items() if k not in {"cost", "provenance", "trained_on"}}
     return found
 
 

@@ -1,6 +1,7 @@
 """Random kills of a study of 24 runs, over executors: the end is that of the uninterrupted study, with nothing left behind.
 
-``FER_KILLS=50 pytest -m exhaustive tests/test_kills.py``; the seed is printed, and ``FER_SEED`` sets it.
+``FER_KILLS=50 pytest -n 0 -s -m exhaustive tests/test_kills.py`` takes 20 minutes on two cores; the seed is printed, and
+``FER_SEED`` sets it. ``FER_EXECUTORS=serial,processes,ray`` adds Ray's, on this machine.
 """
 
 import json
@@ -32,6 +33,8 @@ report: {against: CNN}
 """
 MARK = "FER_TEST_MARK"
 KILLS = int(os.environ.get("FER_KILLS", "50"))
+EXECUTORS = os.environ.get("FER_EXECUTORS", "serial,processes").split(",")
+COMMAND = ["env", "--default-signal=INT", FER, "ablate", "--retry-failed", "--study"]
 
 
 def marked(token: str) -> list[int]:
@@ -56,52 +59,53 @@ def kill_one(running: subprocess.Popen[bytes], results: Path, choice: random.Ran
     return number.name
 
 
+def kill_until_done(study: Path, data_root: Path, results: Path, choice: random.Random, told: list[str]) -> None:
+    """Start the study again and again, each time killed at random, until it is done or was killed often enough."""
+    while len(told) < KILLS:
+        token, executor = secrets.token_hex(8), choice.choice(EXECUTORS)
+        jobs = "1" if executor == "serial" else choice.choice(["1", "2"])
+        called = [*COMMAND, str(study), "--executor", executor, "--jobs", jobs, *where(data_root, results)]
+        environment = os.environ | {"OMP_NUM_THREADS": jobs, MARK: token}  # one thread for each run
+        running = subprocess.Popen(called, env=environment, stderr=subprocess.DEVNULL)
+        wanted = len(list(results.glob("runs/*/result.json"))) + (choice.random() < 0.2)
+        wait_for(lambda: running.poll() is not None or is_at_work(results, wanted), 600)  # noqa: B023 (called at once)
+        if running.poll() is not None:
+            return
+        time.sleep(choice.expovariate(2))
+        what = kill_one(running, results, choice)
+        told.append(f"{executor} {what}")
+        if what == "worker" and executor != "serial":
+            time.sleep(choice.expovariate(2))
+            running.kill()
+        running.wait()
+        wait_for(lambda: not marked(token), 60)  # noqa: B023
+
+
+def is_at_work(results: Path, wanted: int) -> bool:
+    """Whether a run is claimed and so many are done."""
+    return bool(list(results.glob("runs/*/claim.json"))) and len(list(results.glob("runs/*/result.json"))) >= wanted
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(0)
 def test_a_study_killed_at_random_ends_like_an_uninterrupted_one(data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "killed.yaml").write_text(STUDY)
     seed = int(os.environ.get("FER_SEED", secrets.randbelow(10**6)))
-    choice = random.Random(seed)
-    command = ["env", "--default-signal=INT", FER, "ablate", "--study", str(tmp_path / "killed.yaml")]
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    plain = subprocess.run([*command, *where(data_root, tmp_path / "plain")], env=environment, check=True)
-    assert plain.returncode == 0
+    choice, told = random.Random(seed), list[str]()
+    command, environment = [*COMMAND, str(tmp_path / "killed.yaml")], os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, *where(data_root, tmp_path / "plain")], env=environment, check=True)
     whole = outcome(tmp_path / "plain")
-    results, kills, told = tmp_path / "results", 0, []
-    while kills < KILLS:
-        token = secrets.token_hex(8)
-        jobs = choice.choice(["1", "2"])
-        options = ["--executor", choice.choice(["serial", "processes"] if jobs == "1" else ["processes"]), "--jobs", jobs]
-        threads = {"OMP_NUM_THREADS": str(2 * int(jobs))}  # as many for each run as in the uninterrupted study
-        called = [*command, *options, "--retry-failed", *where(data_root, results)]
-        running = subprocess.Popen(called, env=os.environ | threads | {MARK: token}, stderr=subprocess.DEVNULL)
-        before = len(list(results.glob("runs/*/result.json")))
-        wanted = before + (choice.random() < 0.2)
-        wait_for(
-            lambda running=running, wanted=wanted: (
-                running.poll() is not None
-                or (list(results.glob("runs/*/claim.json")) and len(list(results.glob("runs/*/result.json"))) >= wanted)
-            ),
-            600,
-        )
-        if running.poll() is not None:
-            break
-        time.sleep(choice.uniform(0, 3))
-        what = kill_one(running, results, choice)
-        told.append(f"{options[1]} {what}")
-        kills += 1
-        if what == "worker" and options[1] == "processes":
-            time.sleep(choice.uniform(0, 3))
-            running.kill()
-        running.wait()
-        wait_for(lambda token=token: not marked(token), 60)
-    print(f"seed {seed}: {kills} kills: {', '.join(told)}")
-    last = subprocess.run([*command, "--retry-failed", *where(data_root, results)], env=environment, check=False)
-    assert last.returncode == 0
-    assert outcome(results) == whole
     assert len(whole) == 24
-    runs = mlflow_runs(results)
-    assert sorted(run.data.tags["fer.run_id"] for run in runs) == sorted(whole)
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    assert not any(RunFolder(results, path.parent.name).claimed for path in results.glob("runs/*/claim.json"))
-    assert not list((results / "sweeps" / "calls").glob("*.cancel"))
+    while len(told) < KILLS:
+        before, results = len(told), tmp_path / f"results {len(told)}"
+        kill_until_done(tmp_path / "killed.yaml", data_root, results, choice, told)
+        print(f"seed {seed}: kills {before + 1} to {len(told)}: {', '.join(told[before:])}")
+        last = subprocess.run([*command, *where(data_root, results)], env=environment, check=False)
+        assert last.returncode == 0
+        assert outcome(results) == whole
+        runs = mlflow_runs(results)
+        assert sorted(run.data.tags["fer.run_id"] for run in runs) == sorted(whole)
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        assert not any(RunFolder(results, path.parent.name).claimed for path in results.glob("runs/*/claim.json"))
+        assert not list((results / "sweeps" / "calls").glob("*.cancel"))
+        assert len(told) > before

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fer_cli import tracking
+from fer_cli import attempts
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.inventory.mirror import OTHERS, sync_mirror
 from fer_cli.inventory.parents import Group, name_metrics
@@ -35,7 +35,7 @@ HISTORY = "epoch,train/loss,val/macro_f1,seconds\n1,2.0,0.3,1.0\n2,1.0,0.5,1.0\n
 def no_store_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
-    tracking.given_up.clear()
+    attempts.given_up.clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli import tracking
+from fer_cli import attempts, stores, tracking
 from fer_cli.config import RunConfig
 from fer_cli.runs import RunFolder
 from fer_cli.tracking import Mirror, RunTracker, close_mirror, new_client, open_mirror, store_uri
@@ -37,7 +37,7 @@ report: {{against: A}}
 def no_store_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
-    tracking.given_up.clear()
+    attempts.given_up.clear()
 
 
 def mirror_one(results: Path, run: str, study: str = "study") -> Mirror:
@@ -51,7 +51,7 @@ def mirror_one(results: Path, run: str, study: str = "study") -> Mirror:
     for epoch in (1, 2):
         tracker.epoch(epoch, {"loss": 1 / epoch, "seconds": 1.0})
     tracker.end("FINISHED", {"test/accuracy": 0.5})
-    assert tracker.mirror is not None, "the tracker gave up"
+    assert tracker.complete, "the tracker gave up"
     close_mirror(mirror, "FINISHED")
     return mirror
 
@@ -78,7 +78,7 @@ def log_one(place: tuple[Mirror, Path, int]) -> None:
     for epoch in range(1, 6):
         tracker.epoch(epoch, {f"metric{i}": epoch + i / 10 for i in range(20)} | {"seconds": 1.0})
     tracker.end("FINISHED", {"test/accuracy": 0.5})
-    assert tracker.mirror is not None, "the tracker gave up"
+    assert tracker.complete, "the tracker gave up"
 
 
 @pytest.mark.slow
@@ -199,7 +199,7 @@ def test_a_broken_store_is_one_line_and_the_study_goes_on(
 def test_a_locked_store_is_one_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "BUSY_S", 0.2)
+    monkeypatch.setattr(stores, "BUSY_S", 0.2)
     mirror_one(tmp_path, "abc")
     with sqlite3.connect(tmp_path / "mlflow.db") as other:
         other.execute("BEGIN IMMEDIATE")
@@ -236,8 +236,8 @@ def test_a_server_that_goes_away_stops_mirroring_once(tmp_path: Path, caplog: py
             tracker.end("FINISHED")
         close_mirror(mirror, "FINISHED")
     assert [record.getMessage().split(":")[1] for record in caplog.records] == [
-        " further runs are not (fully) mirrored",
-        " not every run of this study is mirrored; the run folders are complete",
+        " runs are not (fully) mirrored",
+        " not every run of this study is mirrored; their folders are complete; run fer track sync",
     ]
 
 
@@ -253,7 +253,7 @@ def test_a_store_that_fails_in_a_worker_process_is_one_line_of_the_command(
         called = fer("ablate", "--study", study, "--seeds", "2", "--jobs", "2", *where(data_root, tmp_path / "results"))
     assert called.code == 0, called.err
     assert "2 done, 0 failed" in called.err
-    assert caplog.text.count("not every run of this study is mirrored; the run folders are complete") == 1
+    assert caplog.text.count("not every run of this study is mirrored; their folders are complete") == 1
 
 
 def test_a_study_whose_name_holds_a_quote_is_mirrored(fer: Fer, data_root: Path, tmp_path: Path) -> None:

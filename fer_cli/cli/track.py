@@ -17,6 +17,7 @@ WORDS = {
     "not begun": "not begun",
     "unreadable": "without readable settings",
     "removed": "removed, as their folder is gone",
+    "double": "removed, as they were mirrored twice",
 }
 
 

@@ -112,7 +112,7 @@ def execute(job: Job) -> Outcome:
                 logging.getLogger("fer").error("failed: %s", error)
                 tracker.end("FAILED")
                 return Outcome(job.run_id, job.title, "failed", last_line(error), memory=is_out_of_memory(error))
-    return Outcome(job.run_id, job.title, "done", mirrored=job.mirror is None or tracker.mirror is not None)
+    return Outcome(job.run_id, job.title, "done", mirrored=tracker.complete)
 
 
 def keep_source(config: RunConfig, folder: RunFolder) -> None:

@@ -151,7 +151,7 @@ class Crew:
                 try:
                     outcome, parcel = ray.get(reference)
                     if parcel is not None:
-                        take_in(sent.job, outcome, parcel)
+                        outcome = take_in(sent.job, outcome, parcel)
                 except ray.exceptions.RayTaskError as error:
                     raise error.cause if isinstance(error.cause, Exception) else error from None
                 except (ray.exceptions.RayError, ArrivalError):
@@ -181,8 +181,8 @@ class ArrivalError(Exception):
     """A run did not arrive as it was sent."""
 
 
-def take_in(job: Job, outcome: Outcome, parcel: Parcel) -> None:
-    """Write a run that came back into its folder and mirror it; raises ArrivalError if it is not what was sent."""
+def take_in(job: Job, outcome: Outcome, parcel: Parcel) -> Outcome:
+    """Write a run that came back into its folder, mirror it and return its outcome; raises ArrivalError if it is damaged."""
     tracker = RunTracker(job.mirror, job.folder)
     tracker.begin(job.title, job.config, dict(job.tags))
     try:
@@ -194,6 +194,7 @@ def take_in(job: Job, outcome: Outcome, parcel: Parcel) -> None:
         tracker.end("FINISHED", {f"{result.part}/{name}": result.scores[name] for name in METRICS})
     else:
         tracker.end("FAILED")
+    return replace(outcome, mirrored=tracker.complete)
 
 
 def free_claim_of(sent: Sent) -> None:

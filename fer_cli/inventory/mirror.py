@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fer_cli.attempts import given_up
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError
 from fer_cli.inventory.parents import Client, Group, fill_parent
@@ -21,15 +22,14 @@ from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
 from fer_cli.results import RESULT, Result, sign_files
 from fer_cli.runs import RunFolder, Status, read_config
+from fer_cli.stores import check_store
 from fer_cli.tracking import (
     LOCK_S,
     End,
     Mirror,
     RunTracker,
-    check_store,
     describe_store,
     find_run,
-    given_up,
     given_uri,
     new_client,
     open_experiment,
@@ -49,7 +49,7 @@ ENDS: dict[Status, End] = {"done": "FINISHED", "failed": "FAILED", "damaged": "F
 
 @dataclass
 class Synced:
-    """What one call did; ``counts``: new, updated, unchanged, left (a process trains them), removed."""
+    """What one call did; ``counts``: new, updated, unchanged, left (a process trains them), removed, double."""
 
     counts: Counter[str] = field(default_factory=Counter)
     studies: int = 0
@@ -83,7 +83,9 @@ class Sync:
         self.done = Synced()
         self._experiments: dict[str, tuple[str, str]] = {}
         self._parents: dict[str, str] = {}
-        self._children = {run.data.tags["fer.run_id"]: run for run in self._find_children()}
+        self._children: dict[str, Any] = {}
+        for run in self._find_children():
+            self._keep_one(run)
 
     def carry_out(self, names: Sequence[str], watch: Watch) -> Synced:
         """Mirror the runs, then the parents, and remove the children whose run folder is gone."""
@@ -132,17 +134,23 @@ class Sync:
         mirror = self._mirror_of(use, self._children.get(folder.run_id))
         ended = time_of(folder, RESULT, "error.txt", "claim.json", "config.json", "")
         seconds = 0.0 if result is None else result.cost.seconds.total
-        tracker = RunTracker(mirror, folder, (int(1000 * (ended - seconds)), int(1000 * ended)))
+        tracker = RunTracker(mirror, folder, (int(1000 * (ended - seconds)), int(1000 * ended)), wait=True)
         tracker.begin(
             f"{use.place} · seed {config.seed}", config, {"arm": use.arm, "study": use.study, "seed": str(config.seed)}
         )
         scores = {} if result is None else {f"{result.part}/{name}": result.scores[name] for name in METRICS}
         tracker.end(end, scores)
-        if tracker.mirror is None:
+        if not tracker.complete:
             raise ResultsError(
                 f"MLflow store {describe_store(self.results)}: a run could not be written; run fer track sync again"
             )
         self.client.set_tag(tracker.run_id, SYNCED, signature)
+
+    def _keep_one(self, run: Any) -> None:
+        """Note a child run, or remove it if its run has another: a request that was repeated in vain may leave two."""
+        if self._children.setdefault(run.data.tags["fer.run_id"], run) is not run:
+            self.client.delete_run(run.info.run_id)
+            self.done.counts["double"] += 1
 
     def _find_children(self) -> Iterator[Any]:
         """Yield this results folder's child runs of all experiments, after marking those of dead processes as killed."""

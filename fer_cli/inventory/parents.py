@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fer_cli.attempts import attempt, is_given_up
 from fer_cli.config import METRICS
 from fer_cli.escape import markdown
 from fer_cli.inventory.store import STORE, find_parent
@@ -18,9 +19,7 @@ from fer_cli.results import Result
 from fer_cli.stats import sample_sd
 from fer_cli.tracking import (
     Mirror,
-    attempt,
     find_run,
-    given_up,
     given_uri,
     keep_artifact,
     new_client,
@@ -137,7 +136,7 @@ def keep_outputs(client: Client | None, mirror: Mirror, results: Path, stem: str
 def log_plan(plan: Plan, results: Path) -> None:
     """Show the finished runs of a plan in its parent run, if it is mirrored; a failing store costs a warning."""
     uri, known = locate(results, plan.title, plan.study.name)
-    if uri not in given_up and known is not None and (group := group_plan(plan)) is not None:
+    if not is_given_up(uri) and known is not None and (group := group_plan(plan)) is not None:
         attempt(uri, lambda: fill_parent(new_client(uri), known, results, group), "means and tables are not mirrored")
 
 
