@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -148,8 +149,12 @@ def _escape(characters: str) -> str:
 
 def csv_cell(value: object) -> object:
     """Return a CSV cell: text on one line, an apostrophe before what a spreadsheet takes for a formula; numbers as is."""
-    if not isinstance(value, str):
-        return value
+    return csv_text(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=4096)
+def csv_text(value: str) -> str:
+    """Return text as a CSV cell; a long table repeats most of its cells."""
     text = one_line(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) or value.startswith(("\t", "\r")) else text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -37,6 +38,13 @@ METHODS: dict[str, Method] = {
     "cs": Method(attention=True, calibrates=True),
     "scn-cs": Method(attention=True, weighs_logits=True, calibrates=True, relabels=True),
 }
+
+
+@lru_cache
+def method_parts(name: str, relabel: bool) -> Method:
+    """Return the components of a method in ``METHODS``; ``relabel``: whether it relabels if it can."""
+    parts = METHODS[name]
+    return replace(parts, relabels=parts.relabels and relabel)
 
 
 class LearningConfig(Section):
@@ -102,8 +110,7 @@ class LearningConfig(Section):
     @property
     def parts(self) -> Method:
         """Components of the method."""
-        parts = METHODS[self.method]
-        return replace(parts, relabels=parts.relabels and self.relabel)
+        return method_parts(self.method, self.relabel)
 
     @property
     def uses_rank(self) -> bool:
@@ -117,6 +124,9 @@ class LearningConfig(Section):
 
     def idle(self) -> dict[str, str]:
         """Return given settings without effect -> reason."""
+        given = self.model_dump(exclude_defaults=True)
+        if not given.keys() - {"method"}:
+            return {}  # most runs, of which reports read thousands
         parts = self.parts
         needs = {
             "beta": (self.uses_rank or (parts.relabels and self.relabel_scope == "low"), "no group split is used"),
@@ -142,5 +152,4 @@ class LearningConfig(Section):
         }
         centre = ("center_on", "center_spread", "center_reduction", "center_detach", "center_warmup", "center_lr")
         needs |= dict.fromkeys(centre, (self.center_weight > 0, "center_weight is 0"))
-        given = self.model_dump(exclude_defaults=True)
         return {name: why for name, (used, why) in needs.items() if name in given and not used}

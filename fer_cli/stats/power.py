@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,21 +31,23 @@ def t_share(t: float, freedom: float, centre: float) -> float:
     SciPy's ``nct.cdf`` is NaN for some ordinary arguments (t = -2.02, 39 degrees, noncentrality 9.5), so this integrates
     P(Z < t s - centre) over the distribution of s, the standard deviation, by Gauss and Legendre.
     """
-    from scipy.special import gammainccinv, gammaincinv, gammaln, ndtr
+    from scipy.special import ndtr
+
+    s, weights = _deviations(freedom)
+    return min(1.0, max(0.0, float(weights @ ndtr(t * s - centre))))
+
+
+@lru_cache(maxsize=256)
+def _deviations(freedom: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return standard deviations, as shares of the true one, and their weights: density times those of the nodes."""
+    from scipy.special import gammainccinv, gammaincinv, gammaln
 
     half = freedom / 2
     low, high = (math.sqrt(float(end(half, 1e-15)) / half) for end in (gammaincinv, gammainccinv))
-    nodes, weights = _nodes()
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
     s = low + (high - low) * (nodes + 1) / 2
     density = np.exp(math.log(2) + half * math.log(half) - gammaln(half) + (freedom - 1) * np.log(s) - half * s * s)
-    return float(np.clip((high - low) / 2 * (weights * density) @ ndtr(t * s - centre), 0.0, 1.0))
-
-
-@cache
-def _nodes() -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights of Gauss and Legendre's integral over [-1, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return nodes, weights
+    return s, (high - low) / 2 * (weights * density)
 
 
 def find_power(difference: float, variance: float, freedom: float, alpha: float = ALPHA) -> float:
