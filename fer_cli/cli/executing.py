@@ -111,6 +111,7 @@ class Asked:
     address: str | None
     no_shared_disk: bool
     no_track: bool
+    logger: str | None
     device: str
     precision: str
     results: Path
@@ -137,7 +138,7 @@ BELONGS = {
     "no_shared_disk": ("ray",),
 }
 """Option -> the executors that have it."""
-HOW = ("executor", "jobs", *(name for name in BELONGS if name != "detach"), "timeout", "fail_fast", "no_track")
+HOW = ("executor", "jobs", *(name for name in BELONGS if name != "detach"), "timeout", "fail_fast", "no_track", "logger")
 
 
 def make_options(asked: Asked) -> Options:
@@ -201,7 +202,7 @@ def make_compute(asked: Asked, options: Options) -> Compute:
         found = count_gpus()
         if wrong := [gpu for gpu in options.gpus if gpu.isdigit() and int(gpu) >= found]:
             raise StudyError(f"--gpus {','.join(wrong)}: this machine has {found} CUDA GPUs{', from 0' if found else ''}")
-    how = {"device": asked.device, "precision": asked.precision, "track": not asked.no_track}
+    how = {"device": asked.device, "precision": asked.precision, "track": not asked.no_track, "logger": asked.logger}
     return compute_here(asked.results, asked.data_root, options, **how)
 
 
@@ -210,8 +211,10 @@ def compute_here(results: Path, data_root: Path | None, options: Options, **sett
     from pydantic import ValidationError
 
     from fer_cli.config import Compute
+    from fer_cli.loggers import check_logger
     from fer_cli.yamls import explain
 
+    check_logger(settings.get("logger"))
     threads = options.cpus if options.scheduled else max(1, thread_count() // options.jobs)
     try:
         return Compute(data_root=data_root_or_default(data_root), results=results, threads=threads, **settings)

@@ -93,6 +93,10 @@ UseRecipe = Annotated[
     typer.Option("--recipe/--no-recipe", help="Runs with the settings that fer search chose, or with the arms' own."),
 ]
 NoTrack = Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")]
+LoggerName = Annotated[
+    str | None,
+    typer.Option("--logger", help="Also write the curves of runs for csv or tensorboard, under logs in the results folder."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto (bf16 where fast), fp32 or bf16.")]
 

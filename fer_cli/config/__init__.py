@@ -297,6 +297,8 @@ class Compute(Section):
     """Memory layout of images and weights; ``auto``: the faster one here. A rerun takes the recorded one."""
     threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
     """CPU threads per run."""
+    logger: str | None = None
+    """``csv`` or ``tensorboard``: what the curves of runs are also written for, under ``logs`` in ``results``."""
     track: bool = True
     """Whether runs are mirrored to the MLflow store under ``results``."""
 

@@ -18,6 +18,7 @@ from typing import Literal
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, DataError, FeaturesError, FerError
 from fer_cli.imports import add_folder, find_sources, is_own
+from fer_cli.loggers import RunLog
 from fer_cli.places import whole_file
 from fer_cli.provenance import peak_memory
 from fer_cli.results import Result
@@ -87,15 +88,22 @@ def execute(job: Job) -> Outcome:
         keep_source(job.config, folder)
         if job.use is not None:
             add_use(folder.path, job.use)
-        tracker = RunTracker(job.mirror, folder)
+        tracker, curves = RunTracker(job.mirror, folder), RunLog(job.compute.logger, folder)
+
+        def on_epoch(epoch: int, row: dict[str, float]) -> None:
+            tracker.epoch(epoch, row)
+            curves.epoch(epoch, row)
+
         with log_to(folder):
             log_place()
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
                 with limit_run(job.timeout):
-                    result = run_task(job, tracker.epoch)
+                    result = run_task(job, on_epoch)
                 folder.check_claim()
-                tracker.end("FINISHED", {f"{result.part}/{name}": result.scores[name] for name in METRICS})
+                scores = {f"{result.part}/{name}": result.scores[name] for name in METRICS}
+                tracker.end("FINISHED", scores)
+                curves.end(scores)
                 folder.write_result(result)  # last, as it marks the run as done
             except (KeyboardInterrupt, SystemExit):
                 tracker.end("KILLED")

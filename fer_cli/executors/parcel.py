@@ -59,6 +59,6 @@ def relocate(job: Job, folder: RunFolder, parcels: Mapping[str, Parcel]) -> Job:
             unpack(parcels[need.run_id], there)
         return there
 
-    compute = job.compute.model_copy(update={"results": folder.results, "track": False})
+    compute = job.compute.model_copy(update={"results": folder.results, "track": False, "logger": None})
     start, trained = bring(job.start), bring(job.trained)
     return replace(job, folder=folder, compute=compute, mirror=None, start=start, trained=trained)
