@@ -55,7 +55,11 @@ def audit(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", callback=expand_path, help="With --labels: CSV to write.", show_default="labels/ under the results"
+            "--out",
+            "-o",
+            callback=expand_path,
+            help="With --labels: CSV to write.",
+            show_default="labels/ under the results",
         ),
     ] = None,
     results: Results = DEFAULT_RESULTS,

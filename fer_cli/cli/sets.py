@@ -80,7 +80,7 @@ def amounts(count: Count) -> list[str]:
 def peek(
     name: Annotated[str, typer.Argument(help="Name of a built data set.")],
     out: Annotated[
-        Path | None, typer.Option("--out", callback=expand_path, help="PNG to write.", show_default="NAME.png")
+        Path | None, typer.Option("--out", "-o", callback=expand_path, help="PNG to write.", show_default="NAME.png")
     ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, max=100, help="Images per row.")] = 12,
     strips: Annotated[bool, typer.Option("--strips", help="One row of frames per clip, two clips per class.")] = False,
