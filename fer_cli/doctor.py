@@ -184,7 +184,8 @@ def check_weights(_: Compute) -> Iterator[Line]:
 
 def check_tracking(compute: Compute) -> Iterator[Line]:
     """Yield MLflow and its store; a server is not called."""
-    from fer_cli.tracking import check_store, describe_store, given_uri, view_command
+    from fer_cli.stores import check_store
+    from fer_cli.tracking import describe_store, given_uri, view_command
 
     yield "MLflow", "ok", metadata.version("mlflow"), ""
     where = describe_store(compute.results)

@@ -171,7 +171,9 @@ def make_plan(
 
     found: dict[str, Item] = {}
     chosen = [run for run in runs if not only or run.arm in only]
-    order = sorted(range(len(chosen)), key=lambda place: task_of(chosen[place].config).training(chosen[place].config) is not None)
+    order = sorted(
+        range(len(chosen)), key=lambda place: task_of(chosen[place].config).training(chosen[place].config) is not None
+    )
     placed = {place: add_run(found, chosen[place], compute.results, infos) for place in order}
     items = [placed[place] for place in range(len(chosen))]  # shared trainings came last, as they may be runs of the study
     wanted = {item.run_id for item in items}

@@ -77,4 +77,6 @@ def test_answers_hold_every_test_image_by_name_and_no_validation_image(
     assert {name: one["config"] for name, one in about.items()} == {
         item.run_id: item.run.config.model_dump(mode="json") for item in plan.items
     }
-    assert check_scores(path, compute.results / "tables" / f"{plan.stem}.csv") == 2 * len(plan.items), "accuracy and macro-F1"
+    assert check_scores(path, compute.results / "tables" / f"{plan.stem}.csv") == 2 * len(plan.items), (
+        "accuracy and macro-F1"
+    )

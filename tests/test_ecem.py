@@ -27,11 +27,7 @@ from fer_cli.interaction.incentives import (
     SUBSETS,
     fade,
     incentive_transition,
-    lookup_transition,
     moved_share,
-    read_table,
-    relax,
-    relaxation_minutes,
     subset_factors,
     subset_name,
 )
@@ -85,14 +81,17 @@ def test_states_without_sign_are_not_driven() -> None:
     assert driven == pytest.approx(raw / raw.sum(), abs=1e-15)
 
 
+def relax(start: np.ndarray | float, end: np.ndarray | float, psi: float, minutes: float) -> np.ndarray:
+    """Return E(t) = E + (E0 - E) exp(-psi t), the solution of Eq 12."""
+    return np.asarray(end + np.subtract(start, end) * np.exp(-psi * minutes))
+
+
 def test_fading_in_closed_form() -> None:
-    minutes = np.array([1.0, 2.0, 4.0])
-    assert relax(0.0, 1.0, 0.5, minutes) == pytest.approx([0.393469, 0.632121, 0.864665], abs=5e-7)
     value = 0.0
     for _ in range(1000):  # Euler
         value += 1e-3 * 0.5 * (1 - value)
-    assert value == pytest.approx(relax(0.0, 1.0, 0.5, 1.0), abs=1e-3)
-    assert relaxation_minutes(0.0, 1.0, 0.05, 0.5) == pytest.approx(5.991465, abs=5e-7)
+    assert value == pytest.approx(moved_share(0.5, 1.0), abs=1e-3)
+    assert [moved_share(0.5, minutes) for minutes in (1, 2, 4)] == pytest.approx([0.393469, 0.632121, 0.864665], abs=5e-7)
     assert pytest.approx(0.213981, abs=5e-7) == PSI
     assert moved_share(PSI, 14) == pytest.approx(0.95, abs=1e-12)
 
@@ -253,15 +252,6 @@ def test_stationary_distributions() -> None:
     assert end == pytest.approx(rest[4], abs=1e-9)
 
 
-def test_a_table_of_matrices_replaces_the_formula() -> None:
-    given_ = {subset_name(subset): matrix.tolist() for subset, matrix in zip(SUBSETS, SETS, strict=True)}
-    given_["raise-fun + reduce-difficulty"] = given_.pop("reduce-difficulty+raise-fun")
-    table = read_table(given_, SPACE)
-    assert table == pytest.approx(SETS, abs=0)
-    assert lookup_transition(table, subset_factors()) == pytest.approx(SETS, abs=0)
-    assert lookup_transition(table, np.array([[[1, 0, 1, 0]]]))[0, 0] == pytest.approx(SETS[SUBSETS.index((0, 2))], abs=0)
-
-
 def test_trace_has_a_row_per_step_without_padding() -> None:
     gamma = np.stack([np.stack([UNIFORM, one_hot("anger"), one_hot("joy")])] * 2)
     advice = advise(gamma, SETS, SPACE, REGION)
@@ -285,13 +275,6 @@ def test_trace_has_a_row_per_step_without_padding() -> None:
         (lambda: incentive_transition(SPACE, np.zeros(4), weights=np.ones(3)), "weights"),
         (lambda: fade(FLAT, 0.0), "positive rate"),
         (lambda: fade(FLAT, PSI, math.nan), "positive rate"),
-        (lambda: read_table({"none": FLAT}, SPACE), "15 of 16"),
-        (lambda: read_table({"fun": FLAT}, SPACE), "unknown incentive factor 'fun'"),
-        (lambda: read_table({"none": FLAT * 2}, SPACE), "sum to 1"),
-        (lambda: read_table({"none": [[1]]}, SPACE), "shape"),
-        (lambda: read_table({"none": "abc"}, SPACE), "table of numbers"),
-        (lambda: read_table({"raise-fun+reduce-difficulty": FLAT, "reduce-difficulty+raise-fun": FLAT}, SPACE), "twice"),
-        (lambda: lookup_transition(SETS, np.array([0.5, 0, 0, 0])), "0 or 1"),
         (lambda: advise(np.ones(7) / 7, SETS, SPACE, REGION), "8 states"),
     ],
 )

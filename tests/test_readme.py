@@ -1,4 +1,4 @@
-"""Every command and every block of the README and the guides works as printed; those of hours, clusters and cameras are at least parsed."""
+"""Every command and block of README and guides works as printed; those of hours, clusters and cameras are parsed."""
 
 from __future__ import annotations
 

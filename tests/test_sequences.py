@@ -12,7 +12,6 @@ from fer_cli.interaction.decoding import (
     Decoded,
     Predictions,
     compute_ceilings,
-    divide_by_prior,
     estimate_emission,
     simulate_and_decode,
 )
@@ -262,16 +261,6 @@ def test_steps_without_a_face_are_missing() -> None:
     assert isinstance(found, Decoded)
     assert np.isfinite(found.gamma).all()
     assert accuracy(decode="frame") < found.scores()["accuracy"] < accuracy()
-
-
-def test_priors_of_training_can_be_divided_out() -> None:
-    prior = np.array([0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
-    biased = TEST.probabilities * prior
-    biased /= biased.sum(axis=1, keepdims=True)
-    found = divide_by_prior(replace(TEST, probabilities=biased), prior)
-    assert found.probabilities == pytest.approx(TEST.probabilities, abs=1e-12)
-    with pytest.raises(FerError, match="7 positive"):
-        divide_by_prior(TEST, np.zeros(7))
 
 
 @pytest.mark.parametrize(

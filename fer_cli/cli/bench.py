@@ -11,7 +11,7 @@ from fer_cli.cli.screen import say, show
 
 
 def bench(
-    only: Annotated[list[str] | None, typer.Option("--only", help="Run this benchmark only; may be given again.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Run this benchmark only; repeatable.")] = None,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed repeats; medians are reported.")] = 5,
     results: Results = DEFAULT_RESULTS,
 ) -> None:

@@ -14,7 +14,7 @@ def audit_paper(
     paper: Annotated[
         str | None, typer.Argument(help="Name of a shipped paper, e.g. sun-2024, or path to a YAML of your own.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Audit all shipped papers.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Audit every shipped paper.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the findings as CSV.")] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with code 1 if there are findings.")] = False,
     checks: Annotated[bool, typer.Option("--checks", help="List all checks and exit.")] = False,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def report(
     study: OptionalStudy = None,
-    everything: Annotated[
+    every: Annotated[
         bool,
         typer.Option("--all", help="Report every shipped study with finished runs, and write all answers to RESULTS.md."),
     ] = False,
@@ -79,7 +79,7 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
-    if everything:
+    if every:
         check_alone(study, data, profile, seeds, split, epochs, settings, claims or None)
         found = report_all(compute, figures, formats, columns, html)
         if answers:

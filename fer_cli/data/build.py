@@ -27,7 +27,7 @@ from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.sequences import spread_over
-from fer_cli.data.manifest import COLUMNS, FRAMES, IMAGES, TIME, TRUTH, SetInfo, load_info, write_info, write_set
+from fer_cli.data.manifest import COLUMNS, FRAMES, IMAGES, TIME, SetInfo, load_info, write_info
 from fer_cli.data.own import Own, scan_own
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.errors import DataError, nearest
@@ -315,18 +315,6 @@ def describe_set(
         files={IMAGES: images_sha256},
         embedded=embedded,
     )
-
-
-def place_set(
-    data_root: Path, info: SetInfo, manifest: pd.DataFrame, images: Block, truth: pd.DataFrame | None = None
-) -> SetInfo:
-    """Write a set held in memory and move it into place; ``truth``: ground truth of rendered images (``truth.parquet``)."""
-    with draft_folder(data_root, info.name) as draft:
-        if truth is not None:
-            truth.to_parquet(draft / TRUTH, index=False)
-        info = write_set(draft, info, manifest, images)
-        move_into_place(draft, data_root / info.name)
-    return info
 
 
 def move_into_place(draft: Path, final: Path) -> None:

@@ -10,7 +10,7 @@ likeliest state.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -308,15 +308,6 @@ def compute_ceilings(space: StateSpace, plan: Plan, seed: int) -> dict[str, dict
     return {
         name: {"states": (a == states).mean(axis=1), "groups": (b == truth).mean(axis=1)} for name, (a, b) in decoded.items()
     }
-
-
-def divide_by_prior(predictions: Predictions, prior: np.ndarray) -> Predictions:
-    """Return predictions divided by the class shares of the training images (K,), rows normalised: scaled likelihoods."""
-    prior = np.asarray(prior, dtype=np.float64)
-    if prior.shape != (len(predictions.classes),) or not prior.min() > 0:
-        raise FerError(f"shares of the training classes must be {len(predictions.classes)} positive numbers")
-    ratio = predictions.probabilities / prior
-    return replace(predictions, probabilities=ratio / ratio.sum(axis=1, keepdims=True))
 
 
 def _shorten(factors: np.ndarray) -> np.ndarray:

@@ -80,40 +80,6 @@ def incentive_transition(
     return np.asarray(raw / raw.sum(axis=-1, keepdims=True))
 
 
-def read_table(matrices: Mapping[str, object], space: StateSpace) -> np.ndarray:
-    """Return a user's matrices by subset, (16, N, N) in the order of ``SUBSETS``.
-
-    Keys: ``none``, or names of factors joined by ``+`` in any order. Raise ``FerError`` if one is missing or wrong.
-    """
-    table = np.full((len(SUBSETS), space.size, space.size), np.nan)
-    for key, rows in matrices.items():
-        place = SUBSETS.index(_parse_subset(key))
-        try:
-            matrix = np.asarray(rows, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise FerError(f"matrix of {key!r} is not a table of numbers: give {space.size} rows of {space.size}") from error
-        if matrix.shape != table.shape[1:]:
-            raise FerError(f"matrix of {key!r} has shape {matrix.shape}: needed is {table.shape[1:]}")
-        if not np.isnan(table[place, 0, 0]):
-            raise FerError(f"matrix of {subset_name(SUBSETS[place])!r} is given twice")
-        table[place] = check_rows(matrix, f"matrix of {key!r}")
-    lost = [subset_name(subset) for place, subset in enumerate(SUBSETS) if np.isnan(table[place, 0, 0])]
-    if lost:
-        raise FerError(f"{len(lost)} of {len(SUBSETS)} sets of factors have no matrix, e.g. {lost[0]}")
-    return table
-
-
-def lookup_transition(table: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Return the user's matrix of each row of factors, (..., N, N). ``factors``: (..., 4), each 0 or 1."""
-    factors = _check_factors(factors)
-    if not np.isin(factors, (0, 1)).all():
-        raise FerError("a table of matrices needs factors that are 0 or 1")
-    places = np.zeros(2 ** len(FACTORS), dtype=np.int64)
-    places[[sum(2**place for place in subset) for subset in SUBSETS]] = np.arange(len(SUBSETS))
-    bits = (factors @ 2 ** np.arange(len(FACTORS))).astype(np.int64)
-    return np.asarray(table[places[bits]])
-
-
 def read_efficacy(table: Mapping[str, Mapping[str, float]], space: StateSpace) -> np.ndarray:
     """Return the efficacy of factors by state, (4, N), from names; 1 where nothing is given. Raise ``FerError``."""
     found = np.ones((len(FACTORS), space.size))
@@ -140,26 +106,8 @@ def moved_share(psi: float = PSI, minutes: float = 1.0) -> float:
     return -math.expm1(-psi * minutes)
 
 
-def relax(start: np.ndarray | float, end: np.ndarray | float, psi: float, minutes: np.ndarray | float) -> np.ndarray:
-    """Return E(t) = E + (E0 - E) exp(-psi t), the solution of Eq 12; arguments broadcast."""
-    return np.asarray(end + np.subtract(start, end) * np.exp(-psi * np.asarray(minutes)))
-
-
-def relaxation_minutes(start: float, end: float, tolerance: float, psi: float = PSI) -> float:
-    """Return the minutes until E(t) is within ``tolerance`` of E: ln(|E0 - E| / tolerance) / psi, at least 0."""
-    return max(0.0, math.log(max(abs(start - end), tolerance) / tolerance) / psi)
-
-
 def _check_factors(factors: np.ndarray) -> np.ndarray:
     factors = np.asarray(factors, dtype=np.float64)
     if factors.ndim == 0 or factors.shape[-1] != len(FACTORS) or not (np.abs(factors) <= 1).all():
         raise FerError(f"incentive factors have shape {factors.shape}: needed are (..., {len(FACTORS)}) values from -1 to 1")
     return factors
-
-
-def _parse_subset(key: str) -> tuple[int, ...]:
-    names = [] if key == "none" else [name.strip() for name in key.split("+")]
-    for name in names:
-        if name not in FACTORS:
-            raise FerError(f"unknown incentive factor {name!r}{nearest(name, FACTORS)}")
-    return tuple(sorted({FACTORS.index(name) for name in names}))

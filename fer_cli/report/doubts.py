@@ -9,7 +9,7 @@ from fer_cli.blocks import MARKS, Mark
 from fer_cli.data.importers.hints import few
 from fer_cli.metrics import majority_baseline
 from fer_cli.plan import Item, Plan
-from fer_cli.report.collect import Cell, Cells, Point, history_file, is_resampled
+from fer_cli.report.collect import Cell, Cells, Point, history_file
 from fer_cli.results import Result, read_final_accuracy
 
 UNDERFITTED = 0.5  # a network is underfitted if its final accuracy on correctly labelled training images is below this
@@ -139,9 +139,3 @@ def baseline(cells: Iterable[Cell], metric: str) -> float | None:
 
 
 OVERLAP = "the training sets of different folds or draws overlap"
-
-
-def has_resampled_splits(plan: Plan) -> bool:
-    """Return whether several seeds draw their test parts from the same images."""
-    several = len({item.run.seed for item in plan.items}) > 1
-    return several and any(is_resampled(item.run.config) for item in plan.items)
