@@ -58,9 +58,9 @@ class TensorBoardLogger:
         """Write values as they come."""
         from torch.utils.tensorboard import SummaryWriter
 
-        with SummaryWriter(str(self.path)) as writer:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(self.path)) as writer:
             for epoch, name, value in rows:
-                writer.add_scalar(name, value, epoch)  # type: ignore[no-untyped-call]
+                writer.add_scalar(name, value, epoch)
 
     def finish(self, rows: list[Row]) -> None:
         """Write all values of the run."""
