@@ -141,9 +141,14 @@ def test_without_slurm_and_ray_a_line_says_what_to_do(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.exhaustive
-def test_no_ray_at_the_address_is_one_line(tmp_path: Path) -> None:
+def test_no_ray_at_the_address_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
     story = Story(tmp_path / "results", {"a": []})
-    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "auto"):
+    addresses = ["127.0.0.1:1", "ray://127.0.0.1:1"]
+    addresses += [] if ray.is_initialized() else ["auto"]  # the cluster of another test in this process
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    for address in addresses:
         with pytest.raises(FerError, match=f"--address {address}: no Ray cluster there"):
             story.execute("ray", address=address)
 
