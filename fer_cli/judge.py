@@ -35,6 +35,7 @@ from fer_cli.study import Claim
 Verdict = Literal["supported", "contradicted", "undecided", "not testable"]
 Reproduced = Literal["reproduced", "direction only", "not reproduced", "open"]
 Point = tuple[tuple[str, Any], ...]
+WELCH = "Welch's t-test"
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def weigh_unpaired(ours: Side, theirs: Side) -> Weighed | NotTestable:
         parts = [square * (1 / n + overlap) for square, overlap in squares]
         return sum(parts), sum(parts) ** 2 / sum(part**2 / (n - 1) for part in parts)
 
-    return Weighed(spread, name_test("Welch's t-test", max(ours.overlap, theirs.overlap)), variance)
+    return Weighed(spread, name_test(WELCH, max(ours.overlap, theirs.overlap)), variance)
 
 
 def weigh_one_part(ours: Side, theirs: Side | None) -> Weighed | NotTestable:

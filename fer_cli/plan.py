@@ -171,11 +171,10 @@ def make_plan(
 
     found: dict[str, Item] = {}
     chosen = [run for run in runs if not only or run.arm in only]
-    order = sorted(
-        range(len(chosen)), key=lambda place: task_of(chosen[place].config).training(chosen[place].config) is not None
-    )
-    placed = {place: add_run(found, chosen[place], compute.results, infos) for place in order}
-    items = [placed[place] for place in range(len(chosen))]  # shared trainings came last, as they may be runs of the study
+    shared = [task_of(run.config).training(run.config) is not None for run in chosen]
+    order = sorted(range(len(chosen)), key=shared.__getitem__)  # runs of the study before shared trainings: maybe identical
+    added = {place: add_run(found, chosen[place], compute.results, infos) for place in order}
+    items = [added[place] for place in range(len(chosen))]
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.sets})) or SIMULATED
     where = recipe_path(name, study, choice)

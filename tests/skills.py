@@ -46,14 +46,16 @@ class Worlds:
         return self.random.random(logits.shape) < expit(logits)
 
 
-def worlds(count: int, seed: int, likings: bool = True, shared: bool = True) -> Worlds:
-    """Return ``count`` studies; ``likings``: whether arms find different images easy; ``shared``: one set for both arms."""
+def worlds(count: int, seed: int, likings: bool = True, shared: bool = True, arms: int = 2) -> Worlds:
+    """Return ``count`` studies; ``likings``: whether arms find different images easy; ``shared``: one set for all arms."""
     random = np.random.default_rng(seed)
-    arms = 1 if shared else 2
-    hard = 0.7 * random.standard_normal((count, arms, PEOPLE, 1)) + 0.7 * random.standard_normal((count, arms, PEOPLE, EACH))
-    liked = 0.3 * random.standard_normal((count, 2, PEOPLE, 1)) + 0.5 * random.standard_normal((count, 2, PEOPLE, EACH))
+    sets = 1 if shared else arms
+    hard = 0.7 * random.standard_normal((count, sets, PEOPLE, 1)) + 0.7 * random.standard_normal((count, sets, PEOPLE, EACH))
+    liked = 0.3 * random.standard_normal((count, arms, PEOPLE, 1)) + 0.5 * random.standard_normal(
+        (count, arms, PEOPLE, EACH)
+    )
     logits = 1.4 + hard + likings * liked
-    return Worlds(logits.reshape(count, 2, IMAGES), random.standard_normal((count, 2, PEOPLE)), random)
+    return Worlds(logits.reshape(count, arms, IMAGES), random.standard_normal((count, arms, PEOPLE)), random)
 
 
 def folds(world: Worlds, k: int, seeds: int) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 
 from fer_cli.analysis.activity import Column
 from fer_cli.analysis.figures import maps_figure
@@ -16,15 +19,19 @@ from fer_cli.config import Compute
 from fer_cli.drawing import COLOURS, COLUMN, DPI, Words, copy_figure, page, reduce_colours, save
 from fer_cli.errors import StudyError
 from fer_cli.formats import figure_files, parse_formats, use_formats
+from fer_cli.judge import Weighed
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import collect
+from fer_cli.report.compared import compare_arms
 from fer_cli.report.differences import FEW, Panel, difference_panels, differences_figure, value_range
 from fer_cli.report.ranks import rank_study, ranks_figure
-from fer_cli.stats import Difference, NotTestable, Ranks
+from fer_cli.stats import NotTestable, Ranks
+from fer_cli.stats.scores import Spread
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
+from tests.fakes import fake_result
 from tests.pictures import overlaps
-from tests.test_figures import FLAT, fake_runs
+from tests.test_figures import FLAT, fake_runs, scales_of
 
 
 def drawn(title: str = "a $1 title") -> Figure:
@@ -100,17 +107,43 @@ def test_differences_are_those_of_the_tables_on_one_axis(planned: Callable[..., 
     plan = planned(text, (0, 1, 2))
     fake_runs(plan, lost=(0,))
     cells = collect(plan)
-    panels = list(difference_panels(plan, cells))
+    panels = list(difference_panels(scales_of(plan), cells))
     assert [panel.title for panel in panels] == ["accuracy, difference to CNN", "accuracy, further differences"]
     assert [label for label, _ in panels[0].rows] == ["SCN-CS, label noise 0.3"], "incomplete cells have none"
-    (found,) = (difference for _, difference in panels[0].rows)
-    assert found.mean == pytest.approx(-0.1)
+    (found,) = (one.number for _, one in panels[0].rows)
+    assert found.value == pytest.approx(-0.1)
     figure = differences_figure(plan, panels, value_range(panels), ["foot"])
     limits = {axes.get_xlim() for axes in figure.axes}
     assert len(limits) == 1
     assert overlaps(figure) == []
-    wide = Panel("t", [("a", Difference(0.01, -0.05, 0.07, True))] * (FEW + 1))
-    assert value_range([wide]) == pytest.approx((-5.6, 7.6))
+    drawn = replace(
+        panels[0].rows[0][1], weighed=Weighed(Spread(0.01, 1e-4, 2.0, 3), "paired t-test", lambda n: (1.0, n - 1))
+    )
+    low, high = drawn.number.interval or (0.0, 0.0)
+    wide = Panel("t", [("a", drawn)] * (FEW + 1))
+    margin = 5 * (high - low)
+    assert value_range([wide]) == pytest.approx((100 * low - margin, 100 * high + margin))
+
+
+def test_differences_on_one_published_part_are_drawn_with_the_intervals_of_the_tables(planned: Callable[..., Plan]) -> None:
+    """All seeds are tested on the same images, whose answers the interval comes from."""
+    plan = planned(FLAT.replace("folds: 3", "split: official"), (0, 1, 2))
+    classes, random = ["angry", "happy"], np.random.default_rng(0)
+    labels = np.array(classes * 60)
+    for item in plan.items:
+        flip = random.random(120) < (0.2 if item.run.arm == "CNN" else 0.3)
+        answers = np.where(flip, labels[::-1], labels)
+        item.folder.path.mkdir(parents=True, exist_ok=True)
+        rows = {"part": "test", "sample": [f"{n:03d}" for n in range(120)], "label": labels, "predicted": answers}
+        pd.DataFrame(rows).to_parquet(item.folder.file("predictions.parquet"), index=False)
+        sizes = {"classes": classes, "split_hash": "s", "test_hash": "t"}
+        counts = {"test": confusion_matrix(labels, answers, labels=classes).tolist()}
+        item.folder.write_result(fake_result(item.run_id, item.run.config, counts, fingerprint=item.fingerprint, data=sizes))
+    cells, scales = collect(plan), scales_of(plan)
+    drawn = {(panel.title, label): one.number for panel in difference_panels(scales, cells) for label, one in panel.rows}
+    (table,) = (one.number for one in compare_arms(cells, scales, "accuracy", tested=True))
+    assert drawn["accuracy, difference to CNN", "SCN-CS"] == table
+    assert table.interval is not None and table.interval[0] < table.value < table.interval[1]
 
 
 THREE = FLAT.replace(

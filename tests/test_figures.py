@@ -20,8 +20,10 @@ from fer_cli.report.canvas import arm_styles, format_seeds, point_label, split_e
 from fer_cli.report.collect import Cell, collect, history_file
 from fer_cli.report.confusion import confusion_panels, count_recognised, select_cells, sum_confusion
 from fer_cli.report.curves import curves_at, draw_curves, group_trainings, joint_figure, stability
+from fer_cli.report.doubts import Doubts
 from fer_cli.report.figures import draw_study
 from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
+from fer_cli.report.sides import Scales
 from fer_cli.results import Scores
 from fer_cli.study import Choice
 from tests.conftest import STUDY
@@ -35,6 +37,12 @@ Values = Callable[[str, float, int], float]
 
 def steady(arm: str, level: float, seed: int) -> float:
     return 0.9 - level / 2 + 0.01 * seed - 0.1 * (arm != "CNN")
+
+
+def scales_of(plan: Plan) -> Scales:
+    """Return what weighs a plan's cells, without red flags or data sets."""
+    results = plan.items[0].folder.results
+    return Scales(plan, Doubts(), Compute(data_root=results / "none", results=results, threads=1))
 
 
 def fake_runs(plan: Plan, value: Values = steady, lost: tuple[int, ...] = (), epochs: int = 4) -> None:
@@ -267,12 +275,12 @@ def test_panels_of_further_factors_share_a_scale_that_shows_all(planned: Callabl
 
 def test_a_study_is_drawn_in_order_as_images_and_old_figures_go(planned: Callable[..., Plan], tmp_path: Path) -> None:
     plan, folder = planned(STUDY.replace("[0.0, 0.3]", "[0.0, 0.2, 0.3]")), tmp_path / "figures"
-    assert draw_study(plan, collect(plan), folder) == []
+    assert draw_study(scales_of(plan), collect(plan), folder) == []
     fake_runs(plan)
     folder.mkdir()
     for name in ("confusion-7.png", "curves-9.png", "mine.png"):
         (folder / name).write_bytes(b"old")
-    files = draw_study(plan, collect(plan), folder)
+    files = draw_study(scales_of(plan), collect(plan), folder)
     drawn = ["curves.png", "curves-2.png", "curves-3.png", "curves.csv", "confusion.png", "confusion-2.png", "levels.png"]
     drawn.append("differences.png")
     assert names(files) == drawn
@@ -309,7 +317,7 @@ def test_no_text_is_cut_off_or_overlaps_another(
         monkeypatch.setattr(
             f"fer_cli.report.{module}.save", lambda figure, path: figures.setdefault(path.name, figure) and path
         )
-    draw_study(plan, collect(plan), tmp_path)
+    draw_study(scales_of(plan), collect(plan), tmp_path)
     assert len(figures) == 6 + 6 + 1 + 1
     for name in ("curves.png", "confusion.png", "levels.png", "differences.png"):
         figure = figures[name]

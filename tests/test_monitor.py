@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -234,3 +235,21 @@ def test_a_full_disk_ends_the_session_and_keeps_the_log(
     assert "No space left on device; the log holds the events until then" in called.err
     assert len(read_events(tmp_path / "out" / "events.jsonl", BASIC).events) > 5
     assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.exhaustive
+def test_a_small_disk_ends_the_session_and_keeps_the_log(monitor: Fer, film: Path, tmp_path: Path) -> None:
+    """A real disk of 24 KB in memory, which only root can mount."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert mounted.returncode == 0, f"run as root: {mounted.stderr}"
+    try:
+        called = monitor("--video", film, "--out", disk / "out", "--interval", "0.05")
+        assert called.code == 2, called.err
+        assert "No space left on device; the log holds the events until then" in called.err
+        log = (disk / "out" / "events.jsonl").read_bytes()
+        assert log.endswith(b"\n") and len(read_events(disk / "out" / "events.jsonl", BASIC).events) == log.count(b"\n") > 5
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

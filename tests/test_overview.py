@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -130,3 +131,10 @@ def test_older_runs_are_reported_too(tmp_path: Path, compute: Compute, monkeypat
     names = [name for name, _ in make_reports(here)]
     assert names == sorted(path.stem for path in FOLDER.glob("*.yaml"))
     assert all(not table.find_lag() for table in read_tables(here.results))
+
+
+def test_every_tracked_figure_is_named() -> None:
+    """A figure whose table is gone would be of runs that nothing tells of."""
+    named = {unquote(path) for path in re.findall(r"\]\((figures/[^)]+)\)", (TRACKED / FILE).read_text())}
+    found = {path.relative_to(TRACKED).as_posix() for path in (TRACKED / "figures").rglob("*") if path.is_file()}
+    assert found == named and len(found) > 20

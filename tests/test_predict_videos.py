@@ -130,6 +130,22 @@ def test_clips_of_a_video_are_decided_by_overlapping_windows(
     assert len(found.groupby("face")["p_angry"].nunique()) == 2 and found["p_angry"].nunique() > 6
 
 
+@pytest.mark.slow
+def test_an_exported_file_of_a_network_on_clips_gives_the_table_of_its_run(
+    fer: Fer, predict: Fer, clips: RunFolder, lecture: Path, lesson: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    where, file = ("--results", clips.results, "--data-root", lecture), tmp_path / "clips.onnx"
+    exported = fer("export", clips.run_id, *where, "--out", file)
+    assert exported.code == 0, exported.err
+    called = fer("predict", file, lesson[0], *where, "--device", "cpu")
+    assert called.code == 0, called.err
+    one, other = table(predict(clips, lesson[0], root=lecture).out), table(called.out)
+    shares = [found.filter(like="p_") for found in (one, other)]
+    assert shares[0].shape[0] == 8 * FRAMES and shares[0].to_numpy().std(0).max() > 0
+    np.testing.assert_allclose(shares[0], shares[1], atol=1e-4)
+    pd.testing.assert_frame_equal(one.drop(columns=shares[0].columns), other.drop(columns=shares[1].columns))
+
+
 def test_the_clips_of_the_set_get_the_runs_own_test_predictions(clips: RunFolder, lecture: Path, results: Path) -> None:
     """Their frames, as far apart as in training, make one window."""
     recogniser = load_recogniser(results, clips.run_id, lecture, detect=False, device="cpu")

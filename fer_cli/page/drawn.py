@@ -59,8 +59,9 @@ def find_figures(written: Written) -> list[Path]:
     material = written.material
     paths = [block.path for block in written.report.blocks if isinstance(block, Figure)]
     if not paths:
-        steps = (draw_curves, draw_levels, draw_differences, draw_ranks)
-        paths = [path for step in steps for path in step(material.plan, material.cells, material.folder)]
+        here = (material.plan, material.cells, material.folder)
+        paths = [*draw_curves(*here), *draw_levels(*here)]
+        paths += [*draw_differences(material.scales, *here[1:]), *draw_ranks(*here)]
     return [path for path in paths if path.suffix == ".png" and not path.stem.startswith("confusion")]
 
 

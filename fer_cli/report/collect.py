@@ -9,11 +9,10 @@ from typing import Any
 
 from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
-from fer_cli.judge import Case, Images, Side, weigh
+from fer_cli.judge import Images, Side
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
-from fer_cli.stats import Difference, NotTestable, Outcome, rank_test, sample_sd
-from fer_cli.study import Claim
+from fer_cli.stats import NotTestable, Outcome, rank_test, sample_sd
 
 Point = tuple[tuple[str, Any], ...]
 RESAMPLED = (*K_FOLD, "loso", "holdout")
@@ -74,18 +73,6 @@ class Cell:
         scores = dict(zip(self.seeds, self.values(metric), strict=True))
         tested = [getattr(result.data, hashed) for result in self.ordered]
         return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images)
-
-    def difference_to(self, other: Cell, metric: str) -> Difference | None:
-        """Return this cell minus ``other``; no interval where it needs the answers by image (``sides.Scales.compare``)."""
-        if not (self.complete and other.complete) or self.planned != other.planned or not self.results:
-            return None
-        hashed = common_hash([self, other])
-        ours, theirs = self.side(metric, hashed), other.side(metric, hashed)
-        claim = Claim(text="difference", arm=self.arm, over=other.arm, metric=metric, source="table")
-        weighed = weigh(Case(claim, self.at, ours, theirs))
-        low, high = (None, None) if isinstance(weighed, NotTestable) else weighed.spread.interval()
-        mean = sum(ours.values) / len(ours.values) - sum(theirs.values) / len(theirs.values)
-        return Difference(mean, low, high, paired=ours.tested == theirs.tested)
 
     @property
     def one_part(self) -> bool:

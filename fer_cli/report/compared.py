@@ -14,7 +14,7 @@ from fer_cli.blocks import Cell as Entry
 from fer_cli.blocks import Number, Table
 from fer_cli.config import METRICS
 from fer_cli.data.importers.hints import few
-from fer_cli.judge import Weighed
+from fer_cli.judge import WELCH, Weighed
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import OVERLAP
@@ -38,6 +38,11 @@ class Compared:
     adjusted: float | None = None
     detectable: float | None = None
     effect: Effect | None = None
+
+    @property
+    def unpaired(self) -> bool:
+        """Return whether the interval is that of arms that were split differently."""
+        return isinstance(self.weighed, Weighed) and self.weighed.test.endswith(WELCH)
 
     @property
     def number(self) -> Number:

@@ -1,4 +1,4 @@
-"""Forest plot: differences between arms in points with their 95 % intervals, one axis for all."""
+"""Forest plot: the differences of the tables in points with their 95 % intervals, one axis for all."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from fer_cli.drawing import COLUMN, GREY, MARGIN, PALETTE, Words, page, save, wr
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import arm_label, factor_name, figure_file, footer, point_label
 from fer_cli.report.collect import Cells
+from fer_cli.report.compared import Compared, compare_arms, list_pairs
+from fer_cli.report.sides import Scales
 from fer_cli.report.tables import layout
-from fer_cli.stats import Difference
 
 NAMES = 1.25
 """Most inches for the labels of rows."""
@@ -35,7 +36,7 @@ class Panel:
     """One set of differences: its title, and label and value of each row."""
 
     title: str
-    rows: Sequence[tuple[str, Difference]]
+    rows: Sequence[tuple[str, Compared]]
 
     @property
     def labels(self) -> list[list[str]]:
@@ -53,10 +54,11 @@ class Panel:
         return HEAD + LINE * (len(self.heading) - 1) + sum(ROW + LINE * (len(lines) - 1) for lines in self.labels)
 
 
-def draw_differences(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
+def draw_differences(scales: Scales, cells: Cells, folder: Path) -> list[Path]:
     """Write the differences that the tables show, to the baseline arm and asked for; nothing without two finished arms."""
+    plan = scales.plan
     pages: list[list[Panel]] = []
-    for panel in difference_panels(plan, cells):
+    for panel in difference_panels(scales, cells):
         if pages and sum(one.height for one in pages[-1]) + panel.height <= MOST_HEIGHT:
             pages[-1].append(panel)
         else:
@@ -67,31 +69,35 @@ def draw_differences(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
     return [save(figure, figure_file(folder, "differences", number)) for number, figure in enumerate(figures, start=1)]
 
 
-def difference_panels(plan: Plan, cells: Cells) -> Iterator[Panel]:
+def difference_panels(scales: Scales, cells: Cells) -> Iterator[Panel]:
     """Yield a panel per metric, column of the tables and kind of comparison, without rows that have no difference.
 
     With several columns, only the first metric is drawn.
     """
+    plan = scales.plan
     shape, base = layout(plan), plan.study.report.against
     metrics = plan.study.report.metrics if shape.columns == [None] else plan.study.report.metrics[:1]
     kinds = {
-        f"difference to {arm_label(plan, base)}": [(arm_label(plan, arm), arm, base) for arm in shape.arms if arm != base],
+        f"difference to {arm_label(plan, base)}": [
+            (name, arm_label(plan, arm)) for name, (arm, _) in list_pairs(plan).items() if name in plan.study.arms
+        ],
         "further differences": [
-            (f"{arm_label(plan, arm)} against {arm_label(plan, other)}", arm, other)
-            for arm, other in plan.study.report.pairs
+            (name, f"{arm_label(plan, arm)} against {arm_label(plan, other)}")
+            for name, (arm, other) in list_pairs(plan).items()
+            if name not in plan.study.arms
         ],
     }
     for metric in metrics:
+        compared = {(one.label, one.at): one for one in compare_arms(cells, scales, metric, tested=False)}
         for kind, pairs in kinds.items():
-            title, together = f"{METRICS[metric].label}, {kind}", list[tuple[str, Difference]]()
+            title, together = f"{METRICS[metric].label}, {kind}", list[tuple[str, Compared]]()
             for column in shape.columns:
                 where = "" if column is None else f", {factor_name(column[0])} {column[1]}"
                 rows = []
-                for label, arm, against in pairs:
+                for name, label in pairs:
                     for other in shape.others:
-                        point = shape.point(plan, column, other)
-                        found = cells[arm, point].difference_to(cells[against, point], metric)
-                        if found is not None:
+                        found = compared[name, shape.point(plan, column, other)]
+                        if found.number.value is not None:
                             rows.append((", ".join(filter(None, [label, point_label(other)])), found))
                 if len(pairs) * len(shape.others) <= FEW:
                     together += [(label + where, found) for label, found in rows]
@@ -106,7 +112,7 @@ def value_range(panels: Sequence[Panel]) -> tuple[float, float]:
     ends = [0.0]
     for panel in panels:
         for _, found in panel.rows:
-            ends += [100 * end for end in (found.mean, found.low, found.high) if end is not None]
+            ends += [100 * end for end in (found.number.value, *(found.number.interval or ())) if end is not None]
     margin = 0.05 * (max(ends) - min(ends) or 1.0)
     return min(ends) - margin, max(ends) + margin
 
@@ -116,9 +122,9 @@ def differences_figure(plan: Plan, panels: Sequence[Panel], limits: tuple[float,
     found = [difference for panel in panels for _, difference in panel.rows]
     colour = PALETTE[0]
     keys = [Line2D([], [], color=colour, marker="o", ms=4, lw=1.2, label="paired, 95 % interval")]
-    if not all(one.paired for one in found):
+    if any(one.unpaired for one in found):
         keys.append(Line2D([], [], color=colour, marker="o", mfc="white", ms=4, lw=1.2, label="unpaired (Welch)"))
-    if any(one.low is None for one in found):
+    if any(one.number.interval is None for one in found):
         keys.append(Line2D([], [], color=colour, marker="o", ms=4, lw=0, label="no interval"))
     words = Words(f"{plan.study.name}: differences between arms", (), [keys], foot)
     figure = page(COLUMN, sum(panel.height for panel in panels) + TAIL, words)
@@ -143,10 +149,12 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         down += tall
     axes.axvline(0, color=GREY, lw=0.9)
     for place, (_, found) in zip(places, panel.rows, strict=True):
-        if found.low is not None and found.high is not None:
-            axes.hlines(place, 100 * found.low, 100 * found.high, color=PALETTE[0], lw=1.2)
-        face = PALETTE[0] if found.paired else "white"
-        axes.plot(100 * found.mean, place, marker="o", ms=4, color=PALETTE[0], mfc=face)
+        number = found.number
+        assert number.value is not None
+        if number.interval is not None:
+            axes.hlines(place, *(100 * end for end in number.interval), color=PALETTE[0], lw=1.2)
+        face = "white" if found.unpaired else PALETTE[0]
+        axes.plot(100 * number.value, place, marker="o", ms=4, color=PALETTE[0], mfc=face)
     axes.set_yticks(places, ["\n".join(lines) for lines in panel.labels], size=SIZE)
     axes.set_ylim(down, 0)
     axes.grid(visible=False, axis="y")

@@ -1,7 +1,8 @@
 """``RESULTS.md``: the answers of all written tables in three lines each, and which tables are behind.
 
-It is computed from the files under ``results/tables`` and the study files alone, so it is the same on every machine. A table
-is behind if an earlier version of the report wrote it, or if its study now expands to other configs.
+It is computed from the files under ``results/tables``, the names of those under ``results/figures`` and the study files
+alone, so it is the same on every machine. A table is behind if an earlier version of the report wrote it, or if its study
+now expands to other configs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from fer_cli import escape
 from fer_cli.blocks import percent
@@ -164,7 +166,10 @@ def entry_lines(table: Written, lag: str) -> Iterator[str]:
     date = VERSIONS.get(table.version, "")
     facts = [f"data {sets}", *([f"split {splits}"] if splits else []), f"n = {table.n}"]
     facts.append(f"report version {table.version}{f' ({date})' if date else ''}")
-    yield f"- {'; '.join(facts)}; [tables](tables/{table.path.stem}.md){f'; **behind**: {lag}' if lag else ''}"
+    files = f"[tables](tables/{table.path.stem}.md)"
+    if figures := list_figures(table):
+        files += f"; figures {', '.join(figures)}"
+    yield f"- {'; '.join(facts)}; {files}{f'; **behind**: {lag}' if lag else ''}"
     yield ""
 
 
@@ -183,6 +188,13 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     rows = [row for table in tables for row in list_verdicts(table)]
     head = ("study and data", "claim", "verdict", "difference in points [95 % interval]")
     return [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)] if rows else []
+
+
+def list_figures(table: Written) -> list[str]:
+    """Return links to the figures of a table's study, and to the CSVs of their values."""
+    folder = table.path.parent.parent / "figures" / table.path.stem
+    paths = sorted([*folder.glob("*.png"), *folder.glob("*.csv")], key=lambda path: (path.stem, path.suffix))
+    return [f"[{escape.markdown(path.name)}](figures/{quote(folder.name, '+')}/{quote(path.name, '+')})" for path in paths]
 
 
 def overview_text(results: Path) -> str:

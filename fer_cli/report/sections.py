@@ -79,7 +79,7 @@ def show_figures(material: Material) -> Iterator[Block]:
         from fer_cli.report.figures import draw_study
 
         material.announce("figures")
-        yield from map(Figure, draw_study(material.plan, material.cells, material.folder))
+        yield from map(Figure, draw_study(material.scales, material.cells, material.folder))
 
 
 def show_analyses(material: Material) -> Iterator[Block]:
