@@ -83,9 +83,7 @@ def test_commands_of_other_programs_name_what_is_there(line: Line) -> None:
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: f"{block.page} {block.number} {block.kind}")
-def test_a_block_says_what_it_is_and_can_be_read(
-    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_says_what_it_is_and_can_be_read(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert block.kind in KINDS
     begun = {begin for begin in block.skipped if not any(line.text.startswith(begin) for line in block.lines())}
     assert not begun, "no line of the block begins so"

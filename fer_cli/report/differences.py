@@ -152,7 +152,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         number = found.number
         assert number.value is not None
         if number.interval is not None:
-            axes.hlines(place, *(100 * end for end in number.interval), color=PALETTE[0], lw=1.2)
+            low, high = number.interval
+            axes.hlines(place, 100 * low, 100 * high, color=PALETTE[0], lw=1.2)
         face = "white" if found.unpaired else PALETTE[0]
         axes.plot(100 * number.value, place, marker="o", ms=4, color=PALETTE[0], mfc=face)
     axes.set_yticks(places, ["\n".join(lines) for lines in panel.labels], size=SIZE)
