@@ -31,6 +31,17 @@ def ramps(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tenso
     return clips, torch.tensor([0.1, 0.1, 0.6, 0.6]).expand(count, 6, 9, 4), labels
 
 
+def test_motion_hides_what_stays_in_every_frame() -> None:
+    """A picture added to all frames changes nothing; one added to a single frame does."""
+    net = build({"backbone": "teacher-action", "motion": True}, 4, frames=3).eval()
+    clips, still = torch.rand(2, 3, 1, 24, 24), torch.rand(2, 1, 1, 24, 24)
+    once = torch.cat([clips[:, :1] + still, clips[:, 1:]], 1)
+    with torch.no_grad():
+        made, moved = net(clips).logits, net(once).logits
+        torch.testing.assert_close(net(clips + still).logits, made, rtol=1e-3, atol=1e-5)
+    assert not torch.allclose(moved, made, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("arm", "learns"), [({}, True), ({"convlstm": False, "temporal": "mean"}, False)])
 def test_the_full_network_learns_the_order_of_frames(arm: dict[str, Any], learns: bool) -> None:

@@ -35,6 +35,7 @@ ACTION: list[dict[str, Any]] = [
     *({"region": {"layer": "shared", "merge": merge}} for merge in ("sum", "gate")),
     {"region": {"layer": "none"}},
     {"cells": 5},
+    {"motion": True},
 ]
 ARMS = [{"backbone": "teacher-expression"} | arm for arm in EXPRESSION] + [
     {"backbone": "teacher-action"} | arm for arm in ACTION
@@ -352,6 +353,7 @@ def test_multiply_adds_are_counted(name: str) -> None:
         ("region", {"grid": 5}),
         ("disentangle", "frame"),
         ("cells", 5),
+        ("motion", True),
     ],
 )
 def test_settings_count_only_for_networks_that_take_them(setting: str, value: Any) -> None:

@@ -140,6 +140,7 @@ def test_attention_without_training_lies_evenly_over_frames_of_equal_means() -> 
     [
         ("data: {name: synth-lecture, frames: 8}", "data.frames has no effect: backbone resnet18-small takes still images"),
         ("model: {backbone: teacher-action}\n  data: {landmarks: dlib}", "data.landmarks has no effect"),
+        ("model: {backbone: teacher-action, motion: true}\n  data: {frames: 1}", "nothing moves in a single frame"),
         (
             "model: {backbone: teacher-expression}\n  data: {frames: 1, frame_order: shuffled}",
             "data.frame_order has no effect",

@@ -119,6 +119,8 @@ class ModelConfig(Section):
     disentangle: Literal["avg_tanh", "avg_softmax", "all_pairs", "all_pairs_naive", "frame", "none"] = "avg_tanh"
     """Spatiotemporal attention maps of the action network: averaged over frames with tanh or softmax, summed over all pairs
     of frames (``naive``: at the paper's cost), one per frame; ``none``: mean pooling."""
+    motion: bool = False
+    """Whether the action network sees each frame minus the clip's mean picture: what moves, not person and background."""
     importance_layers: Literal[1, 2] | None = None
     """Layers from features to the importance weight alpha; none: 1 for images, 2 for clips."""
     weights: str | None = None
@@ -191,7 +193,7 @@ class ModelConfig(Section):
             "source_sha256": ("own" in network.takes, f"backbone is {self.backbone}"),
             "weights_sha256": (self.weights is not None, "weights names no file"),
         }
-        for name in ("regions", "region_attention", "convlstm", "temporal", "region", "disentangle"):
+        for name in ("regions", "region_attention", "convlstm", "temporal", "region", "disentangle", "motion"):
             needs[name] = (name in network.takes, f"backbone is {self.backbone}")
         why = "disentangle is none" if "cells" in network.takes else f"backbone is {self.backbone}"
         needs["cells"] = ("cells" in network.takes and self.disentangle != "none", why)

@@ -71,7 +71,7 @@ RESNET = Backbone("", takes=("attention", "downsample"), stages=True, joins=True
 EXPRESSION = Backbone(
     "", takes=("regions", "region_attention", "convlstm", "temporal"), clips=True, regions=True, trunk="se-resnet18-tiny"
 )
-ACTION = Backbone("", takes=("region", "cells", "disentangle"), clips=True, trunk="se-resnet18-tiny")
+ACTION = Backbone("", takes=("region", "cells", "disentangle", "motion"), clips=True, trunk="se-resnet18-tiny")
 
 BACKBONES: dict[str, Backbone] = {
     "resnet18": replace(RESNET, code="fer_cli.models.resnet:resnet18"),

@@ -4,6 +4,9 @@ Each frame passes stages 1 to 3 of an SE-ResNet, a 1x1 convolution to ``width`` 
 layer would have 462,572,544 parameters, at 128 it has 7,244,160) and the region layer. The map is pooled to cells (ours: the
 paper does not define its body parts), cells and frames attend to each other, and two layers classify the mean over both.
 
+With ``motion`` (ours), frames enter minus the clip's mean picture. Person, clothes and background, which stay the same,
+otherwise hide the action from a mean over cells and frames until training has seen many people.
+
 No part depends on the order of the frames, as the paper has no codes of positions: a movement and its reverse look the same.
 """
 
@@ -33,9 +36,10 @@ class ActionNet(ClipNet):
         region: RegionConfig = RegionConfig(),  # noqa: B008 -- frozen
         cells: int = 3,
         disentangle: str = "avg_tanh",
+        motion: bool = False,
     ) -> None:
         super().__init__(channels, frames, size, depth=3)
-        self.cells, self.grid, self.feature_size = cells, region.grid, size.width
+        self.cells, self.grid, self.feature_size, self.motion = cells, region.grid, size.width, motion
         with self.own_draw("narrow"):
             self.narrow = nn.Conv2d(self.widths[2], size.width, 1, bias=False)
         with self.own_draw("region"):
@@ -50,6 +54,8 @@ class ActionNet(ClipNet):
 
     def features(self, x: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Return features (B, ``width``); boxes are not used."""
+        if self.motion:
+            x = x - x.mean(1, keepdim=True)
         maps = self.region(self.narrow(self.see(x)))
         if self.disentangle is None:
             means = maps.mean((2, 3)).reshape(*x.shape[:2], -1).mean(1)
