@@ -185,7 +185,14 @@ def result_lines(name: str) -> Iterator[str]:
         yield from ("## Results", "")
     for table in tables:
         title, _, _, *answer = entry_lines(table, "")
-        yield from (f"#{title}", "", *(line.replace("](tables/", "](../../results/tables/") for line in answer))
+        yield from (
+            f"#{title}",
+            "",
+            *(
+                line.replace("](tables/", "](../../results/tables/").replace("](figures/", "](../../results/figures/")
+                for line in answer
+            ),
+        )
 
 
 def head_lines(name: str, question: str, paper: dict[str, Any]) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import typer.main
 from typer.exceptions import TyperException
 
 from fer_cli import __version__
@@ -37,6 +39,8 @@ from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
 
+# Else the parameters of every command are read four times.
+typer.main.get_params_from_function = cache(typer.main.get_params_from_function)  # type: ignore[attr-defined]
 app = typer.Typer(
     name="fer",
     help="Experiments and ablations for facial-expression recognition: train a study, print its table.",

@@ -35,6 +35,20 @@ if TYPE_CHECKING:
     from fer_cli.config import Compute
     from fer_cli.report import Written
 
+Formats = Annotated[str, typer.Option("--formats", help="Formats of figures beside PNG: pdf, svg, or png for PNG alone.")]
+Columns = Annotated[
+    int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
+]
+Claims = Annotated[
+    bool, typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's).")
+]
+Answers = Annotated[
+    bool,
+    typer.Option(
+        "--answers", help="Also write what each run answered to results/predictions, to be published with the table."
+    ),
+]
+
 
 def report(
     study: OptionalStudy = None,
@@ -52,22 +66,10 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
-    formats: Annotated[
-        str, typer.Option("--formats", help="Formats of figures beside PNG: pdf, svg, or png for PNG alone.")
-    ] = "pdf,svg",
-    columns: Annotated[
-        int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
-    ] = 2,
-    claims: Annotated[
-        bool,
-        typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's)."),
-    ] = False,
-    answers: Annotated[
-        bool,
-        typer.Option(
-            "--answers", help="Also write what each run answered to results/predictions, to be published with the table."
-        ),
-    ] = False,
+    formats: Formats = "pdf,svg",
+    columns: Columns = 2,
+    claims: Claims = False,
+    answers: Answers = False,
     html: Html = False,
     thumbnails: Thumbnails = None,
     results: Results = DEFAULT_RESULTS,
