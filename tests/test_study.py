@@ -205,7 +205,9 @@ ADDED: dict[str, Any] = {
         True,
     ),
     "data": dict.fromkeys(("max_val", "max_test", "frames", "frame_order", "landmarks"), True),
-    "model": dict.fromkeys(("source_sha256", "adapt", "importance_layers", "gate_start", "motion", *NETWORKS_ON_CLIPS), True),
+    "model": dict.fromkeys(
+        ("source_sha256", "adapt", "importance_layers", "gate_start", "motion", *NETWORKS_ON_CLIPS), True
+    ),
 }
 """Settings that came later; taken out before the hash above is made. Their defaults leave every older run as it was, or
 runs with them name them in their ids (``fer_cli.config.older``)."""
