@@ -94,12 +94,15 @@ class RunLog:
 
     def end(self, scores: Mapping[str, float]) -> None:
         """Write the whole history of a finished run, which may have been interrupted, and its scores."""
+        self._try(lambda logger: logger.finish([*self._read_history(), *((0, name, scores[name]) for name in scores)]))
+
+    def _read_history(self) -> list[Row]:
+        """Return the values of all epochs."""
         rows: list[Row] = []
         if (path := self.folder.file("history.csv")).is_file():
             for line in csv.DictReader(read_text(path).splitlines()):
                 rows += [(int(line["epoch"]), name, float(line[name])) for name in line if name != "epoch" and line[name]]
-        rows += [(0, name, value) for name, value in scores.items()]
-        self._try(lambda logger: logger.finish(rows))
+        return rows
 
     def _try(self, action: Callable[[Logger], None]) -> None:
         if self._logger is None:

@@ -86,7 +86,7 @@ def settings_of(given: Iterable[str] | None) -> Settings:
 
 
 def name_settings(given: Sequence[str] | None) -> str | None:
-    """Return the part of a file name that tells such tables from the study's own, e.g. ``set-train.lr=0.001``."""
+    """Return the part of a file name that distinguishes such tables from the study's own, e.g. ``set-train.lr=0.001``."""
     if not given:
         return None
     text = "+".join(given)

@@ -303,3 +303,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drawn")
     build_embedded("synth-basic", root, {"images": 8, "subjects": 2, "size": 24, "seed": 3})
     return root
+
+
+@pytest.fixture
+def no_store_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No tracking store is given by the environment, and none counts as failed afterwards."""
+    from fer_cli import attempts
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    attempts.given_up.clear()

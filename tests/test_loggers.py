@@ -128,3 +128,12 @@ def test_no_logger_writes_nothing(folder: RunFolder) -> None:
     curves.epoch(1, {"val/accuracy": 0.25})
     curves.end({})
     assert not (folder.results / "logs").exists()
+
+
+def test_a_damaged_history_costs_a_warning(folder: RunFolder, caplog: pytest.LogCaptureFixture) -> None:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.file("history.csv").write_text("epoch,loss\none,2.0\n")
+    RunLog("csv", folder).end({"test/accuracy": 0.5})
+    assert "the curves of run" in caplog.text
+    RunLog(None, folder).end({"test/accuracy": 0.5})
+    assert caplog.text.count("the curves of run") == 1

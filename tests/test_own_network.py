@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from pydantic import ValidationError
 
-from fer_cli.config import ModelConfig
+from fer_cli.config import ModelConfig, RunConfig
 from fer_cli.config.networks import network_of
 from fer_cli.errors import StudyError
 from fer_cli.imports import find_sources, hash_source, is_own
@@ -305,3 +306,9 @@ def test_help_imports_nothing_of_the_user(home: Path) -> None:
     (home / "sitecustomise_me.py").write_text("raise SystemExit(9)")
     done = subprocess.run([sys.executable, "-m", "fer_cli", "ablate", "--help"], capture_output=True, check=False)
     assert done.returncode == 0
+
+
+def test_settings_of_other_networks_are_refused_for_an_own_one() -> None:
+    own = ModelConfig(backbone="nets:Net", source_sha256="0" * 64, motion=True)
+    with pytest.raises(ValidationError, match=r"model\.motion has no effect: backbone is nets:Net"):
+        RunConfig(model=own)

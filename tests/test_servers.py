@@ -32,11 +32,7 @@ WRITERS = 4
 AWAY_S = 60
 
 
-@pytest.fixture(autouse=True)
-def no_store_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    attempts.given_up.clear()
+pytestmark = pytest.mark.usefixtures("no_store_given")
 
 
 @pytest.fixture

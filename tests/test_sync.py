@@ -6,13 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fer_cli import attempts
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.inventory.mirror import OTHERS, sync_mirror
 from fer_cli.inventory.parents import Group, name_metrics
@@ -31,11 +30,7 @@ USE = Use(study="mine", title="mine on ck48 (small)", stem="mine-ck48-small", pr
 HISTORY = "epoch,train/loss,val/macro_f1,seconds\n1,2.0,0.3,1.0\n2,1.0,0.5,1.0\n"
 
 
-@pytest.fixture(autouse=True)
-def no_store_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    attempts.given_up.clear()
+pytestmark = pytest.mark.usefixtures("no_store_given")
 
 
 @pytest.fixture

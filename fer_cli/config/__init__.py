@@ -173,7 +173,7 @@ class RunConfig(Section):
             idle["model.adapt"] = "it needs another test set (data.test)"
         if self.model.adapt != "none" and self.model.network.clips:
             raise ValueError(f"model.adapt: cannot be combined with a network on clips ({self.model.backbone})")
-        if self.model.motion and BACKBONES[self.model.backbone].clips and self.data.frames == 1:
+        if self.model.motion and self.model.network.clips and self.data.frames == 1:
             raise ValueError("model.motion: nothing moves in a single frame; raise data.frames")
         self._features_fit()
         idle |= self._idle_of_sequences()

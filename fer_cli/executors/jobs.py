@@ -85,7 +85,6 @@ def execute(job: Job) -> Outcome:
         if not mine:
             return Outcome(job.run_id, job.title, "done" if folder.status == "done" else "elsewhere")
         folder.write_config(job.config)
-        keep_source(job.config, folder)
         if job.use is not None:
             add_use(folder.path, job.use)
         tracker, curves = RunTracker(job.mirror, folder), RunLog(job.compute.logger, folder)
@@ -98,6 +97,7 @@ def execute(job: Job) -> Outcome:
             log_place()
             tracker.begin(job.title, job.config, dict(job.tags))
             try:
+                keep_source(job.config, folder)
                 with limit_run(job.timeout):
                     result = run_task(job, on_epoch)
                 folder.check_claim()
