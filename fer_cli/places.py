@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -58,6 +56,8 @@ def plain_path(path: Path) -> Iterator[Path]:
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="fer-") as folder:
             link = Path(folder) / f"link{path.suffix if path.suffix.isascii() and path.suffix.isprintable() else ''}"
             link.symlink_to(path.absolute())
@@ -80,7 +80,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.parent.is_dir():  # checked here, since the writer may create the folder
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         yield draft
         with draft.open("rb") as written:

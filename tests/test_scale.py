@@ -33,6 +33,7 @@ THOUSAND = """
 import json, pathlib, resource, sys, time
 from fer_cli.executors import EXECUTORS
 from fer_cli.executors.processes import PRELOADED
+from fer_cli.provenance import peak_memory
 from tests.stories import Story, note
 
 PRELOADED.clear()  # no run needs PyTorch
@@ -44,8 +45,8 @@ done = story.done
 story.done = lambda outcome: (done(outcome), times.append(time.process_time()))
 story.execute(sys.argv[1], run=note, jobs=1 if sys.argv[1] == "serial" else 2)
 assert len(story.ended) == 1000
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-print(json.dumps([times[500] - times[0], times[1000] - times[500], peak / 1024]))
+peak = peak_memory() + 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps([times[500] - times[0], times[1000] - times[500], peak / 2**20]))
 """
 
 

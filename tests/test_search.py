@@ -57,7 +57,7 @@ def test_each_arm_gets_its_rates_and_its_knob_or_finer_rates(tmp_path: Path) -> 
     assert found == {
         "CNN": [{}, *({"train.lr": rate} for rate in (3.333e-4, 3e-3, 5.774e-4, 1.732e-3))],
         "SCN": [{}, {"train.lr": 3.333e-4}, {"train.lr": 3e-3}, {"learning.beta": 0.5}, {"learning.beta": 0.9}],
-        "SE": [{}, {"train.lr": 6.666e-4}, {"train.lr": 6e-3}, {"model.reduction": 4}, {"model.reduction": 8}],
+        "SE": [{}, {"train.lr": 6.667e-4}, {"train.lr": 6e-3}, {"model.reduction": 4}, {"model.reduction": 8}],
     }
 
 
