@@ -43,8 +43,10 @@ def accounts(source: Path, scan: Scan) -> Scan:
     known = {(folder(image.file.parent), image.file.name) for image in found}
     others: Counter[str] = Counter()
     for file in every_file(source, folder):
+        if (folder(file.parent), file.name) in known:
+            continue
         name = readable_name(below(source, file))
-        if (folder(file.parent), file.name) in known or name in names:
+        if name in names:
             continue
         reason = why_left_out(file, source)
         if reason == LINK:
@@ -66,9 +68,10 @@ def files_in(entry: str) -> list[str]:
 def without_links_out(source: Path, found: list[Found], folder: Where) -> tuple[list[Found], set[str]]:
     """Return the images inside ``source``, and the links through which the others were reached."""
     home, links = real(source), set[str]()
+    outside = {parent: not folder(parent).is_relative_to(home) for parent in {image.file.parent for image in found}}
     kept = []
     for image in found:
-        away = not folder(image.file.parent).is_relative_to(home)
+        away = outside[image.file.parent]
         if not away and not (leads_out(image.file, home) and why_unreadable(image.file) is None):
             kept.append(image)
             continue
