@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from fer_cli.data.cards import Embedded, load_card
 from fer_cli.data.decode import INTERPOLATION, Preparation, prepare_image
+from fer_cli.features.extractor import resize
 from fer_cli.seeds import derive_seed
 from fer_cli.synthetic import faces, sets
 from fer_cli.synthetic.actions import UNITS
@@ -73,13 +74,15 @@ def float_hash() -> str:
 
 
 def resized_hash() -> str:
-    """Return 16 hex digits over a photograph, grey and RGB, brought to 48 pixels in every way."""
+    """Return 16 hex digits over a photograph, grey and RGB, brought to 48 pixels in every way, and as features resize it."""
     total = hashlib.sha256()
     photo = np.random.default_rng(3).integers(0, 256, (40, 70, 3), dtype=np.uint8).repeat(3, 0).repeat(2, 1)
     for name, picture in itertools.product(INTERPOLATION, (photo, np.ascontiguousarray(photo[..., 1]))):
         made = prepare_image(picture, "", None, Preparation(size=48, interpolation=name))  # type: ignore[arg-type]
         assert made.image is not None
         total.update(np.ascontiguousarray(made.image).tobytes())
+    for side in (40, 400):
+        total.update(np.ascontiguousarray(resize(photo[..., 1], side)).tobytes())
     return total.hexdigest()[:16]
 
 

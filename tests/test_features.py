@@ -103,6 +103,19 @@ def test_hog_gives_the_values_of_methods_md() -> None:
     assert {size: Hog(size=size).dims for size in sizes} == sizes
 
 
+@pytest.mark.parametrize("extractor", [Hog(), Sift(dense=True)], ids=["hog", "sift"])
+def test_features_do_not_depend_on_intels_primitives(extractor: Hog | Sift, faces: np.ndarray) -> None:
+    small = np.ascontiguousarray(faces[:4, ::2, ::2])
+    before = cv2.ipp.useIPP()
+    try:
+        cv2.ipp.setUseIPP(False)
+        without = extractor.transform(small)
+        cv2.ipp.setUseIPP(True)
+        np.testing.assert_array_equal(extractor.transform(small), without)
+    finally:
+        cv2.ipp.setUseIPP(before)
+
+
 @pytest.mark.parametrize("norm", ["L2-Hys", "L2", "L1", "L1-sqrt"])
 def test_hog_equals_scikit_image(norm: str, faces: np.ndarray) -> None:
     for image in faces[:4]:

@@ -142,7 +142,7 @@ def test_every_change_gives_another_entry(faces: FaceSet, split: Split, monkeypa
     keys += [key(Sift(), train=split.train[1:]), key(Hog(), with_images(faces, split.test))]
     fewer = FaceSet(faces.info, faces.manifest[1:], faces.images.select(slice(1, None)))
     keys += [store.describe_key(fewer, Hog()), store.describe_key(faces, Hog())]
-    monkeypatch.setattr(Hog, "version", 2)
+    monkeypatch.setattr(Hog, "version", Hog.version + 1)
     keys.append(key(Hog()))
     monkeypatch.setattr(store.metadata, "version", lambda _: "0.1")
     keys += [key(Hog()), key(Sift())]
@@ -293,7 +293,7 @@ def test_a_file_gives_back_what_was_written(ending: str, fused: Features, split:
     assert found.empty == fused.empty == {"hog": 2, "sift": 2}
     assert found.provenance == fused.provenance
     assert found.provenance["split"]["hash"] == split.hash
-    assert found.provenance["extractors"]["sift"] == {"version": 1, "dims": 8, **WORDS.model_dump()}
+    assert found.provenance["extractors"]["sift"] == {"version": Sift.version, "dims": 8, **WORDS.model_dump()}
     assert "scikit-image" in found.provenance["libraries"]
     first = path.read_bytes()
     write_features(path, fused)

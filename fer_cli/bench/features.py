@@ -25,9 +25,8 @@ from fer_cli.data.block import Block, pictures
 from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import IMAGES, FaceSet, load_set, write_info
 from fer_cli.errors import FerError
-from fer_cli.features.extractor import Descriptions, Extractor
+from fer_cli.features.extractor import Descriptions, Extractor, one_thread
 from fer_cli.features.hog import Hog
-from fer_cli.features.parallel import one_thread
 from fer_cli.features.sift import Sift
 from fer_cli.features.store import Store
 from fer_cli.learning.compute import has_fast_bf16

@@ -154,6 +154,12 @@ def colour_picture(picture: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)) if picture.ndim == 2 else picture
 
 
+def resize_picture(picture: np.ndarray, size: tuple[int, int], interpolation: int = cv2.INTER_AREA) -> np.ndarray:
+    """Return an (H, W) or (H, W, 3) uint8 picture in the size (width, height), the same on every processor."""
+    cv2.ipp.setUseIPP(False)  # per thread; Intel's cubic resizing differs between processors
+    return np.asarray(cv2.resize(picture, size, interpolation=interpolation))
+
+
 def grey_block(images: np.ndarray) -> np.ndarray:
     """Return (N, T, C, H, W) uint8 images as grey ones, (N, T, 1, H, W)."""
     n, frames, channels, height, width = images.shape

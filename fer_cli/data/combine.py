@@ -8,13 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from fer_cli import __version__
 from fer_cli.config import DataConfig
-from fer_cli.data.block import Block, grey_block, header, open_block, picture_shape, pictures
+from fer_cli.data.block import Block, grey_block, header, open_block, picture_shape, pictures, resize_picture
 from fer_cli.data.build import check_size, move_into_place
 from fer_cli.data.cards import CANONICAL, has_card
 from fer_cli.data.identity import fingerprint, image_hash
@@ -183,5 +182,5 @@ def pack_images(path: Path, sets: list[FaceSet], manifests: list[pd.DataFrame], 
             for images in faces.images.select(rows.index.to_numpy()).chunks():
                 for grey in pictures(grey_block(images)):
                     same = grey.shape == (side, side)
-                    stream.write((grey if same else cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)).tobytes())
+                    stream.write((grey if same else resize_picture(grey, (side, side))).tobytes())
     return open_block(path)

@@ -13,11 +13,10 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from fer_cli.data.block import Block, grey_picture, pictures
+from fer_cli.data.block import Block, grey_picture, pictures, resize_picture
 from fer_cli.progress import Progress, silent
 
 SIDE = 16
@@ -67,7 +66,7 @@ def take_prints(images: Block, progress: Progress = silent) -> Prints:
         for position, image in enumerate(pictures(images[start : start + CHUNK]), start):
             digests.append(hashlib.blake2b(image.data, digest_size=16).digest())
             grey = grey_picture(image)
-            thumbs[position] = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            thumbs[position] = resize_picture(grey, (SIDE, SIDE))
             few = np.count_nonzero(np.bincount(grey.ravel(), minlength=256)) <= FEW_GREYS
             blank[position] = few or thumbs[position].std() < FLAT
     return Prints(pd.factorize(np.array(digests, dtype=object))[0].astype(np.int64), thumbs, blank)

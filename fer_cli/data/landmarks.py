@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from fer_cli.data.align import Crop, choose_face, load_detector
-from fer_cli.data.block import Block, colour_picture, pictures
+from fer_cli.data.block import Block, colour_picture, pictures, resize_picture
 from fer_cli.data.detect import Box, centerface_path, model_digest
 from fer_cli.data.identity import changed_files
 from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo
@@ -232,7 +232,7 @@ def enlarge_small(picture: np.ndarray) -> np.ndarray:
     larger = max(1.0, LEAST_SIDE / min(height, width))
     if larger == 1:
         return picture
-    return np.asarray(cv2.resize(picture, (round(width * larger), round(height * larger)), interpolation=cv2.INTER_CUBIC))
+    return resize_picture(picture, (round(width * larger), round(height * larger)), cv2.INTER_CUBIC)
 
 
 class FaceBox:

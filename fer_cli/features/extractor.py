@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fer_cli.config.section import Section
-from fer_cli.data.block import Block, grey_block, load_rows, pictures
+from fer_cli.data.block import Block, grey_block, load_rows, pictures, resize_picture
 from fer_cli.errors import DataError
 
 State = dict[str, np.ndarray]
@@ -64,7 +66,7 @@ class Extractor(Section, ABC):
     """Settings of one kind of features, and their computation from still images."""
 
     name: ClassVar[str]
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     """Increment when the same settings give different values."""
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "opencv-contrib-python")
     """Distributions whose version may change a value."""
@@ -105,18 +107,38 @@ class Extractor(Section, ABC):
         for start in range(0, max(1, len(described.counts)), ROWS):
             yield described.rows(start, start + ROWS)
 
+    def threads(self) -> AbstractContextManager[None]:
+        """Return the context to describe images in: one thread, but for networks."""
+        return one_thread() if self.processes else nullcontext()
+
     def fit(self, images: Block | np.ndarray) -> State:
         """Return the state learned from training images; ``images`` as in ``Block.of``."""
         block = Block.of(images)
         self.check(block)
-        return self.learn(self.describe(block[:]), np.arange(len(block))) if self.learns else {}
+        if not self.learns:
+            return {}
+        with self.threads():
+            return self.learn(self.describe(block[:]), np.arange(len(block)))
 
     def transform(self, images: Block | np.ndarray, state: State | None = None) -> np.ndarray:
         """Return features (N, D) float32; ``images`` as in ``Block.of``, ``state`` as returned by ``fit``."""
         block = Block.of(images)
         self.check(block)
-        blocks = list(self.gather(self.describe(block[:]), state or {}))
+        with self.threads():
+            blocks = list(self.gather(self.describe(block[:]), state or {}))
         return np.concatenate(blocks) if blocks else np.zeros((0, self.dims), np.float32)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limit this process to one thread inside the ``with`` block."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def grey_pictures(images: np.ndarray) -> Iterator[np.ndarray]:
@@ -129,4 +151,4 @@ def resize(image: np.ndarray, side: int | None) -> np.ndarray:
     if side is None or image.shape == (side, side):
         return image
     shrinks = side < max(image.shape)
-    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC))
+    return resize_picture(image, (side, side), cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 
 import cv2
@@ -21,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from fer_cli.data.block import Block
 from fer_cli.errors import FerError
-from fer_cli.features.extractor import Descriptions, Extractor
+from fer_cli.features.extractor import Descriptions, Extractor, one_thread
 
 CHUNK = 64
 """Images per chunk."""
@@ -78,15 +77,3 @@ def exit_with_parent() -> None:
     if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Limit this process to one thread inside the ``with`` block."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        cv2.setNumThreads(before)
