@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fer_cli.errors import DataError
 from fer_cli.interaction.emotions import EXPRESSIONS
 from fer_cli.interaction.events import Event, read_events
 from fer_cli.runs import RunFolder
@@ -113,6 +114,12 @@ def test_a_camera_that_is_not_there_names_those_that_are(
     monkeypatch.setattr(FakeCamera, "there", ())
     called = monitor("--camera", 7, "--consent", "--out", tmp_path / "out")
     assert called.code == 2 and "no camera is found" in called.err and not (tmp_path / "out").exists()
+
+
+def test_opencv_says_nothing_about_a_camera_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DataError, match="^--camera 98: cannot be opened; "):
+        feeds.open_camera(98)
+    assert capfd.readouterr().err == ""
 
 
 def test_wrong_options_are_one_line(monitor: Fer, fer: Fer, film: Path, tmp_path: Path) -> None:

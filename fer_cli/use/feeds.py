@@ -117,6 +117,7 @@ class Camera:
 
 def open_camera(index: int) -> cv2.VideoCapture:
     """Return a camera by number; raises DataError, with those that are there, if it cannot be opened."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the line below says what is wrong
     capture = cv2.VideoCapture(index)
     if capture.isOpened():
         return capture
