@@ -117,7 +117,7 @@ def test_a_camera_that_is_not_there_names_those_that_are(
 
 
 def test_opencv_says_nothing_about_a_camera_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DataError, match="^--camera 98: cannot be opened; "):
+    with pytest.raises(DataError, match=r"^--camera 98: cannot be opened; "):
         feeds.open_camera(98)
     assert capfd.readouterr().err == ""
 
