@@ -32,7 +32,7 @@ class Judged:
 
 
 def judge_studies(
-    study: str,
+    study: str | None,
     compute: Compute,
     data: str | None = None,
     profile: str | None = None,
@@ -41,20 +41,20 @@ def judge_studies(
     epochs: float | None = None,
     recipe: bool | None = None,
 ) -> list[Judged]:
-    """Return the judged claims of a study, or of all shipped ones (``all``), on each data set with finished runs.
+    """Return the judged claims of a study, or of all shipped ones (None), on each data set with finished runs.
 
     Options as in ``fer report``; with a data set, only that one. Raises ResultsError if a study has no claims or no run is
     done.
     """
     given = Choice(profile or "", data, seeds, split, epochs, settings=())
-    names = study_names() if study == "all" else [study]
-    found = [judged for name in names for judged in judge_sets(name, compute, given, study != "all", recipe)]
+    names = study_names() if study is None else [study]
+    found = [judged for name in names for judged in judge_sets(name, compute, given, study is not None, recipe)]
     save_verified(compute.results)
     if found:
         return found
-    if study != "all" and not load_study(study).claims:
+    if study is not None and not load_study(study).claims:
         raise ResultsError(f"{study}: no claims; add them to the study under claims: (text, arm, over or at_least, source)")
-    again = f"fer ablate --study {'scn-cs' if study == 'all' else study}"
+    again = f"fer ablate --study {study or 'scn-cs'}"
     raise ResultsError(f"no run of a study with claims is done under {compute.results}; train it with: {again}")
 
 

@@ -144,10 +144,14 @@ def test_the_command_has_one_line_for_what_is_missing(tmp_path: Path, compute: C
     path.write_text(STUDY + CLAIMS)
     for arguments, words in (
         (["--study", path], "no run of a study with claims is done"),
-        (["--study", "all"], "no run of a study with claims is done"),
+        (["--all"], "no run of a study with claims is done"),
         (["--study", "leakage"], "leakage: no claims"),
         (["--study", "scn-sc"], "did you mean scn-cs"),
         (["--study", path, "--data", "ck49"], "ck49"),
+        (["--study", path, "--answers"], "--answers: cannot be combined with --claims"),
+        (["--study", path, "--set", "train.lr=1e-3"], "--set: cannot be combined with --claims"),
+        (["--all", "--figures"], "--figures: cannot be combined with --claims"),
+        (["--study", "all"], "no study named 'all'"),
     ):
         done = fer("report", "--claims", *arguments, *where)
         assert (done.code, done.out) == (2, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,7 +40,7 @@ Columns = Annotated[
     int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
 ]
 Claims = Annotated[
-    bool, typer.Option("--claims", help="Judge the study's claims on each data set instead (--study all: every study's).")
+    bool, typer.Option("--claims", help="Judge the study's claims on each data set instead; with --all, every study's.")
 ]
 Answers = Annotated[
     bool,
@@ -81,8 +81,13 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
+    if claims:
+        check_claims({"--figures": figures, "--answers": answers, "--set": bool(settings)})
     if every:
-        check_alone(study, data, profile, seeds, split, epochs, settings, claims or None)
+        check_alone(study, data, profile, seeds, split, epochs, settings)
+        if claims:
+            print_claims(None, compute)
+            return
         found = report_all(compute, figures, formats, columns, html)
         if answers:
             keep_answers(found, results)
@@ -92,7 +97,7 @@ def report(
     if study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        print_claims(study, compute, data, profile, seeds, split, epochs, recipe, settings)
+        print_claims(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
         return
     from fer_cli.overrides import parse_settings
     from fer_cli.report import make_report
@@ -182,23 +187,18 @@ def report_all(compute: Compute, figures: bool, formats: str, columns: int, html
     return [written for _, written in found]
 
 
-def print_claims(
-    study: str,
-    compute: Compute,
-    data: str | None,
-    profile: str | None,
-    seeds: str | None,
-    split: str | None,
-    epochs: float | None,
-    recipe: bool | None,
-    settings: list[str] | None,
-) -> None:
-    """Print the judged claims of a study, or of ``all``, as a table; raises StudyError for ``settings`` of ``--set``."""
-    if settings:
-        raise StudyError("--set: cannot be combined with --claims, which are about the study as it is")
+def check_claims(others: dict[str, bool]) -> None:
+    """Raise StudyError for a given option, by name, that has no meaning beside ``--claims``."""
+    for option, given in others.items():
+        if given:
+            raise StudyError(f"{option}: cannot be combined with --claims, which only judges a study as it is; leave it out")
+
+
+def print_claims(study: str | None, compute: Compute, *choice: Any) -> None:
+    """Print the judged claims of a study, or of every one, as a table; ``choice`` as in ``judge_studies``."""
     from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
 
     with pause_collection():
-        found = judge_studies(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
+        found = judge_studies(study, compute, *choice)
     print_table(HEAD, tabulate(found))
     say(count_verdicts(found))
