@@ -196,7 +196,7 @@ def test_versions_of_extractors_are_part_of_a_runs_identity(monkeypatch: pytest.
     assert {name: load(code).version for name, code in EXTRACTORS.items() if load(code).version != 1} == EXTRACTOR_VERSIONS
     hog, sift = (RunConfig(features=FeaturesConfig(blocks=[name])) for name in ("hog", "sift"))
     before = hog.run_id("x"), sift.run_id("x"), RunConfig().run_id("x")
-    monkeypatch.setattr("fer_cli.config.EXTRACTOR_VERSIONS", {"hog": 2})
+    monkeypatch.setattr("fer_cli.config.EXTRACTOR_VERSIONS", EXTRACTOR_VERSIONS | {"hog": 3})
     assert hog.run_id("x") != before[0]
     assert (sift.run_id("x"), RunConfig().run_id("x")) == before[1:]
 

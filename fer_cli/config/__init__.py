@@ -77,8 +77,11 @@ SCHEMA = 3
 REVISIONS: dict[str, int] = {}
 """Backbone -> revision, for networks that changed since SCHEMA was last incremented; invalidates their earlier results."""
 
-EXTRACTOR_VERSIONS: dict[str, int] = {}
-"""Features -> extractor version, for features whose values changed for the same settings; see REVISIONS."""
+EXTRACTOR_VERSIONS: dict[str, int] = {"hog": 2, "lbp": 2, "sift": 2}
+"""Features -> extractor version, for features whose values changed for the same settings; see REVISIONS.
+
+2: pictures of another size than the extractor's are resized without Intel's primitives.
+"""
 
 SPLIT_VERSIONS = {"official": 2, "list": 2}
 """Split -> version, for splits whose parts changed; see REVISIONS.

@@ -66,7 +66,7 @@ class Extractor(Section, ABC):
     """Settings of one kind of features, and their computation from still images."""
 
     name: ClassVar[str]
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 1
     """Increment when the same settings give different values."""
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "opencv-contrib-python")
     """Distributions whose version may change a value."""

@@ -24,6 +24,7 @@ class Hog(HogSettings, Extractor):
     """Settings of HOG; an image gives blocks x blocks x ``block``² x ``orientations`` float32 values, 1764 by default."""
 
     name = "hog"
+    version = 2
     libraries = ("numpy", "opencv-contrib-python", "scikit-image")
 
     def count_values(self, height: int, width: int) -> int:

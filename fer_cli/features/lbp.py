@@ -16,6 +16,7 @@ class Lbp(LbpSettings, Extractor):
     """Settings of LBP; an image gives ``cells``² histograms, each summing to 1: 49 x 59 = 2891 float32 values."""
 
     name = "lbp"
+    version = 2
     libraries = ("numpy", "opencv-contrib-python", "scikit-image")
 
     @property

@@ -31,6 +31,7 @@ class Sift(SiftSettings, Extractor):
     """Settings of SIFT; an image gives ``words`` float32 values that sum to 1 or 0, or 2048 from 0 to 255 if ``dense``."""
 
     name = "sift"
+    version = 2
     libraries = ("numpy", "opencv-contrib-python", "scikit-learn")
 
     @property
