@@ -315,3 +315,9 @@ def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:
         if first != arm:
             same = f"arm '{cut(arm)}' changes nothing: it is the same run as arm '{cut(first)}'"
             raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; change a setting or remove the arm")
+
+
+def hash_configs(runs: Iterable[PlannedRun]) -> str:
+    """Return 12 hex digits over arm, grid point and config of the runs, in any order; data sets' builds do not enter."""
+    lines = sorted(f"{run.arm}|{run.at}|{run.config.run_id('')}" for run in runs)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
-from fer_cli.expand import expand
+from fer_cli.expand import expand, hash_configs
 from fer_cli.overrides import name_settings
 from fer_cli.recipes import Recipe, load_recipe, recipe_path
 from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_result
@@ -87,6 +87,11 @@ class Plan:
             for factor, value in item.run.at:
                 found.setdefault(factor, {})[value] = None
         return {factor: list(values) for factor, values in found.items()}
+
+    @cached_property
+    def configs(self) -> str:
+        """Return the hash of the configs of the runs in tables."""
+        return hash_configs(item.run for item in self.items)
 
     @property
     def sets(self) -> list[str]:

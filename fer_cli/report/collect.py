@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,12 @@ class Cell:
         """Return whether every planned seed has a result."""
         return set(self.planned) == set(self.results)
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Return the seeds that have a result, in order."""
         return sorted(self.results)
 
-    @property
+    @cached_property
     def ordered(self) -> list[Result]:
         """Return the results ordered by seed."""
         return [self.results[seed] for seed in self.seeds]
@@ -59,7 +60,7 @@ class Cell:
         """Return the sample standard deviation over seeds."""
         return sample_sd(self.values(metric))
 
-    @property
+    @cached_property
     def overlap(self) -> float:
         """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
         drawn = (result for result in self.results.values() if is_resampled(result.config))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fer_cli.config import METRICS
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells, trained_on
-from fer_cli.report.version import VERSION, hash_configs
+from fer_cli.report.version import VERSION
 from fer_cli.results import SIMULATED
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    whole = (VERSION, hash_configs(item.run for item in plan.items))
+    whole = (VERSION, plan.configs)
     for (arm, at), cell in cells.items():
         for seed, result in zip(cell.seeds, cell.ordered, strict=True):
             data, chosen = result.config.data, result.selection

@@ -24,7 +24,7 @@ from fer_cli.report.protocol import (
     seed_line,
     split_lines,
 )
-from fer_cli.report.version import VERSION, VERSIONS, hash_configs
+from fer_cli.report.version import VERSION, VERSIONS
 
 MOST_PLACES = 4
 """Cells that a warning names."""
@@ -157,6 +157,5 @@ def describe_provenance(material: Material) -> Iterator[Note]:
         lines.append("suspects.csv in a run's folder lists the labels that its network doubts, a file for data.noise_file")
     if plan.study.paper:
         lines.append(f"paper: {', '.join(filter(None, [plan.study.paper.cite, plan.study.paper.figure]))}")
-    configs = hash_configs(item.run for item in plan.items)
-    lines.append(f"report version {VERSION} of {VERSIONS[VERSION]}; hash of the expanded configs {configs}")
+    lines.append(f"report version {VERSION} of {VERSIONS[VERSION]}; hash of the expanded configs {plan.configs}")
     return (Note(line, part="Provenance") for line in lines)

@@ -18,13 +18,13 @@ from fer_cli import escape
 from fer_cli.blocks import percent
 from fer_cli.config import METRICS, Known
 from fer_cli.errors import FerError, ResultsError
-from fer_cli.expand import PEOPLE_KNOWN, expand
+from fer_cli.expand import PEOPLE_KNOWN, expand, hash_configs
 from fer_cli.places import open_regular, read_text, write_text
 from fer_cli.report.answer import CLAIMS
 from fer_cli.report.frame import SETTINGS
 from fer_cli.report.reread import read_report
 from fer_cli.report.tables import factor_label
-from fer_cli.report.version import VERSION, VERSIONS, hash_configs
+from fer_cli.report.version import VERSION, VERSIONS
 from fer_cli.results import SIMULATED
 from fer_cli.study import Choice, Study, load_study
 from fer_cli.tasks import task_of
