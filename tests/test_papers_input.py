@@ -187,9 +187,9 @@ def test_bad_input_is_one_line(name: str, fer: Fer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "given: no paper; give FILE.yaml, --all, or one of aly-2023"),
-        (["sun-2024", "--all"], "given: both a paper and --all"),
-        (["sun-2042"], "no paper named 'sun-2042'; did you mean sun-2024"),
+        ([], "error: give FILE.yaml, --all, or one of aly-2023"),
+        (["sun-2024", "--all"], "example, not two of them"),
+        (["sun-2042"], "no paper named 'sun-2042'; for one of your own, give its path FILE.yaml; did you mean sun-2024"),
         (["missing/mine.yaml"], "missing/mine.yaml: no such file"),
     ],
 )

@@ -27,8 +27,8 @@ def paper_names() -> list[str]:
 def choose_papers(name: str | None, every: bool) -> list[str]:
     """Return the papers to audit: one, or all that are shipped; raises PaperError for neither or both."""
     if (name is None) == (not every):
-        given = "both a paper and --all" if every else "no paper"
-        raise PaperError(f"given: {given}; give FILE.yaml, --all, or one of {', '.join([*paper_names(), EXAMPLE])}")
+        known = f"FILE.yaml, --all, or one of {', '.join([*paper_names(), EXAMPLE])}"
+        raise PaperError(f"give {known}{', not two of them' if every else ''}")
     return paper_names() if name is None else [name]
 
 
@@ -37,7 +37,7 @@ def load_paper(name: str) -> Paper:
     given = name.endswith((".yaml", ".yml")) or os.sep in name
     known = [*paper_names(), EXAMPLE]
     if not given and name not in known:
-        raise PaperError(f"no paper named '{cut(name)}'{nearest(name, known)}; give the path of your own as FILE.yaml")
+        raise PaperError(f"no paper named '{cut(name)}'; for one of your own, give its path FILE.yaml{nearest(name, known)}")
     path = user_path(name) if given else shipped_folder("experiments") / "papers" / f"{name}.yaml"
     if not os.path.lexists(path):
         raise PaperError(f"{cut(path, PATH)}: no such file{nearest(name, known)}")
