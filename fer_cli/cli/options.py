@@ -115,8 +115,10 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
     if max(len(numbers), 0 if "," in text else numbers[0]) > MOST_RUNS:
         raise StudyError(f"--seeds {cut(text)}: exceeds the limit of {MOST_RUNS:,} runs per plan")
     seeds = tuple(numbers) if "," in text else tuple(range(numbers[0]))
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise StudyError(f"--seeds {cut(text)}: give at least one seed; duplicates are not allowed")
+    if not seeds:
+        raise StudyError(f"--seeds {cut(text)}: is a number of seeds, at least 1; seed 0 alone is --seeds 0,")
+    if len(set(seeds)) != len(seeds):
+        raise StudyError(f"--seeds {cut(text)}: a seed is given twice")
     return seeds
 
 
