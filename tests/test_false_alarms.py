@@ -16,6 +16,7 @@ from fer_cli.stats import (
     NotTestable,
     Outcome,
     PValue,
+    Ranks,
     bootstrap_test,
     crossed_spread,
     crossed_test,
@@ -23,6 +24,7 @@ from fer_cli.stats import (
     image_test,
     level_test,
     paired_test,
+    rank_arms,
     rank_test,
     unpaired_test,
 )
@@ -109,6 +111,22 @@ def test_ranks_of_independent_pairs() -> None:
     scores = published(worlds(STUDIES, 91, likings=False), 8).mean(3)
     scores = scores + 1e-4 * np.random.default_rng(0).standard_normal(scores.shape)
     assert alarms(lambda study: rank_test(scores[study, 0], scores[study, 1])) <= MOST
+
+
+@pytest.mark.parametrize(
+    ("arms", "blocks"),
+    [(4, 6), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((3, 6), (3, 12), (5, 6), (7, 6)))],
+)
+def test_ranks_of_several_arms(arms: int, blocks: int) -> None:
+    """Friedman's F, and any two arms farther apart than Nemenyi's critical difference; equal arms have any ranks.
+
+    The rate is .060 where it is largest, for 4 arms and 6 blocks: 10,000 studies tell it from .065.
+    """
+    scores = np.random.default_rng(93).random((5 * STUDIES, blocks, arms))
+    ranks = [one for study in scores if isinstance(one := rank_arms(study), Ranks)]
+    assert len(ranks) == len(scores)
+    assert np.mean([one.test.p <= 0.05 for one in ranks]) <= MOST
+    assert np.mean([max(one.means) - min(one.means) >= one.critical for one in ranks]) <= MOST
 
 
 def test_ranks_of_draws_are_why_overlapping_parts_have_no_rank_test() -> None:
