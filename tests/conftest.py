@@ -141,7 +141,7 @@ def tiny() -> Callable[..., RunConfig]:
     def make(**changes: object) -> RunConfig:
         sections = {
             "data": DataConfig(name="ck48", image_size=24, folds=3, val_fraction=0.25),
-            "model": ModelConfig(),
+            "model": ModelConfig(backbone="resnet10-small"),
             "train": TrainConfig(epochs=2, batch_size=32, weight_average=0.5),
         }
         return RunConfig(**(sections | changes))  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_a_block_a_network_a_classifier_an_executor_and_a_metric_take_one_entry_
     monkeypatch.setitem(METRICS, "first", Metric("tests.toys:first_recall", "recall of the first class"))
     study = home / "added.yaml"
     study.write_text(STUDY.replace("metrics: [accuracy]", "metrics: [accuracy, first]"))
-    told = call(fer, "report", home, "--figures")
+    told = call(fer, "report", home, "--figures", "--formats", "png")
     assert "recall of the first class in %" in told.out
     assert "nearest neighbour" in told.out
     drawn = {path.name for path in (home / "results").rglob("*.png")}

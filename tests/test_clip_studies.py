@@ -117,7 +117,7 @@ def test_correction_is_scored_and_touches_training_labels_alone(trained: tuple[P
 
 def test_the_report_names_frames_landmarks_and_attention(trained: tuple[Path, Path], clips: Path, fer: Fer) -> None:
     study, folder = trained
-    called = fer("report", "--study", study, "--figures", "--data-root", clips, "--results", folder)
+    called = fer("report", "--study", study, "--figures", "--formats", "png", "--data-root", clips, "--results", folder)
     assert called.code == 0, called.err
     text = next(folder.glob("tables/clips*.md")).read_text()
     for words in ("4 frames, evenly spaced", "its middle frame", "drawn once per clip", "landmarks `truth`", "broken"):

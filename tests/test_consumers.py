@@ -137,12 +137,18 @@ def test_features(call: Fer, home: Path) -> None:
     call("features", "show", out, "--picture", home / "features.png")
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [name if name in {"grey stills", "colour clips"} else pytest.param(name, marks=pytest.mark.slow) for name in KINDS],
+    indirect=True,
+    scope="module",
+)
 def test_a_study_its_report_and_its_analyses(call: Fer, home: Path) -> None:
     call("ablate", "--study", home / "tried.yaml", "--results", home / "results", "--smoke")
     where = ("--study", home / "trained.yaml", "--results", home / "results")
     call("ablate", *where, "--plan")
     call("ablate", *where, "--no-track", "--precision", "fp32")
-    told = call("report", *where, "--figures")
+    told = call("report", *where, "--figures", "--formats", "png")
     assert "maps" in told.out
     assert "images of synth-basic may not be passed on" not in told.out
     run = next(path.parent.name for path in (home / "results" / "runs").glob("*/result.json"))

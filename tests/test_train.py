@@ -171,7 +171,6 @@ def without_times(result: Result) -> dict[str, object]:
 def test_separable_classes_are_learnt_and_the_record_is_whole(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32),
-        model=ModelConfig(backbone="resnet10-small"),
         augment=MILD,
         train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )
@@ -217,8 +216,8 @@ class StopError(Exception):
 @pytest.mark.parametrize(
     ("backbone", "learning"),
     [
-        ("resnet18-small", LearningConfig()),
-        ("mini-xception", LearningConfig(method="scn-cs", cs_threshold="val_search")),  # three trainings each time
+        ("resnet10-small", LearningConfig()),
+        ("cnn3", LearningConfig(method="scn-cs", cs_threshold="val_search")),  # three trainings each time
     ],
 )
 def test_interrupted_training_equals_an_uninterrupted_one(
