@@ -168,7 +168,9 @@ def test_every_arm_trains_all_of_its_parameters(arm: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "arm",
     [
-        arm if {key: value for key, value in arm.items() if key != "backbone"} in QUICK else pytest.param(arm, marks=pytest.mark.slow)
+        arm
+        if {key: value for key, value in arm.items() if key != "backbone"} in QUICK
+        else pytest.param(arm, marks=pytest.mark.slow)
         for arm in ARMS
     ],
     ids=name_arm,

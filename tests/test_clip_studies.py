@@ -20,7 +20,7 @@ question: Does a study on clips run?
 base:
   data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.25, label_noise: 0.2}
   model: {backbone: teacher-expression}
-  train: {epochs: 3, batch_size: 8}
+  train: {epochs: 2, batch_size: 8}
   learning: {method: scn, rank_form: gamma, relabel_from: 0.0, relabel_margin: 0.0}
 seeds: [0]
 arms:

@@ -84,7 +84,9 @@ def test_analyses_without_images_say_so_and_the_scores_are_there(trained: tuple[
     root.with_name("away").rename(root)
     whole = fer("report", *where, "--figures", "--formats", "png")
     root.rename(root.with_name("away"))
-    assert fer("report", *where, "--figures", "--formats", "png").out == whole.out  # what was computed once is kept with the runs
+    assert (
+        fer("report", *where, "--figures", "--formats", "png").out == whole.out
+    )  # what was computed once is kept with the runs
 
 
 def test_an_audit_after_the_training_is_kept_by_the_next_report(trained: tuple[Path, list[object]], fer: Fer) -> None:
