@@ -133,7 +133,9 @@ NETWORKS |= {
 }
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "vgg-small" else name for name in NETWORKS]
+)
 def test_any_network_will_do(name: str, plain: Item, here: Compute, images: np.ndarray) -> None:
     torch.manual_seed(0)
     backbone, found = NETWORKS[name](), {}

@@ -62,12 +62,12 @@ def test_attention_adds_its_head_and_nothing_else(backbone: str) -> None:
     assert extra == (size * hidden + 2 * hidden + 1 if BACKBONES[backbone].clips else size + 1)
 
 
-LARGE = ("teacher-expression-paper",)
-"""Networks that take ten seconds for a step."""
+LARGE = {"teacher-expression-paper": pytest.mark.exhaustive, "vgg16": pytest.mark.slow}
+"""Networks that take seconds for a step."""
 
 
 @pytest.mark.parametrize(
-    "backbone", [pytest.param(name, marks=pytest.mark.exhaustive) if name in LARGE else name for name in BACKBONES]
+    "backbone", [pytest.param(name, marks=LARGE[name]) if name in LARGE else name for name in BACKBONES]
 )
 def test_eval_is_independent_of_batch_and_gradient_reaches_everything(backbone: str) -> None:
     torch.manual_seed(0)
