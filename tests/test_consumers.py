@@ -68,7 +68,10 @@ def built(root: Path, source: Path, name: str, colour: str, frames: int, people:
     build_own(name, source / f"{name}.csv", "csv", None, root, choices=Choices({"colour": colour, "size": 32}))
 
 
-@pytest.fixture(scope="module", params=KINDS)
+FEW = [name if name in {"grey stills", "colour clips"} else pytest.param(name, marks=pytest.mark.slow) for name in KINDS]
+
+
+@pytest.fixture(scope="module", params=FEW)
 def kind(request: pytest.FixtureRequest) -> str:
     """A kind of set."""
     return str(request.param)
@@ -137,12 +140,6 @@ def test_features(call: Fer, home: Path) -> None:
     call("features", "show", out, "--picture", home / "features.png")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [name if name in {"grey stills", "colour clips"} else pytest.param(name, marks=pytest.mark.slow) for name in KINDS],
-    indirect=True,
-    scope="module",
-)
 def test_a_study_its_report_and_its_analyses(call: Fer, home: Path) -> None:
     call("ablate", "--study", home / "tried.yaml", "--results", home / "results", "--smoke")
     where = ("--study", home / "trained.yaml", "--results", home / "results")

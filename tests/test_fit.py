@@ -93,7 +93,14 @@ def test_faces_of_new_people_are_recognised(plan: Plan) -> None:
     assert (np.array(classes)[probabilities.argmax(1)] == predictions["predicted"]).all()
 
 
-@pytest.mark.parametrize("classifier", [name for name in CLASSIFIERS if CLASSIFIERS[name].code])
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "forest" else name
+        for name, known in CLASSIFIERS.items()
+        if known.code
+    ],
+)
 def test_only_training_rows_reach_the_classifier(
     classifier: str, plan: Plan, here: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,7 @@ def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: st
     assert torch.equal(scores.logits, alone), "not a matrix product of rounded numbers"
 
 
-@pytest.mark.parametrize("joined", [0, 5])
+@pytest.mark.parametrize("joined", [0, pytest.param(5, marks=pytest.mark.slow)])
 def test_images_have_an_alpha_of_their_own(joined: int) -> None:
     """A head in bf16 has 256 numbers between one half and 1: 256 images then share less than a third as many alphas."""
     torch.manual_seed(0)
