@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fer_cli.analysis import blocks
 from fer_cli.config import ATTENTION, BACKBONES, CLASSIFIERS, METRICS, default_data_root
 from fer_cli.config.features import Classifier
 from fer_cli.config.networks import AttentionBlock, Backbone
@@ -63,6 +64,7 @@ def test_a_block_a_network_a_classifier_an_executor_and_a_metric_take_one_entry_
     fer: Fer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(monkeypatch)
+    monkeypatch.setattr(blocks, "GRID", (1, 2))  # of finer grids no number is looked at
     call(fer, "ablate", home, "--executor", "last-first", "--no-track")
     folders = sorted((home / "results" / "runs").iterdir())
     assert len(folders) == 5
@@ -71,7 +73,7 @@ def test_a_block_a_network_a_classifier_an_executor_and_a_metric_take_one_entry_
     monkeypatch.setitem(METRICS, "first", Metric("tests.toys:first_recall", "recall of the first class"))
     study = home / "added.yaml"
     study.write_text(STUDY.replace("metrics: [accuracy]", "metrics: [accuracy, first]"))
-    told = call(fer, "report", home, "--figures")
+    told = call(fer, "report", home, "--figures", "--formats", "png")
     assert "recall of the first class in %" in told.out
     assert "nearest neighbour" in told.out
     drawn = {path.name for path in (home / "results").rglob("*.png")}

@@ -342,7 +342,7 @@ def test_report_shows_what_the_study_asks_for(plan: Plan, here: Compute, fer: Ca
     plain = fer("report", *where)
     assert plain.code == 0, plain.err
     assert f"not shown: embedding, maps; run fer report --study {path} --figures" in plain.out
-    whole = fer("report", *where, "--figures")
+    whole = fer("report", *where, "--figures", "--formats", "png")
     assert whole.code == 0, whole.err
     assert "Class separation of test features" in whole.out
     assert "not shown" not in whole.out

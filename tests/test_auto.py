@@ -167,7 +167,9 @@ def follow(fer: Fer, printed: str, tmp_path: Path) -> list[str]:
     return studies
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", [name if name in {"subjects", "nothing"} else pytest.param(name, marks=pytest.mark.slow) for name in SHAPES]
+)
 def test_what_is_printed_after_a_build_and_an_audit_runs_as_printed(fer: Fer, tmp_path: Path, shape: str) -> None:
     source, root = listed(tmp_path / "source", shape), tmp_path / "data"
     built = fer("data", "build", "lab", "--from", source, "--layout", "csv", "--data-root", root)

@@ -20,7 +20,7 @@ question: Does a study on clips run?
 base:
   data: {name: synth-lecture, image_size: 32, frames: 4, folds: 2, val_fraction: 0.25, label_noise: 0.2}
   model: {backbone: teacher-expression}
-  train: {epochs: 3, batch_size: 8}
+  train: {epochs: 2, batch_size: 8}
   learning: {method: scn, rank_form: gamma, relabel_from: 0.0, relabel_margin: 0.0}
 seeds: [0]
 arms:
@@ -117,7 +117,7 @@ def test_correction_is_scored_and_touches_training_labels_alone(trained: tuple[P
 
 def test_the_report_names_frames_landmarks_and_attention(trained: tuple[Path, Path], clips: Path, fer: Fer) -> None:
     study, folder = trained
-    called = fer("report", "--study", study, "--figures", "--data-root", clips, "--results", folder)
+    called = fer("report", "--study", study, "--figures", "--formats", "png", "--data-root", clips, "--results", folder)
     assert called.code == 0, called.err
     text = next(folder.glob("tables/clips*.md")).read_text()
     for words in ("4 frames, evenly spaced", "its middle frame", "drawn once per clip", "landmarks `truth`", "broken"):

@@ -173,7 +173,9 @@ def test_annotators_mistake_alike_classes_most_and_cannot_err_with_one_class() -
     assert given == {"annotator_1": "happy", "annotator_2": "happy", "annotator_3": "happy"}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "synth-lecture" else name for name in SMALL]
+)
 def test_sets_build_whole_with_one_process_or_two(name: str, tmp_path: Path) -> None:
     infos = [build_embedded(name, tmp_path / str(jobs), SMALL[name], jobs) for jobs in (1, 2)]
     assert infos[0].fingerprint == infos[1].fingerprint

@@ -96,7 +96,9 @@ def test_gradient_and_independence(name: str) -> None:
         assert torch.allclose(logits[1:2], net(images[1:2]), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(SIZES))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in {"mtl-fer", "vgg-face"} else name for name in SIZES]
+)
 def test_one_batch_is_overfitted(name: str) -> None:
     torch.manual_seed(0)
     net = comparator(name, 4, 1, 48)

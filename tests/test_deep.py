@@ -32,6 +32,7 @@ name: deep
 question: What does the classifier get?
 base:
   data: {name: ck48, image_size: 32, folds: 3, val_fraction: 0.25}
+  model: {backbone: resnet10-small}
   train: {epochs: 1, batch_size: 32, weight_average: 0.5}
 seeds: [0]
 arms:
@@ -93,7 +94,7 @@ def test_features_are_those_of_the_analyses(
     chosen = images[[order[sample] for sample in parts["test"]]]
     assert chosen.shape[1:] == (48, 48)  # of another side than the run's 32
     found = deep_features(plain, here, chosen, unseen=parts["test"])
-    assert found.shape == (len(run.data.test), 128)
+    assert found.shape == (len(run.data.test), 96)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, pooled_features(run, run.data.test), atol=1e-5)
     np.testing.assert_array_equal(found, deep_features(plain, here, chosen))
@@ -107,7 +108,7 @@ def test_how_many_images_come_together_changes_no_value(
     whole = compute_features(run, images)  # 168: two whole batches of 64 and a part of one
     for rows in (slice(0, 1), slice(5, 70), slice(100, 168)):
         np.testing.assert_allclose(compute_features(run, images[rows]), whole[rows], atol=1e-6, rtol=0)
-    assert compute_features(run, images[:0]).shape == (0, 128)
+    assert compute_features(run, images[:0]).shape == (0, 96)
     if precision == "fp32":
         monkeypatch.setattr(deep, "MOST_IMAGES", 7)
         np.testing.assert_allclose(compute_features(run, images[:20]), whole[:20], atol=1e-6, rtol=0)
@@ -132,7 +133,9 @@ NETWORKS |= {
 }
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "vgg-small" else name for name in NETWORKS]
+)
 def test_any_network_will_do(name: str, plain: Item, here: Compute, images: np.ndarray) -> None:
     torch.manual_seed(0)
     backbone, found = NETWORKS[name](), {}

@@ -94,7 +94,7 @@ def order_features(frames: np.ndarray, least: float) -> np.ndarray:
     return np.stack([steps.max(1), steps.min(1), (steps > least).sum(1), (steps < -least).sum(1)], 1)
 
 
-@pytest.mark.parametrize("expression", ["happy", "surprise"])
+@pytest.mark.parametrize("expression", ["happy", pytest.param("surprise", marks=pytest.mark.slow)])
 def test_only_the_order_of_frames_tells_quick_from_slow(expression: str) -> None:
     options = CLIPS["synth-order"]
     assert options is not None and options.rate is not None
@@ -113,6 +113,7 @@ def test_only_the_order_of_frames_tells_quick_from_slow(expression: str) -> None
     assert score(order_features(units, 0.02), labels) >= 0.95
 
 
+@pytest.mark.slow
 def test_only_the_order_of_frames_tells_beckoning_from_waving_off() -> None:
     options = CLIPS["synth-gesture-time"]
     assert options is not None and options.rate is not None

@@ -73,7 +73,7 @@ def test_what_is_written_is_read_back(suffix: str, tmp_path: Path) -> None:
     check()
 
 
-@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize("suffix", [pytest.param("jsonl", marks=pytest.mark.slow), "csv"])
 def test_a_hundred_thousand_events_are_read_in_seconds(suffix: str, tmp_path: Path) -> None:
     shares = {"happy": 0.9, "sad": 0.1}
     made = [

@@ -99,7 +99,11 @@ def test_the_commands_after_a_report_have_its_plan(fer: Fer, place: Path, monkey
 
 @pytest.mark.parametrize(
     ("name", "study"),
-    [("synth-gesture-time", "region-layer"), ("synth-order", "order"), ("synth-lecture", "temporal-attention")],
+    [
+        pytest.param("synth-gesture-time", "region-layer", marks=pytest.mark.slow),
+        ("synth-order", "order"),
+        pytest.param("synth-lecture", "temporal-attention", marks=pytest.mark.slow),
+    ],
 )
 def test_a_study_of_clips_is_proposed_for_clips(tmp_path: Path, name: str, study: str) -> None:
     build_embedded(name, tmp_path, {"images": 70, "subjects": 10, "size": 24, "frames": [2, 2]})

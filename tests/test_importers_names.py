@@ -113,6 +113,7 @@ def fer2013_files(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_usual_repack_of_fer2013_gives_35887_images_and_one_less_is_refused_within_the_scan(tmp_path: Path) -> None:
     source = fer2013_files(tmp_path / "archive")
     scan = scan_fer2013(source, FER)

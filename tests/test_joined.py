@@ -195,4 +195,4 @@ def test_smoke_tries_what_the_run_would_do(
     assert len(trainings) == trained
     assert len(fitted) == features.fitted
     if fitted:
-        assert fitted[0][1] == {"hog": 1764, "cnn": 128 + 128}[features.blocks[0]]
+        assert fitted[0][1] == {"hog": 1764, "cnn": 128 + 96}[features.blocks[0]]

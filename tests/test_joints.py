@@ -118,7 +118,13 @@ def test_joints_outside_the_picture_are_not_visible(people: list[Identity]) -> N
     assert "nose" in seen(places) and "left_wrist" not in seen(places)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in {"synth-gesture-qa", "synth-gesture-summary"} else name
+        for name in SETS
+    ],
+)
 def test_hands_stay_in_the_picture_and_nods_can_be_seen(people: list[Identity], name: str) -> None:
     card = load_card(name)
     assert card.embedded is not None and card.embedded.rate is not None

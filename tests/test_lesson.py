@@ -100,20 +100,20 @@ def test_tiles_do_not_overlap_and_show_heads_with_shoulders(faces: int) -> None:
 
 def test_the_command_writes_video_and_truth(fer: Fer, tmp_path: Path) -> None:
     out = tmp_path / "new" / "lesson.mp4"
-    command = ("data", "lesson", "--seconds", 2, "--faces", 1, "--seed", 5, "--jobs", 2, "--out", out)
+    command = ("data", "lesson", "--seconds", 1, "--faces", 1, "--seed", 5, "--jobs", 2, "--out", out)
     called = fer(*command)
     assert called.code == 0, called.err
     assert called.out.split() == [str(out), str(out.with_suffix(".parquet"))]
-    assert f"next: fer data lesson --out {out.with_stem('lesson-6')} --seconds 2.0 --faces 1 --seed 6" in called.err
+    assert f"next: fer data lesson --out {out.with_stem('lesson-6')} --seconds 1.0 --faces 1 --seed 6" in called.err
     assert sorted(path.name for path in out.parent.iterdir()) == ["lesson.mp4", "lesson.parquet"]
     video = cv2.VideoCapture(str(out))
-    read = [video.read()[1] for _ in range(2 * RATE)]
+    read = [video.read()[1] for _ in range(RATE)]
     assert not video.read()[0]
     assert video.get(cv2.CAP_PROP_FPS) == RATE
-    frame, rows = draw_frame(Lesson(2.0, 1, 5), 2 * RATE - 1)  # drawn by another process in the video
+    frame, rows = draw_frame(Lesson(1.0, 1, 5), RATE - 1)  # drawn by another process in the video
     assert cv2.PSNR(read[-1], cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)) > 28
     truth = pd.read_parquet(out.with_suffix(".parquet"))
-    assert len(truth) == 2 * RATE
+    assert len(truth) == RATE
     assert truth.iloc[-1]["landmarks"].tolist() == rows[0]["landmarks"]
     again = fer(*command)
     assert (again.code, again.out, again.err.count("\n")) == (2, "", 1)

@@ -168,7 +168,10 @@ def test_faces_are_written_only_if_asked_for(
     assert refused.code == 2 and "is not empty" in refused.err and not (tmp_path / "c").exists()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGKILL, -9)],
+)
 def test_an_interrupted_session_leaves_a_log_and_a_report(
     number: signal.Signals, code: int, fer: Fer, run: RunFolder, both_root: Path, film: Path, tmp_path: Path
 ) -> None:

@@ -184,7 +184,11 @@ def test_parts_without_effect_are_refused(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "rung", [pytest.param(rung, marks=pytest.mark.exhaustive) if rung not in ENDS else rung for rung in LADDER]
+    "rung",
+    [
+        *("lightweight", pytest.param("multiscale", marks=pytest.mark.slow)),
+        *(pytest.param(rung, marks=pytest.mark.exhaustive) for rung in LADDER if rung not in ENDS),
+    ],
 )
 def test_one_batch_is_overfitted(rung: str) -> None:
     torch.manual_seed(0)

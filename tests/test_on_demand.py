@@ -226,7 +226,10 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.parametrize(
+    "switch",
+    [name if name in {"clothes", "glasses", "hair"} else pytest.param(name, marks=pytest.mark.slow) for name in SWITCHES],
+)
 def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(
     switch: str, plain: Path, tmp_path: Path
 ) -> None:

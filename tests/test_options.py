@@ -61,7 +61,11 @@ def test_shared_options_have_the_same_help(name: str) -> None:
     assert len(helps) == 1
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["piped", "NO_COLOR", "dumb"])
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"NO_COLOR": "1"}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow)],
+    ids=["piped", "NO_COLOR", "dumb"],
+)
 def test_piped_output_has_no_colours(environment: dict[str, str], tmp_path: Path) -> None:
     for words in (["--help"], ["studies"], ["runs", "--results", str(tmp_path)]):
         done = subprocess.run(

@@ -14,7 +14,13 @@ from tests.clip_inputs import FRAMES, random_input
 CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
 
-@pytest.mark.parametrize("backbone", list(BACKBONES))
+LARGE = ("teacher-expression-paper", "vgg16")
+"""Networks that take seconds for a step."""
+
+
+@pytest.mark.parametrize(
+    "backbone", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in BACKBONES]
+)
 def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: str) -> None:
     torch.manual_seed(0)
     config = ModelConfig(backbone=backbone, channels=1)
@@ -39,12 +45,12 @@ def test_heads_of_every_network_are_float32_and_their_gradients_too(backbone: st
     assert torch.equal(scores.logits, alone), "not a matrix product of rounded numbers"
 
 
-@pytest.mark.parametrize("joined", [0, 5])
+@pytest.mark.parametrize("joined", [0, pytest.param(5, marks=pytest.mark.slow)])
 def test_images_have_an_alpha_of_their_own(joined: int) -> None:
     """A head in bf16 has 256 numbers between one half and 1: 256 images then share less than a third as many alphas."""
     torch.manual_seed(0)
     net = build_model(ModelConfig(backbone="resnet18-small"), 7, attention=True, joined=joined).eval()
-    images = torch.rand(256, 1, 48, 48)
+    images = torch.rand(256, 1, 24, 24)
     extra = torch.rand(256, joined) if joined else None
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         scores = net(images, extra)

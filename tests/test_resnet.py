@@ -20,6 +20,8 @@ from tests.overfit import LEARNED, loss_after
 
 Network = Callable[..., ResNet]
 SMALL: dict[str, Network] = {"18": resnet18_small, "50": resnet50_small}
+QUICK = ("none", "soft-threshold")
+"""Attention whose networks always learn a batch; those with the others are slow."""
 ARMS = [(depth, attention, "none") for depth in SMALL for attention in ATTENTION]
 ARMS += [(depth, "none", down) for depth in SMALL for down in DOWNSAMPLE if (depth, down) != ("18", "v1")]
 ARMS += [("50", "cbam", "both")]
@@ -209,7 +211,13 @@ def test_every_arm_trains_everything_and_judges_each_image_alone(depth: str, att
         assert torch.allclose(logits, net.fc(net.features(x)))
 
 
-@pytest.mark.parametrize(("depth", "attention"), [*(("18", name) for name in ATTENTION), ("50", "none"), ("50", "cbam")])
+@pytest.mark.parametrize(
+    ("depth", "attention"),
+    [
+        *(("18", name) if name in QUICK else pytest.param("18", name, marks=pytest.mark.slow) for name in ATTENTION),
+        *(pytest.param("50", name, marks=pytest.mark.slow) for name in ("none", "cbam")),
+    ],
+)
 def test_every_block_learns_one_batch_by_heart(depth: str, attention: str) -> None:
     torch.manual_seed(0)
     net = SMALL[depth](4, attention=attention)
@@ -325,8 +333,14 @@ def test_v1_is_of_bottlenecks() -> None:
         resnet18_small(7, downsample="v1")
 
 
-@pytest.mark.parametrize("attention", list(ATTENTION))
-@pytest.mark.parametrize("downsample", ["none", "both"])
+@pytest.mark.parametrize(
+    ("attention", "downsample"),
+    [
+        (name, down) if (down == "none") == (name in QUICK) else pytest.param(name, down, marks=pytest.mark.slow)
+        for name in ATTENTION
+        for down in ("none", "both")
+    ],
+)
 def test_one_batch_is_overfitted(attention: Any, downsample: Any) -> None:
     net = seeded(resnet18_small, 4, attention=attention, downsample=downsample)
     assert loss_after(net, 32, lambda images, labels: F.cross_entropy(net(images), labels), 2e-3, 80) < LEARNED

@@ -50,7 +50,7 @@ print(json.dumps([times[500] - times[0], times[1000] - times[500], peak / 2**20]
 """
 
 
-@pytest.mark.parametrize("name", ["serial", "processes"])
+@pytest.mark.parametrize("name", ["serial", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_thousand_tiny_runs_are_scheduled_in_little_memory_without_slowing_down(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", THOUSAND, name, str(tmp_path / "results")]
     said = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=True).stdout

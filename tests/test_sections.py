@@ -43,7 +43,9 @@ def materials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Material]:
     return found
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize(
+    "section", [pytest.param(name, marks=pytest.mark.slow) if name == "figures" else name for name in SECTIONS]
+)
 def test_a_section_returns_typed_blocks(section: str, materials: dict[str, Material], tmp_path: Path) -> None:
     found = []
     for name, material in materials.items():

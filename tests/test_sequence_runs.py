@@ -141,7 +141,7 @@ def test_a_simulation_has_neither_data_nor_network(fer: Fer, tmp_path: Path) -> 
     ran = fer("ablate", *options, "--data-root", str(tmp_path / "none"), "--no-track")
     assert ran.code == 0, ran.err
     assert not (tmp_path / "none").exists()
-    report = fer("report", *options, "--data-root", str(tmp_path / "none"), "--figures")
+    report = fer("report", *options, "--data-root", str(tmp_path / "none"), "--figures", "--formats", "png")
     assert report.code == 0, report.err
     assert "# interaction-models on simulation (small)" in report.out
     assert "SIMULATION: windows of emotions" in report.out and "chance level 0.071" in report.out

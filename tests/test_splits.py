@@ -197,7 +197,7 @@ def test_validation_is_carved_from_official_training_people_or_clips() -> None:
     assert is_partition(bare, make_split(bare, config))
 
 
-@pytest.mark.parametrize("data", [None, "ck48"])
+@pytest.mark.parametrize("data", [pytest.param(None, marks=pytest.mark.slow), "ck48"])
 def test_the_smoke_profile_of_public_private_has_room_for_its_leaks(data: str | None) -> None:
     """On tables as large as the default set and CK+48."""
     table = manifest(*{None: (600, 8, 5), "ck48": (118, 3, 3)}[data])

@@ -13,7 +13,9 @@ from fer_cli.stats import paired_difference, sample_sd, signed_rank, unpaired_di
 COUNTS = st.integers(0, 30)
 
 
-@pytest.mark.parametrize("images", [30, 40, 70, 196])
+@pytest.mark.parametrize(
+    "images", [30, pytest.param(40, marks=pytest.mark.slow), 70, pytest.param(196, marks=pytest.mark.slow)]
+)
 def test_ranks_of_accuracies_are_ranks_of_counts(images: int) -> None:
     """SciPy on differences of counts, which are exact; with ties and zeros in nearly every draw."""
     random = np.random.default_rng(images)

@@ -85,7 +85,9 @@ def test_saying_the_kind_that_is_implied_makes_no_other_run(name: str) -> None:
         RunConfig.model_validate(config.model_dump() | {"task": "vedeo"})
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow) if name in {"scn", "cs"} else name for name in METHODS]
+)
 def test_a_method_trains_with_the_parts_that_it_names(method: str, compute: Compute, tmp_path: Path) -> None:
     switches = METHODS[method]
     learning = LearningConfig.model_validate({"method": method} | ({"relabel_from": 0.0} if switches.relabels else {}))

@@ -109,7 +109,7 @@ def test_a_store_that_breaks_costs_one_warning_not_the_run(tmp_path: Path, caplo
     assert caplog.text.count("not (fully) mirrored") == len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("name", ["what? a#b", "50%25 it's é"])
+@pytest.mark.parametrize("name", ["what? a#b", pytest.param("50%25 it's é", marks=pytest.mark.slow)])
 def test_the_store_lies_in_the_results_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
     results = tmp_path / name
     for run in ("abc", "def"):

@@ -62,12 +62,12 @@ def test_attention_adds_its_head_and_nothing_else(backbone: str) -> None:
     assert extra == (size * hidden + 2 * hidden + 1 if BACKBONES[backbone].clips else size + 1)
 
 
-LARGE = ("teacher-expression-paper",)
-"""Networks that take ten seconds for a step."""
+LARGE = {"teacher-expression-paper": pytest.mark.exhaustive, "vgg16": pytest.mark.slow}
+"""Networks that take seconds for a step."""
 
 
 @pytest.mark.parametrize(
-    "backbone", [pytest.param(name, marks=pytest.mark.exhaustive) if name in LARGE else name for name in BACKBONES]
+    "backbone", [pytest.param(name, marks=LARGE[name]) if name in LARGE else name for name in BACKBONES]
 )
 def test_eval_is_independent_of_batch_and_gradient_reaches_everything(backbone: str) -> None:
     torch.manual_seed(0)
@@ -171,7 +171,6 @@ def without_times(result: Result) -> dict[str, object]:
 def test_separable_classes_are_learnt_and_the_record_is_whole(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=32),
-        model=ModelConfig(backbone="resnet10-small"),
         augment=MILD,
         train=TrainConfig(epochs=14, batch_size=16, weight_average=0.8, lr=3e-3),
     )
@@ -217,8 +216,8 @@ class StopError(Exception):
 @pytest.mark.parametrize(
     ("backbone", "learning"),
     [
-        ("resnet18-small", LearningConfig()),
-        ("mini-xception", LearningConfig(method="scn-cs", cs_threshold="val_search")),  # three trainings each time
+        ("resnet10-small", LearningConfig()),
+        ("cnn3", LearningConfig(method="scn-cs", cs_threshold="val_search")),  # three trainings each time
     ],
 )
 def test_interrupted_training_equals_an_uninterrupted_one(

@@ -43,12 +43,16 @@ def undisturbed(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 CONFIG = RunConfig.model_validate(
     {
         "data": {"name": "ck48", "image_size": 24, "folds": 3, "val_fraction": 0.25},
+        "model": {"backbone": "resnet10-small"},
         "train": TrainConfig(epochs=1, batch_size=32, weight_average=0.5),
     }
 )
 
 
-@pytest.mark.parametrize("where", list(SURROUNDINGS))
+@pytest.mark.parametrize(
+    "where",
+    [pytest.param(name, marks=pytest.mark.slow) if name in {"lsf", "kubernetes", "mpi"} else name for name in SURROUNDINGS],
+)
 def test_no_variable_of_a_cluster_changes_a_training(
     where: str, undisturbed: dict[str, Any], compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,11 +66,17 @@ def prepare(root: Path, name: str, **options: Any) -> tuple[Preparation, list[st
 
 
 @pytest.mark.parametrize(
-    "crop",
-    [{"align": "five", "margin": 0.15}, {"align": "eyes", "interpolation": "cubic"}, {"align": "none", "min_score": 0.4}],
-    ids=lambda crop: crop["align"],
+    ("colour", "crop"),
+    [
+        pytest.param(colour, crop, marks=pytest.mark.slow if colour == more else (), id=f"{colour}-{crop['align']}")
+        for more, crop in (
+            ("rgb", {"align": "five", "margin": 0.15}),
+            ("grey", {"align": "eyes", "interpolation": "cubic"}),
+            ("rgb", {"align": "none", "min_score": 0.4}),
+        )
+        for colour in ("grey", "rgb")
+    ],
 )
-@pytest.mark.parametrize("colour", ["grey", "rgb"])
 def test_detected_faces_are_cut_as_the_set_was(
     people: np.ndarray, tmp_path: Path, crop: dict[str, Any], colour: str
 ) -> None:

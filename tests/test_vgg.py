@@ -178,6 +178,7 @@ def test_vgg_small_gives_256_numbers_an_image(channels: int, side: int) -> None:
         assert torch.equal(net(images), net.fc(first))
 
 
+@pytest.mark.slow
 def test_vgg_small_learns_one_batch_by_heart() -> None:
     torch.manual_seed(0)
     net, images, labels = vgg_small(4), torch.rand(16, 1, 24, 24), torch.arange(16) % 4
