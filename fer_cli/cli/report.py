@@ -81,23 +81,20 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
-    if claims:
-        check_claims({"--figures": figures, "--answers": answers, "--set": bool(settings)})
     if every:
         check_alone(study, data, profile, seeds, split, epochs, settings)
-        if claims:
-            print_claims(None, compute)
-            return
+    elif study is None:
+        raise StudyError("give a study with --study, or --all for every study with finished runs")
+    if claims:
+        check_claims({"--figures": figures, "--answers": answers, "--set": bool(settings)})
+        print_claims(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
+        return
+    if study is None:
         found = report_all(compute, figures, formats, columns, html)
         if answers:
             keep_answers(found, results)
         if html:
             write_pages(found, results, data_root, thumbnails)
-        return
-    if study is None:
-        raise StudyError("give a study with --study, or --all for every study with finished runs")
-    if claims:
-        print_claims(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
         return
     from fer_cli.overrides import parse_settings
     from fer_cli.report import make_report
