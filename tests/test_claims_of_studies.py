@@ -145,7 +145,7 @@ def test_the_command_has_one_line_for_what_is_missing(tmp_path: Path, compute: C
     for arguments, words in (
         (["--study", path], "no run of a study with claims is done"),
         (["--all"], "no run of a study with claims is done"),
-        (["--study", "leakage"], "leakage: no claims"),
+        (["--study", "demo"], "demo: no claims"),
         (["--study", "scn-sc"], "did you mean scn-cs"),
         (["--study", path, "--data", "ck49"], "ck49"),
         (["--study", path, "--answers"], "--answers: cannot be combined with --claims"),
