@@ -187,17 +187,19 @@ def make_plan(
 
 
 def plan_all(
-    choice: Choice, compute: Compute, prepare: Callable[[str], None] | None = None
+    choice: Choice, compute: Compute, check: Callable[[Plan], object], prepare: Callable[[str], None] | None = None
 ) -> Iterator[tuple[str, Plan | FerError]]:
-    """Yield each shipped study's name with its plan, or why it has none, such as a data set that is not built.
+    """Yield each shipped study's name with its plan, or why it has none that can run, such as a data set that is not built.
 
-    Raises the first study's error if none has a plan. Plans are made one by one, so that each sees the runs of those before.
+    ``check``: raises a FerError for a plan with a run that cannot succeed. Raises the first study's error if none has
+    such a plan. Plans are made one by one, so that each sees the runs of those before.
     """
     error: FerError | None = None
     planned = 0
     for name in study_names():
         try:
             plan = make_plan(name, choice, compute, prepare=prepare)
+            check(plan)
         except FerError as reason:
             error = error or reason
             yield name, reason

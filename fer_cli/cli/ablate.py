@@ -208,9 +208,13 @@ class Call:
         for line in warnings:
             say(f"warning: {line}")
 
+    @property
+    def where(self) -> dict[str, Any]:
+        """Return the options of folders to repeat in suggested commands."""
+        return {"results": given_results(self.asked.results), "data_root": self.asked.data_root}
+
     def _same(self, choice: Choice) -> dict[str, Any]:
-        where = {"results": given_results(self.asked.results), "data_root": self.asked.data_root}
-        return {**choice_options(choice), **where}
+        return {**choice_options(choice), **self.where}
 
 
 def refuse_with_all(asked: Asked) -> None:
@@ -224,7 +228,7 @@ def refuse_with_all(asked: Asked) -> None:
 
 
 def ablate_all(call: Call, choice: Choice) -> None:
-    """Plan or train every shipped study, one after another; those that cannot be planned here are named."""
+    """Plan or train every shipped study, one after another; those that cannot run here are named."""
     from fer_cli.plan import plan_all
 
     again = call.command(None, choice)
@@ -233,14 +237,15 @@ def ablate_all(call: Call, choice: Choice) -> None:
         say(f"next: {again}")
         return
     total = Total()
-    for name, planned in plan_all(choice, call.compute, call.prepare):
+    for name, planned in plan_all(choice, call.compute, call.check, call.prepare):
         if isinstance(planned, FerError):
             say(f"{name} is left out: {planned}")
-        elif (summary := carry_out(planned, call)) is not None:
-            total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
-            if call.options.fail_fast and not summary.ok:
-                break
-    end(total, again, call.report("scn-cs", choice))
+            continue
+        summary = train(planned, call.compute, call.options, planned)
+        total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
+        if call.options.fail_fast and not summary.ok:
+            break
+    end(total, again, write_command("fer report", all=True, **call.where))
 
 
 @dataclass
@@ -251,14 +256,14 @@ class Total:
     complete: bool = True
 
 
-def carry_out(planned: Plan, call: Call, whole: Plan | None = None) -> Summary | None:
+def carry_out(planned: Plan, call: Call, whole: Plan) -> Summary | None:
     """Check a plan and train its missing runs; with --plan or --smoke, only print or try them, and return None."""
     call.check(planned)
     if call.asked.smoke:
         run_smoke(planned, call.compute)
     if call.asked.plan or call.asked.smoke:
         return None
-    return train(planned, call.compute, call.options, whole or planned)
+    return train(planned, call.compute, call.options, whole)
 
 
 def plan_runs(study: str, choice: Choice, call: Call) -> tuple[Plan, Choice]:
