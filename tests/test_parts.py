@@ -211,6 +211,7 @@ def test_status_reads_run_folders_alone(fer: Fer, plan: Plan, tmp_path: Path) ->
     assert "2 min ago\t25 %" in line
     assert "Oops: no" in called.out
     assert fer("status", "--results", results, "--study", "part").err.count("did you mean parts?") == 1
+    assert "parts on" in fer("status", "--results", results, "--study", "~/of/parts.yaml").out
     assert fer("status", "--results", tmp_path / "none").code == 2
     assert "waiting" in fer("status", "--states").out
 
@@ -233,8 +234,9 @@ def test_cancel_ends_a_command_and_asks_those_on_other_machines(fer: Fer, plan: 
         for owner in (here, gone, there):
             record = {"owner": owner.model_dump(), "study": "parts", "title": "parts", "version": "1", "command": "fer"}
             write_text(calls / f"{owner.token}.json", json.dumps(record))
-        assert "nothing trains" in fer("cancel", "--study", "other", "--results", tmp_path / "results").err
-        called = fer("cancel", "--results", tmp_path / "results")
+        unknown = fer("cancel", "--study", "part", "--results", tmp_path / "results")
+        assert unknown.code == 2 and "--study part: no sweep of it" in unknown.err and "did you mean parts?" in unknown.err
+        called = fer("cancel", "--study", "./parts.yaml", "--results", tmp_path / "results")
         assert called.code == 0, called.err
         assert running.wait(30) == -signal.SIGTERM
     assert sorted(path.name for path in calls.iterdir()) == ["here.json", "there.cancel", "there.json"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_cli.cli.advice import given_results, write_command
-from fer_cli.cli.complete import complete_run, complete_set, complete_study
-from fer_cli.cli.options import DEFAULT_RESULTS, Results
+from fer_cli.cli.complete import complete_run, complete_set
+from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
 from fer_cli.cli.screen import pause_collection, print_table, printing, say, with_progress
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def runs(
     state: Annotated[
         str | None, typer.Option("--state", help="Only runs in this state: new, running, stale, failed, done or damaged.")
     ] = None,
-    study: Annotated[
-        str | None, typer.Option("--study", "-s", help="Only runs of this study.", autocompletion=complete_study)
-    ] = None,
+    study: OfStudy = None,
     data: Annotated[
         str | None,
         typer.Option("--data", "-d", help="Only runs trained or tested on this data set.", autocompletion=complete_set),

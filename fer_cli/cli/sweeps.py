@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_cli.cli.advice import given_results, write_command
-from fer_cli.cli.options import DEFAULT_RESULTS, Results
+from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
 from fer_cli.cli.screen import duration, pause_collection, print_table, say
 
 if TYPE_CHECKING:
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 
     from fer_cli.inventory.progress import RunState, SweepState
 
-StudyOption = Annotated[str | None, typer.Option("--study", "-s", help="Only sweeps of this study.")]
 UNFINISHED = 1
 """Exit code of --watch when nothing is left to wait for and runs failed."""
 
 
 def status(
-    study: StudyOption = None,
+    study: OfStudy = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat until all runs are done or failed.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks of --watch.")] = 10.0,
     every: Annotated[bool, typer.Option("--all", help="List every run, not only those under way and failed.")] = False,
@@ -61,7 +60,7 @@ def status(
     say(f"next: {next_command(found, results)}")
 
 
-def cancel(study: StudyOption = None, results: Results = DEFAULT_RESULTS) -> None:
+def cancel(study: OfStudy = None, results: Results = DEFAULT_RESULTS) -> None:
     """End the commands and Slurm jobs that train under a results folder, on this and other machines.
 
     Runs stop after the step under way and stay resumable: the same fer ablate continues them after their last whole epoch.
