@@ -78,6 +78,8 @@ class Plan:
     """The settings that were chosen for the arms, if the choice asks for them."""
     recipe_file: Path | None = None
     """Where the recipe of the study is, or would be."""
+    given: str = ""
+    """Name or path by which the study was given."""
 
     @cached_property
     def factors(self) -> dict[str, list[Any]]:
@@ -183,7 +185,8 @@ def make_plan(
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.sets})) or SIMULATED
     where = recipe_path(name, study, choice)
-    return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted], recipe, where)
+    first = [item for run_id, item in found.items() if run_id not in wanted]
+    return Plan(study, choice, data, items, first, recipe, where, name)
 
 
 def plan_all(

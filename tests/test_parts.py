@@ -216,6 +216,21 @@ def test_status_reads_run_folders_alone(fer: Fer, plan: Plan, tmp_path: Path) ->
     assert "waiting" in fer("status", "--states").out
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_status_of_a_finished_study_of_ones_own_suggests_a_command_that_works(
+    fer: Fer, plan: Plan, study: Path, tmp_path: Path, recorded: bool
+) -> None:
+    results = tmp_path / "results"
+    record_sweep(plan, results)
+    path = results / "sweeps" / "parts-ck48-small.json"
+    if not recorded:
+        path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "given"}))
+    set_up_side(results, plan, len(plan.everything))
+    called = fer("status", "--results", results)
+    command = ["fer", "report", "--study", str(study)] if recorded else ["fer", "runs", "--study", "parts"]
+    assert shlex.split(called.err)[1:] == [*command, "--results", str(results)], called.err
+
+
 def test_status_does_without_the_record_of_the_plan(fer: Fer, finished: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(finished[1], tmp_path / "results", ignore=shutil.ignore_patterns("sweeps", "mlflow*", "mlartifacts"))
     called = fer("status", "--results", tmp_path / "results")

@@ -104,11 +104,15 @@ def write_counts(one: SweepState) -> str:
 
 
 def next_command(found: Sequence[SweepState], results: Path) -> str:
-    """Return what to do next: look again, report, or see why runs failed."""
+    """Return what to do next: look again, report (or list the runs of a study whose file is unknown), or see a failure."""
+    from fer_cli.study import study_names
+
     where = given_results(results)
     if any(run.state in {"failed", "damaged"} for one in found for run in one.runs):
         name = next(run.run.run_id for one in found for run in one.runs if run.state in {"failed", "damaged"})
         return write_command("fer show", name, results=where)
     if all(one.ok for one in found):
-        return write_command("fer report", study=found[0].sweep.study, results=where)
+        sweep = found[0].sweep
+        given = sweep.given or (sweep.study if sweep.study in study_names() else "")
+        return write_command("fer report" if given else "fer runs", study=given or sweep.study, results=where)
     return write_command("fer status", watch=True, results=where)

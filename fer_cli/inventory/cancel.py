@@ -24,7 +24,8 @@ def cancel_sweeps(results: Path, study: str | None = None) -> Iterator[str]:
     """
     calls = read_calls(results)
     if study is not None:
-        check_study(study, {one.study for one in [*calls.values(), *list_sweeps(results)]}, results)
+        known = {call.study for call in calls.values()} | {sweep.study for sweep in list_sweeps(results)}
+        check_study(study, known, results)
     for path, call in calls.items():
         if study not in {None, call.study} or call.owner.pid == os.getpid():
             continue
