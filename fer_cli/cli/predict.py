@@ -14,7 +14,7 @@ import typer
 from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.build_options import DetectorModel
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, expand_path, thread_count
-from fer_cli.cli.screen import closed, duration, printing, say, with_progress
+from fer_cli.cli.screen import closed, duration, is_terminal, printing, say, with_progress
 from fer_cli.errors import DataError
 from fer_cli.escape import PATH, cut, terminal
 
@@ -138,7 +138,7 @@ def open_table(path: Path | None) -> Iterator[Callable[[str], None]]:
 
 def with_bar(items: Iterable[Item], total: int, csv: Path | None) -> Iterable[Item]:
     """Return items under a progress bar, unless rows are printed to the same terminal."""
-    on_screen = csv is None and sys.stdout is not None and sys.stdout.isatty()
+    on_screen = csv is None and is_terminal(sys.stdout)
     return items if on_screen else with_progress("frames", items, total)
 
 

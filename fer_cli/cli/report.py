@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +24,7 @@ from fer_cli.cli.options import (
     thread_count,
 )
 from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, list_formats, write_pages
-from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
+from fer_cli.cli.screen import pause_collection, print_report, print_table, say
 from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
@@ -108,19 +106,8 @@ def report(
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
-    print_tables(written)
+    print_report(written.report)
     tell_rest(written, compute, study, data_root, figures)
-
-
-def print_tables(written: Written) -> None:
-    """Print a report: coloured on a terminal, else as Markdown."""
-    from fer_cli.report import RENDERERS
-
-    if sys.stdout.isatty():
-        with printing(sys.stdout):
-            sys.stdout.write(RENDERERS["terminal"](written.report))
-    else:
-        show(written.markdown)
 
 
 def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
-from fer_cli.cli.screen import duration, pause_collection, print_table, say
+from fer_cli.cli.screen import duration, is_terminal, pause_collection, print_table, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ def status(
         with pause_collection():
             found = read_progress(results, study)
         line = "; ".join(write_counts(one) for one in found)
-        if not watch or sys.stdout.isatty():
+        if not watch or is_terminal(sys.stdout):
             if watch:
                 print("\x1b[H\x1b[J", end="")
             print_progress(found, every)
