@@ -133,6 +133,8 @@ def carry_out_call(asked: Asked) -> None:
     from fer_cli.overrides import parse_settings
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
+    if asked.plan and asked.smoke:
+        raise StudyError("--plan: cannot be combined with --smoke, which trains; give one of them")
     options = make_options(asked)
     call = Call(asked, options, make_compute(asked, options))
     profile, seeds = asked.profile or DEFAULT_PROFILE, parse_seeds(asked.seeds)

@@ -39,7 +39,8 @@ def ancova(
     """
     options = {"--data": data, "--outcome": outcome, "--factors": factors}
     if study is not None:
-        if given := [name for name, value in {**options, "--covariate": covariate, "--with": joined}.items() if value]:
+        options |= {"--covariate": covariate, "--with": joined, "--on": on}
+        if given := [name for name, value in options.items() if value]:
             raise StudyError(f"--study: cannot be combined with {', '.join(given)}; a simulation makes its own data")
         simulate_study(study, out)
         return

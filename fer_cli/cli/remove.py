@@ -38,6 +38,10 @@ def remove(
     if len(chosen) != 1:
         what = f"{' and '.join(chosen)} cannot be combined" if chosen else "nothing to remove"
         raise ResultsError(f"{what}; give runs, or --restore RUN, or --empty-bin")
+    if with_dependents and not runs:
+        raise ResultsError(f"--with-dependents: cannot be combined with {chosen[0]}; it is for runs that are removed")
+    if yes and not empty_bin:
+        raise ResultsError("--yes: is for --empty-bin, which alone asks; leave it out")
     if runs:
         remove_chosen(runs, with_dependents, results)
     elif restore:

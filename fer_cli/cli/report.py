@@ -40,6 +40,8 @@ Columns = Annotated[
 Claims = Annotated[
     bool, typer.Option("--claims", help="Judge the study's claims on each data set instead; with --all, every study's.")
 ]
+ALL = "--all, which reports every study with the options it ran with last"
+CLAIMS = "--claims, which only judges a study as it is"
 Answers = Annotated[
     bool,
     typer.Option(
@@ -80,11 +82,12 @@ def report(
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
     if every:
-        check_alone(study, data, profile, seeds, split, epochs, settings)
+        chosen = {"--study": study, "--data": data, "--profile": profile, "--seeds": seeds, "--split": split}
+        refuse({**chosen, "--epochs": epochs, "--recipe": recipe, "--set": settings}, ALL)
     elif study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        check_claims({"--figures": figures, "--answers": answers, "--set": bool(settings)})
+        refuse({"--figures": figures or None, "--answers": answers or None, "--set": settings}, CLAIMS)
         print_claims(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
         return
     if study is None:
@@ -145,10 +148,11 @@ def show_step(name: str) -> None:
     say(f"{name} …")
 
 
-def check_alone(*others: object) -> None:
-    """Raise StudyError for options that choose a study or its runs beside ``--all``."""
-    if any(other is not None for other in others):
-        raise StudyError("--all reports every study with the options it ran with last: give only --figures and folders")
+def refuse(options: dict[str, object], beside: str) -> None:
+    """Raise StudyError for the first option that is given, not None, though it has no meaning beside another."""
+    for option, value in options.items():
+        if value is not None:
+            raise StudyError(f"{option}: cannot be combined with {beside}; leave it out")
 
 
 def report_all(compute: Compute, figures: bool, formats: str, columns: int, html: bool) -> list[Written]:
@@ -169,13 +173,6 @@ def report_all(compute: Compute, figures: bool, formats: str, columns: int, html
         )
     say(f"{len(found)} reports written; written: {write_overview(compute.results)}")
     return [written for _, written in found]
-
-
-def check_claims(others: dict[str, bool]) -> None:
-    """Raise StudyError for a given option, by name, that has no meaning beside ``--claims``."""
-    for option, given in others.items():
-        if given:
-            raise StudyError(f"{option}: cannot be combined with --claims, which only judges a study as it is; leave it out")
 
 
 def print_claims(study: str | None, compute: Compute, *choice: Any) -> None:
