@@ -45,7 +45,7 @@ def test_options_of_one_study_are_refused(fer: Fer, options: list[str]) -> None:
 def test_neither_study_nor_all_and_a_set_that_no_study_can_use(fer: Fer, tmp_path: Path) -> None:
     called = fer("ablate")
     assert (called.code, called.err.count("\n")) == (2, 1)
-    assert "--study NAME, or --all" in called.err
+    assert "--study NAME, or --all; fer studies lists" in called.err
     called = fer("ablate", "--all", "--plan", "--data", "nope", "--data-root", tmp_path)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert "nope" in called.err

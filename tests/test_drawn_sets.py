@@ -88,7 +88,11 @@ MISTAKES = [
     (["synth-basic", "--from", "."], "rendered, not read from files"),
     (["ck48", "--images", 100], "read from files"),
     (["ck48", "--from", ".", "--seed", 64], "for embedded sets"),
-    (["synth-basic", "--allow-incomplete"], "requires --from"),
+    (["synth-basic", "--allow-incomplete"], "--allow-incomplete requires --from"),
+    (
+        ["mine", "--replace", "--allow-incomplete", "--layout", "folder", "--colour", "rgb"],
+        "--layout requires --from FOLDER",
+    ),
 ]
 
 

@@ -145,9 +145,9 @@ def carry_out_call(asked: Asked) -> None:
         ablate_all(call, choice)
         return
     if asked.study is None:
-        raise StudyError("give a study with --study NAME, or --all; fer ablate --all --plan lists the shipped studies")
+        raise StudyError("give a study with --study NAME, or --all; fer studies lists the shipped ones")
     whole, choice = plan_runs(asked.study, choice, call)
-    planned = choose_part(whole, asked)
+    planned = choose_part(whole, asked, call.command(asked.study, choice, plan=True))
     again = call.command(asked.study, choice, only=asked.only, run=asked.run, shard=asked.shard)
     if asked.executor == PRINT and not (asked.plan or asked.smoke):
         call.check(planned)
@@ -283,8 +283,11 @@ def plan_runs(study: str, choice: Choice, call: Call) -> tuple[Plan, Choice]:
     return planned, choice
 
 
-def choose_part(plan: Plan, asked: Asked) -> Plan:
-    """Return the part of a plan that --run or --shard names; raises a FerError for an unknown run or shard."""
+def choose_part(plan: Plan, asked: Asked, listing: str) -> Plan:
+    """Return the part of a plan that --run or --shard names; raises a FerError for an unknown run or shard.
+
+    ``listing``: the command that lists the plan's runs.
+    """
     if asked.run and asked.shard:
         raise StudyError("--run: cannot be combined with --shard")
     if asked.shard is not None:
@@ -299,7 +302,7 @@ def choose_part(plan: Plan, asked: Asked) -> Plan:
         from fer_cli.parts import choose_runs
 
         known = [item.run_id for item in plan.everything]
-        where = f"in {plan.title}; fer ablate --plan lists all"
+        where = f"in {plan.title}; {listing} lists all"
         return choose_runs(plan, [match_id(text, known, where) for text in asked.run])
     return plan
 
@@ -329,7 +332,7 @@ def end(summary: Summary | Total, again: str, report: str) -> None:
         say(f"next: {again} --retry-failed")
         raise typer.Exit(1)
     if not summary.complete:
-        say(f"next: {again}, which waits for them")
+        say(f"next: {again} (waits for them)")
         raise typer.Exit(LEFT)
     say(f"next: {report}")
 

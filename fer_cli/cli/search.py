@@ -119,7 +119,7 @@ def end_unfinished(planned: SearchPlan, summary: Summary, again: str) -> None:
         say(f"next: {again} --retry-failed")
         raise typer.Exit(1)
     if summary.counts["running"]:
-        say(f"next: {again}, which waits for them")
+        say(f"next: {again} (waits for them)")
         raise typer.Exit(LEFT)
 
 
