@@ -90,10 +90,13 @@ def test_printed_commands_train_one_run_each_from_any_folder_and_give_the_study(
     fer: Fer, study: Path, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    called = fer("ablate", "--study", "parts.yaml", "--seeds", "1", "--executor", "print", *where(data_root, Path("out")))
+    options = ["--seeds", "1", "--executor", "print", *where(data_root, Path("out"))]
+    called = fer("ablate", "--study", "parts.yaml", *options)
     assert called.code == 0, called.err
     lines = called.out.splitlines()
     assert len(lines) == 3
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fer("ablate", "--study=~/parts.yaml", *options).out == called.out
     assert not list(tmp_path.glob("out/runs/*"))
     commented = [line.split("  # ") for line in lines]
     names = [comment.split(",")[0] for _, comment in commented]

@@ -186,10 +186,11 @@ class Call:
 
     def absolute(self, study: str, choice: Choice) -> Callable[[str], str]:
         """Return a function that writes the command that trains one run, from any folder."""
+        from fer_cli.places import user_path
         from fer_cli.study import study_names
 
         given = {"study": study, **self._same(choice), **self.how, "executor": None, "jobs": None, "fail_fast": False}
-        given |= {"study": study if study in study_names() else str(self.asked.results.cwd() / study)}
+        given |= {"study": study if study in study_names() else user_path(study).absolute()}
         given |= {"results": self.compute.results.absolute(), "data_root": self.compute.data_root.absolute()}
         given |= {"retry_failed": self.asked.retry_failed, "only": self.asked.only}
         return lambda run_id: write_command("fer ablate", **given, run=run_id)
