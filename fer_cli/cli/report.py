@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_cli.cli.advice import choice_options, given_results, write_command
+from fer_cli.cli.advice import choice_options, given_results, report_options, write_command
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -116,7 +116,7 @@ def report(
 def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
     """Say what was written, what is missing, and the next command."""
     results = compute.results
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    where = {"results": given_results(results), "data_root": data_root}
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
@@ -124,10 +124,13 @@ def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | 
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
     if written.missing:
-        again = write_command("fer ablate", **same, retry_failed=bool(written.damaged))
+        again = write_command(
+            "fer ablate", study=study, **choice_options(written.choice), **where, retry_failed=bool(written.damaged)
+        )
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     elif not figures:
-        say(f"next: {write_command('fer report', **same, figures=True)}")
+        again = write_command("fer report", study=study, **report_options(written.material.plan), **where, figures=True)
+        say(f"next: {again}")
     else:
         from fer_cli.tracking import view_command
 
