@@ -296,9 +296,10 @@ def run(data_root: Path, tmp_path: Path) -> tuple[str, Compute]:
 def test_levels_of_subjects_from_a_runs_predictions(fer: Fer, run: tuple[str, Compute], tmp_path: Path) -> None:
     run_id, compute = run
     where = ["--results", compute.results, "--data-root", compute.data_root]
-    out = tmp_path / "levels.csv"
+    out = tmp_path / "all levels.csv"
     called = fer("analyze", "factors", run_id, "--by", "subject", *where, "--out", out)
     assert called.code == 0, called.err
+    assert f"--with '{out}' --on subject --factors face" in called.err
     assert "positive: happy, surprise as predicted; 12 units, " in called.err
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert list(rows[0]) == ["subject", "n", "positive", "face"] and len(rows) == 12

@@ -213,6 +213,9 @@ def test_status_reads_run_folders_alone(fer: Fer, plan: Plan, tmp_path: Path) ->
     assert "(Slurm job 7_1)" in line
     assert "2 min ago\t25 %" in line
     assert "Oops: no" in called.out
+    shared.folder.file("error.txt").unlink()
+    again = fer("status", "--results", results, "--study", "parts").err.splitlines()[-1]
+    assert again == f"next: fer status --study parts --watch --results {results}"
     assert fer("status", "--results", results, "--study", "part").err.count("did you mean parts?") == 1
     assert "parts on" in fer("status", "--results", results, "--study", "~/of/parts.yaml").out
     assert fer("status", "--results", tmp_path / "none").code == 2
@@ -329,6 +332,14 @@ def test_wrong_options_are_one_line(
     assert (called.code, called.err.count("\n")) == (2, 1), called.err
     assert words in called.err
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_the_command_after_a_plan_keeps_what_holds_for_one_call(
+    fer: Fer, study: Path, data_root: Path, tmp_path: Path
+) -> None:
+    once = ["--retry-failed", "--no-wait"]
+    called = fer("ablate", "--study", study, "--seeds", "1", "--plan", *once, *where(data_root, tmp_path / "results"))
+    assert set(once) < set(shlex.split(called.err.splitlines()[-1]))
 
 
 def test_times_and_sbatch_files_are_read_as_slurm_writes_them(tmp_path: Path) -> None:

@@ -148,14 +148,15 @@ def carry_out_call(asked: Asked) -> None:
         raise StudyError("give a study with --study NAME, or --all; fer studies lists the shipped ones")
     whole, choice = plan_runs(asked.study, choice, call)
     planned = choose_part(whole, asked, call.command(asked.study, choice, plan=True))
-    again = call.command(asked.study, choice, only=asked.only, run=asked.run, shard=asked.shard)
+    part = {"only": asked.only, "run": asked.run, "shard": asked.shard}
     if asked.executor == PRINT and not (asked.plan or asked.smoke):
         call.check(planned)
         print_commands(planned, call.absolute(asked.study, choice), asked.retry_failed)
         return
     if (summary := carry_out(planned, call, whole)) is not None:
-        end(summary, again, call.report(asked.study, choice))
+        end(summary, call.command(asked.study, choice, **part), call.report(asked.study, choice))
         return
+    again = call.command(asked.study, choice, **part, **asked.once())
     if asked.budget is not None:
         say(f"fits {asked.budget:g} minutes; the same without a budget: {again}")
     say(f"next: {again}")
@@ -234,10 +235,9 @@ def ablate_all(call: Call, choice: Choice) -> None:
     """Plan or train every shipped study, one after another; those that cannot run here are named."""
     from fer_cli.plan import plan_all
 
-    again = call.command(None, choice)
     if call.asked.plan:
         print_plans(choice, call.compute, call.options.jobs)
-        say(f"next: {again}")
+        say(f"next: {call.command(None, choice, **call.asked.once())}")
         return
     total = Total()
     for name, planned in plan_all(choice, call.compute, call.check, call.prepare):
@@ -248,7 +248,7 @@ def ablate_all(call: Call, choice: Choice) -> None:
         total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
         if call.options.fail_fast and not summary.ok:
             break
-    end(total, again, write_command("fer report", all=True, **call.where))
+    end(total, call.command(None, choice), write_command("fer report", all=True, **call.where))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.advice import write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path
 from fer_cli.cli.runs import RunName
 from fer_cli.cli.screen import print_table, say
@@ -57,4 +58,5 @@ def factors(
         return
     write_text(out, csv_text(rows))
     say(f"written: {out}")
-    say(f"next: fer analyze ancova --data SCORES.csv --with {out} --on {by} --factors {name} --outcome COLUMN")
+    joined = {"with": out, "on": by, "factors": name}
+    say(f"next: {write_command('fer analyze ancova', data='SCORES.csv', **joined, outcome='COLUMN')}")

@@ -94,7 +94,7 @@ def extract_features(
     print_table(*blocks(features))
     size = f"{len(features.samples)} images, {features.dims} dimensions"
     say(f"written: {path} ({size}, {chosen.scaling} fitted on training images)")
-    say(f"next: {write_command('fer features show', path)}")
+    say(f"next: {write_command('fer features show', path, data_root=data_root)}")
 
 
 def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
@@ -120,7 +120,7 @@ def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
     return ("block", "dimensions", "empty images", "MiB"), rows
 
 
-@features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
+@features_app.command(epilog="Example: fer features show results/features/synth-learning-auto-0-cnn+hog+sift.parquet")
 def show(
     path: Annotated[Path, typer.Argument(callback=expand_path, help="File written by fer extract-features.")],
     picture: Annotated[

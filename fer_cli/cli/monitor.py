@@ -218,4 +218,5 @@ def report(log: Path, out: Path, kind: str | None, settings: Path | None) -> Non
     for path in paths:
         say(f"wrote {path}")
     if out.absolute() == log.parent.absolute():
-        say(f"next: {write_command('fer monitor', events=log)} (writes the report again)")
+        again = write_command("fer monitor", events=log, settings=settings, expressions=kind)
+        say(f"next: {again} (writes the report again)")

@@ -88,8 +88,9 @@ def predict(
         say(f"written: {path}")
     if out is None and len(found.files) == 1:
         drawn = Path(f"{found.files[0].path.stem}-faces{'.png' if found.files[0].kind == 'image' else '.mp4'}")
-        places = {"results": given_results(results), "data_root": data_root, "no_detect": no_detect}
-        say(f"next: {write_command('fer predict', run, inputs[0], out=drawn, csv=drawn.with_suffix('.csv'), **places)}")
+        same: dict[str, Any] = {"results": given_results(results), "data_root": data_root, "no_detect": no_detect}
+        same |= {"detector_model": detector_model, "device": None if device == "auto" else device}
+        say(f"next: {write_command('fer predict', run, inputs[0], out=drawn, csv=drawn.with_suffix('.csv'), **same)}")
 
 
 def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path | None) -> None:

@@ -84,7 +84,7 @@ def search(
     for line in warnings:
         say(f"warning: {line}")
     if plan:
-        say(f"next: {again}")
+        say(f"next: {write_command('fer search', **same, **how, retry_failed=retry_failed, no_wait=no_wait)}")
         return
     summary = train(planned, compute, options, planned, chosen=False)
     end_unfinished(planned, summary, again)

@@ -57,7 +57,7 @@ def status(
         if all(one.over for one in found):
             raise typer.Exit(0 if all(one.ok for one in found) else UNFINISHED)
         time.sleep(interval)
-    say(f"next: {next_command(found, results)}")
+    say(f"next: {next_command(found, study, results)}")
 
 
 def cancel(study: OfStudy = None, results: Results = DEFAULT_RESULTS) -> None:
@@ -103,7 +103,7 @@ def write_counts(one: SweepState) -> str:
     return f"{one.sweep.title}: {counts}; time to go {duration(one.left)}"
 
 
-def next_command(found: Sequence[SweepState], results: Path) -> str:
+def next_command(found: Sequence[SweepState], study: str | None, results: Path) -> str:
     """Return what to do next: look again, report (or list the runs of a study whose file is unknown), or see a failure."""
     from fer_cli.study import study_names
 
@@ -115,4 +115,4 @@ def next_command(found: Sequence[SweepState], results: Path) -> str:
         sweep = found[0].sweep
         given = sweep.given or (sweep.study if sweep.study in study_names() else "")
         return write_command("fer report" if given else "fer runs", study=given or sweep.study, results=where)
-    return write_command("fer status", watch=True, results=where)
+    return write_command("fer status", study=study, watch=True, results=where)
