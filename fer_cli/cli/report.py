@@ -109,12 +109,12 @@ def report(
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
+    print_written(written, compute, study, data_root, figures)
+
+
+def print_written(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
+    """Print a report, and say what was written, what is missing, and the next command."""
     print_report(written.report)
-    tell_rest(written, compute, study, data_root, figures)
-
-
-def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
-    """Say what was written, what is missing, and the next command."""
     results = compute.results
     where = {"results": given_results(results), "data_root": data_root}
     if written.unbuilt:
