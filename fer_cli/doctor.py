@@ -161,7 +161,7 @@ def check_data(compute: Compute) -> Iterator[Line]:
     yield "embedded people", "ok", f"the meshes are complete: {', '.join(names)}", ""
     built, unusable = built_sets(compute.data_root)
     for name, problem in sorted(unusable.items()):
-        yield name, "broken", cut(problem, 200), f"build it again: {build_command(name)} --replace"
+        yield name, "broken", cut(problem, 200), f"build it again: {build_command(name, root=compute.data_root)} --replace"
     for name, info in sorted(built.items()):
         yield name, "ok", f"{info.state}, {info.kept} images, fingerprint {info.fingerprint}", ""
     real = [name for name in cards if name not in built and load_card(name).embedded is None]

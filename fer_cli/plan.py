@@ -78,6 +78,8 @@ class Plan:
     """The settings that were chosen for the arms, if the choice asks for them."""
     recipe_file: Path | None = None
     """Where the recipe of the study is, or would be."""
+    given: str = ""
+    """Name or path by which the study was given."""
 
     @cached_property
     def factors(self) -> dict[str, list[Any]]:
@@ -183,21 +185,24 @@ def make_plan(
     wanted = {item.run_id for item in items}
     data = "+".join(sorted({data for run in runs for data in run.config.sets})) or SIMULATED
     where = recipe_path(name, study, choice)
-    return Plan(study, choice, data, items, [item for name, item in found.items() if name not in wanted], recipe, where)
+    first = [item for run_id, item in found.items() if run_id not in wanted]
+    return Plan(study, choice, data, items, first, recipe, where, name)
 
 
 def plan_all(
-    choice: Choice, compute: Compute, prepare: Callable[[str], None] | None = None
+    choice: Choice, compute: Compute, check: Callable[[Plan], object], prepare: Callable[[str], None] | None = None
 ) -> Iterator[tuple[str, Plan | FerError]]:
-    """Yield each shipped study's name with its plan, or why it has none, such as a data set that is not built.
+    """Yield each shipped study's name with its plan, or why it has none that can run, such as a data set that is not built.
 
-    Raises the first study's error if none has a plan. Plans are made one by one, so that each sees the runs of those before.
+    ``check``: raises a FerError for a plan with a run that cannot succeed. Raises the first study's error if none has
+    such a plan. Plans are made one by one, so that each sees the runs of those before.
     """
     error: FerError | None = None
     planned = 0
     for name in study_names():
         try:
             plan = make_plan(name, choice, compute, prepare=prepare)
+            check(plan)
         except FerError as reason:
             error = error or reason
             yield name, reason

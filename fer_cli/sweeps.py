@@ -46,12 +46,13 @@ class SweepRun(Record):
 
 
 class Sweep(Record):
-    """The runs of a plan."""
+    """The runs of a plan; ``given``: the name or path by which its study was given, "" if unknown."""
 
     study: str
     title: str
     stem: str
     runs: tuple[SweepRun, ...]
+    given: str = ""
 
 
 class CallRecord(Record):
@@ -76,7 +77,7 @@ def sweep_of(plan: Plan) -> Sweep:
         )
         for item in plan.everything
     )
-    return Sweep(study=plan.study.name, title=plan.title, stem=plan.stem, runs=tuple(runs))
+    return Sweep(study=plan.study.name, title=plan.title, stem=plan.stem, runs=tuple(runs), given=plan.given)
 
 
 def record_sweep(plan: Plan, results: Path) -> None:

@@ -85,7 +85,7 @@ def plan_search(name: str, choice: Choice, compute: Compute, prepare: Callable[[
     data = "+".join(sorted({data for run in runs for data in run.config.sets}))
     first = [item for run_id, item in found.items() if run_id not in wanted]
     firsts = {arm: next(iter(configs.values())) for arm, configs in own.items()}
-    return SearchPlan(study, choice, data, items, first, own=firsts, trials=planned)
+    return SearchPlan(study, choice, data, items, first, given=name, own=firsts, trials=planned)
 
 
 Listed = dict[str, list[tuple[Settings, list[PlannedRun]]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,13 +45,13 @@ def test_options_of_one_study_are_refused(fer: Fer, options: list[str]) -> None:
 def test_neither_study_nor_all_and_a_set_that_no_study_can_use(fer: Fer, tmp_path: Path) -> None:
     called = fer("ablate")
     assert (called.code, called.err.count("\n")) == (2, 1)
-    assert "--study NAME, or --all" in called.err
+    assert "--study NAME, or --all; fer studies lists" in called.err
     called = fer("ablate", "--all", "--plan", "--data", "nope", "--data-root", tmp_path)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert "nope" in called.err
 
 
-def test_all_trains_each_study_that_can_be_planned(
+def test_all_trains_each_study_that_can_run(
     fer: Fer, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_root: Path
 ) -> None:
     text = study_file.read_text()
@@ -59,10 +60,19 @@ def test_all_trains_each_study_that_can_be_planned(
     for name, data in (("one", "ck48"), ("two", "ck48"), ("absent", "jaffe")):
         changed = re.sub(r"^name: .*$", f"name: {name}", text, flags=re.M)
         (folder / f"{name}.yaml").write_text(changed.replace("ck48", data))
+    (folder / "equal.yaml").write_text(
+        text.replace("name: tiny", "name: equal")
+        .replace("data.label_noise", "data.max_images")
+        .replace("0.0, 0.3", "8000, 9000")
+    )
     monkeypatch.setattr(studies, "shipped_folder", lambda _: folder)
     where = ["--data-root", data_root, "--results", tmp_path / "results", "--seeds", "1", "--no-track"]
+    rows = [line.split("\t") for line in fer("ablate", "--all", "--plan", *where).out.splitlines()]
+    assert {row[0]: row[1] for row in rows[1:]} == {"one": "ck48", "two": "ck48", "absent": "-", "equal": "-"}
     called = fer("ablate", "--all", *where)
     assert called.code == 0, called.err
+    assert "equal is left out: ck48: data.max_images: 8000 and 9000 give the same" in called.err
+    assert shlex.split(called.err.splitlines()[-1]) == ["next:", "fer", "report", "--all", *map(str, where[2:4] + where[:2])]
     assert "absent is left out: data set 'jaffe' is not built" in called.err
     done = re.findall(r"(\d+) done, 0 failed, (\d+) skipped", called.err)
     assert len(done) == 2 and int(done[0][0]) > 0, "the second study's runs are those of the first"

@@ -296,9 +296,10 @@ def run(data_root: Path, tmp_path: Path) -> tuple[str, Compute]:
 def test_levels_of_subjects_from_a_runs_predictions(fer: Fer, run: tuple[str, Compute], tmp_path: Path) -> None:
     run_id, compute = run
     where = ["--results", compute.results, "--data-root", compute.data_root]
-    out = tmp_path / "levels.csv"
+    out = tmp_path / "all levels.csv"
     called = fer("analyze", "factors", run_id, "--by", "subject", *where, "--out", out)
     assert called.code == 0, called.err
+    assert f"--with '{out}' --on subject --factors face" in called.err
     assert "positive: happy, surprise as predicted; 12 units, " in called.err
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert list(rows[0]) == ["subject", "n", "positive", "face"] and len(rows) == 12
@@ -306,7 +307,7 @@ def test_levels_of_subjects_from_a_runs_predictions(fer: Fer, run: tuple[str, Co
     assert shares[-1] > shares[0] and {row["n"] for row in rows} == {"14"}
     median = float(np.median(shares))
     assert [row["face"] for row in rows] == ["high" if share >= median else "low" for share in shares]
-    shown = fer("analyze", "factors", run_id, "--by", "subject", *where, "--name", "voice", "--positive", "sad")
+    shown = fer("analyze", "factors", run_id[:2], "--by", "subject", *where, "--name", "voice", "--positive", "sad")
     assert shown.out.splitlines()[0] == "subject\tn\tpositive\tvoice" and "positive: sad as predicted" in shown.err
     student = tmp_path / "scores.csv"
     student.write_text("subject,y\n" + "".join(f"{row['subject']},{place % 5}\n" for place, row in enumerate(rows)))
@@ -326,7 +327,7 @@ def test_levels_that_cannot_be_had_are_one_line(fer: Fer, run: tuple[str, Comput
         ([run_id, "--by", "subject", "--positive", "hapy"], "did you mean happy"),
         ([run_id, "--by", "subject", "--positive", "fear"], "all 12 units have the same share of fear (0.000)"),
         ([run_id, "--by", "subject", "--name", "n"], "choose another name"),
-        (["abd", "--by", "subject"], "no run 'abd'"),
+        (["abd", "--by", "subject"], "no run 'abd' under"),
     ]
     for arguments, words in cases:
         called = fer("analyze", "factors", *arguments, *where)
@@ -334,12 +335,13 @@ def test_levels_that_cannot_be_had_are_one_line(fer: Fer, run: tuple[str, Comput
         assert words in called.err
     RunFolder(compute.results, run_id).file("result.json").write_text("{}")
     assert fer("analyze", "factors", run_id, "--by", "subject", *where).code == 2
-    leave(RunFolder(compute.results, "gone"), fake_result("gone", RunConfig(data=DataConfig(name="jaffe"))))
+    gone, old = RunFolder(compute.results, "gone"), RunFolder(compute.results, "old")
+    leave(gone, fake_result("gone", RunConfig(data=DataConfig(name="jaffe"))))
     with pytest.raises(DataError, match="'jaffe' is not built"):
-        factor_levels("gone", "subject", compute)
-    leave(RunFolder(compute.results, "old"), fake_result("old", RunConfig(data=DataConfig(name="ck48"))))
+        factor_levels(gone, "subject", compute.data_root)
+    leave(old, fake_result("old", RunConfig(data=DataConfig(name="ck48"))))
     with pytest.raises(DataError, match="tested on other data"):
-        factor_levels("old", "subject", compute)
+        factor_levels(old, "subject", compute.data_root)
 
 
 def test_the_convention_of_levels() -> None:

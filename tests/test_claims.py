@@ -284,7 +284,7 @@ def test_no_wait_leaves_a_run_to_its_process_with_code_3(fer: Fer, planned: tupl
     called = fer("ablate", *options, "--no-wait")
     assert called.code == 3, called.err
     assert "0 done, 0 failed, 0 skipped, 1 left to another process" in called.err
-    assert called.err.splitlines()[-1].endswith(", which waits for them")
+    assert called.err.splitlines()[-1].endswith(" (waits for them)")
     assert folder.owner() == ELSEWHERE
 
 

@@ -74,7 +74,7 @@ def test_contact_sheet_and_rebuild(fer: Fer, drawn_root: Path, tmp_path: Path) -
     assert sheet.shape[0] > 8 * 64 and sheet.shape[1] > 5 * 64
     missing = fer("data", "peek", "ck48", "--data-root", drawn_root)
     assert (missing.code, missing.err.count("\n")) == (2, 1)
-    assert missing.err.rstrip().endswith("fer data build ck48 --from FOLDER")
+    assert missing.err.rstrip().endswith(f"fer data build ck48 --from FOLDER --data-root {drawn_root}")
 
 
 MISTAKES = [
@@ -88,7 +88,11 @@ MISTAKES = [
     (["synth-basic", "--from", "."], "rendered, not read from files"),
     (["ck48", "--images", 100], "read from files"),
     (["ck48", "--from", ".", "--seed", 64], "for embedded sets"),
-    (["synth-basic", "--allow-incomplete"], "requires --from"),
+    (["synth-basic", "--allow-incomplete"], "--allow-incomplete requires --from"),
+    (
+        ["mine", "--replace", "--allow-incomplete", "--layout", "folder", "--colour", "rgb"],
+        "--layout requires --from FOLDER",
+    ),
 ]
 
 

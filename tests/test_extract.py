@@ -47,6 +47,7 @@ def test_all_three_are_fused_and_nothing_is_done_twice(
         ["sift", "128"],
     ]
     assert "2148 dimensions" in first.err
+    assert first.err.splitlines()[-1].endswith(f"fer features show {out} --data-root {data_root}")
     runs = list((tmp_path / "results" / "runs").glob("*/result.json"))
     assert len(runs) == 1
     assert not (tmp_path / "results" / "studies").exists()  # what fer report shows of the study is left alone

@@ -113,6 +113,8 @@ def test_filters_sorts_and_csv(results: Path, fer: Fer) -> None:
     assert filter_rows(rows, since=0.0) == [] and len(filter_rows(rows, since=3600.0)) == len(rows)
     assert [row.accuracy for row in sort_rows(rows, "score")][:3] == [49 / 50, 45 / 50, None]
     assert sort_rows(rows, "age")[0].changed == max(row.changed for row in rows)
+    add_use(results / "runs" / NAMES[0], Use(study="mine", title="mine on ck48 (small)", arm="CNN"))
+    assert "1 of 7 runs" in fer("runs", "--study", "./mine.yaml", "--results", results).err
     called = fer("runs", "--csv", "--state", "done", "--sort", "id", "--results", results)
     table = list(csv.DictReader(io.StringIO(called.out)))
     assert [float(row["accuracy"]) for row in table] == [45 / 50, 49 / 50]

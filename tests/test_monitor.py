@@ -203,6 +203,10 @@ def test_a_log_that_is_cut_off_is_read_to_its_last_line(monitor: Fer, fer: Fer, 
     called = fer("monitor", "--events", log, "--out", tmp_path / "other")
     assert called.code == 0, called.err
     page = (tmp_path / "other" / "report.html").read_text()
+    (tmp_path / "rules.yaml").write_text("difficulty: {in_a_row: 20}\n")
+    options = ["--settings", str(tmp_path / "rules.yaml"), "--expressions", "basic"]
+    again = fer("monitor", "--events", log, *options)
+    assert " ".join(options) in again.err.splitlines()[-1]
     assert "19 events, 1 dropped" in page and "a last line that is cut off" in page
     log.write_bytes(b"")
     assert fer("monitor", "--events", log).code == 2

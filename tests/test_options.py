@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 from fer_cli.cli import app
+from tests.conftest import Called
 
 TWO_KINDS = {"--csv"}
 """Flag where the table is printed (``fer runs``), file where pictures are read besides (``fer predict``)."""
@@ -59,6 +60,27 @@ def test_an_option_is_of_one_kind_everywhere() -> None:
 def test_shared_options_have_the_same_help(name: str) -> None:
     helps = {option.help for words, option in ALL if option.opts[0] == name and not option.help.startswith("Only ")}
     assert len(helps) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["monitor", "--events", "log.csv", "--course", "x", "--consent"], "not --consent, --course"),
+        (["monitor", "--events", "log.csv", "--device", "cpu"], "not --device"),
+        (["extract-features", "--fuse", "hog", "--run", "3f2a"], "add cnn to --fuse"),
+        (["analyze", "ancova", "--study", "ancova", "--on", "id"], "cannot be combined with --on"),
+        (["rm", "--empty-bin", "--with-dependents"], "--with-dependents: cannot be combined with --empty-bin"),
+        (["rm", "--restore", "3f2a", "--with-dependents"], "--with-dependents: cannot be combined with --restore"),
+        (["rm", "3f2a", "--yes"], "--yes: is for --empty-bin"),
+        (["report", "--all", "--no-recipe"], "--recipe: cannot be combined with --all"),
+        (["report", "--all", "--claims", "--data", "ck48"], "--data: cannot be combined with --all"),
+        (["ablate", "--study", "scn-cs", "--plan", "--smoke"], "--plan: cannot be combined with --smoke"),
+    ],
+)
+def test_an_option_without_effect_is_refused(fer: Callable[..., Called], arguments: list[str], words: str) -> None:
+    called = fer(*arguments)
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert words in called.err
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ def test_it_writes_a_page_and_says_what_to_open(fer: Fer, tmp_path: Path, comput
     assert "the card of ck48 forbids it" in called.err
     page = Parsed(path.read_text())
     assert page.wrong == []
-    assert any(f"fer report --study {tmp_path / 'tiny.yaml'}" in word for word in page.words)
+    exact = f"fer report --study {tmp_path / 'tiny.yaml'} --profile small --seeds 3 --set none"
+    assert any(word.startswith(exact) and word.endswith("--no-recipe --html") for word in page.words)
     assert (compute.results / "pages" / "index.html").is_file()
 
 

@@ -90,10 +90,13 @@ def test_printed_commands_train_one_run_each_from_any_folder_and_give_the_study(
     fer: Fer, study: Path, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    called = fer("ablate", "--study", "parts.yaml", "--seeds", "1", "--executor", "print", *where(data_root, Path("out")))
+    options = ["--seeds", "1", "--executor", "print", *where(data_root, Path("out"))]
+    called = fer("ablate", "--study", "parts.yaml", *options)
     assert called.code == 0, called.err
     lines = called.out.splitlines()
     assert len(lines) == 3
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fer("ablate", "--study=~/parts.yaml", *options).out == called.out
     assert not list(tmp_path.glob("out/runs/*"))
     commented = [line.split("  # ") for line in lines]
     names = [comment.split(",")[0] for _, comment in commented]
@@ -210,9 +213,28 @@ def test_status_reads_run_folders_alone(fer: Fer, plan: Plan, tmp_path: Path) ->
     assert "(Slurm job 7_1)" in line
     assert "2 min ago\t25 %" in line
     assert "Oops: no" in called.out
+    shared.folder.file("error.txt").unlink()
+    again = fer("status", "--results", results, "--study", "parts").err.splitlines()[-1]
+    assert again == f"next: fer status --study parts --watch --results {results}"
     assert fer("status", "--results", results, "--study", "part").err.count("did you mean parts?") == 1
+    assert "parts on" in fer("status", "--results", results, "--study", "~/of/parts.yaml").out
     assert fer("status", "--results", tmp_path / "none").code == 2
     assert "waiting" in fer("status", "--states").out
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_status_of_a_finished_study_of_ones_own_suggests_a_command_that_works(
+    fer: Fer, plan: Plan, study: Path, tmp_path: Path, recorded: bool
+) -> None:
+    results = tmp_path / "results"
+    record_sweep(plan, results)
+    path = results / "sweeps" / "parts-ck48-small.json"
+    if not recorded:
+        path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "given"}))
+    set_up_side(results, plan, len(plan.everything))
+    called = fer("status", "--results", results)
+    command = ["fer", "report", "--study", str(study)] if recorded else ["fer", "runs", "--study", "parts"]
+    assert shlex.split(called.err)[1:] == [*command, "--results", str(results)], called.err
 
 
 def test_status_does_without_the_record_of_the_plan(fer: Fer, finished: tuple[Path, Path], tmp_path: Path) -> None:
@@ -233,8 +255,9 @@ def test_cancel_ends_a_command_and_asks_those_on_other_machines(fer: Fer, plan: 
         for owner in (here, gone, there):
             record = {"owner": owner.model_dump(), "study": "parts", "title": "parts", "version": "1", "command": "fer"}
             write_text(calls / f"{owner.token}.json", json.dumps(record))
-        assert "nothing trains" in fer("cancel", "--study", "other", "--results", tmp_path / "results").err
-        called = fer("cancel", "--results", tmp_path / "results")
+        unknown = fer("cancel", "--study", "part", "--results", tmp_path / "results")
+        assert unknown.code == 2 and "--study part: no sweep of it" in unknown.err and "did you mean parts?" in unknown.err
+        called = fer("cancel", "--study", "./parts.yaml", "--results", tmp_path / "results")
         assert called.code == 0, called.err
         assert running.wait(30) == -signal.SIGTERM
     assert sorted(path.name for path in calls.iterdir()) == ["here.json", "there.cancel", "there.json"]
@@ -296,7 +319,8 @@ def test_other_versions_on_other_hosts_are_refused(fer: Fer, study: Path, data_r
         (["--executor", "serial", "--jobs", "2"], "one run at a time"),
         (["--executor", "prnt"], "did you mean print"),
         (["--shard", "3/2"], "--shard 3/2"),
-        (["--run", "zz"], "no run 'zz' in parts on ck48"),
+        (["--run", "zz", "--seeds", "2"], "parts.yaml --seeds 2 --results"),
+        (["--run", "zz", "--jobs", "2"], " --plan --jobs 2 --no-track --precision fp32 lists all; nearest"),
         (["--run", "0", "--shard", "1/2"], "cannot be combined with --shard"),
     ],
     ids=lambda value: "-".join(value).replace("/", "_") if isinstance(value, list) else "",
@@ -308,6 +332,14 @@ def test_wrong_options_are_one_line(
     assert (called.code, called.err.count("\n")) == (2, 1), called.err
     assert words in called.err
     assert not (tmp_path / "results" / "runs").exists()
+
+
+def test_the_command_after_a_plan_keeps_what_holds_for_one_call(
+    fer: Fer, study: Path, data_root: Path, tmp_path: Path
+) -> None:
+    once = ["--retry-failed", "--no-wait"]
+    called = fer("ablate", "--study", study, "--seeds", "1", "--plan", *once, *where(data_root, tmp_path / "results"))
+    assert set(once) < set(shlex.split(called.err.splitlines()[-1]))
 
 
 def test_times_and_sbatch_files_are_read_as_slurm_writes_them(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def test_a_cut_face_that_is_not_found_is_explained(predict: Fer, tmp_path: Path)
     assert rows_of(called.out)[0]["class"] == ""
     assert "no face is found in 1 small pictures or frames; if each shows a face, pass --no-detect" in called.err
     again = predict(tmp_path / "small.png", "--no-detect")
+    assert again.err.splitlines()[-1].endswith("--no-detect --device cpu")
     assert rows_of(again.out)[0]["class"] != "" and rows_of(again.out)[0]["w"] == "48.0"
 
 

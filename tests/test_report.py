@@ -1,11 +1,13 @@
 """Tables recomputed by hand: means, deviations, intervals, missing cells, bold, LaTeX."""
 
 import csv
+import dataclasses
 import html
 import io
 import json
 import math
 import re
+import shlex
 import shutil
 import statistics
 from collections.abc import Callable
@@ -15,6 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 from scipy import stats
 
+from fer_cli.choices import remember
 from fer_cli.config import Compute
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
@@ -302,3 +305,16 @@ def test_arms_tested_on_the_same_images_are_paired_whatever_they_trained_on(plan
     scales = Scales(plan, Doubts(), compute)
     names = [getattr(scales.compare(one, plain, "accuracy"), "test", "") for one in (leaky, older, other)]
     assert names == ["corrected resampled paired t-test"] * 2 + ["corrected resampled Welch's t-test"]
+
+
+def test_the_suggested_report_is_of_the_same_runs_whatever_ran_last(
+    fer: Callable[..., Called], compute: Compute, tmp_path: Path
+) -> None:
+    other = Choice(seeds=(0,), settings=("train.lr=0.001",))
+    remember(dataclasses.replace(planned(tmp_path, compute), choice=other), compute.results)
+    where = ["--data-root", compute.data_root, "--results", compute.results]
+    first = fer("report", "--study", tmp_path / "tiny.yaml", "--seeds", "3", "--set", "none", *where)
+    assert first.code == 0, first.err
+    words = shlex.split(first.err.splitlines()[-1].removeprefix("next: fer "))
+    words.remove("--figures")
+    assert fer(*words).out == first.out

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +59,36 @@ def test_head_gets_its_lines(data_root: Path) -> None:
 def test_nobody_listening_to_the_talk_stops_nothing(data_root: Path) -> None:
     done = shell("$FER data list 2>&1 >/dev/null | true", FER_DATA=str(data_root))
     assert done.returncode == 0
-    assert shell("$FER data list >&-", FER_DATA=str(data_root)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "audit-paper sun-2024",
+        "audit-paper sun-2024 --csv",
+        "runs --csv",
+        "runs",
+        "report -s {study}",
+        "show {run}",
+        "status",
+    ],
+)
+def test_a_closed_output_or_talk_is_ignored(
+    fer: Fer, finished: tuple[Path, Path], data_root: Path, monkeypatch: pytest.MonkeyPatch, command: str, tmp_path: Path
+) -> None:
+    study, results = finished[0], tmp_path / "results"
+    shutil.copytree(finished[1], results, ignore=shutil.ignore_patterns("mlflow*", "mlartifacts"))
+    monkeypatch.setenv("FER_RESULTS", str(results))
+    monkeypatch.setenv("FER_DATA", str(data_root))
+    words = command.format(study=study, run=next((results / "runs").glob("*/result.json")).parent.name).split()
+    whole = fer(*words)
+    assert whole.code == 0 and whole.out and whole.err, whole.err
+    for closed in ("stdout", "stderr"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, closed, None)
+            called = fer(*words)
+        assert called.code == 0
+        assert bool(called.out) == (closed == "stderr") and bool(called.err) == (closed == "stdout")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

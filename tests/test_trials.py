@@ -223,8 +223,9 @@ def test_fer_search_writes_what_it_chose_and_says_its_cost(
 ) -> None:
     written = home / "recipes" / "tried-ck48-small.yaml"
     written.unlink()
-    called = search(fer, home, data_root, "--plan")
+    called = search(fer, home, data_root, "--plan", "--retry-failed", "--no-wait")
     assert called.code == 0
+    assert called.err.splitlines()[-1].endswith("--retry-failed --no-wait")
     assert "2 arms, 8 settings each, 1 seed, 1 x epochs" in called.err
     assert "% of the study's" in called.err
     assert "16 runs, 16 done, 0 to train" in called.err

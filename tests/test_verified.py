@@ -65,7 +65,8 @@ def test_an_edited_set_trains_nothing(fer: Fer, root: Path, tmp_path: Path, stud
         called = fer(*command)
         assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), (command, called)
         assert called.err.startswith(f"error: {root / 'ck48' / name}: {words}"), called.err
-        assert called.err.endswith("build the set again with: fer data build ck48 --from FOLDER\n")
+        again = f"build the set again with: fer data build ck48 --from FOLDER --data-root {root}\n"
+        assert called.err.endswith(again)
     assert not (tmp_path / "results").exists()
     assert not list(tmp_path.glob("x.*"))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
-from fer_cli.config import Compute
 from fer_cli.data.manifest import MANIFEST, load_info, read_manifest, verify_files
 from fer_cli.errors import DataError, ResultsError, nearest
 from fer_cli.escape import cut
@@ -18,32 +19,27 @@ NOT_UNITS = ("sample", "name", "file", "sha256", "frame", "label", "face", "time
 """Columns that name an image, its truth or its time, not a unit of many images."""
 
 
-def factor_levels(run_id: str, column: str, compute: Compute, positive: tuple[str, ...] = ()) -> Levels:
+def factor_levels(folder: RunFolder, column: str, data_root: Path, positive: tuple[str, ...] = ()) -> Levels:
     """Return the levels of a run's units by their predicted expressions.
 
     Raises ResultsError if the run is not done, DataError if its set is missing or changed, or the column is unusable.
     """
-    result = find_result(run_id, compute)
+    result = read_finished(folder)
     chosen = choose_positive(result.data.classes, positive)
-    predictions = read_predictions(RunFolder(compute.results, run_id), result)
-    units = read_units(result, compute, column)
+    predictions = read_predictions(folder, result)
+    units = read_units(result, data_root, column)
     found = predictions["sample"].map(units).fillna("")
     if (lost := int((found == "").sum())) == len(found):
-        raise DataError(f"--by {cut(column)}: no test image of run {run_id} has a value in this column of its data set")
-    kept = (found != "").to_numpy()
+        raise DataError(
+            f"--by {cut(column)}: no test image of run {folder.run_id} has a value in this column of its data set"
+        )
     if lost:
         raise DataError(f"--by {cut(column)}: {lost} of {len(found)} test images have no value in this column")
-    return split_units(found[kept].tolist(), predictions["predicted"][kept].tolist(), chosen, column)
+    return split_units(found.tolist(), predictions["predicted"].tolist(), chosen, column)
 
 
-def find_result(run_id: str, compute: Compute) -> Result:
-    """Return the result of a finished run; raises ResultsError, with the nearest id, for another."""
-    runs = compute.results / "runs"
-    known = [path.name for path in runs.iterdir() if path.is_dir()] if runs.is_dir() else []
-    if run_id not in known:
-        hint = nearest(run_id, known) if known else "; train one with fer ablate, or give --results"
-        raise ResultsError(f"no run '{cut(run_id)}' under {runs}{hint}")
-    folder = RunFolder(compute.results, run_id)
+def read_finished(folder: RunFolder) -> Result:
+    """Return the result of a finished run; raises ResultsError for another."""
     if folder.damage is not None:
         raise folder.damage
     if folder.status != "done":
@@ -62,16 +58,16 @@ def read_predictions(folder: RunFolder, result: Result) -> pd.DataFrame:
     return frame[frame["part"] == "test"].astype({"sample": str, "predicted": str}).reset_index(drop=True)
 
 
-def read_units(result: Result, compute: Compute, column: str) -> dict[str, str]:
+def read_units(result: Result, data_root: Path, column: str) -> dict[str, str]:
     """Return sample -> unit of the set that a run was tested on; raises DataError if it changed, or lacks the column."""
     sets = result.config.data.sets
     name = sets[-1]
-    info = load_info(compute.data_root, name)
+    info = load_info(data_root, name)
     recorded = result.fingerprint.split("+")[-1]
     if info.fingerprint != recorded:
         raise DataError(f"{name}: the run was tested on other data ({recorded}, now {info.fingerprint}); train it again")
-    verify_files(compute.data_root / name, info, (MANIFEST,))
-    manifest = read_manifest(compute.data_root / name, info)
+    verify_files(data_root / name, info, (MANIFEST,))
+    manifest = read_manifest(data_root / name, info)
     usable = [key for key in manifest.columns if key not in NOT_UNITS]
     if column not in usable:
         why = "does not group images into units" if column in manifest.columns else f"is no column of {name}"

@@ -133,6 +133,8 @@ def carry_out_call(asked: Asked) -> None:
     from fer_cli.overrides import parse_settings
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
+    if asked.plan and asked.smoke:
+        raise StudyError("--plan: cannot be combined with --smoke, which trains; give one of them")
     options = make_options(asked)
     call = Call(asked, options, make_compute(asked, options))
     profile, seeds = asked.profile or DEFAULT_PROFILE, parse_seeds(asked.seeds)
@@ -143,17 +145,18 @@ def carry_out_call(asked: Asked) -> None:
         ablate_all(call, choice)
         return
     if asked.study is None:
-        raise StudyError("give a study with --study NAME, or --all; fer ablate --all --plan lists the shipped studies")
+        raise StudyError("give a study with --study NAME, or --all; fer studies lists the shipped ones")
     whole, choice = plan_runs(asked.study, choice, call)
-    planned = choose_part(whole, asked)
-    again = call.command(asked.study, choice, only=asked.only, run=asked.run, shard=asked.shard)
+    planned = choose_part(whole, asked, call.command(asked.study, choice, plan=True))
+    part = {"only": asked.only, "run": asked.run, "shard": asked.shard}
     if asked.executor == PRINT and not (asked.plan or asked.smoke):
         call.check(planned)
         print_commands(planned, call.absolute(asked.study, choice), asked.retry_failed)
         return
     if (summary := carry_out(planned, call, whole)) is not None:
-        end(summary, again, call.report(asked.study, choice))
+        end(summary, call.command(asked.study, choice, **part), call.report(asked.study, choice))
         return
+    again = call.command(asked.study, choice, **part, **asked.once())
     if asked.budget is not None:
         say(f"fits {asked.budget:g} minutes; the same without a budget: {again}")
     say(f"next: {again}")
@@ -184,10 +187,11 @@ class Call:
 
     def absolute(self, study: str, choice: Choice) -> Callable[[str], str]:
         """Return a function that writes the command that trains one run, from any folder."""
+        from fer_cli.places import user_path
         from fer_cli.study import study_names
 
         given = {"study": study, **self._same(choice), **self.how, "executor": None, "jobs": None, "fail_fast": False}
-        given |= {"study": study if study in study_names() else str(self.asked.results.cwd() / study)}
+        given |= {"study": study if study in study_names() else user_path(study).absolute()}
         given |= {"results": self.compute.results.absolute(), "data_root": self.compute.data_root.absolute()}
         given |= {"retry_failed": self.asked.retry_failed, "only": self.asked.only}
         return lambda run_id: write_command("fer ablate", **given, run=run_id)
@@ -208,9 +212,13 @@ class Call:
         for line in warnings:
             say(f"warning: {line}")
 
+    @property
+    def where(self) -> dict[str, Any]:
+        """Return the options of folders to repeat in suggested commands."""
+        return {"results": given_results(self.asked.results), "data_root": self.asked.data_root}
+
     def _same(self, choice: Choice) -> dict[str, Any]:
-        where = {"results": given_results(self.asked.results), "data_root": self.asked.data_root}
-        return {**choice_options(choice), **where}
+        return {**choice_options(choice), **self.where}
 
 
 def refuse_with_all(asked: Asked) -> None:
@@ -224,23 +232,23 @@ def refuse_with_all(asked: Asked) -> None:
 
 
 def ablate_all(call: Call, choice: Choice) -> None:
-    """Plan or train every shipped study, one after another; those that cannot be planned here are named."""
+    """Plan or train every shipped study, one after another; those that cannot run here are named."""
     from fer_cli.plan import plan_all
 
-    again = call.command(None, choice)
     if call.asked.plan:
         print_plans(choice, call.compute, call.options.jobs)
-        say(f"next: {again}")
+        say(f"next: {call.command(None, choice, **call.asked.once())}")
         return
     total = Total()
-    for name, planned in plan_all(choice, call.compute, call.prepare):
+    for name, planned in plan_all(choice, call.compute, call.check, call.prepare):
         if isinstance(planned, FerError):
             say(f"{name} is left out: {planned}")
-        elif (summary := carry_out(planned, call)) is not None:
-            total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
-            if call.options.fail_fast and not summary.ok:
-                break
-    end(total, again, call.report("scn-cs", choice))
+            continue
+        summary = train(planned, call.compute, call.options, planned)
+        total.ok, total.complete = total.ok and summary.ok, total.complete and summary.complete
+        if call.options.fail_fast and not summary.ok:
+            break
+    end(total, call.command(None, choice), write_command("fer report", all=True, **call.where))
 
 
 @dataclass
@@ -251,14 +259,14 @@ class Total:
     complete: bool = True
 
 
-def carry_out(planned: Plan, call: Call, whole: Plan | None = None) -> Summary | None:
+def carry_out(planned: Plan, call: Call, whole: Plan) -> Summary | None:
     """Check a plan and train its missing runs; with --plan or --smoke, only print or try them, and return None."""
     call.check(planned)
     if call.asked.smoke:
         run_smoke(planned, call.compute)
     if call.asked.plan or call.asked.smoke:
         return None
-    return train(planned, call.compute, call.options, whole or planned)
+    return train(planned, call.compute, call.options, whole)
 
 
 def plan_runs(study: str, choice: Choice, call: Call) -> tuple[Plan, Choice]:
@@ -276,8 +284,11 @@ def plan_runs(study: str, choice: Choice, call: Call) -> tuple[Plan, Choice]:
     return planned, choice
 
 
-def choose_part(plan: Plan, asked: Asked) -> Plan:
-    """Return the part of a plan that --run or --shard names; raises a FerError for an unknown run or shard."""
+def choose_part(plan: Plan, asked: Asked, listing: str) -> Plan:
+    """Return the part of a plan that --run or --shard names; raises a FerError for an unknown run or shard.
+
+    ``listing``: the command that lists the plan's runs.
+    """
     if asked.run and asked.shard:
         raise StudyError("--run: cannot be combined with --shard")
     if asked.shard is not None:
@@ -292,7 +303,7 @@ def choose_part(plan: Plan, asked: Asked) -> Plan:
         from fer_cli.parts import choose_runs
 
         known = [item.run_id for item in plan.everything]
-        where = f"in {plan.title}; fer ablate --plan lists all"
+        where = f"in {plan.title}; {listing} lists all"
         return choose_runs(plan, [match_id(text, known, where) for text in asked.run])
     return plan
 
@@ -322,7 +333,7 @@ def end(summary: Summary | Total, again: str, report: str) -> None:
         say(f"next: {again} --retry-failed")
         raise typer.Exit(1)
     if not summary.complete:
-        say(f"next: {again}, which waits for them")
+        say(f"next: {again} (waits for them)")
         raise typer.Exit(LEFT)
     say(f"next: {report}")
 

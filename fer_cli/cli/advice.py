@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_cli.errors import FerError
 
 if TYPE_CHECKING:
+    from fer_cli.plan import Plan
     from fer_cli.study import Choice
 
 STUDY = "scn-cs"
@@ -49,6 +51,13 @@ def choice_options(choice: Choice) -> dict[str, Any]:
         "recipe": choice.recipe,
         "set": choice.settings,
     }
+
+
+def report_options(plan: Plan) -> dict[str, Any]:
+    """Return the options of ``fer report`` that name the runs of a plan, whichever ran last: what is left out is as then."""
+    choice = replace(plan.choice, seeds=tuple(sorted({item.run.seed for item in plan.items})))
+    named = {"profile": choice.profile, "no_recipe": not choice.recipe, "set": choice.settings or ["none"]}
+    return {**choice_options(choice), **named}
 
 
 def write_seeds(seeds: tuple[int, ...]) -> str:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fer_cli.cli.advice import write_command
 from fer_cli.cli.options import OptionalStudy, expand_path
-from fer_cli.cli.screen import printing, say, show
+from fer_cli.cli.screen import print_report, say
 from fer_cli.errors import StudyError
-
-if TYPE_CHECKING:
-    from fer_cli.report.render import Report
 
 FilePath = Annotated[
     Path | None, typer.Option("--data", "-d", callback=expand_path, help="CSV with one row per person and named columns.")
@@ -43,7 +39,8 @@ def ancova(
     """
     options = {"--data": data, "--outcome": outcome, "--factors": factors}
     if study is not None:
-        if given := [name for name, value in {**options, "--covariate": covariate, "--with": joined}.items() if value]:
+        options |= {"--covariate": covariate, "--with": joined, "--on": on}
+        if given := [name for name, value in options.items() if value]:
             raise StudyError(f"--study: cannot be combined with {', '.join(given)}; a simulation makes its own data")
         simulate_study(study, out)
         return
@@ -86,14 +83,3 @@ def simulate_study(study: str, out: Path | None) -> None:
     say("written: " + ", ".join(map(str, write_simulation(plan, rows, report, out))))
     named = {"outcome": ",".join(plan.outcomes), "factors": ",".join(plan.factors), "covariate": plan.covariate}
     say(f"next: {write_command('fer analyze ancova', data=out / 'simulated.csv', **named)}")
-
-
-def print_report(report: Report) -> None:
-    """Print a report: tables on a terminal, Markdown elsewhere."""
-    from fer_cli.report.render import RENDERERS
-
-    if sys.stdout is not None and sys.stdout.isatty():
-        with printing(sys.stdout):
-            sys.stdout.write(RENDERERS["terminal"](report))
-    else:
-        show(RENDERERS["md"](report))

@@ -77,8 +77,8 @@ def build(
     )
     before = previous_info(root, name)
     if source is None:
-        for option in {**flags, **own, **read, **faces}.keys() - {"replace"}:
-            raise DataError(f"--{option.replace('_', '-')} requires --from; it does not apply to embedded sets")
+        if without := [option for option in {**own, **flags, **read, **faces} if option != "replace"]:
+            raise DataError(f"--{without[0].replace('_', '-')} requires --from FOLDER; embedded sets do not take it")
         info = draw_set(name, root, drawn | given_options(size=size), jobs, replace)
     else:
         for option in drawn:

@@ -117,6 +117,10 @@ class Asked:
     results: Path
     data_root: Path | None
 
+    def once(self) -> dict[str, Any]:
+        """Return the options that hold for one call that trains: what is suggested after it has others."""
+        return {name: getattr(self, name) for name in ("retry_failed", "no_wait", "detach")}
+
     def repeated(self) -> dict[str, Any]:
         """Return the options of execution to repeat in suggested commands."""
         return {name: getattr(self, name) for name in HOW} | {

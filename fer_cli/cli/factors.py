@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.advice import write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path
+from fer_cli.cli.runs import RunName
 from fer_cli.cli.screen import print_table, say
 
 
 def factors(
-    run: Annotated[str, typer.Argument(help="Id of a finished run, as in results/runs/.")],
+    run: RunName,
     by: Annotated[str, typer.Option("--by", help="Column of its data set whose values are compared: subject, sequence.")],
     name: Annotated[str, typer.Option("--name", help="Name of the factor's column.")] = "face",
     positive: Annotated[
@@ -29,18 +31,18 @@ def factors(
 ) -> None:
     """Print each unit's share of positive expressions in the test predictions; at least the median is high, below it low."""
     from fer_cli.analysis.units import factor_levels
-    from fer_cli.config import Compute
     from fer_cli.errors import DataError
     from fer_cli.escape import csv_cell
     from fer_cli.interaction.columns import split_names
+    from fer_cli.inventory.find import find_run
     from fer_cli.places import write_text
     from fer_cli.report.ancova import csv_text
 
     fixed = (by, "n", "positive")
     if name in fixed or not name.strip():
         raise DataError(f"--name '{name}': the columns {', '.join(fixed)} are in the table already; choose another name")
-    compute = Compute(data_root=data_root_or_default(data_root), results=results)
-    found = factor_levels(run, by, compute, tuple(split_names(positive or "")))
+    chosen = tuple(split_names(positive or ""))
+    found = factor_levels(find_run(results, run), by, data_root_or_default(data_root), chosen)
     rows = [
         {by: unit, "n": int(count), "positive": round(float(share), 6), name: level}
         for unit, count, share, level in zip(found.units, found.counts, found.shares, found.levels, strict=True)
@@ -56,4 +58,5 @@ def factors(
         return
     write_text(out, csv_text(rows))
     say(f"written: {out}")
-    say(f"next: fer analyze ancova --data SCORES.csv --with {out} --on {by} --factors {name} --outcome COLUMN")
+    joined = {"with": out, "on": by, "factors": name}
+    say(f"next: {write_command('fer analyze ancova', data='SCORES.csv', **joined, outcome='COLUMN')}")

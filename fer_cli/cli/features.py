@@ -24,6 +24,8 @@ from fer_cli.cli.options import (
 )
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.watch import Watch
+from fer_cli.errors import StudyError
+from fer_cli.escape import cut
 
 if TYPE_CHECKING:
     from fer_cli.config import FeaturesConfig
@@ -65,11 +67,13 @@ def extract_features(
     chosen = select_features(fuse, scaling, settings)
     if out is not None:
         check_suffix(out)
+    if run is not None and CNN not in chosen.blocks:
+        raise StudyError(f"--run {cut(run)}: gives the network of the cnn features; add cnn to --fuse, or omit --run")
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     choice = Choice(profile or DEFAULT_PROFILE, data, (seed,))
     plan = plan_features(choice, split, compute, lambda name: draw_if_needed(name, compute.data_root), study)
     source: Item | None = None
-    if CNN in chosen.blocks and run is not None:
+    if run is not None:
         from fer_cli.analysis.deep import find_finished_run
         from fer_cli.inventory.find import find_run
 
@@ -90,7 +94,7 @@ def extract_features(
     print_table(*blocks(features))
     size = f"{len(features.samples)} images, {features.dims} dimensions"
     say(f"written: {path} ({size}, {chosen.scaling} fitted on training images)")
-    say(f"next: {write_command('fer features show', path)}")
+    say(f"next: {write_command('fer features show', path, data_root=data_root)}")
 
 
 def file_stem(plan: Plan, split: str, chosen: FeaturesConfig) -> str:
@@ -116,7 +120,7 @@ def blocks(features: Features) -> tuple[Sequence[str], list[Sequence[str]]]:
     return ("block", "dimensions", "empty images", "MiB"), rows
 
 
-@features_app.command(epilog="Example: fer features show results/features/synth-learning-subject-0-cnn+hog+sift.parquet")
+@features_app.command(epilog="Example: fer features show results/features/synth-learning-auto-0-cnn+hog+sift.parquet")
 def show(
     path: Annotated[Path, typer.Argument(callback=expand_path, help="File written by fer extract-features.")],
     picture: Annotated[

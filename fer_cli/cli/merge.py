@@ -42,6 +42,6 @@ def merge(
         f"{len(merged.copied)} runs copied, {len(merged.present)} already there, {len(merged.unfinished)} unfinished, "
         f"{len(merged.damaged)} damaged"
     )
-    say(f"next: {write_command('fer track sync', results=given_results(results))}, which mirrors them to MLflow")
+    say(f"next: {write_command('fer track sync', results=given_results(results))} (mirrors them to MLflow)")
     if merged.damaged or merged.differing:
         raise typer.Exit(1)

@@ -102,8 +102,10 @@ def monitor(
     for wrong in find_conflicts(run, video, camera, events, consent, speed, real_time):
         raise FerError(wrong)
     if events is not None:
-        if interval is not None or smoothing or keep_faces is not None:
-            raise FerError("--events: reads a log; it takes --out, --settings and --expressions alone")
+        live = {"consent": consent, "course": course, "topic": topic, "lesson": lesson, "interval": interval is not None}
+        live |= {"smoothing": smoothing, "keep-faces": keep_faces, "detector-model": detector_model, "data-root": data_root}
+        if given := [f"--{name}" for name, value in {**live, "device": device != "auto"}.items() if value]:
+            raise FerError(f"--events: reads a log; it takes --out, --settings and --expressions, not {', '.join(given)}")
         rebuild(events, out, kind, settings)
         return
     from fer_cli.use.monitor import Wish
@@ -216,4 +218,5 @@ def report(log: Path, out: Path, kind: str | None, settings: Path | None) -> Non
     for path in paths:
         say(f"wrote {path}")
     if out.absolute() == log.parent.absolute():
-        say(f"next: {write_command('fer monitor', events=log)} (writes the report again)")
+        again = write_command("fer monitor", events=log, settings=settings, expressions=kind)
+        say(f"next: {again} (writes the report again)")

@@ -27,6 +27,13 @@ def expand_path(path: Path | None) -> Path | None:
     return found
 
 
+def name_study(study: str | None) -> str | None:
+    """Return the name of a study that is given by its name or its file."""
+    from fer_cli.study import find_study_file, is_file_name
+
+    return find_study_file(study).stem if study is not None and is_file_name(study) else study
+
+
 DataRoot = Annotated[
     Path | None,
     typer.Option(
@@ -49,6 +56,16 @@ StudyName = Annotated[
 OptionalStudy = Annotated[
     str | None,
     typer.Option("--study", "-s", help="Name of a shipped study, or path to a YAML.", autocompletion=complete_study),
+]
+OfStudy = Annotated[
+    str | None,
+    typer.Option(
+        "--study",
+        "-s",
+        callback=name_study,
+        help="Only this study: its name, or path to its YAML.",
+        autocompletion=complete_study,
+    ),
 ]
 DataName = Annotated[
     str | None,

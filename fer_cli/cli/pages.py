@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import choice_options, given_results, write_command
+from fer_cli.cli.advice import choice_options, given_results, report_options, write_command
 from fer_cli.cli.screen import say
 from fer_cli.errors import StudyError
 
@@ -78,11 +78,16 @@ def write_pages(written: list[Written], results: Path, data_root: Path | None, t
 def list_commands(written: Written, results: Path, data_root: Path | None) -> list[tuple[str, str]]:
     """Return the commands that compute a page's numbers again, with what each does."""
     material, where = written.material, {"results": given_results(results)}
-    same = {"study": material.study, **choice_options(written.choice), **where, "data_root": data_root}
+    train = {"study": material.study, **choice_options(written.choice), **where, "data_root": data_root}
+    same = train | report_options(material.plan)
     first = next(result.run_id for cell in material.cells.values() for result in cell.ordered)
-    judged = [("judge the claims", write_command("fer report", **same, claims=True))] if material.plan.study.claims else []
+    judged = (
+        [("judge the claims", write_command("fer report", **same | {"set": None}, claims=True))]
+        if material.plan.study.claims
+        else []
+    )
     return [
-        ("train the runs that are missing", write_command("fer ablate", **same)),
+        ("train the runs that are missing", write_command("fer ablate", **train)),
         ("make the tables, figures and this page from the run folders", write_command("fer report", **same, html=True)),
         *judged,
         ("print one run, here the first", write_command("fer show", first, **where)),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.screen import print_table, printing, say
+from fer_cli.cli.screen import is_terminal, print_table, say, write_out
 
 
 def audit_paper(
@@ -35,9 +35,8 @@ def audit_paper(
     papers = [load_paper(name) for name in names]
     findings = [finding for one in papers for finding in audit(one)]
     if as_csv:
-        with printing(sys.stdout):
-            sys.stdout.write(findings_csv(findings))
-    elif sys.stdout.isatty():
+        write_out(findings_csv(findings))
+    elif is_terminal(sys.stdout):
         print_table(*short_table(findings))
     else:
         print_table(COLUMNS, [finding.row() for finding in findings])

@@ -93,8 +93,9 @@ def count_undrawn(plan: Plan, compute: Compute) -> dict[str, int]:
 def print_plans(choice: Choice, compute: Compute, jobs: int) -> None:
     """Print a table of all shipped studies with the time of their unfinished runs; runs they share train once.
 
-    A study whose data set is not built, and cannot be rendered, has the reason instead.
+    A study that cannot run, such as one whose data set is not built and cannot be rendered, has the reason instead.
     """
+    from fer_cli.checks import check_runs
     from fer_cli.estimate import estimate, steps_of
     from fer_cli.plan import plan_all
     from fer_cli.study import study_names
@@ -102,7 +103,8 @@ def print_plans(choice: Choice, compute: Compute, jobs: int) -> None:
     rows: list[tuple[str, ...]] = []
     times: dict[str, float | None] = {}
     undrawn: dict[str, int] = {}
-    for name, planned in with_progress("studies", plan_all(choice, compute), len(study_names())):
+    plans = plan_all(choice, compute, lambda plan: check_runs(plan, compute, plan.states()))
+    for name, planned in with_progress("studies", plans, len(study_names())):
         if isinstance(planned, FerError):
             rows.append((name, "-", "-", "-", "-", "-", str(planned)))
             continue

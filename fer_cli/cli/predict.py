@@ -14,7 +14,7 @@ import typer
 from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.build_options import DetectorModel
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, expand_path, thread_count
-from fer_cli.cli.screen import closed, duration, printing, say, with_progress
+from fer_cli.cli.screen import closed, duration, is_terminal, printing, say, with_progress
 from fer_cli.errors import DataError
 from fer_cli.escape import PATH, cut, terminal
 
@@ -88,8 +88,9 @@ def predict(
         say(f"written: {path}")
     if out is None and len(found.files) == 1:
         drawn = Path(f"{found.files[0].path.stem}-faces{'.png' if found.files[0].kind == 'image' else '.mp4'}")
-        places = {"results": given_results(results), "data_root": data_root, "no_detect": no_detect}
-        say(f"next: {write_command('fer predict', run, inputs[0], out=drawn, csv=drawn.with_suffix('.csv'), **places)}")
+        same: dict[str, Any] = {"results": given_results(results), "data_root": data_root, "no_detect": no_detect}
+        same |= {"detector_model": detector_model, "device": None if device == "auto" else device}
+        say(f"next: {write_command('fer predict', run, inputs[0], out=drawn, csv=drawn.with_suffix('.csv'), **same)}")
 
 
 def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path | None) -> None:
@@ -138,7 +139,7 @@ def open_table(path: Path | None) -> Iterator[Callable[[str], None]]:
 
 def with_bar(items: Iterable[Item], total: int, csv: Path | None) -> Iterable[Item]:
     """Return items under a progress bar, unless rows are printed to the same terminal."""
-    on_screen = csv is None and sys.stdout is not None and sys.stdout.isatty()
+    on_screen = csv is None and is_terminal(sys.stdout)
     return items if on_screen else with_progress("frames", items, total)
 
 

@@ -10,7 +10,7 @@ import typer
 from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, Results
 from fer_cli.cli.runs import watch_runs
-from fer_cli.cli.screen import pause_collection, say
+from fer_cli.cli.screen import is_terminal, pause_collection, say
 from fer_cli.cli.screen import show as print_text
 from fer_cli.errors import ResultsError
 
@@ -38,6 +38,10 @@ def remove(
     if len(chosen) != 1:
         what = f"{' and '.join(chosen)} cannot be combined" if chosen else "nothing to remove"
         raise ResultsError(f"{what}; give runs, or --restore RUN, or --empty-bin")
+    if with_dependents and not runs:
+        raise ResultsError(f"--with-dependents: cannot be combined with {chosen[0]}; it is for runs that are removed")
+    if yes and not empty_bin:
+        raise ResultsError("--yes: is for --empty-bin, which alone asks; leave it out")
     if runs:
         remove_chosen(runs, with_dependents, results)
     elif restore:
@@ -80,7 +84,7 @@ def empty(yes: bool, results: Results) -> None:
     what = f"{len(entries)} run{'s' * (len(entries) != 1)} in {results / 'bin'}"
     what += f", {write_size(sum(measure_size(entry.path) for entry in entries))}" if entries else ""
     if entries and not yes:
-        if sys.stdin is None or not sys.stdin.isatty():
+        if not is_terminal(sys.stdin):
             raise ResultsError(f"{what}: they cannot be restored afterwards; add --yes to delete them without being asked")
         if not typer.confirm(f"Delete {what}? They cannot be restored", err=True):
             say("nothing is deleted")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_cli.cli.advice import choice_options, given_results, write_command
+from fer_cli.cli.advice import choice_options, given_results, report_options, write_command
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -26,7 +24,7 @@ from fer_cli.cli.options import (
     thread_count,
 )
 from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, list_formats, write_pages
-from fer_cli.cli.screen import pause_collection, print_table, printing, say, show
+from fer_cli.cli.screen import pause_collection, print_report, print_table, say
 from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
@@ -42,6 +40,8 @@ Columns = Annotated[
 Claims = Annotated[
     bool, typer.Option("--claims", help="Judge the study's claims on each data set instead; with --all, every study's.")
 ]
+ALL = "--all, which reports every study with the options it ran with last"
+CLAIMS = "--claims, which only judges a study as it is"
 Answers = Annotated[
     bool,
     typer.Option(
@@ -82,11 +82,12 @@ def report(
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
     if every:
-        check_alone(study, data, profile, seeds, split, epochs, settings)
+        chosen = {"--study": study, "--data": data, "--profile": profile, "--seeds": seeds, "--split": split}
+        refuse({**chosen, "--epochs": epochs, "--recipe": recipe, "--set": settings}, ALL)
     elif study is None:
         raise StudyError("give a study with --study, or --all for every study with finished runs")
     if claims:
-        check_claims({"--figures": figures, "--answers": answers, "--set": bool(settings)})
+        refuse({"--figures": figures or None, "--answers": answers or None, "--set": settings}, CLAIMS)
         print_claims(study, compute, data, profile, parse_seeds(seeds), split, epochs, recipe)
         return
     if study is None:
@@ -108,25 +109,14 @@ def report(
     if html:
         write_pages([written], results, data_root, thumbnails)
         return
-    print_tables(written)
-    tell_rest(written, compute, study, data_root, figures)
+    print_written(written, compute, study, data_root, figures)
 
 
-def print_tables(written: Written) -> None:
-    """Print a report: coloured on a terminal, else as Markdown."""
-    from fer_cli.report import RENDERERS
-
-    if sys.stdout.isatty():
-        with printing(sys.stdout):
-            sys.stdout.write(RENDERERS["terminal"](written.report))
-    else:
-        show(written.markdown)
-
-
-def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
-    """Say what was written, what is missing, and the next command."""
+def print_written(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
+    """Print a report, and say what was written, what is missing, and the next command."""
+    print_report(written.report)
     results = compute.results
-    same = {"study": study, **choice_options(written.choice), "results": given_results(results), "data_root": data_root}
+    where = {"results": given_results(results), "data_root": data_root}
     if written.unbuilt:
         kept = f"using the records in {results / 'sets'}"
         say(f"not built under {compute.data_root}: {', '.join(written.unbuilt)}; {kept}")
@@ -134,10 +124,13 @@ def tell_rest(written: Written, compute: Compute, study: str, data_root: Path | 
     if written.damaged:
         say(f"{len(written.damaged)} of {written.planned} runs are damaged and left out, e.g. {written.damaged[0]}")
     if written.missing:
-        again = write_command("fer ablate", **same, retry_failed=bool(written.damaged))
+        again = write_command(
+            "fer ablate", study=study, **choice_options(written.choice), **where, retry_failed=bool(written.damaged)
+        )
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     elif not figures:
-        say(f"next: {write_command('fer report', **same, figures=True)}")
+        again = write_command("fer report", study=study, **report_options(written.material.plan), **where, figures=True)
+        say(f"next: {again}")
     else:
         from fer_cli.tracking import view_command
 
@@ -158,10 +151,11 @@ def show_step(name: str) -> None:
     say(f"{name} …")
 
 
-def check_alone(*others: object) -> None:
-    """Raise StudyError for options that choose a study or its runs beside ``--all``."""
-    if any(other is not None for other in others):
-        raise StudyError("--all reports every study with the options it ran with last: give only --figures and folders")
+def refuse(options: dict[str, object], beside: str) -> None:
+    """Raise StudyError for the first option that is given, not None, though it has no meaning beside another."""
+    for option, value in options.items():
+        if value is not None:
+            raise StudyError(f"{option}: cannot be combined with {beside}; leave it out")
 
 
 def report_all(compute: Compute, figures: bool, formats: str, columns: int, html: bool) -> list[Written]:
@@ -182,13 +176,6 @@ def report_all(compute: Compute, figures: bool, formats: str, columns: int, html
         )
     say(f"{len(found)} reports written; written: {write_overview(compute.results)}")
     return [written for _, written in found]
-
-
-def check_claims(others: dict[str, bool]) -> None:
-    """Raise StudyError for a given option, by name, that has no meaning beside ``--claims``."""
-    for option, given in others.items():
-        if given:
-            raise StudyError(f"{option}: cannot be combined with --claims, which only judges a study as it is; leave it out")
 
 
 def print_claims(study: str | None, compute: Compute, *choice: Any) -> None:

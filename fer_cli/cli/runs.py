@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_cli.cli.advice import given_results, write_command
-from fer_cli.cli.complete import complete_run, complete_set, complete_study
-from fer_cli.cli.options import DEFAULT_RESULTS, Results
-from fer_cli.cli.screen import pause_collection, print_table, printing, say, with_progress
+from fer_cli.cli.complete import complete_run, complete_set
+from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
+from fer_cli.cli.screen import pause_collection, print_table, say, with_progress, write_out
 
 if TYPE_CHECKING:
     from fer_cli.inventory.rows import Row
@@ -32,9 +32,7 @@ def runs(
     state: Annotated[
         str | None, typer.Option("--state", help="Only runs in this state: new, running, stale, failed, done or damaged.")
     ] = None,
-    study: Annotated[
-        str | None, typer.Option("--study", "-s", help="Only runs of this study.", autocompletion=complete_study)
-    ] = None,
+    study: OfStudy = None,
     data: Annotated[
         str | None,
         typer.Option("--data", "-d", help="Only runs trained or tested on this data set.", autocompletion=complete_set),
@@ -97,7 +95,7 @@ def write_row(row: Row) -> tuple[str, ...]:
 def print_csv(rows: Iterable[Row]) -> None:
     """Print rows as CSV to stdout."""
     import csv
-    import sys
+    import io
 
     from fer_cli.escape import csv_cell
 
@@ -105,12 +103,13 @@ def print_csv(rows: Iterable[Row]) -> None:
         "run_id", "state", "network", "data", "seed", "accuracy", "macro_f1", "n", "age_seconds", "seconds", "study",
         "differs", "starts_from", "reason",
     )  # fmt: skip
-    with printing(sys.stdout):
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(head)
-        for row in rows:
-            values = (
-                row.run_id, row.state, row.network, row.data, row.seed, row.accuracy, row.macro_f1, row.n, round(row.age),
-                row.seconds, row.study, row.differs, " ".join(row.starts_from), row.reason,
-            )  # fmt: skip
-            writer.writerow(csv_cell("" if value is None else value) for value in values)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        values = (
+            row.run_id, row.state, row.network, row.data, row.seed, row.accuracy, row.macro_f1, row.n, round(row.age),
+            row.seconds, row.study, row.differs, " ".join(row.starts_from), row.reason,
+        )  # fmt: skip
+        writer.writerow(csv_cell("" if value is None else value) for value in values)
+    write_out(text.getvalue())

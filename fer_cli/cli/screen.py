@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from fer_cli.report.render import Report
+
 Item = TypeVar("Item")
 
 closed: list[TextIO] = []
@@ -51,6 +53,8 @@ def drop(stream: TextIO) -> None:
 
 def say(text: str) -> None:
     """Print a message to stderr; a closed stderr is ignored."""
+    if sys.stderr is None:
+        return
     with suppress(OSError), printing(sys.stderr):
         print(terminal(text, kept="\t"), file=sys.stderr)
 
@@ -59,6 +63,29 @@ def show(text: str) -> None:
     """Print data to stdout."""
     with printing(sys.stdout):
         print(terminal(text))
+
+
+def write_out(text: str) -> None:
+    """Write data to stdout as it is; a closed stdout is ignored."""
+    if sys.stdout is None:
+        return
+    with printing(sys.stdout):
+        sys.stdout.write(text)
+
+
+def print_report(report: Report) -> None:
+    """Print a report to stdout: boxes and colours on a terminal, Markdown elsewhere."""
+    from fer_cli.report.render import RENDERERS
+
+    if is_terminal(sys.stdout):
+        write_out(RENDERERS["terminal"](report))
+    else:
+        show(RENDERERS["md"](report))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal; the shell may have closed it."""
+    return stream is not None and stream.isatty()
 
 
 def stderr_console() -> Console:
@@ -88,7 +115,7 @@ def progress_bar() -> Iterator[Progress]:
 
 def with_progress(title: str, items: Iterable[Item], total: int) -> Iterator[Item]:
     """Yield ``items`` under a progress bar; on a plain stream, print a line every ten seconds."""
-    plain = not sys.stderr.isatty()
+    plain = not is_terminal(sys.stderr)
     spoken = time.monotonic()
     with progress_bar() as bar:
         task = bar.add_task(terminal(title), total=total)
@@ -126,7 +153,7 @@ def duration(seconds: float | None) -> str:
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows to stdout: a table on a terminal, tab-separated lines elsewhere."""
     clean = [[terminal(one_line(cell)) for cell in row] for row in [head, *rows]]
-    if sys.stdout is None or not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         with printing(sys.stdout):
             print("\n".join("\t".join(row) for row in clean))
         return

@@ -84,7 +84,7 @@ def search(
     for line in warnings:
         say(f"warning: {line}")
     if plan:
-        say(f"next: {again}")
+        say(f"next: {write_command('fer search', **same, **how, retry_failed=retry_failed, no_wait=no_wait)}")
         return
     summary = train(planned, compute, options, planned, chosen=False)
     end_unfinished(planned, summary, again)
@@ -119,7 +119,7 @@ def end_unfinished(planned: SearchPlan, summary: Summary, again: str) -> None:
         say(f"next: {again} --retry-failed")
         raise typer.Exit(1)
     if summary.counts["running"]:
-        say(f"next: {again}, which waits for them")
+        say(f"next: {again} (waits for them)")
         raise typer.Exit(LEFT)
 
 

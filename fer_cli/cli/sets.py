@@ -54,7 +54,8 @@ def check(
     from fer_cli.data.check import check_set
     from fer_cli.data.manifest import build_command
 
-    checked = check_set(data_root_or_default(data_root), name, source, partial(with_progress, "comparing files"))
+    root = data_root_or_default(data_root)
+    checked = check_set(root, name, source, partial(with_progress, "comparing files"))
     rows = [
         [c.split, c.label, *amounts(c), "-" if c.card is None else str(c.card), "" if c.agrees else "differs"]
         for c in checked.counts
@@ -65,8 +66,7 @@ def check(
     for problem in checked.problems:
         say(f"  {problem}")
     if checked.problems or not all(c.agrees for c in checked.counts):
-        place = write_command("", data_root=data_root)
-        say(f"next: fix the source, then {build_command(name, checked.info.model_dump())} {place}".rstrip())
+        say(f"next: fix the source, then {build_command(name, checked.info.model_dump(), root)}")
         raise typer.Exit(1)
     look = write_command("fer data audit", name, data_root=data_root)
     say(f"{checked.against}; all files are unchanged since the build; next: {look}")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, Results
 from fer_cli.cli.runs import RunName, watch_runs
-from fer_cli.cli.screen import pause_collection, printing, say
+from fer_cli.cli.screen import pause_collection, print_report, say
 from fer_cli.cli.screen import show as print_text
-
-if TYPE_CHECKING:
-    from fer_cli.report.render import Report
 
 
 def show(
@@ -55,14 +51,3 @@ def diff(
     from fer_cli.inventory.find import find_run
 
     print_report(compare_runs(find_run(results, run), find_run(results, other)))
-
-
-def print_report(report: Report) -> None:
-    """Print a report to stdout: boxes and colours on a terminal, Markdown elsewhere."""
-    from fer_cli.report.render import RENDERERS
-
-    if sys.stdout is not None and sys.stdout.isatty():
-        with printing(sys.stdout):
-            sys.stdout.write(RENDERERS["terminal"](report))
-    else:
-        print_text(RENDERERS["md"](report))

@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fer_cli.cli.advice import given_results, write_command
-from fer_cli.cli.options import DEFAULT_RESULTS, Results
-from fer_cli.cli.screen import duration, pause_collection, print_table, say
+from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
+from fer_cli.cli.screen import duration, is_terminal, pause_collection, print_table, say
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fer_cli.inventory.progress import RunState, SweepState
 
-StudyOption = Annotated[str | None, typer.Option("--study", "-s", help="Only sweeps of this study.")]
 UNFINISHED = 1
 """Exit code of --watch when nothing is left to wait for and runs failed."""
 
 
 def status(
-    study: StudyOption = None,
+    study: OfStudy = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat until all runs are done or failed.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks of --watch.")] = 10.0,
     every: Annotated[bool, typer.Option("--all", help="List every run, not only those under way and failed.")] = False,
@@ -46,7 +45,7 @@ def status(
         with pause_collection():
             found = read_progress(results, study)
         line = "; ".join(write_counts(one) for one in found)
-        if not watch or sys.stdout.isatty():
+        if not watch or is_terminal(sys.stdout):
             if watch:
                 print("\x1b[H\x1b[J", end="")
             print_progress(found, every)
@@ -58,10 +57,10 @@ def status(
         if all(one.over for one in found):
             raise typer.Exit(0 if all(one.ok for one in found) else UNFINISHED)
         time.sleep(interval)
-    say(f"next: {next_command(found, results)}")
+    say(f"next: {next_command(found, study, results)}")
 
 
-def cancel(study: StudyOption = None, results: Results = DEFAULT_RESULTS) -> None:
+def cancel(study: OfStudy = None, results: Results = DEFAULT_RESULTS) -> None:
     """End the commands and Slurm jobs that train under a results folder, on this and other machines.
 
     Runs stop after the step under way and stay resumable: the same fer ablate continues them after their last whole epoch.
@@ -104,12 +103,16 @@ def write_counts(one: SweepState) -> str:
     return f"{one.sweep.title}: {counts}; time to go {duration(one.left)}"
 
 
-def next_command(found: Sequence[SweepState], results: Path) -> str:
-    """Return what to do next: look again, report, or see why runs failed."""
+def next_command(found: Sequence[SweepState], study: str | None, results: Path) -> str:
+    """Return what to do next: look again, report (or list the runs of a study whose file is unknown), or see a failure."""
+    from fer_cli.study import study_names
+
     where = given_results(results)
     if any(run.state in {"failed", "damaged"} for one in found for run in one.runs):
         name = next(run.run.run_id for one in found for run in one.runs if run.state in {"failed", "damaged"})
         return write_command("fer show", name, results=where)
     if all(one.ok for one in found):
-        return write_command("fer report", study=found[0].sweep.study, results=where)
-    return write_command("fer status", watch=True, results=where)
+        sweep = found[0].sweep
+        given = sweep.given or (sweep.study if sweep.study in study_names() else "")
+        return write_command("fer report" if given else "fer runs", study=given or sweep.study, results=where)
+    return write_command("fer status", study=study, watch=True, results=where)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fer_cli.cli.screen import duration, progress_bar, say
+from fer_cli.cli.screen import duration, is_terminal, progress_bar, say
 from fer_cli.errors import FerError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Watch:
         from fer_cli.estimate import estimate
         from fer_cli.plan import is_runnable
 
-        self.plan, self.plain = plan, not sys.stderr.isatty()
+        self.plan, self.plain = plan, not is_terminal(sys.stderr)
         everything, states = plan.everything, plan.states()
         self.todo = {item.run_id: item for item in everything if is_runnable(states[item.run_id], options.retry_failed)}
         self.under_way: dict[str, Item] = {}

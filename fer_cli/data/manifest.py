@@ -22,7 +22,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
-from fer_cli.config import Known, Section
+from fer_cli.config import Known, Section, default_data_root
 from fer_cli.data.block import Block, open_block
 from fer_cli.data.cards import Embedded, has_card, load_card
 from fer_cli.data.files import why_unreadable
@@ -173,8 +173,13 @@ def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> SetInfo:
     return whole
 
 
-def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
-    """Return the command that builds a set; ``known``: its ``set.json``, possibly damaged."""
+def build_command(name: str, known: Mapping[str, Any] = {}, root: Path | None = None) -> str:
+    """Return the command that builds a set under a data root; ``known``: its ``set.json``, possibly damaged."""
+    return shlex.join(build_words(name, known) + ([] if root in {None, default_data_root()} else ["--data-root", str(root)]))
+
+
+def build_words(name: str, known: Mapping[str, Any]) -> list[str]:
+    """Return the words of the command that builds a set, without its data root; ``known``: as in ``build_command``."""
     steps = known.get("preprocessing")
     first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
     if first.get("step") == "combine" and isinstance(first.get("of"), list):
@@ -182,7 +187,7 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
         size, parts = known.get("image_size"), first.get("parts")
         for part in parts.items() if isinstance(parts, dict) else ():
             command += ["--part", "=".join(map(str, part))]
-        return shlex.join([*command, *(["--size", str(size)] if isinstance(size, int) else [])])
+        return [*command, *(["--size", str(size)] if isinstance(size, int) else [])]
     command = ["fer", "data", "build", name]
     card = load_card(name) if has_card(name) else None
     if card is not None and card.embedded is not None:
@@ -191,13 +196,13 @@ def build_command(name: str, known: Mapping[str, Any] = {}) -> str:
             usual = getattr(card.embedded, option)
             value = drawn.get(option, usual) if isinstance(drawn, dict) else usual
             command += [f"--{option}", str(value)[:20]] if value != usual else []
-        return shlex.join(command)
+        return command
     own = known.get("own")
     if not (isinstance(own, dict) and own):  # not recorded by earlier versions
         own = {"layout": "csv" if str(known.get("layout")).startswith("table") else "folder"}
     options = [text for name, value in own.items() for text in (f"--{name}", str(value))]
     frames = [first["per clip"]] if first.get("step") == FRAMES and "per clip" in first else []
-    return shlex.join([*command, "--from", "FOLDER", *(options if card is None else [f"--frames={n}" for n in frames])])
+    return [*command, "--from", "FOLDER", *(options if card is None else [f"--frames={n}" for n in frames])]
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:
@@ -209,7 +214,8 @@ def load_info(data_root: Path, name: str) -> SetInfo:
     path = data_root / name / INFO
     reason = why_unreadable(path, MOST)
     if reason == "no such file":
-        raise DataError(f"data set '{name}' is not built under {data_root}; build it with: {build_command(name)}")
+        again = build_command(name, root=data_root)
+        raise DataError(f"data set '{name}' is not built under {data_root}; build it with: {again}")
     content: Any = None
     if reason is None:
         try:
@@ -217,8 +223,9 @@ def load_info(data_root: Path, name: str) -> SetInfo:
         except (OSError, ValueError, RecursionError) as error:
             reason = f"not JSON ({error})" if path.stat().st_size else "empty file"
     if not isinstance(content, dict):
-        raise DataError(f"{path}: {reason or 'no table of settings'}; build the set again with: {build_command(name)}")
-    again = f"build the set again with: {build_command(name, content)}"
+        again = build_command(name, root=data_root)
+        raise DataError(f"{path}: {reason or 'no table of settings'}; build the set again with: {again}")
+    again = f"build the set again with: {build_command(name, content, data_root)}"
     if content.get("scheme") != SCHEME:
         raise DataError(
             f"{path}: built by another version of fer, whose fingerprints and results are not comparable; {again}"
@@ -262,7 +269,8 @@ def expected_fingerprint(info: SetInfo) -> str | None:
 def verify_files(folder: Path, info: SetInfo, names: tuple[str, ...] = (IMAGES, MANIFEST), remembered: bool = True) -> None:
     """Raise DataError if files of the set in ``folder`` changed since the build; ``remembered``: use cached hashes."""
     for problem in changed_files(folder, info.files, names, remembered):
-        raise DataError(f"{problem}; build the set again with: {build_command(folder.name, info.model_dump(mode='json'))}")
+        again = build_command(folder.name, info.model_dump(mode="json"), folder.parent)
+        raise DataError(f"{problem}; build the set again with: {again}")
 
 
 def verified_info(data_root: Path, name: str) -> SetInfo:
@@ -388,5 +396,5 @@ def read_manifest(folder: Path, info: SetInfo, columns: list[str] | None = None)
 
 def unreadable(folder: Path, info: SetInfo, error: Exception) -> DataError:
     """Return the error of a set whose files are unchanged but unreadable."""
-    again = f"build the set again with: {build_command(folder.name, info.model_dump(mode='json'))}"
+    again = f"build the set again with: {build_command(folder.name, info.model_dump(mode='json'), folder.parent)}"
     return DataError(f"{folder}: cannot be read ({' '.join(str(error).split())}); {again}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fer_cli.claims import process_started
 from fer_cli.executors.queue import cancel_jobs, open_jobs, read_job
+from fer_cli.inventory.progress import check_study, list_sweeps
 from fer_cli.places import write_text
 from fer_cli.runs import RunFolder
 from fer_cli.sweeps import LOOK_S, is_here, read_calls, read_sweeps
@@ -18,9 +19,14 @@ from fer_cli.sweeps import LOOK_S, is_here, read_calls, read_sweeps
 def cancel_sweeps(results: Path, study: str | None = None) -> Iterator[str]:
     """End the commands and jobs of all sweeps, or of one study's, and yield a line for each; runs stay resumable.
 
-    Processes here get SIGTERM; commands on other machines find a file that asks them to end.
+    Processes here get SIGTERM; commands on other machines find a file that asks them to end. Raises ResultsError for a study
+    without a sweep.
     """
-    for path, call in read_calls(results).items():
+    calls = read_calls(results)
+    if study is not None:
+        known = {call.study for call in calls.values()} | {sweep.study for sweep in list_sweeps(results)}
+        check_study(study, known, results)
+    for path, call in calls.items():
         if study not in {None, call.study} or call.owner.pid == os.getpid():
             continue
         owner = call.owner

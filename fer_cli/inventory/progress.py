@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_cli.errors import DamagedError, ResultsError, nearest
+from fer_cli.escape import cut
 from fer_cli.executors.queue import read_job
 from fer_cli.inventory.rows import run_ids
 from fer_cli.runs import RunFolder
@@ -68,17 +70,26 @@ class SweepState:
 
 def read_progress(results: Path, study: str | None = None) -> list[SweepState]:
     """Return the state of each sweep, the latest first; raises ResultsError if there is none, or none of the study."""
-    sweeps = read_sweeps(results)
-    titles = {sweep.title for sweep in sweeps}
-    sweeps += [sweep for sweep in sweeps_of_runs(results) if sweep.title not in titles]
+    sweeps = list_sweeps(results)
     if not sweeps:
         raise ResultsError(f"no sweep under {results}; start one with fer ablate --study scn-cs, or give --results FOLDER")
     if study is not None:
-        known = {sweep.study for sweep in sweeps}
-        if study not in known:
-            raise ResultsError(f"--study {study}: no sweep of it under {results}{nearest(study, known)}")
+        check_study(study, {sweep.study for sweep in sweeps}, results)
         sweeps = [sweep for sweep in sweeps if sweep.study == study]
     return [read_sweep(results, sweep) for sweep in sweeps]
+
+
+def list_sweeps(results: Path) -> list[Sweep]:
+    """Return the recorded sweeps, the latest first, and those that only run folders tell of."""
+    sweeps = read_sweeps(results)
+    titles = {sweep.title for sweep in sweeps}
+    return sweeps + [sweep for sweep in sweeps_of_runs(results) if sweep.title not in titles]
+
+
+def check_study(study: str, known: Set[str], results: Path) -> None:
+    """Raise ResultsError for a study without a sweep."""
+    if study not in known:
+        raise ResultsError(f"--study {cut(study)}: no sweep of it under {results}{nearest(study, known)}")
 
 
 def sweeps_of_runs(results: Path) -> list[Sweep]:
