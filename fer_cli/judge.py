@@ -63,6 +63,8 @@ class Side:
     """Why the scores are no evidence about the arm, "" if they are."""
     images: Callable[[], Images | NotTestable] | None = None
     """Returns contributions by image; used where all seeds were tested on one part."""
+    simulated: bool = False
+    """Whether every seed simulates its own test samples, whatever their hash."""
 
     @property
     def values(self) -> list[float]:
@@ -72,7 +74,7 @@ class Side:
     @property
     def one_part(self) -> bool:
         """Return whether all seeds were tested on the same images; their training images are then taken as given too."""
-        return not self.overlap and len(set(self.tested)) == 1
+        return not self.overlap and not self.simulated and len(set(self.tested)) == 1
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
 """Judging claims by planted scores: true, false, undecided and untestable ones; Holm; n needed; "reproduced"."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fer_cli.config import RunConfig, SequencesConfig
 from fer_cli.judge import Case, Images, Side, judge
+from fer_cli.report.collect import Cell
 from fer_cli.stats import NotTestable, find_power, holm, paired_difference, paired_test
 from fer_cli.study import Claim
+from tests.fakes import fake_result
 from tests.skills import NAMES, folds, published, worlds
 
 OVERLAP = 0.25
@@ -155,6 +160,21 @@ def test_one_test_part_needs_predictions_of_the_same_images() -> None:
     assert "predictions by image are missing" in judge([Case(claim(), (), bare, bare)])[0].why
     failing = Side("B", [0, 1, 2], elsewhere.scores, ["test"] * 3, images=lambda: NotTestable("seeds differ"))
     assert judge([Case(claim(), (), failing, failing)])[0].why == "seeds differ"
+
+
+@pytest.mark.parametrize("simulation", ["interaction", "emotions"])
+def test_simulated_samples_are_no_part_that_seeds_share(simulation: str) -> None:
+    """Names and truth of simulated samples may be alike in all seeds: their hash is, they are not."""
+    config = RunConfig(sequences=SequencesConfig(simulation=simulation))  # type: ignore[arg-type]
+    made = {seed: fake_result(config=config, data={"test_hash": "t", "test": 2}) for seed in range(3)}
+    cell = Cell("A", (), [0, 1, 2], made)
+    assert cell.simulated and cell.side("accuracy", "test_hash").simulated
+    right = np.tile(np.arange(40) % 4 < 3, (3, 1))
+    right[1:, :3] = False
+    sides = [replace(on_one_part(rows, arm), simulated=True) for rows, arm in ((right, "A"), (right[::-1], "B"))]
+    assert not replace(cell, results={0: made[0]}).one_part and not sides[0].one_part
+    (found,) = judge([Case(claim(), (), *sides)])
+    assert found.test == "paired t-test"
 
 
 def test_reproduced_is_computed() -> None:

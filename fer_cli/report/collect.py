@@ -73,13 +73,18 @@ class Cell:
         """Return the scores as a side of a comparison; ``hashed``: the hash that identifies test parts."""
         scores = dict(zip(self.seeds, self.values(metric), strict=True))
         tested = [getattr(result.data, hashed) for result in self.ordered]
-        return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images)
+        return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images, self.simulated)
+
+    @property
+    def simulated(self) -> bool:
+        """Return whether every seed simulates its own test samples, of which hashes may be alike."""
+        return any(result.config.sequences.simulation is not None for result in self.results.values())
 
     @property
     def one_part(self) -> bool:
         """Return whether all seeds were tested on the same published images."""
         parts = {result.data.test_hash or result.data.split_hash for result in self.results.values()}
-        return not self.overlap and len(parts) == 1
+        return not self.overlap and not self.simulated and len(parts) == 1
 
     def rank_test(self, other: Cell, metric: str) -> Outcome:
         """Return the signed-rank test against ``other``, or why there is none: it needs independent test parts."""
