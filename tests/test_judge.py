@@ -126,6 +126,16 @@ def test_missing_seeds_have_words() -> None:
     assert (found.why, found.n, found.difference) == ("B: 0 of 3 seeds are done", 0, None)
 
 
+def test_a_difference_needs_the_same_seeds_on_both_sides() -> None:
+    """Two seeds of five against all five would show what the other three are like."""
+    part = Side("A", [0, 1, 2, 3, 4], {0: 0.90, 1: 0.92}, ["fold 0", "fold 1"], OVERLAP)
+    whole = side([0.90, 0.92, 0.6, 0.6, 0.6], "B")
+    for ours, theirs in ((part, whole), (whole, part), (part, None), (side(GOOD[:3]), whole)):
+        over = {} if theirs else {"over": None, "at_least": 0.5}
+        (found,) = judge([Case(claim(**over), (), ours, theirs)])
+        assert (found.verdict, found.difference) == ("not testable", None)
+
+
 def test_other_splits_are_not_paired() -> None:
     other = side(BASE, "B", tested=[f"draw {seed}" for seed in range(5)])
     assert judge([Case(claim(), (), side(GOOD), other)])[0].test == "corrected resampled Welch's t-test"
