@@ -7,6 +7,7 @@ import pytest
 
 from fer_cli.config import RunConfig, SequencesConfig
 from fer_cli.judge import Case, Images, Side, judge
+from fer_cli.report.answer import describe_reproduced
 from fer_cli.report.collect import Cell
 from fer_cli.stats import NotTestable, find_power, holm, paired_difference, paired_test
 from fer_cli.study import Claim
@@ -197,6 +198,21 @@ def test_reproduced_is_computed() -> None:
     assert words == ["reproduced", "direction only", "reproduced", "direction only", "direction only"]
     assert judge([Case(claim(), (), *reversed(arms), printed=(0.1,), printed_both=True)])[0].reproduced == "not reproduced"
     assert judge([Case(claim(), (), side(NEAR), arms[1], printed=(0.006,), printed_both=True)])[0].reproduced == "open"
+
+
+@pytest.mark.parametrize(
+    ("changes", "above", "below"),
+    [
+        ({}, "Only the paper's direction is confirmed: it has", "The result has the opposite direction."),
+        ({"margin": 0.05}, "Only the paper's direction is confirmed: it has", "The difference is smaller than claimed."),
+        ({"over": None, "at_least": 0.86}, "The paper has", "The score is below the claimed one."),
+    ],
+)
+def test_words_on_the_paper_fit_the_claim(changes: dict[str, object], above: str, below: str) -> None:
+    made = claim(**changes)
+    for ours, theirs, words in ((GOOD, BASE, f"{above} no value for this data set in our interval."), (BASE, GOOD, below)):
+        found = judge([Case(made, (), side(ours), side(theirs, "B") if made.over else None)])
+        assert describe_reproduced(found) == words
 
 
 @pytest.mark.slow

@@ -146,13 +146,22 @@ def describe_reproduced(judgements: Sequence[Judgement]) -> str:
     }
     counts = {word: sum(one.reproduced == word for one in judgements) for word in words}
     if len(judgements) == 1:
-        single = {
-            "reproduced": "The paper's value lies in our interval.",
-            "direction only": "Only the paper's direction is confirmed: it has no value for this data set in our interval.",
-        }
-        return single.get(judgements[0].reproduced, "The result has the opposite direction.")
+        return describe_single(judgements[0])
     parts = [words[word].format(count) for word, count in counts.items() if count]
     return f"Compared with the paper: {', '.join(parts)}."
+
+
+def describe_single(one: Judgement) -> str:
+    """Return how a decided claim relates to the values of the paper; a score or a margin has no direction."""
+    score = one.claim.at_least is not None
+    if one.reproduced == "reproduced":
+        return "The paper's value lies in our interval."
+    if one.reproduced == "direction only":
+        missing = "no value for this data set in our interval."
+        return f"The paper has {missing}" if score else f"Only the paper's direction is confirmed: it has {missing}"
+    if score:
+        return "The score is below the claimed one."
+    return "The difference is smaller than claimed." if one.claim.margin else "The result has the opposite direction."
 
 
 def name_best(cells: Cells, scales: Scales) -> str:
