@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,18 +77,21 @@ def test_one_count_goes_into_the_captions_and_differences_have_a_minus() -> None
     delta = Number(-0.012, interval=(-0.0305, 0.0065), unit="points")
     differences = Table("accuracy, difference to A in points [95 % interval]", ["accuracy"], [("B", [delta])])
     costs = Table("Model complexity", ["parameters"], [("A", [Number(1000, unit="count")])])
-    latex = render_latex(Report("t on s (small)", [scores, differences, costs]))
+    told = replace(differences, title="accuracy, difference to B in points, n = 5")
+    latex = render_latex(Report("t on s (small)", [scores, differences, costs, told]))
     captions = re.findall(r"\\caption\{(.*)\}", latex)
     assert captions == [
         r"t on s (small); accuracy in \%: mean $\pm$ sd (n = 5)",
         r"t on s (small); accuracy, difference to A in points [95 \% interval]; n = 5",
         "t on s (small); Model complexity",
+        "t on s (small); accuracy, difference to B in points, n = 5",
     ]
     assert r"B & $-$1.20 [$-$3.05, +0.65] \\" in latex
     assert re.findall(r"\\label\{(.*)\}", latex) == [
         "tab:t-on-s-small:accuracy",
         "tab:t-on-s-small:accuracy-difference-to-a",
         "tab:t-on-s-small:model-complexity",
+        "tab:t-on-s-small:accuracy-difference-to-b",
     ]
 
 

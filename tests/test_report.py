@@ -132,7 +132,7 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute:
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
     for item in plan.items:
         changed(item.folder, cost=Cost(seconds=Seconds(total=4.0, training=2.0 + item.run.seed)))
-    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 ± 0.9"]
+    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 ± 0.9", "6"]
     assert (
         "checkpoint: best val/macro_f1 (ties go to the latest epoch); test images predicted once, by this checkpoint"
         in markdown
@@ -211,7 +211,7 @@ def test_header_says_what_a_reader_must_know(plan: Plan, compute: Compute, tmp_p
         "relabelling is inert: SCN-CS, label noise 0.0 (3/3 runs), SCN-CS, label noise 0.3 (3/3 runs)",
         "SCN-CS on MMI: & text; 50 % of it",
         "not comparable",
-        "report version 2 of ",
+        "report version 3 of ",
     ):
         assert words in markdown, words
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from fer_cli.blocks import DASH, Cell, Number, Table, percent
+from fer_cli.blocks import DASH, Cell, Number, Table, describe_p, percent
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.judge import Case, Judgement, Verdict, judge
 from fer_cli.plan import Plan
@@ -92,13 +92,13 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
     rows: list[tuple[str, list[Cell]]] = [
         (
             describe_claim(one),
-            [one.verdict, difference_cell(one), Number(one.adjusted, unit="p"), one.reproduced, one.why or DASH],
+            [one.verdict, difference_cell(one), str(one.n), Number(one.adjusted, unit="p"), one.reproduced, one.why or DASH],
         )
         for one in judgements
     ]
     tests = list(dict.fromkeys(one.test for one in judgements if one.test))
     notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
-    columns = ["verdict", "difference in points [95 % interval]", "p (Holm)", "reproduced", "why"]
+    columns = ["verdict", "difference in points [95 % interval]", "n", "p (Holm)", "reproduced", "why"]
     return [Table(CLAIMS, columns, rows, notes, kind="claims")]
 
 
@@ -133,8 +133,7 @@ def name_numbers(one: Judgement) -> str:
     """Return difference, interval and p of a decided or undecided claim; "" if it cannot be tested."""
     if one.adjusted is None:
         return ""
-    p = Number(one.adjusted, unit="p").text
-    return f": {difference_cell(one).text} points, p {p if p.startswith('<') else f'= {p}'}"
+    return f": {difference_cell(one).text} points, {describe_p(one.adjusted)}"
 
 
 def describe_reproduced(judgements: Sequence[Judgement]) -> str:

@@ -19,7 +19,7 @@ from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import OVERLAP
 from fer_cli.report.sides import Scales
-from fer_cli.report.tables import factor_label, headings, layout, list_simulated, row_label
+from fer_cli.report.tables import count_seeds, factor_label, headings, layout, list_simulated, row_label
 from fer_cli.stats import ALPHA, Effect, NotTestable, PValue, effect_size, holm
 from fer_cli.stats.power import find_detectable
 
@@ -125,7 +125,7 @@ def tested_table(found: Sequence[Compared], scales: Scales, metric: str) -> Tabl
         marks = tuple(dict.fromkeys([*scales.doubts.marks(one.ours), *scales.doubts.marks(one.theirs)]))
         difference, *others = row_cells(one)
         rows.append((describe_place(one.label, one.at), [replace(difference, marks=marks), *others]))
-    title = f"{METRICS[metric].label}, difference to {base} in points"
+    title = f"{METRICS[metric].label}, difference to {base} in points, {count_seeds(scales.plan)}"
     columns = ["difference [95 % interval]", "p", "p (Holm)", "g", "detectable"]
     if not any(one.effect for one in found):  # arms are not paired
         columns.remove("g")
@@ -180,7 +180,7 @@ def interval_table(found: Sequence[Compared], scales: Scales, metric: str) -> Ta
         for other in shape.others:
             points = [shape.point(plan, column, other) for column in shape.columns]
             rows.append((row_label(label, other), [known[label, at].number for at in points]))
-    title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested"
+    title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested, {count_seeds(plan)}"
     return Table(title, headings(shape, METRICS[metric].label), rows, kind="differences")
 
 

@@ -32,6 +32,8 @@ PACKAGES = r"needs \usepackage{booktabs,array}"
 COUNT = re.compile(r"^(.*?) \((\d+)\)((?: [†‡*]+)?)$")
 """A number, how many values it rests on, and flags; a count of planned values, ``n = 2/5``, stays with its number."""
 COUNTED = re.compile(r" ?\(n\)")
+SAID = re.compile(r", n = \d+$")
+"""A title that says the number of seeds itself."""
 LABEL_LENGTH = 40
 
 
@@ -43,7 +45,7 @@ def latex_document(title: str, comments: Iterable[str], grids: Iterable[Grid], c
     everywhere = counts.pop() if len(counts) == 1 else None
     labels: list[str] = []
     for grid, count in moved:
-        n = count or (everywhere if has_intervals(grid) else None)
+        n = count or (everywhere if has_intervals(grid) and not SAID.search(grid.title) else None)
         label = unique_label(f"tab:{slug(title)}:{slug(re.split(': | in %| in points', grid.title)[0])}", labels)
         caption = caption_text(title, grid.title, n)
         for number, (fitted, notes) in enumerate(break_rows(fit(grid, columns), grid.notes)):

@@ -98,7 +98,8 @@ def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
 
 def cost_table(plan: Plan, cells: Cells) -> list[Table]:
     """Return parameters, multiply-adds, seconds to train and, where measured, milliseconds an image of each arm."""
-    columns: dict[str, dict[str, Number]] = {"parameters": {}, "multiply-adds": {}, "s to train": {}, "ms an image": {}}
+    names = ("parameters", "multiply-adds", "s to train", "n", "ms an image")
+    columns: dict[str, dict[str, Number]] = {name: {} for name in names}
     for arm, groups in group_arms(plan, cells).items():
         results = [result for cell, _ in groups for result in cell.ordered]
         counts = {(one.cost.parameters, one.cost.multiply_adds) for one in results if one.cost.parameters is not None}
@@ -109,6 +110,7 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
                 columns["multiply-adds"][arm] = Number(adds, unit="count")
         if taken := [one.cost.seconds.training for one in results if one.cost.seconds.training > 0]:
             columns["s to train"][arm] = Number(sum(taken) / len(taken), sample_sd(taken), unit="plain", digits=1)
+            columns["n"][arm] = Number(len(taken), unit="count")
         if measured := [ms for _, items in groups for item in items if (ms := read_milliseconds(item)) is not None]:
             columns["ms an image"][arm] = Number(sum(measured) / len(measured), unit="plain", digits=2)
     shown = [name for name, values in columns.items() if values]
@@ -119,7 +121,7 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
     words = {
         "multiply-adds": "multiply-adds: per image, of convolutions and linear layers with attention blocks, without "
         "normalisation, pooling and the scaling of maps",
-        "s to train": "seconds to train: mean ± sd over runs, on the machines under Provenance",
+        "s to train": "seconds to train: mean ± sd over n runs, on the machines under Provenance",
         "ms an image": "ms an image: batches of one, by the analysis `efficiency`",
     }
     kind: Kind = "cost"

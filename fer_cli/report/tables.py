@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fer_cli.blocks import DASH, Number, Table, percent
+from fer_cli.blocks import DASH, Number, Table, describe_p, percent
 from fer_cli.blocks import Cell as Entry
 from fer_cli.config import METRICS
 from fer_cli.outputs import DETECTED
@@ -94,8 +94,13 @@ def score_table(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> Table:
 
 def describe_spread(plan: Plan) -> str:
     """Return what cells show, with n: ``mean ± sd, n = 5``; the n of a cell with missing seeds stands in it."""
-    n = len({item.run.seed for item in plan.items})
-    return "one seed, n = 1" if n == 1 else f"mean ± sd, n = {n}"
+    n = count_seeds(plan)
+    return f"one seed, {n}" if n == "n = 1" else f"mean ± sd, {n}"
+
+
+def count_seeds(plan: Plan) -> str:
+    """Return the number of seeds, e.g. ``n = 5``; a cell with missing seeds says so itself."""
+    return f"n = {len({item.run.seed for item in plan.items})}"
 
 
 def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list[str]:
@@ -190,7 +195,7 @@ def rank_text(cell: Cell, base: Cell, metric: str) -> str:
     if not (cell.complete and base.complete) or cell.planned != base.planned:
         return "seeds are missing"
     found = cell.rank_test(base, metric)
-    return str(found) if isinstance(found, NotTestable) else f"W = {found.statistic:g}, p = {found.p:.4f}"
+    return str(found) if isinstance(found, NotTestable) else f"W = {found.statistic:g}, {describe_p(found.p)}"
 
 
 def health_table(plan: Plan, cells: Cells) -> Table | None:
