@@ -177,7 +177,7 @@ def decide(
 
 
 def plain_difference(case: Case) -> float | None:
-    """Return our difference of means, or our mean minus the claimed score; None unless sides have all seeds, and the same."""
+    """Return our difference of means, or our mean minus the claimed score; None unless all have the same seeds."""
     sides = [side for side in (case.ours, case.theirs) if side is not None]
     if any(set(side.scores) != set(side.planned) or side.planned != case.ours.planned for side in sides):
         return None

@@ -16,7 +16,7 @@ from fer_cli.errors import ResultsError, StudyError
 from fer_cli.expand import expand
 from fer_cli.judge import Judgement
 from fer_cli.plan import Plan, make_plan
-from fer_cli.report.answer import claimed_points, find_printed, judge_plan
+from fer_cli.report.answer import answer, claimed_points, find_printed, judge_plan
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
 from fer_cli.report.sides import Scales, find_people
@@ -189,8 +189,26 @@ def test_leaky_and_underfitted_arms_are_no_evidence(tmp_path: Path, compute: Com
         if item.run.arm == "CNN" and item.run.seed == 1:
             item.folder.file("history.csv").write_text("epoch,train/accuracy\n1,0.25\n2,0.21\n")
     first, second = judged(plan, compute)
-    assert first.why == "CNN: underfitted in 1/1 runs (final training accuracy 21 %)"
-    assert second.why == "CNN: underfitted in 1/1 runs (final training accuracy 30 %)", "30 % of labels are wrong"
+    assert first.why == "CNN: underfitted in 1/1 runs (final training accuracy 21.0 %)"
+    share = "on correctly labelled images, estimated, 30.0 %"
+    assert second.why == f"CNN: underfitted in 1/1 runs (final training accuracy {share})", "30 % of labels are wrong"
+
+
+def test_the_answer_gives_reasons_as_they_are(tmp_path: Path, compute: Compute) -> None:
+    """Neither an arm's name nor n begins with a capital because a sentence does."""
+    one = {key: [0.70, 0.72, 0.71] if key[0] == "CNN" else [0.72, 0.75, 0.70] for key in PLANTED}
+    text = (STUDY + CLAIMS.rsplit("  - ", 1)[0]).replace("SCN-CS", "scn")
+    plan = planted(
+        tmp_path, compute, text, {(arm.replace("SCN-CS", "scn"), at): values for (arm, at), values in one.items()}
+    )
+    cells = collect(plan)
+    scales = Scales(plan, find_doubts(plan, cells), compute)
+    (undecided,) = judge_plan(cells, scales)
+    assert undecided.verdict == "undecided" and f": {undecided.why}." in answer([undecided], [], cells, scales)
+    shutil.rmtree(next(item for item in plan.items if item.run.arm == "scn").folder.path)
+    cells = collect(plan)
+    said = answer(judge_plan(cells, scales), [], cells, scales)
+    assert said == "The claim “scn beats the CNN” is not testable: scn: 2 of 3 seeds are done."
 
 
 def test_one_test_part_is_judged_by_its_predictions(tmp_path: Path) -> None:

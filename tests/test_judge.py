@@ -179,6 +179,7 @@ def test_simulated_samples_are_no_part_that_seeds_share(simulation: str) -> None
     config = RunConfig(sequences=SequencesConfig(simulation=simulation))  # type: ignore[arg-type]
     made = {seed: fake_result(config=config, data={"test_hash": "t", "test": 2}) for seed in range(3)}
     cell = Cell("A", (), [0, 1, 2], made)
+    assert cell.overlap == (0.0 if simulation == "interaction" else 1 / 4), "simulated steps are no share of the images"
     assert cell.simulated and cell.side("accuracy", "test_hash").simulated
     right = np.tile(np.arange(40) % 4 < 3, (3, 1))
     right[1:, :3] = False

@@ -105,16 +105,16 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
 def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells: Cells, scales: Scales) -> str:
     """Return the answer to a study's question in two sentences."""
     if not judgements:
-        return f"{name_best(cells, scales)} {count_differences(compared)}"
+        return f"{name_best(cells, scales)} {count_differences(compared, scales.plan)}"
     if len(judgements) == 1:
         one = judgements[0]
-        why = f"{one.why[:1].upper()}{one.why[1:]}." if one.why else describe_reproduced(judgements)
-        return f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}. {why}"
+        said = f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}"
+        return f"{said}: {one.why}." if one.why else f"{said}. {describe_reproduced(judgements)}"
     many = len(judgements)
     decided = name_verdicts(judgements, ("supported", "contradicted"))
     still = name_verdicts(judgements, ("undecided", "not testable"))
     first = f"Of {many} claims, {decided}." if decided else f"None of {many} claims is supported or contradicted."
-    return f"{first} {f'{still[:1].upper()}{still[1:]}.' if still else describe_reproduced(judgements)}"
+    return f"{first} {f'{still}.' if still else describe_reproduced(judgements)}"
 
 
 def name_verdicts(judgements: Sequence[Judgement], verdicts: tuple[Verdict, ...]) -> str:
@@ -184,10 +184,11 @@ def name_best(cells: Cells, scales: Scales) -> str:
     return f"{best}." if arm == base or other is None else f"{best}; {base} has {percent(other)} % there."
 
 
-def count_differences(compared: Sequence[Compared]) -> str:
+def count_differences(compared: Sequence[Compared], plan: Plan) -> str:
     """Return a sentence with the number of significant differences."""
     if not compared:
-        return "The study has one arm, so nothing is compared."
+        why = "has one arm" if len(plan.study.arms) == 1 else "has one arm besides its upper bounds"
+        return f"The study {why}, so nothing is compared."
     tested = [one for one in compared if one.adjusted is not None]
     if not tested:
         reasons = dict.fromkeys(str(one.test) for one in compared if isinstance(one.test, NotTestable))

@@ -64,7 +64,7 @@ class Cell:
     def overlap(self) -> float:
         """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
         drawn = (result for result in self.results.values() if is_resampled(result.config))
-        shares = [result.data.test / trained_on(result) for result in drawn]
+        shares = [tested_share(result) for result in drawn]
         return sum(shares) / len(shares) if shares else 0.0
 
     def side(
@@ -107,6 +107,14 @@ Cells = dict[tuple[str, Point], Cell]
 def trained_on(result: Result) -> int:
     """Return the number of samples trained and validated on; a leaked validation part is trained on already."""
     return result.data.train + (0 if result.config.data.leak == "val" else result.data.val)
+
+
+def tested_share(result: Result) -> float:
+    """Return n_test/n_train; of decoded emotions, whose test part is simulated steps, that of the recogniser's split."""
+    data = result.config.data
+    if result.config.sequences.recognised and data.split in {*K_FOLD, "holdout"}:
+        return data.test_fraction / (1 - data.test_fraction) if data.split == "holdout" else 1 / (data.folds - 1)
+    return result.data.test / trained_on(result)
 
 
 def is_resampled(config: RunConfig) -> bool:
