@@ -147,6 +147,14 @@ def test_differences_on_one_published_part_are_drawn_with_the_intervals_of_the_t
     assert table.interval is not None and table.interval[0] < table.value < table.interval[1]
 
 
+def test_differences_of_flagged_arms_are_marked(planned: Callable[..., Plan]) -> None:
+    plan = planned(FLAT, (0, 1, 2))
+    fake_runs(plan)
+    scales = replace(scales_of(plan), doubts=Doubts(leaky={("SCN-CS", ()): "why"}))
+    (label,) = {label for panel in difference_panels(scales, collect(plan)) for label, _ in panel.rows}
+    assert label == "SCN-CS ‡"
+
+
 THREE = FLAT.replace(
     "  SCN-CS: {learning.method: scn-cs}\n",
     "  SCN-CS: {learning.method: scn-cs}\n  A long name of it: {model.dropout: 0.1}\n",

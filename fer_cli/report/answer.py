@@ -176,12 +176,20 @@ def name_best(cells: Cells, scales: Scales) -> str:
     }
     if not means:
         return "No arm has all its seeds."
+
+    def flagged(arm: str, at: Point) -> str:
+        signs = Number(None, marks=scales.doubts.marks(cells[arm, at])).signs
+        return f"{percent(means[arm, at])} % {signs}".rstrip()
+
     clean = {place: mean for place, mean in means.items() if not scales.doubts.marks(cells[place])}
     arm, at = max(clean or means, key=lambda place: means[place])
     n = len(cells[arm, at].results)
-    best = f"The highest {label} is {percent(means[arm, at])} % ({describe_place(arm, at)}, n = {n})"
-    other = means.get((base, at))
-    return f"{best}." if arm == base or other is None else f"{best}; {base} has {percent(other)} % there."
+    best = f"The highest {label} is {flagged(arm, at)} ({describe_place(arm, at)}, n = {n})"
+    shown = [cells[arm, at]]
+    if arm != base and (base, at) in means:
+        best = f"{best}; {base} has {flagged(base, at)} there"
+        shown.append(cells[base, at])
+    return f"{'; '.join([best, *scales.doubts.legend(shown)])}."
 
 
 def count_differences(compared: Sequence[Compared], plan: Plan) -> str:

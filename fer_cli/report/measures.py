@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from fer_cli.metrics import per_class
 from fer_cli.outputs import BINS
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
+from fer_cli.report.doubts import Doubts
 from fer_cli.report.published import first_point
 from fer_cli.report.tables import describe_spread, headings, layout, row_label
 from fer_cli.results import read_calibration
@@ -31,7 +33,7 @@ def mean_number(values: Sequence[float | None], planned: int) -> Number:
     return Number(sum(known) / len(known), sample_sd(known), n=len(known), planned=planned)
 
 
-def class_tables(plan: Plan, cells: Cells) -> list[Table]:
+def class_tables(plan: Plan, cells: Cells, doubts: Doubts) -> list[Table]:
     """Return precision, recall and F1 by class of each arm at the first grid point, means over seeds."""
     shape = layout(plan)
     at = first_point(plan)
@@ -52,10 +54,10 @@ def class_tables(plan: Plan, cells: Cells) -> list[Table]:
                 mean_number([seed[place][code] for seed in found[cell.arm]], len(cell.planned))
                 for code in range(len(classes))
             ]
-            rows.append((cell.arm, list(scores)))
+            rows.append((cell.arm, [replace(score, marks=doubts.marks(cell)) for score in scores]))
         only = frozenset() if name == SHOWN else frozenset({"html"})
         title = f"{name} by class in %: {describe_spread(plan)}{where}"
-        tables.append(Table(title, list(classes), rows, kind="classes", only=only))
+        tables.append(Table(title, list(classes), rows, doubts.legend(here), kind="classes", only=only))
     return tables
 
 
@@ -74,7 +76,7 @@ def class_scores(confusion: Sequence[Sequence[int]]) -> list[list[float | None]]
     ]
 
 
-def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
+def calibration_table(plan: Plan, cells: Cells, doubts: Doubts) -> list[Table]:
     """Return the expected calibration error per arm and column; none if no run stored probabilities."""
     shape, folders = layout(plan), {item.run_id: item.folder.path for item in plan.items}
     rows: list[tuple[str, list[Entry]]] = []
@@ -84,13 +86,14 @@ def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
             for column in shape.columns:
                 cell = cells[arm, shape.point(plan, column, other)]
                 errors = [read_calibration(folders[result.run_id], result) for result in cell.ordered]
-                entries.append(mean_number(errors, len(cell.planned)))
+                entries.append(replace(mean_number(errors, len(cell.planned)), marks=doubts.marks(cell)))
             rows.append((row_label(arm, other), entries))
     if not any(isinstance(entry, Number) and entry.value is not None for _, entries in rows for entry in entries):
         return []
     notes = [
+        *doubts.legend(cells.values()),
         f"expected calibration error: distance of accuracy and mean probability of the answer in {BINS} equal bins, "
-        "averaged over test images; lower is better"
+        "averaged over test images; lower is better",
     ]
     columns = headings(shape, "calibration error")
     return [Table(f"Calibration error in %: {describe_spread(plan)}", columns, rows, notes, kind="diagnostics")]

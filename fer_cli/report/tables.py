@@ -170,7 +170,7 @@ def score_number(cell: Cell, metric: str, best: str | None = None) -> Number:
     return Number(mean, cell.sd(metric), n=n, planned=planned, best=percent(mean) == best)
 
 
-def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
+def seed_tables(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> list[Table]:
     """Return, per grid point, every arm's score at every seed and rank tests against the baseline arm, for HTML alone."""
     shape, base = layout(plan), plan.study.report.against
     points = dict.fromkeys(shape.point(plan, column, other) for column in shape.columns for other in shape.others)
@@ -179,13 +179,15 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         here = {arm: cells[arm, point] for arm in shape.arms}
         rows: list[tuple[str, list[Entry]]] = []
         for seed in here[base].planned:
-            scores = [cell.results.get(seed) for cell in here.values()]
-            rows.append((f"seed {seed}", [Number(None if one is None else one.metrics["test"][metric]) for one in scores]))
-        rows.append(("mean", [Number(cell.mean(metric)) for cell in here.values()]))
+            scores = [(cell, cell.results.get(seed)) for cell in here.values()]
+            values = [(cell, None if one is None else one.metrics["test"][metric]) for cell, one in scores]
+            rows.append((f"seed {seed}", [Number(value, marks=doubts.marks(cell)) for cell, value in values]))
+        rows.append(("mean", [Number(cell.mean(metric), marks=doubts.marks(cell)) for cell in here.values()]))
         tests = [f"{arm}: {rank_text(cell, here[base], metric)}" for arm, cell in here.items() if arm != base]
         where = "".join(f", {factor_label(key)} {value}" for key, value in point)
         title = f"{METRICS[metric].label} in % by seed{where}"
         notes = [f"Wilcoxon's signed-rank test against {base}: {'; '.join(tests)}"] if tests else []
+        notes += doubts.legend(here.values())
         tables.append(Table(title, shape.arms, rows, notes, kind="seeds", only=frozenset({"html"})))
     return tables
 
