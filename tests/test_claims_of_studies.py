@@ -16,6 +16,7 @@ from fer_cli.errors import ResultsError, StudyError
 from fer_cli.expand import expand
 from fer_cli.judge import Judgement
 from fer_cli.plan import Plan, make_plan
+from fer_cli.report import make_report
 from fer_cli.report.answer import answer, claimed_points, find_printed, judge_plan
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
@@ -272,6 +273,36 @@ paper:
     alone = planted(tmp_path, compute, STUDY + CLAIMS + paper.replace("data: ck48", "data: MMI"))
     assert find_printed(clean, alone, (("data.label_noise", 0.0),)) == ((0.91,), False)
     assert RunConfig().flat()["data.label_noise"] == 0.0
+    (note,) = (
+        line for line in make_report(str(tmp_path / "tiny.yaml"), compute).markdown.split("\n") if "obtained on" in line
+    )
+    assert note == "- theirs on CK+, MMI were obtained on other data, splits and seeds, and are not comparable"
+
+
+@pytest.mark.parametrize(
+    ("base", "arm", "kept"),
+    [
+        ("", "", True),
+        ("  data.leak: val\n", "", False),
+        ("  corrupt: {occlusion: 0.2}\n", "", False),
+        ("", ", data.label_noise: 0.2", False),
+        ("", ", data.test: synth-basic", False),
+    ],
+)
+def test_values_of_the_paper_need_its_images_and_labels(
+    base: str, arm: str, kept: bool, tmp_path: Path, compute: Compute, both_root: Path
+) -> None:
+    """A printed value is of clean images and labels of the set itself, whichever arm has another setting."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"name: tiny\nquestion: What?\nbase:\n  data.name: ck48\n{base}arms:\n  CNN: {{}}\n"
+        f"  SCN: {{learning.method: scn{arm}}}\nreport: {{against: CNN}}\n"
+        "paper: {cite: x, published: [{arm: SCN, data: CK48, metric: accuracy, value: 0.9, where: Table 1}]}\n"
+        "claims: [{text: better, arm: SCN, over: CNN, source: Table 1}]\n"
+    )
+    plan = make_plan(str(path), Choice(), compute.model_copy(update={"data_root": both_root}))
+    values, _ = find_printed(plan.study.claims[0], plan, ())
+    assert values == ((0.9,) if kept else ())
 
 
 def test_claims_are_not_part_of_runs(tmp_path: Path, compute: Compute) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 
@@ -12,6 +11,7 @@ from fer_cli.judge import Case, Judgement, Verdict, judge
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.compared import Compared, describe_place
+from fer_cli.report.published import is_set, plain
 from fer_cli.report.sides import Scales
 from fer_cli.settings import grid_key
 from fer_cli.stats import ALPHA, NotTestable
@@ -53,24 +53,27 @@ def claimed_points(claim: Claim, plan: Plan) -> list[Point]:
 def find_printed(claim: Claim, plan: Plan, at: Point) -> tuple[tuple[float, ...], bool]:
     """Return the paper's values for this data set, and whether they are differences to the other arm.
 
-    A data set is the paper's if its name, or its name and test part, has the same letters and digits. Values are those of
-    the default settings, so a claim at another grid value has none.
+    Values are those of the default settings, on images and labels as they are, so a claim at another grid value has none.
     """
     usual = RunConfig().flat()
     if plan.study.paper is None or any(grid_key(usual.get(factor)) != grid_key(value) for factor, value in at):
         return (), False
-    data = plan.items[0].run.config.data
-    names = {plain(plan.data), plain(f"{plan.data}{data.test_part}")}
-    fits = [one for one in plan.study.paper.published if plain(one.data) in names and one.metric == claim.metric]
+    configs = [item.run.config for item in plan.items if item.run.at == at and item.run.arm in {claim.arm, claim.over}]
+    if not all(may_be_printed(config, claim) for config in configs):
+        return (), False
+    published = plan.study.paper.published
+    fits = [one for one in published if one.metric == claim.metric and is_set(one.data, plan, configs)]
     ours = [one for one in fits if one.arm == claim.arm]
     theirs = [one for one in fits if one.arm == claim.over]
     gaps = [a.value - b.value for a in ours for b in theirs if plain(a.data) == plain(b.data)]
     return (tuple(gaps), True) if gaps else (tuple(one.value for one in ours), False)
 
 
-def plain(name: str) -> str:
-    """Return the letters and digits of a name in lower case; a plus counts, as CK+ is not CK."""
-    return re.sub(r"[^a-z0-9+]", "", name.lower())
+def may_be_printed(config: RunConfig, claim: Claim) -> bool:
+    """Return whether a run's test set, labels and images are those of its data set, and nothing leaks unless claimed."""
+    data = config.data
+    clean = data.test is None and not data.plants_noise and config.corrupt == RunConfig().corrupt
+    return clean and (data.leak == "none" or claim.leaks)
 
 
 def describe_claim(one: Judgement) -> str:
