@@ -6,17 +6,16 @@ probability counts as the answer, so confusions with other expressions do not ma
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from fer_cli.analysis.outcome import Group, groups_of, summarise
 from fer_cli.blocks import DASH, Block, Note, Number, Table
 from fer_cli.blocks import Cell as Entry
 from fer_cli.config import Compute
-from fer_cli.judge import Case, Weighed, plain_difference, weigh
+from fer_cli.judge import Case, Side, Weighed, plain_difference, weigh
 from fer_cli.outputs import PREDICTIONS
+from fer_cli.overlap import mean_overlap
 from fer_cli.plan import Item, Plan
-from fer_cli.report.collect import Cells, collect, common_hash
 from fer_cli.study import Claim
 
 Scores = dict[int, dict[str, float]]
@@ -32,7 +31,7 @@ def pairs_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     pairs = list(dict.fromkeys(name for runs in scores.values() for one in runs.values() for name in one))
     if not pairs:
         return [Note("pairs: no two classes share the word before their hyphen")]
-    against, cells = plan.study.report.against, collect(plan)
+    against = plan.study.report.against
     bases = {group.planned[0].run.at: group for group in groups if group.arm == against}
     rows: list[tuple[str, list[Entry]]] = []
     methods: dict[str, None] = {}
@@ -42,7 +41,7 @@ def pairs_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
         if base is None or base is group:
             rows.append((group.label, [*entries, DASH]))
             continue
-        number, method = compare_pairs(pair_case(group, base, cells, scores))
+        number, method = compare_pairs(pair_case(group, base, scores))
         rows.append((group.label, [*entries, number]))
         methods[method] = None
     title = "Accuracy within pairs of classes in %: mean ± sd (n)"
@@ -52,17 +51,18 @@ def pairs_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     return [Table(title, columns, rows, notes)]
 
 
-def pair_case(ours: Group, theirs: Group, cells: Cells, scores: dict[str, Scores]) -> Case:
+def pair_case(ours: Group, theirs: Group, scores: dict[str, Scores]) -> Case:
     """Return the comparison of two arms by their means over pairs."""
-    both = [cells[group.arm, group.planned[0].run.at] for group in (ours, theirs)]
-    first, second = (
-        replace(
-            cell.side("accuracy", common_hash(both)),
-            scores={seed: mean(one) for seed, one in scores[group.label].items()},
-        )
-        for cell, group in zip(both, (ours, theirs), strict=True)
-    )
+    first, second = (pair_side(group, scores[group.label]) for group in (ours, theirs))
     return Case(Claim(text="difference", arm=ours.arm, over=theirs.arm, source="table"), (), first, second)
+
+
+def pair_side(group: Group, scores: Scores) -> Side:
+    """Return the means over pairs of an arm, with the parts that its seeds were tested on."""
+    results = [group.seeds[seed].folder.result() for seed in sorted(scores)]
+    tested = [result.data.test_hash or result.data.split_hash for result in results]
+    means = {seed: mean(one) for seed, one in scores.items()}
+    return Side(group.arm, sorted(item.run.seed for item in group.planned), means, tested, mean_overlap(results))
 
 
 def compare_pairs(case: Case) -> tuple[Number, str]:

@@ -8,16 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.judge import Images, Side
+from fer_cli.overlap import mean_overlap
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
 from fer_cli.stats import NotTestable, Outcome, rank_test, sample_sd
 
 Point = tuple[tuple[str, Any], ...]
-RESAMPLED = (*K_FOLD, "loso", "holdout")
-"""Splits that draw each seed's test part from the same images, so that training parts of different seeds overlap."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,7 @@ class Cell:
     @cached_property
     def overlap(self) -> float:
         """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
-        drawn = (result for result in self.results.values() if is_resampled(result.config))
-        shares = [tested_share(result) for result in drawn]
-        return sum(shares) / len(shares) if shares else 0.0
+        return mean_overlap(self.results.values())
 
     def side(
         self, metric: str, hashed: str, doubt: str = "", images: Callable[[], Images | NotTestable] | None = None
@@ -102,24 +98,6 @@ def common_hash(cells: Iterable[Cell]) -> str:
 
 
 Cells = dict[tuple[str, Point], Cell]
-
-
-def trained_on(result: Result) -> int:
-    """Return the number of samples trained and validated on; a leaked validation part is trained on already."""
-    return result.data.train + (0 if result.config.data.leak == "val" else result.data.val)
-
-
-def tested_share(result: Result) -> float:
-    """Return n_test/n_train; of decoded emotions, whose test part is simulated steps, that of the recogniser's split."""
-    data = result.config.data
-    if result.config.sequences.recognised and data.split in {*K_FOLD, "holdout"}:
-        return data.test_fraction / (1 - data.test_fraction) if data.split == "holdout" else 1 / (data.folds - 1)
-    return result.data.test / trained_on(result)
-
-
-def is_resampled(config: RunConfig) -> bool:
-    """Return whether a run's test part is drawn, by its seed, from the same images as those of other seeds."""
-    return not config.simulated and config.data.split in RESAMPLED and config.data.test is None
 
 
 def find_results(plan: Plan) -> dict[str, Result | DamagedError]:
