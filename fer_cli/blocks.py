@@ -113,6 +113,12 @@ def percent(value: float, sign: bool = False, digits: int = 2) -> str:
     return f"{100 * value:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
 
 
+def describe_p(p: float) -> str:
+    """Return ``p = 0.0123`` or ``p < 0.0001``."""
+    text = Number(p, unit="p").text
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def cell_text(cell: Cell) -> str:
     """Return the text of a cell."""
     return cell if isinstance(cell, str) else cell.text

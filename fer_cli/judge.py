@@ -63,6 +63,8 @@ class Side:
     """Why the scores are no evidence about the arm, "" if they are."""
     images: Callable[[], Images | NotTestable] | None = None
     """Returns contributions by image; used where all seeds were tested on one part."""
+    simulated: bool = False
+    """Whether every seed simulates its own test samples, whatever their hash."""
 
     @property
     def values(self) -> list[float]:
@@ -72,7 +74,7 @@ class Side:
     @property
     def one_part(self) -> bool:
         """Return whether all seeds were tested on the same images; their training images are then taken as given too."""
-        return not self.overlap and len(set(self.tested)) == 1
+        return not self.overlap and not self.simulated and len(set(self.tested)) == 1
 
 
 @dataclass(frozen=True)
@@ -151,10 +153,8 @@ def decide(
     n = min(len(side.scores) for side in sides)
     shift = claim.at_least or 0.0
     if isinstance(weighed, NotTestable) or isinstance(test, NotTestable) or adjusted is None:
-        means = [float(np.mean(side.values)) for side in sides if side.scores]
-        difference = means[0] - (means[1] if len(means) > 1 else shift) if len(means) == len(sides) else None
         why = str(weighed if isinstance(weighed, NotTestable) else test)
-        return Judgement(claim, case.at, "not testable", why, n, difference)
+        return Judgement(claim, case.at, "not testable", why, n, plain_difference(case))
     spread, null = weighed.spread, find_null(claim)
     verdict: Verdict = "undecided" if adjusted >= ALPHA else "supported" if spread.mean > null else "contradicted"
     low, high = spread.interval()
@@ -174,6 +174,15 @@ def decide(
         reproduced=compare_with_paper(case, verdict, (low, high)),
     )
     return found if verdict != "undecided" else ask_for_more(found, weighed, null, level)
+
+
+def plain_difference(case: Case) -> float | None:
+    """Return our difference of means, or our mean minus the claimed score; None unless all have the same seeds."""
+    sides = [side for side in (case.ours, case.theirs) if side is not None]
+    if any(set(side.scores) != set(side.planned) or side.planned != case.ours.planned for side in sides):
+        return None
+    ours, *theirs = (float(np.mean(side.values)) for side in sides)
+    return ours - (theirs[0] if theirs else case.claim.at_least or 0.0)
 
 
 def ask_for_more(found: Judgement, weighed: Weighed, null: float, level: float) -> Judgement:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 
-from fer_cli.blocks import DASH
+from fer_cli.blocks import DASH, Number
 from fer_cli.checked import save_verified
 from fer_cli.config import Compute
 from fer_cli.data.kept import look_up_set
@@ -79,7 +79,7 @@ def tabulate(found: list[Judged]) -> list[tuple[str, ...]]:
 
 def describe_judgement(one: Judgement) -> tuple[str, ...]:
     """Return the cells of a judgement after study and data set."""
-    p, adjusted = (DASH if value is None else f"{value:.4f}" for value in (one.p, one.adjusted))
+    p, adjusted = (Number(value, unit="p").text for value in (one.p, one.adjusted))
     return (
         describe_claim(one),
         one.verdict,

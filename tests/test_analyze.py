@@ -71,6 +71,8 @@ def test_the_table_is_the_papers_and_the_files_hold_it(fer: Fer, scores: Path, t
     rows = list(csv.DictReader((out / "ancova.csv").read_text().splitlines()))
     face = next(row for row in rows if row["effect"] == "face")
     assert float(face["F"]) == pytest.approx(337.118520, abs=6e-7) and face["n"] == "16"
+    normal = next(row for row in rows if row["effect"].startswith("normal"))
+    assert normal["F"] == "" and 0 < float(normal["W"]) <= 1 and face["W"] == "", "Shapiro and Wilk's W is no F"
     assert len(list(csv.DictReader((out / "means.csv").read_text().splitlines()))) == 8
     tex = (out / "ancova.tex").read_text()
     assert r"partial $\eta$$^2$" in tex and r"\textless{} .001" in tex and not set("ηω²×−") & set(tex.split("\\begin", 1)[1])

@@ -16,7 +16,8 @@ from fer_cli.errors import ResultsError, StudyError
 from fer_cli.expand import expand
 from fer_cli.judge import Judgement
 from fer_cli.plan import Plan, make_plan
-from fer_cli.report.answer import claimed_points, find_printed, judge_plan
+from fer_cli.report import make_report
+from fer_cli.report.answer import answer, claimed_points, find_printed, judge_plan
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
 from fer_cli.report.sides import Scales, find_people
@@ -189,8 +190,26 @@ def test_leaky_and_underfitted_arms_are_no_evidence(tmp_path: Path, compute: Com
         if item.run.arm == "CNN" and item.run.seed == 1:
             item.folder.file("history.csv").write_text("epoch,train/accuracy\n1,0.25\n2,0.21\n")
     first, second = judged(plan, compute)
-    assert first.why == "CNN: underfitted in 1/1 runs (final training accuracy 21 %)"
-    assert second.why == "CNN: underfitted in 1/1 runs (final training accuracy 30 %)", "30 % of labels are wrong"
+    assert first.why == "CNN: underfitted in 1/1 runs (final training accuracy 21.0 %)"
+    share = "on correctly labelled images, estimated, 30.0 %"
+    assert second.why == f"CNN: underfitted in 1/1 runs (final training accuracy {share})", "30 % of labels are wrong"
+
+
+def test_the_answer_gives_reasons_as_they_are(tmp_path: Path, compute: Compute) -> None:
+    """Neither an arm's name nor n begins with a capital because a sentence does."""
+    one = {key: [0.70, 0.72, 0.71] if key[0] == "CNN" else [0.72, 0.75, 0.70] for key in PLANTED}
+    text = (STUDY + CLAIMS.rsplit("  - ", 1)[0]).replace("SCN-CS", "scn")
+    plan = planted(
+        tmp_path, compute, text, {(arm.replace("SCN-CS", "scn"), at): values for (arm, at), values in one.items()}
+    )
+    cells = collect(plan)
+    scales = Scales(plan, find_doubts(plan, cells), compute)
+    (undecided,) = judge_plan(cells, scales)
+    assert undecided.verdict == "undecided" and f": {undecided.why}." in answer([undecided], [], cells, scales)
+    shutil.rmtree(next(item for item in plan.items if item.run.arm == "scn").folder.path)
+    cells = collect(plan)
+    said = answer(judge_plan(cells, scales), [], cells, scales)
+    assert said == "The claim “scn beats the CNN” is not testable: scn: 2 of 3 seeds are done."
 
 
 def test_one_test_part_is_judged_by_its_predictions(tmp_path: Path) -> None:
@@ -254,6 +273,36 @@ paper:
     alone = planted(tmp_path, compute, STUDY + CLAIMS + paper.replace("data: ck48", "data: MMI"))
     assert find_printed(clean, alone, (("data.label_noise", 0.0),)) == ((0.91,), False)
     assert RunConfig().flat()["data.label_noise"] == 0.0
+    (note,) = (
+        line for line in make_report(str(tmp_path / "tiny.yaml"), compute).markdown.split("\n") if "obtained on" in line
+    )
+    assert note == "- theirs on CK+, MMI were obtained on other data, splits and seeds, and are not comparable"
+
+
+@pytest.mark.parametrize(
+    ("base", "arm", "kept"),
+    [
+        ("", "", True),
+        ("  data.leak: val\n", "", False),
+        ("  corrupt: {occlusion: 0.2}\n", "", False),
+        ("", ", data.label_noise: 0.2", False),
+        ("", ", data.test: synth-basic", False),
+    ],
+)
+def test_values_of_the_paper_need_its_images_and_labels(
+    base: str, arm: str, kept: bool, tmp_path: Path, compute: Compute, both_root: Path
+) -> None:
+    """A printed value is of clean images and labels of the set itself, whichever arm has another setting."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"name: tiny\nquestion: What?\nbase:\n  data.name: ck48\n{base}arms:\n  CNN: {{}}\n"
+        f"  SCN: {{learning.method: scn{arm}}}\nreport: {{against: CNN}}\n"
+        "paper: {cite: x, published: [{arm: SCN, data: CK48, metric: accuracy, value: 0.9, where: Table 1}]}\n"
+        "claims: [{text: better, arm: SCN, over: CNN, source: Table 1}]\n"
+    )
+    plan = make_plan(str(path), Choice(), compute.model_copy(update={"data_root": both_root}))
+    values, _ = find_printed(plan.study.claims[0], plan, ())
+    assert values == ((0.9,) if kept else ())
 
 
 def test_claims_are_not_part_of_runs(tmp_path: Path, compute: Compute) -> None:

@@ -1,5 +1,6 @@
 """Runs on clips from the command line to the tables: training, label correction with its review, analyses and pictures."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_cli.blocks import Number, Table
+from fer_cli.config import Compute
+from fer_cli.plan import make_plan
 from fer_cli.results import read_result
+from fer_cli.stats import paired_difference
+from fer_cli.study import Choice
+from tests.conftest import STUDY as TINY
 from tests.conftest import Called
+from tests.fakes import fake_result, leave
 from tests.studies import run_fer
 
 Fer = Callable[..., Called]
@@ -175,6 +183,37 @@ def test_pairs_are_judged_within_themselves(tmp_path: Path) -> None:
     table.to_parquet(tmp_path / "predictions.parquet")
     item = SimpleNamespace(folder=SimpleNamespace(file=lambda name: tmp_path / name))
     assert within_pairs(item) == {"happy": 0.5, "surprise": 0.5}  # type: ignore[arg-type]
+
+
+def test_differences_of_pairs_have_the_interval_of_folds_and_no_value_without_all_seeds(
+    tmp_path: Path, compute: Compute
+) -> None:
+    from fer_cli.analysis.pairs import pairs_analysis
+
+    study = tmp_path / "tiny.yaml"
+    study.write_text(TINY.replace("grid: {data.label_noise: [0.0, 0.3]}\n", "").replace("columns: data.label_noise, ", ""))
+    plan = make_plan(str(study), Choice(), compute)
+    classes, right = ["happy-quick", "happy-slow"], {"CNN": (5, 6, 4), "SCN-CS": (8, 7, 9)}
+    labels = [name for name in classes for _ in range(5)]
+    for item in plan.items:
+        sizes = {"classes": classes, "split_hash": f"s{item.run.seed}", "train": 30, "val": 10, "test": 10}
+        counts = {"test": [[5, 0], [0, 5]]}
+        leave(item.folder, fake_result(item.run_id, item.run.config, counts, fingerprint=item.fingerprint, data=sizes))
+        hits = np.arange(10) < right[item.run.arm][item.run.seed]
+        share = np.where(hits == (np.array(labels) == classes[0]), 0.9, 0.1)
+        shares = {f"p_{classes[0]}": share, f"p_{classes[1]}": 1 - share}
+        frame = pd.DataFrame({"part": "test", "label": labels, "predicted": labels, "sample": range(10)} | shares)
+        frame.to_parquet(item.folder.file("predictions.parquet"))
+    (table,) = pairs_analysis(plan, compute, tmp_path)
+    assert isinstance(table, Table)
+    number = table.rows[1][1][-1]
+    wanted = paired_difference([0.8, 0.7, 0.9], [0.5, 0.6, 0.4], 10 / 40)
+    assert isinstance(number, Number) and number.interval == pytest.approx((wanted.low, wanted.high))
+    assert table.notes[-1] == "intervals of differences: corrected resampled paired t-test; not tested"
+    shutil.rmtree(next(item for item in plan.items if item.run.arm == "CNN").folder.path)
+    (table,) = pairs_analysis(plan, compute, tmp_path)
+    assert isinstance(table, Table) and table.rows[1][1][-1] == Number(None, unit="points")
+    assert "CNN: 2 of 3 seeds are done" in table.notes[-1]
 
 
 def test_the_cost_of_all_pairs_grows_faster_than_that_of_averages_unless_factored() -> None:

@@ -24,6 +24,7 @@ from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import collect
 from fer_cli.report.compared import compare_arms
 from fer_cli.report.differences import FEW, Panel, difference_panels, differences_figure, value_range
+from fer_cli.report.doubts import Doubts, Place
 from fer_cli.report.ranks import rank_study, ranks_figure
 from fer_cli.stats import NotTestable, Ranks
 from fer_cli.stats.scores import Spread
@@ -146,26 +147,55 @@ def test_differences_on_one_published_part_are_drawn_with_the_intervals_of_the_t
     assert table.interval is not None and table.interval[0] < table.value < table.interval[1]
 
 
+def test_differences_of_flagged_arms_are_marked(planned: Callable[..., Plan]) -> None:
+    plan = planned(FLAT, (0, 1, 2))
+    fake_runs(plan)
+    scales = replace(scales_of(plan), doubts=Doubts(leaky={("SCN-CS", ()): "why"}))
+    (label,) = {label for panel in difference_panels(scales, collect(plan)) for label, _ in panel.rows}
+    assert label == "SCN-CS ‡"
+
+
 THREE = FLAT.replace(
     "  SCN-CS: {learning.method: scn-cs}\n",
     "  SCN-CS: {learning.method: scn-cs}\n  A long name of it: {model.dropout: 0.1}\n",
 )
+SIMULATED = """
+name: tiny
+question: Which arm is best on simulated sequences?
+base: {sequences: {simulation: interaction}}
+seeds: [0, 1, 2]
+arms:
+  CNN: {sequences.model: knn}
+  SCN-CS: {sequences.model: naive-bayes}
+  A long name of it: {sequences.model: tree}
+report: {against: CNN}
+"""
+
+
+def ranked(plan: Plan, **doubts: dict[Place, str]) -> tuple[list[str], Ranks | NotTestable]:
+    return rank_study(replace(scales_of(plan), doubts=Doubts(**doubts)), collect(plan))  # type: ignore[arg-type]
 
 
 def test_mean_ranks_are_drawn_where_blocks_are_independent(planned: Callable[..., Plan]) -> None:
+    """Seeds that simulate anew are; folds are not, nor seeds on one published part. Upper bounds are left out."""
     seeds = tuple(range(8))
-    plan = planned(THREE, seeds)
-    fake_runs(plan, value=lambda arm, _, seed: {"CNN": 0.9, "SCN-CS": 0.8}.get(arm, 0.7 + 0.03 * (seed % 2)) - 0.01 * seed)
-    arms, found = rank_study(plan, collect(plan))
-    assert isinstance(found, NotTestable) and "overlap" in str(found), "folds"
-    plan = planned(THREE.replace("folds: 3", "split: official"), seeds)
+    one_part = THREE.replace("folds: 3", "split: official")
+    for text, why in ((THREE, "overlap"), (one_part, "all seeds were tested on one part")):
+        plan = planned(text, seeds)
+        fake_runs(
+            plan, value=lambda arm, _, seed: {"CNN": 0.9, "SCN-CS": 0.8}.get(arm, 0.7 + 0.03 * (seed % 2)) - 0.01 * seed
+        )
+        assert why in str(ranked(plan)[1])
+    plan = planned(SIMULATED, seeds)
     fake_runs(plan, value=lambda arm, _, seed: {"CNN": 0.9, "SCN-CS": 0.8}.get(arm, 0.7) - 0.01 * seed)
-    arms, found = rank_study(plan, collect(plan))
+    arms, found = ranked(plan)
     assert isinstance(found, Ranks)
     assert (arms, found.means, found.test.n) == (["CNN", "SCN-CS", "A long name of it"], (1.0, 2.0, 3.0), 8)
     figure = ranks_figure(plan, collect(plan), arms, found)
     told = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
     assert "n = 8 blocks (seeds)" in told and f"CD = {found.critical:.2f}" in told
     assert overlaps(figure) == []
-    fake_plan = planned(THREE.replace("folds: 3", "split: official"), (0, 1))
-    assert "n = 2 blocks" in str(rank_study(fake_plan, collect(fake_plan))[1])
+    assert str(ranked(plan, leaky={("SCN-CS", ()): "why"})[1]) == "SCN-CS is leaky"
+    bounded = planned(SIMULATED.replace("against: CNN", "against: CNN, bounds: [SCN-CS]"), seeds)
+    assert ranked(bounded)[0] == ["CNN", "A long name of it"] and "2 arms" in str(ranked(bounded)[1])
+    assert "n = 2 blocks" in str(ranked(planned(SIMULATED, (0, 1)))[1])

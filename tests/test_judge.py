@@ -1,11 +1,17 @@
 """Judging claims by planted scores: true, false, undecided and untestable ones; Holm; n needed; "reproduced"."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fer_cli.config import RunConfig, SequencesConfig
 from fer_cli.judge import Case, Images, Side, judge
+from fer_cli.report.answer import describe_reproduced
+from fer_cli.report.collect import Cell
 from fer_cli.stats import NotTestable, find_power, holm, paired_difference, paired_test
 from fer_cli.study import Claim
+from tests.fakes import fake_result
 from tests.skills import NAMES, folds, published, worlds
 
 OVERLAP = 0.25
@@ -121,6 +127,16 @@ def test_missing_seeds_have_words() -> None:
     assert (found.why, found.n, found.difference) == ("B: 0 of 3 seeds are done", 0, None)
 
 
+def test_a_difference_needs_the_same_seeds_on_both_sides() -> None:
+    """Two seeds of five against all five would show what the other three are like."""
+    part = Side("A", [0, 1, 2, 3, 4], {0: 0.90, 1: 0.92}, ["fold 0", "fold 1"], OVERLAP)
+    whole = side([0.90, 0.92, 0.6, 0.6, 0.6], "B")
+    for ours, theirs in ((part, whole), (whole, part), (part, None), (side(GOOD[:3]), whole)):
+        over = {} if theirs else {"over": None, "at_least": 0.5}
+        (found,) = judge([Case(claim(**over), (), ours, theirs)])
+        assert (found.verdict, found.difference) == ("not testable", None)
+
+
 def test_other_splits_are_not_paired() -> None:
     other = side(BASE, "B", tested=[f"draw {seed}" for seed in range(5)])
     assert judge([Case(claim(), (), side(GOOD), other)])[0].test == "corrected resampled Welch's t-test"
@@ -157,6 +173,22 @@ def test_one_test_part_needs_predictions_of_the_same_images() -> None:
     assert judge([Case(claim(), (), failing, failing)])[0].why == "seeds differ"
 
 
+@pytest.mark.parametrize("simulation", ["interaction", "emotions"])
+def test_simulated_samples_are_no_part_that_seeds_share(simulation: str) -> None:
+    """Names and truth of simulated samples may be alike in all seeds: their hash is, they are not."""
+    config = RunConfig(sequences=SequencesConfig(simulation=simulation))  # type: ignore[arg-type]
+    made = {seed: fake_result(config=config, data={"test_hash": "t", "test": 2}) for seed in range(3)}
+    cell = Cell("A", (), [0, 1, 2], made)
+    assert cell.overlap == (0.0 if simulation == "interaction" else 1 / 4), "simulated steps are no share of the images"
+    assert cell.simulated and cell.side("accuracy", "test_hash").simulated
+    right = np.tile(np.arange(40) % 4 < 3, (3, 1))
+    right[1:, :3] = False
+    sides = [replace(on_one_part(rows, arm), simulated=True) for rows, arm in ((right, "A"), (right[::-1], "B"))]
+    assert not replace(cell, results={0: made[0]}).one_part and not sides[0].one_part
+    (found,) = judge([Case(claim(), (), *sides)])
+    assert found.test == "paired t-test"
+
+
 def test_reproduced_is_computed() -> None:
     """The paper's difference in our interval; or its score, if it has one arm; else the direction alone."""
     arms = (side(GOOD), side(BASE, "B"))
@@ -167,6 +199,21 @@ def test_reproduced_is_computed() -> None:
     assert words == ["reproduced", "direction only", "reproduced", "direction only", "direction only"]
     assert judge([Case(claim(), (), *reversed(arms), printed=(0.1,), printed_both=True)])[0].reproduced == "not reproduced"
     assert judge([Case(claim(), (), side(NEAR), arms[1], printed=(0.006,), printed_both=True)])[0].reproduced == "open"
+
+
+@pytest.mark.parametrize(
+    ("changes", "above", "below"),
+    [
+        ({}, "Only the paper's direction is confirmed: it has", "The result has the opposite direction."),
+        ({"margin": 0.05}, "Only the paper's direction is confirmed: it has", "The difference is smaller than claimed."),
+        ({"over": None, "at_least": 0.86}, "The paper has", "The score is below the claimed one."),
+    ],
+)
+def test_words_on_the_paper_fit_the_claim(changes: dict[str, object], above: str, below: str) -> None:
+    made = claim(**changes)
+    for ours, theirs, words in ((GOOD, BASE, f"{above} no value for this data set in our interval."), (BASE, GOOD, below)):
+        found = judge([Case(made, (), side(ours), side(theirs, "B") if made.over else None)])
+        assert describe_reproduced(found) == words
 
 
 @pytest.mark.slow

@@ -157,7 +157,7 @@ def test_scores_classes_calibration_and_costs(made: Made) -> None:
     for arm, (text,) in made.rows("Calibration error").items():
         if arm != LOST:
             assert text == spread(np.array([calibrate(frame) for frame in made.frames[arm]]))
-    assert made.rows("Model complexity")["base"] == ["1,000", "70", "6.0 ± 1.6"]
+    assert made.rows("Model complexity")["base"] == ["1,000", "70", "6.0 ± 1.6", "5"]
     assert "majority-class baseline: 33.33" in made.table("accuracy in %").notes
 
 
@@ -180,12 +180,13 @@ def test_differences_p_and_detectable_differences(made: Made) -> None:
         assert stats.nct.sf(limit, 4, float(table[arm][4]) / 100 / error) == pytest.approx(0.8, abs=0.002)
     assert table[LOST] == ["–"] * 5
     (claim,) = made.rows("Claims").values()
-    assert claim[1:3] == [texts[0][0], f"{ps[0]:.4f}"]
+    assert claim[1:4] == [texts[0][0], "5", f"{ps[0]:.4f}"]
+    assert made.table("accuracy, difference").title.endswith("in points, n = 5")
     answer = made.written.report.head[1]
     assert answer.startswith("The claim “a tied arm wins” is ") and texts[0][0] in answer and f"p = {ps[0]:.4f}" in answer
     f1 = scores(made.frames[TIED], "macro-F1") - scores(made.frames["base"], "macro-F1")
     low, high = stats.t.interval(0.95, 4, f1.mean(), f1.std(ddof=1) * np.sqrt(1 / 5 + 60 / 240))
-    shown = made.rows("macro-F1, difference to base in points [95 % interval], not tested")[TIED]
+    shown = made.rows("macro-F1, difference to base in points [95 % interval], not tested, n = 5")[TIED]
     assert shown == [f"{signed(f1.mean())} [{signed(low)}, {signed(high)}]"]
 
 

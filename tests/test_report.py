@@ -27,7 +27,7 @@ from fer_cli.report.sides import Scales
 from fer_cli.results import Cost, Seconds
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
-from tests.fakes import changed, fake_result, spread
+from tests.fakes import changed, fake_result, leave, spread
 from tests.reports import SCORES, SIZES, fake_results, planned, report, rows
 
 
@@ -135,7 +135,7 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute:
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
     for item in plan.items:
         changed(item.folder, cost=Cost(seconds=Seconds(total=4.0, training=2.0 + item.run.seed)))
-    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 ± 0.9"]
+    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 ± 0.9", "6"]
     assert (
         "checkpoint: best val/macro_f1 (ties go to the latest epoch); test images predicted once, by this checkpoint"
         in markdown
@@ -208,15 +208,40 @@ def test_header_says_what_a_reader_must_know(plan: Plan, compute: Compute, tmp_p
         "differs from its card",
         "split `subject`: 3 stratified folds",
         "best val/macro_f1",
-        "sample standard deviation over n seeds (0, 1, 2)",
+        "±: sample standard deviation over n seeds (0, 1, 2); seed s determines fold s mod 3, label noise, initial weights "
+        "and batch order, the same for every arm",
         "SCN-CS: learning.method = scn-cs",
         "random initialisation",
         "relabelling is inert: SCN-CS, label noise 0.0 (3/3 runs), SCN-CS, label noise 0.3 (3/3 runs)",
         "SCN-CS on MMI: & text; 50 % of it",
         "not comparable",
-        "report version 2 of ",
+        "report version 3 of ",
     ):
         assert words in markdown, words
+
+
+@pytest.mark.parametrize(
+    ("base", "seeds", "words"),
+    [
+        ("{sequences: {simulation: tags}}", (0, 1), "n seeds (0, 1); seed s determines the simulated sequences, the same"),
+        ("{sequences: {simulation: tags}}", (3,), "- seed s = 3 determines the simulated sequences, the same for every arm"),
+        ("{data: {name: ck48, folds: 3}, features: {blocks: [hog]}}", (0, 1), "seed s determines fold s mod 3, the same"),
+    ],
+)
+def test_what_a_seed_determines(base: str, seeds: tuple[int, ...], words: str, compute: Compute, tmp_path: Path) -> None:
+    """No weights where no network is trained, and no ± over one seed. Of one arm and its upper bound nothing is compared."""
+    change = "sequences.model: knn" if "tags" in base else "features.blocks: [lbp]"
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"name: tiny\nquestion: What?\nbase: {base}\nseeds: [0, 1]\narms:\n  a: {{}}\n  b: {{{change}}}\n"
+        "report: {against: a, bounds: [b]}\n"
+    )
+    plan = make_plan(str(path), Choice(seeds=seeds), compute)
+    for item in plan.items:
+        leave(item.folder, fake_result(item.run_id, item.run.config, fingerprint=item.fingerprint))
+    text = make_report(str(path), compute, seeds=seeds).markdown
+    assert words in text and "initial weights" not in text and ("±:" in text) == (len(seeds) > 1)
+    assert "The study has one arm besides its upper bounds, so nothing is compared." in text
 
 
 def test_leaky_split_is_marked_on_its_cells_and_not_tested(compute: Compute, tmp_path: Path) -> None:

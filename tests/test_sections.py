@@ -13,7 +13,7 @@ import pytest
 from rich.text import Text
 
 from fer_cli import escape
-from fer_cli.blocks import Figure, Note, Number, Table, cell_text
+from fer_cli.blocks import Figure, Note, Number, Table, cell_text, describe_p
 from fer_cli.config import METRICS, Compute
 from fer_cli.data.kept import look_up_set
 from fer_cli.plan import make_plan
@@ -120,6 +120,7 @@ def test_numbers_read_as_in_papers() -> None:
     assert [Number(p, unit="p").text for p in (0.04567, 0.00009)] == ["0.0457", "< 0.0001"]
     assert Number(0.012, interval=(-0.0035, 0.0275), unit="points").text == "+1.20 [−0.35, +2.75]"
     assert Number(None, n=2, planned=5).text == "– n = 2/5"
+    assert [describe_p(p) for p in (0.04567, 0.00009)] == ["p = 0.0457", "p < 0.0001"]
     assert Number(1234567, unit="count").text == "1,234,567"
     assert Number(-0.1, n=1, planned=2, unit="plain", digits=3).text == "−0.100 n = 1/2"
 

@@ -95,7 +95,7 @@ def compare(ours: Cell, theirs: Cell, metric: str, tested: bool) -> Compared:
 def test_differences_are_recomputed_from_the_csv(report: Report) -> None:
     """The tested ones with p, Holm's correction, effect size and detectable difference; not those over images."""
     for table in report.tables:
-        found = re.fullmatch(r".+, difference to (.+) in points( \[95 % interval\], not tested)?", table.title)
+        found = re.fullmatch(r".+, difference to (.+) in points( \[95 % interval\], not tested)?(?:, n = \d+)?", table.title)
         metric = metric_of(table.title)
         if not found or metric is None or any(cell.one_part for cell in report.cells.values()):
             continue

@@ -13,6 +13,7 @@ from fer_cli.report.collect import Cell
 from fer_cli.report.tables import factor_label
 from fer_cli.results import SIMULATED, Result, Scores
 from fer_cli.stats import Difference, paired_difference, signed_rank, unpaired_difference
+from fer_cli.study import load_study
 from tests.fakes import fake_result
 
 
@@ -103,6 +104,9 @@ class Report:
         config = RunConfig(data=DataConfig.model_construct(split=row["split"], test="another" if other else None))
         if row["data"] == SIMULATED:
             config = RunConfig(sequences=SequencesConfig(simulation="tags"))
+        elif self.version >= 3 and (base := load_study(row["study"]).base).get("sequences.simulation") == "emotions":
+            data = DataConfig.model_construct(split=row["split"], folds=base["data.folds"])
+            config = RunConfig(data=data, sequences=SequencesConfig(simulation="emotions"))
         made = known or fake_result(
             config=config,
             data={

@@ -16,6 +16,7 @@ from fer_cli.errors import DamagedError
 from fer_cli.outputs import damage_error
 from fer_cli.results import Result
 from fer_cli.stats import LEVEL, Interval, bootstrap_interval, lift
+from fer_cli.stats.images import sign_flip_p
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,11 +70,8 @@ class McNemar:
 
 def test_pair(first: np.ndarray, second: np.ndarray) -> McNemar:
     """Return McNemar's exact test of two runs' right answers (N,) bool on the same images, in the same order."""
-    from scipy.stats import binomtest
-
     b, c = int((first & ~second).sum()), int((~first & second).sum())
-    p = float(binomtest(min(b, c), b + c).pvalue) if b + c else 1.0
-    return McNemar(len(first), int((first & second).sum()), b, c, p)
+    return McNemar(len(first), int((first & second).sum()), b, c, sign_flip_p(np.ones(b + c, np.int64), b - c))
 
 
 def pair_answers(one: tuple[Path, Result], other: tuple[Path, Result]) -> tuple[np.ndarray, np.ndarray] | str:

@@ -61,7 +61,7 @@ def find_figures(written: Written) -> list[Path]:
     if not paths:
         here = (material.plan, material.cells, material.folder)
         paths = [*draw_curves(*here), *draw_levels(*here)]
-        paths += [*draw_differences(material.scales, *here[1:]), *draw_ranks(*here)]
+        paths += [*draw_differences(material.scales, *here[1:]), *draw_ranks(material.scales, *here[1:])]
     return [path for path in paths if path.suffix == ".png" and not path.stem.startswith("confusion")]
 
 

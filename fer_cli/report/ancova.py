@@ -162,7 +162,8 @@ def effect_rows(analyses: Iterable[Ancova]) -> list[dict[str, Any]]:
         rows.append(same | {"effect": "error", "kind": "error", "df": one.df_error, "ss": one.ss_error, "ms": one.ms_error})
         rows += [
             same
-            | {"effect": check.name, "kind": "check", "F": check.statistic, "p": check.p, "df": check.df and check.df[0]}
+            | {"effect": check.name, "kind": "check", "df": check.df and check.df[0], "p": check.p}
+            | {"F" if check.df else "W": check.statistic}
             for check in one.checks
         ]
     return rows

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from fer_cli.blocks import DASH, Cell, Number, Table, percent
+from fer_cli.blocks import DASH, Cell, Number, Table, describe_p, percent
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.judge import Case, Judgement, Verdict, judge
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.compared import Compared, describe_place
+from fer_cli.report.published import is_set, plain
 from fer_cli.report.sides import Scales
 from fer_cli.settings import grid_key
 from fer_cli.stats import ALPHA, NotTestable
@@ -53,24 +53,27 @@ def claimed_points(claim: Claim, plan: Plan) -> list[Point]:
 def find_printed(claim: Claim, plan: Plan, at: Point) -> tuple[tuple[float, ...], bool]:
     """Return the paper's values for this data set, and whether they are differences to the other arm.
 
-    A data set is the paper's if its name, or its name and test part, has the same letters and digits. Values are those of
-    the default settings, so a claim at another grid value has none.
+    Values are those of the default settings, on images and labels as they are, so a claim at another grid value has none.
     """
     usual = RunConfig().flat()
     if plan.study.paper is None or any(grid_key(usual.get(factor)) != grid_key(value) for factor, value in at):
         return (), False
-    data = plan.items[0].run.config.data
-    names = {plain(plan.data), plain(f"{plan.data}{data.test_part}")}
-    fits = [one for one in plan.study.paper.published if plain(one.data) in names and one.metric == claim.metric]
+    configs = [item.run.config for item in plan.items if item.run.at == at and item.run.arm in {claim.arm, claim.over}]
+    if not all(may_be_printed(config, claim) for config in configs):
+        return (), False
+    published = plan.study.paper.published
+    fits = [one for one in published if one.metric == claim.metric and is_set(one.data, plan, configs)]
     ours = [one for one in fits if one.arm == claim.arm]
     theirs = [one for one in fits if one.arm == claim.over]
     gaps = [a.value - b.value for a in ours for b in theirs if plain(a.data) == plain(b.data)]
     return (tuple(gaps), True) if gaps else (tuple(one.value for one in ours), False)
 
 
-def plain(name: str) -> str:
-    """Return the letters and digits of a name in lower case; a plus counts, as CK+ is not CK."""
-    return re.sub(r"[^a-z0-9+]", "", name.lower())
+def may_be_printed(config: RunConfig, claim: Claim) -> bool:
+    """Return whether a run's test set, labels and images are those of its data set, and nothing leaks unless claimed."""
+    data = config.data
+    clean = data.test is None and not data.plants_noise and config.corrupt == RunConfig().corrupt
+    return clean and (data.leak == "none" or claim.leaks)
 
 
 def describe_claim(one: Judgement) -> str:
@@ -92,29 +95,29 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
     rows: list[tuple[str, list[Cell]]] = [
         (
             describe_claim(one),
-            [one.verdict, difference_cell(one), Number(one.adjusted, unit="p"), one.reproduced, one.why or DASH],
+            [one.verdict, difference_cell(one), str(one.n), Number(one.adjusted, unit="p"), one.reproduced, one.why or DASH],
         )
         for one in judgements
     ]
     tests = list(dict.fromkeys(one.test for one in judgements if one.test))
     notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
-    columns = ["verdict", "difference in points [95 % interval]", "p (Holm)", "reproduced", "why"]
+    columns = ["verdict", "difference in points [95 % interval]", "n", "p (Holm)", "reproduced", "why"]
     return [Table(CLAIMS, columns, rows, notes, kind="claims")]
 
 
 def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells: Cells, scales: Scales) -> str:
     """Return the answer to a study's question in two sentences."""
     if not judgements:
-        return f"{name_best(cells, scales)} {count_differences(compared)}"
+        return f"{name_best(cells, scales)} {count_differences(compared, scales.plan)}"
     if len(judgements) == 1:
         one = judgements[0]
-        why = f"{one.why[:1].upper()}{one.why[1:]}." if one.why else describe_reproduced(judgements)
-        return f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}. {why}"
+        said = f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}"
+        return f"{said}: {one.why}." if one.why else f"{said}. {describe_reproduced(judgements)}"
     many = len(judgements)
     decided = name_verdicts(judgements, ("supported", "contradicted"))
     still = name_verdicts(judgements, ("undecided", "not testable"))
     first = f"Of {many} claims, {decided}." if decided else f"None of {many} claims is supported or contradicted."
-    return f"{first} {f'{still[:1].upper()}{still[1:]}.' if still else describe_reproduced(judgements)}"
+    return f"{first} {f'{still}.' if still else describe_reproduced(judgements)}"
 
 
 def name_verdicts(judgements: Sequence[Judgement], verdicts: tuple[Verdict, ...]) -> str:
@@ -133,8 +136,7 @@ def name_numbers(one: Judgement) -> str:
     """Return difference, interval and p of a decided or undecided claim; "" if it cannot be tested."""
     if one.adjusted is None:
         return ""
-    p = Number(one.adjusted, unit="p").text
-    return f": {difference_cell(one).text} points, p {p if p.startswith('<') else f'= {p}'}"
+    return f": {difference_cell(one).text} points, {describe_p(one.adjusted)}"
 
 
 def describe_reproduced(judgements: Sequence[Judgement]) -> str:
@@ -146,13 +148,22 @@ def describe_reproduced(judgements: Sequence[Judgement]) -> str:
     }
     counts = {word: sum(one.reproduced == word for one in judgements) for word in words}
     if len(judgements) == 1:
-        single = {
-            "reproduced": "The paper's value lies in our interval.",
-            "direction only": "Only the paper's direction is confirmed: it has no value for this data set in our interval.",
-        }
-        return single.get(judgements[0].reproduced, "The result has the opposite direction.")
+        return describe_single(judgements[0])
     parts = [words[word].format(count) for word, count in counts.items() if count]
     return f"Compared with the paper: {', '.join(parts)}."
+
+
+def describe_single(one: Judgement) -> str:
+    """Return how a decided claim relates to the values of the paper; a score or a margin has no direction."""
+    score = one.claim.at_least is not None
+    if one.reproduced == "reproduced":
+        return "The paper's value lies in our interval."
+    if one.reproduced == "direction only":
+        missing = "no value for this data set in our interval."
+        return f"The paper has {missing}" if score else f"Only the paper's direction is confirmed: it has {missing}"
+    if score:
+        return "The score is below the claimed one."
+    return "The difference is smaller than claimed." if one.claim.margin else "The result has the opposite direction."
 
 
 def name_best(cells: Cells, scales: Scales) -> str:
@@ -168,18 +179,27 @@ def name_best(cells: Cells, scales: Scales) -> str:
     }
     if not means:
         return "No arm has all its seeds."
+
+    def flagged(arm: str, at: Point) -> str:
+        signs = Number(None, marks=scales.doubts.marks(cells[arm, at])).signs
+        return f"{percent(means[arm, at])} % {signs}".rstrip()
+
     clean = {place: mean for place, mean in means.items() if not scales.doubts.marks(cells[place])}
     arm, at = max(clean or means, key=lambda place: means[place])
     n = len(cells[arm, at].results)
-    best = f"The highest {label} is {percent(means[arm, at])} % ({describe_place(arm, at)}, n = {n})"
-    other = means.get((base, at))
-    return f"{best}." if arm == base or other is None else f"{best}; {base} has {percent(other)} % there."
+    best = f"The highest {label} is {flagged(arm, at)} ({describe_place(arm, at)}, n = {n})"
+    shown = [cells[arm, at]]
+    if arm != base and (base, at) in means:
+        best = f"{best}; {base} has {flagged(base, at)} there"
+        shown.append(cells[base, at])
+    return f"{'; '.join([best, *scales.doubts.legend(shown)])}."
 
 
-def count_differences(compared: Sequence[Compared]) -> str:
+def count_differences(compared: Sequence[Compared], plan: Plan) -> str:
     """Return a sentence with the number of significant differences."""
     if not compared:
-        return "The study has one arm, so nothing is compared."
+        why = "has one arm" if len(plan.study.arms) == 1 else "has one arm besides its upper bounds"
+        return f"The study {why}, so nothing is compared."
     tested = [one for one in compared if one.adjusted is not None]
     if not tested:
         reasons = dict.fromkeys(str(one.test) for one in compared if isinstance(one.test, NotTestable))

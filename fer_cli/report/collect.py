@@ -8,16 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.judge import Images, Side
+from fer_cli.overlap import mean_overlap
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
 from fer_cli.stats import NotTestable, Outcome, rank_test, sample_sd
 
 Point = tuple[tuple[str, Any], ...]
-RESAMPLED = (*K_FOLD, "loso", "holdout")
-"""Splits that draw each seed's test part from the same images, so that training parts of different seeds overlap."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,7 @@ class Cell:
     @cached_property
     def overlap(self) -> float:
         """Return mean n_test/n_train of resampled splits, with validation counted as training; 0 for one test part."""
-        drawn = (result for result in self.results.values() if is_resampled(result.config))
-        shares = [result.data.test / trained_on(result) for result in drawn]
-        return sum(shares) / len(shares) if shares else 0.0
+        return mean_overlap(self.results.values())
 
     def side(
         self, metric: str, hashed: str, doubt: str = "", images: Callable[[], Images | NotTestable] | None = None
@@ -73,13 +69,18 @@ class Cell:
         """Return the scores as a side of a comparison; ``hashed``: the hash that identifies test parts."""
         scores = dict(zip(self.seeds, self.values(metric), strict=True))
         tested = [getattr(result.data, hashed) for result in self.ordered]
-        return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images)
+        return Side(self.arm, self.planned, scores, tested, self.overlap, doubt, images, self.simulated)
+
+    @property
+    def simulated(self) -> bool:
+        """Return whether every seed simulates its own test samples, of which hashes may be alike."""
+        return any(result.config.sequences.simulation is not None for result in self.results.values())
 
     @property
     def one_part(self) -> bool:
         """Return whether all seeds were tested on the same published images."""
         parts = {result.data.test_hash or result.data.split_hash for result in self.results.values()}
-        return not self.overlap and len(parts) == 1
+        return not self.overlap and not self.simulated and len(parts) == 1
 
     def rank_test(self, other: Cell, metric: str) -> Outcome:
         """Return the signed-rank test against ``other``, or why there is none: it needs independent test parts."""
@@ -97,16 +98,6 @@ def common_hash(cells: Iterable[Cell]) -> str:
 
 
 Cells = dict[tuple[str, Point], Cell]
-
-
-def trained_on(result: Result) -> int:
-    """Return the number of samples trained and validated on; a leaked validation part is trained on already."""
-    return result.data.train + (0 if result.config.data.leak == "val" else result.data.val)
-
-
-def is_resampled(config: RunConfig) -> bool:
-    """Return whether a run's test part is drawn, by its seed, from the same images as those of other seeds."""
-    return not config.simulated and config.data.split in RESAMPLED and config.data.test is None
 
 
 def find_results(plan: Plan) -> dict[str, Result | DamagedError]:

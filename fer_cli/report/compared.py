@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fer_cli.blocks import Cell as Entry
-from fer_cli.blocks import Number, Table
+from fer_cli.blocks import Mark, Number, Table
 from fer_cli.config import METRICS
 from fer_cli.data.importers.hints import few
 from fer_cli.judge import WELCH, Weighed
@@ -19,7 +19,7 @@ from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import OVERLAP
 from fer_cli.report.sides import Scales
-from fer_cli.report.tables import factor_label, headings, layout, list_simulated, row_label
+from fer_cli.report.tables import count_seeds, factor_label, headings, layout, list_simulated, row_label
 from fer_cli.stats import ALPHA, Effect, NotTestable, PValue, effect_size, holm
 from fer_cli.stats.power import find_detectable
 
@@ -38,6 +38,8 @@ class Compared:
     adjusted: float | None = None
     detectable: float | None = None
     effect: Effect | None = None
+    marks: tuple[Mark, ...] = ()
+    """The red flags of both cells."""
 
     @property
     def unpaired(self) -> bool:
@@ -46,10 +48,11 @@ class Compared:
 
     @property
     def number(self) -> Number:
-        """Return the difference in points with its interval, if it has one; no mean while seeds are missing."""
+        """Return the difference in points with its interval, if it has one, and flags; no mean while seeds are missing."""
         if isinstance(self.weighed, Weighed):
-            return Number(self.weighed.spread.mean, interval=self.weighed.spread.interval(), unit="points")
-        return Number(plain_difference(self.ours, self.theirs, self.metric), unit="points")
+            spread = self.weighed.spread
+            return Number(spread.mean, interval=spread.interval(), unit="points", marks=self.marks)
+        return Number(plain_difference(self.ours, self.theirs, self.metric), unit="points", marks=self.marks)
 
 
 def plain_difference(ours: Cell, theirs: Cell, metric: str) -> float | None:
@@ -80,7 +83,8 @@ def compare_arms(cells: Cells, scales: Scales, metric: str, tested: bool) -> lis
                 if flagged := next((c for c in (ours, theirs) if scales.doubts.why(c, leaks)), None):
                     test = NotTestable(f"{flagged.arm} is {' and '.join(scales.doubts.marks(flagged))}")
                 effect = find_effect(ours, theirs, metric, weighed) if tested and isinstance(test, PValue) else None
-                found.append(Compared(label, at, ours, theirs, metric, weighed, test, effect=effect))
+                marks = tuple(dict.fromkeys([*scales.doubts.marks(ours), *scales.doubts.marks(theirs)]))
+                found.append(Compared(label, at, ours, theirs, metric, weighed, test, effect=effect, marks=marks))
     return adjust(found) if tested else found
 
 
@@ -120,12 +124,8 @@ def describe_place(label: str, at: Point) -> str:
 def tested_table(found: Sequence[Compared], scales: Scales, metric: str) -> Table:
     """Return the tested differences of the first metric, one per row."""
     base = scales.plan.study.report.against
-    rows: list[tuple[str, list[Entry]]] = []
-    for one in found:
-        marks = tuple(dict.fromkeys([*scales.doubts.marks(one.ours), *scales.doubts.marks(one.theirs)]))
-        difference, *others = row_cells(one)
-        rows.append((describe_place(one.label, one.at), [replace(difference, marks=marks), *others]))
-    title = f"{METRICS[metric].label}, difference to {base} in points"
+    rows: list[tuple[str, list[Entry]]] = [(describe_place(one.label, one.at), [*row_cells(one)]) for one in found]
+    title = f"{METRICS[metric].label}, difference to {base} in points, {count_seeds(scales.plan)}"
     columns = ["difference [95 % interval]", "p", "p (Holm)", "g", "detectable"]
     if not any(one.effect for one in found):  # arms are not paired
         columns.remove("g")
@@ -180,8 +180,9 @@ def interval_table(found: Sequence[Compared], scales: Scales, metric: str) -> Ta
         for other in shape.others:
             points = [shape.point(plan, column, other) for column in shape.columns]
             rows.append((row_label(label, other), [known[label, at].number for at in points]))
-    title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested"
-    return Table(title, headings(shape, METRICS[metric].label), rows, kind="differences")
+    title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested, {count_seeds(plan)}"
+    notes = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs))
+    return Table(title, headings(shape, METRICS[metric].label), rows, notes, kind="differences")
 
 
 def difference_tables(cells: Cells, scales: Scales, first: Sequence[Compared]) -> list[Table]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from fer_cli.blocks import MARKS
 from fer_cli.config import METRICS
 from fer_cli.drawing import COLUMN, GREY, MARGIN, PALETTE, Words, page, save, wrap_text
 from fer_cli.plan import Plan
@@ -64,7 +65,10 @@ def draw_differences(scales: Scales, cells: Cells, folder: Path) -> list[Path]:
         else:
             pages.append([panel])
     limits = value_range([panel for panels in pages for panel in panels])
-    foot = footer(plan, [cell for cell in cells.values() if cell.results], "intervals are not corrected for their number")
+    marks = {mark: None for panels in pages for panel in panels for _, one in panel.rows for mark in one.marks}
+    flags = [f"{MARKS[mark]} {mark}" for mark in marks]
+    done = [cell for cell in cells.values() if cell.results]
+    foot = footer(plan, done, "intervals are not corrected for their number", *flags)
     figures = [differences_figure(plan, panels, limits, foot) for panels in pages]
     return [save(figure, figure_file(folder, "differences", number)) for number, figure in enumerate(figures, start=1)]
 
@@ -98,7 +102,8 @@ def difference_panels(scales: Scales, cells: Cells) -> Iterator[Panel]:
                     for other in shape.others:
                         found = compared[name, shape.point(plan, column, other)]
                         if found.number.value is not None:
-                            rows.append((", ".join(filter(None, [label, point_label(other)])), found))
+                            name_at = ", ".join(filter(None, [label, point_label(other)]))
+                            rows.append((f"{name_at} {found.number.signs}".rstrip(), found))
                 if len(pairs) * len(shape.others) <= FEW:
                     together += [(label + where, found) for label, found in rows]
                 elif rows:

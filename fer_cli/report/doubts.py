@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fer_cli.blocks import MARKS, Mark
 from fer_cli.data.importers.hints import few
@@ -13,6 +14,7 @@ from fer_cli.report.collect import Cell, Cells, Point, history_file
 from fer_cli.results import Result, read_final_accuracy
 
 UNDERFITTED = 0.5  # a network is underfitted if its final accuracy on correctly labelled training images is below this
+ESTIMATED = "on correctly labelled images, estimated,"
 Place = tuple[str, Point]
 """Arm and grid point of a cell."""
 
@@ -23,10 +25,13 @@ class Weak:
 
     accuracies: tuple[float, ...]
     trainings: int
+    estimated: bool = False
+    """Whether some accuracies are estimates for correctly labelled images alone."""
 
     def __str__(self) -> str:
         mean = 100 * sum(self.accuracies) / len(self.accuracies)
-        return f"underfitted in {len(self.accuracies)}/{self.trainings} runs (final training accuracy {mean:.0f} %)"
+        which = f"{ESTIMATED} " if self.estimated else ""
+        return f"underfitted in {len(self.accuracies)}/{self.trainings} runs (final training accuracy {which}{mean:.1f} %)"
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,10 @@ class Doubts:
         lines = []
         weak = {cell.arm: None for cell in shown if "underfitted" in self.marks(cell)}
         if weak:
-            arms = few([describe_weak(arm, [w for (a, _), w in self.underfitted.items() if a == arm]) for arm in weak])
-            limit = f"final training accuracy below {100 * UNDERFITTED:.0f} %"
+            found = {arm: [one for (name, _), one in self.underfitted.items() if name == arm] for arm in weak}
+            arms = few([describe_weak(arm, some) for arm, some in found.items()])
+            which = f"{ESTIMATED} " if any(one.estimated for some in found.values() for one in some) else ""
+            limit = f"final training accuracy {which}below {100 * UNDERFITTED:.0f} %"
             lines.append(f"{MARKS['underfitted']} underfitted, no evidence about the method ({limit} in some runs): {arms}")
         leaks: dict[str, dict[str, None]] = {}
         for cell in shown:
@@ -71,7 +78,7 @@ def describe_weak(arm: str, found: list[Weak]) -> str:
     """Return an arm with its number of underfitted trainings and their mean training accuracy."""
     accuracies = [accuracy for weak in found for accuracy in weak.accuracies]
     mean = 100 * sum(accuracies) / len(accuracies)
-    return f"{arm} {len(accuracies)}/{sum(weak.trainings for weak in found)} ({mean:.0f} %)"
+    return f"{arm} {len(accuracies)}/{sum(weak.trainings for weak in found)} ({mean:.1f} %)"
 
 
 def find_doubts(plan: Plan, cells: Cells) -> Doubts:
@@ -96,14 +103,22 @@ def find_weak(cell: Cell, items: Iterable[Item]) -> Weak | None:
         if item.run.seed in cell.results
     }
     known = [accuracy for accuracy in trainings.values() if accuracy is not None]
-    short = tuple(accuracy for accuracy in known if accuracy < UNDERFITTED)
-    return Weak(short, len(known)) if short else None
+    short = [accuracy for accuracy in known if accuracy.share < UNDERFITTED]
+    estimated = any(accuracy.estimated for accuracy in short)
+    return Weak(tuple(accuracy.share for accuracy in short), len(known), estimated) if short else None
 
 
-def final_training_accuracy(item: Item, result: Result) -> float | None:
-    """Return the final accuracy of a run's network on training images, divided by the expected share of correct labels.
+class Accuracy(NamedTuple):
+    """A final accuracy on training images; ``estimated``: for those with a correct label, by their expected share."""
 
-    None without history. The network of a run that trains none is that of the run it starts from.
+    share: float
+    estimated: bool
+
+
+def final_training_accuracy(item: Item, result: Result) -> Accuracy | None:
+    """Return the final accuracy of a run's network on training images with a correct label, None without history.
+
+    The network of a run that trains none is that of the run it starts from.
     """
     if (trained := item.network) is None:
         return None
@@ -112,7 +127,7 @@ def final_training_accuracy(item: Item, result: Result) -> float | None:
         return None
     config = trained.run.config
     wrong = config.data.wrong_share(len(result.data.classes)) if config.learning.confident == "none" else 0.0
-    return share / max(1e-9, 1 - wrong)
+    return Accuracy(share / max(1e-9, 1 - wrong), wrong > 0)
 
 
 def find_leak(cell: Cell) -> str:

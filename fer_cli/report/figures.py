@@ -21,7 +21,7 @@ def draw_study(scales: Scales, cells: Cells, folder: Path) -> list[Path]:
     """Write a study's figures into ``folder``, remove outdated ones (also of analyses), and return the files."""
     here = (scales.plan, cells, folder)
     files = [*draw_curves(*here), *draw_confusions(*here), *draw_levels(*here)]
-    files += [*draw_differences(scales, cells, folder), *draw_ranks(*here)]
+    files += [*draw_differences(scales, cells, folder), *draw_ranks(scales, cells, folder)]
     kept = [file for path in files for file in figure_files(path)]
     for path in folder.iterdir() if folder.is_dir() else []:
         if OURS.fullmatch(path.name) and path not in kept:

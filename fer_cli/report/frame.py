@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fer_cli.config import METRICS
+from fer_cli.overlap import trained_on
 from fer_cli.plan import Plan
-from fer_cli.report.collect import Cells, trained_on
+from fer_cli.report.collect import Cells
 from fer_cli.report.version import VERSION
 from fer_cli.results import SIMULATED
 

@@ -1,6 +1,6 @@
 """LaTeX: each table as a float with booktabs, caption and label, fitted to a page of one or two columns (see ``fit.py``).
 
-Numbers of values leave the cells: one number goes into the caption, several into a column of their own.
+Numbers of values leave the cells for the caption where all cells have the same one.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from fer_cli.report.fit import (
 )
 
 PACKAGES = r"needs \usepackage{booktabs,array}"
-COUNT = re.compile(r"^(.*?) (?:\((\d+(?:/\d+)?)\)|n = (\d+/\d+))((?: [†‡*]+)?)$")
-"""A number, how many values it rests on, and flags."""
+COUNT = re.compile(r"^(.*?) \((\d+)\)((?: [†‡*]+)?)$")
+"""A number, how many values it rests on, and flags; a count of planned values, ``n = 2/5``, stays with its number."""
 COUNTED = re.compile(r" ?\(n\)")
+SAID = re.compile(r", n = \d+$")
+"""A title that says the number of seeds itself."""
 LABEL_LENGTH = 40
 
 
@@ -43,7 +45,7 @@ def latex_document(title: str, comments: Iterable[str], grids: Iterable[Grid], c
     everywhere = counts.pop() if len(counts) == 1 else None
     labels: list[str] = []
     for grid, count in moved:
-        n = count or (everywhere if has_intervals(grid) else None)
+        n = count or (everywhere if has_intervals(grid) and not SAID.search(grid.title) else None)
         label = unique_label(f"tab:{slug(title)}:{slug(re.split(': | in %| in points', grid.title)[0])}", labels)
         caption = caption_text(title, grid.title, n)
         for number, (fitted, notes) in enumerate(break_rows(fit(grid, columns), grid.notes)):
@@ -74,22 +76,17 @@ def piece(text: str, bold: bool = False) -> Piece:
 
 
 def move_counts(grid: Grid) -> tuple[Grid, str | None]:
-    """Return a grid without numbers of values in its cells, and that number where all cells have the same."""
+    """Return a grid whose cells leave their number of values to the caption, and that number; as it is if they differ."""
     rows: list[tuple[Piece, ...]] = []
-    counts: list[list[str]] = []
+    every: set[str] = set()
     for label, *cells in grid.rows:
         found = [COUNT.match(cell.text) if is_number(cell.text) else None for cell in cells]
-        counts.append([one[2] or one[3] for one in found if one])
-        bare = [cell if one is None else piece(one[1] + one[4], cell.bold) for cell, one in zip(cells, found, strict=True)]
+        every |= {one[2] for one in found if one}
+        bare = [cell if one is None else piece(one[1] + one[3], cell.bold) for cell, one in zip(cells, found, strict=True)]
         rows.append((label, *bare))
-    every = {count for row in counts for count in row}
-    if not every:
+    if len(every) != 1:
         return grid, None
-    if len(every) == 1 and "/" not in next(iter(every)):
-        return Grid(grid.title, grid.head, tuple(rows), grid.notes), every.pop()
-    own = [Piece((", ".join(row if len(set(row)) > 1 else row[:1]),)) for row in counts]
-    head = (*grid.head, Piece(("n",)))
-    return Grid(grid.title, head, tuple((*row, n) for row, n in zip(rows, own, strict=True)), grid.notes), None
+    return Grid(grid.title, grid.head, tuple(rows), grid.notes), every.pop()
 
 
 def has_intervals(grid: Grid) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from fer_cli.metrics import per_class
 from fer_cli.outputs import BINS
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point
+from fer_cli.report.doubts import Doubts
 from fer_cli.report.published import first_point
 from fer_cli.report.tables import describe_spread, headings, layout, row_label
 from fer_cli.results import read_calibration
@@ -31,7 +33,7 @@ def mean_number(values: Sequence[float | None], planned: int) -> Number:
     return Number(sum(known) / len(known), sample_sd(known), n=len(known), planned=planned)
 
 
-def class_tables(plan: Plan, cells: Cells) -> list[Table]:
+def class_tables(plan: Plan, cells: Cells, doubts: Doubts) -> list[Table]:
     """Return precision, recall and F1 by class of each arm at the first grid point, means over seeds."""
     shape = layout(plan)
     at = first_point(plan)
@@ -52,10 +54,10 @@ def class_tables(plan: Plan, cells: Cells) -> list[Table]:
                 mean_number([seed[place][code] for seed in found[cell.arm]], len(cell.planned))
                 for code in range(len(classes))
             ]
-            rows.append((cell.arm, list(scores)))
+            rows.append((cell.arm, [replace(score, marks=doubts.marks(cell)) for score in scores]))
         only = frozenset() if name == SHOWN else frozenset({"html"})
         title = f"{name} by class in %: {describe_spread(plan)}{where}"
-        tables.append(Table(title, list(classes), rows, kind="classes", only=only))
+        tables.append(Table(title, list(classes), rows, doubts.legend(here), kind="classes", only=only))
     return tables
 
 
@@ -74,7 +76,7 @@ def class_scores(confusion: Sequence[Sequence[int]]) -> list[list[float | None]]
     ]
 
 
-def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
+def calibration_table(plan: Plan, cells: Cells, doubts: Doubts) -> list[Table]:
     """Return the expected calibration error per arm and column; none if no run stored probabilities."""
     shape, folders = layout(plan), {item.run_id: item.folder.path for item in plan.items}
     rows: list[tuple[str, list[Entry]]] = []
@@ -84,13 +86,14 @@ def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
             for column in shape.columns:
                 cell = cells[arm, shape.point(plan, column, other)]
                 errors = [read_calibration(folders[result.run_id], result) for result in cell.ordered]
-                entries.append(mean_number(errors, len(cell.planned)))
+                entries.append(replace(mean_number(errors, len(cell.planned)), marks=doubts.marks(cell)))
             rows.append((row_label(arm, other), entries))
     if not any(isinstance(entry, Number) and entry.value is not None for _, entries in rows for entry in entries):
         return []
     notes = [
+        *doubts.legend(cells.values()),
         f"expected calibration error: distance of accuracy and mean probability of the answer in {BINS} equal bins, "
-        "averaged over test images; lower is better"
+        "averaged over test images; lower is better",
     ]
     columns = headings(shape, "calibration error")
     return [Table(f"Calibration error in %: {describe_spread(plan)}", columns, rows, notes, kind="diagnostics")]
@@ -98,7 +101,8 @@ def calibration_table(plan: Plan, cells: Cells) -> list[Table]:
 
 def cost_table(plan: Plan, cells: Cells) -> list[Table]:
     """Return parameters, multiply-adds, seconds to train and, where measured, milliseconds an image of each arm."""
-    columns: dict[str, dict[str, Number]] = {"parameters": {}, "multiply-adds": {}, "s to train": {}, "ms an image": {}}
+    names = ("parameters", "multiply-adds", "s to train", "n", "ms an image")
+    columns: dict[str, dict[str, Number]] = {name: {} for name in names}
     for arm, groups in group_arms(plan, cells).items():
         results = [result for cell, _ in groups for result in cell.ordered]
         counts = {(one.cost.parameters, one.cost.multiply_adds) for one in results if one.cost.parameters is not None}
@@ -109,6 +113,7 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
                 columns["multiply-adds"][arm] = Number(adds, unit="count")
         if taken := [one.cost.seconds.training for one in results if one.cost.seconds.training > 0]:
             columns["s to train"][arm] = Number(sum(taken) / len(taken), sample_sd(taken), unit="plain", digits=1)
+            columns["n"][arm] = Number(len(taken), unit="count")
         if measured := [ms for _, items in groups for item in items if (ms := read_milliseconds(item)) is not None]:
             columns["ms an image"][arm] = Number(sum(measured) / len(measured), unit="plain", digits=2)
     shown = [name for name, values in columns.items() if values]
@@ -119,7 +124,7 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
     words = {
         "multiply-adds": "multiply-adds: per image, of convolutions and linear layers with attention blocks, without "
         "normalisation, pooling and the scaling of maps",
-        "s to train": "seconds to train: mean ± sd over runs, on the machines under Provenance",
+        "s to train": "seconds to train: mean ± sd over n runs, on the machines under Provenance",
         "ms an image": "ms an image: batches of one, by the analysis `efficiency`",
     }
     kind: Kind = "cost"

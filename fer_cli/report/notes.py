@@ -13,7 +13,7 @@ from fer_cli.recipes import describe_recipe
 from fer_cli.report.collect import Cells
 from fer_cli.report.compared import describe_place
 from fer_cli.report.material import Material
-from fer_cli.report.origin import choice_lines, model_lines
+from fer_cli.report.origin import choice_lines, group_networks, model_lines
 from fer_cli.report.protocol import (
     VALIDATION,
     absent_lines,
@@ -54,20 +54,24 @@ def describe_protocol(material: Material) -> Iterator[Note]:
     lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
     lines += drawn_lines(cells) + corrupt_lines(plan) + compromise_lines(cells) + choice_lines(plan)
     lines += recipe_lines(plan)
-    seeds = sorted({item.run.seed for item in plan.items})
-    data = [item.run.config.data for item in plan.items]
-    noise = "label noise, " if any(d.label_noise and d.noise_seed is None for d in data) else ""
-    lines.append(
-        f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s determines {seed_line(plan)}, "
-        f"{noise}initial weights and batch order, the same for every arm"
-    )
-    lines += model_lines(plan)
+    lines += [describe_seeds(plan), *model_lines(plan)]
     if plan.choice.settings:
         lines.append(f"set for all runs, instead of what the study says: {', '.join(plan.choice.settings)}")
     lines.append("arms: " + "; ".join(f"{arm}: {differing_settings(plan, arm)}" for arm in plan.study.arms))
     if plan.study.paper and plan.study.paper.left_out:
         lines.append(f"not specified in the paper; our choices: {plan.study.paper.left_out}")
     return (Note(line, part="Protocol") for line in lines)
+
+
+def describe_seeds(plan: Plan) -> str:
+    """Return what ± is, if there is more than one seed, and what a seed determines."""
+    seeds = sorted({item.run.seed for item in plan.items})
+    spread = f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s"
+    data = [item.run.config.data for item in plan.items]
+    noise = ["label noise"] if any(d.label_noise and d.noise_seed is None for d in data) else []
+    drawn = [seed_line(plan), *noise, *(["initial weights", "batch order"] if group_networks(plan) else [])]
+    words = " and ".join([", ".join(drawn[:-1]), drawn[-1]]) if len(drawn) > 1 else drawn[0]
+    return f"{spread if len(seeds) > 1 else f'seed s = {seeds[0]}'} determines {words}, the same for every arm"
 
 
 def recipe_lines(plan: Plan) -> list[str]:

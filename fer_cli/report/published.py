@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from fer_cli.blocks import DASH, Number, Table
 from fer_cli.blocks import Cell as Entry
-from fer_cli.config import METRICS
+from fer_cli.config import METRICS, RunConfig
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.doubts import Doubts
@@ -50,8 +51,29 @@ def published_table(title: str, metric: str, values: list[Published], plan: Plan
     columns = [*(f"theirs: {name}" for name in sets), describe_ours(plan, at)]
     notes = doubts.legend(shown)
     notes += [f"{one.arm} on {one.data}: {text}" for one in values if (text := describe_source(one))]
-    notes.append("theirs were obtained on other data, splits and seeds, and are not comparable")
+    notes += describe_others(sets, plan)
     return Table(title, columns, rows, notes, kind="published")
+
+
+def describe_others(sets: Sequence[str], plan: Plan) -> list[str]:
+    """Return how the paper's values of each data set were obtained."""
+    same = [name for name in sets if is_set(name, plan, [item.run.config for item in plan.items])]
+    others = [name for name in sets if name not in same]
+    which = f" on {', '.join(others)}" if same else ""
+    lines = [f"theirs{which} were obtained on other data, splits and seeds, and are not comparable"] if others else []
+    return lines + ([f"theirs on {', '.join(same)} were obtained with other splits and seeds"] if same else [])
+
+
+def is_set(name: str, plan: Plan, configs: Iterable[RunConfig]) -> bool:
+    """Return whether the paper's data set is a plan's: if its name, or its name and test part, has the same letters."""
+    parts = {config.data.test_part for config in configs}
+    names = [plan.data, *(f"{plan.data}{part}" for part in parts if len(parts) == 1)]
+    return plain(name) in map(plain, names)
+
+
+def plain(name: str) -> str:
+    """Return the letters and digits of a name in lower case; a plus counts, as CK+ is not CK."""
+    return re.sub(r"[^a-z0-9+]", "", name.lower())
 
 
 def describe_ours(plan: Plan, at: Point) -> str:

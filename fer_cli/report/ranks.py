@@ -15,6 +15,7 @@ from fer_cli.drawing import COLUMN, PALETTE, SMALL, Words, page, save, wrap_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import arm_label, footer
 from fer_cli.report.collect import Cells
+from fer_cli.report.sides import Scales
 from fer_cli.stats import NotTestable, Ranks, rank_arms
 
 STEP = 0.17
@@ -27,26 +28,32 @@ NAMES = 0.95
 """Most inches of a label."""
 
 
-def rank_study(plan: Plan, cells: Cells) -> tuple[list[str], Ranks | NotTestable]:
-    """Return the study's arms and their ranks by the first metric, or why they cannot be ranked."""
-    metric, arms = plan.study.report.metrics[0], list(plan.study.arms)
+def rank_study(scales: Scales, cells: Cells) -> tuple[list[str], Ranks | NotTestable]:
+    """Return the study's arms, without upper bounds, and their ranks by the first metric, or why they cannot be ranked."""
+    layout = scales.plan.study.report
+    arms = [arm for arm in scales.plan.study.arms if arm not in layout.bounds]
     own = {arm: [cell for (name, _), cell in cells.items() if name == arm] for arm in arms}
-    if not all(cell.complete for some in own.values() for cell in some):
+    every = [cell for some in own.values() for cell in some]
+    if not all(cell.complete for cell in every):
         return arms, NotTestable("runs are missing")
-    if len({tuple(cell.planned) for some in own.values() for cell in some}) > 1:
+    if len({tuple(cell.planned) for cell in every}) > 1:
         return arms, NotTestable("arms have different seeds")
-    overlap = max((cell.overlap for some in own.values() for cell in some), default=0.0)
-    columns = [[cell.values(metric) for cell in own[arm]] for arm in arms]
+    if flagged := next((cell for cell in every if scales.doubts.marks(cell)), None):
+        return arms, NotTestable(f"{flagged.arm} is {' and '.join(scales.doubts.marks(flagged))}")
+    if any(cell.one_part for cell in every):
+        return arms, NotTestable("all seeds were tested on one part, so seeds are no independent blocks")
+    overlap = max((cell.overlap for cell in every), default=0.0)
+    columns = [[cell.values(layout.metrics[0]) for cell in own[arm]] for arm in arms]
     means = [[sum(values) / len(values) for values in zip(*column, strict=True)] for column in columns]
     return arms, rank_arms(list(zip(*means, strict=True)), overlap)
 
 
-def draw_ranks(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
+def draw_ranks(scales: Scales, cells: Cells, folder: Path) -> list[Path]:
     """Write ``ranks.png`` if the arms can be ranked, and return its path."""
-    arms, ranks = rank_study(plan, cells)
+    arms, ranks = rank_study(scales, cells)
     if isinstance(ranks, NotTestable):
         return []
-    return [save(ranks_figure(plan, cells, arms, ranks), folder / "ranks.png")]
+    return [save(ranks_figure(scales.plan, cells, arms, ranks), folder / "ranks.png")]
 
 
 def ranks_figure(plan: Plan, cells: Cells, arms: Sequence[str], ranks: Ranks) -> Figure:

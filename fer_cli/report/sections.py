@@ -51,13 +51,13 @@ def show_differences(material: Material) -> list[Table]:
 
 def show_classes(material: Material) -> list[Table]:
     """Return precision, recall and F1 by class."""
-    return class_tables(material.plan, material.cells)
+    return class_tables(material.plan, material.cells, material.doubts)
 
 
 def show_seeds(material: Material) -> list[Table]:
     """Return scores by seed with rank tests, for HTML; the CSV has every seed."""
-    metrics = material.plan.study.report.metrics
-    return [table for metric in metrics for table in seed_tables(material.plan, material.cells, metric)]
+    plan, cells, doubts = material.plan, material.cells, material.doubts
+    return [table for metric in plan.study.report.metrics for table in seed_tables(plan, cells, metric, doubts)]
 
 
 def show_modules(material: Material) -> list[Table]:
@@ -65,7 +65,7 @@ def show_modules(material: Material) -> list[Table]:
     plan, cells = material.plan, material.cells
     health = health_table(plan, cells)
     diagnostics = [] if health is None else [health]
-    return diagnostics + calibration_table(plan, cells) + cost_table(plan, cells)
+    return diagnostics + calibration_table(plan, cells, material.doubts) + cost_table(plan, cells)
 
 
 def show_detected(material: Material) -> list[Table]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fer_cli.blocks import DASH, Number, Table, percent
+from fer_cli.blocks import DASH, Number, Table, describe_p, percent
 from fer_cli.blocks import Cell as Entry
 from fer_cli.config import METRICS
 from fer_cli.outputs import DETECTED
@@ -94,8 +94,13 @@ def score_table(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> Table:
 
 def describe_spread(plan: Plan) -> str:
     """Return what cells show, with n: ``mean ± sd, n = 5``; the n of a cell with missing seeds stands in it."""
-    n = len({item.run.seed for item in plan.items})
-    return "one seed, n = 1" if n == 1 else f"mean ± sd, n = {n}"
+    n = count_seeds(plan)
+    return f"one seed, {n}" if n == "n = 1" else f"mean ± sd, {n}"
+
+
+def count_seeds(plan: Plan) -> str:
+    """Return the number of seeds, e.g. ``n = 5``; a cell with missing seeds says so itself."""
+    return f"n = {len({item.run.seed for item in plan.items})}"
 
 
 def baseline_notes(plan: Plan, cells: Cells, shape: Layout, metric: str) -> list[str]:
@@ -165,7 +170,7 @@ def score_number(cell: Cell, metric: str, best: str | None = None) -> Number:
     return Number(mean, cell.sd(metric), n=n, planned=planned, best=percent(mean) == best)
 
 
-def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
+def seed_tables(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> list[Table]:
     """Return, per grid point, every arm's score at every seed and rank tests against the baseline arm, for HTML alone."""
     shape, base = layout(plan), plan.study.report.against
     points = dict.fromkeys(shape.point(plan, column, other) for column in shape.columns for other in shape.others)
@@ -174,13 +179,15 @@ def seed_tables(plan: Plan, cells: Cells, metric: str) -> list[Table]:
         here = {arm: cells[arm, point] for arm in shape.arms}
         rows: list[tuple[str, list[Entry]]] = []
         for seed in here[base].planned:
-            scores = [cell.results.get(seed) for cell in here.values()]
-            rows.append((f"seed {seed}", [Number(None if one is None else one.metrics["test"][metric]) for one in scores]))
-        rows.append(("mean", [Number(cell.mean(metric)) for cell in here.values()]))
+            scores = [(cell, cell.results.get(seed)) for cell in here.values()]
+            values = [(cell, None if one is None else one.metrics["test"][metric]) for cell, one in scores]
+            rows.append((f"seed {seed}", [Number(value, marks=doubts.marks(cell)) for cell, value in values]))
+        rows.append(("mean", [Number(cell.mean(metric), marks=doubts.marks(cell)) for cell in here.values()]))
         tests = [f"{arm}: {rank_text(cell, here[base], metric)}" for arm, cell in here.items() if arm != base]
         where = "".join(f", {factor_label(key)} {value}" for key, value in point)
         title = f"{METRICS[metric].label} in % by seed{where}"
         notes = [f"Wilcoxon's signed-rank test against {base}: {'; '.join(tests)}"] if tests else []
+        notes += doubts.legend(here.values())
         tables.append(Table(title, shape.arms, rows, notes, kind="seeds", only=frozenset({"html"})))
     return tables
 
@@ -190,7 +197,7 @@ def rank_text(cell: Cell, base: Cell, metric: str) -> str:
     if not (cell.complete and base.complete) or cell.planned != base.planned:
         return "seeds are missing"
     found = cell.rank_test(base, metric)
-    return str(found) if isinstance(found, NotTestable) else f"W = {found.statistic:g}, p = {found.p:.4f}"
+    return str(found) if isinstance(found, NotTestable) else f"W = {found.statistic:g}, {describe_p(found.p)}"
 
 
 def health_table(plan: Plan, cells: Cells) -> Table | None:
