@@ -14,7 +14,7 @@ underfitted or leaky, or n is too small.
 Reproduced is a computed word. ``reproduced``: supported, and the value that the paper prints for this data set (the
 difference, if it has both arms; else the arm's score) lies in our 95 % interval. ``direction only``: supported, but the
 paper has no value for this data set, or it lies outside. ``not reproduced``: contradicted. ``open``: undecided or not
-testable.
+testable. ``no paper``: the study is about none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fer_cli.stats.several import holm
 from fer_cli.study import Claim
 
 Verdict = Literal["supported", "contradicted", "undecided", "not testable"]
-Reproduced = Literal["reproduced", "direction only", "not reproduced", "open"]
+Reproduced = Literal["reproduced", "direction only", "not reproduced", "open", "no paper"]
 Point = tuple[tuple[str, Any], ...]
 WELCH = "Welch's t-test"
 

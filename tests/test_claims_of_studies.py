@@ -134,7 +134,7 @@ def test_the_command_prints_the_table(tmp_path: Path, compute: Compute, fer: Cal
     assert [row["verdict"] for row in rows] == ["supported", "undecided"]
     assert rows[0]["difference [95 % interval]"].startswith("+20.67 [")
     assert rows[0]["test"] == "corrected resampled paired t-test"
-    assert (rows[0]["data"], rows[0]["n"], rows[0]["reproduced"]) == ("ck48", "3", "direction only")
+    assert (rows[0]["data"], rows[0]["n"], rows[0]["reproduced"]) == ("ck48", "3", "no paper")
     assert float(rows[0]["p (Holm)"]) == pytest.approx(2 * float(rows[0]["p"]), abs=2e-4)
     assert "seeds" in rows[1]["why"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 
 from fer_cli.blocks import DASH, Cell, Number, Table, describe_p, percent
@@ -25,7 +26,9 @@ MOST = 2
 
 def judge_plan(cells: Cells, scales: Scales) -> list[Judgement]:
     """Return the judgements of a study's claims on a plan's cells, a claim at several points in their order."""
-    return judge([case for claim in scales.plan.study.claims for case in find_cases(claim, cells, scales)])
+    study = scales.plan.study
+    found = judge([case for claim in study.claims for case in find_cases(claim, cells, scales)])
+    return found if study.paper is not None else [replace(one, reproduced="no paper") for one in found]
 
 
 def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
@@ -150,12 +153,14 @@ def describe_reproduced(judgements: Sequence[Judgement]) -> str:
     if len(judgements) == 1:
         return describe_single(judgements[0])
     parts = [words[word].format(count) for word, count in counts.items() if count]
-    return f"Compared with the paper: {', '.join(parts)}."
+    return f"Compared with the paper: {', '.join(parts)}." if parts else "They are claims of the study itself, of no paper."
 
 
 def describe_single(one: Judgement) -> str:
     """Return how a decided claim relates to the values of the paper; a score or a margin has no direction."""
     score = one.claim.at_least is not None
+    if one.reproduced == "no paper":
+        return "It is a claim of the study itself, of no paper."
     if one.reproduced == "reproduced":
         return "The paper's value lies in our interval."
     if one.reproduced == "direction only":
