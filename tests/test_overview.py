@@ -108,8 +108,8 @@ def test_bad_input_is_one_line(study: Path, compute: Compute, fer: Callable[...,
     where = ["--results", compute.results, "--data-root", compute.data_root]
     for arguments, words in [
         (["report"], "--study"),
-        (["report", "--all", "--study", "tiny"], "--all reports every study"),
-        (["report", "--all", "--claims", "--seeds", "0"], "--all reports every study"),
+        (["report", "--all", "--study", "tiny"], "--study: cannot be combined with --all"),
+        (["report", "--all", "--claims", "--seeds", "0"], "--seeds: cannot be combined with --all"),
         (["report", "--all", "--results", compute.results / "none"], "no run of a shipped study is done under"),
     ]:
         called = fer(*arguments, *([] if "none" in str(arguments) else where))
