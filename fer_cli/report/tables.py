@@ -94,8 +94,8 @@ def score_table(plan: Plan, cells: Cells, metric: str, doubts: Doubts) -> Table:
 
 def describe_spread(plan: Plan) -> str:
     """Return what cells show, with n: ``mean ± sd, n = 5``; the n of a cell with missing seeds stands in it."""
-    n = count_seeds(plan)
-    return f"one seed, {n}" if n == "n = 1" else f"mean ± sd, {n}"
+    seeds = {item.run.seed for item in plan.items}
+    return f"{'one seed' if len(seeds) == 1 else 'mean ± sd'}, {count_seeds(plan)}"
 
 
 def count_seeds(plan: Plan) -> str:
