@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import os
 import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, RESULT
 from fer_cli.places import read_text, write_text
 
 FILE = ".checked.json"
@@ -22,6 +25,26 @@ Sign = tuple[int, ...]  # signature of a file: time (ns), size and inode; () if 
 Files = tuple[tuple[str, Sign], ...]  # name and signature of each checked file of a run
 
 _found: dict[Path, dict[str, Any]] = {}  # folder of runs -> runs verified by this process
+
+
+def sign_file(path: str | Path) -> Sign:
+    """Return a file's signature: time, size and inode; () if it is missing."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def sign_files(folder: Path, also: tuple[str, ...] = ()) -> Files:
+    """Return names and signatures of the files of a run that are checked, and of the files ``also``."""
+    try:
+        with os.scandir(folder) as entries:
+            names = {entry.name for entry in entries}
+    except OSError:
+        names = set()
+    checked = [*sorted(fnmatch.filter(names, HISTORIES)), *(name for name in (PREDICTIONS, LABELS) if name in names)]
+    return tuple((name, sign_file(f"{folder}/{name}")) for name in (RESULT, *checked, *also))
 
 
 @cache

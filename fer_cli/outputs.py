@@ -13,7 +13,7 @@ from fer_cli.errors import DamagedError
 from fer_cli.metrics import confusion_counts
 from fer_cli.places import open_regular, read_text
 
-PREDICTIONS, LABELS, HISTORIES = "predictions.parquet", "labels.parquet", "history*.csv"
+RESULT, PREDICTIONS, LABELS, HISTORIES = "result.json", "predictions.parquet", "labels.parquet", "history*.csv"
 BINS = 15
 """Bins of the calibration error."""
 MAGIC = b"PAR1"  # first and last bytes of a Parquet file

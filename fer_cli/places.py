@@ -37,6 +37,13 @@ def user_path(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
 
 
+def inode_of(path: Path) -> int | None:
+    """Return the inode of a file, None while it is not there."""
+    with suppress(OSError):
+        return path.stat().st_ino
+    return None
+
+
 MOST_TEXT = 64 * 2**20
 """Size limit of text files in bytes."""
 
@@ -44,10 +51,9 @@ MOST_TEXT = 64 * 2**20
 def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file; raises OSError unless it is a regular file, UnicodeDecodeError unless it is UTF-8."""
     with open_regular(path) as stream:
-        content = stream.read(MOST_TEXT + 1)
-    if len(content) > MOST_TEXT:
-        raise OSError(errno.EFBIG, f"larger than {MOST_TEXT // 2**20} MiB", str(path))
-    return content.decode("utf-8")
+        if os.fstat(stream.fileno()).st_size > MOST_TEXT:
+            raise OSError(errno.EFBIG, f"larger than {MOST_TEXT // 2**20} MiB", str(path))
+        return stream.read().decode("utf-8")
 
 
 @contextmanager

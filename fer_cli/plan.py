@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from fer_cli.config import Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError, StudyError, nearest
 from fer_cli.expand import expand, hash_configs
+from fer_cli.outputs import RESULT
 from fer_cli.overrides import name_settings
 from fer_cli.recipes import Recipe, load_recipe, recipe_path
-from fer_cli.results import RESULT, SIMULATED, Result, find_damage, read_result
+from fer_cli.results import SIMULATED, Result, find_damage, read_result
 from fer_cli.runs import RunFolder, Status, read_config
 from fer_cli.study import Choice, PlannedRun, Study, load_study, study_names
 from fer_cli.tasks import task_of

@@ -6,25 +6,26 @@ so old runs have new metrics too; if stored scores differ, the run is damaged.
 
 from __future__ import annotations
 
-import fnmatch
 import math
-import os
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
-from fer_cli.checked import Files, Sign, is_verified, record_verified, stored_number
+from fer_cli.checked import Files, is_verified, record_verified, sign_file, sign_files, stored_number
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
 from fer_cli.outputs import (
     DETECTED,
-    HISTORIES,
     LABELS,
     PREDICTIONS,
+    RESULT,
     calibration_error,
     check_parquet,
     count_predictions,
@@ -36,7 +37,6 @@ from fer_cli.yamls import explain
 
 SCHEMA = 1
 """Version of ``result.json``. 0: unnumbered results, with ``seconds`` and network size at top level."""
-RESULT = "result.json"
 PARTS = {"test": "test", "val": "validation"}
 """Part of ``Result.part`` -> its name in text."""
 SIMULATED = "simulation"  # name and fingerprint of the data of runs without images
@@ -266,9 +266,16 @@ class Result(Origin, Learned):
         return self.model_dump_json(indent=1, by_alias=True) + "\n"
 
 
-def load_result(folder: Path) -> Result | DamagedError:
+@dataclass(frozen=True)
+class Planned:
+    """The settings of a run in a plan; those of its result, if equal, are not validated again, and are this very object."""
+
+    config: RunConfig | None = field(default=None, compare=False)  # not part of the key of a cache
+
+
+def load_result(folder: Path, planned: RunConfig | None = None) -> Result | DamagedError:
     """Return a run's result with recomputed scores, or its damage; missing histories and labels are not damage."""
-    return _load(folder, sign_files(folder), tuple(METRICS))
+    return _load(folder, sign_files(folder), tuple(METRICS), Planned(planned))
 
 
 def read_result(folder: Path) -> Result:
@@ -288,7 +295,7 @@ def find_damage(folder: Path) -> DamagedError | None:
 
 def read_final_accuracy(history: Path) -> float | None:
     """Return the training accuracy of a history's last epoch; None if it is missing or damaged."""
-    sign = _sign(history)
+    sign = sign_file(history)
     if not sign or (kept := stored_number(history, sign)) is not None:
         return kept if sign else None
     try:
@@ -301,7 +308,7 @@ def read_final_accuracy(history: Path) -> float | None:
 def read_calibration(folder: Path, result: Result) -> float | None:
     """Return the expected calibration error of a run's test images; None without probabilities, or if damaged."""
     path = folder / result.predictions
-    sign = _sign(path)
+    sign = sign_file(path)
     if sign and (kept := stored_number(path, sign)) is not None:
         return None if kept == NO_SHARES else kept
     try:
@@ -310,39 +317,19 @@ def read_calibration(folder: Path, result: Result) -> float | None:
         return None
 
 
-def sign_files(folder: Path, also: tuple[str, ...] = ()) -> Files:
-    """Return names and signatures of the files of a run that are checked, and of the files ``also``."""
-    try:
-        with os.scandir(folder) as entries:
-            names = {entry.name for entry in entries}
-    except OSError:
-        names = set()
-    checked = [*sorted(fnmatch.filter(names, HISTORIES)), *(name for name in (PREDICTIONS, LABELS) if name in names)]
-    return tuple((name, _sign(f"{folder}/{name}")) for name in (RESULT, *checked, *also))
-
-
-def _sign(path: str | Path) -> Sign:
-    """Return a file's signature: time, size and inode; () if it is missing."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 @lru_cache(maxsize=8192)
-def _load(folder: Path, files: Files, metrics: tuple[str, ...]) -> Result | DamagedError:
+def _load(folder: Path, files: Files, metrics: tuple[str, ...], planned: Planned) -> Result | DamagedError:
     """Read and check the files of a run; if verified before, its stored confusion matrices are used."""
     try:
         if is_verified(folder, files):
-            return rescore(_parse(folder / RESULT))
+            return rescore(_parse(folder / RESULT, planned.config))
         final = {}
         for name, sign in files:
             if name == LABELS:
                 check_parquet(folder / name)
             elif name not in {RESULT, PREDICTIONS}:
                 final[name] = final_training_accuracy(folder / name, sign)
-        result = _parse(folder / RESULT)
+        result = _parse(folder / RESULT, planned.config)
         result = result.model_copy(update={"metrics": score_again(result, folder)})
         if (found := dict(files).get(PREDICTIONS)) and result.predictions == PREDICTIONS:
             error = calibration_error(folder / PREDICTIONS, found)
@@ -361,11 +348,11 @@ def rescore(result: Result) -> Result:
     return result.model_copy(update={"metrics": again})
 
 
-def _parse(path: Path) -> Result:
+def _parse(path: Path, planned: RunConfig | None) -> Result:
     """Return the content of a ``result.json``; raises DamagedError if it is missing or invalid."""
     try:
         text = read_text(path)
-        result = Result.model_validate_json(text)
+        result = _validate(text, planned)
     except FileNotFoundError:
         raise damage_error(path, "missing") from None
     except OSError as error:
@@ -377,6 +364,16 @@ def _parse(path: Path) -> Result:
     if result.run_id != path.parent.name:
         raise damage_error(path, f"the result of another run, {result.run_id[:80]!r}")
     return result
+
+
+def _validate(text: str, planned: RunConfig | None) -> Result:
+    """Return the result in ``text``, with the settings ``planned`` if it has the same; raises ValidationError."""
+    if planned is not None:
+        with suppress(ValueError):  # the reason is found again below
+            content = from_json(text)
+            if isinstance(content, dict) and content.get("config") == planned.model_dump(mode="json"):
+                return Result.model_validate(content | {"config": planned})
+    return Result.model_validate_json(text)
 
 
 def score_again(result: Result, folder: Path) -> dict[str, Scores]:

@@ -21,9 +21,9 @@ from pydantic import ValidationError
 from fer_cli.claims import BEAT, HEARTBEAT_S, SEEN, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
-from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, damage_error
+from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, RESULT, damage_error
 from fer_cli.places import not_made_again, read_text, write_text
-from fer_cli.results import RESULT, Result, find_damage, load_result, read_result
+from fer_cli.results import Result, find_damage, load_result, read_result
 from fer_cli.yamls import explain
 
 __all__ = ["OUTPUTS", "RunFolder", "Status", "process_started"]
@@ -233,9 +233,9 @@ class RunFolder:
             return str(error.strerror)
         return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
 
-    def find_result(self) -> Result | DamagedError | None:
-        """Return the result or its damage; None for an unfinished run."""
-        return load_result(self.path) if os.path.lexists(self.file(RESULT)) else None
+    def find_result(self, planned: RunConfig | None = None) -> Result | DamagedError | None:
+        """Return the result or its damage; None for an unfinished run. ``planned``: as in ``Planned``."""
+        return load_result(self.path, planned) if os.path.lexists(self.file(RESULT)) else None
 
     def result(self) -> Result:
         """Return the result; raises DamagedError if a file of the run is missing or damaged."""

@@ -9,7 +9,7 @@ import pytest
 from fer_cli import checked, results
 from fer_cli.config import METRICS
 from fer_cli.config.scores import Metric
-from fer_cli.results import find_damage, read_result
+from fer_cli.results import find_damage, load_result, read_result
 from fer_cli.runs import RunFolder
 from tests.fakes import fake_result, leave
 
@@ -70,3 +70,33 @@ def test_a_file_that_was_just_written_is_not_taken_for_settled(tmp_path: Path) -
     assert find_damage(run.path) is None
     checked.save_verified(tmp_path)
     assert not (tmp_path / "runs" / ".checked.json").exists()
+
+
+def test_settings_that_a_plan_has_validated_are_not_validated_again() -> None:
+    for folder in OLD:
+        new_process()
+        result = read_result(folder)
+        new_process()
+        planned = result.config.model_copy()
+        again = load_result(folder, planned)
+        assert isinstance(again, results.Result)
+        assert again == result
+        stored = json.loads((folder / "result.json").read_text())["config"]
+        assert (again.config is planned) == (stored == planned.model_dump(mode="json"))  # older runs lack newer settings
+        new_process()
+        other = result.config.model_copy(update={"seed": result.config.seed + 1})
+        assert load_result(folder, other) == result
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}'])
+def test_damage_is_explained_alike_with_planned_settings(text: str, tmp_path: Path) -> None:
+    folder = tmp_path / OLD[0].name
+    shutil.copytree(OLD[0], folder)
+    planned = read_result(folder).config
+    (folder / "result.json").write_text(text)
+    errors = []
+    for config in (None, planned):
+        new_process()
+        errors.append(str(load_result(folder, config)))
+    assert errors[0] == errors[1]
+    assert "result.json" in errors[0]

@@ -36,6 +36,7 @@ from fer_cli.stats import (
     unpaired_difference,
     unpaired_test,
 )
+from fer_cli.stats.effects import find_centre
 from fer_cli.stats.power import t_share
 
 OURS, THEIRS = [0.91, 0.88, 0.95, 0.90, 0.86], [0.90, 0.85, 0.95, 0.86, 0.88]
@@ -268,6 +269,13 @@ def test_noncentral_t_agrees_with_scipy(t: float, freedom: float, centre: float)
 def test_noncentral_t_is_there_where_scipy_has_none() -> None:
     assert 0 <= t_share(-2.02, 39, 9.5) < 1e-12
     assert find_power(1.0, 1e-6, 4) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("freedom", [2, 4, 9, 39])
+@pytest.mark.parametrize("t", [-60.0, -2.02, 0.0, 3.0, 60.0])
+@pytest.mark.parametrize("share", [0.025, 0.975])
+def test_centres_of_the_noncentral_t_are_roots(t: float, freedom: int, share: float) -> None:
+    assert t_share(t, freedom, find_centre(t, freedom, share)) == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.parametrize("difference", [0.005, 0.01, 0.02, 0.05])

@@ -131,6 +131,9 @@ class TrainConfig(Section):
         return self
 
 
+USUAL_MOMENTUM = TrainConfig().momentum
+
+
 class RunConfig(Section):
     """All settings of one run: equal RunConfigs on equal data and machine give equal results."""
 
@@ -165,7 +168,7 @@ class RunConfig(Section):
             "sequences": self.sequences.idle(),
         }
         idle = {f"{section}.{name}": why for section, names in sections.items() for name, why in names.items()}
-        if self.train.momentum != TrainConfig().momentum and self.train.optimizer != "sgd":
+        if self.train.momentum != USUAL_MOMENTUM and self.train.optimizer != "sgd":
             idle["train.momentum"] = f"the optimizer is {self.train.optimizer}"
         if self.model.importance_layers is not None and not self.learning.parts.attention:
             idle["model.importance_layers"] = f"learning.method {self.learning.method} has no importance weights"

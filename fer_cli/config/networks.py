@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -104,6 +105,7 @@ OWN = Backbone("fer_cli.models.own:OwnNetwork", takes=("own", "source_sha256"), 
 """A network of the user's own code, named ``module:name``."""
 
 
+@cache
 def network_of(name: str) -> Backbone:
     """Return what a network of this valid name can do."""
     return OWN if is_own(name) else BACKBONES[name]

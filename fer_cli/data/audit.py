@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
@@ -26,6 +25,9 @@ from fer_cli.data.splits import known_of, make_split
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import write_text
 from fer_cli.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST = 512 * 2**20
 """Size limit of ``audit.json`` in bytes."""

@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from fer_cli.data.block import Block, grey_picture, pictures, resize_picture
 from fer_cli.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIDE = 16
 """Side of a thumbnail in pixels, small enough to be robust to re-encoding and resizing."""
@@ -58,6 +61,8 @@ class Prints:
 
 def take_prints(images: Block, progress: Progress = silent) -> Prints:
     """Return the fingerprints of stills, read in chunks."""
+    import pandas as pd
+
     digests: list[bytes] = []
     thumbs = np.empty((len(images), SIDE, SIDE), np.uint8)
     blank = np.zeros(len(images), bool)
@@ -74,6 +79,8 @@ def take_prints(images: Block, progress: Progress = silent) -> Prints:
 
 def exact_groups(prints: Prints, manifest: pd.DataFrame) -> np.ndarray:
     """Return a group number per image, (N,) int64: equal for identical pixels or identical single-image source files."""
+    import pandas as pd
+
     files, digests = manifest["file"].astype(str), manifest["sha256"].astype(str)
     alone = ((files != "") & ~files.duplicated(keep=False) & (digests != "")).to_numpy()
     rows = np.flatnonzero(alone)

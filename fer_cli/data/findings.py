@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from fer_cli.config import Section
 from fer_cli.data.duplicates import Prints, alike_neighbours, exact_groups, link_groups, near_duplicates, take_prints
 from fer_cli.data.identity import known_codes
 from fer_cli.data.manifest import FaceSet
 from fer_cli.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = {
     "subjects": ("person in several parts", "people in several parts"),

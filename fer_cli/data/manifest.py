@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-import pandas as pd
 from pydantic import ValidationError
 
 from fer_cli import __version__
@@ -28,8 +27,11 @@ from fer_cli.data.cards import Embedded, has_card, load_card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.identity import SCHEME, changed_files, file_hash, seal
 from fer_cli.errors import DataError, nearest
-from fer_cli.places import read_text, write_text
+from fer_cli.places import inode_of, read_text, write_text
 from fer_cli.yamls import explain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "truth.parquet"
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
@@ -303,13 +305,6 @@ def settled(data_root: Path, name: str, read: Callable[[Path, str], Read]) -> Re
         time.sleep(0.05)
 
 
-def inode_of(path: Path) -> int | None:
-    """Return the inode of a file, None while it is not there."""
-    with suppress(OSError):
-        return path.stat().st_ino
-    return None
-
-
 def expected_info(data_root: Path, name: str) -> SetInfo:
     """Return the info of a set, or of an embedded set before it is rendered; raises DataError as ``verified_info``."""
     from fer_cli.synthetic.recipe import recipe_fingerprint
@@ -388,6 +383,8 @@ def read_set(data_root: Path, name: str) -> FaceSet:
 
 def read_manifest(folder: Path, info: SetInfo, columns: list[str] | None = None) -> pd.DataFrame:
     """Return the manifest (or some columns) of a verified set; raises DataError."""
+    import pandas as pd
+
     try:
         return pd.read_parquet(folder / MANIFEST, columns=columns)
     except Exception as error:  # the bytes are verified, so the disk or a library is at fault

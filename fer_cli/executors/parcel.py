@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from fer_cli.errors import ResultsError
 from fer_cli.executors.jobs import Job
+from fer_cli.outputs import RESULT
 from fer_cli.places import whole_file
-from fer_cli.results import RESULT
 from fer_cli.runs import RunFolder
 
 LOCAL = {"claim.json", "heartbeat.txt", "queued.json"}

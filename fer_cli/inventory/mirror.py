@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.attempts import given_up
+from fer_cli.checked import sign_files
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError
 from fer_cli.inventory.parents import Client, Group, fill_parent
 from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
-from fer_cli.results import RESULT, Result, sign_files
+from fer_cli.outputs import RESULT
+from fer_cli.results import Result
 from fer_cli.runs import RunFolder, Status, read_config
 from fer_cli.stores import check_store
 from fer_cli.tracking import (

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from fer_cli.checked import is_verified, save_verified
+from fer_cli.checked import is_verified, save_verified, sign_files
 from fer_cli.config import RunConfig, flatten
 from fer_cli.errors import DamagedError, ResultsError, StudyError, nearest
 from fer_cli.escape import cut
 from fer_cli.inventory.store import read_places
+from fer_cli.outputs import RESULT
 from fer_cli.places import read_text, write_text
-from fer_cli.results import RESULT, Result, sign_files
+from fer_cli.results import Result
 from fer_cli.runs import RunFolder, Status, read_config
 from fer_cli.uses import USES, find_places
 

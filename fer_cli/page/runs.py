@@ -19,13 +19,13 @@ from fer_cli.blocks import percent
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import DamagedError
 from fer_cli.inventory.rows import explain_state, time_of, write_value
-from fer_cli.outputs import read_history
+from fer_cli.outputs import RESULT, read_history
 from fer_cli.page.markup import DATE
 from fer_cli.page.mistakes import Album, Mistake, find_mistakes
 from fer_cli.plan import Item, Plan
 from fer_cli.report.canvas import factor_name
 from fer_cli.report.collect import Cells, history_file
-from fer_cli.results import RESULT, Result
+from fer_cli.results import Result
 
 MOST_BYTES = 950_000
 """Size of a page without pictures; some room is left below the megabyte."""

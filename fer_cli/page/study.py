@@ -11,6 +11,7 @@ from typing import Any
 from fer_cli import __version__
 from fer_cli.blocks import Note, Table, cell_text
 from fer_cli.inventory.rows import time_of
+from fer_cli.outputs import RESULT
 from fer_cli.page.drawn import find_figures, inline_figures, list_matrices
 from fer_cli.page.markup import DATE, render, write_json
 from fer_cli.page.mistakes import Album, why_not_shown
@@ -18,7 +19,6 @@ from fer_cli.page.runs import MOST_BYTES, Embedded, embed_runs
 from fer_cli.page.tables import Sheet, lay_out
 from fer_cli.places import write_text
 from fer_cli.report import Written
-from fer_cli.results import RESULT
 
 MOST_TABLES = 300_000
 """Bytes of the tables below the main one; further ones are only in the other formats."""

@@ -9,9 +9,10 @@ from fer_cli.choices import last_choice
 from fer_cli.config import Compute
 from fer_cli.data.kept import About
 from fer_cli.errors import DamagedError, FerError
+from fer_cli.outputs import RESULT
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report.collect import find_results
-from fer_cli.results import RESULT, Result, read_result
+from fer_cli.results import Result, read_result
 from fer_cli.study import Choice, load_study
 
 Found = dict[str, Result | DamagedError]

@@ -102,7 +102,7 @@ Cells = dict[tuple[str, Point], Cell]
 
 def find_results(plan: Plan) -> dict[str, Result | DamagedError]:
     """Return, by run id, each finished run's result or the reason why the run is damaged; each is read once."""
-    found = {item.run_id: item.folder.find_result() or item.folder.damage for item in plan.items}
+    found = {item.run_id: item.folder.find_result(item.run.config) or item.folder.damage for item in plan.items}
     return {run_id: result for run_id, result in found.items() if result is not None}
 
 

@@ -14,6 +14,9 @@ from fer_cli.stats.outcomes import NotTestable
 from fer_cli.stats.power import t_share
 from fer_cli.stats.scores import LEVEL, paired_spread, sample_sd
 
+CLOSE = 1e-6
+"""How near to its share a distribution's part must be."""
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -48,7 +51,17 @@ def effect_size(ours: Sequence[float], theirs: Sequence[float], overlap: float =
 
 
 def find_centre(t: float, freedom: float, share: float) -> float:
-    """Return the noncentrality at which ``share`` of the t distribution lies below ``t``."""
+    """Return the noncentrality at which ``share`` of the t distribution lies below ``t``.
+
+    SciPy's inverse is fast, but inexact where ``t`` is large: there, or where it fails, the root is searched.
+    """
+    import numpy as np
+    from scipy.special import nctdtrinc
+
+    with np.errstate(all="ignore"):
+        centre = float(nctdtrinc(freedom, share, t))
+    if abs(t_share(t, freedom, centre) - share) < CLOSE:  # false for NaN, too
+        return centre
     from scipy.optimize import brentq
 
     reach = 8 + 8 * abs(t)

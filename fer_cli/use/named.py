@@ -9,8 +9,9 @@ from fer_cli.config import Compute
 from fer_cli.errors import FerError, ResultsError, StudyError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.inventory.find import match_id
+from fer_cli.outputs import RESULT
 from fer_cli.places import user_path
-from fer_cli.results import RESULT, Result
+from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 
 
