@@ -21,7 +21,8 @@ from fer_cli.choices import remember
 from fer_cli.config import Compute
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
-from fer_cli.report.collect import Cell
+from fer_cli.report.canvas import label_arms
+from fer_cli.report.collect import Cell, collect
 from fer_cli.report.doubts import Doubts
 from fer_cli.report.sides import Scales
 from fer_cli.results import Cost, Seconds
@@ -253,6 +254,22 @@ def test_leaky_split_is_marked_on_its_cells_and_not_tested(compute: Compute, tmp
     assert "- ‡ leaky split: 75 % of test subjects were trained on: SCN-CS\n" in markdown
     assert "LEAKS" in markdown and "(75% of test subjects were trained on)" in markdown
     assert "- not tested: SCN-CS is leaky\n" in markdown
+
+
+@pytest.mark.parametrize(
+    ("setting", "marked"), [("data.split: random", True), ("data.leak: test", True), ("learning.method: scn-cs", False)]
+)
+def test_figures_mark_the_arms_that_tables_mark_as_leaky(
+    setting: str, marked: bool, compute: Compute, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace("SCN-CS: {learning.method: scn-cs}", f"SCN-CS: {{{setting}}}"))
+    plan = make_plan(str(path), Choice(), compute)
+    fake_results(plan, SCORES)
+    assert label_arms(plan, collect(plan)) == {
+        arm: f"{arm} (leaky)" if marked and arm == "SCN-CS" else arm for arm in plan.study.arms
+    }
+    assert ("‡" in rows(make_report(str(path), compute).markdown, "accuracy in %")["SCN-CS"][0]) == marked
 
 
 def test_latex_is_escaped_and_balanced(plan: Plan, compute: Compute, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def inline_figures(paths: Sequence[Path], refused: str) -> tuple[list[Drawn], li
 
 def list_matrices(written: Written) -> tuple[list[Matrix], list[str]]:
     """Return the confusion matrices that the study's figures show too, one per arm, and a note on those left out."""
-    from fer_cli.report.canvas import arm_label, point_label, seed_count
+    from fer_cli.report.canvas import label_cell, point_label, seed_count
     from fer_cli.report.confusion import select_cells, sum_confusion
 
     plan = written.material.plan
@@ -97,7 +97,7 @@ def list_matrices(written: Written) -> tuple[list[Matrix], list[str]]:
     found = []
     for cell in chosen[:MOST_MATRICES]:
         counts = seed_count(len(cell.results), len(cell.planned))
-        title = ", ".join(filter(None, [arm_label(plan, cell.arm), point_label(cell.at), counts]))
+        title = ", ".join(filter(None, [label_cell(cell), point_label(cell.at), counts]))
         found.append(shade_confusion(title, sum_confusion(cell), cell.ordered[0].data.classes))
     lost = len(chosen) - len(found)
     return found, [f"{lost} more are under Runs, run by run, and in figures/{plan.stem}"] if lost else []

@@ -9,7 +9,8 @@ from typing import Any
 
 from fer_cli.drawing import class_styles
 from fer_cli.plan import Plan
-from fer_cli.report.collect import Cell, Point
+from fer_cli.report.collect import Cell, Cells, Point
+from fer_cli.report.doubts import find_leak
 from fer_cli.report.tables import factor_label
 
 FACTORS = {
@@ -33,11 +34,15 @@ def arm_styles(plan: Plan) -> dict[str, tuple[str, str]]:
     return class_styles(list(plan.study.arms))
 
 
-def arm_label(plan: Plan, arm: str) -> str:
-    """Return an arm's label in figures, marked where its split leaks."""
-    items = [item for item in plan.items if item.run.arm == arm]
-    leaky = bool(items) and all(item.run.config.data.ignores_people for item in items)
-    return f"{arm} (leaky split)" if leaky else arm
+def label_cell(cell: Cell) -> str:
+    """Return the label of a cell's arm in figures, marked where tables mark the cell as leaky."""
+    return f"{cell.arm} (leaky)" if find_leak(cell) else cell.arm
+
+
+def label_arms(plan: Plan, cells: Cells) -> dict[str, str]:
+    """Return the label of each arm in figures, marked where tables mark all its cells that have results."""
+    own = {arm: [cell for (name, _), cell in cells.items() if name == arm and cell.results] for arm in plan.study.arms}
+    return {arm: f"{arm} (leaky)" if some and all(map(find_leak, some)) else arm for arm, some in own.items()}
 
 
 def factor_name(factor: str) -> str:

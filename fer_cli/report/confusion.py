@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fer_cli.blocks import percent
 from fer_cli.drawing import COLUMN, LINE, MARGIN, Words, draw_matrix, page, save, text_width, wrap_text
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import arm_label, figure_file, footer, point_label, seed_count, shared_factors, split_evenly
+from fer_cli.report.canvas import figure_file, footer, label_cell, point_label, seed_count, shared_factors, split_evenly
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout
 
@@ -57,7 +57,7 @@ def count_recognised(counts: np.ndarray, bar: float) -> int:
     return int(((totals > 0) & (hits >= bar * totals - 1e-9)).sum())
 
 
-def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
+def panel_title(cell: Cell, shared: Point, width: float) -> str:
     """Return arm, grid values not in ``shared``, seeds, accuracy, and the number of classes that reach ``BARS``."""
     counts = sum_confusion(cell)
     values = [result.metrics[cell.part]["accuracy"] for result in cell.ordered]
@@ -65,7 +65,7 @@ def panel_title(plan: Plan, cell: Cell, shared: Point, width: float) -> str:
     classes = int((counts.sum(axis=1) > 0).sum())
     tally = ", ".join(f"≥ {100 * bar:.0f} % in {count_recognised(counts, bar)}" for bar in BARS)
     own = point_label(tuple(pair for pair in cell.at if pair not in shared))
-    name = wrap_text(arm_label(plan, cell.arm) + (f", {own}" if own else ""), width, TITLE)
+    name = wrap_text(label_cell(cell) + (f", {own}" if own else ""), width, TITLE)
     scores = [f"{seed_count(len(values), len(cell.planned))}, accuracy {percent(float(np.mean(values)))}{spread} %"]
     return "\n".join([*name, *scores, f"recall {tally} of {classes} classes"])
 
@@ -80,7 +80,7 @@ def confusion_panels(plan: Plan, cells: Sequence[Cell]) -> Figure:
     rows = math.ceil(len(cells) / columns)
     width = max((room - left) / columns, CELL[0] * most)
     shared = shared_factors([cell.at for cell in cells])
-    titles = [panel_title(plan, cell, shared, room / columns - 0.1) for cell in cells]
+    titles = [panel_title(cell, shared, room / columns - 0.1) for cell in cells]
     # a row has labels below if one of its panels is the last of its column
     below = [not alike or (row + 2) * columns > len(cells) for row in range(rows)]
     height = rows * (CELL[1] * max(most, 5) + 0.12 + max(title.count("\n") + 1 for title in titles) * TITLE * LINE / 72)

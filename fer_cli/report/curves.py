@@ -23,11 +23,11 @@ from fer_cli.places import write_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     SD_BAND,
-    arm_label,
     arm_styles,
     factor_name,
     figure_file,
     footer,
+    label_arms,
     point_label,
     seed_count,
     shared_factors,
@@ -55,6 +55,7 @@ class Curve:
     """Training histories of one arm by seed, and the selected epochs."""
 
     arm: str
+    label: str
     planned: int
     histories: list[pd.DataFrame]
     chosen: list[int]
@@ -124,9 +125,11 @@ def curves_at(plan: Plan, cells: Cells, points: Sequence[Point]) -> list[Curve]:
         result = cells[run.arm, run.at].results.get(run.seed)
         if result is not None and run.seed not in found[run.arm] and history_file(item, result).is_file():
             found[run.arm][run.seed] = history_frame(history_file(item, result)), result.selection
+    labels = label_arms(plan, cells)
     return [
         Curve(
             arm,
+            labels[arm],
             len(planned[arm]),
             [seeds[seed][0] for seed in sorted(seeds)],
             [seeds[seed][1].epoch or 0 for seed in sorted(seeds)],
@@ -203,10 +206,7 @@ def style_key(colour: str) -> list[Artist]:
 def joint_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve], foot: Sequence[str]) -> Figure:
     """Return one panel of accuracy and one of loss, each with all arms."""
     styles = arm_styles(plan)
-    arms = [
-        Line2D([], [], color=styles[c.arm][0], lw=3, label=f"{arm_label(plan, c.arm)}, {seed_count(c.n, c.planned)}")
-        for c in curves
-    ]
+    arms = [Line2D([], [], color=styles[c.arm][0], lw=3, label=f"{c.label}, {seed_count(c.n, c.planned)}") for c in curves]
     title, notes = heading(plan, points, curves)
     figure = page(COLUMN, 3.0, Words(title, notes, [arms, style_key("0.35")], foot))
     panels = figure.subplots(2, 1, sharex=True)
@@ -226,8 +226,7 @@ def separate_figure(plan: Plan, points: Sequence[Point], curves: Sequence[Curve]
     if len({curve.epochs for curve in curves}) > 1:
         notes.append("horizontal axes differ: arms are trained for different numbers of epochs")
     names = [
-        wrap_text(f"{arm_label(plan, curve.arm)}, {seed_count(curve.n, curve.planned)}", COLUMN - 0.5 - 2 * MARGIN, 8)
-        for curve in curves
+        wrap_text(f"{curve.label}, {seed_count(curve.n, curve.planned)}", COLUMN - 0.5 - 2 * MARGIN, 8) for curve in curves
     ]
     height = sum(1.0 + 0.15 * len(lines) for lines in names) + 0.35
     figure = page(COLUMN, height, Words(title, notes, [style_key("black")], foot))

@@ -15,7 +15,7 @@ from fer_cli.blocks import MARKS
 from fer_cli.config import METRICS
 from fer_cli.drawing import COLUMN, GREY, MARGIN, PALETTE, Words, page, save, wrap_text
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import arm_label, factor_name, figure_file, footer, point_label
+from fer_cli.report.canvas import factor_name, figure_file, footer, label_arms, point_label
 from fer_cli.report.collect import Cells
 from fer_cli.report.compared import Compared, compare_arms, list_pairs
 from fer_cli.report.sides import Scales
@@ -79,14 +79,14 @@ def difference_panels(scales: Scales, cells: Cells) -> Iterator[Panel]:
     With several columns, only the first metric is drawn.
     """
     plan = scales.plan
-    shape, base = layout(plan), plan.study.report.against
+    shape, base, labels = layout(plan), plan.study.report.against, label_arms(plan, cells)
     metrics = plan.study.report.metrics if shape.columns == [None] else plan.study.report.metrics[:1]
     kinds = {
-        f"difference to {arm_label(plan, base)}": [
-            (name, arm_label(plan, arm)) for name, (arm, _) in list_pairs(plan).items() if name in plan.study.arms
+        f"difference to {labels[base]}": [
+            (name, labels[arm]) for name, (arm, _) in list_pairs(plan).items() if name in plan.study.arms
         ],
         "further differences": [
-            (name, f"{arm_label(plan, arm)} against {arm_label(plan, other)}")
+            (name, f"{labels[arm]} against {labels[other]}")
             for name, (arm, other) in list_pairs(plan).items()
             if name not in plan.study.arms
         ],

@@ -20,10 +20,10 @@ from fer_cli.plan import Plan
 from fer_cli.report.canvas import (
     FACTORS,
     SD_BARS,
-    arm_label,
     arm_styles,
     factor_name,
     footer,
+    label_arms,
     point_label,
     seed_count,
     split_evenly,
@@ -86,10 +86,10 @@ def draw_levels(plan: Plan, cells: Cells, folder: Path) -> list[Path]:
 def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[Level]]]) -> Figure:
     """Return a panel per remaining grid point, on shared scales."""
     metric, factor = plan.study.report.metrics[0], str(plan.study.report.columns)
-    styles = arm_styles(plan)
+    styles, labels = arm_styles(plan), label_arms(plan, cells)
     arms = {arm: [level for levels in panels.values() for level in levels[arm]] for arm in plan.study.arms}
     keys: list[Artist] = [
-        Line2D([], [], color=styles[arm][0], marker=styles[arm][1], ms=4, lw=1.2, label=legend_label(plan, arm, levels))
+        Line2D([], [], color=styles[arm][0], marker=styles[arm][1], ms=4, lw=1.2, label=legend_label(labels[arm], levels))
         for arm, levels in arms.items()
         if levels
     ]
@@ -116,11 +116,11 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     return figure
 
 
-def legend_label(plan: Plan, arm: str, levels: Sequence[Level]) -> str:
+def legend_label(label: str, levels: Sequence[Level]) -> str:
     """Return an arm's legend entry with the number of seeds, or its range over levels."""
     counts, planned = sorted({level.n for level in levels}), levels[0].planned
     count = seed_count(counts[0], planned) if len(counts) == 1 else f"n = {counts[0]}–{counts[-1]} of {planned} seeds"
-    return f"{arm_label(plan, arm)}, {count}"
+    return f"{label}, {count}"
 
 
 def draw_panel(

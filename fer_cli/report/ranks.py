@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from fer_cli.config import METRICS
 from fer_cli.drawing import COLUMN, PALETTE, SMALL, Words, page, save, wrap_text
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import arm_label, footer
+from fer_cli.report.canvas import footer, label_arms
 from fer_cli.report.collect import Cells
 from fer_cli.report.sides import Scales
 from fer_cli.stats import NotTestable, Ranks, rank_arms
@@ -59,9 +59,8 @@ def draw_ranks(scales: Scales, cells: Cells, folder: Path) -> list[Path]:
 def ranks_figure(plan: Plan, cells: Cells, arms: Sequence[str], ranks: Ranks) -> Figure:
     """Return the diagram: the axis of ranks, arms on both sides, bars over arms whose ranks do not differ."""
     order = sorted(range(len(arms)), key=lambda place: (ranks.means[place], place))
-    labels = {
-        place: wrap_text(f"{arm_label(plan, arms[place])} ({ranks.means[place]:.2f})", NAMES, SMALL) for place in order
-    }
+    names = label_arms(plan, cells)
+    labels = {place: wrap_text(f"{names[arms[place]]} ({ranks.means[place]:.2f})", NAMES, SMALL) for place in order}
     half = (len(order) + 1) // 2
     sides = (order[:half], order[half:][::-1])  # from the axis downwards: the best left, the worst right
     cliques = ranks.cliques
