@@ -146,7 +146,8 @@ def check_folders(compute: Compute) -> Iterator[Line]:
 def check_data(compute: Compute) -> Iterator[Line]:
     """Yield the shipped studies and cards, the embedded people, and the sets that are built."""
     from fer_cli.data.cards import card_names, load_card
-    from fer_cli.data.manifest import build_command, built_sets
+    from fer_cli.data.manifest import built_sets
+    from fer_cli.data.rebuild import build_command
     from fer_cli.study import study_names
     from fer_cli.synthetic.assets import FOLDER, read_asset, read_pins
 

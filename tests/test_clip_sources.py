@@ -16,7 +16,8 @@ from fer_cli.data.clips import choose_frames, group_clips
 from fer_cli.data.decode import PAST, SEVERAL
 from fer_cli.data.detect import Face
 from fer_cli.data.importers.sequences import THINNED, spread_over
-from fer_cli.data.manifest import TIME, build_command, load_set
+from fer_cli.data.manifest import TIME, load_set
+from fer_cli.data.rebuild import build_command
 from fer_cli.data.video import frame_count, read_film
 from fer_cli.errors import DataError
 from fer_cli.plan import part_sizes

@@ -16,8 +16,9 @@ from fer_cli.data.importers import patterns
 from fer_cli.data.importers.names import UNMATCHED
 from fer_cli.data.importers.own import NUMBERED, SPELLINGS, own_card, read_codes
 from fer_cli.data.importers.patterns import compile_pattern, search_names
-from fer_cli.data.manifest import SetInfo, build_command, load_info, load_set
+from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.own import Own, scan_own
+from fer_cli.data.rebuild import build_command
 from fer_cli.errors import DataError
 from fer_cli.signals import limit_time
 from tests.conftest import Called

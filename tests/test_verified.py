@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fer_cli.config import Compute
 from fer_cli.data import identity
 from fer_cli.data.identity import mark_of
-from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH, build_command, load_info, load_set
+from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH, load_info, load_set
+from fer_cli.data.rebuild import build_command
 from fer_cli.errors import DataError
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice
@@ -254,6 +256,37 @@ def test_nothing_in_an_old_set_is_trusted(steps: Any) -> None:
     assert build_command("ck48", known) == "fer data build ck48 --from FOLDER"
     assert build_command("synth-basic", known) == "fer data build synth-basic"
     assert build_command("synth-basic", {"embedded": {"size": "$(rm x)"}}) == "fer data build synth-basic --size '$(rm x)'"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], []),
+        (["--size", "32", "--colour", "rgb"], ["--size", "32", "--colour", "rgb"]),
+        (["--interpolation", "cubic", "--drop-duplicates"], ["--interpolation", "cubic", "--drop-duplicates"]),
+        (
+            ["--detect", "lbp", "--margin", "0.1", "--no-face", "keep"],
+            ["--detect", "lbp", "--margin", "0.1", "--align", "none"],
+        ),
+    ],
+)
+def test_the_command_that_builds_a_set_again_repeats_its_options(
+    options: list[str], words: list[str], fer: Fer, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for place, label in enumerate(["happy", "happy", "sad", "sad"]):
+        path = tmp_path / "photos" / label / f"{place}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if place == 3:
+            shutil.copy(path.with_name("2.png"), path)
+        else:
+            Image.fromarray(rng.integers(0, 255, (60, 60, 3), dtype=np.uint8)).save(path)
+    called = fer(
+        "data", "build", "mine", "--from", tmp_path / "photos", "--layout", "folder", *options, "--data-root", tmp_path
+    )
+    assert called.code == 0, called.err
+    again = build_command("mine", load_info(tmp_path, "mine").model_dump(mode="json"))
+    assert again.split() == ["fer", "data", "build", "mine", "--from", "FOLDER", "--layout", "folder", *words]
 
 
 def test_results_on_another_build_are_not_mixed_in(

@@ -52,7 +52,7 @@ def check(
 ) -> None:
     """Compare a built set with its card, its checksums and (with --from) its source; exit 1 if anything differs."""
     from fer_cli.data.check import check_set
-    from fer_cli.data.manifest import build_command
+    from fer_cli.data.rebuild import build_command
 
     root = data_root_or_default(data_root)
     checked = check_set(root, name, source, partial(with_progress, "comparing files"))

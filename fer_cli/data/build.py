@@ -27,9 +27,10 @@ from fer_cli.data.importers.accounts import accounts
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.sequences import spread_over
-from fer_cli.data.manifest import COLUMNS, FRAMES, IMAGES, TIME, SetInfo, load_info, write_info
+from fer_cli.data.manifest import COLUMNS, IMAGES, TIME, SetInfo, load_info, write_info
 from fer_cli.data.own import Own, scan_own
 from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
+from fer_cli.data.rebuild import FRAMES
 from fer_cli.errors import DataError, nearest
 from fer_cli.progress import Progress, silent
 from fer_cli.yamls import explain

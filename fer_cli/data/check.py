@@ -18,8 +18,9 @@ from fer_cli.data.decode import UnreadableError, read_source, why
 from fer_cli.data.files import shorten
 from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.hints import few
-from fer_cli.data.manifest import FRAMES, FaceSet, SetInfo, load_info, load_set, verify_files
+from fer_cli.data.manifest import FaceSet, SetInfo, load_info, load_set, verify_files
 from fer_cli.data.own import own_of, scan_own
+from fer_cli.data.rebuild import FRAMES
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress, silent
 

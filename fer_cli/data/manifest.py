@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +20,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from fer_cli import __version__
-from fer_cli.config import Known, Section, default_data_root
+from fer_cli.config import Known, Section
 from fer_cli.data.block import Block, open_block
 from fer_cli.data.cards import Embedded, has_card, load_card
 from fer_cli.data.files import why_unreadable
 from fer_cli.data.identity import SCHEME, changed_files, file_hash, seal
+from fer_cli.data.rebuild import build_command
 from fer_cli.errors import DataError, nearest
 from fer_cli.places import inode_of, read_text, write_text
 from fer_cli.yamls import explain
@@ -37,8 +37,6 @@ IMAGES, MANIFEST, INFO, TRUTH = "images.npy", "manifest.parquet", "set.json", "t
 COLUMNS = ("sample", "name", "file", "label", "subject", "sequence", "frame", "split", "sha256")
 TIME = "time_s"
 """Column of the time of each video frame in its clip, in seconds; not in other sets."""
-FRAMES = "frames"
-"""Preparation step that says how many frames of each sequence or video were taken."""
 TRIES = 40
 """Attempts, 0.05 s apart, to read a set that another process is replacing."""
 Read = TypeVar("Read")
@@ -173,38 +171,6 @@ def write_info(folder: Path, info: SetInfo, manifest: pd.DataFrame) -> SetInfo:
     content = whole.model_dump(mode="json")
     write_text(folder / INFO, json.dumps({"seal": seal(content), **content}, indent=1) + "\n")
     return whole
-
-
-def build_command(name: str, known: Mapping[str, Any] = {}, root: Path | None = None) -> str:
-    """Return the command that builds a set under a data root; ``known``: its ``set.json``, possibly damaged."""
-    return shlex.join(build_words(name, known) + ([] if root in {None, default_data_root()} else ["--data-root", str(root)]))
-
-
-def build_words(name: str, known: Mapping[str, Any]) -> list[str]:
-    """Return the words of the command that builds a set, without its data root; ``known``: as in ``build_command``."""
-    steps = known.get("preprocessing")
-    first = steps[0] if isinstance(steps, list) and steps and isinstance(steps[0], dict) else {}
-    if first.get("step") == "combine" and isinstance(first.get("of"), list):
-        command = ["fer", "data", "combine", name, "--of", ",".join(map(str, first["of"])), "--map", str(first.get("map"))]
-        size, parts = known.get("image_size"), first.get("parts")
-        for part in parts.items() if isinstance(parts, dict) else ():
-            command += ["--part", "=".join(map(str, part))]
-        return [*command, *(["--size", str(size)] if isinstance(size, int) else [])]
-    command = ["fer", "data", "build", name]
-    card = load_card(name) if has_card(name) else None
-    if card is not None and card.embedded is not None:
-        drawn = known.get("embedded")
-        for option in ("images", "subjects", "size", "difficulty", "seed"):
-            usual = getattr(card.embedded, option)
-            value = drawn.get(option, usual) if isinstance(drawn, dict) else usual
-            command += [f"--{option}", str(value)[:20]] if value != usual else []
-        return command
-    own = known.get("own")
-    if not (isinstance(own, dict) and own):  # not recorded by earlier versions
-        own = {"layout": "csv" if str(known.get("layout")).startswith("table") else "folder"}
-    options = [text for name, value in own.items() for text in (f"--{name}", str(value))]
-    frames = [first["per clip"]] if first.get("step") == FRAMES and "per clip" in first else []
-    return [*command, "--from", "FOLDER", *(options if card is None else [f"--frames={n}" for n in frames])]
 
 
 def load_info(data_root: Path, name: str) -> SetInfo:
