@@ -1,8 +1,8 @@
-"""How far the training parts of a cell's seeds overlap, which makes their scores alike: n_test/n_train (Nadeau 2003)."""
+"""What training and test parts share: between seeds, which makes scores alike (n_test/n_train, Nadeau 2003), and leaks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fer_cli.config import K_FOLD, RunConfig
 from fer_cli.results import Result
@@ -33,3 +33,21 @@ def tested_share(result: Result) -> float:
 def trained_on(result: Result) -> int:
     """Return the number of samples trained and validated on; a leaked validation part is trained on already."""
     return result.data.train + (0 if result.config.data.leak == "val" else result.data.val)
+
+
+def leak_of(results: Sequence[Result], ignores_people: bool) -> str:
+    """Return how test images, or the people in them, take part in training or selection; "" if they do not.
+
+    ``ignores_people``: whether subjects may occur on both sides of the split in all runs.
+    """
+    if leak := next((r.config.data.leak for r in results if r.config.data.leak != "none"), None):
+        return f"{'validation' if leak == 'val' else 'test'} images are also trained on"
+    for unit in ("subjects", "sequences"):
+        shared, tested = (sum(getattr(r.data, f"{kind}_{unit}") for r in results) for kind in ("shared", "test"))
+        if shared:
+            return f"leaky split: {f'{100 * shared / tested:.0f} %' if tested else shared} of test {unit} were trained on"
+    if any(r.config.data.split == "official" and r.config.data.test_part == "public" for r in results):
+        return "tested on the public part, which is meant for model selection"
+    if results and ignores_people and not all(r.data.test_subjects for r in results):
+        return "the split ignores people, who may be in training and test parts: the set does not name them"
+    return ""

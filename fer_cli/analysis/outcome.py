@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fer_cli.blocks import Number
+from fer_cli.overlap import leak_of
 from fer_cli.places import read_text, write_text
 from fer_cli.plan import Item, Plan
-from fer_cli.report.canvas import label_cell
-from fer_cli.report.collect import collect
 from fer_cli.stats import sample_sd
 from fer_cli.tasks import task_of
 
@@ -47,11 +46,12 @@ def groups_of(plan: Plan, networks: bool = True) -> list[Group]:
             if networks and not task_of(item.run.config).trains_network:
                 continue
             found.setdefault((arm, item.run.at), []).append(item)
-    groups, cells = [], collect(plan)
+    groups = []
     for (arm, at), items in found.items():
         values = [f"{key.rsplit('.', 1)[-1].replace('_', ' ')} {value}" for key, value in at]
         done = [item for item in items if item.folder.status == "done"]
-        groups.append(Group(arm, ", ".join([label_cell(cells[arm, at]), *values]), items, done))
+        leaky = leak_of([item.folder.result() for item in done], all(item.run.config.data.ignores_people for item in items))
+        groups.append(Group(arm, ", ".join([f"{arm} (leaky)" if leaky else arm, *values]), items, done))
     return groups
 
 

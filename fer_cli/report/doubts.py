@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fer_cli.blocks import MARKS, Mark
 from fer_cli.data.importers.hints import few
 from fer_cli.metrics import majority_baseline
+from fer_cli.overlap import leak_of
 from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell, Cells, Point, history_file
 from fer_cli.results import Result, read_final_accuracy
@@ -132,18 +133,7 @@ def final_training_accuracy(item: Item, result: Result) -> Accuracy | None:
 
 def find_leak(cell: Cell) -> str:
     """Return how test images, or the people in them, take part in training or selection; "" if they do not."""
-    results = cell.ordered
-    if leak := next((r.config.data.leak for r in results if r.config.data.leak != "none"), None):
-        return f"{'validation' if leak == 'val' else 'test'} images are also trained on"
-    for unit in ("subjects", "sequences"):
-        shared, tested = (sum(getattr(r.data, f"{kind}_{unit}") for r in results) for kind in ("shared", "test"))
-        if shared:
-            return f"leaky split: {f'{100 * shared / tested:.0f} %' if tested else shared} of test {unit} were trained on"
-    if any(r.config.data.split == "official" and r.config.data.test_part == "public" for r in results):
-        return "tested on the public part, which is meant for model selection"
-    if results and cell.leaky and not all(r.data.test_subjects for r in results):
-        return "the split ignores people, who may be in training and test parts: the set does not name them"
-    return ""
+    return leak_of(cell.ordered, cell.leaky)
 
 
 def baseline(cells: Iterable[Cell], metric: str) -> float | None:
