@@ -17,6 +17,8 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 
 from fer_cli.executors.agenda import Agenda
 from fer_cli.executors.jobs import Job, Outcome
@@ -39,6 +41,8 @@ class Task:
 def processes(graph: Agenda, run: Callable[[Job], Outcome], on_done: Callable[[Outcome], None]) -> None:
     """Execute the graph in worker processes, as many as there are places; ``run`` must be importable by name."""
     crew = Crew(run, graph.options)
+    if graph.size:
+        start_server()  # imports while the first jobs are prepared, which opens MLflow's store
     try:
         while True:
             while (place := crew.find_place(graph)) is not None:
@@ -132,10 +136,19 @@ PRELOADED = ["fer_cli.executors.jobs", "fer_cli.learning.figures", "fer_cli.lear
 """Imports of the server; none of them may initialise CUDA, which forked workers could not use afterwards."""
 
 
+def start_server() -> BaseContext:
+    """Return how workers start; on Linux, start the server that they are forked from, unless it runs."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+    return context
+
+
 def new_worker(gpu: str = "") -> ProcessPoolExecutor:
     """Return a pool of one process that sees this GPU alone, or all that this process sees; it starts with its first job."""
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    context.set_forkserver_preload(PRELOADED)
+    context = start_server()
     environment = dict(os.environ) | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
     return ProcessPoolExecutor(1, mp_context=context, initializer=start_worker, initargs=(environment,))
 
