@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from fer_cli.blocks import DASH, Number
 from fer_cli.checked import save_verified
+from fer_cli.commands import train_command
 from fer_cli.config import Compute
 from fer_cli.data.kept import look_up_set
 from fer_cli.errors import ResultsError
@@ -18,7 +19,7 @@ from fer_cli.report.choices import find_plans
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
 from fer_cli.report.sides import Scales
-from fer_cli.study import Choice, load_study, study_names
+from fer_cli.study import DEFAULT_PROFILE, Choice, load_study, study_names
 
 HEAD = ("study", "data", "claim", "verdict", "difference [95 % interval]", "p", "p (Holm)", "n", "test", "reproduced", "why")
 
@@ -54,7 +55,9 @@ def judge_studies(
         return found
     if study is not None and not load_study(study).claims:
         raise ResultsError(f"{study}: no claims; add them to the study under claims: (text, arm, over or at_least, source)")
-    again = f"fer ablate --study {study or 'scn-cs'}"
+    again = train_command(
+        study or "scn-cs", replace(given, profile=profile or DEFAULT_PROFILE, recipe=bool(recipe)), compute
+    )
     raise ResultsError(f"no run of a study with claims is done under {compute.results}; train it with: {again}")
 
 

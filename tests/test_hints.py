@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fer_cli.choices import remember
 from fer_cli.cli import app
-from fer_cli.cli.advice import study_command, write_command, write_seeds
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.options import parse_seeds
+from fer_cli.commands import write_command, write_seeds
 from fer_cli.config import Compute
 from fer_cli.plan import make_plan
 from fer_cli.study import Choice

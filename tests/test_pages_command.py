@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fer_cli.choices import remember
 from fer_cli.config import Compute
 from tests.conftest import Called
 from tests.pages import Parsed
@@ -50,6 +52,29 @@ def test_bad_input_is_one_line(fer: Fer, compute: Compute, options: list[str], m
     assert called.code == 2
     assert message in called.err
     assert called.err.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_the_command_that_trains_what_is_missing_repeats_all_options(judged: bool, fer: Fer, compute: Compute) -> None:
+    options = ["--seeds", "2", "--split", "holdout", "--epochs", "0.5", "--data", "ck48"]
+    claimed = ["--claims"] if judged else ["--profile", "smoke", "--set", "train.lr=0.02"]
+    called = fer("report", "--study", "scn-cs", *options, *claimed, *where(compute))
+    assert called.code == 2
+    words = shlex.split(called.err.partition("train it with: ")[2])
+    asked = [*options, *where(compute), *([] if judged else claimed)]
+    given = {words[place]: words[place + 1] for place in range(2, len(words), 2)}
+    assert given == {"--study": "scn-cs", **{str(asked[place]): str(asked[place + 1]) for place in range(0, len(asked), 2)}}
+
+
+def test_the_next_report_names_options_only_where_the_last_run_had_others(
+    fer: Fer, tmp_path: Path, compute: Compute
+) -> None:
+    plan = planned(tmp_path, compute)
+    remember(plan, compute.results)
+    for options, named in ([], False), (["--seeds", "2"], True):
+        called = fer("report", "--study", tmp_path / "tiny.yaml", *options, *where(compute))
+        assert called.code == 0, called.err
+        assert ("--no-recipe" in called.err.partition("next: ")[2]) == named
 
 
 def test_thumbnails_need_pages(fer: Fer, compute: Compute) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.drawn import begin_if_embedded
 from fer_cli.cli.executing import (
     PRINT,
@@ -58,6 +57,7 @@ from fer_cli.cli.options import (
 from fer_cli.cli.plans import print_commands, print_plan, print_plans, say_recipe
 from fer_cli.cli.screen import pause_collection, progress_bar, say
 from fer_cli.cli.watch import Watch, print_summary
+from fer_cli.commands import choice_options, given_results, write_command
 from fer_cli.errors import FerError, StudyError
 
 if TYPE_CHECKING:

@@ -1,18 +1,16 @@
-"""Suggested next commands, built from the given options and quoted for a shell."""
+"""Suggested next commands of studies and their reports."""
 
 from __future__ import annotations
 
-import os
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_cli.commands import choice_options, write_command
 from fer_cli.errors import FerError
 
 if TYPE_CHECKING:
     from fer_cli.plan import Plan
-    from fer_cli.study import Choice
 
 STUDY = "scn-cs"
 """Study suggested for a data set of labelled faces."""
@@ -20,49 +18,11 @@ CLIP_STUDIES = {"basic": "temporal-attention", "gesture": "region-layer", "order
 """Recipe of an embedded set of clips -> study suggested for it."""
 
 
-def write_command(words: str, *arguments: str | Path, **options: Any) -> str:
-    """Return a shell-quoted command. Options that are None, False or empty are left out; True is a flag, a list repeats."""
-    parts = words.split() + [str(argument) for argument in arguments]
-    for name, value in options.items():
-        option = f"--{name.replace('_', '-')}"
-        for item in value if isinstance(value, list | tuple) else [value]:
-            if item is True:
-                parts.append(option)
-            elif item is not None and item is not False:
-                parts += [option, str(item)]
-    return shlex.join(parts)
-
-
-def given_results(results: Path) -> Path | None:
-    """Return the results folder unless it is the default one."""
-    return None if results == Path(os.environ.get("FER_RESULTS", "results")) else results
-
-
-def choice_options(choice: Choice) -> dict[str, Any]:
-    """Return the options that reproduce a choice of data, profile, seeds, split, epochs, recipe and settings."""
-    from fer_cli.study import DEFAULT_PROFILE
-
-    return {
-        "data": choice.data,
-        "profile": None if choice.profile == DEFAULT_PROFILE else choice.profile,
-        "seeds": None if choice.seeds is None else write_seeds(choice.seeds),
-        "split": choice.split,
-        "epochs": choice.epochs,
-        "recipe": choice.recipe,
-        "set": choice.settings,
-    }
-
-
 def report_options(plan: Plan) -> dict[str, Any]:
     """Return the options of ``fer report`` that name the runs of a plan, whichever ran last: what is left out is as then."""
     choice = replace(plan.choice, seeds=tuple(sorted({item.run.seed for item in plan.items})))
     named = {"profile": choice.profile, "no_recipe": not choice.recipe, "set": choice.settings or ["none"]}
     return {**choice_options(choice), **named}
-
-
-def write_seeds(seeds: tuple[int, ...]) -> str:
-    """Return seeds as ``--seeds`` takes them, the inverse of ``parse_seeds``."""
-    return str(len(seeds)) if seeds == tuple(range(len(seeds))) else ",".join(map(str, seeds)) + "," * (len(seeds) == 1)
 
 
 def study_command(name: str, root: Path, data_root: Path | None) -> str:

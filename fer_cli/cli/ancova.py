@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.options import OptionalStudy, expand_path
 from fer_cli.cli.screen import print_report, say
+from fer_cli.commands import write_command
 from fer_cli.errors import StudyError
 
 FilePath = Annotated[

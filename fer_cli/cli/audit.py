@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import study_command, write_command
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path, thread_count
 from fer_cli.cli.screen import print_table, say, show, with_progress
+from fer_cli.commands import write_command
 from fer_cli.errors import DataError
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fer_cli.cli import build_options as o
-from fer_cli.cli.advice import study_command, write_command
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.audit import audit, audit_built
 from fer_cli.cli.drawn import draw_set
 from fer_cli.cli.lesson import lesson
 from fer_cli.cli.options import DataRoot, data_root_or_default, thread_count
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.sets import check, combine, list_sets, peek, print_replaced
+from fer_cli.commands import write_command
 
 if TYPE_CHECKING:
     from fer_cli.data.build import Choices

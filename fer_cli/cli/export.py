@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path, thread_count
 from fer_cli.cli.screen import say, show
+from fer_cli.commands import write_command
 
 
 def export(

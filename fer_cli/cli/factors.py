@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path
 from fer_cli.cli.runs import RunName
 from fer_cli.cli.screen import print_table, say
+from fer_cli.commands import write_command
 
 
 def factors(

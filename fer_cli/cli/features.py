@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
@@ -24,6 +23,7 @@ from fer_cli.cli.options import (
 )
 from fer_cli.cli.screen import print_table, say, with_progress
 from fer_cli.cli.watch import Watch
+from fer_cli.commands import write_command
 from fer_cli.errors import StudyError
 from fer_cli.escape import cut
 

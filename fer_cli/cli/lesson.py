@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.build_options import Jobs
 from fer_cli.cli.options import expand_path, thread_count
 from fer_cli.cli.screen import say, show, with_progress
+from fer_cli.commands import write_command
 
 
 def lesson(

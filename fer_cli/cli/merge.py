@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, Results, expand_path
 from fer_cli.cli.runs import watch_runs
 from fer_cli.cli.screen import pause_collection, say
+from fer_cli.commands import given_results, write_command
 
 
 def merge(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.build_options import DetectorModel
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, expand_path, thread_count
 from fer_cli.cli.screen import print_table, say
+from fer_cli.commands import write_command
 from fer_cli.errors import FerError
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import choice_options, given_results, report_options, write_command
+from fer_cli.cli.advice import report_options
 from fer_cli.cli.screen import say
+from fer_cli.commands import choice_options, given_results, write_command
 from fer_cli.errors import StudyError
 
 if TYPE_CHECKING:

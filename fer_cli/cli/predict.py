@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.build_options import DetectorModel
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, expand_path, thread_count
 from fer_cli.cli.screen import closed, duration, is_terminal, printing, say, with_progress
+from fer_cli.commands import given_results, write_command
 from fer_cli.errors import DataError
 from fer_cli.escape import PATH, cut, terminal
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, Results
 from fer_cli.cli.runs import watch_runs
 from fer_cli.cli.screen import is_terminal, pause_collection, say
 from fer_cli.cli.screen import show as print_text
+from fer_cli.commands import given_results, write_command
 from fer_cli.errors import ResultsError
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fer_cli.cli.advice import choice_options, given_results, report_options, write_command
+from fer_cli.cli.advice import report_options
 from fer_cli.cli.options import (
     DEFAULT_RESULTS,
     DataName,
@@ -25,6 +25,7 @@ from fer_cli.cli.options import (
 )
 from fer_cli.cli.pages import Html, Thumbnails, check_pages, draw_for, list_formats, write_pages
 from fer_cli.cli.screen import pause_collection, print_report, print_table, say
+from fer_cli.commands import choice_options, given_results, write_command
 from fer_cli.errors import ResultsError, StudyError
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def report(
 
 def print_written(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
     """Print a report, and say what was written, what is missing, and the next command."""
+    from fer_cli.choices import last_choice
+
     print_report(written.report)
     results = compute.results
     where = {"results": given_results(results), "data_root": data_root}
@@ -129,8 +132,9 @@ def print_written(written: Written, compute: Compute, study: str, data_root: Pat
         )
         say(f"{written.missing} of {written.planned} runs are not done; next: {again}")
     elif not figures:
-        again = write_command("fer report", study=study, **report_options(written.material.plan), **where, figures=True)
-        say(f"next: {again}")
+        plan = written.material.plan
+        named = {} if plan.choice == last_choice(plan.study, results) else report_options(plan)
+        say(f"next: {write_command('fer report', study=study, **named, **where, figures=True)}")
     else:
         from fer_cli.tracking import view_command
 

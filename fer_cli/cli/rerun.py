@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.drawn import begin_if_embedded
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path
 from fer_cli.cli.runs import RunName
 from fer_cli.cli.screen import print_table, progress_bar, say
+from fer_cli.commands import given_results, write_command
 
 if TYPE_CHECKING:
     from fer_cli.inventory.again import Difference, Step

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.complete import complete_run, complete_set
 from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
 from fer_cli.cli.screen import pause_collection, print_table, say, with_progress, write_out
+from fer_cli.commands import given_results, write_command
 
 if TYPE_CHECKING:
     from fer_cli.inventory.rows import Row

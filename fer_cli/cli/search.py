@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fer_cli.cli.ablate import LEFT, train
-from fer_cli.cli.advice import choice_options, given_results, write_command
 from fer_cli.cli.drawn import begin_if_embedded
 from fer_cli.cli.executing import ExecutorName, Jobs, RetryFailed, compute_here, make_plain_options
 from fer_cli.cli.options import (
@@ -26,6 +25,7 @@ from fer_cli.cli.options import (
 )
 from fer_cli.cli.plans import print_plan
 from fer_cli.cli.screen import duration, pause_collection, print_table, say
+from fer_cli.commands import choice_options, given_results, write_command
 
 if TYPE_CHECKING:
     from fer_cli.ablate import Summary

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import study_command, write_command
+from fer_cli.cli.advice import study_command
 from fer_cli.cli.audit import audit_built
 from fer_cli.cli.build_options import Replace
 from fer_cli.cli.drawn import draw_if_needed
 from fer_cli.cli.options import DataRoot, data_root_or_default, expand_path
 from fer_cli.cli.screen import print_table, say, show, with_progress
+from fer_cli.commands import write_command
 
 if TYPE_CHECKING:
     from fer_cli.data.check import Count

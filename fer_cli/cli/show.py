@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, Results
 from fer_cli.cli.runs import RunName, watch_runs
 from fer_cli.cli.screen import pause_collection, print_report, say
 from fer_cli.cli.screen import show as print_text
+from fer_cli.commands import given_results, write_command
 
 
 def show(

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from fer_cli.cli.advice import write_command
 from fer_cli.cli.complete import complete_study
 from fer_cli.cli.screen import print_table, say, show
+from fer_cli.commands import write_command
 
 study_app = typer.Typer(help="Write a study of your own.", no_args_is_help=True)
 

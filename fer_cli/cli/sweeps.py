@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fer_cli.cli.advice import given_results, write_command
 from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
 from fer_cli.cli.screen import duration, is_terminal, pause_collection, print_table, say
+from fer_cli.commands import given_results, write_command
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,6 +10,7 @@ from pathlib import Path
 from fer_cli.blocks import Figure
 from fer_cli.checked import save_verified
 from fer_cli.choices import last_choice
+from fer_cli.commands import train_command
 from fer_cli.config import Compute
 from fer_cli.data.kept import About, is_built, keep_sets, look_up_set
 from fer_cli.errors import DamagedError, ResultsError
@@ -129,7 +130,7 @@ def write_report(study: str, plan: Plan, found: Found, compute: Compute, describ
         also = f" ({len(broken)} are damaged, e.g. {broken[0]})" if broken else ""
         others = f"; {builds}" if (builds := describe_other_builds(plan, results)) else ""
         missing = f"no run of {plan.title} is done under {results}{also}{others}"
-        raise ResultsError(f"{missing}; train it with: fer ablate --study {study}")
+        raise ResultsError(f"{missing}; train it with: {train_command(study, plan.choice, compute)}")
     folder = results / "figures" / plan.stem
     material = Material(
         study, plan, cells, find_doubts(plan, cells), describe, compute, folder, output.figures, output.announce
