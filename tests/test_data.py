@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from fer_cli.data.build import build_set
 from fer_cli.data.cards import CANONICAL, card_names, load_card, read_card
 from fer_cli.data.importers import IMPORTERS
 from fer_cli.data.manifest import COLUMNS, load_set
 from fer_cli.errors import DataError
+from fer_cli.places import shipped_folder
 from fer_cli.synthetic.expressions import RECIPES
 from fer_cli.synthetic.gestures import GESTURES
 from tests.conftest import FOLDERS, Called, draw_set
@@ -36,6 +38,22 @@ def test_every_card_is_complete_and_has_an_importer(name: str) -> None:
     assert [c for c in card.classes if c in CANONICAL] == [c for c in CANONICAL if c in card.classes]
 
 
+@pytest.mark.parametrize("name", card_names())
+def test_the_header_has_the_keys_of_the_hub(name: str) -> None:
+    """Those that hub-docs documents for data sets (datasetcard.md), with values that its server accepts."""
+    header = yaml.safe_load((shipped_folder("data_cards") / f"{name}.md").read_text().split("---\n")[1])
+    card = load_card(name)
+    assert {"pretty_name", "license", "task_categories", "tags"} <= header.keys()
+    assert (header["license"] == "other") == ("license_name" in header) == (card.embedded is None)
+    clips = card.embedded is not None and bool(card.embedded.frames)
+    assert header["task_categories"] == [f"{'video' if clips else 'image'}-classification"]
+    images = sum(card.counts.values()) if card.embedded is None else card.embedded.images
+    bounds = {"n<1K": (1, 1e3), "1K<n<10K": (1e3, 1e4), "10K<n<100K": (1e4, 1e5), "100K<n<1M": (1e5, 1e6)}
+    if images:
+        (size,) = header["size_categories"]
+        assert bounds[size][0] <= images < bounds[size][1]
+
+
 def test_ck48_card_agrees_with_the_published_counts() -> None:
     card = load_card("ck48")
     assert sum(card.counts.values()) == 981 == 3 * 327
@@ -43,11 +61,9 @@ def test_ck48_card_agrees_with_the_published_counts() -> None:
 
 
 def test_card_with_a_wrong_key_names_it(tmp_path: Path) -> None:
-    from fer_cli.places import shipped_folder
-
-    text = (shipped_folder("data_cards") / "ck48.md").read_text().replace("licence:", "license:")
+    text = (shipped_folder("data_cards") / "ck48.md").read_text().replace("subjects:", "subject:")
     (tmp_path / "ck48.md").write_text(text)
-    with pytest.raises(DataError, match=r"license: unknown key; did you mean licence"):
+    with pytest.raises(DataError, match=r"subject: unknown key; did you mean subjects"):
         read_card(tmp_path / "ck48.md")
 
 

@@ -33,7 +33,7 @@ def list_sets(data_root: DataRoot = None) -> None:
         info = built.get(name)
         card = load_card(name) if has_card(name) else None
         images = f"{info.state}, {info.fingerprint}" if info else "unusable" if name in unusable else "not built"
-        title = card.title if card else info.title if info else ""
+        title = card.pretty_name if card else info.title if info else ""
         licence = card.licence if card else info.licence if info else "unknown"
         kind = "embedded" if card and card.embedded else "real" if card else "own"
         rows.append([name, kind, images, title, licence])

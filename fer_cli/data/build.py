@@ -298,7 +298,7 @@ def describe_set(
     counts, images_sha256 = Counter(manifest["label"]), image_hash(images)
     return SetInfo(
         name=card.name,
-        title=card.title,
+        title=card.pretty_name,
         card_version=card.version,
         licence=card.licence,
         classes=card.classes,

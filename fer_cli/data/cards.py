@@ -88,10 +88,19 @@ class Card(Section):
     """The machine-readable part of a data card."""
 
     name: str
-    title: str
+    pretty_name: str
+    """Its title; this and the next five keys are those of the Hugging Face hub (hub-docs, ``datasetcard.md``)."""
+    license: Literal["cc0-1.0", "other"] = "other"
+    license_name: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")] | None = None
+    """Our short name of a licence that the hub does not list."""
+    task_categories: list[Literal["image-classification", "video-classification"]] = []
+    size_categories: list[Literal["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M"]] = []
+    """Number of images, of clips for sets of clips."""
+    tags: list[str] = []
     version: int = Field(ge=1)
     """Raised when the importer or the expected content changes."""
     licence: str
+    """The licence in words."""
     access: str
     """How to obtain the data."""
     redistributable: bool
@@ -200,8 +209,8 @@ def switch_off(card: Card, name: str, given: str) -> Card:
     if card.embedded is None:
         raise DataError(f"{name}: {card.name} is read from files and has no switches")
     options = card.embedded.model_copy(update={"off": sorted(off)})
-    title = f"{card.title}, without {', '.join(sorted(off))}"
-    return card.model_copy(update={"name": name, "title": title, "embedded": options})
+    title = f"{card.pretty_name}, without {', '.join(sorted(off))}"
+    return card.model_copy(update={"name": name, "pretty_name": title, "embedded": options})
 
 
 def read_card(path: Path) -> Card:

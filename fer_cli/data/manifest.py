@@ -281,7 +281,7 @@ def expected_info(data_root: Path, name: str) -> SetInfo:
     options = card.embedded
     return SetInfo(
         name=name,
-        title=card.title,
+        title=card.pretty_name,
         card_version=card.version,
         licence=card.licence,
         classes=card.classes,

@@ -87,7 +87,7 @@ def own_card(
         raise DataError(f"{what}: found {', '.join(labels) or 'nothing'}; at least two classes are needed")
     return Card(
         name=name,
-        title=f"{name} (own data)",
+        pretty_name=f"{name} (own data)",
         version=1,
         licence="unknown",
         access="own data",
