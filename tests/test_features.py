@@ -116,6 +116,24 @@ def test_features_do_not_depend_on_intels_primitives(extractor: Hog | Sift, face
         cv2.ipp.setUseIPP(before)
 
 
+@pytest.mark.parametrize("extractor", [Hog(), Sift(words=2), Lbp()], ids=["hog", "sift", "lbp"])
+def test_pictures_are_described_by_one_thread(
+    extractor: Hog | Sift | Lbp, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in worker processes, and whatever the number of cores: OpenCV adds up in another order with more threads."""
+    before, used = cv2.getNumThreads(), set()
+    describe = type(extractor).describe
+    monkeypatch.setattr(
+        type(extractor), "describe", lambda self, images: used.add(cv2.getNumThreads()) or describe(self, images)
+    )
+    try:
+        cv2.setNumThreads(2)
+        extractor.transform(faces[:4], extractor.fit(faces[:4]))
+        assert (used, cv2.getNumThreads()) == ({1}, 2)
+    finally:
+        cv2.setNumThreads(before)
+
+
 @pytest.mark.parametrize("norm", ["L2-Hys", "L2", "L1", "L1-sqrt"])
 def test_hog_equals_scikit_image(norm: str, faces: np.ndarray) -> None:
     for image in faces[:4]:

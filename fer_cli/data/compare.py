@@ -125,7 +125,9 @@ def refuse_counts_of_another(card: Card, scan: Scan) -> None:
     for name in IMPORTERS:
         if name != card.name and counts == sizes((other := load_card(name)).counts):
             where = scan.found[0].file.parent
-            raise DataError(f"{where}: {sum(counts)} images with the class counts of {other.pretty_name}; build it as {name}")
+            raise DataError(
+                f"{where}: {sum(counts)} images with the class counts of {other.pretty_name}; build it as {name}"
+            )
 
 
 def sizes(counts: dict[str, int]) -> list[int]:
