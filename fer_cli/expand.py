@@ -319,5 +319,5 @@ def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:
 
 def hash_configs(runs: Iterable[PlannedRun]) -> str:
     """Return 12 hex digits over arm, grid point and config of the runs, in any order; data sets' builds do not enter."""
-    lines = sorted(f"{run.arm}|{run.at}|{run.config.run_id('')}" for run in runs)
+    lines = sorted(f"{run.arm}|{run.at}|{run.run_id('')}" for run in runs)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

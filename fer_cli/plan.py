@@ -242,7 +242,7 @@ def add_run(found: dict[str, Item], run: PlannedRun, results: Path, infos: Mappi
     if (config := task.training(run.config)) is not None:
         trained = add_run(found, replace(run, at=(), config=config), results, infos)
     identity = fingerprint if start is None else f"{fingerprint}<{start.run_id}"
-    folder = RunFolder(results, run.config.run_id(identity))
+    folder = RunFolder(results, run.run_id(identity))
     return found.setdefault(folder.run_id, Item(run, fingerprint, folder, start, trained, *part_sizes(run.config, infos)))
 
 

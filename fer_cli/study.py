@@ -12,12 +12,13 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from fer_cli.config import METRICS, RunConfig, Section
+from fer_cli.config import METRICS, RunConfig, Section, hash_run
 from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
@@ -291,6 +292,15 @@ class PlannedRun:
     def title(self) -> str:
         """Return a short name, e.g. ``SCN · data.label_noise 0.2 · seed 3``."""
         return " · ".join([self.arm, *(f"{key} {value}" for key, value in self.at), f"seed {self.seed}"])
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Return ``RunConfig.identity`` of its settings."""
+        return self.config.identity()
+
+    def run_id(self, fingerprint: str) -> str:
+        """Return ``RunConfig.run_id`` of its settings."""
+        return hash_run(self.identity, fingerprint)
 
 
 def study_names() -> list[str]:

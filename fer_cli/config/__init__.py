@@ -274,19 +274,22 @@ class RunConfig(Section):
 
     def run_id(self, fingerprint: str) -> str:
         """Return 12 hex digits over schema, non-default settings and ``fingerprint``, of the sets and the start run."""
+        return hash_run(self.identity(), fingerprint)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies a run besides the data: schema, non-default settings, versions of what they name."""
         settings = self.model_dump(mode="json", exclude_defaults=True)
         if self.task == self.implied:
             settings.pop("task", None)  # stating the implied task does not change the id
         name_changed(settings, self.learning, self.model, self.train.epochs)
-        content = {"schema": SCHEMA, "config": settings, "data": fingerprint}
+        content: dict[str, Any] = {"schema": SCHEMA, "config": settings}
         if (revision := REVISIONS.get(self.model.backbone)) is not None:
             content["revision"] = revision
         if changed := {name: EXTRACTOR_VERSIONS[name] for name in self.features.blocks if name in EXTRACTOR_VERSIONS}:
             content["features"] = changed
         if (version := SPLIT_VERSIONS.get(self.data.split)) is not None and not self.simulated:
             content["split"] = version
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return content
 
     def flat(self) -> dict[str, Any]:
         """Return every setting under its dotted name, e.g. ``{"data.label_noise": 0.2, ...}``."""
@@ -309,6 +312,12 @@ class Compute(Section):
     """``csv`` or ``tensorboard``: what the curves of runs are also written for, under ``logs`` in ``results``."""
     track: bool = True
     """Whether runs are mirrored to the MLflow store under ``results``."""
+
+
+def hash_run(identity: dict[str, Any], fingerprint: str) -> str:
+    """Return the id of a run with this identity on data with this fingerprint."""
+    text = json.dumps(identity | {"data": fingerprint}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

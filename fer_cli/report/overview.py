@@ -95,7 +95,7 @@ class Written:
                     return ""
                 if not configs and any(task_of(run.config).before(run.config) is not None for run in runs):
                     return ""  # run ids depend on those of the runs that they start from, which the table does not name
-                if not configs and {run.config.run_id(name) for run in runs for name in self.values("fingerprint")} >= made:
+                if not configs and {run.run_id(name) for run in runs for name in self.values("fingerprint")} >= made:
                     return ""
         return "configs changed since"
 
