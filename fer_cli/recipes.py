@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from fer_cli.commands import choice_options, write_command
 from fer_cli.config import K_FOLD, SCHEMA, Known, RunConfig, Section
 from fer_cli.errors import StudyError
 from fer_cli.escape import PATH, cut
@@ -145,7 +146,8 @@ def read_recipe(path: Path) -> Recipe:
 def load_recipe(name: str, study: Study, choice: Choice, known: Callable[[str], Known]) -> Recipe:
     """Return the recipe of a study's arms as they are now; raises StudyError if there is none or it is of other settings."""
     path, data = recipe_path(name, study, choice), name_data(study, choice)
-    again = f"search again with: fer search --study {cut(name)} --data {data}"
+    given = choice_options(Choice(choice.profile, data, split=choice.split))
+    again = f"search again with: {write_command('fer search', study=name, **given)}"
     if not path.is_file():
         raise StudyError(f"--recipe: no recipe at {cut(path, PATH)}; {again.replace('search again', 'make one')}")
     recipe = read_recipe(path)

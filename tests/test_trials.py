@@ -326,6 +326,8 @@ def test_bad_calls_are_one_line(tmp_path: Path, data_root: Path, fer: Fer) -> No
     write(tmp_path)
     called = fer("ablate", *options(tmp_path, data_root), "--recipe", "--plan")
     assert (called.code, "make one with: fer search" in called.err) == (2, True)
+    called = fer("ablate", *options(tmp_path, data_root), "--split", "holdout", "--recipe", "--plan")
+    assert called.err.strip().endswith("--data ck48 --split holdout")
     assert fer("search", "--study", "feature-fusion", "--data-root", data_root).code == 2
     assert fer("search", *options(tmp_path, data_root), "--profile", "papr", "--plan").code == 2
     write(tmp_path, STUDY.replace("[0.1, 0.2]", "[0.1, 1.2]"))
