@@ -143,12 +143,12 @@ def text_width(text: str, size: float) -> float:
     return float(font.get_width_height()[0]) / 64 / 72
 
 
-def wrap_text(text: str, width: float, size: float) -> list[str]:
-    """Return text wrapped to ``width`` inches at a font size in points."""
+def wrap_text(text: str, width: float, size: float, hyphens: bool = False) -> list[str]:
+    """Return text wrapped to ``width`` inches at a font size in points; ``hyphens``: lines may end at one, too."""
     full = text_width(text, size)
     if full <= width:
         return [text] if text else []
-    return textwrap.wrap(text, max(10, int(0.97 * len(text) * width / full)), break_on_hyphens=False)
+    return textwrap.wrap(text, max(10, int(0.97 * len(text) * width / full)), break_on_hyphens=hyphens)
 
 
 def page(width: float, height: float, words: Words) -> Figure:

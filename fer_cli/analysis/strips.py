@@ -76,7 +76,7 @@ def strip_figure(title: str, foot: str, seen: Clips, places: list[int]) -> Figur
             axes = figure.add_subplot(grid[2 * row, column])
             show_face(axes, strip[frame])
             if column == 0:
-                axes.set_ylabel("\n".join(wrap_text(seen.labels[place], 0.5, SMALL)), size=SMALL)
+                axes.set_ylabel("\n".join(wrap_text(seen.labels[place], 0.5, SMALL, hyphens=True)), size=SMALL)
         axes = figure.add_subplot(grid[2 * row + 1, :])
         count = seen.frames.shape[1]
         axes.bar(np.arange(count), seen.frames[place], width=0.8, color="#0072B2")
