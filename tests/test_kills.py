@@ -1,7 +1,8 @@
 """Random kills of a study of 24 runs, over executors: the end is that of the uninterrupted study, with nothing left behind.
 
 ``FER_KILLS=50 pytest -n 0 -s -m exhaustive tests/test_kills.py`` takes 20 minutes on two cores; the seed is printed, and
-``FER_SEED`` sets it. ``FER_EXECUTORS=serial,processes,ray`` adds Ray's, on this machine.
+``FER_SEED`` sets it. ``FER_EXECUTORS=serial,processes,ray,slurm`` adds Ray's on this machine, and Slurm's on a cluster of
+its own, whose jobs go on without the command and are cancelled before it starts again.
 """
 
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from fer_cli.runs import RunFolder
+from tests.clusters import slurm_cluster  # noqa: F401
 from tests.processes import wait_for
 from tests.studies import FER, mlflow_runs, outcome, where
 
@@ -78,7 +80,9 @@ def kill_until_done(study: Path, data_root: Path, results: Path, choice: random.
             time.sleep(choice.expovariate(2))
             running.kill()
         running.wait()
-        wait_for(lambda: not marked(token), 60)  # noqa: B023
+        if executor == "slurm":
+            subprocess.run([FER, "cancel", "--study", study, "--results", results], env=environment, check=False)
+        wait_for(lambda: not marked(token), 120)  # noqa: B023
 
 
 def is_at_work(results: Path, wanted: int) -> bool:
@@ -88,7 +92,11 @@ def is_at_work(results: Path, wanted: int) -> bool:
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(0)
-def test_a_study_killed_at_random_ends_like_an_uninterrupted_one(data_root: Path, tmp_path: Path) -> None:
+def test_a_study_killed_at_random_ends_like_an_uninterrupted_one(
+    data_root: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if "slurm" in EXECUTORS:
+        request.getfixturevalue("slurm_cluster")
     (tmp_path / "killed.yaml").write_text(STUDY)
     seed = int(os.environ.get("FER_SEED", secrets.randbelow(10**6)))
     choice, told = random.Random(seed), list[str]()
