@@ -46,14 +46,19 @@ def inode_of(path: Path) -> int | None:
 
 MOST_TEXT = 64 * 2**20
 """Size limit of text files in bytes."""
+USUAL_TEXT = 2**20
+"""Size in bytes that most text files do not reach."""
 
 
 def read_text(path: Path) -> str:
     """Return the text of a UTF-8 file; raises OSError unless it is a regular file, UnicodeDecodeError unless it is UTF-8."""
     with open_regular(path) as stream:
-        if os.fstat(stream.fileno()).st_size > MOST_TEXT:
-            raise OSError(errno.EFBIG, f"larger than {MOST_TEXT // 2**20} MiB", str(path))
-        return stream.read().decode("utf-8")
+        content = stream.read(USUAL_TEXT)
+        if len(content) == USUAL_TEXT:
+            content += stream.read(MOST_TEXT + 1 - USUAL_TEXT)  # what a read may return is reserved first, which takes time
+    if len(content) > MOST_TEXT:
+        raise OSError(errno.EFBIG, f"larger than {MOST_TEXT // 2**20} MiB", str(path))
+    return content.decode("utf-8")
 
 
 @contextmanager
