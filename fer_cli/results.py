@@ -7,6 +7,7 @@ so old runs have new metrics too; if stored scores differ, the run is damaged.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 from pydantic_core import from_json
 
 from fer_cli.checked import Files, is_verified, record_verified, sign_file, sign_files, stored_number
@@ -196,6 +197,11 @@ class Learned(Part):
     trained_on: Origin | None = None  # machine and code of a training by another run
 
 
+def keep_valid(config: Any, validate: Callable[[Any], RunConfig]) -> RunConfig:
+    """Return validated settings as they are: pydantic would run a model's own validators on an instance again."""
+    return config if isinstance(config, RunConfig) else validate(config)
+
+
 class Result(Origin, Learned):
     """The content of ``result.json``."""
 
@@ -206,7 +212,7 @@ class Result(Origin, Learned):
     fingerprint: str
     pretrained_by: str | None = None
     trained_by: str | None = None
-    config: RunConfig
+    config: Annotated[RunConfig, WrapValidator(keep_valid)]
     predictions: Annotated[str, Field(pattern=r"^[^/]+\.parquet$")] = PREDICTIONS
     metrics: dict[str, Scores]
     data: Data

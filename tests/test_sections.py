@@ -97,12 +97,12 @@ def test_a_renderer_writes_what_the_blocks_hold(
             for cell in (cell for _, cells in table.rows for cell in cells if isinstance(cell, Number)):
                 assert escapes.get(name, str)(cell.text) in text
         if name == "csv":
-            assert len(text.splitlines()) == 1 + len(report.frame.query("part == 'test' and metric == 'accuracy'"))
+            assert len(text.splitlines()) == 1 + len(report.scores.frame().query("part == 'test' and metric == 'accuracy'"))
 
 
 def test_the_frame_holds_every_score_of_every_part_once(materials: dict[str, Material]) -> None:
     for material in materials.values():
-        frame = tidy(material.plan, material.cells)
+        frame = tidy(material.plan, material.cells).frame()
         assert not frame.duplicated(["arm", *material.plan.factors, "seed", "part", "metric"]).any()
         results = [result for cell in material.cells.values() for result in cell.results.values()]
         assert len(frame) == len(METRICS) * sum(len(result.metrics) for result in results)

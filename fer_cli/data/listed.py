@@ -8,15 +8,19 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from fer_cli.errors import DataError
 from fer_cli.places import open_regular, user_path
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def read_sample_table(path: str, sha256: str, column: str) -> pd.Series:
     """Return ``column`` by sample; raises DataError if the file is missing, invalid or changed since planning."""
+    import pandas as pd  # deferred: reports use this module without it
+
     try:
         with open_regular(user_path(path)) as stream:
             content = stream.read()
@@ -44,6 +48,8 @@ def keep_known(listed: pd.Series, manifest: pd.DataFrame, path: str, complete: b
 
     Raises DataError for an image that is not in the set (if not ``complete``: only if all are), and for one listed twice.
     """
+    import pandas as pd  # deferred: reports use this module without it
+
     samples = manifest["sample"]
     names = dict(zip(manifest["name"], samples, strict=True)) | dict(zip(samples, samples, strict=True))
     unknown = listed.index[~listed.index.isin(list(names))]

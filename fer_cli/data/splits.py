@@ -19,15 +19,18 @@ import hashlib
 import math
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from fer_cli.config import DataConfig, Known
 from fer_cli.data.identity import clip_codes, known_codes
 from fer_cli.data.listed import keep_known, name_of, read_sample_table
 from fer_cli.errors import DataError
 from fer_cli.seeds import derive_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = ("train", "val", "test")
 FER2013 = ("train", "public", "private")
@@ -120,6 +123,8 @@ def other_part(manifest: pd.DataFrame, classes: list[str], config: DataConfig) -
 
 def take_balanced(positions: np.ndarray, labels: np.ndarray, most: int | None) -> np.ndarray:
     """Return the first ``most`` of ``positions``, taken from the classes in turn."""
+    import pandas as pd  # deferred: reports use this module without it
+
     turn = pd.Series(positions).groupby(labels[positions]).cumcount().to_numpy()
     return np.asarray(positions[np.argsort(turn, kind="stable")][:most])
 
@@ -221,6 +226,8 @@ def _groups(manifest: pd.DataFrame, config: DataConfig) -> np.ndarray | None:
 
 def group_images(manifest: pd.DataFrame) -> np.ndarray:
     """Return (N,) what each image belongs to: its person, if known, else its clip, else itself."""
+    import pandas as pd  # deferred: reports use this module without it
+
     people, codes = manifest["subject"].astype(str), clip_codes(manifest)
     clips = pd.Series([f"clip {code:09d}" for code in codes], manifest.index)
     groups = ("subject " + people).where(people != "", clips.where(codes >= 0, "image " + manifest["sample"]))

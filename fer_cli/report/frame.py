@@ -1,8 +1,10 @@
-"""The tidy frame of a report: one row per run, part and metric."""
+"""The scores of a report: one row per run, part and metric."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from fer_cli.config import METRICS
 from fer_cli.overlap import trained_on
@@ -17,15 +19,33 @@ if TYPE_CHECKING:
 SETTINGS = ("study", "profile", "data", "fingerprint", "split", "split_hash")
 
 
-def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
+@dataclass(frozen=True)
+class ScoreRows:
+    """Rows in the order of ``columns``; ``frame`` for those who work with pandas, which reports do without."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def tested(self, metrics: Collection[str]) -> ScoreRows:
+        """Return the rows of these metrics on the test part, without the column ``part``."""
+        part, metric = self.columns.index("part"), self.columns.index("metric")
+        kept = [(*row[:part], *row[part + 1 :]) for row in self.rows if row[part] == "test" and row[metric] in metrics]
+        return ScoreRows([*self.columns[:part], *self.columns[part + 1 :]], kept)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as a data frame of objects."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=self.columns, dtype=object)
+
+
+def tidy(plan: Plan, cells: Cells) -> ScoreRows:
     """Return every score of a plan's results, one per row.
 
     Columns: ``SETTINGS``, arm, one per grid factor, seed, part, metric, value (share), n_test (samples of the part), n_train
     (samples trained and validated on), selected_on, epoch, run_id, commit, test_hash (None in older results), and, of the
     whole table, the report's version and the hash of its expanded configs.
     """
-    import pandas as pd
-
     rows = []
     whole = (VERSION, plan.configs)
     for (arm, at), cell in cells.items():
@@ -39,4 +59,4 @@ def tidy(plan: Plan, cells: Cells) -> pd.DataFrame:
                 rows += [(*head, metric, scores[metric], scores.n, trained_on(result), *made) for metric in METRICS]
     measured = ["seed", "part", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit"]
     measured += ["test_hash", "report", "configs"]
-    return pd.DataFrame(rows, columns=[*SETTINGS, "arm", *plan.factors, *measured], dtype=object)
+    return ScoreRows([*SETTINGS, "arm", *plan.factors, *measured], rows)

@@ -13,16 +13,16 @@ from fer_cli.blocks import Block, Cell, Note, Part, Table, cell_text, is_bold
 from fer_cli.report.latex import grid_of, latex_document
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from fer_cli.report.frame import ScoreRows
 
 
 @dataclass(frozen=True)
 class Report:
-    """Blocks in order, and the frame that their numbers come from."""
+    """Blocks in order, and the scores that their numbers come from."""
 
     title: str
     blocks: Sequence[Block]
-    frame: pd.DataFrame | None = None
+    scores: ScoreRows | None = None
     metrics: Sequence[str] = ()  # metrics in the CSV, which covers the test part
     page_columns: int = 2  # of the page that the LaTeX tables are fitted to, 1 or 2
 
@@ -87,12 +87,12 @@ def render_latex(report: Report) -> str:
 
 def render_csv(report: Report) -> str:
     """Return one row per run and metric, from which every cell can be recomputed."""
-    assert report.frame is not None
-    frame = report.frame[(report.frame["part"] == "test") & report.frame["metric"].isin(report.metrics)].drop(columns="part")
+    assert report.scores is not None
+    scores = report.scores.tested(report.metrics)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(map(escape.csv_cell, frame.columns))
-    writer.writerows(map(escape.csv_cell, row) for row in frame.to_numpy().tolist())
+    writer.writerow(map(escape.csv_cell, scores.columns))
+    writer.writerows(map(escape.csv_cell, row) for row in scores.rows)
     return out.getvalue()
 
 

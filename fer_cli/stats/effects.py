@@ -11,11 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fer_cli.stats.outcomes import NotTestable
-from fer_cli.stats.power import t_share
+from fer_cli.stats.power import find_centre
 from fer_cli.stats.scores import LEVEL, paired_spread, sample_sd
-
-CLOSE = 1e-6
-"""How near to its share a distribution's part must be."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +45,3 @@ def effect_size(ours: Sequence[float], theirs: Sequence[float], overlap: float =
     t = spread.mean / math.sqrt(spread.variance)
     low, high = (scale * factor * find_centre(t, spread.n - 1, share) for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
     return Effect(dz, factor * dz, low, high, spread.n)
-
-
-def find_centre(t: float, freedom: float, share: float) -> float:
-    """Return the noncentrality at which ``share`` of the t distribution lies below ``t``.
-
-    SciPy's inverse is fast, but inexact where ``t`` is large: there, or where it fails, the root is searched.
-    """
-    import numpy as np
-    from scipy.special import nctdtrinc
-
-    with np.errstate(all="ignore"):
-        centre = float(nctdtrinc(freedom, share, t))
-    if abs(t_share(t, freedom, centre) - share) < CLOSE:  # false for NaN, too
-        return centre
-    from scipy.optimize import brentq
-
-    reach = 8 + 8 * abs(t)
-    return float(brentq(lambda centre: t_share(t, freedom, centre) - share, t - reach, t + reach, xtol=1e-10))

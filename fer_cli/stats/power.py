@@ -21,6 +21,8 @@ from fer_cli.stats.scores import FEWEST_SCORES
 POWER = 0.8
 MOST_RUNS = 10_000  # largest n that is searched
 NODES = 200  # of the integral over standard deviations
+CLOSE = 1e-6  # how near to its share a distribution's part must be
+STEADY = 1e-7  # change of a noncentrality that ends its search
 Variance = Callable[[int], tuple[float, float]]
 """n -> variance of the mean and its degrees of freedom."""
 
@@ -35,6 +37,23 @@ def t_share(t: float, freedom: float, centre: float) -> float:
 
     s, weights = _deviations(freedom)
     return min(1.0, max(0.0, float(weights @ ndtr(t * s - centre))))
+
+
+def find_centre(t: float, freedom: float, share: float) -> float:
+    """Return the noncentrality at which ``share`` of the t distribution lies below ``t``.
+
+    SciPy's inverse is fast, but inexact where ``t`` is large: there, or where it fails, the root is searched.
+    """
+    from scipy.special import nctdtrinc
+
+    with np.errstate(all="ignore"):
+        centre = float(nctdtrinc(freedom, share, t))
+    if abs(t_share(t, freedom, centre) - share) < CLOSE:  # false for NaN, too
+        return centre
+    from scipy.optimize import brentq
+
+    reach = 8 + 8 * abs(t)
+    return float(brentq(lambda centre: t_share(t, freedom, centre) - share, t - reach, t + reach, xtol=1e-10))
 
 
 @lru_cache(maxsize=256)
@@ -77,16 +96,19 @@ def find_detectable(variance: float, freedom: float, power: float = POWER, alpha
 
 @lru_cache(maxsize=256)
 def find_noncentrality(freedom: float, power: float, alpha: float) -> float:
-    """Return the noncentrality at which a two-sided t-test has this power."""
-    from scipy.optimize import brentq
+    """Return the noncentrality at which a two-sided t-test has this power, which must exceed ``alpha``.
 
-    def lacking(scaled: float) -> float:
-        return find_power(scaled, 1.0, freedom, alpha) - power
+    There, the share below the upper limit is 1 - power and what lies below the lower one; the latter is nearly nothing, so
+    few turns suffice.
+    """
+    from scipy.special import stdtrit
 
-    upper = 4.0
-    while lacking(upper) < 0:
-        upper *= 2
-    return float(brentq(lacking, 0.0, upper, xtol=1e-10))
+    limit = float(stdtrit(freedom, 1 - alpha / 2))
+    centre, before = find_centre(limit, freedom, 1 - power), math.inf
+    while abs(centre - before) > STEADY:
+        before = centre
+        centre = find_centre(limit, freedom, 1 - power + t_share(-limit, freedom, before))
+    return centre
 
 
 def needed_pairs(
