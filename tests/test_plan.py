@@ -137,17 +137,35 @@ def test_runs_on_other_builds_are_counted(plan: Plan, compute: Compute) -> None:
     assert [one.run_id for one in finished_results(compute.results, but=[item.run_id])] == [foreign.name]
 
 
+def heavy_imports(words: list[str], heavy: tuple[str, ...]) -> tuple[str, list[str]]:
+    """Return what ``fer`` prints in a process of its own, and which modules it imported."""
+    code = (
+        f"import sys\nsys.argv = {['fer', *words]!r}\nfrom fer_cli.cli import main\n"
+        f"try: main()\nexcept SystemExit: pass\nprint(*[name for name in {heavy!r} if name in sys.modules], sep=',')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *said, loaded = done.stdout.splitlines()
+    return "\n".join(said), [name for name in loaded.split(",") if name]
+
+
 def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     for item in plan.everything:
         put_result(item)
-    places = ["--data-root", str(compute.data_root), "--results", str(compute.results)]
-    words = ["fer", "ablate", "--study", str(tmp_path / "tiny.yaml"), "--seeds", "2", "--only", "CNN", "--plan", *places]
-    code = (
-        f"import sys\nsys.argv = {words!r}\nfrom fer_cli.cli import main\n"
-        "try: main()\nexcept SystemExit: pass\n"
-        "print([name for name in ('torch', 'sklearn', 'mlflow') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.count("\tdone\t") == len(plan.everything)
-    assert done.stdout.splitlines()[-1] == "[]"
+    words = [
+        "--study",
+        str(tmp_path / "tiny.yaml"),
+        "--data-root",
+        str(compute.data_root),
+        "--results",
+        str(compute.results),
+    ]
+    training = ("torch", "sklearn", "mlflow")
+    said, loaded = heavy_imports(["ablate", "--seeds", "2", "--only", "CNN", "--plan", *words], training)
+    assert said.count("\tdone\t") == len(plan.everything)
+    assert loaded == []
+    heavy_imports(["report", "--seeds", "2", *words], training)  # reads predictions and manifest, and notes what they say
+    alone = [word.replace(str(compute.data_root), str(tmp_path / "none")) for word in words]
+    said, loaded = heavy_imports(["report", "--seeds", "2", *alone], (*training, "pandas"))
+    assert said.startswith("# tiny on ck48")
+    assert loaded == []
     assert check_runs(plan, compute.model_copy(update={"data_root": tmp_path}), plan.states()) == []
