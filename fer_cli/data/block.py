@@ -154,9 +154,14 @@ def colour_picture(picture: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB)) if picture.ndim == 2 else picture
 
 
+def forgo_intel() -> None:
+    """Turn Intel's primitives off in this thread: their cubic resizing and warping differ between processors."""
+    cv2.ipp.setUseIPP(False)
+
+
 def resize_picture(picture: np.ndarray, size: tuple[int, int], interpolation: int = cv2.INTER_AREA) -> np.ndarray:
     """Return an (H, W) or (H, W, 3) uint8 picture in the size (width, height), the same on every processor."""
-    cv2.ipp.setUseIPP(False)  # per thread; Intel's cubic resizing differs between processors
+    forgo_intel()
     return np.asarray(cv2.resize(picture, size, interpolation=interpolation))
 
 

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from fer_cli.config import Section
 from fer_cli.data.align import Crop, choose_face, cut_face, load_detector, steps
+from fer_cli.data.block import forgo_intel
 from fer_cli.data.files import SHOWN, problem, why_unreadable
 from fer_cli.data.formats import NOT_READ, unread_kind
 from fer_cli.data.importers.found import Box, Found
@@ -315,7 +316,7 @@ def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparat
     """Crop and resize a decoded image; raises UnreadableError if it is too small or its box lies outside."""
     if min(image.shape[:2]) < LEAST:
         raise UnreadableError(f"{image.shape[1]} x {image.shape[0]} pixels; the minimum is {LEAST} x {LEAST}")
-    cv2.ipp.setUseIPP(False)  # per thread; Intel's cubic resizing differs between processors
+    forgo_intel()
     face = None
     if how.crop is not None:
         if getattr(_own, "crop", None) != how.crop:

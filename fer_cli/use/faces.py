@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from fer_cli.data.align import Crop, load_detector, overlap
-from fer_cli.data.block import grey_picture
+from fer_cli.data.block import forgo_intel, grey_picture
 from fer_cli.data.detect import Box, Face, similarity
 
 WIDEST = 320
@@ -69,7 +69,7 @@ class FaceTracker:
     _before: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        cv2.ipp.setUseIPP(False)  # as in training; see prepare_image
+        forgo_intel()  # as in training; see prepare_image
         self._detect = load_detector(self.crop)
 
     def __call__(self, frame: np.ndarray, time_s: float) -> list[TrackedFace]:

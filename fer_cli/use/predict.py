@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from fer_cli.data.align import load_detector
+from fer_cli.data.block import forgo_intel
 from fer_cli.data.decode import LEAST, UnreadableError, prepare_image, read_picture, read_source, why
 from fer_cli.data.detect import Box, Detector
 from fer_cli.data.landmarks import Dlib, FaceBox, Finder, boxes_of_values
@@ -71,7 +72,7 @@ class Reader:
     _detector: Detector | None = None
 
     def __post_init__(self) -> None:
-        cv2.ipp.setUseIPP(False)  # as in training; see prepare_image
+        forgo_intel()  # as in training; see prepare_image
         self.preparation: Preparation = self.recogniser.preparation
         self._finder, self.note = region_finder(self.preparation, self.detect)
 
