@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -333,18 +333,24 @@ def load_study(name: str) -> Study:
         raise StudyError(f"no study named '{cut(name)}'{nearest(name, [*study_names(), *SIMULATIONS])}")
     if not os.path.lexists(path):
         raise StudyError(f"{cut(path, PATH)}: no such file{nearest(name, study_names())}")
-    tree = parse_yaml(read_text(path, StudyError), path.name, StudyError)
+    study = read_study(read_text(path, StudyError), path.name, name)
+    if study.name != path.stem:
+        raise StudyError(f"{cut(path.name)}: name: '{cut(study.name)}' must equal the file's name, '{cut(path.stem)}'")
+    return study
+
+
+@lru_cache(maxsize=16)
+def read_study(text: str, file: str, name: str) -> Study:
+    """Return the study in ``text``, of a file and by the name it was asked for; raises StudyError."""
+    tree = parse_yaml(text, file, StudyError)
     if "simulation" in tree:
         kind = str(tree["simulation"])
         command = SIMULATIONS.get(kind)
         how = f"run it by: {command} --study {shlex.quote(name)}"
         if command is None:
             how = f"its kind '{cut(kind)}' is unknown{nearest(kind, SIMULATIONS)}"
-        raise StudyError(f"{cut(path.name)}: a simulation, not a study; {how}")
+        raise StudyError(f"{cut(file)}: a simulation, not a study; {how}")
     try:
-        study = Study.model_validate(tree)
+        return Study.model_validate(tree)
     except ValidationError as error:
-        raise StudyError(f"{cut(path.name)}: {explain(error, Study)}") from None
-    if study.name != path.stem:
-        raise StudyError(f"{cut(path.name)}: name: '{cut(study.name)}' must equal the file's name, '{cut(path.stem)}'")
-    return study
+        raise StudyError(f"{cut(file)}: {explain(error, Study)}") from None

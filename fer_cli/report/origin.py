@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fer_cli.config import RunConfig
 from fer_cli.plan import Item, Plan
 from fer_cli.tasks import TASKS, task_of
 
@@ -26,10 +27,10 @@ def choice_lines(plan: Plan) -> list[str]:
         rule = "lowest" if rules == ["val/loss"] else "best"
         tested = f" of the network that {use}" if use else "; test images predicted once, by this checkpoint"
         lines.append(f"checkpoint: {rule} {' or '.join(rules)} (ties go to the latest epoch){tested}")
-    configs = [item.run.config for item in plan.items]
-    for name in reversed(TASKS):
-        lines += TASKS[name].describe([config for config in configs if config.kind == name])
-    return lines
+    configs: dict[str, list[RunConfig]] = {name: [] for name in reversed(TASKS)}
+    for item in plan.items:
+        configs[item.run.config.kind].append(item.run.config)
+    return lines + [line for name, some in configs.items() for line in TASKS[name].describe(some)]
 
 
 def model_lines(plan: Plan) -> list[str]:
