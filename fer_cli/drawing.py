@@ -36,6 +36,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one fewer than colours, so that
 COLUMN = 84 / 25.4
 """Width of a column of a journal in inches."""
 DPI = 200
+SD_BAND = "band: mean ± one sample standard deviation over seeds (none for one seed)"
+SD_BARS = "bars: ± one sample standard deviation over seeds (none for one seed)"
 GREY = "0.5"
 STYLE: dict[Any, Any] = {
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
@@ -271,3 +273,22 @@ def finish_curves(axes: Axes, quantity: str, epochs: Sequence[int]) -> None:
     if quantity == "accuracy":
         axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     axes.set_ylim(bottom=max(axes.get_ylim()[0], 0))
+
+
+def seed_count(n: int, planned: int) -> str:
+    """Return ``n = 5 seeds``, or ``n = 2 of 5 seeds`` where some are missing."""
+    return f"n = {n} seed{'s' * (n != 1)}" if n == planned else f"n = {n} of {planned} seeds"
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Return ``seeds 0, 2``, or ``seeds 0–4`` for more than two consecutive ones."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]}–{seeds[-1]}"
+    return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
+
+
+def split_evenly(entries: Sequence[Any], most: int) -> list[list[Any]]:
+    """Return entries in order in the fewest lists of at most ``most``, of about equal length."""
+    count = math.ceil(len(entries) / most)
+    size = math.ceil(len(entries) / max(1, count))
+    return [list(entries[start : start + size]) for start in range(0, len(entries), max(1, size))]

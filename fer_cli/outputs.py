@@ -100,8 +100,16 @@ def final_training_accuracy(path: Path, sign: tuple[int, ...]) -> float:
     return dict(zip(head, rows[-1], strict=True)).get("train/accuracy", math.nan)
 
 
-def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
-    """Return column names and rows of a history."""
+def read_centres(path: Path) -> dict[str, np.ndarray] | None:
+    """Return the columns of a ``centres.csv``, (steps,) each; None if it is missing; raises DamagedError if invalid."""
+    if not path.is_file():
+        return None
+    head, rows = _read_cells(path, "step")
+    return dict(zip(head, np.array(rows).T, strict=True))
+
+
+def _read_cells(path: Path, first: str = "epoch") -> tuple[list[str], list[list[float]]]:
+    """Return column names and rows of a history, one per ``first``."""
     try:
         text = read_text(path)
         head, *lines = list(csv.reader(text.splitlines())) or [[]]
@@ -109,8 +117,8 @@ def _read_cells(path: Path) -> tuple[list[str], list[list[float]]]:
         raise damage_error(path, str(error.strerror)) from None
     except (ValueError, csv.Error) as error:
         raise damage_error(path, str(error)) from None
-    if "epoch" not in head or not lines:
-        raise damage_error(path, "empty" if not text else "no epochs")
+    if first not in head or not lines:
+        raise damage_error(path, "empty" if not text else f"no {first}s")
     if not text.endswith("\n"):
         raise damage_error(path, "truncated")
     rows = []

@@ -7,7 +7,6 @@ so old runs have new metrics too; if stored scores differ, the run is damaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from pydantic_core import from_json
 
 from fer_cli.checked import Files, is_verified, record_verified, sign_file, sign_files, stored_number
 from fer_cli.config import METRICS, RunConfig
+from fer_cli.config.section import keep_valid
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
 from fer_cli.outputs import (
@@ -195,11 +195,6 @@ class Learned(Part):
     warnings: list[str]
     weights: str | None = None  # summary of the weights loaded from a file before training
     trained_on: Origin | None = None  # machine and code of a training by another run
-
-
-def keep_valid(config: Any, validate: Callable[[Any], RunConfig]) -> RunConfig:
-    """Return validated settings as they are: pydantic would run a model's own validators on an instance again."""
-    return config if isinstance(config, RunConfig) else validate(config)
 
 
 class Result(Origin, Learned):

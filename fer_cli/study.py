@@ -37,6 +37,7 @@ ANALYSES = {
     "efficiency": "fer_cli.analysis.efficiency:efficiency_analysis",
     "attention": "fer_cli.analysis.attention:attention_analysis",
     "pairs": "fer_cli.analysis.pairs:pairs_analysis",
+    "centres": "fer_cli.analysis.centres:centres_analysis",
     "mixing": "fer_cli.analysis.mixing:mixing_analysis",
     "decoding": "fer_cli.analysis.decoding:decoding_analysis",
     "incentives": "fer_cli.analysis.incentives:incentives_analysis",

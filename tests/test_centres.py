@@ -3,15 +3,23 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from fer_cli.analysis.centres import centres_analysis
+from fer_cli.blocks import Figure, Note, Number, Table
 from fer_cli.config import Compute, LearningConfig, RunConfig, TrainConfig
+from fer_cli.errors import DamagedError
 from fer_cli.learning.losses import center_spread, class_center_loss
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.train import train_run
+from fer_cli.plan import Plan, make_plan
+from fer_cli.study import Choice
+from tests.conftest import STUDY
 from tests.fakes import folder_at
+from tests.reports import fake_results
 
 
 def test_spread_by_hand() -> None:
@@ -57,3 +65,54 @@ def test_without_warm_up_the_weight_is_constant(tiny: Callable[..., RunConfig]) 
     module = FerModule.__new__(FerModule)
     object.__setattr__(module, "config", tiny(learning=LearningConfig(center_weight=0.3)))
     assert module.center_weight() == 0.3
+
+
+@pytest.fixture
+def plan(tmp_path: Path, compute: Compute) -> Plan:
+    """A study of a plain network and one with the class-centre loss, whose every run has a made-up result."""
+    path = tmp_path / "tiny.yaml"
+    arms = "  CNN: {}\n  SCN-CS: {learning.center_weight: 0.5}\n"
+    path.write_text(STUDY.replace("  CNN: {}\n  SCN-CS: {learning.method: scn-cs}\n", arms))
+    made = make_plan(str(path), Choice(), compute)
+    fake_results(made, {(arm, noise): [0.7, 0.8, 0.9] for arm in ("CNN", "SCN-CS") for noise in (0.0, 0.3)})
+    return made
+
+
+def note_steps(plan: Plan, steps: int = 119) -> None:
+    """Leave the steps of runs with the loss: in seed s the deviation falls from 1 to 0.1 (s + 1) at half, and rises to 1."""
+    for item in plan.items:
+        if item.run.arm == "SCN-CS":
+            low = 0.1 * (item.run.seed + 1)
+            table = pd.DataFrame({"step": range(1, steps + 1), "weight": 0.5, "spread": 2.0, "loss": 0.75})
+            table["deviation"] = low + (1 - low) * np.abs(np.linspace(-1, 1, steps))
+            table.to_csv(item.folder.file("centres.csv"), index=False)
+
+
+def test_analysis_of_the_loss_by_hand(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    """119 steps, each 1/59 of the way: in the middle one of 20, steps are 5 off the lowest in the mean."""
+    note_steps(plan)
+    table, figure = centres_analysis(plan, compute, tmp_path / "figures")
+    assert isinstance(table, Table) and isinstance(figure, Figure)
+    assert len(table.rows) == 2 and all(label.startswith("SCN-CS") for label, _ in table.rows)
+    cells = [cell for cell in table.rows[0][1] if isinstance(cell, Number)]
+    lowest, reached, deviation, loss = (cell.value for cell in cells)
+    assert lowest == pytest.approx(0.2 + 0.8 * 5 / 59)
+    assert reached == pytest.approx(0.5, abs=0.01)
+    assert deviation == pytest.approx(0.2 + 0.8 * (1 - 9.5 / 59))
+    assert loss == pytest.approx(1.5)
+    assert [cell.n for cell in cells] == [3] * 4
+    assert cells[0].sd == pytest.approx(0.1 * (1 - 5 / 59))
+    assert figure.path.stat().st_size > 10_000
+
+
+def test_runs_without_the_steps_are_left_out_and_a_damaged_file_is_named(
+    plan: Plan, compute: Compute, tmp_path: Path
+) -> None:
+    """Runs of older versions have no ``centres.csv``."""
+    (note,) = centres_analysis(plan, compute, tmp_path)
+    assert isinstance(note, Note) and "no finished run" in note.text
+    note_steps(plan)
+    broken = next(item for item in plan.items if item.run.arm == "SCN-CS").folder.file("centres.csv")
+    broken.write_text(broken.read_text()[:-5])
+    with pytest.raises(DamagedError, match=r"centres.csv: truncated"):
+        centres_analysis(plan, compute, tmp_path)

@@ -12,11 +12,22 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from fer_cli.config import Compute
-from fer_cli.drawing import COLUMN, DPI, PALETTE, band, key_columns, row_shares, share_text, wrap_text
+from fer_cli.drawing import (
+    COLUMN,
+    DPI,
+    PALETTE,
+    band,
+    format_seeds,
+    key_columns,
+    row_shares,
+    share_text,
+    split_evenly,
+    wrap_text,
+)
 from fer_cli.learning.figures import confusion_figure, curves_figure, draw_run
 from fer_cli.outputs import read_history
 from fer_cli.plan import Plan, make_plan
-from fer_cli.report.canvas import arm_styles, format_seeds, point_label, split_evenly
+from fer_cli.report.canvas import arm_styles, point_label
 from fer_cli.report.collect import Cell, collect, history_file
 from fer_cli.report.confusion import confusion_panels, count_recognised, select_cells, sum_confusion
 from fer_cli.report.curves import curves_at, draw_curves, group_trainings, joint_figure, stability

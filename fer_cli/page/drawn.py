@@ -89,7 +89,8 @@ def inline_figures(paths: Sequence[Path], refused: str) -> tuple[list[Drawn], li
 
 def list_matrices(written: Written) -> tuple[list[Matrix], list[str]]:
     """Return the confusion matrices that the study's figures show too, one per arm, and a note on those left out."""
-    from fer_cli.report.canvas import label_cell, point_label, seed_count
+    from fer_cli.drawing import seed_count
+    from fer_cli.report.canvas import label_cell, point_label
     from fer_cli.report.confusion import select_cells, sum_confusion
 
     plan = written.material.plan

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from fer_cli.drawing import class_styles
+from fer_cli.drawing import class_styles, format_seeds
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.doubts import find_leak
@@ -25,8 +23,6 @@ FACTORS = {
     "corrupt.jpeg": "JPEG quality",
 }
 """Grid factor -> axis label, whose text before the bracket is the factor's name. Others use their dotted name."""
-SD_BAND = "band: mean ± one sample standard deviation over seeds (none for one seed)"
-SD_BARS = "bars: ± one sample standard deviation over seeds (none for one seed)"
 
 
 def arm_styles(plan: Plan) -> dict[str, tuple[str, str]]:
@@ -60,11 +56,6 @@ def shared_factors(points: Sequence[Point]) -> Point:
     return tuple(pair for pair in points[0] if all(pair in point for point in points))
 
 
-def seed_count(n: int, planned: int) -> str:
-    """Return ``n = 5 seeds``, or ``n = 2 of 5 seeds`` where some are missing."""
-    return f"n = {n} seed{'s' * (n != 1)}" if n == planned else f"n = {n} of {planned} seeds"
-
-
 def footer(plan: Plan, cells: Iterable[Cell], *more: str) -> list[str]:
     """Return the grey lines below a figure: study, data set, fingerprint and seeds."""
     used = list(cells)
@@ -74,20 +65,6 @@ def footer(plan: Plan, cells: Iterable[Cell], *more: str) -> list[str]:
     return [f"{plan.title}; {rest}", "; ".join(more)]
 
 
-def format_seeds(seeds: Sequence[int]) -> str:
-    """Return ``seeds 0, 2``, or ``seeds 0–4`` for more than two consecutive ones."""
-    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        return f"seeds {seeds[0]}–{seeds[-1]}"
-    return f"seed{'s' * (len(seeds) != 1)} {', '.join(map(str, seeds))}"
-
-
 def figure_file(folder: Path, stem: str, number: int) -> Path:
     """Return the path of a numbered figure, from 1: ``curves.png``, ``curves-2.png``."""
     return folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
-
-
-def split_evenly(entries: Sequence[Any], most: int) -> list[list[Any]]:
-    """Return entries in order in the fewest lists of at most ``most``, of about equal length."""
-    count = math.ceil(len(entries) / most)
-    size = math.ceil(len(entries) / max(1, count))
-    return [list(entries[start : start + size]) for start in range(0, len(entries), max(1, size))]

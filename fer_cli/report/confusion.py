@@ -10,9 +10,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fer_cli.blocks import percent
-from fer_cli.drawing import COLUMN, LINE, MARGIN, Words, draw_matrix, page, save, text_width, wrap_text
+from fer_cli.drawing import (
+    COLUMN,
+    LINE,
+    MARGIN,
+    Words,
+    draw_matrix,
+    page,
+    save,
+    seed_count,
+    split_evenly,
+    text_width,
+    wrap_text,
+)
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import figure_file, footer, label_cell, point_label, seed_count, shared_factors, split_evenly
+from fer_cli.report.canvas import figure_file, footer, label_cell, point_label, shared_factors
 from fer_cli.report.collect import Cell, Cells, Point
 from fer_cli.report.tables import layout
 

@@ -16,23 +16,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fer_cli.drawing import COLUMN, GREY, MARGIN, QUANTITIES, Words, draw_curve, finish_curves, page, save, wrap_text
+from fer_cli.drawing import (
+    COLUMN,
+    GREY,
+    MARGIN,
+    QUANTITIES,
+    SD_BAND,
+    Words,
+    draw_curve,
+    finish_curves,
+    page,
+    save,
+    seed_count,
+    split_evenly,
+    wrap_text,
+)
 from fer_cli.escape import csv_cell
 from fer_cli.outputs import damage_error, read_history
 from fer_cli.places import write_text
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import (
-    SD_BAND,
-    arm_styles,
-    factor_name,
-    figure_file,
-    footer,
-    label_arms,
-    point_label,
-    seed_count,
-    shared_factors,
-    split_evenly,
-)
+from fer_cli.report.canvas import arm_styles, factor_name, figure_file, footer, label_arms, point_label, shared_factors
 from fer_cli.report.collect import Cells, Point, history_file
 from fer_cli.results import Selection
 

@@ -15,19 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from fer_cli.config import METRICS
-from fer_cli.drawing import COLUMN, Words, page, save
+from fer_cli.drawing import COLUMN, SD_BARS, Words, page, save, seed_count, split_evenly
 from fer_cli.plan import Plan
-from fer_cli.report.canvas import (
-    FACTORS,
-    SD_BARS,
-    arm_styles,
-    factor_name,
-    footer,
-    label_arms,
-    point_label,
-    seed_count,
-    split_evenly,
-)
+from fer_cli.report.canvas import FACTORS, arm_styles, factor_name, footer, label_arms, point_label
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.tables import layout
 from fer_cli.stats import sample_sd
