@@ -1,18 +1,16 @@
 """``fer report --answers``: what each run answered, from which the table's scores follow without the runs."""
 
 import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from fer_cli.config import Compute
 from fer_cli.plan import make_plan
-from fer_cli.report.answers import FOLDER, RUNS
+from fer_cli.report.answers import FOLDER, read_runs
 from fer_cli.study import Choice
 from tests.conftest import STUDY, Called
 from tests.reports import SCORES, fake_results
@@ -24,7 +22,7 @@ PUBLISHED = sorted((TRACKED / FOLDER).glob("*.parquet"))
 def check_scores(answers: Path, table: Path) -> int:
     """Hold a table's scores to the answers of its runs, by scikit-learn; return how many were compared."""
     frame = pd.read_parquet(answers)
-    about = json.loads(pq.read_schema(answers).metadata[RUNS])
+    about = read_runs(answers)
     parts = dict(iter(frame.groupby(["run", "part"])))
     compared = 0
     for row in csv.DictReader(table.read_text().splitlines()):
@@ -73,10 +71,8 @@ def test_answers_hold_every_test_image_by_name_and_no_validation_image(
         own = pd.read_parquet(item.folder.file("predictions.parquet")).query("part == 'test'").reset_index(drop=True)
         kept = frame[frame["run"] == item.run_id].reset_index(drop=True)
         pd.testing.assert_frame_equal(kept[["sample", "label", "predicted"]], own[["sample", "label", "predicted"]])
-    about = json.loads(pq.read_schema(path).metadata[RUNS])
-    assert {name: one["config"] for name, one in about.items()} == {
-        item.run_id: item.run.config.model_dump(mode="json") for item in plan.items
-    }
+    classes = plan.items[0].folder.result().data.classes
+    assert read_runs(path) == {item.run_id: {"classes": classes, **item.run.config.flat()} for item in plan.items}
     assert check_scores(path, compute.results / "tables" / f"{plan.stem}.csv") == 2 * len(plan.items), (
         "accuracy and macro-F1"
     )

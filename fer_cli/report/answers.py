@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fer_cli.escape import one_line
 from fer_cli.outputs import damage_error
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 FOLDER = "predictions"
 COLUMNS = ("part", "sample", "label", "predicted", "face")
 RUNS = b"fer.runs"
-"""Key of the file's metadata: run id -> its config and the names of its classes, as JSON."""
+"""Key of the file's metadata, JSON: ``shared``, the settings of all runs, and ``runs``, run id -> its others, both by dotted
+name; ``classes``, the names of the classes, counts as a setting. See ``read_runs``."""
 
 
 def gather_answers(results: Path, cells: Cells) -> pa.Table:
@@ -40,11 +41,24 @@ def gather_answers(results: Path, cells: Cells) -> pa.Table:
         read = read_answers(RunFolder(results, name).file(result.predictions))
         read = read.filter(pc.not_equal(read["part"], "val"))
         tables.append(read.add_column(0, "run", pa.array([name] * len(read), pa.string())))
-    about = {
-        name: {"classes": result.data.classes, "config": result.config.model_dump(mode="json")}
-        for name, result in sorted(runs.items())
-    }
-    return pa.concat_tables(tables, promote_options="default").replace_schema_metadata({RUNS: json.dumps(about).encode()})
+    about = {name: {"classes": result.data.classes, **result.config.flat()} for name, result in sorted(runs.items())}
+    return pa.concat_tables(tables, promote_options="default").replace_schema_metadata({RUNS: pack_runs(about)})
+
+
+def pack_runs(about: dict[str, dict[str, Any]]) -> bytes:
+    """Return settings by run as ``RUNS`` has them."""
+    first = next(iter(about.values()))
+    shared = {key: value for key, value in first.items() if all(key in one and one[key] == value for one in about.values())}
+    own = {name: {key: value for key, value in one.items() if key not in shared} for name, one in about.items()}
+    return json.dumps({"shared": shared, "runs": own}).encode()
+
+
+def read_runs(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the settings of each run in a file of answers by dotted name, with its ``classes``."""
+    import pyarrow.parquet as pq
+
+    content = json.loads(pq.read_metadata(path).metadata[RUNS])
+    return {name: content["shared"] | own for name, own in content["runs"].items()}
 
 
 def read_answers(path: Path) -> pa.Table:
@@ -61,11 +75,18 @@ def read_answers(path: Path) -> pa.Table:
 
 def write_answers(results: Path, stem: str, cells: Cells) -> Path:
     """Write the answers of a report's runs under a results folder and return the path."""
-    import pyarrow.parquet as pq
-
     path = results / FOLDER / f"{stem}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = gather_answers(results, cells)
     with whole_file(path) as draft:
-        pq.write_table(table, draft, compression="zstd", compression_level=19)
+        write_table(gather_answers(results, cells), draft)
     return path
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write answers with their metadata, once: a stored Arrow schema would repeat it."""
+    import pyarrow.parquet as pq
+
+    packed = {"compression": "zstd", "compression_level": 19, "store_schema": False}
+    with pq.ParquetWriter(path, table.schema.remove_metadata(), **packed) as writer:
+        writer.add_key_value_metadata(table.schema.metadata)
+        writer.write_table(table.replace_schema_metadata())
