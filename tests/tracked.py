@@ -53,9 +53,9 @@ class Report:
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """The lines of its CSV."""
+        """The lines of its CSV, without the apostrophe before what a spreadsheet takes for a formula."""
         with self.path.with_suffix(".csv").open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))
+            return [row | {"arm": re.sub(r"^'(?=[=+@-])", "", row["arm"])} for row in csv.DictReader(stream)]
 
     @property
     def version(self) -> int:
@@ -149,12 +149,20 @@ REPORTS = [Report(path.with_suffix("")) for path in sorted(FOLDER.glob("*.csv"))
 def table_of(section: list[str]) -> Table:
     """Return the table of a section: its heading, rows of cells, notes."""
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in section if line.startswith("|")]
-    texts = [[Text(cell.strip("*").replace("\\|", "|"), cell.startswith("**")) for cell in row] for row in rows]
-    notes = [line.removeprefix("- ") for line in section if line.startswith("- ")]
+    texts = [
+        [Text(plain(cell.removeprefix("**").removesuffix("**")), cell.startswith("**")) for cell in row] for row in rows
+    ]
+    notes = [plain(line.removeprefix("- ")) for line in section if line.startswith("- ")]
+    title = plain(section[0].removeprefix("## "))
     if not texts:
-        return Table(section[0].removeprefix("## "), [], [], notes)
+        return Table(title, [], [], notes)
     columns = [cell.text for cell in texts[0][1:]]
-    return Table(section[0].removeprefix("## "), columns, [(row[0].text, row[1:]) for row in texts[2:]], notes)
+    return Table(title, columns, [(row[0].text, row[1:]) for row in texts[2:]], notes)
+
+
+def plain(text: str) -> str:
+    """Return Markdown text without the backslashes before its signs."""
+    return re.sub(r"\\([^\w\s])", r"\1", text)
 
 
 def metric_of(title: str) -> str | None:
