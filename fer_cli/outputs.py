@@ -105,6 +105,8 @@ def read_centres(path: Path) -> dict[str, np.ndarray] | None:
     if not path.is_file():
         return None
     head, rows = _read_cells(path, "step")
+    if lost := {"weight", "deviation", "loss"} - {*head}:
+        raise damage_error(path, f"no column {min(lost)}")
     return dict(zip(head, np.array(rows).T, strict=True))
 
 

@@ -116,3 +116,6 @@ def test_runs_without_the_steps_are_left_out_and_a_damaged_file_is_named(
     broken.write_text(broken.read_text()[:-5])
     with pytest.raises(DamagedError, match=r"centres.csv: truncated"):
         centres_analysis(plan, compute, tmp_path)
+    broken.write_text("step,weight,loss\n1,1.0,2.0\n")
+    with pytest.raises(DamagedError, match=r"centres.csv: no column deviation"):
+        centres_analysis(plan, compute, tmp_path)

@@ -88,7 +88,7 @@ def smooth(values: np.ndarray) -> np.ndarray:
 
 
 def draw(plan: Plan, traces: Sequence[Trace], folder: Path) -> list[Block]:
-    """Write the figures, of at most MOST_LINES arms each, and return them."""
+    """Write the figures, of at most MOST_LINES arms each, and return them; an arm is drawn at its first grid point."""
     from matplotlib.lines import Line2D
 
     from fer_cli.drawing import (
@@ -105,7 +105,8 @@ def draw(plan: Plan, traces: Sequence[Trace], folder: Path) -> list[Block]:
     )
 
     styles, blocks = class_styles(list(plan.study.arms)), list[Block]()
-    for number, shown in enumerate(split_evenly(traces, MOST_LINES), start=1):
+    first = list({trace.group.arm: trace for trace in reversed(traces)}.values())[::-1]
+    for number, shown in enumerate(split_evenly(first, MOST_LINES), start=1):
         keys = [
             Line2D(
                 [],
