@@ -24,9 +24,10 @@ from fer_cli.report import make_report
 from fer_cli.report.canvas import label_arms
 from fer_cli.report.collect import Cell, collect
 from fer_cli.report.doubts import Doubts
+from fer_cli.report.published import describe_source
 from fer_cli.report.sides import Scales
 from fer_cli.results import Cost, Seconds
-from fer_cli.study import Choice
+from fer_cli.study import Choice, Published
 from tests.conftest import STUDY, Called
 from tests.fakes import changed, fake_result, leave, spread
 from tests.reports import SCORES, SIZES, fake_results, planned, report, rows
@@ -360,3 +361,20 @@ def test_the_suggested_report_is_of_the_same_runs_whatever_ran_last(
     words = shlex.split(first.err.splitlines()[-1].removeprefix("next: fer "))
     words.remove("--figures")
     assert fer(*words).out == first.out
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("Table 2", ""),
+        ("Table 5, with STFD", "with STFD"),
+        ("text on Fig 8", "text on Fig 8"),
+        ("text on Fig 9, error 34 %", "text on Fig 9, error 34 %"),
+        ("Tables 3 and 4, text on Fig 12", "text on Fig 12"),
+        ("abstract", ""),  # the heading of its table
+    ],
+)
+def test_sources_of_published_values_are_whole(where: str, said: str) -> None:
+    one = Published(arm="a", data="b", metric="accuracy", value=0.5, where=where)
+    assert describe_source(one) == said
+    assert describe_source(one.model_copy(update={"note": "a note"})) == "; ".join(filter(None, [said, "a note"]))

@@ -14,7 +14,7 @@ from fer_cli.report.doubts import Doubts
 from fer_cli.report.tables import factor_label, layout
 from fer_cli.study import Published
 
-TABLE = re.compile(r"(Tables? \d+|Fig(?:ure)? \d+)")
+TABLE = re.compile(r"(Tables? \d+(?: and \d+)?|Fig(?:ure)? \d+)")
 
 
 def published_tables(plan: Plan, cells: Cells, doubts: Doubts) -> list[Table]:
@@ -85,9 +85,10 @@ def describe_ours(plan: Plan, at: Point) -> str:
 
 
 def describe_source(one: Published) -> str:
-    """Return what a published value's source says besides the table, and its note."""
-    place = TABLE.sub("", one.where, count=1).strip(" ,;")
-    return "; ".join(filter(None, [place, one.note]))
+    """Return what a published value's source says besides the table that it names first, and its note."""
+    found = TABLE.match(one.where)
+    place = one.where[found.end() :] if found else one.where if TABLE.search(one.where) else ""
+    return "; ".join(filter(None, [place.strip(" ,;"), one.note]))
 
 
 def first_point(plan: Plan) -> Point:
