@@ -18,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WrapValidato
 from pydantic_core import from_json
 
 from fer_cli.checked import Files, is_verified, record_verified, sign_file, sign_files, stored_number
-from fer_cli.config import METRICS, RunConfig
-from fer_cli.config.section import keep_valid
+from fer_cli.config import METRICS, RunConfig, keep_valid
 from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
 from fer_cli.outputs import (

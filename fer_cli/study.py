@@ -334,15 +334,19 @@ def load_study(name: str) -> Study:
         raise StudyError(f"no study named '{cut(name)}'{nearest(name, [*study_names(), *SIMULATIONS])}")
     if not os.path.lexists(path):
         raise StudyError(f"{cut(path, PATH)}: no such file{nearest(name, study_names())}")
-    study = read_study(read_text(path, StudyError), path.name, name)
+    study = read_study(read_text(path, StudyError), path.name, name, (*METRICS, *ANALYSES))
     if study.name != path.stem:
         raise StudyError(f"{cut(path.name)}: name: '{cut(study.name)}' must equal the file's name, '{cut(path.stem)}'")
     return study
 
 
 @lru_cache(maxsize=16)
-def read_study(text: str, file: str, name: str) -> Study:
-    """Return the study in ``text``, of a file and by the name it was asked for; raises StudyError."""
+def read_study(text: str, file: str, name: str, known: tuple[str, ...]) -> Study:
+    """Return the study in ``text``, of a file and by the name it was asked for; raises StudyError. Do not change it.
+
+    ``known``: the names that it may use, as part of the key of the cache.
+    """
+    del known
     tree = parse_yaml(text, file, StudyError)
     if "simulation" in tree:
         kind = str(tree["simulation"])

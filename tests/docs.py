@@ -35,7 +35,7 @@ REGISTRIES: dict[str, Any] = {"model.backbone": BACKBONES, "model.attention": AT
 CODE = {
     "learning.method": ("models.scn", "learning.losses", "learning.relabel"),
     "learning.confident": ("learning.confident",),
-    "learning.center_weight": ("learning.auxiliary",),
+    "learning.center_weight": ("learning.losses",),
     "model.adapt": ("learning.adapt",),
     "model.downsample": ("models.downsample",),
     "model.parts.conv": ("models.bsconv",),

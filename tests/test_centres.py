@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from fer_cli.analysis.centres import centres_analysis
+from fer_cli.analysis.centres import centres_analysis, read_trace
+from fer_cli.analysis.outcome import groups_of
 from fer_cli.blocks import Figure, Note, Number, Table
 from fer_cli.config import Compute, LearningConfig, RunConfig, TrainConfig
 from fer_cli.errors import DamagedError
@@ -97,7 +98,7 @@ def test_analysis_of_the_loss_by_hand(plan: Plan, compute: Compute, tmp_path: Pa
     cells = [cell for cell in table.rows[0][1] if isinstance(cell, Number)]
     lowest, reached, deviation, loss = (cell.value for cell in cells)
     assert lowest == pytest.approx(0.2 + 0.8 * 5 / 59)
-    assert reached == pytest.approx(0.5, abs=0.01)
+    assert reached == pytest.approx(0.5, abs=0.02)
     assert deviation == pytest.approx(0.2 + 0.8 * (1 - 9.5 / 59))
     assert loss == pytest.approx(1.5)
     assert [cell.n for cell in cells] == [3] * 4
@@ -119,3 +120,13 @@ def test_runs_without_the_steps_are_left_out_and_a_damaged_file_is_named(
     broken.write_text("step,weight,loss\n1,1.0,2.0\n")
     with pytest.raises(DamagedError, match=r"centres.csv: no column deviation"):
         centres_analysis(plan, compute, tmp_path)
+
+
+def test_a_training_of_few_steps_is_one_point(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    note_steps(plan, steps=9)
+    table, _ = centres_analysis(plan, compute, tmp_path)
+    assert isinstance(table, Table)
+    lowest, reached, end, _ = (cell.value for cell in table.rows[0][1] if isinstance(cell, Number))
+    assert (lowest, reached) == (end, 1.0)
+    trace = read_trace(groups_of(plan)[-1])
+    assert trace is not None and trace.first == 9

@@ -36,8 +36,7 @@ from fer_cli.stats import (
     unpaired_difference,
     unpaired_test,
 )
-from fer_cli.stats.effects import find_centre
-from fer_cli.stats.power import t_share
+from fer_cli.stats.power import find_centre, t_share
 
 OURS, THEIRS = [0.91, 0.88, 0.95, 0.90, 0.86], [0.90, 0.85, 0.95, 0.86, 0.88]
 SHARES = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=3, max_size=12)

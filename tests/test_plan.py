@@ -163,7 +163,11 @@ def test_the_plan_of_a_finished_study_imports_nothing_that_trains(plan: Plan, co
     said, loaded = heavy_imports(["ablate", "--seeds", "2", "--only", "CNN", "--plan", *words], training)
     assert said.count("\tdone\t") == len(plan.everything)
     assert loaded == []
-    heavy_imports(["report", "--seeds", "2", *words], training)  # reads predictions and manifest, and notes what they say
+    said, loaded = heavy_imports(
+        ["report", "--seeds", "2", *words], training
+    )  # reads predictions and manifest, and notes them
+    assert said.startswith("# tiny on ck48")
+    assert loaded == []
     alone = [word.replace(str(compute.data_root), str(tmp_path / "none")) for word in words]
     said, loaded = heavy_imports(["report", "--seeds", "2", *alone], (*training, "pandas"))
     assert said.startswith("# tiny on ck48")

@@ -371,6 +371,9 @@ def test_the_suggested_report_is_of_the_same_runs_whatever_ran_last(
         ("text on Fig 8", "text on Fig 8"),
         ("text on Fig 9, error 34 %", "text on Fig 9, error 34 %"),
         ("Tables 3 and 4, text on Fig 12", "text on Fig 12"),
+        ("Tables 1, 2 and 3", ""),
+        ("Figs 5 and 9, read off", "read off"),
+        ("Table 3 and 5 % noise", "and 5 % noise"),
         ("abstract", ""),  # the heading of its table
     ],
 )

@@ -2,8 +2,8 @@
 
 ``embedding``: class separation of pooled test features (He 2025, Fig 6; Sun 2024, section 4.1). ``blocks``: class
 information in cells of feature maps (He 2025, Table 3). ``maps``: attention and threshold maps on a few faces.
-``centres``: the class-centre loss step by step. Results are cached in run folders; torch, scikit-learn and matplotlib are
-only imported if something must be computed or drawn.
+``centres``: the class-centre loss step by step. What takes long is cached in run folders; torch, scikit-learn and matplotlib
+are only imported if something must be computed or drawn.
 """
 
 from __future__ import annotations

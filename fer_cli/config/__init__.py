@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -294,6 +295,11 @@ class RunConfig(Section):
     def flat(self) -> dict[str, Any]:
         """Return every setting under its dotted name, e.g. ``{"data.label_noise": 0.2, ...}``."""
         return flatten(self.model_dump(mode="json"))
+
+
+def keep_valid(config: Any, validate: Callable[[Any], RunConfig]) -> RunConfig:
+    """Return validated settings as they are: pydantic would run their own validators on them again."""
+    return config if isinstance(config, RunConfig) else validate(config)
 
 
 class Compute(Section):

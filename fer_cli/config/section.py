@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -16,8 +15,3 @@ class Section(BaseModel):
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return self: pydantic copies defaults for each new model, but sections are immutable."""
         return self
-
-
-def keep_valid(value: Any, validate: Callable[[Any], Any]) -> Any:
-    """Return a section as it is, anything else validated: pydantic would run a section's own validators on it again."""
-    return value if isinstance(value, Section) else validate(value)

@@ -1,7 +1,7 @@
-"""Losses of the self-cure family (Fan 2025, Eq 1, 2, 5; Wang 2020), scalar functions of logits, alpha and labels.
+"""Losses of the self-cure family (Fan 2025, Eq 1, 2, 5; Wang 2020) and the class-centre loss (Sun 2024, Eq 9-10).
 
-Shapes: logits (B, K) float32, alpha (B,) float32 in (0, 1), labels (B,) int64. Unlike in the article, where the sum of Eq 5
-grows with the batch, it is divided by the batch size; the other readings are options.
+Shapes: logits (B, K) float32, alpha (B,) float32 in (0, 1), labels (B,) int64. Each loss is a scalar. Unlike in the article,
+where the sum of Fan's Eq 5 grows with the batch, it is divided by the batch size; the other readings are options.
 """
 
 from __future__ import annotations

@@ -48,13 +48,14 @@ def gather_answers(results: Path, cells: Cells) -> pa.Table:
 def pack_runs(about: dict[str, dict[str, Any]]) -> bytes:
     """Return settings by run as ``RUNS`` has them."""
     first = next(iter(about.values()))
-    shared = {key: value for key, value in first.items() if all(key in one and one[key] == value for one in about.values())}
+    texts = [{key: json.dumps(value) for key, value in one.items()} for one in about.values()]  # 1 is not true
+    shared = {key: value for key, value in first.items() if all(one.get(key) == texts[0][key] for one in texts)}
     own = {name: {key: value for key, value in one.items() if key not in shared} for name, one in about.items()}
     return json.dumps({"shared": shared, "runs": own}).encode()
 
 
 def read_runs(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the settings of each run in a file of answers by dotted name, with its ``classes``."""
+    """Return the settings of each run in a file of answers by dotted name, and ``classes``; empty groups are left out."""
     import pyarrow.parquet as pq
 
     content = json.loads(pq.read_metadata(path).metadata[RUNS])

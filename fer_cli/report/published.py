@@ -14,7 +14,7 @@ from fer_cli.report.doubts import Doubts
 from fer_cli.report.tables import factor_label, layout
 from fer_cli.study import Published
 
-TABLE = re.compile(r"(Tables? \d+(?: and \d+)?|Fig(?:ure)? \d+)")
+TABLE = re.compile(r"(Tables \d+(?:, \d+)*(?: and \d+)?|Table \d+|Fig(?:ure)?s \d+(?:, \d+)*(?: and \d+)?|Fig(?:ure)? \d+)")
 
 
 def published_tables(plan: Plan, cells: Cells, doubts: Doubts) -> list[Table]:
