@@ -88,7 +88,8 @@ def compare(ours: Cell, theirs: Cell, metric: str, tested: bool) -> Compared:
     hashed = common_hash([ours, theirs])
     weighed = weigh(Case(claim, (), ours.side(metric, hashed), theirs.side(metric, hashed)))
     test = weigh_difference(weighed) if tested else NotTestable("a red flag")
-    return Compared("", (), ours, theirs, metric, weighed, test, effect=find_effect(ours, theirs, metric, weighed))
+    effect = find_effect(ours, theirs, metric, weighed) if tested else None
+    return Compared("", (), ours, theirs, metric, weighed, test, effect=effect)
 
 
 @over(LATER)

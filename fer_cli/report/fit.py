@@ -178,15 +178,15 @@ def column_widths(
         span = slice(group.first, group.last + 1)
         between = 2 * gap * (group.last - group.first)
         for sizes, needed in ((natural, text_points(group.name)), (least, split_words(group.name).least)):
-            extra = (needed - between - sum(sizes[span])) / (group.last - group.first + 1)
+            extra = (needed - between - math.fsum(sizes[span])) / (group.last - group.first + 1)
             sizes[span] = [size + max(0.0, extra) for size in sizes[span]]
     room = limit - 2 * gap * len(columns)
-    if sum(natural) <= room:
+    if math.fsum(natural) <= room:
         return tuple(None for _ in columns)
-    if sum(least) > room:
+    if math.fsum(least) > room:
         return None
     slack = [full - small for full, small in zip(natural, least, strict=True)]
-    share = (room - sum(least)) / sum(slack)
+    share = (room - math.fsum(least)) / math.fsum(slack)
     grouped = {place for group in groups for place in range(group.first, group.last + 1)}
     return tuple(
         None if extra == 0.0 and place not in grouped else small + share * extra

@@ -5,6 +5,7 @@ Numbers of values leave the cells for the caption where all cells have the same 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -195,7 +196,7 @@ def group_cells(groups: Sequence[Group], widths: Sequence[float | None], gap: fl
         cells += [""] * (group.first - place)
         span = [width for width in widths[group.first : group.last + 1] if width is not None]
         many = group.last - group.first + 1
-        kind = paragraph("c", sum(span) + 2 * gap * (many - 1)) if len(span) == many else "c"
+        kind = paragraph("c", math.fsum(span) + 2 * gap * (many - 1)) if len(span) == many else "c"
         cells.append(rf"\multicolumn{{{many}}}{{{kind}}}{{{prose(group.name)}}}")
         place = group.last + 1
     return cells + [""] * (len(widths) - place)
