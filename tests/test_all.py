@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 
 from fer_cli import study as studies
+from fer_cli.learning import choices, timing
 from fer_cli.study import study_names
 from tests.conftest import Called
 
 Fer = Callable[..., Called]
 
 
-def test_all_plans_are_one_table_with_times(fer: Fer, tmp_path: Path) -> None:
+def test_all_plans_are_one_table_with_times(fer: Fer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is timed, on less than usual, as how well is not looked at, and kept apart."""
+    monkeypatch.setenv("FER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(choices, "ROUNDS", 1)
+    monkeypatch.setattr(choices, "PIXELS", 2**12)
+    monkeypatch.setattr(timing, "IMAGES", 4)
     where = ["--data-root", tmp_path / "data", "--results", tmp_path / "results", "--profile", "smoke"]
     called = fer("ablate", "--all", "--plan", *where)
     assert called.code == 0, called.err

@@ -32,6 +32,8 @@ from fer_cli.places import cache_folder, read_text, write_text
 ENOUGH = 2**25
 """Pixels that a training processes in all, below which a measurement would cost more than it saves."""
 ROUNDS = 3
+PIXELS = 2**16
+"""Most pixels of a sample that is timed, unless two images or clips have more."""
 GAIN = 0.95
 """Share of the default's time that another choice must stay below: a tie keeps the default."""
 VERSION = 1
@@ -62,12 +64,12 @@ Inputs = tuple[Tensor, None, Tensor | None]
 
 
 def sample_inputs(config: RunConfig) -> Inputs:
-    """Return random samples as a run's network takes them, of at most 2^16 pixels unless two are more."""
+    """Return random samples as a run's network takes them, of at most ``PIXELS``, but at least two."""
     network, side, frames = config.model.network, config.data.image_size, config.data.frames
     generator = torch.Generator().manual_seed(0)
     shape = [frames, config.model.channels, side, side] if network.clips else [config.model.channels, side, side]
     pixels = math.prod(shape) // config.model.channels
-    count = max(2, min(config.train.batch_size, 2**16 // pixels))
+    count = max(2, min(config.train.batch_size, PIXELS // pixels))
     images = torch.rand(count, *shape, generator=generator)
     if not network.regions:
         return images, None, None
