@@ -135,7 +135,7 @@ def note_sighting(claim: Path, sign: str, since: float) -> None:
     with suppress(OSError):
         draft = sighting_file(claim).with_suffix(f".{os.getpid()}.tmp")
         with draft.open("w", encoding="utf-8") as stream:  # not write_text, which would recreate a removed folder
-            stream.write(f"{sign} {since:.1f}")
+            stream.write(f"{sign} {since!r}")  # in full: rounded up, a claim that is dead here would live elsewhere
         draft.replace(sighting_file(claim))
 
 

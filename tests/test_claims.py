@@ -369,3 +369,11 @@ def test_results_that_vanish_end_the_command_with_one_line(
 def test_hosts_are_told_apart(folder: RunFolder) -> None:
     put_claim(folder, this_process().model_copy(update={"host": f"{socket.gethostname()}-2", "pid": 2**22}))
     assert folder.status == "running"
+
+
+def test_what_was_seen_of_a_claim_is_noted_to_the_last_digit(tmp_path: Path) -> None:
+    """Rounded up by a twentieth of a second, a claim that one process holds for dead lived on in the next."""
+    claim = tmp_path / "claim.json"
+    claims.note_sighting(claim, "a sign 7 1", 12.3456789)
+    assert claims.read_sighting(claim, "a sign 7 1", 20.0) == 12.3456789
+    assert claims.read_sighting(claim, "another sign", 20.0) == 20.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -63,12 +63,12 @@ def centres_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     if not traces:
         return [Note("centres: no finished run has the class-centre loss")]
     columns = ["lowest deviation", "reached after % of the steps", "deviation at the end", "loss at the end"]
-    units = ("plain", "%", "plain", "plain")
+    units: tuple[Literal["plain", "%"], ...] = ("plain", "%", "plain", "plain")
     rows = [
         (
             trace.group.label,
             [
-                summarise(values, len(trace.group.planned), "%" if unit == "%" else "plain")
+                summarise(values, len(trace.group.planned), unit)
                 for values, unit in zip(zip(*trace.measures, strict=True), units, strict=True)
             ],
         )
