@@ -19,9 +19,10 @@ testable. ``no paper``: the study is about none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -278,3 +279,11 @@ def compare_with_paper(case: Case, verdict: Verdict, interval: tuple[float, floa
         interval = alone.spread.interval()
     inside = any(interval[0] <= value <= interval[1] for value in case.printed)
     return "reproduced" if inside else "direction only"
+
+
+def count_verdicts(verdicts: Iterable[str]) -> str:
+    """Return how many claims have each verdict, e.g. ``3 claims: 1 supported, 2 undecided``."""
+    counts = Counter(verdicts)
+    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in get_args(Verdict) if counts[verdict])
+    total = counts.total()
+    return f"{total} claim{'s' * (total != 1)}: {words}"

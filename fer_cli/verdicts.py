@@ -94,11 +94,3 @@ def describe_judgement(one: Judgement) -> tuple[str, ...]:
         one.reproduced,
         one.why or DASH,
     )
-
-
-def count_verdicts(found: list[Judged]) -> str:
-    """Return how many claims have each verdict, e.g. ``3 claims: 1 supported, 2 undecided``."""
-    verdicts = [one.verdict for judged in found for one in judged.judgements]
-    counts = {verdict: verdicts.count(verdict) for verdict in ("supported", "contradicted", "undecided", "not testable")}
-    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {words}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_cli.config import RunConfig, SequencesConfig
-from fer_cli.judge import Case, Images, Side, judge
+from fer_cli.judge import Case, Images, Side, count_verdicts, judge
 from fer_cli.report.answer import describe_reproduced
 from fer_cli.report.collect import Cell
 from fer_cli.stats import NotTestable, find_power, holm, paired_difference, paired_test
@@ -238,3 +238,8 @@ def test_equal_arms_on_one_part_give_a_false_verdict_in_few_studies() -> None:
         for study in range(2000)
     ]
     assert np.mean([verdict in {"supported", "contradicted"} for verdict in found]) <= 0.065
+
+
+def test_counts_of_verdicts_name_those_that_occur() -> None:
+    assert count_verdicts(["undecided", "supported", "undecided"]) == "3 claims: 1 supported, 2 undecided"
+    assert count_verdicts(["not testable"]) == "1 claim: 1 not testable"

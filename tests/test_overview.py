@@ -67,7 +67,7 @@ def test_all_reports_and_their_overview(study: Path, compute: Compute, fer: Call
     lines = text.split("\n")
     first = lines.index("## tiny on ck48 (small)")
     assert lines[first : first + 5] == ["## tiny on ck48 (small)", "", *head, facts]
-    assert lines[4] == f"## {VERDICTS}"
+    assert lines[4:7] == [f"## {VERDICTS}", "", "2 claims: 1 undecided, 1 not testable."]
     claims = [line for line in lines[:first] if line.startswith("| `tiny` on `ck48` | ")]
     assert len(claims) == 2
     assert claims[0].startswith("| `tiny` on `ck48` | SCN-CS beats the CNN | undecided | +3.00 [")

@@ -12,8 +12,8 @@ BEGIN, END = "<!-- verdicts, by python -m tests.verdicts -->", "<!-- end of verd
 
 
 def put_verdicts(readme: str, overview: str) -> str:
-    """Return the README with the table of verdicts of ``RESULTS.md`` between its marks."""
-    table = overview.partition(f"## {VERDICTS}\n\n")[2].partition("\n\n")[0]
+    """Return the README with the verdicts of ``RESULTS.md`` between its marks."""
+    table = overview.partition(f"## {VERDICTS}\n\n")[2].partition("\n\n## ")[0]
     before, after = readme.partition(BEGIN)[0], readme.partition(END)[2]
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 

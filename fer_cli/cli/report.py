@@ -184,9 +184,10 @@ def report_all(compute: Compute, figures: bool, formats: str, columns: int, html
 
 def print_claims(study: str | None, compute: Compute, *choice: Any) -> None:
     """Print the judged claims of a study, or of every one, as a table; ``choice`` as in ``judge_studies``."""
-    from fer_cli.verdicts import HEAD, count_verdicts, judge_studies, tabulate
+    from fer_cli.judge import count_verdicts
+    from fer_cli.verdicts import HEAD, judge_studies, tabulate
 
     with pause_collection():
         found = judge_studies(study, compute, *choice)
     print_table(HEAD, tabulate(found))
-    say(count_verdicts(found))
+    say(count_verdicts(one.verdict for judged in found for one in judged.judgements))

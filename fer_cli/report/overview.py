@@ -19,6 +19,7 @@ from fer_cli.blocks import percent
 from fer_cli.config import METRICS, Known
 from fer_cli.errors import FerError, ResultsError
 from fer_cli.expand import PEOPLE_KNOWN, expand, hash_configs
+from fer_cli.judge import count_verdicts
 from fer_cli.places import open_regular, read_text, write_text
 from fer_cli.report.answer import CLAIMS
 from fer_cli.report.frame import SETTINGS
@@ -184,10 +185,13 @@ def list_verdicts(table: Written) -> Iterator[tuple[str, str, str, str]]:
 
 
 def verdict_lines(tables: Iterable[Written]) -> list[str]:
-    """Return a Markdown table of what tables say of each claim."""
+    """Return how many claims have each verdict, and a Markdown table of what tables say of each claim."""
     rows = [row for table in tables for row in list_verdicts(table)]
+    if not rows:
+        return []
     head = ("study and data", "claim", "verdict", "difference in points [95 % interval]")
-    return [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)] if rows else []
+    grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
+    return [f"{count_verdicts(verdict for _, _, verdict, _ in rows)}.", "", *grid]
 
 
 def list_figures(table: Written) -> list[str]:
