@@ -7,7 +7,7 @@ network, or its features and classifier on a few images, here, once per machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,30 +121,45 @@ def time_run(item: Item, compute: Compute, timed: dict[tuple[Any, ...], tuple[fl
     return item.epochs * each_epoch + OVERHEAD
 
 
-def fit_budget(plan: Plan, times: Mapping[str, float | None], jobs: int, minutes: float) -> Choice:
+def fit_budget(
+    plan: Plan, times: Mapping[str, float | None], states: Mapping[str, Status], jobs: int, minutes: float
+) -> Choice:
     """Return the plan's choice with fewer seeds and epochs, so that what is left of it fits; raises StudyError if none does.
 
-    Seeds go first as long as ``FEWEST_SEEDS`` are left and half of the epochs would not fit, then epochs.
+    ``times``: of all runs, finished or not. Seeds go first as long as ``FEWEST_SEEDS`` are left and half of the epochs would
+    not fit, then epochs. Other epochs make other runs of all but simulations: what is done saves time with all epochs only.
     """
     seconds, seeds = RESERVE * 60 * minutes * jobs, sorted({item.run.seed for item in plan.items})
-    unknown = [item.run.title for item in plan.everything if item.run_id in times and times[item.run_id] is None]
+    left = {item.run_id: times[item.run_id] for item in plan.everything if states[item.run_id] != "done"}
+    unknown = [item.run.title for item in plan.everything if left.get(item.run_id, 0.0) is None]
     if unknown:
         raise StudyError(
             f"--budget: the time of {len(unknown)} runs is unknown, e.g. {unknown[0]}; train one first (--only)"
         )
-    first = sum(times.get(item.run_id) or 0.0 for item in plan.first)
-    by_seed = {seed: sum(times.get(i.run_id) or 0.0 for i in plan.items if i.run.seed == seed) for seed in seeds}
-    if first + sum(by_seed.values()) <= seconds:
-        return plan.choice
-    trained = (item.run.config for item in plan.items if task_of(item.run.config).trains_network)
-    epochs = min((config.train.epochs for config in trained), default=1)
+    trainings = {item.trained.run_id for item in plan.items if item.trained is not None}
+    fixed = sum(left.get(item.run_id) or 0.0 for item in plan.first if item.run_id not in trainings) / len(seeds)
+    runs = [*plan.items, *(item for item in plan.first if item.run_id in trainings)]
+    scaled = [item for item in runs if item.trained is not None or task_of(item.run.config).trains_network]
+    rest = [item for item in runs if item.trained is None and not task_of(item.run.config).trains_network]
+    again = {item.run_id: left.get(item.run_id) if item.run.config.simulated else times[item.run_id] for item in rest}
+    epochs = min((item.run.config.train.epochs for item in scaled), default=1)
     counts = [n for n in range(len(seeds), 0, -1) if n >= FEWEST_SEEDS] or [len(seeds)]
+    needed = math.inf
     for count in [*counts, *range(min(counts) - 1, 0, -1)]:
-        wanted = sum(by_seed[seed] for seed in seeds[:count])
-        share = math.floor(100 * min(1.0, (seconds - first * count / len(seeds)) / wanted)) / 100
-        least = FEWEST_EPOCHS if count > min(counts) else 1 / epochs
-        if share >= least:
-            scaled = None if share >= 1 else share * (plan.choice.epochs or 1.0)
-            return replace(plan.choice, seeds=tuple(seeds[:count]), epochs=scaled)
-    needed = (by_seed[seeds[0]] / epochs + first / len(seeds)) / RESERVE / 60 / jobs
-    raise StudyError(f"--budget {minutes:g}: too small: one seed of one epoch takes about {needed:.1f} minutes; raise it")
+        kept = set(seeds[:count])
+        if fixed * count + total(runs, kept, left) <= seconds:
+            return plan.choice if count == len(seeds) else replace(plan.choice, seeds=tuple(seeds[:count]))
+        constant, whole = fixed * count + total(rest, kept, again), total(scaled, kept, times)
+        needed = constant + (whole / epochs if scaled else 0.0)
+        share = math.floor(100 * min(1.0, (seconds - constant) / whole)) / 100 if scaled else 0.0
+        if 0 < share < 1 and share >= (FEWEST_EPOCHS if count > min(counts) else 1 / epochs):
+            return replace(plan.choice, seeds=tuple(seeds[:count]), epochs=share * (plan.choice.epochs or 1.0))
+    what = "one seed of one epoch" if scaled else "one seed"
+    raise StudyError(
+        f"--budget {minutes:g}: too small: {what} takes about {needed / RESERVE / 60 / jobs:.1f} minutes; raise it"
+    )
+
+
+def total(items: Iterable[Item], seeds: Collection[int], times: Mapping[str, float | None]) -> float:
+    """Return the seconds of these seeds' runs; 0 for a run that ``times`` does not have."""
+    return sum(times.get(item.run_id) or 0.0 for item in items if item.run.seed in seeds)

@@ -67,6 +67,8 @@ def expand(
         _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()})
         first.append({arm: (config, config.flat(), why) for arm, (config, why) in resolved.items()})
     _check_used(study, bases, [flat for arms in first for _, flat, _ in arms.values()])
+    if choice.epochs is not None and all(config.simulated for arms in first for config, _, _ in arms.values()):
+        raise StudyError(f"--epochs: the runs of {study.name} train no network; leave it out")
     for seed in seeds:
         seen: dict[tuple[Any, ...], Any] = {}
         for (at, _), arms in zip(points, first, strict=True):
@@ -187,7 +189,7 @@ def _resolve(
         settings |= _hash_file(settings, setting, pin, study.name, pins)
     try:
         config = RunConfig.model_validate(nest(settings, study.name))
-        if choice.epochs is None:
+        if choice.epochs is None or config.simulated:
             return config, why
         if "train.epochs" in study.grid:
             raise StudyError(f"--epochs: the grid of {study.name} compares train.epochs; leave it out")

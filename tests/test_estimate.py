@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,9 @@ def test_fewer_people_are_fewer_steps(plan: Plan, compute: Compute) -> None:
 def test_what_fits_a_budget_takes_no_longer(plan: Plan, compute: Compute, study_file: Path) -> None:
     times: dict[str, float | None] = {item.run_id: 60.0 for item in plan.everything}
     whole = len(plan.items) + len(plan.first)
-    assert fit_budget(plan, times, 1, 2 * whole) == plan.choice
+    assert fit_budget(plan, times, plan.states(), 1, 2 * whole) == plan.choice
     for minutes in (0.7 * whole, 0.4 * whole, 0.2 * whole, 0.1 * whole):
-        choice = fit_budget(plan, times, 1, minutes)
+        choice = fit_budget(plan, times, plan.states(), 1, minutes)
         smaller = make_plan(str(study_file), choice, compute)
         share = smaller.items[0].run.config.train.epochs / plan.items[0].run.config.train.epochs
         seeds = len({item.run.seed for item in smaller.items})
@@ -58,16 +59,42 @@ def test_what_fits_a_budget_takes_no_longer(plan: Plan, compute: Compute, study_
         assert {item.run_id for item in smaller.items}.isdisjoint(item.run_id for item in plan.items) == (
             choice.epochs is not None
         )
-    half = fit_budget(plan, times, 2, 0.35 * whole)
+    half = fit_budget(plan, times, plan.states(), 2, 0.35 * whole)
     assert len(half.seeds or ()) >= 3, "two at once have twice the time"
 
 
 def test_a_budget_that_fits_no_run_or_cannot_be_judged_is_one_line(plan: Plan) -> None:
     times: dict[str, float | None] = {item.run_id: 600.0 for item in plan.everything}
     with pytest.raises(StudyError, match=r"--budget 0.1: too small: one seed of one epoch takes about \d+\.\d minutes"):
-        fit_budget(plan, times, 1, 0.1)
+        fit_budget(plan, times, plan.states(), 1, 0.1)
     with pytest.raises(StudyError, match=r"time of \d+ runs is unknown"):
-        fit_budget(plan, dict.fromkeys(times), 1, 10)
+        fit_budget(plan, dict.fromkeys(times), plan.states(), 1, 10)
+
+
+def test_runs_that_are_done_take_no_time_but_with_other_epochs_all_are_trained_again(plan: Plan) -> None:
+    times: dict[str, float | None] = {item.run_id: 60.0 for item in plan.everything}
+    states = plan.states()
+    each = len([item for item in plan.items if item.run.seed == 0])
+    some = states | {item.run_id: "done" for item in plan.items if item.run.seed < 3}
+    assert fit_budget(plan, times, dict.fromkeys(states, "done"), 1, 0.01) == plan.choice
+    assert fit_budget(plan, times, some, 1, 2.3 * each) == plan.choice
+    assert fit_budget(plan, times, some, 1, 1.5 * each) == replace(plan.choice, seeds=(0, 1, 2, 3)), "one seed is left"
+    assert fit_budget(plan, times, some, 1, 0.1) == replace(plan.choice, seeds=(0, 1, 2)), "nothing is left"
+    twelfth = fit_budget(plan, times, states | {item.run_id: "done" for item in plan.items[1:]}, 1, 0.7 * each)
+    assert twelfth == plan.choice or (twelfth.epochs or 1.0) * each * len(twelfth.seeds or ()) <= 0.7 * each
+
+
+def test_simulations_have_no_epochs(fer: Fer, compute: Compute) -> None:
+    where = ["--data-root", compute.data_root, "--results", compute.results]
+    called = fer("ablate", "--study", "interaction-models", "--plan", *where, "--epochs", "0.5")
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert "--epochs: the runs of interaction-models train no network; leave it out" in called.err
+    called = fer("ablate", "--study", "interaction-models", "--plan", *where, "--budget", "1")
+    assert called.code == 0, called.err
+    assert "fits 1 minutes" in called.err and "--epochs" not in called.err
+    called = fer("ablate", "--study", "interaction-models", "--plan", *where, "--budget", "0.01")
+    assert (called.code, called.err.count("\n")) == (2, 1)
+    assert "too small: one seed takes about" in called.err
 
 
 def test_networks_that_were_never_timed_are_timed_by_a_batch(

@@ -278,8 +278,9 @@ def plan_runs(study: str, choice: Choice, call: Call) -> tuple[Plan, Choice]:
     with pause_collection():
         planned = make_plan(study, choice, compute, only, call.prepare)
         if (budget := call.asked.budget) is not None:
-            times = estimate(planned, compute, planned.states(), timing=True)
-            choice = fit_budget(planned, times, call.options.jobs, budget)
+            states = planned.states()
+            times = estimate(planned, compute, dict.fromkeys(states, "new"), timing=True)
+            choice = fit_budget(planned, times, states, call.options.jobs, budget)
             planned = make_plan(study, choice, compute, only, call.prepare)
     return planned, choice
 
