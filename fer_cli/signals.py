@@ -23,6 +23,10 @@ def _end(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 
+class _Over(BaseException):
+    """Time is over; no Exception, as code that must survive any error would take it for its own."""
+
+
 @contextmanager
 def limit_time(seconds: float) -> Iterator[None]:
     """Raise TimeoutError if the body takes longer; no effect outside the main thread or where there is no such timer.
@@ -34,13 +38,15 @@ def limit_time(seconds: float) -> Iterator[None]:
         return
 
     def over(signum: int, frame: FrameType | None) -> None:
-        raise TimeoutError
+        raise _Over
 
     before = signal.signal(signal.SIGALRM, over)
     began = time.monotonic()
     left, every = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except _Over:
+        raise TimeoutError from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before or signal.SIG_DFL)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from fer_cli.signals import end_on_sigterm, ending, hold_signals
+from fer_cli.attempts import attempt, given_up
+from fer_cli.signals import end_on_sigterm, ending, hold_signals, limit_time
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +74,18 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+def test_time_that_is_over_is_no_failure_of_the_store_that_was_being_called() -> None:
+    """The limit of a run may end it during a call that survives any error: it ends the run, and the store is kept."""
+    done = []
+    with pytest.raises(TimeoutError), limit_time(0.1):
+        attempt("sqlite:///slow", lambda: time.sleep(0.3), "lost")
+        done.append("trained on")
+    assert done == []
+    assert "sqlite:///slow" not in given_up
+    with pytest.raises(TimeoutError), limit_time(0.1):
+        with suppress(Exception):
+            time.sleep(0.3)
+        done.append("trained on")
+    assert done == []
