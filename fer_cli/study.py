@@ -244,9 +244,12 @@ class Study(Section):
             for setting in dict.fromkeys(key for settings in named.values() for key in settings):
                 if owners.setdefault(setting, f"levels.{factor}") != f"levels.{factor}":
                     raise ValueError(f"levels.{cut(factor)}: {setting} is also set by {owners[setting]}")
-        for arm, settings in self.arms.items():
+        own = {f"arms.{cut(arm)}": settings for arm, settings in self.arms.items()}
+        for profile, arms in self.profile_arms.items():
+            own |= {f"profile_arms.{cut(profile)}.{cut(arm)}": settings for arm, settings in arms.items()}
+        for where, settings in own.items():
             if taken := sorted(setting for setting in settings if owners.get(setting, "grid") != "grid"):
-                raise ValueError(f"arms.{cut(arm)}: {taken[0]} is also set by {owners[taken[0]]}; remove one of the two")
+                raise ValueError(f"{where}: {taken[0]} is also set by {owners[taken[0]]}; remove one of the two")
 
     def _check_names(self) -> None:
         """Raise ValueError for an invalid name or grid value, and for too many arms."""

@@ -61,6 +61,11 @@ def test_arms_are_crossed_with_levels_and_grid(tmp_path: Path) -> None:
         ("condition:\n    clean", "data.label_noise:\n    clean", "levels.data.label_noise: is also in grid"),
         ("clean: {}", "clean: {data.label_noise: 0.1}", "levels.condition: data.label_noise is also set by grid"),
         ("scn}", "scn, corrupt.blur: 2.0}", "arms.SCN: corrupt.blur is also set by levels.condition"),
+        (
+            "grid:",
+            "profile_arms: {small: {SCN: {corrupt.blur: 2.0}}}\ngrid:",
+            "profile_arms.small.SCN: corrupt.blur is also set by levels.condition",
+        ),
         ("    clean: {}\n", "", "levels.condition: needs at least two levels"),
         ("columns: condition", "columns: conditoin", "is in neither grid nor levels; did you mean condition?"),
         ("light: 0.5", "lihgt: 0.5", "corrupt.lihgt: unknown key; did you mean corrupt.light"),
