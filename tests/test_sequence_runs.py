@@ -1,5 +1,6 @@
 """Runs on simulated sequences: real images through a real recogniser, arms that share them, and simulations without any."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,23 @@ def test_a_simulation_has_neither_data_nor_network(fer: Fer, tmp_path: Path) -> 
     lost = fer("ablate", *options, "--data", "ck48", "--plan")
     assert (lost.code, lost.err.count("\n")) == (2, 1)
     assert "data.name has no effect: a simulation of tags has no images and no network" in lost.err
+
+
+def test_a_simulation_is_trained_again_with_the_same_bits(fer: Fer, compute: Compute, tmp_path: Path) -> None:
+    study = {
+        "name": "drawn",
+        "question": "q?",
+        "base": {"sequences.simulation": "interaction"},
+        "arms": {"naive Bayes": {"sequences.model": "naive-bayes"}},
+        "seeds": [0],
+        "report": {"against": "naive Bayes"},
+    }
+    (tmp_path / "drawn.yaml").write_text(json.dumps(study))
+    plan = make_plan(str(tmp_path / "drawn.yaml"), Choice(), compute)
+    assert run_plan(plan, compute).complete
+    again = fer("rerun", plan.items[0].run_id, "--results", compute.results, "--data-root", tmp_path / "none")
+    assert again.code == 0, again.err
+    assert "bit-equal: all " in again.err and not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(

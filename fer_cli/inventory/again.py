@@ -17,7 +17,7 @@ from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.inventory.compare import describe_origin
 from fer_cli.inventory.scores import read_predictions
-from fer_cli.results import Result
+from fer_cli.results import SIMULATED, Result
 from fer_cli.runs import RunFolder
 from fer_cli.tasks import task_of
 
@@ -85,7 +85,7 @@ def check_build(result: Result, data_root: Path) -> None:
     from fer_cli.data.manifest import expected_info
 
     names = result.config.sets
-    for name, recorded in zip(names, result.fingerprint.split("+"), strict=True):
+    for name, recorded in zip(names, result.fingerprint.split("+") if names else [], strict=True):
         if (now := expected_info(data_root, name).fingerprint) != recorded:
             code = result.origin.provenance
             raise DataError(
@@ -128,10 +128,10 @@ def plan_steps(folder: RunFolder, result: Result, scratch: Path, data_root: Path
 
 
 def fingerprint_of(config: RunConfig, data_root: Path) -> str:
-    """Return the fingerprint of the data sets of a run as they are now."""
+    """Return the fingerprint of the data sets of a run as they are now, of a run without images ``SIMULATED``."""
     from fer_cli.data.manifest import expected_info
 
-    return "+".join(expected_info(data_root, name).fingerprint for name in config.sets)
+    return "+".join(expected_info(data_root, name).fingerprint for name in config.sets) or SIMULATED
 
 
 def identify(config: RunConfig, data_root: Path) -> str:
