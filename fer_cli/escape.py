@@ -167,12 +167,15 @@ def mlflow_pattern(text: str) -> str:
     return "'" + re.sub(r"[^A-Za-z0-9 .:/+(),=-]", "_", text) + "'"
 
 
-def sqlite_uri(path: Path) -> str:
+def sqlite_uri(path: Path, base: Path | None = None) -> str:
     """Return the URI of the SQLite file ``path`` for SQLAlchemy and MLflow; raises OSError for a path that is not UTF-8.
 
-    A quoted path names the driver as well: otherwise MLflow creates folders with the quoted names.
+    ``base``: a folder other than the root; a path below it is given from there. A quoted path names the driver as well:
+    otherwise MLflow creates folders with the quoted names.
     """
-    plain = str(path.absolute())
+    whole = path.absolute()
+    below = base is not None and base.parent != base and whole.is_relative_to(base)
+    plain = str(whole.relative_to(base) if base is not None and below else whole)
     quoted = "".join(quote(character) if character in "%?#" else character for character in plain)
     if any("\ud800" <= character <= "\udfff" for character in plain):
         raise OSError(f"{terminal(plain)}: a path that is not UTF-8 cannot be the URI of a store")

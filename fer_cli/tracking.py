@@ -111,8 +111,7 @@ def view_command(results: Path) -> str:
     if not (results / "mlflow.db").is_file():
         return ""
     attempt("", lambda: move_addresses(results), "artifacts may not be found")
-    uri = sqlite_uri(results / "mlflow.db")
-    return f"mlflow ui --backend-store-uri {shlex.quote(uri.replace(f'{Path.cwd()}/', ''))}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(sqlite_uri(results / 'mlflow.db', Path.cwd()))}"
 
 
 def artifacts_folder(uri: str, results: Path) -> Path:

@@ -139,6 +139,28 @@ def test_a_moved_results_folder_goes_on_where_it_is(tmp_path: Path) -> None:
     assert artifacts(again) == {"abc": ["config.json"], "def": ["config.json"]}
 
 
+@pytest.mark.parametrize(
+    ("here", "results", "uri"),
+    [
+        ("data", "data/fer/data/results", "fer/data/results/mlflow.db"),
+        ("data", "data", "mlflow.db"),
+        ("data", "my/data/results", "{root}/my/data/results/mlflow.db"),
+        ("data", "database/results", "{root}/database/results/mlflow.db"),
+        ("/", "results", "{root}/results/mlflow.db"),
+    ],
+)
+def test_the_command_to_view_a_store_names_it_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, results: str, uri: str
+) -> None:
+    folder = tmp_path / results
+    for path in (folder, tmp_path / here):
+        path.mkdir(parents=True, exist_ok=True)
+    (folder / "mlflow.db").touch()
+    monkeypatch.chdir(tmp_path / here)
+    monkeypatch.setattr(tracking, "attempt", lambda *_: True)  # of moving addresses, which an empty file does not have
+    assert tracking.view_command(folder) == f"mlflow ui --backend-store-uri sqlite:///{uri.format(root=tmp_path)}"
+
+
 def test_a_given_store_is_used_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two results folders hold the same run; neither takes the other's for its own, or for one left behind by a kill."""
     monkeypatch.chdir(tmp_path)
