@@ -252,7 +252,8 @@ def test_cancel_ends_a_command_and_asks_those_on_other_machines(fer: Fer, plan: 
         here = this_process("here").model_copy(update={"pid": running.pid, "started": process_started(running.pid)})
         gone = here.model_copy(update={"pid": running.pid, "started": "1", "token": "gone"})
         there = here.model_copy(update={"host": "elsewhere", "boot": "other", "token": "there"})
-        for owner in (here, gone, there):
+        twin = there.model_copy(update={"pid": os.getpid(), "token": "twin"})  # pids are equal on two machines by chance
+        for owner in (here, gone, there, twin):
             record = {"owner": owner.model_dump(), "study": "parts", "title": "parts", "version": "1", "command": "fer"}
             write_text(calls / f"{owner.token}.json", json.dumps(record))
         unknown = fer("cancel", "--study", "part", "--results", tmp_path / "results")
@@ -260,7 +261,8 @@ def test_cancel_ends_a_command_and_asks_those_on_other_machines(fer: Fer, plan: 
         called = fer("cancel", "--study", "./parts.yaml", "--results", tmp_path / "results")
         assert called.code == 0, called.err
         assert running.wait(30) == -signal.SIGTERM
-    assert sorted(path.name for path in calls.iterdir()) == ["here.json", "there.cancel", "there.json"]
+    left = ["here.json", "there.cancel", "there.json", "twin.cancel", "twin.json"]
+    assert sorted(path.name for path in calls.iterdir()) == left
     assert "on elsewhere ends within" in called.err
 
 

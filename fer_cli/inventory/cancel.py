@@ -27,10 +27,11 @@ def cancel_sweeps(results: Path, study: str | None = None) -> Iterator[str]:
         known = {call.study for call in calls.values()} | {sweep.study for sweep in list_sweeps(results)}
         check_study(study, known, results)
     for path, call in calls.items():
-        if study not in {None, call.study} or call.owner.pid == os.getpid():
-            continue
         owner = call.owner
-        if is_here(owner) and process_started(owner.pid) == owner.started:
+        here = is_here(owner)
+        if study not in {None, call.study} or (here and owner.pid == os.getpid()):
+            continue
+        if here and process_started(owner.pid) == owner.started:
             with suppress(ProcessLookupError):
                 os.kill(owner.pid, signal.SIGTERM)
             yield f"{call.title}: {owner} is told to end"
