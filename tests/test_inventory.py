@@ -67,6 +67,26 @@ def results(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_run_is_underfitted_by_the_rule_of_reports(tmp_path: Path, fer: Fer) -> None:
+    """By images whose labels are right: uncertain labels err in 2 of 3 redraws, confident learning removes wrong ones."""
+    noisy = {"label_noise": 0.4, "noise_kind": "uncertain"}
+    runs = {
+        "uncertain": (0.33, {"data": noisy}, "accuracy on correctly labelled images, estimated, 45 %;"),
+        "confident": (0.4, {"data": {"label_noise": 0.4}, "learning": {"confident": "remove"}}, "accuracy 40 %;"),
+        "trainer": (0.2, {}, "accuracy 20 %;"),
+        "shared": (None, {"corrupt": {"blur": 1.0, "parts": ["test"]}}, "accuracy of run trainer 20 %;"),
+        "learned": (0.33, {"data": {"label_noise": 0.4}}, ""),
+    }
+    for name, (accuracy, settings, _) in runs.items():
+        run, config = RunFolder(tmp_path, name), config_of(**settings)
+        leave(run, fake_result(name, config, trained_by="trainer" if name == "shared" else None))
+        if accuracy is not None:
+            run.file("history.csv").write_text(f"epoch,train/accuracy\n1,{accuracy}\n")
+    for name, (_, _, words) in runs.items():
+        shown = fer("show", name, "--results", tmp_path).out
+        assert f"underfitted: final training {words}" in shown if words else "underfitted:" not in shown, shown
+
+
 def test_every_state_has_a_row_and_an_explanation(results: Path, fer: Fer) -> None:
     rows = {row.run_id: row for row in list_rows(results)}
     assert {row.state for row in rows.values()} == set(STATES)

@@ -10,12 +10,14 @@ import numpy as np
 
 from fer_cli.blocks import Block, Cell, Note, Number, Table
 from fer_cli.config import METRICS, RunConfig
-from fer_cli.errors import DamagedError
+from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.inventory.find import find_dependents
 from fer_cli.inventory.rows import STATES, Row, list_changes, list_rows, write_value
 from fer_cli.inventory.scores import DRAWS, interval_scores
 from fer_cli.inventory.text import draw_sparkline, measure_size, table, write_age, write_number, write_size
 from fer_cli.outputs import HISTORIES, read_history
+from fer_cli.plan import read_runs
+from fer_cli.report.doubts import ESTIMATED, UNDERFITTED, final_training_accuracy
 from fer_cli.report.render import Report
 from fer_cli.results import PARTS, Result, Scores
 from fer_cli.runs import RunFolder, read_config
@@ -23,8 +25,6 @@ from fer_cli.runs import RunFolder, read_config
 SERIES = ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "val/macro_f1")
 """Columns of a history that are drawn first."""
 MOST_SERIES = 12
-UNDERFITTED = 0.5
-"""Final training accuracy below which a warning says so, as in reports."""
 IMAGES_NOTE = (
     f"95 % intervals over test images, taken as independent: Wilson's for accuracy, {DRAWS:,} bootstrap samples "
     "for the others; they do not include the variation between seeds"
@@ -209,15 +209,18 @@ def warning_lines(folder: RunFolder, result: Result | None, row: Row) -> Iterabl
         yield f"data leakage: {data.shared_sequences} of {data.test_sequences} test sequences are in the training part"
     if result.origin.provenance.dirty:
         yield "trained with uncommitted changes; the commit alone does not give the code"
-    history = folder.file("history.csv")
-    with suppress(DamagedError):
-        if history.is_file() and (final := final_accuracy(history, result.config)) < UNDERFITTED:
-            yield f"underfitted: final training accuracy {100 * final:.0f} %; not evidence about the method"
+    yield from underfit_lines(folder, result)
 
 
-def final_accuracy(history: Path, config: RunConfig) -> float:
-    """Return the final training accuracy divided by the share of correct labels, as reports have it; 1 if unknown."""
-    return read_history(history)[-1].get("train/accuracy", 1.0) / max(1e-9, 1 - config.data.label_noise)
+def underfit_lines(folder: RunFolder, result: Result) -> Iterable[str]:
+    """Yield that the run's network has hardly learned its training images, by the rule of reports."""
+    with suppress(ResultsError):
+        item = read_runs(folder.results, [folder.run_id]).get(folder.run_id)
+        final = None if item is None else final_training_accuracy(item, result)
+        if item is not None and final is not None and final.share < UNDERFITTED:
+            whose = "" if item.network in (item, None) else f" of run {item.network.run_id}"
+            which = f"{whose} {ESTIMATED}" if final.estimated else whose
+            yield f"underfitted: final training accuracy{which} {100 * final.share:.0f} %; not evidence about the method"
 
 
 def config_text(folder: RunFolder) -> str:
