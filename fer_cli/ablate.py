@@ -17,7 +17,7 @@ from fer_cli.tasks import task_of
 from fer_cli.uses import Use, add_use
 
 if TYPE_CHECKING:
-    from fer_cli.executors import Job, Options, Outcome
+    from fer_cli.executors import Agenda, Job, Options, Outcome
     from fer_cli.tracking import End, Mirror
 
 
@@ -94,15 +94,20 @@ def run_plan(
         agenda = Agenda(plan.everything, call.job_of, call.settle, options, call.observer.waiting)
         few = options.model_copy(update={"jobs": min(options.jobs, max(1, agenda.size))})
         EXECUTORS[choose_executor(few)](agenda, execute, call.note)
-        if left := len(agenda.held) + len(agenda.blocked):
-            call.summary.counts["running"] = left
-        if agenda.unstarted:
-            call.summary.counts["unstarted"] = len(agenda.unstarted)
+        call.summary.counts += count_left(agenda)
         end = "FINISHED" if call.summary.ok else "FAILED"
     finally:
         if call.mirror is not None and compute.results.is_dir():  # a removed folder is not recreated
             close_mirror(call.mirror, end, call.summary.mirrored)
     return call.summary
+
+
+def count_left(agenda: Agenda) -> Counter[str]:
+    """Return the runs that an executor left: to other processes, with those that wait for them, or ``fail_fast``'s."""
+    held, waiting, unstarted = len(agenda.held), len(agenda.blocked), len(agenda.unstarted)
+    if agenda.stopped:
+        return Counter(running=held, unstarted=unstarted + waiting)
+    return Counter(running=held + waiting, unstarted=unstarted)
 
 
 class Call:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fer_cli import claims
+from fer_cli.ablate import count_left
 from fer_cli.claims import Owner
 from fer_cli.errors import FerError
 from fer_cli.executors import EXECUTORS, Options, agenda, choose_executor
@@ -150,6 +151,7 @@ def test_runs_of_other_processes_are_left_without_waiting(name: str, tmp_path: P
     made = story.execute(name, wait=False)
     assert story.ended == [("mine", "done")]
     assert [story.titles[item.run_id] for item in (*made.held, *made.blocked)] == ["theirs", "on it"]
+    assert count_left(made) == {"running": 2, "unstarted": 0}
     assert (story.settled, story.waited) == ({}, [])
 
 
@@ -197,6 +199,7 @@ def test_fail_fast_starts_nothing_after_a_failure(name: str, tmp_path: Path) -> 
     assert ("next", "done") not in story.ended
     assert [story.titles[item.run_id] for item in made.blocked] == ["on it"]
     assert story.titles[made.unstarted[-1].run_id] == "next"
+    assert count_left(made) == {"unstarted": len(made.unstarted) + 1, "running": 0}, "nobody else trains them"
 
 
 def test_a_run_starts_as_soon_as_what_it_needs_is_done(tmp_path: Path) -> None:
