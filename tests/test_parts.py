@@ -16,6 +16,7 @@ import pytest
 from fer_cli.claims import this_process
 from fer_cli.config import Compute
 from fer_cli.errors import StudyError
+from fer_cli.inventory.merge import merge_results
 from fer_cli.inventory.progress import read_progress
 from fer_cli.parts import choose_runs, choose_shard
 from fer_cli.places import write_text
@@ -184,6 +185,30 @@ def test_merging_overwrites_nothing_and_says_what_it_leaves(fer: Fer, plan: Plan
     assert next((goal / "bin").glob(f"*-{begun}/log.txt")).read_text() == "mine"
     assert not (goal / "runs" / damaged).exists()
     assert same
+
+
+def test_a_merge_that_is_interrupted_in_a_record_is_completed_by_the_next(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, goal = tmp_path / "source", tmp_path / "goal"
+    set_up_side(source, plan, 1)
+    record_sweep(plan, source)
+    copy = shutil.copy2
+
+    def stop(path: Path, there: Path) -> None:
+        if path.parent.name == "sweeps":
+            there.write_bytes(path.read_bytes()[:20])
+            raise KeyboardInterrupt
+        copy(path, there)
+
+    monkeypatch.setattr(shutil, "copy2", stop)
+    with pytest.raises(KeyboardInterrupt):
+        merge_results([source], goal)
+    assert not list(goal.glob("sweeps/*"))
+    monkeypatch.setattr(shutil, "copy2", copy)
+    merge_results([source], goal)
+    (record,) = source.glob("sweeps/*.json")
+    assert (goal / "sweeps" / record.name).read_bytes() == record.read_bytes()
 
 
 def test_status_reads_run_folders_alone(fer: Fer, plan: Plan, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from fer_cli.data.kept import read_kept
 from fer_cli.errors import DamagedError, ResultsError
 from fer_cli.inventory.bin import remove_runs
 from fer_cli.inventory.rows import run_ids
-from fer_cli.places import open_regular
+from fer_cli.places import open_regular, whole_file
 from fer_cli.results import Result
 from fer_cli.runs import RunFolder
 from fer_cli.sweeps import name_version
@@ -192,9 +192,8 @@ def copy_records(source: Path, goal: Path) -> None:
         for path in source.glob(pattern):
             there = goal / path.relative_to(source)
             if path.is_file() and not path.is_symlink() and not os.path.lexists(there):
-                there.parent.mkdir(parents=True, exist_ok=True)
-                with suppress(FileExistsError):
-                    shutil.copy2(path, there)
+                with whole_file(there) as draft:  # half a record would be kept by the next merge
+                    shutil.copy2(path, draft)
 
 
 def hash_file(path: Path) -> str:
