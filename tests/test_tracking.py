@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from fer_cli import attempts, stores, tracking
-from fer_cli.config import RunConfig
+from fer_cli.config import Compute, RunConfig
+from fer_cli.executors import jobs
 from fer_cli.runs import RunFolder
 from fer_cli.tracking import Mirror, RunTracker, close_mirror, new_client, open_mirror, store_uri
 from tests.conftest import Called
@@ -276,6 +277,22 @@ def test_a_store_that_fails_in_a_worker_process_is_one_line_of_the_command(
     assert called.code == 0, called.err
     assert "2 done, 0 failed" in called.err
     assert caplog.text.count("not every run of this study is mirrored; their folders are complete") == 1
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_failed_run_says_whether_it_is_mirrored(works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    broken = Mirror(f"sqlite:///{tmp_path}/file/mlflow.db", "1", "2")
+    mirror = open_mirror(tmp_path, "study", "study on data") if works else broken
+
+    def fail(*_: object) -> None:
+        raise ValueError("of this")
+
+    monkeypatch.setattr(jobs, "run_task", fail)
+    compute = Compute(data_root=tmp_path, results=tmp_path)
+    outcome = jobs.execute(jobs.Job("run", RunConfig(), "x", RunFolder(tmp_path, "abc"), compute, mirror))
+    assert (outcome.status, outcome.message, outcome.mirrored) == ("failed", "ValueError: of this", works)
+    assert not outcome.memory
 
 
 def test_a_study_whose_name_holds_a_quote_is_mirrored(fer: Fer, data_root: Path, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def execute(job: Job) -> Outcome:
                 folder.write_error(traceback.format_exc())
                 logging.getLogger("fer").error("failed: %s", error)
                 tracker.end("FAILED")
-                return Outcome(job.run_id, job.title, "failed", last_line(error), memory=is_out_of_memory(error))
+                return Outcome(job.run_id, job.title, "failed", last_line(error), tracker.complete, is_out_of_memory(error))
     return Outcome(job.run_id, job.title, "done", mirrored=tracker.complete)
 
 
