@@ -81,10 +81,11 @@ def sweep_of(plan: Plan) -> Sweep:
 
 
 def record_sweep(plan: Plan, results: Path) -> None:
-    """Write the record of a plan unless it is there."""
+    """Write the record of a plan, or renew the time of an equal one, by which ``read_sweeps`` sorts."""
     path, sweep = results / "sweeps" / f"{plan.stem}.json", sweep_of(plan)
     with suppress(OSError, ValueError):
         if Sweep.model_validate_json(read_text(path)) == sweep:
+            os.utime(path)
             return
     write_text(path, sweep.model_dump_json(indent=1) + "\n")
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from fer_cli.places import write_text
 from fer_cli.plan import Plan, make_plan
 from fer_cli.runs import RunFolder
 from fer_cli.study import Choice
-from fer_cli.sweeps import record_sweep
+from fer_cli.sweeps import read_sweeps, record_sweep
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
 
@@ -260,6 +261,15 @@ def test_status_of_a_finished_study_of_ones_own_suggests_a_command_that_works(
     called = fer("status", "--results", results)
     command = ["fer", "report", "--study", str(study)] if recorded else ["fer", "runs", "--study", "parts"]
     assert shlex.split(called.err)[1:] == [*command, "--results", str(results)], called.err
+
+
+def test_the_latest_command_is_the_first_of_the_status(plan: Plan, tmp_path: Path) -> None:
+    other = replace(plan, study=plan.study.model_copy(update={"name": "other"}))
+    for place, command in enumerate((plan, other, plan)):
+        record_sweep(command, tmp_path)
+        for path in tmp_path.glob("sweeps/*.json"):  # a minute passes
+            os.utime(path, (path.stat().st_mtime - 60,) * 2)
+        assert [one.study for one in read_sweeps(tmp_path)] == [["parts"], ["other", "parts"], ["parts", "other"]][place]
 
 
 def test_status_does_without_the_record_of_the_plan(fer: Fer, finished: tuple[Path, Path], tmp_path: Path) -> None:
