@@ -294,14 +294,15 @@ def find_damage(folder: Path) -> DamagedError | None:
 
 
 def read_final_accuracy(history: Path) -> float | None:
-    """Return the training accuracy of a history's last epoch; None if it is missing or damaged."""
-    sign = sign_file(history)
-    if not sign or (kept := stored_number(history, sign)) is not None:
-        return kept if sign else None
-    try:
-        accuracy = final_training_accuracy(history, sign)
-    except DamagedError:
+    """Return the training accuracy of a history's last epoch; None if it has none, or is missing or damaged."""
+    if not (sign := sign_file(history)):
         return None
+    accuracy = stored_number(history, sign)
+    if accuracy is None:
+        try:
+            accuracy = final_training_accuracy(history, sign)
+        except DamagedError:
+            return None
     return None if math.isnan(accuracy) else accuracy
 
 

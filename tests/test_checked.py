@@ -64,6 +64,22 @@ def test_what_was_found_whole_is_read_once_as_long_as_it_stays_as_it_is(
         assert read_result(folders[3]) == before[3]
 
 
+def test_a_history_without_a_training_accuracy_has_none_when_it_was_read_before_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked, "SETTLED", -(10**12))
+    run = RunFolder(tmp_path, "abc")
+    leave(run, fake_result())
+    history = run.file("history.csv")
+    history.write_text("epoch,train/loss\n1,0.5\n")
+    assert results.read_final_accuracy(history) is None
+    assert read_result(run.path)
+    checked.save_verified(tmp_path)
+    new_process()
+    monkeypatch.setattr(results, "final_training_accuracy", lambda *_: pytest.fail("read again"))
+    assert results.read_final_accuracy(history) is None
+
+
 def test_a_file_that_was_just_written_is_not_taken_for_settled(tmp_path: Path) -> None:
     run = RunFolder(tmp_path, "abc")
     leave(run, fake_result())
