@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from fer_cli.errors import FerError
-from fer_cli.executors import EXECUTORS, Job, Options, Outcome, agenda
+from fer_cli.executors import EXECUTORS, Job, Options, Outcome, agenda, queue
 from fer_cli.executors.parcel import pack, unpack
-from fer_cli.executors.queue import open_jobs, read_job
+from fer_cli.executors.queue import cancel_jobs, open_jobs, read_job
 from fer_cli.inventory.cancel import cancel_sweeps
 from fer_cli.inventory.progress import read_run
 from fer_cli.runs import RunFolder
@@ -138,6 +138,30 @@ def test_without_slurm_and_ray_a_line_says_what_to_do(tmp_path: Path, monkeypatc
         story = Story(tmp_path / name, {"a": []})
         with pytest.raises(FerError, match=f"not installed; pip install 'fer-cli\\[{name}\\]'"):
             EXECUTORS[name](story.agenda(executor=name), work, story.done)
+
+
+def test_a_ray_that_does_not_start_and_a_silent_slurm_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no free port")
+
+    broken = type(sys)("ray")
+    broken.is_initialized, broken.init = lambda: False, fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ray", broken)
+    story = Story(tmp_path / "results", {"a": []})
+    with pytest.raises(FerError, match=r"--executor ray: Ray does not start on this machine \(no free port\); try"):
+        story.execute("ray")
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(FerError, match="7 go on: scancel is not on this machine;"),
+    ):
+        patch.setenv("PATH", "")
+        cancel_jobs(["7"])
+    (tmp_path / "scancel").write_text("#!/bin/sh\nexec sleep 10\n")
+    (tmp_path / "scancel").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(queue, "PATIENCE_S", 0.1)
+    with pytest.raises(FerError, match=r"jobs 7 go on: scancel did not answer in 0\.1 seconds; cancel"):
+        cancel_jobs(["7"])
 
 
 @pytest.mark.exhaustive

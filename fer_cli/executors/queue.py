@@ -72,7 +72,7 @@ def cancel_jobs(jobs: Iterable[str]) -> None:
     if names := sorted(set(jobs)):
         done = call_slurm("scancel", *names)
         if done is None or done.returncode:
-            why = "scancel is not on this machine" if done is None else last_words(done.stderr)
+            why = explain_silence("scancel") if done is None else last_words(done.stderr)
             raise FerError(f"Slurm jobs {', '.join(names[:6])} go on: {why}; cancel them on a machine of the cluster")
 
 
@@ -84,6 +84,13 @@ def call_slurm(*command: str) -> subprocess.CompletedProcess[str] | None:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     except subprocess.TimeoutExpired:
         return None
+
+
+def explain_silence(command: str) -> str:
+    """Return why ``call_slurm`` returned None for a command."""
+    if shutil.which(command) is None:
+        return f"{command} is not on this machine"
+    return f"{command} did not answer in {PATIENCE_S:g} seconds"
 
 
 def last_words(text: str) -> str:

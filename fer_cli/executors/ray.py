@@ -77,6 +77,8 @@ def connect(options: Options) -> Iterator[None]:
         ray.init(options.address or "local", **quiet, **({} if options.address else local))
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
         why = " ".join(str(error).split())[:160]
+        if options.address is None:
+            raise FerError(f"--executor ray: Ray does not start on this machine ({why}); try --executor processes") from None
         raise FerError(
             f"--address {options.address}: no Ray cluster there ({why}); start one with ray start --head"
         ) from None

@@ -29,6 +29,7 @@ from fer_cli.executors.queue import (
     ENDED,
     call_slurm,
     cancel_jobs,
+    explain_silence,
     last_words,
     list_jobs,
     note_job,
@@ -316,7 +317,7 @@ def read_partitions() -> dict[str, tuple[bool, int]]:
     """Return each partition: whether it is the default, and its time limit in minutes; raises FerError without an answer."""
     done = call_slurm("sinfo", "--noheader", "--format=%P %l")
     if done is None or done.returncode:
-        why = "sinfo does not answer" if done is None else last_words(done.stderr)
+        why = explain_silence("sinfo") if done is None else last_words(done.stderr)
         raise FerError(f"--executor slurm: {why}; check with sinfo that the cluster is up")
     found = {}
     for name, limit in (line.split() for line in done.stdout.splitlines() if line.strip()):
