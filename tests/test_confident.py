@@ -14,7 +14,7 @@ from fer_cli.config import DataConfig, LearningConfig, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
-from fer_cli.inventory.labels import Level
+from fer_cli.inventory.labels import Level, cut_ending
 from fer_cli.learning.confident import clean_labels, describe_table, find_issues, predict_out_of_fold
 from fer_cli.tasks import task_of
 from tests.conftest import STUDY, Called
@@ -140,6 +140,14 @@ def test_doubts_are_ranked_by_share_of_runs_then_confidence() -> None:
     found = Level("none", 2, judged).suspects
     assert found[["sample", "suspect_in", "runs"]].to_numpy().tolist() == [["z", 1, 1], ["y", 2, 2], ["x", 1, 2]]
     assert found["confidence"].tolist() == [0.1, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("out", "stem"),
+    [("a.csv", "a"), ("a.PNG", "a"), ("scn-0.2", "scn-0.2"), ("scn-0.2.csv", "scn-0.2"), ("v1.0/a", "v1.0/a")],
+)
+def test_only_the_ending_of_a_table_or_picture_is_cut(out: str, stem: str) -> None:
+    assert cut_ending(Path(out)) == Path(stem)
 
 
 def test_too_many_folds_and_idle_settings_are_one_line(data: RunData) -> None:

@@ -92,7 +92,7 @@ def doubt_labels(study: str, name: str, compute: Compute, out: Path | None = Non
         arms = [item.run.arm for item in plan.items if item.run.config.learning.confident != "none"]
         hint = f"run its arm '{arms[0]}' first" if arms else "it has no arm with learning.confident: remove"
         raise DataError(f"{plan.study.name} on {name}: no finished run has out-of-fold predictions; {hint}")
-    stem = compute.results / "labels" / plan.stem if out is None else out.with_suffix("")
+    stem = compute.results / "labels" / plan.stem if out is None else cut_ending(out)
     stem.parent.mkdir(parents=True, exist_ok=True)
     table = Path(f"{stem}.csv")
     with whole_file(table) as draft:
@@ -104,6 +104,11 @@ def doubt_labels(study: str, name: str, compute: Compute, out: Path | None = Non
         sheet = Path(f"{stem}.png")
         draw_sheet(load_set(compute.data_root, name), shown, sheet)
     return Doubts(levels, table, sheet)
+
+
+def cut_ending(out: Path) -> Path:
+    """Return a path without .csv or .png; any other ending is part of the name, as in ``scn-0.2``."""
+    return out.with_suffix("") if out.suffix.lower() in {".csv", ".png"} else out
 
 
 def read_levels(plan: Plan) -> list[Level]:
