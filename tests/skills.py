@@ -14,10 +14,14 @@ corrected t-test supposes 1/5, 1/10 and 1/5.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
+
+from fer_cli.stats import FEWEST_PAIRS, NotTestable, Outcome, PValue, Spread, sign_flip_p
+from fer_cli.stats.images import sum_by
 
 PEOPLE, EACH = 20, 20
 IMAGES = PEOPLE * EACH
@@ -90,3 +94,28 @@ def published(world: Worlds, seeds: int, seeded: float = SEEDED) -> np.ndarray:
     """Return whether arms are right (R, 2, seeds, IMAGES) on one published test part, after one published training part."""
     tested = np.tile(np.arange(IMAGES), (len(world.images), 1))
     return np.stack([world.right(tested, seeded) for _ in range(seeds)], 2)
+
+
+def t_test(spread: Spread | NotTestable, null: float = 0.0) -> Outcome:
+    """Return the t-test of a mean, or why there is none."""
+    return spread if isinstance(spread, NotTestable) else spread.test("t-test", null)
+
+
+def flip_test(ours: np.ndarray, theirs: np.ndarray, people: Sequence[str] | np.ndarray | None = None) -> Outcome:
+    """Return the exact test of sign flips of trained networks, right or not (N,) or (S, N): seeds add up, people too."""
+    gaps = np.atleast_2d(ours).astype(np.int64).sum(0) - np.atleast_2d(theirs).astype(np.int64).sum(0)
+    gaps = gaps if people is None else sum_by(gaps, people)
+    sizes, total = np.abs(gaps[gaps != 0]), int(gaps.sum())
+    if len(sizes) < FEWEST_PAIRS:
+        return NotTestable(f"{len(sizes)} units differ")
+    return PValue("sign flips", float(total), sign_flip_p(sizes, total), len(sizes))
+
+
+def right_units(right: np.ndarray, people: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
+    """Return (G, 2) right answers and images by person or image; ``right``: (N,), or (S, N), which is averaged over S.
+
+    Of a difference of two arms, it is the gain in right answers.
+    """
+    mean = np.atleast_2d(right).astype(np.float64).mean(0)
+    units = np.column_stack([mean, np.ones(len(mean))])
+    return units if people is None else np.column_stack([sum_by(units[:, 0], people), sum_by(units[:, 1], people)])

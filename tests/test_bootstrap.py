@@ -9,8 +9,9 @@ from scipy.stats import binomtest, bootstrap
 from scipy.stats import t as student
 
 from fer_cli.metrics import accuracy, macro_f1
-from fer_cli.stats import Interval, NotTestable, bootstrap_interval, bootstrap_test, lift, paired_bootstrap, right_units
+from fer_cli.stats import Interval, NotTestable, PValue, bootstrap_interval, lift, score_spread
 from fer_cli.stats.bootstrap import Kind, share
+from tests.skills import right_units, t_test
 
 
 def interval(units: np.ndarray, kind: Kind = "expanded", seed: int = 0, resamples: int = 4000) -> Interval:
@@ -115,27 +116,26 @@ def test_the_same_seed_gives_the_same_interval_and_order_does_not_matter() -> No
 def test_too_few_people_have_words() -> None:
     found = bootstrap_interval(np.ones((9, 2)))
     assert found == NotTestable("9 units: at least 10 are needed for a bootstrap interval")
-    assert isinstance(bootstrap_test(np.ones(5), np.zeros(5)), NotTestable)
-    assert isinstance(paired_bootstrap(np.ones(5), np.zeros(5)), NotTestable)
 
 
-def test_differences_and_their_test_agree() -> None:
-    """p is about .05 where the interval's end touches 0; swapping the arms mirrors both."""
+def test_differences_of_swapped_arms_are_mirrored() -> None:
     random = np.random.default_rng(2)
     theirs = random.random((3, 400)) < 0.7
     ours = theirs | (random.random((3, 400)) < 0.05)
-    found, swapped = paired_bootstrap(ours, theirs), paired_bootstrap(theirs, ours)
-    assert isinstance(found, Interval)
-    assert isinstance(swapped, Interval)
+    gap = ours.astype(float) - theirs
+    found, swapped = interval(right_units(gap)), interval(right_units(-gap))
     assert found.value == pytest.approx(ours.mean() - theirs.mean())
     assert (found.low, found.high) == pytest.approx((-swapped.high, -swapped.low), abs=0.002)
+
+
+def test_differences_and_the_t_test_over_images_agree() -> None:
+    """The interval's end touches 0 where p of the t-test over 200 images is about .05."""
     outcomes = []
     for extra in range(2, 40, 2):
         gap = np.zeros(200)
         gap[:extra], gap[extra : extra + 8] = 1, -1
-        one, test = paired_bootstrap(gap, np.zeros(200)), bootstrap_test(gap, np.zeros(200))
-        assert isinstance(one, Interval)
-        assert not isinstance(test, NotTestable)
-        outcomes.append((one.low > 0 or one.high < 0, test.p))
+        found, test = interval(right_units(gap)), t_test(score_spread(gap))
+        assert isinstance(test, PValue)
+        outcomes.append((found.low > 0 or found.high < 0, test.p))
     assert all((p < 0.05) == excluded or abs(p - 0.05) < 0.01 for excluded, p in outcomes)
     assert {excluded for excluded, _ in outcomes} == {True, False}

@@ -13,23 +13,22 @@ from scipy.stats import rankdata
 from fer_cli.judge import Case, Images, Side, weigh
 from fer_cli.report.compared import weigh_difference
 from fer_cli.stats import (
+    Interval,
     NotTestable,
     Outcome,
     PValue,
     Ranks,
-    bootstrap_test,
+    bootstrap_interval,
     crossed_spread,
-    crossed_test,
     holm,
-    image_test,
-    level_test,
-    paired_test,
+    paired_spread,
     rank_arms,
     rank_test,
-    unpaired_test,
+    score_spread,
+    unpaired_spread,
 )
 from fer_cli.study import Claim
-from tests.skills import NAMES, draws, folds, published, worlds
+from tests.skills import NAMES, draws, flip_test, folds, published, right_units, t_test, worlds
 
 STUDIES = 2000
 MOST = 0.065
@@ -51,59 +50,54 @@ def alarms(test: Callable[[int], Outcome], testable: float = 0.99) -> float:
 def test_paired_t_of_folds(seeds: int) -> None:
     """Arms are equal over people, images, training parts and seeds. Uncorrected, the same test fails on ten draws."""
     ours, theirs = np.moveaxis(folds(worlds(STUDIES, seeds), 5, seeds), 1, 0)
-    assert alarms(lambda study: paired_test(ours[study], theirs[study], OVERLAP)) <= MOST
-    assert alarms(lambda study: paired_test(ours[study], theirs[study])) > MOST or seeds == 3
+    assert alarms(lambda study: t_test(paired_spread(ours[study], theirs[study], OVERLAP))) <= MOST
+    assert alarms(lambda study: t_test(paired_spread(ours[study], theirs[study]))) > MOST or seeds == 3
 
 
 def test_paired_t_of_ten_folds() -> None:
     ours, theirs = np.moveaxis(folds(worlds(STUDIES, 11), 10, 10), 1, 0)
-    assert alarms(lambda study: paired_test(ours[study], theirs[study], 1 / 9)) <= MOST
+    assert alarms(lambda study: t_test(paired_spread(ours[study], theirs[study], 1 / 9))) <= MOST
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_paired_t_of_draws(seeds: int) -> None:
     """Repeated hold-out of a fifth: test parts of different seeds overlap too."""
     ours, theirs = np.moveaxis(draws(worlds(STUDIES, 20 + seeds), 0.2, seeds), 1, 0)
-    assert alarms(lambda study: paired_test(ours[study], theirs[study], OVERLAP)) <= MOST
-    assert alarms(lambda study: paired_test(ours[study], theirs[study])) > MOST
+    assert alarms(lambda study: t_test(paired_spread(ours[study], theirs[study], OVERLAP))) <= MOST
+    assert alarms(lambda study: t_test(paired_spread(ours[study], theirs[study]))) > MOST
 
 
 def test_welch_of_arms_with_other_splits() -> None:
     """On the same set, one arm in folds and one in draws; and on two sets of images."""
     world = worlds(STUDIES, 31)
     ours, theirs = folds(world, 5, 5)[:, 0], draws(world, 0.2, 5)[:, 1]
-    assert alarms(lambda study: unpaired_test(ours[study], theirs[study], (OVERLAP, OVERLAP))) <= MOST
+    assert alarms(lambda study: t_test(unpaired_spread(ours[study], theirs[study], (OVERLAP, OVERLAP)))) <= MOST
     apart = folds(worlds(STUDIES, 32, shared=False), 5, 5)
-    assert alarms(lambda study: unpaired_test(apart[study, 0], apart[study, 1], (OVERLAP, OVERLAP))) <= MOST
+    assert alarms(lambda study: t_test(unpaired_spread(apart[study, 0], apart[study, 1], (OVERLAP, OVERLAP)))) <= MOST
 
 
 def test_level_of_folds() -> None:
     """One arm against the accuracy that it has on average over all studies."""
     scores = np.concatenate([folds(worlds(STUDIES, seed), 5, 5)[:, 0] for seed in (41, 42)])
-    assert alarms(lambda study: level_test(scores[study], float(scores.mean()), OVERLAP)) <= MOST
+    assert alarms(lambda study: t_test(score_spread(scores[study], OVERLAP), float(scores.mean()))) <= MOST
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_paired_t_of_seeds_on_published_parts(seeds: int) -> None:
     """Arms are equal on these training and test images. If equal on images at large alone, this test must not be used."""
     scores = published(worlds(STUDIES, 50 + seeds, likings=False), seeds).mean(3)
-    assert alarms(lambda study: paired_test(scores[study, 0], scores[study, 1])) <= MOST
+    assert alarms(lambda study: t_test(paired_spread(scores[study, 0], scores[study, 1]))) <= MOST
     others = published(worlds(STUDIES, 60), 5).mean(3)
-    assert alarms(lambda study: paired_test(others[study, 0], others[study, 1])) > MOST
+    assert alarms(lambda study: t_test(paired_spread(others[study, 0], others[study, 1]))) > MOST
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_crossed_t_on_published_parts(seeds: int) -> None:
     """Arms are equal over people, images and seeds, after one published training part."""
     right = published(worlds(STUDIES, 70 + seeds), seeds)
-    assert alarms(lambda study: crossed_test(right[study, 0], right[study, 1], NAMES)) <= MOST
+    assert alarms(lambda study: t_test(crossed_spread(right[study, 0], right[study, 1], NAMES))) <= MOST
     level = float(np.concatenate([right[:, 0], published(worlds(STUDIES, 80), seeds)[:, 0]]).mean())
-
-    def at_level(study: int) -> Outcome:
-        spread = crossed_spread(right[study, 0], None, NAMES)
-        return spread if isinstance(spread, NotTestable) else spread.test("level", level)
-
-    assert alarms(at_level) <= MOST
+    assert alarms(lambda study: t_test(crossed_spread(right[study, 0], None, NAMES), level)) <= MOST
 
 
 def test_ranks_of_independent_pairs() -> None:
@@ -146,10 +140,10 @@ def test_trained_networks_on_images_of_people(seeds: int) -> None:
     Images of a person are alike: counted singly, or if trainings differ and arms are meant, there are more false alarms.
     """
     right = published(worlds(STUDIES, 100 + seeds), seeds, seeded=0.0)
-    assert alarms(lambda study: image_test(right[study, 0], right[study, 1], NAMES)) <= MOST
-    assert alarms(lambda study: image_test(right[study, 0], right[study, 1])) > MOST
+    assert alarms(lambda study: flip_test(right[study, 0], right[study, 1], NAMES)) <= MOST
+    assert alarms(lambda study: flip_test(right[study, 0], right[study, 1])) > MOST
     varied = published(worlds(STUDIES, 110), 1)
-    assert alarms(lambda study: image_test(varied[study, 0], varied[study, 1], NAMES)) > MOST
+    assert alarms(lambda study: flip_test(varied[study, 0], varied[study, 1], NAMES)) > MOST
 
 
 def test_mcnemar_on_unrelated_images() -> None:
@@ -157,14 +151,17 @@ def test_mcnemar_on_unrelated_images() -> None:
     random = np.random.default_rng(5)
     hard = 1.4 + random.standard_normal((STUDIES, 1, 300)) + 0.6 * random.standard_normal((STUDIES, 2, 300))
     right = random.random(hard.shape) < 1 / (1 + np.exp(-hard))
-    assert alarms(lambda study: image_test(right[study, 0], right[study, 1])) <= MOST
+    assert alarms(lambda study: flip_test(right[study, 0], right[study, 1])) <= MOST
 
 
 @pytest.mark.slow
 def test_paired_bootstrap_of_people() -> None:
-    """Twenty seconds for 2,000 times 4,000 resamples."""
-    right = published(worlds(STUDIES, 120), 3, seeded=0.0)
-    assert alarms(lambda study: bootstrap_test(right[study, 0], right[study, 1], NAMES)) <= MOST
+    """Intervals that exclude 0; twenty seconds for 2,000 times 4,000 resamples."""
+    right = published(worlds(STUDIES, 120), 3, seeded=0.0).astype(float)
+    found = [bootstrap_interval(right_units(ours - theirs, NAMES)) for ours, theirs in right]
+    intervals = [one for one in found if isinstance(one, Interval)]
+    assert len(intervals) == STUDIES
+    assert np.mean([one.low > 0 or one.high < 0 for one in intervals]) <= MOST
 
 
 def test_holm_keeps_the_rate_of_a_whole_table() -> None:
@@ -172,7 +169,7 @@ def test_holm_keeps_the_rate_of_a_whole_table() -> None:
     tables = [folds(worlds(STUDIES, 130 + row), 5, 5) for row in range(5)]
     ps = np.array(
         [
-            [getattr(paired_test(table[study, 0], table[study, 1], OVERLAP), "p", 1.0) for table in tables]
+            [getattr(t_test(paired_spread(table[study, 0], table[study, 1], OVERLAP)), "p", 1.0) for table in tables]
             for study in range(STUDIES)
         ]
     )

@@ -9,10 +9,10 @@ from fer_cli.config import RunConfig, SequencesConfig
 from fer_cli.judge import Case, Images, Side, count_verdicts, judge
 from fer_cli.report.answer import describe_reproduced
 from fer_cli.report.collect import Cell
-from fer_cli.stats import NotTestable, find_power, holm, paired_difference, paired_test
+from fer_cli.stats import NotTestable, find_power, holm, paired_difference, paired_spread
 from fer_cli.study import Claim
 from tests.fakes import fake_result
-from tests.skills import NAMES, folds, published, worlds
+from tests.skills import NAMES, folds, published, t_test, worlds
 
 OVERLAP = 0.25
 
@@ -49,7 +49,8 @@ def test_planted_claims_get_their_verdicts() -> None:
         "not testable",
     ]
     ps = [
-        getattr(paired_test(ours, theirs, OVERLAP), "p", None) for ours, theirs in ((GOOD, BASE), (BASE, GOOD), (NEAR, BASE))
+        getattr(t_test(paired_spread(ours, theirs, OVERLAP)), "p", None)
+        for ours, theirs in ((GOOD, BASE), (BASE, GOOD), (NEAR, BASE))
     ]
     assert [one.p for one in (true, false, still)] == ps
     assert [one.adjusted for one in (true, false, still)] == pytest.approx(holm(ps))
@@ -154,7 +155,7 @@ def test_one_test_part_counts_images_too() -> None:
     better[:, :40] = True
     better[0, 399] = True
     ours, theirs = on_one_part(better, "A"), on_one_part(right, "B")
-    assert getattr(paired_test(ours.values, theirs.values), "p", 1.0) < 0.01
+    assert getattr(t_test(paired_spread(ours.values, theirs.values)), "p", 1.0) < 0.01
     (found,) = judge([Case(claim(), (), ours, theirs)])
     assert (found.verdict, found.test) == ("undecided", "t-test over seeds and people")
     assert found.why.startswith("more seeds do not suffice")

@@ -1,5 +1,6 @@
 """Tests, effect sizes and power against SciPy, statsmodels and numbers by hand; properties; words where n is too small."""
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -12,6 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from fer_cli.inventory.scores import test_pair as compare_pair
 from fer_cli.metrics import accuracy, confusion_counts, macro_recall
 from fer_cli.stats import (
     Effect,
@@ -19,24 +21,24 @@ from fer_cli.stats import (
     Outcome,
     PValue,
     crossed_spread,
-    crossed_test,
     describe_floor,
-    detectable_difference,
     effect_size,
+    find_detectable,
+    find_needed,
     find_power,
     holm,
-    image_test,
-    level_test,
-    needed_pairs,
     paired_difference,
-    paired_test,
+    paired_spread,
     pseudo_values,
     rank_test,
+    score_spread,
     sign_floor,
     unpaired_difference,
-    unpaired_test,
+    unpaired_spread,
 )
-from fer_cli.stats.power import find_centre, t_share
+from fer_cli.stats.power import Variance, find_centre, t_share
+from fer_cli.stats.scores import name_test
+from tests.skills import flip_test, t_test
 
 OURS, THEIRS = [0.91, 0.88, 0.95, 0.90, 0.86], [0.90, 0.85, 0.95, 0.86, 0.88]
 SHARES = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=3, max_size=12)
@@ -48,19 +50,20 @@ def p(outcome: Outcome) -> float:
 
 
 def test_t_tests_agree_with_scipy() -> None:
-    assert p(paired_test(OURS, THEIRS)) == pytest.approx(ttest_rel(OURS, THEIRS).pvalue)
-    assert p(unpaired_test(OURS, THEIRS[:4])) == pytest.approx(ttest_ind(OURS, THEIRS[:4], equal_var=False).pvalue)
-    assert p(level_test(OURS, 0.85)) == pytest.approx(ttest_1samp(OURS, 0.85).pvalue)
-    assert p(paired_test(OURS, THEIRS, null=0.02)) == pytest.approx(ttest_rel(OURS, np.add(THEIRS, 0.02)).pvalue)
+    assert p(t_test(paired_spread(OURS, THEIRS))) == pytest.approx(ttest_rel(OURS, THEIRS).pvalue)
+    assert p(t_test(unpaired_spread(OURS, THEIRS[:4]))) == pytest.approx(ttest_ind(OURS, THEIRS[:4], equal_var=False).pvalue)
+    assert p(t_test(score_spread(OURS), 0.85)) == pytest.approx(ttest_1samp(OURS, 0.85).pvalue)
+    assert p(t_test(paired_spread(OURS, THEIRS), 0.02)) == pytest.approx(ttest_rel(OURS, np.add(THEIRS, 0.02)).pvalue)
 
 
 def test_corrected_t_by_hand() -> None:
     """Differences 0, .02, .04, .06, .08 of five folds: t = .04 / sqrt(.001 x .45) = 1.885618; two-sided p at 4 degrees."""
-    found = paired_test([0.80, 0.82, 0.84, 0.86, 0.88], [0.80] * 5, 1 / 4)
+    found = t_test(paired_spread([0.80, 0.82, 0.84, 0.86, 0.88], [0.80] * 5, 1 / 4))
     assert isinstance(found, PValue)
     assert found.statistic == pytest.approx(1.885618, abs=5e-7)
     assert found.p == pytest.approx(0.132419, abs=5e-7)
-    assert found.test == "corrected resampled paired t-test"
+    assert name_test("paired t-test", 1 / 4) == "corrected resampled paired t-test"
+    assert name_test("paired t-test", 0.0) == "paired t-test"
 
 
 @given(SHARES, st.sampled_from([0.0, 0.25]))
@@ -69,8 +72,11 @@ def test_tests_and_intervals_agree(pairs: list[tuple[int, int]], overlap: float)
     """p < .05 if and only if the interval excludes 0."""
     ours, theirs = (np.array(column) / 1000 for column in zip(*pairs, strict=True))
     for test, interval in (
-        (paired_test(ours, theirs, overlap), paired_difference(ours, theirs, overlap)),
-        (unpaired_test(ours, theirs, (overlap, overlap)), unpaired_difference(ours, theirs, (overlap, overlap))),
+        (t_test(paired_spread(ours, theirs, overlap)), paired_difference(ours, theirs, overlap)),
+        (
+            t_test(unpaired_spread(ours, theirs, (overlap, overlap))),
+            unpaired_difference(ours, theirs, (overlap, overlap)),
+        ),
     ):
         if isinstance(test, PValue) and abs(test.p - 0.05) > 1e-9:
             assert interval.low is not None and interval.high is not None
@@ -83,7 +89,12 @@ def test_order_sign_and_shift(pairs: list[tuple[int, int]], random: object, shif
     """Neither the order of pairs nor a shift of both arms changes a test; swapped arms have the same p."""
     ours, theirs = (np.array(column) / 1000 for column in zip(*pairs, strict=True))
     order = np.argsort([random.random() for _ in pairs])  # type: ignore[attr-defined]
-    for test in (paired_test, rank_test, unpaired_test):
+    several: list[Callable[[np.ndarray, np.ndarray], Outcome]] = [
+        lambda a, b: t_test(paired_spread(a, b)),
+        lambda a, b: t_test(unpaired_spread(a, b)),
+        rank_test,
+    ]
+    for test in several:
         found = test(ours, theirs)
         others = [
             test(ours[order], theirs[order]),
@@ -114,18 +125,11 @@ def test_floor_of_ranks() -> None:
 def test_mcnemar_agrees_with_statsmodels(gained: int, lost: int) -> None:
     ours = np.array([1] * gained + [0] * lost + [1] * 50 + [0] * 7, bool)
     theirs = np.array([0] * gained + [1] * lost + [1] * 50 + [0] * 7, bool)
-    found = image_test(ours, theirs)
+    found = flip_test(ours, theirs)
     assert isinstance(found, PValue)
     assert found.p == pytest.approx(mcnemar([[50, gained], [lost, 7]], exact=True).pvalue)
     assert found.p == pytest.approx(binomtest(gained, gained + lost).pvalue)
-    assert (found.test, found.n, found.statistic) == ("McNemar's exact test", gained + lost, gained - lost)
-
-
-def test_too_few_discordant_images_have_words() -> None:
-    ours, theirs = np.arange(100) < 90, np.arange(100) < 85
-    assert image_test(ours, theirs) == NotTestable(
-        "n = 5 differing images cannot reach .05: the smallest possible p is .0625"
-    )
+    assert found.p == compare_pair(ours, theirs).p
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=6, max_size=12))
@@ -135,22 +139,22 @@ def test_sign_flips_agree_with_scipy(counts: list[tuple[int, int]]) -> None:
     ours, theirs = (
         np.array([[seed < count for count in column] for seed in range(3)]) for column in zip(*counts, strict=True)
     )
-    found = image_test(ours, theirs)
+    found = flip_test(ours, theirs)
     gaps = ours.sum(0) - theirs.sum(0)
     if np.count_nonzero(gaps) < 6:
         assert isinstance(found, NotTestable)
         return
     wanted = permutation_test((gaps[gaps != 0],), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=False)
     assert p(found) == pytest.approx(wanted.pvalue)
-    assert p(image_test(theirs, ours)) == pytest.approx(p(found))
+    assert p(flip_test(theirs, ours)) == pytest.approx(p(found))
 
 
 def test_people_are_units_of_sign_flips() -> None:
     """Eight people, of whom each gains three images: the p of eight signs, not of 24."""
     ours, theirs = np.ones(80, bool), np.tile(np.arange(10) >= 3, 8)
     people = np.repeat(list("abcdefgh"), 10)
-    assert p(image_test(ours, theirs, people)) == pytest.approx(2 / 2**8)
-    assert p(image_test(ours, theirs)) == pytest.approx(2 / 2**24)
+    assert p(flip_test(ours, theirs, people)) == pytest.approx(2 / 2**8)
+    assert p(flip_test(ours, theirs)) == pytest.approx(2 / 2**24)
 
 
 def test_crossed_variance_by_hand() -> None:
@@ -175,7 +179,11 @@ def test_order_of_images_seeds_and_people_does_not_matter(seed: int, seeds: int)
     ours, theirs = random.random((2, seeds, 60)) < 0.8
     people = random.integers(0, 15, 60)
     images, order = random.permutation(60), random.permutation(seeds)
-    for test in (crossed_test, image_test):
+    several: list[Callable[[np.ndarray, np.ndarray, np.ndarray], Outcome]] = [
+        lambda a, b, names: t_test(crossed_spread(a, b, names)),
+        flip_test,
+    ]
+    for test in several:
         found = test(ours, theirs, people)
         again = test(ours[order][:, images], theirs[order][:, images], people[images])
         renamed = test(theirs, ours, -people)
@@ -188,9 +196,9 @@ def test_order_of_images_seeds_and_people_does_not_matter(seed: int, seeds: int)
 
 def test_crossed_words() -> None:
     right = np.ones((3, 40))
-    assert str(crossed_test(right[:2], right[:2])) == "n = 2: a t-test needs at least 3 seeds"
-    assert str(crossed_test(right[:, :9], right[:, :9])).startswith("9 test images: at least 10")
-    assert "right on the same images" in str(crossed_test(right, right))
+    assert str(crossed_spread(right[:2], right[:2])) == "n = 2: a t-test needs at least 3 seeds"
+    assert str(crossed_spread(right[:, :9], right[:, :9])).startswith("9 test images: at least 10")
+    assert "right on the same images" in str(crossed_spread(right, right))
 
 
 def test_pseudo_values_are_those_of_a_jackknife() -> None:
@@ -238,7 +246,7 @@ def test_effect_size_by_hand() -> None:
 @settings(deadline=None, max_examples=20)
 def test_effect_is_odd_and_agrees_with_its_test(pairs: list[tuple[int, int]]) -> None:
     ours, theirs = (np.array(column) / 1000 for column in zip(*pairs, strict=True))
-    found, swapped, test = effect_size(ours, theirs), effect_size(theirs, ours), paired_test(ours, theirs)
+    found, swapped, test = effect_size(ours, theirs), effect_size(theirs, ours), t_test(paired_spread(ours, theirs))
     if isinstance(found, NotTestable):
         assert isinstance(test, NotTestable)
         return
@@ -250,9 +258,8 @@ def test_effect_is_odd_and_agrees_with_its_test(pairs: list[tuple[int, int]]) ->
 @pytest.mark.parametrize("n", [3, 5, 10, 40])
 def test_power_agrees_with_statsmodels(n: int) -> None:
     power = TTestPower()
-    found = detectable_difference(0.02, n)
+    found = find_detectable(0.02**2 / n, n - 1)
     assert found == pytest.approx(0.02 * power.solve_power(nobs=n, alpha=0.05, power=0.8), rel=1e-4)
-    assert isinstance(found, float)
     assert find_power(found, 0.02**2 / n, n - 1) == pytest.approx(0.8)
     for difference in (0.004, 0.01):  # SciPy's distribution, which statsmodels uses, is NaN for larger ones
         assert find_power(difference, 0.02**2 / n, n - 1) == pytest.approx(power.power(difference / 0.02, n, 0.05), abs=1e-9)
@@ -277,26 +284,29 @@ def test_centres_of_the_noncentral_t_are_roots(t: float, freedom: int, share: fl
     assert t_share(t, freedom, find_centre(t, freedom, share)) == pytest.approx(share, abs=1e-6)
 
 
+def variance_of(sd: float, overlap: float = 0.0) -> Variance:
+    """Return the variance of the mean of n paired differences with this standard deviation."""
+    return lambda n: (sd * sd * (1 / n + overlap), n - 1)
+
+
 @pytest.mark.parametrize("difference", [0.005, 0.01, 0.02, 0.05])
 def test_needed_pairs_agree_with_statsmodels(difference: float) -> None:
     wanted = TTestPower().solve_power(effect_size=difference / 0.02, alpha=0.05, power=0.8)
-    assert needed_pairs(difference, 0.02) == max(3, int(np.ceil(wanted)))
-    assert needed_pairs(-difference, 0.02) == needed_pairs(difference, 0.02)
+    assert find_needed(difference, variance_of(0.02)) == max(3, int(np.ceil(wanted)))
+    assert find_needed(-difference, variance_of(0.02)) == find_needed(difference, variance_of(0.02))
 
 
 def test_overlap_limits_what_more_seeds_can_detect() -> None:
     """At most z = d / (s sqrt(overlap)) is reached: of s = .02 and five folds, d = .02 gives z = 2, power .52."""
-    assert isinstance(needed_pairs(0.02, 0.02, 0.25), NotTestable)
-    assert needed_pairs(0.04, 0.02, 0.25) == next(
+    assert isinstance(find_needed(0.02, variance_of(0.02, 0.25)), NotTestable)
+    assert find_needed(0.04, variance_of(0.02, 0.25)) == next(
         n for n in range(3, 99) if find_power(0.04, 0.02**2 * (1 / n + 0.25), n - 1) >= 0.8
     )
-    assert isinstance(needed_pairs(0.0, 0.02), NotTestable)
-    assert isinstance(detectable_difference(0.02, 2), NotTestable)
-    assert isinstance(detectable_difference(0.0, 5), NotTestable)
+    assert isinstance(find_needed(0.0, variance_of(0.02)), NotTestable)
 
 
 def test_words_in_the_place_of_nan() -> None:
-    assert str(paired_test([0.5, 0.6], [0.4, 0.4])) == "n = 2: a t-test needs at least 3 differences"
-    assert "all 4 differences are equal" in str(paired_test([0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3]))
-    assert isinstance(unpaired_test([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]), NotTestable)
-    assert str(level_test([0.5], 0.4)) == "n = 1: a t-test needs at least 3 scores"
+    assert str(paired_spread([0.5, 0.6], [0.4, 0.4])) == "n = 2: a t-test needs at least 3 differences"
+    assert "all 4 differences are equal" in str(paired_spread([0.1, 0.2, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3]))
+    assert isinstance(unpaired_spread([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]), NotTestable)
+    assert str(score_spread([0.5])) == "n = 1: a t-test needs at least 3 scores"

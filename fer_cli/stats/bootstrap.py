@@ -15,14 +15,14 @@ The American Statistician 69, section 4.3). Below ``FEWEST_UNITS`` units there i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from fer_cli.stats.images import FEWEST_UNITS, sum_by
-from fer_cli.stats.outcomes import NotTestable, Outcome, PValue
+from fer_cli.stats.images import FEWEST_UNITS
+from fer_cli.stats.outcomes import NotTestable
 from fer_cli.stats.scores import LEVEL
 
 RESAMPLES = 4000
@@ -102,38 +102,3 @@ def bounds(
     bend = float(counts @ gaps**3) / (6 * scale**1.5) if scale > 0 else 0.0
     low, high = (shift + (shift + z) / (1 - bend * (shift + z)) for z in (float(ndtri(tail)), float(ndtri(1 - tail))))
     return float(ndtr(low)), float(ndtr(high))
-
-
-def right_units(right: np.ndarray, people: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
-    """Return (G, 2) right answers and images by person or image; ``right``: (N,), or (S, N), which is averaged over S."""
-    mean = np.atleast_2d(right).astype(np.float64).mean(0)
-    units = np.column_stack([mean, np.ones(len(mean))])
-    return units if people is None else np.column_stack([sum_by(units[:, 0], people), sum_by(units[:, 1], people)])
-
-
-def paired_bootstrap(
-    ours: np.ndarray, theirs: np.ndarray, people: Sequence[str] | np.ndarray | None = None, seed: int = 0
-) -> Interval | NotTestable:
-    """Return the difference in accuracy of two arms' trained networks on the same images, with its interval.
-
-    Arrays as in ``image_test``; seeds are averaged. It holds the networks fixed, like ``image_test``.
-    """
-    gap = np.atleast_2d(ours).astype(np.float64).mean(0) - np.atleast_2d(theirs).astype(np.float64).mean(0)
-    return bootstrap_interval(right_units(gap, people), share, seed)
-
-
-def bootstrap_test(
-    ours: np.ndarray, theirs: np.ndarray, people: Sequence[str] | np.ndarray | None = None, seed: int = 0
-) -> Outcome:
-    """Return the test that belongs to ``paired_bootstrap``: p is the level at which its interval begins to touch 0."""
-    from scipy.special import ndtri, stdtr
-
-    gap = np.atleast_2d(ours).astype(np.float64).mean(0) - np.atleast_2d(theirs).astype(np.float64).mean(0)
-    units = right_units(gap, people)
-    if len(units) < FEWEST_UNITS:
-        return NotTestable(f"{len(units)} units: at least {FEWEST_UNITS} are needed for a bootstrap test")
-    values, whole, _ = resample(units, share, seed, RESAMPLES)
-    below = (np.count_nonzero(values < 0) + np.count_nonzero(values == 0) / 2 + 0.5) / (len(values) + 1)
-    z = float(ndtri(min(below, 1 - below))) * math.sqrt((len(units) - 1) / len(units))
-    name = f"paired bootstrap over {'images' if people is None else 'people'}"
-    return PValue(name, whole, min(1.0, float(2 * stdtr(len(units) - 1, z))), len(units))

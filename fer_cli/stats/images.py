@@ -1,7 +1,7 @@
-"""Two arms on the same test images: McNemar's exact test, its form for several seeds and people, and a crossed t-test.
+"""Two arms on the same test images: the exact p of McNemar's test and of sign flips, and a mean with two variances.
 
-What a test speaks of depends on what varies. ``image_test`` compares these trained networks on other images: it holds the
-networks fixed and adds up their seeds. ``crossed_test`` compares arms, whose next training and next images both vary.
+What a test speaks of depends on what varies. ``sign_flip_p`` compares these trained networks on other images: it holds the
+networks fixed. ``crossed_spread`` compares arms, whose next training and next images both vary.
 
 Images of one person are alike, so people are counted where they are known, not images.
 """
@@ -13,38 +13,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fer_cli.metrics import confusion_counts
-from fer_cli.stats.outcomes import NotTestable, Outcome, PValue
-from fer_cli.stats.ranks import FEWEST_PAIRS, describe_floor
+from fer_cli.stats.outcomes import NotTestable
 from fer_cli.stats.scores import FEWEST_SCORES, GRID, Spread
 
 FEWEST_UNITS = 10
 """Fewest people (images, where people are unknown) whose differences show how much images matter."""
 
 
-def image_test(ours: np.ndarray, theirs: np.ndarray, people: Sequence[str] | np.ndarray | None = None) -> Outcome:
-    """Return the exact test of whether two arms' trained networks are right on equally many images.
-
-    ``ours``, ``theirs``: (N,) or (S, N) bool, whether each image is classified correctly, by S seeds. Seeds are combined by
-    adding: an image's difference is the number of our networks that are right minus that of theirs. With one seed and
-    images counted singly this is McNemar's exact test. Under the null hypothesis each unit's difference is as likely to
-    have the other sign; p is exact, over all signs. ``people``: (N,) names; the unit is then a person's sum.
-    """
-    difference = np.atleast_2d(ours).astype(np.int64).sum(0) - np.atleast_2d(theirs).astype(np.int64).sum(0)
-    if people is not None:
-        difference = sum_by(difference, people)
-    sizes = np.abs(difference[difference != 0])
-    unit = "images" if people is None else "people"
-    if len(sizes) < FEWEST_PAIRS:
-        return NotTestable(describe_floor(len(sizes), unit))
-    single = people is None and np.atleast_2d(ours).shape[0] == 1
-    name = "McNemar's exact test" if single else f"exact sign-flip test over {unit}"
-    total = int(difference.sum())
-    return PValue(name, float(total), sign_flip_p(sizes, total), len(sizes))
-
-
 def sign_flip_p(sizes: np.ndarray, total: int) -> float:
     """Return the two-sided p of a sum of differences; ``sizes``: (M,) their absolute values, positive whole numbers.
 
+    Under the null hypothesis each difference is as likely to have the other sign; sizes of 1 give McNemar's exact test.
     The distribution of the sum over all 2^M signs is that of a sum of binomials, one per size.
     """
     from scipy.special import bdtr
@@ -59,16 +38,6 @@ def sign_flip_p(sizes: np.ndarray, total: int) -> float:
         signs[:: 2 * size] = np.diff(bdtr(np.arange(m + 1), m, 0.5), prepend=0.0)
         shares = np.convolve(shares, signs)
     return min(1.0, 2 * float(shares[: len(shares) // 2 - abs(total) + 1].sum())) if total else 1.0
-
-
-def crossed_test(
-    ours: np.ndarray, theirs: np.ndarray, people: Sequence[str] | np.ndarray | None = None, null: float = 0.0
-) -> Outcome:
-    """Return the t-test of arms over both seeds and images (people); ``ours``, ``theirs`` as in ``crossed_spread``."""
-    spread = crossed_spread(ours, theirs, people)
-    if isinstance(spread, NotTestable):
-        return spread
-    return spread.test(f"t-test over seeds and {'images' if people is None else 'people'}", null)
 
 
 def crossed_spread(

@@ -3,8 +3,8 @@
 A two-sided t-test at level a with f degrees of freedom finds a true difference d with the probability
 power = P(T > t(1 - a/2, f)) + P(T < -t(1 - a/2, f)), T noncentral t with f degrees and noncentrality d / sqrt(v(n)),
 where v(n) is the variance of the mean of n differences: s^2 x (1/n + overlap) of scores by fold or seed (f = n - 1), and
-s^2/n + u for seeds on one test part, whose images add u (``stats.images.crossed_test``). Overlap and u do not shrink with n,
-so some differences need other images or another way to split, not more seeds.
+s^2/n + u for seeds on one test part, whose images add u (``stats.images.crossed_spread``). Overlap and u do not shrink with
+n, so some differences need other images or another way to split, not more seeds.
 """
 
 from __future__ import annotations
@@ -78,17 +78,6 @@ def find_power(difference: float, variance: float, freedom: float, alpha: float 
     return 1 - t_share(limit, freedom, centre) + t_share(-limit, freedom, centre)
 
 
-def detectable_difference(
-    sd: float, n: int, overlap: float = 0.0, power: float = POWER, alpha: float = ALPHA
-) -> float | NotTestable:
-    """Return the smallest difference that n pairs detect; ``sd``: of the differences by fold or seed, in their unit."""
-    if n < FEWEST_SCORES:
-        return NotTestable(f"n = {n}: a t-test needs at least {FEWEST_SCORES} differences")
-    if sd <= 0:
-        return NotTestable(f"all {n} differences are equal, so how much they vary is unknown")
-    return find_detectable(sd * sd * (1 / n + overlap), n - 1, power, alpha)
-
-
 def find_detectable(variance: float, freedom: float, power: float = POWER, alpha: float = ALPHA) -> float:
     """Return the difference that a t-test finds with this power; ``variance``: of the mean."""
     return find_noncentrality(freedom, power, alpha) * math.sqrt(variance)
@@ -109,13 +98,6 @@ def find_noncentrality(freedom: float, power: float, alpha: float) -> float:
         before = centre
         centre = find_centre(limit, freedom, 1 - power + t_share(-limit, freedom, before))
     return centre
-
-
-def needed_pairs(
-    difference: float, sd: float, overlap: float = 0.0, power: float = POWER, alpha: float = ALPHA
-) -> int | NotTestable:
-    """Return the smallest n of pairs that detect ``difference``; ``sd``: of the differences, in its unit."""
-    return find_needed(difference, lambda n: (sd * sd * (1 / n + overlap), n - 1), power, alpha)
 
 
 def find_needed(difference: float, variance: Variance, power: float = POWER, alpha: float = ALPHA) -> int | NotTestable:

@@ -22,10 +22,10 @@ def sign_floor(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def describe_floor(n: int, unit: str = "pairs") -> str:
+def describe_floor(n: int) -> str:
     """Return in words what n differing pairs cannot reach, e.g. ``n = 5 differing pairs cannot reach .05 (...)``."""
     level, smallest = (f"{p:.4g}".lstrip("0") for p in (ALPHA, sign_floor(n)))
-    return f"n = {n} differing {unit} cannot reach {level}: the smallest possible p is {smallest}"
+    return f"n = {n} differing pairs cannot reach {level}: the smallest possible p is {smallest}"
 
 
 def signed_rank(ours: Sequence[float], theirs: Sequence[float], images: int | None = None) -> tuple[float, float] | None:

@@ -5,7 +5,7 @@ Their intervals and tests use the corrected resampled t-test (Nadeau and Bengio 
 mean of n scores is s^2 x (1/n + ``overlap``) with overlap = n_test/n_train; 0 if all seeds use the same published parts.
 
 With overlap 0 the seeds differ in initial weights and order of images alone: intervals and tests then speak of trainings on
-these training images, tested on these test images (``stats.images.crossed_test`` adds other test images).
+these training images, tested on these test images (``stats.images.crossed_spread`` adds other test images).
 """
 
 from __future__ import annotations
@@ -115,26 +115,6 @@ def score_spread(values: Sequence[float] | np.ndarray, overlap: float = 0.0, wha
     if float(np.ptp(values)) < 1 / GRID:
         return NotTestable(f"all {n} {what} are equal, so how much they vary is unknown")
     return Spread(float(np.mean(values)), mean_variance(values, overlap), n - 1, n)
-
-
-def paired_test(ours: Sequence[float], theirs: Sequence[float], overlap: float = 0.0, null: float = 0.0) -> Outcome:
-    """Return the (corrected resampled) paired t-test of mean(ours - theirs) against ``null``."""
-    spread = paired_spread(ours, theirs, overlap)
-    return spread if isinstance(spread, NotTestable) else spread.test(name_test("paired t-test", overlap), null)
-
-
-def unpaired_test(
-    ours: Sequence[float], theirs: Sequence[float], overlaps: tuple[float, float] = (0.0, 0.0), null: float = 0.0
-) -> Outcome:
-    """Return Welch's t-test of mean(ours) - mean(theirs) against ``null``, with variances corrected for overlap."""
-    spread = unpaired_spread(ours, theirs, overlaps)
-    return spread if isinstance(spread, NotTestable) else spread.test(name_test("Welch's t-test", max(overlaps)), null)
-
-
-def level_test(values: Sequence[float], level: float, overlap: float = 0.0) -> Outcome:
-    """Return the (corrected resampled) one-sample t-test of the mean of scores against ``level``."""
-    spread = score_spread(values, overlap)
-    return spread if isinstance(spread, NotTestable) else spread.test(name_test("one-sample t-test", overlap), level)
 
 
 def name_test(name: str, overlap: float) -> str:
