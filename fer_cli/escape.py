@@ -130,10 +130,10 @@ def markdown(text: str) -> str:
         parts += [text[place : code.start()], code.group()]
         place = code.end()
     parts.append(text[place:])
-    return "".join(_plain_markdown(part, text, index == 0) if index % 2 == 0 else part for index, part in enumerate(parts))
+    return "".join(_plain_markdown(part, index == 0) if index % 2 == 0 else part for index, part in enumerate(parts))
 
 
-def _plain_markdown(part: str, whole: str, first: bool) -> str:
+def _plain_markdown(part: str, first: bool) -> str:
     """Escape the text between two code spans."""
     if not first:  # not at the start of the line
         return MARKDOWN.sub(lambda found: _escape(found.group()), f"){part}")[1:]

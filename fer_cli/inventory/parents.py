@@ -156,7 +156,7 @@ def locate(results: Path, title: str, study: str) -> tuple[str, Mirror | None]:
 
     uri = given_uri(results)
     if not uri:
-        found, own = find_parent(results, title), ""
+        found = find_parent(results, title)
         if found is None:
             return "", None
         own = str(results.resolve() / "mlartifacts" / study_folder(found[1]))
