@@ -7,6 +7,7 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def faces(tmp_path: Path) -> dict[str, bytes]:
 
 def told(scan: Scan, root: Path) -> object:
     """All that a scan says, without where the source lies."""
-    found = [(i.sample, i.file.relative_to(root).as_posix(), i.label, i.subject, i.split, i.pixels) for i in scan.found]
+    found = [replace(image, file=Path(image.file.relative_to(root).as_posix())) for image in scan.found]
     return (
         found,
         scan.layout,

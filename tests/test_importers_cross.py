@@ -14,7 +14,7 @@ from fer_cli.errors import DataError
 from tests.conftest import draw_set
 from tests.test_data import Fer
 from tests.test_importers_daisee import named_crops
-from tests.test_importers_lab import SOME, draw_920, draw_ckplus, frames_of
+from tests.test_importers_lab import SOME, draw_920, draw_ckplus, draw_session, frames_of, metatag
 from tests.test_importers_more import daisee_tree, imfdb_tree
 from tests.test_importers_portraits import draw_fei, jaffe_names, kdef_names, put
 from tests.test_importers_wild import expw, fer_table, ferplus_lists, ferplus_tables
@@ -31,6 +31,11 @@ def mmi(root: Path) -> Path:
     put(root, *frames_of("S001_100", 39, 40, 41), *frames_of("S050_003", 30, 31, 32))
     (root / "emotion_labels.csv").write_text("sequence,emotion\nS001_100,sadness\nS050_003,fear")
     return root
+
+
+def mmi_videos(root: Path) -> Path:
+    draw_session(root, 1, "S001-100", metatag("fear"))
+    return draw_session(root, 2, "S002-100", metatag("anger"), size=(48, 32))
 
 
 def fer2013(root: Path) -> Path:
@@ -60,6 +65,7 @@ TREES: dict[str, Callable[[Path], object]] = {
     "kdef": lambda root: put(root, *(f"KDEF/{name}" for name in kdef_names()[:70])),
     "kdef, folders": lambda root: put(root, *(f"{label}/AF01{code}S.JPG" for label, code in CODES)),
     "mmi": mmi,
+    "mmi, videos": mmi_videos,
     "frames of mmi in folders": lambda root: put(root, *(f"{label}/S001_100_0{n}.png" for n, label in enumerate(SIX))),
     "olsfed": lambda root: put(root, *(f"{label}/a.jpg" for label in ("confusion", "distraction", "enjoyment", "fatigue"))),
     "rafdb": lambda root: raf(root / "basic"),

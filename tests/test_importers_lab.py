@@ -1,6 +1,7 @@
 """Sets filmed in the laboratory: CK+, its re-pack of 920 images, MMI; fake trees in their layouts, traps included."""
 
 import json
+import os
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -290,6 +291,13 @@ def test_mmi_video_that_cannot_be_opened_is_named_when_building(tmp_path: Path) 
     draw_session(tmp_path, 1, FILM, metatag("fear"))
     (tmp_path / "Sessions" / "1" / f"{FILM}.avi").write_bytes(b"no film")
     assert [(f.moment, f.label) for f in scan("mmi", tmp_path).found] == [(0, "fear")]
+
+
+def test_mmi_videos_below_a_folder_that_is_not_utf8_are_opened_through_a_link(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    draw_session(tmp_path / "MMI", 1, FILM, metatag("fear"), size=(48, 32))
+    (tmp_path / "MMI").rename(root)
+    assert [(f.moment, f.turn) for f in scan("mmi", root).found] == [(3, 1), (4, 1), (5, 1)]
 
 
 def frames_of(name: str, *numbers: int) -> list[str]:

@@ -51,21 +51,24 @@ def open_video(file: Path) -> Iterator[cv2.VideoCapture | None]:
         yield capture if capture.isOpened() and 0 < pixels <= MAX_PIXELS else None
 
 
-def frame_count(file: Path) -> int:
-    """Return the number of frames in the header, else counted; 0 if the file cannot be opened.
+def count_frames(capture: cv2.VideoCapture) -> int:
+    """Return the number of frames in the header of an open video, else counted, which reads it to its end.
 
-    The header of a truncated file gives the full number; ``read_frames`` handles that.
+    The header of a truncated file gives the full number; ``read_film`` handles that.
     """
+    declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if 0 < declared <= MAX_FRAMES:
+        return int(declared)
+    count = 0
+    while count < MAX_FRAMES and capture.grab():
+        count += 1
+    return count
+
+
+def frame_count(file: Path) -> int:
+    """Return the number of frames of ``count_frames``; 0 if the file cannot be opened."""
     with open_video(file) as capture:
-        if capture is None:
-            return 0
-        declared = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if 0 < declared <= MAX_FRAMES:
-            return int(declared)
-        count = 0
-        while count < MAX_FRAMES and capture.grab():
-            count += 1
-        return count
+        return 0 if capture is None else count_frames(capture)
 
 
 class Film(NamedTuple):

@@ -18,6 +18,7 @@ from fer_cli.data.importers.found import Found, Scan, first_layout, inside, read
 from fer_cli.data.importers.mmi_labels import LABEL_FILES, emotion_of, read_labels, view_of
 from fer_cli.data.importers.sequences import THINNED, Keep
 from fer_cli.data.importers.walk import below, file_named, files_below
+from fer_cli.data.video import count_frames, open_video
 from fer_cli.errors import DataError
 
 VIDEO = re.compile(r"S(?P<subject>\d{3})[-_](?P<session>\d{3})", re.IGNORECASE)
@@ -146,13 +147,11 @@ def video_size(file: Path) -> tuple[int, int, int]:
     """Return the number of frames, width and height in pixels of a video; zeros if it cannot be opened."""
     import cv2
 
-    video = cv2.VideoCapture(str(file))
-    try:
-        wanted = (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        count, width, height = (max(0, int(video.get(one))) for one in wanted)
-    finally:
-        video.release()
-    return count, width, height
+    with open_video(file) as capture:
+        if capture is None:
+            return 0, 0, 0
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        return count_frames(capture), width, height
 
 
 def found_frame(file: Path, name: re.Match[str], frame: int, label: str, moment: int | None) -> Found:
