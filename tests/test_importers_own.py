@@ -1,11 +1,14 @@
 """Importers of data without a card: class folders and tables of one's own, with their traps."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from fer_cli.data.build import build_own
+from fer_cli.data.build import Choices, build_own
 from fer_cli.data.cards import Card
+from fer_cli.data.check import check_set
 from fer_cli.data.importers.folder import card_from_folder, scan_folder
 from fer_cli.data.importers.found import Scan
 from fer_cli.data.importers.table import card_from_table, scan_table
@@ -207,3 +210,29 @@ def test_own_sets_build(tmp_path: Path) -> None:
     assert (info.classes, info.kept, info.subjects) == (["happy", "sad", "bored"], 3, 2)
     assert build_own("listed", table_tree(tmp_path / "set"), "csv", None, tmp_path / "data").kept == 4
     assert build_own("file", tmp_path / "set" / "list.csv", "csv", None, tmp_path / "data").kept == 4
+
+
+def test_of_two_faces_in_one_photograph_none_is_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fer_cli.data.pack.CHUNK", 1)
+    root = pictures(tmp_path / "set", ["a.png", "c.png"])
+    (root / "b.png").write_bytes((root / "a.png").read_bytes())
+    boxes = {"a": ("0,0,9,9", "3,3,12,12"), "b": ("0,0,9,9", "3,3,12,12"), "c": ("0,0,9,9", "40,0,49,9", "50,0,59,9")}
+    rows = [
+        f"{file}.png,{label},{box}"
+        for file, own in boxes.items()
+        for label, box in zip(("happy", "sad", "sad"), own, strict=False)
+    ]
+    write(root / "list.csv", "file,label,left,top,right,bottom", *rows)
+
+    def breaking(items: Iterable[None], total: int) -> Iterator[None]:
+        yield from islice(items, 1)
+        raise KeyboardInterrupt
+
+    choices = Choices(drop_duplicates=True)
+    with pytest.raises(KeyboardInterrupt):
+        build_own("mine", root, "csv", None, tmp_path / "data", True, choices, breaking)
+    info = build_own("mine", root, "csv", None, tmp_path / "data", True, choices)
+    assert (info.found, info.kept, info.counts) == (7, 3, {"happy": 2, "sad": 1})
+    assert info.duplicates == ["b.png [b.png@0,0,9,9]", "b.png [b.png@3,3,12,12]"]
+    assert list(info.unreadable) == ["c.png [c.png@40,0,49,9]", "c.png [c.png@50,0,59,9]"]
+    assert check_set(tmp_path / "data", "mine", root).problems == []

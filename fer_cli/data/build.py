@@ -47,7 +47,7 @@ class Choices:
     preparation: dict[str, Any] = field(default_factory=dict)
     """Settings of ``Preparation``; defaults: the card's size, grey, whole images."""
     drop_duplicates: bool = False
-    """Keep only the first of identical files."""
+    """Keep only the first of identical files, or of identical boxes in them."""
     replace: bool = False
     """Allow replacing a larger set."""
     threads: int | None = None
@@ -121,7 +121,7 @@ def build_scan(
         pack = Pack(draft, tail, job_digest(scan.found, source, about))
         rest = scan.found[len(pack.rows) :]
         decoded = decode_all(rest, how, choices.threads or os.cpu_count() or 1)
-        for _ in progress(pack.add(decoded, choices.drop_duplicates), len(rest)):
+        for _ in progress(pack.add(decoded, scan.found, choices.drop_duplicates), len(rest)):
             pass
         check_whole(scan, source, pack.rows, allow_incomplete)
         check_size(data_root, card.name, sum(row[0] == "kept" for row in pack.rows), choices.replace)
@@ -216,7 +216,8 @@ def check_whole(scan: Scan, source: Path, rows: list[Row], allowed: bool) -> Non
 def display_name(image: Found, source: Path) -> str:
     """Return an image's path below the source, with the sample name if the file holds several."""
     path = path_below(image, source)
-    return path if image.pixels is None and image.moment is None else f"{path} [{image.sample}]"
+    alone = image.pixels is None and image.moment is None and image.box is None
+    return path if alone else f"{path} [{image.sample}]"
 
 
 def path_below(image: Found, source: Path) -> str:

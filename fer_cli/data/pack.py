@@ -84,28 +84,31 @@ class Pack:
             stream.truncate(HEADER + self.kept * one)
         self._done.write_bytes(b"".join(line + b"\n" for line in lines[:whole]))
 
-    def add(self, decoded: Iterable[tuple[Found, Decoded]], drop_duplicates: bool) -> Iterator[None]:
-        """Append images chunk by chunk, yielding once per image."""
-        known = {row[1] for row in self.rows if row[0] == "kept"} if drop_duplicates else set()
+    def add(self, decoded: Iterable[tuple[Found, Decoded]], found: list[Found], drop_duplicates: bool) -> Iterator[None]:
+        """Append images chunk by chunk, yielding once per image; ``found``: all images of the build, in order.
+
+        Duplicates have the same content and, of several faces in one photograph, the same box.
+        """
+        known = {(row[1], image.box) for image, row in zip(found, self.rows, strict=False) if row[0] == "kept"}
         images: list[np.ndarray] = []
         rows: list[Row] = []
         with self._array.open("ab") as array, self._done.open("a", encoding="utf-8") as done:
 
             def write() -> None:
-                for image in images:
-                    array.write(np.ascontiguousarray(image).data)
+                for pixels in images:
+                    array.write(np.ascontiguousarray(pixels).data)
                 array.flush()
                 self.kept += len(images)
                 self.rows += rows
                 done.write(json.dumps({"kept": self.kept, "rows": rows}) + "\n")
                 done.flush()
 
-            for _, result in decoded:
+            for image, result in decoded:
                 status, reason = result.status, result.reason
                 if status == "kept" and drop_duplicates:
-                    if result.sha256 in known:
+                    if (result.sha256, image.box) in known:
                         status, reason = "duplicate", COPY
-                    known.add(result.sha256)
+                    known.add((result.sha256, image.box))
                 if status == "kept" and result.image is not None:
                     images.append(result.image)
                 rows.append((status, result.sha256, result.face, result.cut, reason, result.clear, result.time))
