@@ -33,6 +33,7 @@ from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
 from fer_cli.data.rebuild import FRAMES
 from fer_cli.errors import DataError, nearest
 from fer_cli.progress import Progress, silent
+from fer_cli.signals import hold_signals
 from fer_cli.yamls import explain
 
 LEFT_OUT = "left out"
@@ -320,15 +321,21 @@ def describe_set(
 
 
 def move_into_place(draft: Path, final: Path) -> None:
-    """Move a finished draft into place; the older build is replaced only now, and restored on failure."""
+    """Move a finished draft into place; the older build is replaced only now, and restored on failure.
+
+    A signal that comes meanwhile is raised afterwards, when one of the two is in place.
+    """
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
     try:
-        if final.exists():
-            final.rename(old)
-        draft.rename(final)
-    except OSError:
-        if old.exists() and not final.exists():
-            old.rename(final)
-        raise
+        with hold_signals():
+            if final.exists():
+                final.rename(old)
+            try:
+                draft.rename(final)
+            except BaseException:
+                if old.exists():
+                    old.rename(final)
+                raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)

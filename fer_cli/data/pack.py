@@ -170,8 +170,8 @@ def draft_folder(data_root: Path, name: str, wait: bool = False) -> Iterator[Pat
         shutil.rmtree(draft, ignore_errors=True)
         raise
     finally:
+        (data_root / f".{name}.lock").unlink(missing_ok=True)  # while held: afterwards it may be another's
         lock.release()
-        (data_root / f".{name}.lock").unlink(missing_ok=True)
         with suppress(OSError):  # one is not empty
             for folder in made:
                 folder.rmdir()
