@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fer_cli.data.video import frame_count
 from fer_cli.errors import DataError
 from fer_cli.synthetic import lesson as made
 from fer_cli.synthetic import recording
@@ -150,6 +152,15 @@ def test_a_missing_codec_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match=r"cannot write \.mp4 with codec none; try --out with \.avi"):
         write_lesson(tmp_path / "lesson.mp4", SHORT)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"film_%02d"])
+def test_weird_names_of_folder_and_video(tmp_path: Path, name: bytes) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    lesson = Lesson(seconds=0.2, faces=1)
+    truth = write_lesson(folder / f"{folder.name}.avi", lesson)
+    assert sorted(folder.iterdir()) == sorted([truth.with_suffix(".avi"), truth])
+    assert frame_count(truth.with_suffix(".avi")) == lesson.frames
 
 
 def test_an_interruption_leaves_the_old_video(tmp_path: Path) -> None:

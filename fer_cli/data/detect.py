@@ -24,6 +24,7 @@ from skimage.feature import Cascade
 
 from fer_cli.data.block import colour_picture
 from fer_cli.errors import DataError
+from fer_cli.places import plain_path
 
 LANDMARKS = ("right eye", "left eye", "nose tip", "right mouth corner", "left mouth corner")
 """Order of the five landmarks; right and left are the subject's."""
@@ -231,7 +232,8 @@ class CenterFace(_Network):
         path = centerface_path() if model is None else model
         model_digest(path)
         try:
-            self._nets = [cv2.dnn.readNetFromONNX(str(path)) for _ in VIEWS]
+            with plain_path(path) as plain:
+                self._nets = [cv2.dnn.readNetFromONNX(str(plain)) for _ in VIEWS]
             self._names = self._nets[0].getUnconnectedOutLayersNames()
             outputs = self._run(np.zeros((32, 32, 3), np.uint8), 0)
         except cv2.error:
@@ -260,7 +262,8 @@ class YuNet(_Network):
             raise DataError("detector 'yunet' needs a model: face_detection_yunet_2023mar.onnx from the OpenCV model zoo")
         model_digest(model)
         try:
-            self._net = cv2.FaceDetectorYN.create(str(model), "", (32, 32), min_score, OVERLAP)
+            with plain_path(model) as plain:
+                self._net = cv2.FaceDetectorYN.create(str(plain), "", (32, 32), min_score, OVERLAP)
             self._net.detect(np.zeros((32, 32, 3), np.uint8))
         except cv2.error:
             raise DataError(f"{model}: not a YuNet model in ONNX format") from None

@@ -32,7 +32,7 @@ from fer_cli.data.identity import changed_files
 from fer_cli.data.manifest import TRUTH, FaceSet, SetInfo
 from fer_cli.data.regions import LANDMARKS, boxes_of_points, clip_boxes, place_usual
 from fer_cli.errors import DataError
-from fer_cli.places import cache_folder, whole_file
+from fer_cli.places import cache_folder, plain_path, whole_file
 
 VERSION = 1
 """Raised when landmarks or detected boxes change for the same image."""
@@ -194,7 +194,9 @@ class Dlib:
         """Raise DataError if dlib or its model is not installed."""
         path = dlib_model()
         dlib: Any = importlib.import_module("dlib")
-        self.detect, self.predict = dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
+        self.detect = dlib.get_frontal_face_detector()
+        with plain_path(path) as plain:
+            self.predict = dlib.shape_predictor(str(plain))
         self._dlib = dlib
         self.name = f"dlib-{model_digest(path)[:16]}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import cv2
 import pandas as pd
 
 from fer_cli.errors import DataError
-from fer_cli.places import whole_file
+from fer_cli.places import plain_path, whole_file
 from fer_cli.progress import Progress, silent
 from fer_cli.synthetic.lesson import HEIGHT, RATE, WIDTH, Lesson, check_lesson, draw_lesson
 
@@ -32,8 +33,8 @@ def write_lesson(path: Path, lesson: Lesson, jobs: int = 1, progress: Progress =
         if folders := [file for file in there if file.is_dir()]:
             raise DataError(f"{folders[0]}: a folder, not a file; pass another --out")
     rows: list[dict[str, Any]] = []
-    with whole_file(path) as video, whole_file(truth) as table:
-        encoded = video.with_name(video.name + path.suffix)  # OpenCV chooses the container by the suffix
+    with whole_file(path) as video, whole_file(truth) as table, plain_path(video.parent.absolute()) as folder:
+        encoded = folder / f".fer-{secrets.token_hex(8)}{path.suffix}"  # it states the container to OpenCV
         try:
             video.touch()  # whatever forbids a file here is named
             writer = open_writer(encoded, path)
@@ -45,7 +46,8 @@ def write_lesson(path: Path, lesson: Lesson, jobs: int = 1, progress: Progress =
             encoded.replace(video)
         finally:
             encoded.unlink(missing_ok=True)
-        pd.DataFrame(rows).to_parquet(table, index=False)
+        with table.open("wb") as stream:
+            pd.DataFrame(rows).to_parquet(stream, index=False)
     return truth
 
 
