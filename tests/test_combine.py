@@ -12,6 +12,7 @@ from fer_cli.data.build import build_own
 from fer_cli.data.combine import combine_sets
 from fer_cli.data.manifest import load_info, load_set
 from fer_cli.data.splits import make_split
+from fer_cli.errors import DataError
 from tests.sets import rewrite
 from tests.trees import picture, write
 
@@ -128,3 +129,24 @@ def test_a_combined_set_does_not_take_the_place_of_what_it_is_made_of(root: Path
     called = fer("data", "combine", "two", "--of", "two,plain", "--map", "basic-7", "--data-root", root)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert "is one of --of" in called.err
+
+
+def test_unknown_people_stay_unknown_in_a_set_and_in_a_combined_one(root: Path) -> None:
+    folder, words = root.parent / "words", ("unknown", "None", "NaN", "p1", "p2", "p3")
+    for number in range(12):
+        picture(folder / f"{number}.png", number)
+    rows = [f"{n}.png,{('happy', 'sad')[n % 2]},{words[n // 2]},{('none', 's1')[n % 2]}" for n in range(12)]
+    write(folder / "list.csv", "file,label,subject,sequence", *(row.replace("s1", f"s{n}") for n, row in enumerate(rows)))
+    info = build_own("words", folder, "csv", None, root)
+    assert (info.subjects, info.sequences) == (3, None)
+    faces = load_set(root, "words")
+    assert sorted(set(faces.manifest["subject"])) == ["", "p1", "p2", "p3"]
+    with pytest.raises(DataError, match="words: has 6 of 12 images without a subject"):
+        make_split(faces.manifest, DataConfig(name="words", split="subject", folds=2))
+    older = faces.manifest.assign(subject=faces.manifest["subject"].replace("", "unknown"))
+    rewrite(root / "words", older)
+    combine_sets("both", ["two", "words"], "basic-7", root)
+    manifest = load_set(root, "both").manifest
+    mine = manifest[manifest["sample"].str.startswith("words/")]
+    assert sorted(set(mine["subject"])) == ["", "words/p1", "words/p2", "words/p3"]
+    assert (mine["sequence"] == "").sum() == 6

@@ -16,6 +16,7 @@ from fer_cli.config import DataConfig
 from fer_cli.data.block import Block, grey_block, header, open_block, picture_shape, pictures, resize_picture
 from fer_cli.data.build import check_size, move_into_place
 from fer_cli.data.cards import CANONICAL, has_card
+from fer_cli.data.files import known_name
 from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_info
 from fer_cli.data.pack import draft_folder
@@ -151,7 +152,9 @@ def prefix_ids(part: str, faces: FaceSet, labels: pd.Series, given: str | None) 
     rows = faces.manifest.assign(label=labels, split=split)[labels.notna()]
     prefix = f"{part}/"
     named = {column: prefix + rows[column] for column in ("sample", "name", "file")}
-    named |= {column: rows[column].where(rows[column] == "", prefix + rows[column]) for column in ("subject", "sequence")}
+    for column in ("subject", "sequence"):
+        known = rows[column].map(known_name)  # those of older builds may be written "unknown"
+        named[column] = known.where(known == "", prefix + known)
     return rows.assign(**named)[list(COLUMNS)]
 
 

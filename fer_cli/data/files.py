@@ -25,6 +25,8 @@ PROBLEMS = {
 }
 INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories of invisible and control characters."""
+UNKNOWN = ("", "none", "unknown", "nan")
+"""Values of an unknown person, sequence or part, in lower case."""
 
 
 def why_unreadable(path: Path, most: int | None = None) -> str | None:
@@ -65,3 +67,8 @@ def _escape(character: str) -> str:
 def shorten(name: str) -> str:
     """Return a name for messages: only the end of a long one."""
     return name if len(name) <= SHOWN else f"...{name[-SHOWN:]}"
+
+
+def known_name(name: str) -> str:
+    """Return the name of a person or sequence; "" for an unknown one."""
+    return "" if name.lower() in UNKNOWN else name

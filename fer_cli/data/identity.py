@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer_cli.data.block import Block
-from fer_cli.data.files import why_unreadable
+from fer_cli.data.files import UNKNOWN, why_unreadable
 from fer_cli.places import cache_folder, write_text
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ SETTLED = 100_000_000
 
 Mark = list[int]
 """State of a file: inode, size, mtime and ctime (ns)."""
-UNKNOWN = ("", "none", "unknown", "nan")
-"""Values of an unknown person, sequence or part, in lower case."""
 
 
 def image_hash(images: Block) -> str:

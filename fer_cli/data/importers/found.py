@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fer_cli.data.cards import Card
-from fer_cli.data.files import readable_name, shorten, why_unreadable
+from fer_cli.data.files import known_name, readable_name, shorten, why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.hints import ARCHIVES, where_to_point
 from fer_cli.data.importers.walk import (
@@ -112,13 +112,16 @@ def link_hint(source: Path) -> str:
 
 
 def unique(scan: Scan) -> Scan:
-    """Return the scan in a path-independent order with printable names; raises DataError for duplicate names."""
+    """Return the scan in a path-independent order with printable names, "" for unknown people and sequences.
+
+    Raises DataError for duplicate names.
+    """
     seen: dict[str, Found] = {}
     for image in scan.found:
         if image.sample in seen:
             raise duplicate_name_error(image, seen[image.sample])
-        sample, subject, sequence = map(readable_name, (image.sample, image.subject, image.sequence))
-        seen[image.sample] = replace(image, sample=sample, subject=subject, sequence=sequence)
+        subject, sequence = (known_name(readable_name(name)) for name in (image.subject, image.sequence))
+        seen[image.sample] = replace(image, sample=readable_name(image.sample), subject=subject, sequence=sequence)
     skipped = {reason: [readable_name(name) for name in names] for reason, names in scan.skipped.items()}
     return replace(scan, found=sorted(seen.values(), key=place_of), skipped=skipped)
 

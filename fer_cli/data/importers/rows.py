@@ -7,6 +7,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from fer_cli.data.files import known_name
 from fer_cli.data.importers.fer2013 import PARTS as USAGE
 from fer_cli.data.importers.found import Found, read_rows
 from fer_cli.data.importers.own import PARTS
@@ -100,7 +101,8 @@ class Owners:
 
     def check(self, image: Found, where: str) -> None:
         """Add an image; raises DataError with ``where`` if its sequence belongs to another subject."""
-        owner = self._subjects.setdefault(image.sequence, image.subject) if image.sequence else image.subject
+        known = known_name(image.sequence)
+        owner = self._subjects.setdefault(known, image.subject) if known else image.subject
         if owner != image.subject:
             what = f"sequence '{image.sequence}' belongs to subjects '{owner}' and '{image.subject}'"
             raise DataError(f"{where}: {what}; give each sequence its own name")
