@@ -8,6 +8,8 @@ import stat
 import unicodedata
 from pathlib import Path
 
+from fer_cli.errors import DataError
+
 SHOWN = 80
 """Characters of a name quoted in a message."""
 KINDS = {
@@ -27,6 +29,8 @@ INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories of invisible and control characters."""
 UNKNOWN = ("", "none", "unknown", "nan")
 """Values of an unknown person, sequence or part, in lower case."""
+LARGEST = 2**63 - 1
+"""Largest number that a manifest stores."""
 
 
 def why_unreadable(path: Path, most: int | None = None) -> str | None:
@@ -67,6 +71,14 @@ def _escape(character: str) -> str:
 def shorten(name: str) -> str:
     """Return a name for messages: only the end of a long one."""
     return name if len(name) <= SHOWN else f"...{name[-SHOWN:]}"
+
+
+def read_number(digits: str, where: str) -> int:
+    """Return the integer of decimal ``digits``; raises DataError with ``where`` if it is too large to be stored."""
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+        raise DataError(f"{where}: number {shorten(digits)} is too large; the largest is {LARGEST}")
+    return int(digits)
 
 
 def known_name(name: str) -> str:

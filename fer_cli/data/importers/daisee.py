@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import read_number
 from fer_cli.data.formats import VIDEO_SUFFIXES
 from fer_cli.data.importers.found import Found, Layout, Scan, duplicate_file_error, first_layout, read_rows
 from fer_cli.data.importers.sequences import Keep
@@ -303,7 +304,8 @@ def by_crop(source: Path, card: Card) -> Scan | None:
                 )
             label = card.label(match["level"], str(file))
             sequence = f"{part}_{match['clip']}" if match["frame"] else ""
+            frame = read_number(match["frame"] or "0", str(file))
             if label is not None:
-                found.append(Found(f"{part}_{file.stem}", file, label, "", sequence, int(match["frame"] or 0), part))
+                found.append(Found(f"{part}_{file.stem}", file, label, "", sequence, frame, part))
     rest = [below(source, file) for file in files_below(source) if file not in seen]
     return Scan("face crops by part, people unknown", found, {"image outside the parts": rest} if rest else {}, counts={})

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import read_number
 from fer_cli.data.importers.found import Box, Found, Scan, duplicate_file_error, first_layout, inside, read_lines, tree
 from fer_cli.data.importers.walk import below, nearest_to_root
 from fer_cli.errors import DataError
@@ -63,7 +64,7 @@ def by_list(source: Path, card: Card) -> Scan | None:
         if box[2] <= box[0] or box[3] <= box[1]:
             skipped.setdefault(NO_AREA, []).append(f"{below(source, file)}, face {face}")
         elif label is not None:
-            found[sample] = Found(sample, file, label, "", file.stem, int(face), box=box)
+            found[sample] = Found(sample, file, label, "", file.stem, read_number(face, where), box=box)
         seen.add(file)
     if rest := [below(source, file) for file in photographs.values() if file not in seen]:
         skipped[f"no face in {LIST}"] = rest

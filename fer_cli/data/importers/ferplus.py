@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import read_number
 from fer_cli.data.importers.fer2013 import SIDE, part_of, pixel_rows
 from fer_cli.data.importers.found import (
     Box,
@@ -57,7 +58,7 @@ def majority(cells: list[str], where: str) -> str | None:
     """Return the majority column of ten vote counts, or None; raises DataError for malformed cells."""
     if len(cells) != len(VOTES) or not all(cell.strip().isdecimal() for cell in cells):
         raise DataError(f"{where}: expected {len(VOTES)} integer vote counts ({', '.join(VOTES)})")
-    votes = [int(cell) if int(cell) > 1 else 0 for cell in cells]
+    votes = [vote if (vote := read_number(cell.strip(), where)) > 1 else 0 for cell in cells]
     top = max(votes)
     return VOTES[votes.index(top)] if top > sum(votes) / 2 else None
 

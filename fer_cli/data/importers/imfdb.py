@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import read_number
 from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.found import Found, Scan, first_layout, read_rows
 from fer_cli.data.importers.walk import below, files_below, image_files, is_junk, visible_folders
@@ -149,13 +150,13 @@ def image_place(cells: list[str], files: dict[str, Path]) -> int | None:
 def film_images(
     film: Path, files: dict[str, Path], labels: dict[str, set[str]], source: Path, skipped: dict[str, list[str]]
 ) -> Iterator[Found]:
-    """Yield the images of a film with exactly one label; the others go to ``skipped``."""
+    """Yield the images of a film with exactly one label; the others go to ``skipped``. Raises DataError for a huge one."""
     actor = film.parent.name
     for name, file in files.items():
         given = labels.get(name)
         if given is not None and len(given) == 1:
             number = NUMBER.search(file.stem)
-            frame = int(number[1]) if number else 0
+            frame = read_number(number[1], str(file)) if number else 0
             sample, sequence = f"{actor}/{film.name}/{file.name}", f"{actor}_{film.name}"
             yield Found(sample, file, min(given), actor, sequence, frame, own=False)
         else:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import read_number
 from fer_cli.data.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fer_cli.data.importers.found import Found, Scan, first_layout, inside, read_lines, read_rows, with_leftovers
 from fer_cli.data.importers.mmi_labels import LABEL_FILES, emotion_of, read_labels, view_of
@@ -54,6 +55,11 @@ def scan_mmi(source: Path, card: Card, keep: Keep = middle) -> Scan:
     )
 
 
+def frame_number(file: Path, name: re.Match[str]) -> int:
+    """Return the number of the frame ``S001_100_040.png``; raises DataError if it is too large."""
+    return read_number(name["frame"], str(file))
+
+
 def sequence_of(name: re.Match[str]) -> str:
     """Return ``S001_100`` of a parsed file name."""
     return f"S{name['subject']}_{name['session']}"
@@ -80,12 +86,12 @@ def from_frames(source: Path, card: Card, keep: Keep = middle) -> Scan | None:
         else:
             sequences.setdefault(sequence_of(name), []).append((file, name))
     for sequence, images in sequences.items():
-        ordered = sorted(images, key=lambda image: int(image[1]["frame"]))
+        ordered = sorted(images, key=lambda image: frame_number(*image))
         kept = range(len(ordered)) if listed else keep(len(ordered))
         for position, (file, name) in enumerate(ordered):
             label = card.label(*labels[sequence])
             if label is not None and position in kept:
-                found.append(found_frame(file, name, int(name["frame"]), label, None))
+                found.append(found_frame(file, name, frame_number(file, name), label, None))
             else:
                 reason = IGNORED if label is None else NOT_MIDDLE if keep is middle else THINNED
                 skipped.setdefault(reason, []).append(below(source, file))

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Sequence
 
-from fer_cli.data.files import readable_name, shorten
+from fer_cli.data.files import read_number, readable_name, shorten
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import cut
 from fer_cli.signals import limit_time
@@ -54,7 +54,8 @@ def search_names(pattern: re.Pattern[str], names: Sequence[str]) -> list[re.Matc
 def read_groups(match: re.Match[str] | None, pattern: re.Pattern[str], name: str, where: str) -> tuple[str, str, int]:
     """Return subject, sequence and frame of a match in ``name``; "" and 0 for absent groups.
 
-    Raises DataError with ``where`` for a missing subject, since an unknown person could be in two parts of a split.
+    Raises DataError with ``where`` for a missing subject, since an unknown person could be in two parts of a split, and for
+    an invalid frame number.
     """
     groups = match.groupdict("") if match else {}
     subject, sequence, frame = (groups.get(group, "") for group in GROUPS)
@@ -62,4 +63,4 @@ def read_groups(match: re.Match[str] | None, pattern: re.Pattern[str], name: str
         raise DataError(f"{where}: pattern '{cut(pattern.pattern)}' finds no subject in '{name}'")
     if frame and not frame.isdecimal():
         raise DataError(f"{where}: pattern '{cut(pattern.pattern)}' gives '{frame}' as frame number")
-    return subject, f"{subject}_{sequence}" if sequence and subject else sequence, int(frame or 0)
+    return subject, f"{subject}_{sequence}" if sequence and subject else sequence, read_number(frame, where)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_cli.data.cards import Card
+from fer_cli.data.files import read_number
 from fer_cli.data.importers.found import (
     Box,
     Found,
@@ -60,7 +61,7 @@ def code_label(card: Card, code: str, where: str) -> str:
 
 def refuse_the_other(own: str, codes: set[str], where: str) -> None:
     """Raise DataError if the compound set is expected but the class numbers are those of the basic set."""
-    numbers = {int(code) for code in codes if code.strip().isdecimal()}
+    numbers = {read_number(code.strip(), where) for code in codes if code.strip().isdecimal()}
     if own == "compound" and numbers and max(numbers) <= 7:
         raise DataError(f"{where}: only classes up to {max(numbers)}, as in the basic set; build it as rafdb")
 

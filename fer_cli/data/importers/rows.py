@@ -7,7 +7,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from fer_cli.data.files import known_name
+from fer_cli.data.files import known_name, read_number
 from fer_cli.data.importers.fer2013 import PARTS as USAGE
 from fer_cli.data.importers.found import Found, read_rows
 from fer_cli.data.importers.own import PARTS
@@ -86,11 +86,11 @@ def row_part(row: dict[str, str], where: str) -> str:
 
 
 def row_frame(row: dict[str, str], where: str) -> int:
-    """Return the number in a row's cell ``frame``, 0 if empty; raises DataError unless it is an integer from 0."""
+    """Return the number in a row's cell ``frame``, 0 if empty; raises DataError unless it is a storable integer from 0."""
     frame = row.get("frame", "")
     if frame and not frame.isdecimal():
         raise DataError(f"{where}: frame '{cut(frame)}' is not an integer from 0")
-    return int(frame or 0)
+    return read_number(frame, where)
 
 
 class Owners:
