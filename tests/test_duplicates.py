@@ -7,7 +7,7 @@ import pytest
 
 from fer_cli.data import duplicates
 from fer_cli.data.block import Block, Index
-from fer_cli.data.duplicates import candidates, compare_thumbs, near_duplicates, take_prints
+from fer_cli.data.duplicates import Prints, candidates, compare_thumbs, near_duplicates, take_prints
 from fer_cli.data.findings import groups_of, in_several, known_codes
 
 
@@ -36,12 +36,24 @@ def test_candidates_that_differ_in_the_sorted_coefficient_alone_are_kept(monkeyp
     rows[:, 9], rows[:, 0] = -np.cos(angle), np.sin(angle)
     monkeypatch.setattr(duplicates, "CHUNK", 16)
     monkeypatch.setattr(duplicates, "COLUMNS", 8)
-    found = np.concatenate(list(candidates(rows, lambda items, _: items)))
+    found = np.concatenate(list(candidates(rows, 9, lambda items, _: items)))
     i, j = np.triu_indices(300, 1)
     needed = angle[j] - angle[i] <= np.arccos(duplicates.COPY)
     assert needed.sum() > 5000
     assert set(map(tuple, np.stack([i, j], axis=1)[needed])) <= set(map(tuple, found))
     assert len(found) < 1.1 * needed.sum()
+
+
+def test_no_copy_is_missed_where_two_coefficients_spread_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = iter((1, 8))  # as rounding decides, which depends on the order of rows
+    monkeypatch.setattr(duplicates, "spread", lambda coefficients: next(columns))
+    monkeypatch.setattr(duplicates, "CHUNK", 4)
+    rng = np.random.default_rng(1)
+    first = np.stack([cv2.resize(rng.uniform(3, 252, (3, 3)), (16, 16)) for _ in range(40)])
+    thumbs = np.concatenate([first, first + rng.uniform(-2, 3, first.shape)]).astype(np.uint8)
+    prints = Prints(np.arange(80), thumbs, np.zeros(80, bool))
+    pairs = near_duplicates(prints, np.arange(80), np.full(80, -1))[0]
+    assert pairs.tolist() == [[place, place + 40] for place in range(40)]
 
 
 def test_correlation_and_cell_difference_agree_with_numpy() -> None:

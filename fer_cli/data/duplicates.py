@@ -116,10 +116,11 @@ def near_duplicates(
     whole = common_sequence(sequences, exact)
     chosen = chosen[~prints.blank[chosen]]
     coefficients = describe_thumbs(prints.thumbs, chosen)
-    order = np.argsort(coefficients[:, spread(coefficients)], kind="stable")
+    widest = spread(coefficients)
+    order = np.argsort(coefficients[:, widest], kind="stable")
     chosen, coefficients = chosen[order], coefficients[order]
     pairs, correlations = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
-    for block in candidates(coefficients, progress):
+    for block in candidates(coefficients, widest, progress):
         first, second = np.sort(chosen[block], axis=1).T
         other = (whole[first] != whole[second]) | (whole[first] < 0)
         first, second = first[other], second[other]
@@ -178,13 +179,13 @@ def spread(coefficients: np.ndarray) -> int:
     return int(coefficients.var(axis=0).argmax()) if len(coefficients) else 0
 
 
-def candidates(coefficients: np.ndarray, progress: Progress) -> Iterator[np.ndarray]:
+def candidates(coefficients: np.ndarray, column: int, progress: Progress) -> Iterator[np.ndarray]:
     """Yield, block by block, all pairs (P, 2) of rows that may correlate by ``COPY`` or more.
 
-    ``coefficients``: (n, 64) float32 of unit length, sorted by the column of largest variance.
+    ``coefficients``: (n, 64) float32 of unit length, sorted by ``column``, the faster the larger its variance.
     """
     least = COPY - 1e-4  # tolerance of float32 products
-    key = coefficients[:, spread(coefficients)]
+    key = coefficients[:, column]
     reach = np.sqrt(2 - 2 * least)
     starts = range(0, len(key), CHUNK)
     for start in progress(starts, len(starts)):
