@@ -95,7 +95,7 @@ def list_of(text: str) -> Spoil:
         (list_of("train_00001.jpg"), "line 1: expected an image name and a class number"),
         (list_of("../train_00001.jpg 5"), "line 1: expected an image name and a class number"),
         (list_of("train_00001.jpg 1\n\ntrain_04444.jpg 5"), "line 3: no image of train_04444.jpg"),
-        (list_of("train_00001.jpg 1\ntrain_00001.jpg 1"), "same image is also at"),
+        (list_of("train_00001.jpg 1\ntrain_00001.jpg 1"), "line 2: train_00001.jpg is already in line 1; keep one of"),
         (lambda root: shutil.copytree(root / "basic", root / "copy"), "holds both"),
         (lambda root: shutil.copytree(root / "basic" / "Image", root / "basic" / "Copy"), "same image is also at"),
         (lambda root: (root / "basic").rename(root / "Compound"), "belongs to the compound set; build it as"),

@@ -92,9 +92,13 @@ def by_list(source: Path, card: Card, own: str) -> Scan | None:
     rows = list(read_list(table))
     refuse_the_other(own, {code for _, _, code in rows}, str(table))
     found = []
+    lines: dict[str, str] = {}
     for where, name, code in rows:
         stem = Path(name).stem.lower()
         label = code_label(card, code, where)
+        if stem in lines:
+            raise DataError(f"{where}: {name} is already in {lines[stem]}; keep one of the two")
+        lines[stem] = where.rpartition(", ")[2]
         if stem not in images:
             raise DataError(f"{where}: no image of {name} below {base}; is the copy complete?")
         box = read_box(boxes[f"{stem}_boundingbox.txt"]) if f"{stem}_boundingbox.txt" in boxes else None
