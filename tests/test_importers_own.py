@@ -175,6 +175,7 @@ def test_table_rows_become_images(tmp_path: Path, source: str) -> None:
             ["line 3", "sequence '1' belongs to subjects 'p1' and 'p2'"],
         ),
         (["file,label", "a.jpg,sad", "b.jpg"], ["line 3", "1 cells"]),
+        (["file,label, label", "a.jpg,sad,happy", "b.jpg,happy,sad"], ["list.csv: two columns are named 'label'"]),
     ],
 )
 def test_wrong_rows_are_named(tmp_path: Path, lines: list[str], words: list[str]) -> None:

@@ -16,7 +16,7 @@ from fer_cli.data.own import Own, scan_own
 from fer_cli.errors import DataError
 from tests.conftest import Called
 from tests.test_importers_labels import adds_up, build, refused
-from tests.trees import write
+from tests.trees import one_line, write
 
 Fer = Callable[..., Called]
 
@@ -79,6 +79,13 @@ def test_csv_parquet_and_zip_of_one_table_are_one_set(tmp_path: Path) -> None:
         packed.write(tmp_path / "own.parquet" / "own.parquet", "own.parquet")
     prints.add(build_own("mine", tmp_path / "x.zip", "csv", None, tmp_path / "dz", codes="0=angry,3=happy").fingerprint)
     assert len(prints) == 1
+
+
+def test_two_columns_of_one_name_in_parquet_are_one_line(tmp_path: Path) -> None:
+    pd.DataFrame({"file": ["a.png"], "label": ["sad"], " label": ["happy"]}).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError) as raised:
+        build_own("mine", tmp_path / "t.parquet", "csv", None, tmp_path / "data")
+    one_line(raised, "t.parquet: two columns are named 'label'; rename or remove one of them")
 
 
 def test_lists_of_numbers_and_holes_in_parquet(tmp_path: Path) -> None:

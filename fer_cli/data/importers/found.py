@@ -213,13 +213,14 @@ def inside(root: Path, relative: str, where: str) -> Path:
 def read_rows(path: Path, needs: tuple[str, ...], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, row) of a table with header; names and cells are stripped, a BOM is skipped.
 
-    Raises DataError if the file is not text, a needed column is missing, or a row is shorter than the header.
+    Raises DataError if the file is not text, a needed column is missing, two columns have one name, or a row is shorter than
+    the header.
     """
     csv.field_size_limit(16_000_000)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
+            header = named_once(path, [name.strip() for name in next(reader, [])])
             if missing := [name for name in needs if name not in header]:
                 raise DataError(f"{path}: no column '{missing[0]}'; the header is {', '.join(header) or 'empty'}")
             for cells in reader:
@@ -231,6 +232,14 @@ def read_rows(path: Path, needs: tuple[str, ...], delimiter: str = ",") -> Itera
                 yield reader.line_num, {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a text table ({error})") from None
+
+
+def named_once(table: Path, header: list[str]) -> list[str]:
+    """Return the column names of a table; raises DataError if two columns have one name."""
+    twice = [name for place, name in enumerate(header) if name and name in header[:place]]
+    if twice:
+        raise DataError(f"{table}: two columns are named '{cut(twice[0])}'; rename or remove one of them")
+    return header
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fer_cli.data.files import known_name, read_number
 from fer_cli.data.importers.fer2013 import PARTS as USAGE
-from fer_cli.data.importers.found import Found, read_rows
+from fer_cli.data.importers.found import Found, named_once, read_rows
 from fer_cli.data.importers.own import PARTS
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import cut
@@ -36,13 +36,13 @@ def header_of(table: Path) -> list[str]:
 
 
 def parquet_columns(table: Path) -> list[str]:
-    """Return the column names of a Parquet file; raises DataError for an invalid one."""
+    """Return the column names of a Parquet file; raises DataError for an invalid one, and for two of one name."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with table.open("rb") as stream:
-            return [str(name).strip() for name in pq.ParquetFile(stream).schema_arrow.names]
+            return named_once(table, [str(name).strip() for name in pq.ParquetFile(stream).schema_arrow.names])
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DataError(f"{table}: not a Parquet table ({' '.join(str(error).split())})") from None
 
