@@ -16,6 +16,8 @@ from fer_cli.places import open_regular, read_text
 RESULT, PREDICTIONS, LABELS, HISTORIES = "result.json", "predictions.parquet", "labels.parquet", "history*.csv"
 BINS = 15
 """Bins of the calibration error."""
+ROUNDING = 1e-3
+"""By how much probabilities of half precision may leave [0, 1]."""
 MAGIC = b"PAR1"  # first and last bytes of a Parquet file
 DETECTED = "test, face detected"  # the part of a result with only test images with a detected face
 
@@ -71,7 +73,7 @@ def calibration_error(path: Path, sign: tuple[int, ...]) -> float | None:
         table = file.read(columns=["part", "label", "predicted", *shares], use_threads=False)
         tested = table["part"].to_numpy() == "test"
         right = (table["label"].to_numpy() == table["predicted"].to_numpy())[tested].astype(float)
-        confidence = np.column_stack([table[name].to_numpy() for name in shares])[tested].max(1).astype(float)
+        confidence = valid_shares(np.column_stack([table[name].to_numpy() for name in shares])[tested]).max(1).astype(float)
     except OSError as error:
         raise damage_error(path, str(error.strerror or error)) from None
     except (KeyError, pa.ArrowException, ValueError) as error:
@@ -79,6 +81,15 @@ def calibration_error(path: Path, sign: tuple[int, ...]) -> float | None:
     if not np.isfinite(confidence).all() or not len(right):
         return None
     return bin_error(confidence, right)
+
+
+def valid_shares(shares: np.ndarray) -> np.ndarray:
+    """Return probabilities (N, K); raises ValueError unless they are numbers in [0, 1] up to rounding, or NaN."""
+    if not np.issubdtype(shares.dtype, np.number):
+        raise ValueError("its probabilities are not all numbers")
+    if (off := (shares < -ROUNDING) | (shares > 1 + ROUNDING)).any():
+        raise ValueError(f"probability {shares[off][0]:g} is not in 0 to 1")
+    return shares
 
 
 def bin_error(confidence: np.ndarray, right: np.ndarray) -> float:

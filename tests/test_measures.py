@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support
 
+from fer_cli.errors import DamagedError
 from fer_cli.metrics import macro_recall, unweighted_recall
 from fer_cli.outputs import bin_error, calibration_error
 from fer_cli.report.measures import class_scores
@@ -58,6 +59,24 @@ def test_calibration_error_by_hand(tmp_path: Path) -> None:
     assert calibration_error(path, (1,)) == pytest.approx(error)
     frame.drop(columns=["p_x", "p_y"]).to_parquet(path)
     assert calibration_error(path, (2,)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ([-0.5, 0.2], "probability -0.5 is not in 0 to 1"),
+        ([0.5, 1.5], "probability 1.5 is not in 0 to 1"),
+        ([None, None], "not all numbers"),
+        (["0.5", "0.5"], "not all numbers"),
+    ],
+)
+def test_damaged_probabilities_are_one_line(tmp_path: Path, first: list[object], words: str) -> None:
+    frame = pd.DataFrame({"part": "test", "label": "x", "predicted": "x", "p_x": first, "p_y": [0.1, 0.1]})
+    path = tmp_path / "predictions.parquet"
+    frame.to_parquet(path)
+    with pytest.raises(DamagedError, match=words) as caught:
+        calibration_error(path, (hash(str(first)),))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_calibrated_network_has_a_small_error() -> None:
