@@ -282,9 +282,22 @@ def test_mmi_refuses_emotions_it_would_have_to_guess(tmp_path: Path, tag: str, w
 def test_mmi_xml_with_entities_is_not_expanded(tmp_path: Path) -> None:
     draw_session(tmp_path, 1, FILM, "")
     bomb = '<!DOCTYPE x [<!ENTITY a "fear"><!ENTITY b "&a;&a;">]><emotion>&b;</emotion>'
-    (tmp_path / "Sessions" / "1" / f"{FILM}.xml").write_text(bomb)
-    with pytest.raises(DataError, match="declares entities"):
+    for coding in ("utf-8", "utf-16"):
+        content = f'<?xml version="1.0" encoding="{coding}"?>{bomb}'.encode(coding)
+        (tmp_path / "Sessions" / "1" / f"{FILM}.xml").write_bytes(content)
+        with pytest.raises(DataError, match="declares entities"):
+            scan("mmi", tmp_path)
+
+
+@pytest.mark.parametrize("coding", ["no-such", "utf-7", "shift-jis"])
+def test_mmi_xml_in_an_unknown_coding_is_one_line(tmp_path: Path, coding: str) -> None:
+    draw_session(tmp_path, 1, FILM, "")
+    (tmp_path / "Sessions" / "1" / f"{FILM}.xml").write_text(
+        f'<?xml version="1.0" encoding="{coding}"?><emotion>fear</emotion>'
+    )
+    with pytest.raises(DataError, match=r"S001-100\.xml: not XML") as caught:
         scan("mmi", tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_mmi_video_that_cannot_be_opened_is_named_when_building(tmp_path: Path) -> None:
@@ -350,6 +363,10 @@ def test_mmi_frames_without_lists_and_labels_in_words(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words):
             scan("mmi", tmp_path)
     (tmp_path / "emotion_labels.csv").unlink()
+    for deep in ("[" * 200_000, '{"S001_100": ' + "[" * 900 + "]" * 900 + "}"):
+        (tmp_path / "emotion_labels.json").write_text(deep)
+        with pytest.raises(DataError, match=r"not a table of labels|unknown class"):
+            scan("mmi", tmp_path)
     (tmp_path / "emotion_labels.json").write_text(json.dumps({"S001_100": "surprise"}))
     assert {f.label for f in scan("mmi", tmp_path).found} == {"surprise"}
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from fer_cli.data.cards import Card
 from fer_cli.data.importers.walk import file_named
@@ -18,6 +19,19 @@ LABEL_FILES = ("emotion_labels.pkl", "emotion_labels.csv", "emotion_labels.json"
 SEQUENCE = re.compile(r"S(\d{3})[-_](\d{3})(\.\w+)?", re.IGNORECASE)
 MAX_BYTES = 4 * 2**20
 """Size limit of label and XML files in bytes."""
+
+UNREADABLE = (
+    ValueError,
+    pickle.UnpicklingError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+)
+"""What reading a damaged or hostile pickle or JSON raises."""
 
 Label = tuple[str, str]
 """The data set's word or number for a class, and its location."""
@@ -76,11 +90,11 @@ def cells_of(file: Path) -> list[tuple[str, str, str]]:
             table = Plain(io.BytesIO(file.read_bytes()), encoding="latin-1").load()
         else:
             table = json.loads(text_of(file))
-    except (ValueError, pickle.UnpicklingError, EOFError, IndexError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(table, dict):
+            return [(f"{file}, {name}", str(name), str(value)) for name, value in table.items()]
+    except UNREADABLE as error:
         raise DataError(f"{file}: not a table of labels ({error}); write emotion_labels.csv instead") from None
-    if not isinstance(table, dict):
-        raise DataError(f"{file}: expected sequence -> emotion, found {type(table).__name__}")
-    return [(f"{file}, {name}", str(name), str(value)) for name, value in table.items()]
+    raise DataError(f"{file}: expected sequence -> emotion, found {type(table).__name__}")
 
 
 def text_of(file: Path) -> str:
@@ -144,10 +158,18 @@ def view_of(video: Path) -> str:
 
 def parse_xml(file: Path) -> ElementTree.Element:
     """Return the root of an XML file; raises DataError if it is invalid, too large, or declares entities."""
+    refusal = DataError(f"{file}: not read: it is empty, larger than {MAX_BYTES} bytes, or declares entities")
+
+    def refuse(*_: object) -> None:
+        raise refusal
+
     content = file.read_bytes() if file.stat().st_size <= MAX_BYTES else b""
-    if not content or b"<!ENTITY" in content:  # entities can expand without bound
-        raise DataError(f"{file}: not read: it is empty, larger than {MAX_BYTES} bytes, or declares entities")
+    if not content:
+        raise refusal
+    checker = expat.ParserCreate()
+    checker.EntityDeclHandler = refuse  # entities can expand without bound
     try:
+        checker.Parse(content, True)
         return ElementTree.fromstring(content)  # noqa: S314 (see above)
-    except ElementTree.ParseError as error:
+    except (expat.ExpatError, ElementTree.ParseError, LookupError, ValueError) as error:
         raise DataError(f"{file}: not XML ({error})") from None
