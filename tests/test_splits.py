@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from fer_cli.config import DataConfig
 from fer_cli.data.corrupt import plant_label_noise
+from fer_cli.data.listed import read_sample_table
 from fer_cli.data.splits import Split, make_split
 from fer_cli.errors import DataError
 from fer_cli.expand import expand
@@ -312,6 +313,23 @@ def test_lists_that_are_wrong(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=words):
             make_split(table, listed(tmp_path, wrong))
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("sample,part\nx,train,\ny,test,\n", r"not a CSV table \(.*Expected 2 fields in line 2, saw 3\)$"),
+        ("sample,part,part\nx,train,test\n", "2 columns 'part'; the header must name sample and part once"),
+        ("sample\nx\n", "no column 'part'"),
+        ("", "not a CSV table"),
+    ],
+)
+def test_tables_whose_cells_do_not_fit_their_header(tmp_path: Path, lines: str, words: str) -> None:
+    path = tmp_path / "parts.csv"
+    path.write_text(lines)
+    with pytest.raises(DataError, match=words) as caught:
+        read_sample_table(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), "part")
+    assert "\n" not in str(caught.value)
 
 
 def test_parts_of_a_run_on_another_set() -> None:

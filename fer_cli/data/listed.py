@@ -31,12 +31,16 @@ def read_sample_table(path: str, sha256: str, column: str) -> pd.Series:
         change = f"SHA-256 was {sha256[:12]}, is {found[:12]}"
         raise DataError(f"{path}: changed since the run was planned ({change}); plan it again")
     try:
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        # With a header, pandas takes the first of surplus cells as an index, which shifts the columns.
+        cells = pd.read_csv(io.BytesIO(content), header=None, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a CSV table ({' '.join(str(error).split())})") from None
+    header = cells.iloc[0].tolist()
     for name in ("sample", column):
-        if name not in table.columns:
-            raise DataError(f"{path}: no column '{name}'; the header must name sample and {column}")
+        if header.count(name) != 1:
+            what = f"{header.count(name)} columns" if name in header else "no column"
+            raise DataError(f"{path}: {what} '{name}'; the header must name sample and {column} once")
+    table = cells.iloc[1:].set_axis(header, axis=1)
     twice = table["sample"][table["sample"].duplicated()]
     if len(twice):
         raise DataError(f"{path}: duplicate sample '{twice.iloc[0]}'")
