@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_cli.data.video import frame_count, read_frames
+from fer_cli.data.video import frame_count, read_film
 
 LEVELS = (20, 60, 100, 140, 180, 220)
 """Red of frame 0, 1, ...; green and blue stay at 0."""
@@ -40,7 +40,7 @@ def cut_short(path: Path, frames: int) -> None:
 def test_frames_come_by_number_in_rgb(tmp_path: Path) -> None:
     video = write_video(tmp_path / "clip.avi")
     assert frame_count(video) == len(LEVELS)
-    frames = read_frames(video, [4, 0, 2, 2])
+    frames = read_film(video, [4, 0, 2, 2]).frames
     assert sorted(frames) == [0, 2, 4]
     for number, frame in frames.items():
         assert (frame.shape, frame.dtype) == ((32, 32, 3), np.uint8)
@@ -51,24 +51,24 @@ def test_frames_come_by_number_in_rgb(tmp_path: Path) -> None:
 
 def test_beyond_the_end_the_last_frame_stands(tmp_path: Path) -> None:
     video = write_video(tmp_path / "clip.avi", 3)
-    frames = read_frames(video, [1, 2, 3, 900])
+    frames = read_film(video, [1, 2, 3, 900]).frames
     assert sorted(frames) == [1, 2, 3, 900]
     assert np.array_equal(frames[2], frames[3])
     assert np.array_equal(frames[2], frames[900])
     assert not np.array_equal(frames[1], frames[2])
-    only = read_frames(video, [900])
+    only = read_film(video, [900]).frames
     assert np.array_equal(only[900], frames[2])
 
 
 def test_a_truncated_video_gives_its_last_whole_frame(tmp_path: Path) -> None:
-    whole = read_frames(write_video(tmp_path / "whole.avi"), [1, 2])
+    whole = read_film(write_video(tmp_path / "whole.avi"), [1, 2]).frames
     video = write_video(tmp_path / "clip.avi")
     cut_short(video, 3)
     assert frame_count(video) == len(LEVELS)  # what the header says, wrong now
-    frames = read_frames(video, [1, 3, 5])
+    frames = read_film(video, [1, 3, 5]).frames
     assert np.array_equal(frames[1], whole[1])
     assert sorted(frames) == [1, 3, 5]
-    assert np.array_equal(frames[5], read_frames(video, [len(LEVELS)])[len(LEVELS)])
+    assert np.array_equal(frames[5], read_film(video, [len(LEVELS)]).frames[len(LEVELS)])
     assert abs(frames[5][:8, :, 0].mean() - LEVELS[2]) < 50  # frame 2 or the half of frame 3, never one after it
 
 
@@ -78,12 +78,12 @@ def test_what_is_no_video_gives_nothing(tmp_path: Path, content: bytes | None, c
     if content is not None:
         video.write_bytes(content)
     assert frame_count(video) == 0
-    assert read_frames(video, [0, 5]) == {}
+    assert read_film(video, [0, 5]).frames == {}
     assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_wanted_nothing_read(tmp_path: Path) -> None:
-    assert read_frames(write_video(tmp_path / "clip.avi"), []) == {}
+    assert read_film(write_video(tmp_path / "clip.avi"), []).frames == {}
 
 
 def test_a_name_like_a_picture_pattern_is_still_one_file(tmp_path: Path) -> None:
@@ -103,4 +103,4 @@ def test_a_name_that_is_not_utf8_is_read_through_a_link(tmp_path: Path) -> None:
     """OpenCV ends the process for such a name."""
     path = write_video(tmp_path / "clip.avi").rename(tmp_path / os.fsdecode(b"\xff\xfe.avi"))
     assert frame_count(path) == len(LEVELS)
-    assert sorted(read_frames(path, [0, 3])) == [0, 3]
+    assert sorted(read_film(path, [0, 3]).frames) == [0, 3]

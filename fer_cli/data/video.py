@@ -82,11 +82,6 @@ class Film(NamedTuple):
     """Number of frames passed: that of the whole video if a number beyond its end was asked for."""
 
 
-def read_frames(file: Path, moments: list[int]) -> dict[int, np.ndarray]:
-    """Return the frames of ``read_film``."""
-    return read_film(file, moments).frames
-
-
 def read_film(file: Path, moments: list[int]) -> Film:
     """Return the frames with these numbers, upright by the video's rotation tag; empty if nothing decodes.
 
