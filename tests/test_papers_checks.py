@@ -238,11 +238,36 @@ def test_a_confusion_matrix_and_a_table_by_class_give_one_recall() -> None:
         assert names(audit(tables={"t": table, "u": {**matrix, "rows": rows}}, sets=TEST)) == wrong
 
 
+@pytest.mark.parametrize("gap", [{}, {"b": None}], ids=["left out", "null"])
+def test_a_row_of_a_confusion_matrix_with_a_cell_that_is_not_printed_counts_only_by_its_test_set(gap: Tree) -> None:
+    """Of 100 images of a class 80 are right, and the paper does not print that 20 are not."""
+    rows = {"a": {"a": "80", **gap}, "b": {"a": "10", "b": "90"}}
+    matrix = {"kind": "confusion", "place": "F", "model": "m", "rows": rows}
+    assert audit(**one({**matrix, "accuracy": "85.0"})) == []
+    assert audit(**one({**matrix, "normalised": True})) == []
+    sets = {"test": {"classes": {"a": "100", "b": "100"}}}
+    assert audit(**one({**matrix, "set": "test", "accuracy": "85.0"}, sets=sets)) == []
+    assert names(audit(**one({**matrix, "set": "test", "accuracy": "84.0"}, sets=sets))) == ["accuracy-recall"]
+
+
+def test_recalls_of_some_classes_are_not_held_against_the_accuracy_of_all() -> None:
+    table = classes([None, "90.0", None], EMPTY, accuracy="50.0")
+    table["rows"]["a"]["n"] = "80"
+    assert audit(**one(table)) == []
+
+
 def test_accuracy_of_a_cited_row_is_not_held_against_this_papers_test_set() -> None:
     table = scores({"m": {"acc": "79.95"}}, columns=ACCURACY)
     sets = {"test": {"n": ["403"]}}
     assert names(audit(**one(table, sets=sets))) == ["accuracy-rate"]
     assert audit(**one({**table, "cited": ["m"]}, sets=sets)) == []
+
+
+def test_an_f1_that_is_wrong_in_one_table_hides_no_impossible_counts_in_another() -> None:
+    wrong = classes(["80.0", "70.0", "90.0"], EMPTY)
+    other = classes(["61.0", "70.0", "65.2"], EMPTY)
+    other["rows"]["a"]["n"] = "10"
+    assert names(audit(tables={"t": wrong, "u": other})) == ["f1-outside", "class-counts"]
 
 
 def test_counts_are_searched_as_by_trying_all() -> None:

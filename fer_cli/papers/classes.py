@@ -56,25 +56,34 @@ def holds_shares(table: AnyTable, column: str) -> bool:
     return isinstance(table, Scores | ClassScores | Shares) or (isinstance(table, Hits) and column == "accuracy")
 
 
+def outside_of(table: ClassScores, precision: Span, recall: Span, f1: Span) -> str | None:
+    """Return whether an F1 is "above" both precision and recall or, of one run, "below" them; None: neither."""
+    if f1.low > max(precision.high, recall.high) + f1.slack:
+        return "above"
+    return "below" if f1.high < min(precision.low, recall.low) - f1.slack and table.runs == 1 else None
+
+
+def is_harmonic(table: ClassScores, precision: Span, recall: Span, f1: Span) -> bool:
+    """Return whether an F1 may be the harmonic mean of precision and recall."""
+    mean = harmonic(precision, recall)
+    return f1.meets(mean) or (table.runs > 1 and f1.low <= mean.high)
+
+
 def check_f1_outside(paper: Paper) -> Iterator[Found]:
     """Yield F1 below both precision and recall (of one run), or above both."""
     for table, name, words, printed, precision, recall, f1 in list_triples(paper):
-        above = f1.low > max(precision.high, recall.high) + f1.slack
-        below = f1.high < min(precision.low, recall.low) - f1.slack and table.runs == 1
-        if above or below:
-            text = f"F1 {show_printed(printed, table.unit)} is {'above' if above else 'below'} both {words}"
+        if (side := outside_of(table, precision, recall, f1)) is not None:
+            text = f"F1 {show_printed(printed, table.unit)} is {side} both {words}"
             mean = show_share(harmonic(precision, recall), table.unit)
             yield Found(table.place, (join(table.model, name, "f1"),), f"{text}; their harmonic mean is {mean}")
 
 
 def check_f1_harmonic(paper: Paper) -> Iterator[Found]:
     """Yield F1 between precision and recall that is not their harmonic mean."""
-    outside = {(found.place, found.cells) for found in check_f1_outside(paper)}
-    for table, name, words, printed, precision, recall, f1 in list_triples(paper):
-        cells, mean = (join(table.model, name, "f1"),), harmonic(precision, recall)
-        fits = f1.meets(mean) or (table.runs > 1 and f1.low <= mean.high)
-        if not fits and (table.place, cells) not in outside:
-            text = f"the harmonic mean of {words} is {show_share(mean, table.unit)}"
+    for table, name, words, printed, *shares in list_triples(paper):
+        if not is_harmonic(table, *shares) and outside_of(table, *shares) is None:
+            text = f"the harmonic mean of {words} is {show_share(harmonic(*shares[:2]), table.unit)}"
+            cells = (join(table.model, name, "f1"),)
             yield Found(table.place, cells, f"{text}, printed F1 {show_printed(printed, table.unit)}")
 
 
@@ -84,7 +93,8 @@ def check_accuracy_recall(paper: Paper) -> Iterator[Found]:
     for recalls in list_recalls(paper):
         counts = {name: n for name, n in recalls.counts.items() if n is not None}
         support = paper.support(recalls.set)
-        if set(counts) != set(recalls.shares) or set(support or counts) != set(counts) or not sum(counts.values()):
+        complete = set(counts) == set(recalls.shares) == set(recalls.counts)
+        if not complete or set(support or counts) != set(counts) or not sum(counts.values()):
             continue
         total = sum(counts.values())
         mean = add_up(recalls.shares[name] * (n / total) for name, n in counts.items())
@@ -127,10 +137,10 @@ def no_rate(share: Span, unit: Unit, n: int, runs: int) -> str:
 
 def check_class_counts(paper: Paper) -> Iterator[Found]:
     """Yield precision, recall and F1 of a class that may each be right, but that no whole numbers of images give."""
-    known = {found.cells[0] for check in (check_f1_outside, check_f1_harmonic) for found in check(paper)}
     for table, name, words, printed, precision, recall, f1 in list_triples(paper):
         n = table.rows[name].n or paper.support(table.set).get(name)
-        if not n or table.runs > 1 or join(table.model, name, "f1") in known or not recall.holds_multiple(n):
+        other = outside_of(table, precision, recall, f1) or not is_harmonic(table, precision, recall, f1)
+        if not n or table.runs > 1 or other or not recall.holds_multiple(n):
             continue
         if not find_counts(precision, recall, f1, n):
             text = f"no numbers of correct and of predicted images give {words} of {n} images and F1"
@@ -191,9 +201,8 @@ def check_confusion_rows(paper: Paper) -> Iterator[Found]:
     """Yield rows of confusion matrices that do not add up to their class's images, or to a whole."""
     for table in paper.of_kind(Confusion):
         support = paper.support(table.set)
-        for name, cells in table.rows.items():
-            given = [cell for cell in cells.values() if cell is not None]
-            if len(given) < len(cells):
+        for name in table.rows:
+            if (given := table.whole_row(name)) is None:
                 continue
             if table.normalised:
                 total = add_up(as_share(cell, table.unit) for cell in given)

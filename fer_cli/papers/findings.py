@@ -123,9 +123,15 @@ def list_recalls(paper: Paper) -> Iterator[Recalls]:
                 texts = {name: show_printed(cell, table.unit) for name, cell in diagonal.items() if cell is not None}
                 counts = {name: support.get(name) for name in table.rows}
             else:
-                sums = {name: sum(cell.value for cell in cells.values() if cell) for name, cells in table.rows.items()}
-                rates = {name: cell.value / sums[name] for name, cell in diagonal.items() if cell and sums[name]}
+                counts = {name: count_images(table, name, support) for name in table.rows}
+                rates = {name: cell.value / n for name, cell in diagonal.items() if cell and (n := counts[name])}
                 shares = {name: Span(rate, rate) for name, rate in rates.items()}
                 texts = {name: show_share(share, table.unit) for name, share in shares.items()}
-                counts = {name: round(total) for name, total in sums.items()}
             yield Recalls(table.place, table.model, table.set, shares, texts, counts, table.unit, table.runs)
+
+
+def count_images(table: Confusion, name: str, support: dict[str, int]) -> int | None:
+    """Return the images of a class in a matrix of counts: its row's sum, or where a cell is not printed the set's."""
+    if (given := table.whole_row(name)) is not None:
+        return round(sum(cell.value for cell in given))
+    return support.get(name) if table.runs == 1 else None

@@ -130,7 +130,10 @@ class ClassScores(Table):
 
 
 class Confusion(Table):
-    """A confusion matrix: truth -> answer -> count, or share of the row (``normalised``)."""
+    """A confusion matrix: truth -> answer -> count, or share of the row (``normalised``).
+
+    A cell that is left out is one that the paper does not print, as ``null`` is.
+    """
 
     kind: Literal["confusion"]
     model: str
@@ -139,6 +142,11 @@ class Confusion(Table):
     normalised: bool = False
     accuracy: Cell = None
     runs: Positive = 1
+
+    def whole_row(self, name: str) -> list[Printed] | None:
+        """Return the cells of a row; None if that of any class is not printed."""
+        given = [cell for cell in self.rows[name].values() if cell is not None]
+        return given if len(given) == len(self.rows) else None
 
 
 class Total(Section):
