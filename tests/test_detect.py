@@ -315,6 +315,15 @@ def cut_short(path: Path) -> None:
     path.write_bytes(detect.centerface_path().read_bytes()[:4_000_000])
 
 
+def test_the_name_of_a_model_need_not_be_utf8(tmp_path: Path) -> None:
+    """OpenCV ends the process for such a name."""
+    path = tmp_path / os.fsdecode(b"\xff.onnx")
+    path.symlink_to(detect.centerface_path())
+    assert load_detector(Crop(model=str(path)))(np.zeros((64, 64, 3), np.uint8)) == []
+    with pytest.raises(DataError, match="not a YuNet model"):
+        load_detector(Crop(detector="yunet", model=str(path)))
+
+
 @pytest.mark.parametrize("detector", ["centerface", "yunet"])
 @pytest.mark.parametrize("spoil", [empty, words_only, cut_short])
 def test_wrong_models_are_one_line(tmp_path: Path, spoil: Callable[[Path], None], detector: Any) -> None:

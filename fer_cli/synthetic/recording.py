@@ -34,7 +34,7 @@ def write_lesson(path: Path, lesson: Lesson, jobs: int = 1, progress: Progress =
             raise DataError(f"{folders[0]}: a folder, not a file; pass another --out")
     rows: list[dict[str, Any]] = []
     with whole_file(path) as video, whole_file(truth) as table, plain_path(video.parent.absolute()) as folder:
-        encoded = folder / f".fer-{secrets.token_hex(8)}{path.suffix}"  # it states the container to OpenCV
+        encoded = folder / f".fer-{secrets.token_hex(8)}{path.suffix}"  # its suffix chooses the container
         try:
             video.touch()  # whatever forbids a file here is named
             writer = open_writer(encoded, path)
