@@ -279,9 +279,10 @@ def fused(faces: FaceSet, split: Split, kept: Store) -> Features:
     return extract(blank, split, {"sift": WORDS, "hog": Hog()}, kept)
 
 
+@pytest.mark.parametrize("stem", ["features", "\udcff"])
 @pytest.mark.parametrize("ending", ["parquet", "npz"])
-def test_a_file_gives_back_what_was_written(ending: str, fused: Features, split: Split, tmp_path: Path) -> None:
-    path = tmp_path / f"features.{ending}"
+def test_a_file_gives_back_what_was_written(ending: str, stem: str, fused: Features, split: Split, tmp_path: Path) -> None:
+    path = tmp_path / f"{stem}.{ending}"
     write_features(path, fused)
     found = read_features(path, fused.provenance["data"]["fingerprint"])
     np.testing.assert_array_equal(found.values, fused.values)

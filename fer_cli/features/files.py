@@ -84,7 +84,8 @@ def write_parquet(path: Path, features: Features) -> None:
 
     lists = {name: pa.list_(pa.float32(), part.shape[1]) for name, part in features.parts.items()}
     schema = pa.schema([("sample", pa.string()), *lists.items()], metadata={KEY: dump_metadata(features)})
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False, write_page_checksum=True) as writer:
+    how: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_page_checksum": True}
+    with path.open("wb") as stream, pq.ParquetWriter(stream, schema, **how) as writer:  # by name, it takes UTF-8 alone
         for start in range(0, len(features.samples), ROWS):
             columns = [pa.array(features.samples[start : start + ROWS].tolist(), pa.string())]
             for name, kind in lists.items():
@@ -97,7 +98,8 @@ def read_parquet(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[st
     """Return sample ids (N,), blocks (N, d) float32 and the metadata."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, page_checksum_verification=True)
+    with path.open("rb") as stream:
+        table = pq.read_table(stream, page_checksum_verification=True)
     metadata = json.loads((table.schema.metadata or {})[KEY.encode()])
     parts = {}
     for name in table.column_names[1:]:
