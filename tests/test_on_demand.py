@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_cli.config import Compute, DataConfig, RunConfig
-from fer_cli.data.cards import SWITCHES, Embedded, load_card
+from fer_cli.data.cards import SWITCHES, Embedded, load_card, useful_switches
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.data.splits import make_split
@@ -24,9 +24,12 @@ from fer_cli.errors import DataError
 from fer_cli.executors.processes import PRELOADED
 from fer_cli.learning.sets import open_set, open_sets
 from fer_cli.synthetic import build, sets
+from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.build import begin_embedded, build_embedded, draw_pictures
 from fer_cli.synthetic.deal import deal_pictures, list_samples
+from fer_cli.synthetic.identities import make_identity
 from fer_cli.synthetic.ingredients import Ingredients
+from fer_cli.synthetic.sets import Task, render_person
 from tests.conftest import Called
 
 Fer = Callable[..., Called]
@@ -202,6 +205,9 @@ SWITCHED = [
     ("synth-basic@hair=off,hair=off", "name switches once"),
     ("synth-basic@hair=on", "the only value of a switch is off"),
     ("synth-basic@", "no switch ''"),
+    ("synth-basic@clothes=off", "clothes: has no effect on these pictures; switches of this set: crop, distance, glasses"),
+    ("synth-gesture@hair=off,pose=off", "pose: has no effect"),
+    ("synth-scene@crop=off", "crop: has no effect on these pictures; switches of this set: clothes, distance"),
     ("ck48@hair=off", "has no switches"),
     ("synth-bsic@hair=off", "did you mean synth-basic"),
 ]
@@ -240,6 +246,17 @@ def test_a_switch_makes_a_set_of_its_own_with_other_pictures_of_the_same_people(
     same = ["sample", "label", "subject"]
     pd.testing.assert_frame_equal(ours.manifest[same], theirs.manifest[same])
     assert (ours.manifest["sha256"] != theirs.manifest["sha256"]).mean() > (0.1 if switch in {"glasses", "hair"} else 0.3)
+
+
+@pytest.mark.parametrize("name", ["synth-basic", "synth-gesture", "synth-scene"])
+def test_a_switch_that_a_set_does_not_have_changes_no_pixel_of_it(name: str) -> None:
+    card = load_card(name)
+    assert card.embedded is not None
+    usual = card.embedded.model_copy(update={"size": 32, "frames": card.embedded.frames and [2, 2]})
+    others = usual.model_copy(update={"off": sorted(set(SWITCHES) - set(useful_switches(usual)))})
+    bespectacled = next(n for n in range(50) if make_identity(usual.seed, n, len(UNITS)).glasses is not None)
+    made = [Task(one, tuple(card.classes), bespectacled, (0, 1), tuple(card.classes[:2])) for one in (usual, others)]
+    assert others.off and np.array_equal(*(render_person(task)[0] for task in made))
 
 
 def test_every_switch_is_an_ingredient() -> None:

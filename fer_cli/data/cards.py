@@ -74,6 +74,22 @@ class Embedded(Section):
     """Ingredients that are switched off, in alphabetical order; set by the name of the set."""
 
 
+def useful_switches(options: Embedded) -> list[str]:
+    """Return the switches that change the pictures of a set: of upper bodies, of faces with shoulders, or of faces."""
+    if options.recipes == "gesture":
+        return ["clothes", "hair", "lens", "light", "texture"]
+    without = "crop" if options.bust else "clothes"
+    return [switch for switch in SWITCHES if switch != without]
+
+
+def check_switches(name: str, options: Embedded) -> None:
+    """Raise DataError for a switch without an effect on the set."""
+    useful = useful_switches(options)
+    for switch in options.off:
+        if switch not in useful:
+            raise DataError(f"{name}: {switch}: has no effect on these pictures; switches of this set: {', '.join(useful)}")
+
+
 class Reference(Section):
     """A published result on the data set (not ours)."""
 
@@ -209,6 +225,7 @@ def switch_off(card: Card, name: str, given: str) -> Card:
     if card.embedded is None:
         raise DataError(f"{name}: {card.name} is read from files and has no switches")
     options = card.embedded.model_copy(update={"off": sorted(off)})
+    check_switches(name, options)
     title = f"{card.pretty_name}, without {', '.join(sorted(off))}"
     return card.model_copy(update={"name": name, "pretty_name": title, "embedded": options})
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from fer_cli.data.cards import Embedded
+from fer_cli.data.cards import Embedded, check_switches
 from fer_cli.errors import DataError
 from fer_cli.progress import Progress
 from fer_cli.seeds import derive_seed
@@ -67,6 +67,7 @@ def check_options(name: str, options: Embedded, classes: list[str]) -> None:
         raise DataError(f"{name}: rate: required, since clips have so many frames a second")
     if options.rate is not None and not options.frames:
         raise DataError(f"{name}: rate: has no effect without frames")
+    check_switches(name, options)
 
 
 def make_tasks(options: Embedded, classes: list[str], wanted: Collection[str] | None = None) -> list[Task]:
