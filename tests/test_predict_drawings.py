@@ -1,16 +1,22 @@
 """Drawings of predictions: words that fit, colours per class, and a video's classes over time."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from fer_cli.cli.predict import write_rows
+from fer_cli.data.video import frame_count
 from fer_cli.drawing import PALETTE
 from fer_cli.errors import DataError
 from fer_cli.use.draw import check_drawing, draw_into
 from fer_cli.use.pen import Pen, hex_colour, words_image
-from fer_cli.use.predict import Seen
+from fer_cli.use.predict import Seen, Tally
 from fer_cli.use.sources import Source
 from fer_cli.use.timeline import GAP_S, KEPT, MOST_FACES, TimelineDrawing
 from fer_cli.use.windows import Sighting
@@ -70,8 +76,8 @@ def test_a_small_picture_is_enlarged_with_its_boxes(tmp_path: Path) -> None:
     assert (drawn[300, 80] == colour_of(1)).all()
 
 
-def film(tmp_path: Path, frames: int) -> Source:
-    path = write_film(tmp_path / "a $film$.avi", [np.full((48, 64, 3), n % 250, np.uint8) for n in range(frames)], 10)
+def film(tmp_path: Path, frames: int, rate: int = 10) -> Source:
+    path = write_film(tmp_path / "a $film$.avi", [np.full((48, 64, 3), n % 250, np.uint8) for n in range(frames)], rate)
     return Source(path, path.name, "video")
 
 
@@ -96,6 +102,36 @@ def test_a_timeline_has_a_span_per_class_and_a_gap_where_a_face_is_lost(tmp_path
     happy, sad, other = ((pixels == colour_of(code)).all(2).sum(1).max() for code in (1, 0, 2))
     assert sad / happy == pytest.approx(1.8, rel=0.1), "the bars are as long as the spans"
     assert other == 0
+
+
+def test_a_face_in_every_frame_of_a_slow_video_has_one_span(tmp_path: Path) -> None:
+    """A frame a second: the face is in eight of them, then in none of two, then in the last."""
+    drawing = TimelineDrawing(tmp_path / "t.png", film(tmp_path, 11, rate=1), CLASSES)
+    for n in range(11):
+        drawing.add(Seen(n, float(n), [sighting((5, 5, 25, 25))] if n < 8 or n == 10 else []))
+    assert [(span.start_s, span.end_s) for span in drawing.spans[1]] == [(0.0, 7.0), (10.0, 10.0)]
+
+
+def test_a_closed_reader_of_the_rows_ends_neither_the_drawing_nor_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, given = film(tmp_path, 30), list[int]()
+
+    def read_all(files: list[Source]) -> Iterator[tuple[Source, Seen]]:
+        for n in range(30):
+            given.append(n)
+            yield files[0], Seen(n, n / 10, [])
+
+    reader: Any = SimpleNamespace(recogniser=SimpleNamespace(classes=CLASSES), tally=Tally(), read_all=read_all)
+    monkeypatch.setitem(write_rows.__globals__, "closed", [sys.stdout])
+    write_rows(reader, [source], None, tmp_path / "t.avi")
+    assert frame_count(tmp_path / "t.avi") == 30
+    given.clear()
+    write_rows(reader, [source], None, None)
+    assert given == [0]
+    monkeypatch.setitem(write_rows.__globals__, "closed", [sys.stderr])
+    write_rows(reader, [source], None, None)
+    assert len(given) == 31
 
 
 def test_a_timeline_keeps_few_frames_and_the_faces_seen_longest(tmp_path: Path) -> None:

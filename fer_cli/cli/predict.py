@@ -99,7 +99,7 @@ def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path 
     from fer_cli.use.sources import count_frames
     from fer_cli.use.table import head_line, lines_of
 
-    classes = reader.recogniser.classes
+    classes, stream = reader.recogniser.classes, sys.stdout
     with ExitStack() as stack:
         put = stack.enter_context(open_table(csv))
         drawing = stack.enter_context(draw_into(out, files[0], classes))
@@ -109,7 +109,7 @@ def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path 
                 drawing.add(seen)
             for line in lines_of(seen, source.name, classes):
                 put(line)
-            if closed and csv is None:  # its reader has enough
+            if stream in closed and csv is None and out is None:  # its reader has enough
                 break
         check_read(reader.tally, files)
 

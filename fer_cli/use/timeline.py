@@ -30,7 +30,7 @@ WORDS = 22
 MOST_FACES = 12
 """Faces with a row: those seen longest."""
 GAP_S = 0.5
-"""A face that is not seen for longer leaves a gap."""
+"""A face that is not seen for longer, and in a frame, leaves a gap."""
 TALL = 0.3
 """Height of a row in inches."""
 
@@ -57,11 +57,12 @@ class TimelineDrawing:
     def add(self, seen: Seen) -> None:
         """Note the faces of the next frame, and keep some frames."""
         moment = next(self._moments)
+        gap = max(GAP_S, 1.5 * (moment.time_s - self._end))  # frames may be further apart
         self._end = moment.time_s
         for one in seen.faces:
             name = self.classes[int(one.probabilities.argmax())]
             spans = self.spans.setdefault(one.face, [])
-            if spans and moment.time_s - spans[-1].end_s <= GAP_S:
+            if spans and moment.time_s - spans[-1].end_s <= gap:
                 spans[-1].end_s = moment.time_s
                 if spans[-1].name == name:
                     continue
