@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,6 +94,21 @@ def test_a_damaged_run_is_one_line(runs: dict[str, RunFolder], compute: Compute)
     runs["def000000000"].file("predictions.parquet").write_bytes(b"")
     with pytest.raises(FerError, match=r"predictions\.parquet"):
         find_run("def000000000", compute)
+
+
+def test_a_finished_arm_that_cannot_be_used_says_why(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its runs the first is not begun, the second fits a classifier on features, the third is damaged."""
+    folders = [RunFolder(compute.results, name) for name in ("000000000000", "fea000000000", "dab000000000")]
+    leave(folders[1], fake_result("fea000000000", RunConfig(features=FeaturesConfig(blocks=["hog"])), kind="features"))
+    leave(folders[2], fake_result("dab000000000"))
+    folders[2].file("predictions.parquet").write_bytes(b"")
+    items = [SimpleNamespace(run=SimpleNamespace(arm="HOG", seed=n, title="t"), folder=one) for n, one in enumerate(folders)]
+    monkeypatch.setattr("fer_cli.plan.make_plan", lambda *_: SimpleNamespace(items=items))
+    with pytest.raises(FerError, match=r"run fea000000000: fits .* has no network"):
+        find_run("feature-fusion:HOG", compute)
+    items.reverse()
+    with pytest.raises(FerError, match=r"predictions\.parquet"):
+        find_run("feature-fusion:HOG", compute)
 
 
 def test_the_best_seed_of_an_arm_is_chosen_on_validation(

@@ -88,7 +88,8 @@ def finished(folder: RunFolder) -> Result:
 def choose_seed(study: str, arm: str, compute: Compute) -> tuple[RunFolder, Result, str]:
     """Return the finished run of an arm with the best value on the validation part, among all seeds and grid points.
 
-    Data and profile are those that the study was last run with.
+    Data and profile are those that the study was last run with. Raises StudyError for an unknown arm, and if no run can be
+    used, what is wrong with the first that is finished (see ``finished``), or ResultsError if none is.
     """
     from fer_cli.choices import last_choice
     from fer_cli.plan import make_plan
@@ -98,16 +99,20 @@ def choose_seed(study: str, arm: str, compute: Compute) -> tuple[RunFolder, Resu
     if arm not in loaded.arms:
         raise StudyError(f"{cut(study)}: no arm '{cut(arm)}'{nearest(arm, loaded.arms)}")
     plan = make_plan(study, last_choice(loaded, compute.results), compute)
-    found = []
+    found, refused = [], None
     for item in (item for item in plan.items if item.run.arm == arm):
         try:
             result = finished(item.folder)
-        except FerError:
+        except FerError as error:
+            if item.folder.damage is not None or item.folder.status == "done":
+                refused = refused or error
             continue
         value, rule = result.selection.value, result.selection.rule
         worth = -float("inf") if value is None else -value if rule == "val/loss" else value
         found.append((worth, item, result))
     if not found:
+        if refused is not None:
+            raise refused
         raise ResultsError(f"{cut(study)}:{cut(arm)}: none of its runs under {compute.results} is finished; run fer ablate")
     worth, item, result = max(found, key=lambda one: (one[0], -one[1].run.seed))
     why = f"{item.run.title}: the best of {len(found)} finished runs by {result.selection.rule} ({abs(worth):.3f})"
