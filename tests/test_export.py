@@ -30,7 +30,8 @@ from fer_cli.runs import RunFolder
 from fer_cli.use import exported
 from fer_cli.use.export import PARITY
 from fer_cli.use.exported import Exported, load_exported
-from fer_cli.use.model_card import name_precision
+from fer_cli.use.model_card import frames_lines, name_precision
+from fer_cli.use.recogniser import load_recogniser
 from tests.conftest import Called
 from tests.fakes import fake_result, leave
 
@@ -273,6 +274,21 @@ def test_clips_have_boxes_of_regions() -> None:
         exported.About.model_validate(about.model_dump() | {"preparation": preparation.model_copy(update={"regions": "x"})})
 
 
+@pytest.mark.parametrize(("landmarks", "said"), [("fallback", False), ("truth", True)])
+def test_the_card_of_a_network_on_regions_names_its_boxes(landmarks: str, said: bool) -> None:
+    lines = frames_lines(exported.Preparation(size=16, frames=3, regions="au", landmarks=landmarks, stored=16, steps=[]))
+    assert "evenly spaced" in lines[0] and lines[1].startswith("`regions`: boxes of regions of the face (kind au)")
+    assert lines[1].endswith("coarser than the scores above assume") == said and len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "words"), [("cuda", "runs on the CPU; leave --device away"), ("gpu", "must be one of auto, cpu, cuda")]
+)
+def test_another_device_than_that_of_exported_files_is_refused(file: Path, device: str, words: str) -> None:
+    with pytest.raises(exported.ResultsError, match=f"--device {device}: .*{words}"):
+        load_recogniser(file.parent, file, device=device)
+
+
 # runs that cannot be exported
 
 
@@ -289,6 +305,7 @@ def line_of(done: Called) -> str:
         ("0123456789aa", [], "no run .*nearest: 0123456789ab"),
         ("0123456789ab", ["--format", "onx"], "--format onx: unknown; did you mean onnx"),
         ("0123456789ab", ["--out", "faces.pt"], "must end in .onnx"),
+        *(("0123456789ab", ["--out", out], "must end in .onnx") for out in (".", "", "/")),
     ],
 )
 def test_wrong_arguments_are_one_line(trained: Trained, fer: Fer, run: str, extra: list[str], words: str) -> None:

@@ -148,8 +148,9 @@ def test_wrong_options_are_one_line(options: tuple[str, str], words: str, fer: F
     assert not list(tmp_path.iterdir())
 
 
-def test_another_suffix_is_one_line(fer: Fer, tmp_path: Path) -> None:
-    called = fer("data", "lesson", "--out", tmp_path / "lesson.txt")
+@pytest.mark.parametrize("name", ["lesson.txt", ".", "", "/"])
+def test_another_suffix_is_one_line(name: str, fer: Fer) -> None:
+    called = fer("data", "lesson", "--out", name)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert ".mp4 or .avi" in called.err
 

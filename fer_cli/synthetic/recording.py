@@ -24,9 +24,9 @@ def write_lesson(path: Path, lesson: Lesson, jobs: int = 1, progress: Progress =
     Raises DataError for invalid settings, another suffix than those of CODECS, and, unless ``replace``, existing files.
     """
     check_lesson(lesson)
-    truth = path.with_suffix(".parquet")
     if path.suffix not in CODECS:
         raise DataError(f"{path}: name a video {' or '.join(CODECS)}")
+    truth = path.with_suffix(".parquet")
     if there := [file for file in (path, truth) if file.exists()]:
         if not replace:
             raise DataError(f"{there[0]}: exists; pass --replace to replace it, or another --out")

@@ -91,9 +91,9 @@ def export_run(
     folder, result, _ = find_run(run, compute)
     refuse_adapted(result)
     file = out or compute.results / "exports" / f"{folder.run_id}{'-int8' * int8}{SUFFIX}"
-    card = file.with_suffix(".md")
     if file.suffix != SUFFIX:
         raise StudyError(f"--out {cut(file, 300)}: must end in {SUFFIX}, by which commands know an exported file")
+    card = file.with_suffix(".md")
     if there := [str(path) for path in (file, card) if os.path.lexists(path)]:
         if not replace:
             raise ResultsError(f"{', '.join(there)}: already there; add --replace to overwrite, or choose another --out")

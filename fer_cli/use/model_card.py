@@ -246,11 +246,11 @@ def frames_lines(how: Preparation) -> list[str]:
     if how.frames is not None:
         lines.append(f"the {how.frames} frames of a clip are evenly spaced in it and in their order")
     if how.regions is not None:
+        coarser = ", which is coarser than the scores above assume" * (how.landmarks != "fallback")
         lines.append(
             f"`regions`: boxes of regions of the face (kind {how.regions}) in each frame, as x0, y0, x1, y1 in fractions of "
             f"the side, float32; in training they were made from landmarks ({how.landmarks}). fer places them by the "
-            "detected face where there are no landmarks, which is coarser than the scores above assume"
-            * (how.landmarks != "fallback")
+            f"detected face where there are no landmarks{coarser}"
         )
     return lines
 

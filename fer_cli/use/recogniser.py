@@ -132,13 +132,15 @@ def load_recogniser(
     """Return the recogniser of an exported file, or of a finished run: id, beginning of one, folder or ``study:arm``.
 
     ``detect``: whether faces will be detected, which needs the run's data set. Raises FerErrors as ``find_run`` and
-    ``read_preparation`` do, DamagedError for weights that do not fit.
+    ``read_preparation`` do, DamagedError for weights that do not fit, ResultsError for a device that cannot be used.
     """
     root = data_root or default_data_root()
-    if str(run).lower().endswith(EXPORTED):
-        return ExportedRecogniser(load_exported(user_path(run), threads), root, detect, detector_model)
     if device not in DEVICES:
         raise ResultsError(f"--device {cut(device)}: must be one of {', '.join(DEVICES)}{nearest(device, DEVICES)}")
+    if str(run).lower().endswith(EXPORTED):
+        if device == "cuda":
+            raise ResultsError(f"--device cuda: {cut(run)} runs on the CPU; leave --device away, or name the run itself")
+        return ExportedRecogniser(load_exported(user_path(run), threads), root, detect, detector_model)
     compute = Compute(data_root=root, results=results, device=device, precision="fp32", threads=threads)  # type: ignore[arg-type]
     resolved = use_threads(compute)
     folder, result, why = find_run(str(run), compute)
