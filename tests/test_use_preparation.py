@@ -13,25 +13,32 @@ from PIL import Image
 
 from fer_cli.config import DataConfig, ModelConfig, RunConfig
 from fer_cli.data.align import choose_face, load_detector
+from fer_cli.data.block import Block
 from fer_cli.data.build import Choices, build_own
+from fer_cli.data.cards import load_card
 from fer_cli.data.decode import Preparation as Picture
 from fer_cli.data.decode import open_image
 from fer_cli.data.detect import Face
 from fer_cli.data.manifest import load_info, load_set
 from fer_cli.errors import DataError
 from fer_cli.synthetic.build import build_embedded
+from fer_cli.synthetic.sets import Task, render_person
 from fer_cli.use.preparation import (
     DRAWN,
+    USUAL_ZOOM,
     Framing,
     Preparation,
     adopt_preparation,
+    framing_of,
     interval_of,
+    measure_framing,
     picture_of,
     planes,
     read_preparation,
 )
 from fer_cli.use.recogniser import ExportedRecogniser
 
+FACES = DRAWN[USUAL_ZOOM]
 RENDERED = [{"step": "render", "frames": [32, 32], "rate": 16.0, "bust": False, "recipes": "order"}]
 
 
@@ -101,7 +108,7 @@ def test_sets_of_whole_pictures_show_where_faces_lie(people: np.ndarray, tmp_pat
     build_own("own", folder, "folder", None, tmp_path, choices=Choices(preparation={"size": 96}))
     made, _ = prepare(tmp_path, "own")
     assert made.framing is not None
-    assert made.framing.side == pytest.approx(DRAWN.side, abs=0.06) and made.framing.shift == pytest.approx(0.03, abs=0.04)
+    assert made.framing.side == pytest.approx(FACES.side, abs=0.06) and made.framing.shift == pytest.approx(0.03, abs=0.04)
     detect, off = load_detector(made.crop), []
     for number, face in enumerate(people):
         found = choose_face(detect(np.ascontiguousarray(in_a_scene(face, number)[..., 0])))
@@ -132,7 +139,29 @@ def test_a_framed_crop_has_the_box_where_the_set_has_it() -> None:
 
 def test_embedded_sets_need_not_be_drawn(tmp_path: Path) -> None:
     made, notes = read_preparation(RunConfig(data=DataConfig(name="synth-basic")), "f", tmp_path)
-    assert made.framing == DRAWN and made.picture == Picture(size=64) and made.size == 48 and not notes
+    assert made.framing == FACES and made.picture == Picture(size=64) and made.size == 48 and not notes
+
+
+def test_the_framing_of_an_embedded_set_is_that_of_its_zoom(tmp_path: Path) -> None:
+    for name, zoom in (("synth-lecture", USUAL_ZOOM), ("synth-student", (1.0, 1.5)), ("synth-teacher", (1.0, 1.7))):
+        made, _ = read_preparation(RunConfig(data=DataConfig(name=name)), "f", tmp_path)
+        assert made.framing == DRAWN[zoom]
+    drawn = {"step": "render", "bust": False, "recipes": "basic", "zoom": [2.0, 3.0]}
+    with pytest.raises(DataError, match="synth-basic"):  # only its pictures show it
+        framing_of("synth-basic", [drawn], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["synth-basic", "synth-student", "synth-teacher", "synth-qa"])
+def test_embedded_faces_lie_where_they_are_taken_to(name: str, tmp_path: Path) -> None:
+    card = load_card(name)
+    assert card.embedded is not None
+    some = card.embedded.model_copy(update={"frames": card.embedded.frames and [2, 2]})
+    tasks = [Task(some, tuple(card.classes), n, (0,), (card.classes[n % len(card.classes)],)) for n in range(64)]
+    images = np.concatenate([render_person(task)[0][:1] for task in tasks])
+    faces: Any = SimpleNamespace(images=Block(images), info=SimpleNamespace(name=name))
+    found, taken = measure_framing(faces, np.arange(64)), framing_of(name, [{"step": "render", **dict(some)}], tmp_path)
+    assert found.side == pytest.approx(taken.side, abs=0.04) and found.shift == pytest.approx(taken.shift, abs=0.04)
 
 
 def test_a_missing_set_is_an_error_only_where_faces_are_cut(tmp_path: Path) -> None:
@@ -201,7 +230,7 @@ class Exported:
         frames=8,
         regions="au",
         landmarks="truth",
-        framing=DRAWN.model_dump(),
+        framing=FACES.model_dump(),
         interval_s=0.25,
     )
 
@@ -213,13 +242,13 @@ class Exported:
 def test_an_exported_file_states_its_preparation(tmp_path: Path) -> None:
     exported = Exported()
     made = ExportedRecogniser(exported, tmp_path)
-    assert made.preparation.framing == DRAWN and made.preparation.interval_s == 0.25
+    assert made.preparation.framing == FACES and made.preparation.interval_s == 0.25
     assert (made.preparation.size, made.preparation.channels, made.preparation.frames) == (48, 1, 8)
     assert made.predict(np.zeros((3, 8, 1, 64, 64), np.uint8)).shape == (3, 2) and exported.shape == (3, 8, 1, 48, 48)
     with pytest.raises(DataError, match=r"faces: \(N, 8, C, H, W\) uint8 are needed, not 3 x 1 x 64 x 64 uint8"):
         made.predict(np.zeros((3, 1, 64, 64), np.uint8))
     plain = SimpleNamespace(**vars(Exported.preparation) | {"steps": [{"step": "decode", "colour": "rgb"}]})
     found = adopt_preparation(plain, "own", tmp_path)
-    assert found.framing == DRAWN and found.channels == 3
+    assert found.framing == FACES and found.channels == 3
     assert adopt_preparation(plain, "own", tmp_path, detect=False).framing is None
     assert json.loads(found.model_dump_json())["picture"]["colour"] == "rgb"

@@ -44,9 +44,13 @@ class Framing(Section):
     """Side of the picture in longer sides."""
 
 
-DRAWN = Framing(shift=0.03, side=1.08)
-"""Of the embedded faces: medians over 96 faces each of ``synth-basic``, ``synth-learning`` and ``synth-lecture``; dispersion
-(standard deviation) 0.03 and 0.05."""
+USUAL_ZOOM = (0.95, 1.35)
+DRAWN = {
+    USUAL_ZOOM: Framing(shift=0.03, side=1.08),  # of six sets, with poses up to 30 degrees, and variants of synth-basic
+    (1.0, 1.5): Framing(shift=0.02, side=1.12),  # of synth-student
+    (1.0, 1.7): Framing(shift=-0.02, side=1.15),  # of synth-teacher
+}
+"""Zoom of embedded faces -> their framing: medians over 192 faces of each set."""
 
 
 class Preparation(Section):
@@ -228,7 +232,9 @@ def framing_of(name: str, steps: list[dict[str, Any]], data_root: Path) -> Frami
     """Return where faces are in the pictures of a set built without detection; raises DataError if hardly any is found."""
     drawn = find_step(steps, RENDER)
     if drawn is not None and not drawn.get("bust") and drawn.get("recipes") != GESTURE:
-        return DRAWN
+        known = DRAWN.get(tuple(drawn.get("zoom", USUAL_ZOOM)))
+        if known is not None:
+            return known
     faces = load_set(data_root, name)
     there = np.setdiff1d(np.arange(len(faces.images)), faces.undrawn())
     if not len(there):
