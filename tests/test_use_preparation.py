@@ -18,11 +18,13 @@ from fer_cli.data.build import Choices, build_own
 from fer_cli.data.cards import load_card
 from fer_cli.data.decode import Preparation as Picture
 from fer_cli.data.decode import open_image
-from fer_cli.data.detect import Face
-from fer_cli.data.manifest import load_info, load_set
+from fer_cli.data.detect import Face, model_digest
+from fer_cli.data.manifest import SetInfo, expected_info, load_info, load_set
 from fer_cli.errors import DataError
 from fer_cli.synthetic.build import build_embedded
 from fer_cli.synthetic.sets import Task, render_person
+from fer_cli.use.export import describe
+from fer_cli.use.exported import About
 from fer_cli.use.preparation import (
     DRAWN,
     USUAL_ZOOM,
@@ -37,6 +39,7 @@ from fer_cli.use.preparation import (
     read_preparation,
 )
 from fer_cli.use.recogniser import ExportedRecogniser
+from tests.fakes import fake_result
 
 FACES = DRAWN[USUAL_ZOOM]
 RENDERED = [{"step": "render", "frames": [32, 32], "rate": 16.0, "bust": False, "recipes": "order"}]
@@ -168,6 +171,8 @@ def test_a_missing_set_is_an_error_only_where_faces_are_cut(tmp_path: Path) -> N
     config = RunConfig(data=DataConfig(name="ck48"), model=ModelConfig(channels=3))
     with pytest.raises(DataError, match=r"ck48.*is not built.*how faces are cut; or pass --data-root, or --no-detect"):
         read_preparation(config, "f", tmp_path)
+    with pytest.raises(DataError, match=r"how faces are cut; or pass --data-root$"):
+        read_preparation(config, "f", tmp_path, can_skip=False)
     made, notes = read_preparation(config, "f", tmp_path, detect=False)
     assert made.picture == Picture(size=48, colour="rgb") and made.channels == 3
     assert notes == [f"ck48 cannot be read under {tmp_path}: pictures are resized to 48 pixels at once"]
@@ -179,6 +184,37 @@ def test_pictures_without_faces_show_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"walls: a face is found in 0 of 10 of its pictures.*--no-detect"):
         prepare(tmp_path, "walls")
     assert prepare(tmp_path, "walls", detect=False)[0].framing is None
+
+
+def export_walls(folder: Path, info: SetInfo, model: Path | None = None) -> tuple[About, list[str]]:
+    config = RunConfig(data=DataConfig(name="walls", image_size=32))
+    result = fake_result("r", config).model_copy(update={"fingerprint": info.fingerprint})
+    return describe(result, [info], folder, int8=False, detector_model=model)
+
+
+def test_a_run_on_pictures_without_faces_is_exported_with_a_line_about_it(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "walls", [np.full((40, 40), 10 * n, np.uint8) for n in range(10)])
+    build_own("walls", folder, "folder", None, tmp_path / "data", choices=Choices(preparation={"size": 40}))
+    about, notes = export_walls(tmp_path / "data", load_info(tmp_path / "data", "walls"))
+    assert about.preparation.framing is None and about.preparation.stored == 40
+    assert len(notes) == 1 and "walls: a face is found in 0 of 10 of its pictures, so others cannot be cut" in notes[0]
+    assert notes[0].endswith("use fer predict --no-detect with pictures that are")
+
+
+def test_a_run_on_faces_of_another_detector_is_exported_with_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "yunet.onnx"
+    model.write_bytes(b"a model")
+    info = expected_info(tmp_path, "synth-basic").model_copy(update={"name": "walls", "embedded": None})
+    found = {"step": "detect", "detector": "yunet", "model": model_digest(model)[:16], "min_score": 0.3}
+    cut = {"step": "cut", "align": "five", "margin": 0.1, "size": 40, "interpolation": "linear"}
+    info = info.model_copy(update={"preprocessing": [{"step": "decode", "colour": "grey"}, found, cut]})
+    monkeypatch.setattr("fer_cli.use.preparation.expected_info", lambda *_: info)
+    with pytest.raises(DataError, match=r"pass it with --detector-model$"):
+        export_walls(tmp_path, info)
+    about, notes = export_walls(tmp_path, info, model)
+    assert about.preparation.framing is None and not notes
 
 
 def test_a_set_built_again_is_noted(people: np.ndarray, tmp_path: Path) -> None:

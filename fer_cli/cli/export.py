@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fer_cli.cli.build_options import DetectorModel
 from fer_cli.cli.options import DEFAULT_RESULTS, DataRoot, Results, data_root_or_default, expand_path, thread_count
 from fer_cli.cli.screen import say, show
 from fer_cli.commands import write_command
@@ -29,6 +30,7 @@ def export(
         bool,
         typer.Option("--int8", help="Convolutions in int8; calibrated on validation, its cost measured on test images."),
     ] = False,
+    detector_model: DetectorModel = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace existing files.")] = False,
     results: Results = DEFAULT_RESULTS,
     data_root: DataRoot = None,
@@ -42,7 +44,7 @@ def export(
 
     root = data_root_or_default(data_root)
     compute = Compute(data_root=root, results=results, threads=thread_count(), device="cpu", precision="fp32", track=False)
-    written = export_run(run, compute, out, kind, int8, replace, lambda step: say(f"{step} …"))
+    written = export_run(run, compute, out, kind, int8, replace, lambda step: say(f"{step} …"), detector_model)
     show(str(written.file))
     show(str(written.card))
     measured = written.measured
@@ -51,4 +53,6 @@ def export(
     )
     if measured.int8 is not None:
         say(f"int8: {measured.int8.words}")
+    for note in measured.notes:
+        say(f"warning: {note}")
     say(f"read the model card before use; next: {write_command('fer predict', written.file, 'PICTURE_OR_VIDEO')}")

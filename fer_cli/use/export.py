@@ -43,7 +43,7 @@ from fer_cli.use.graph import Judge, example_inputs, to_graph
 from fer_cli.use.intervals import choose_sampled, gain_interval
 from fer_cli.use.model_card import Int8, Measured, write_card
 from fer_cli.use.named import find_run
-from fer_cli.use.preparation import read_preparation
+from fer_cli.use.preparation import FacelessError, read_preparation
 from fer_cli.use.quantise import Inputs, quantise
 from fer_cli.use.recogniser import load_network
 
@@ -78,12 +78,14 @@ def export_run(
     int8: bool = False,
     replace: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
+    detector_model: Path | None = None,
 ) -> Written:
     """Write a finished run's network, and its card, to ``out`` (default: below ``exports`` in the results folder).
 
-    ``run``: id, its first characters, folder, or ``study:arm``. ``on_step``: called with what is begun. Raises StudyError
-    for an unknown format, FerError for missing packages, ResultsError for a run without a network for pictures and for
-    existing files, DataError for a missing or changed data set.
+    ``run``: id, its first characters, folder, or ``study:arm``. ``on_step``: called with what is begun.
+    ``detector_model``: file of a detector that needs one. Raises StudyError for an unknown format, FerError for missing
+    packages, ResultsError for a run without a network for pictures and for existing files, DataError for a missing or
+    changed data set.
     """
     if kind not in FORMATS:
         raise StudyError(f"--format {cut(kind)}: unknown{nearest(kind, FORMATS)}")
@@ -104,7 +106,7 @@ def export_run(
     with whole_file(card) as card_draft, whole_file(file) as draft:
         draft.touch()  # an unwritable place shows now, not after a minute of work
         card_draft.touch()
-        about, content, measured = make_file(folder, result, infos, compute, int8, on_step)
+        about, content, measured = make_file(folder, result, infos, compute, int8, on_step, detector_model)
         draft.write_bytes(content)
         write_card(card_draft, file.name, result, infos, about, measured, folder, compute.data_root)
     return Written(file, card, about, measured)
@@ -131,13 +133,19 @@ def read_sets(result: Result, data_root: Path) -> list[SetInfo]:
 
 
 def make_file(
-    folder: RunFolder, result: Result, infos: list[SetInfo], compute: Compute, int8: bool, on_step: Callable[[str], None]
+    folder: RunFolder,
+    result: Result,
+    infos: list[SetInfo],
+    compute: Compute,
+    int8: bool,
+    on_step: Callable[[str], None],
+    detector_model: Path | None = None,
 ) -> tuple[About, bytes, Measured]:
     """Return what the file states, its content, and what was measured on it."""
     import onnx
 
     config = result.config
-    about = describe(result, infos, compute.data_root, int8)
+    about, notes = describe(result, infos, compute.data_root, int8, detector_model)
     judge = Judge(load_network(folder, result), config).eval()
     on_step("writing the network as a graph")
     model = to_graph(judge, example_inputs(config, about.preparation.channels))
@@ -161,14 +169,20 @@ def make_file(
         onnx.helper.set_model_props(model, {prop.key: prop.value for prop in model.metadata_props} | {key: value})
     model.producer_name, model.producer_version = "fer", __version__
     content = seal(model.SerializeToString())
-    return about, content, Measured(parity, times, compute.threads, len(content), lost)
+    return about, content, Measured(parity, times, compute.threads, len(content), lost, notes)
 
 
-def describe(result: Result, infos: list[SetInfo], data_root: Path, int8: bool) -> About:
-    """Return what a file states about itself."""
+def describe(
+    result: Result, infos: list[SetInfo], data_root: Path, int8: bool, detector_model: Path | None = None
+) -> tuple[About, list[str]]:
+    """Return what a file states about itself, and what its user should know of the preparation."""
     config, network, source = result.config, result.config.model.network, infos[0]
     colour = config.model.channels == 3 and open_block(data_root / source.name / IMAGES).channels == 3
-    used, _ = read_preparation(config, result.fingerprint, data_root)
+    try:
+        used, notes = read_preparation(config, result.fingerprint, data_root, model=detector_model, can_skip=False)
+    except FacelessError as error:
+        used, notes = read_preparation(config, result.fingerprint, data_root, detect=False)
+        notes.append(f"{error}; use fer predict --no-detect with pictures that are")
     preparation = Preparation(
         framing=None if used.framing is None else used.framing.model_dump(),
         interval_s=used.interval_s,
@@ -182,7 +196,7 @@ def describe(result: Result, infos: list[SetInfo], data_root: Path, int8: bool) 
         stored=source.image_size,
         steps=source.preprocessing,
     )
-    return About(
+    about = About(
         run=result.run_id,
         fer=__version__,
         commit=result.origin.provenance.commit,
@@ -192,6 +206,7 @@ def describe(result: Result, infos: list[SetInfo], data_root: Path, int8: bool) 
         data={info.name: info.fingerprint for info in infos},
         precision="int8" if int8 else "fp32",
     )
+    return about, notes
 
 
 def as_inputs(faces: torch.Tensor, boxes: torch.Tensor | None = None) -> Inputs:

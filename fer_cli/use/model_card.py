@@ -7,7 +7,7 @@ recogniser of expressions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,8 @@ class Measured:
     size: int
     """In bytes."""
     int8: Int8 | None
+    notes: list[str] = field(default_factory=list)
+    """What a user should know of the preparation."""
 
     @property
     def speed(self) -> str:
@@ -103,7 +105,7 @@ def write_card(
         "What labels mean, and what they do not": bullets(MEANING),
         "Data and licence": describe_sets(infos, result, unit),
         "Scores": describe_scores(result, infos, folder, data_root, unit),
-        "Input": describe_input(about),
+        "Input": [*describe_input(about), *bullets(measured.notes)],
         "Training": describe_training(result),
         "File": describe_file(file, about, measured),
         "Limits of the data": bullets(limits_of(infos, result, about)),

@@ -77,6 +77,7 @@ class Session:
         self.recogniser = load_recogniser(
             wish.results, wish.run, wish.data_root,
             device=wish.device, threads=wish.threads, detector_model=wish.detector_model,
+            can_skip=False,
         )  # fmt: skip
         where = f"run {self.recogniser.name}"
         self.emotions: EmotionMap = choose_expressions(self.recogniser.classes, wish.expressions, where)

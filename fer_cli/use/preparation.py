@@ -35,6 +35,10 @@ SCORE = 0.5
 """Minimum detection score where the set does not state one; that of data sets, 0.3, gives more false faces in videos."""
 
 
+class FacelessError(DataError):
+    """Hardly any face is found in the pictures of a set, so that others cannot be cut like them."""
+
+
 class Framing(Section):
     """Where the face is in the pictures of a set, by the longer side of its detected box."""
 
@@ -118,16 +122,22 @@ def planes(crop: np.ndarray) -> np.ndarray:
 
 
 def read_preparation(
-    config: RunConfig, fingerprint: str, data_root: Path, detect: bool = True, model: Path | None = None
+    config: RunConfig,
+    fingerprint: str,
+    data_root: Path,
+    detect: bool = True,
+    model: Path | None = None,
+    can_skip: bool = True,
 ) -> tuple[Preparation, list[str]]:
     """Return the preparation of a run, and what a user should know about it.
 
     ``fingerprint``: of the run's data. ``detect``: whether faces will be detected and cut; else a missing data set is no
-    error. ``model``: file of a detector that needs one. Raises DataError if the set is missing, or its detector.
+    error. ``model``: file of a detector that needs one. ``can_skip``: whether an error may name --no-detect. Raises
+    DataError if the set is missing, or its detector, FacelessError if its pictures show no faces.
     """
     name, data, notes = config.data.name, config.data, list[str]()
     network = config.model.network
-    framing, interval = None, None
+    framing, interval, info = None, None, None
     try:
         info = expected_info(data_root, name)
         steps = steps_of(info)
@@ -140,9 +150,9 @@ def read_preparation(
             notes.append(f"{name} was built again since the run was trained; faces are cut as in its present build")
     except DataError as error:
         if detect:
-            raise DataError(
-                f"{error} -- it states how faces are cut; or pass --data-root, or --no-detect for pictures of a face each"
-            ) from None
+            ways = ["--data-root"] * (info is None) + ["--no-detect for pictures of a face each"] * can_skip
+            why = " -- it states how faces are cut" * (info is None)
+            raise type(error)(f"{error}{why}{'; or pass ' * bool(ways)}{', or '.join(ways)}") from None
         picture = Picture(size=data.image_size, colour="grey" if config.model.channels == 1 else "rgb")
         notes.append(f"{name} cannot be read under {data_root}: pictures are resized to {data.image_size} pixels at once")
     made = Preparation(
@@ -229,7 +239,7 @@ def crop_of(steps: list[dict[str, Any]], model: Path | None) -> Crop:
 
 
 def framing_of(name: str, steps: list[dict[str, Any]], data_root: Path) -> Framing:
-    """Return where faces are in the pictures of a set built without detection; raises DataError if hardly any is found."""
+    """Return where faces are in the pictures of a set built without detection; raises FacelessError if hardly any is."""
     drawn = find_step(steps, RENDER)
     if drawn is not None and not drawn.get("bust") and drawn.get("recipes") != GESTURE:
         known = DRAWN.get(tuple(drawn.get("zoom", USUAL_ZOOM)))
@@ -238,13 +248,13 @@ def framing_of(name: str, steps: list[dict[str, Any]], data_root: Path) -> Frami
     faces = load_set(data_root, name)
     there = np.setdiff1d(np.arange(len(faces.images)), faces.undrawn())
     if not len(there):
-        raise DataError(f"{name}: none of its pictures is drawn yet, which show how faces are cut; use --no-detect")
+        raise DataError(f"{name}: none of its pictures, which show how faces are cut, is drawn yet: fer data build {name}")
     chosen = there[np.unique(np.linspace(0, len(there) - 1, MEASURED).round().astype(int))]
     return measure_framing(faces, chosen)
 
 
 def measure_framing(faces: FaceSet, chosen: np.ndarray) -> Framing:
-    """Return the median framing of the faces detected in the pictures at ``chosen`` (n,)."""
+    """Return the median framing of the faces detected in the pictures at ``chosen`` (n,); FacelessError if they are few."""
     detect: Callable[[np.ndarray], list[Face]] = load_detector(Crop(align="none"))
     rows = []
     for picture in pictures(faces.images[chosen]):
@@ -254,10 +264,8 @@ def measure_framing(faces: FaceSet, chosen: np.ndarray) -> Framing:
             longer = max(right - left, bottom - top)
             rows.append(((0.5 - (top + bottom) / 2) / longer, 1 / longer))
     if len(rows) < min(LEAST_FOUND, len(chosen)):
-        raise DataError(
-            f"{faces.info.name}: a face is found in {len(rows)} of {len(chosen)} of its pictures, so others cannot be cut "
-            "like them; use --no-detect with pictures cut like them"
-        )
+        found = f"a face is found in {len(rows)} of {len(chosen)} of its pictures"
+        raise FacelessError(f"{faces.info.name}: {found}, so others cannot be cut like them")
     shift, side = np.median(np.array(rows), axis=0).round(3)
     return Framing(shift=shift, side=side)
 

@@ -128,10 +128,12 @@ def load_recogniser(
     device: str = "auto",
     threads: int = 1,
     detector_model: Path | None = None,
+    can_skip: bool = True,
 ) -> Recogniser:
     """Return the recogniser of an exported file, or of a finished run: id, beginning of one, folder or ``study:arm``.
 
-    ``detect``: whether faces will be detected, which needs the run's data set. Raises FerErrors as ``find_run`` and
+    ``detect``: whether faces will be detected, which needs the run's data set; ``can_skip``: whether an error may name the
+    option not to. Raises FerErrors as ``find_run`` and
     ``read_preparation`` do, DamagedError for weights that do not fit, ResultsError for a device that cannot be used.
     """
     root = data_root or default_data_root()
@@ -144,7 +146,7 @@ def load_recogniser(
     compute = Compute(data_root=root, results=results, device=device, precision="fp32", threads=threads)  # type: ignore[arg-type]
     resolved = use_threads(compute)
     folder, result, why = find_run(str(run), compute)
-    preparation, notes = read_preparation(result.config, result.fingerprint, root, detect, detector_model)
+    preparation, notes = read_preparation(result.config, result.fingerprint, root, detect, detector_model, can_skip)
     if result.config.model.adapt != "none":
         notes.append("its batch norms are those of training; its test scores are of norms adapted to the test set")
     network = load_network(folder, result)
