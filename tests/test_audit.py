@@ -21,8 +21,8 @@ from fer_cli.data.findings import KINDS, gather_facts, groups_of, leaks_of
 from fer_cli.data.identity import fingerprint, image_hash
 from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, write_set
 from fer_cli.errors import DataError
-from fer_cli.synthetic.sets import render_set
 from tests.conftest import draw_face
+from tests.sets import render_set
 
 CLASSES = ["angry", "happy", "neutral", "surprise"]
 DRAWN = Embedded(recipes="basic", images=160, subjects=20, size=48, seed=5, difficulty=0.3)
@@ -54,7 +54,7 @@ def face_set(manifest: pd.DataFrame, images: np.ndarray) -> FaceSet:
 @pytest.fixture(scope="module")
 def drawn() -> tuple[pd.DataFrame, np.ndarray]:
     """160 embedded faces of 20 people, published as train (p0-p11), val (p12-p15) and test (p16-p19)."""
-    manifest, images, _ = render_set(DRAWN, CLASSES, 1, lambda items, _: items)
+    manifest, images, _ = render_set(DRAWN, CLASSES)
     manifest["file"] = manifest["label"] + "/" + manifest["sample"] + ".png"
     person = manifest["subject"].str[1:].astype(int)
     manifest["split"] = np.where(person < 12, "train", np.where(person < 16, "val", "test"))
@@ -162,7 +162,7 @@ def test_one_person_with_one_expression_drawn_often_is_no_duplicate() -> None:
     """Frontal, centred, evenly lit: as alike as pictures of one person get."""
     still = {"difficulty": 0.0, "pose": 0.0, "zoom": [1.1, 1.11], "shift": 0.0, "occluded": 0.0}
     options = DRAWN.model_copy(update={"images": 200, "subjects": 1, **still})
-    manifest, images, _ = render_set(options, ["happy", "neutral"], 1, lambda items, _: items)
+    manifest, images, _ = render_set(options, ["happy", "neutral"])
     prints = take_prints(Block(images))
     upper = np.triu_indices(200, 1)
     alike = compare_thumbs(prints.thumbs[upper[0]], prints.thumbs[upper[1]])[0]

@@ -29,7 +29,8 @@ from fer_cli.synthetic.poses import (
     rotation_between,
     skinning_weights,
 )
-from fer_cli.synthetic.sets import check_options, render_set
+from fer_cli.synthetic.sets import check_options
+from tests.sets import render_set
 
 EMBEDDED = [name for name in card_names() if load_card(name).embedded is not None]
 
@@ -231,7 +232,7 @@ def test_every_embedded_card_can_be_drawn(name: str) -> None:
     few = card.embedded.model_copy(
         update={"images": len(card.classes), "subjects": 1, "size": 16, "frames": card.embedded.frames and [2, 3]}
     )
-    manifest, images, _ = render_set(few, card.classes, 1, lambda items, _: items)
+    manifest, images, _ = render_set(few, card.classes)
     assert set(manifest["label"]) == set(card.classes)
     assert len(images) == len(manifest)
 

@@ -18,8 +18,8 @@ from fer_cli.synthetic.ingredients import Ingredients
 from fer_cli.synthetic.landmarks import landmark_ids
 from fer_cli.synthetic.mesh import REGIONS, head_mesh
 from fer_cli.synthetic.occluders import choose_occluder
-from fer_cli.synthetic.sets import render_set
 from tests.conftest import Called
+from tests.sets import render_set
 
 Fer = Callable[..., Called]
 SMALL = Embedded(recipes="basic", images=48, subjects=6, size=32, seed=5)
@@ -300,12 +300,12 @@ def test_people_differ_and_a_person_stays_the_same() -> None:
 
 
 def test_one_or_two_processes_give_the_same_bytes_and_another_seed_others() -> None:
-    first, images, truth = render_set(SMALL, EVERY, 1, lambda items, _: items)
-    second, same, told = render_set(SMALL, EVERY, 2, lambda items, _: items)
+    first, images, truth = render_set(SMALL, EVERY)
+    second, same, told = render_set(SMALL, EVERY, 2)
     np.testing.assert_array_equal(images, same)
     pd.testing.assert_frame_equal(first, second)
     pd.testing.assert_frame_equal(truth, told)
-    _, others, _ = render_set(SMALL.model_copy(update={"seed": 6}), EVERY, 1, lambda items, _: items)
+    _, others, _ = render_set(SMALL.model_copy(update={"seed": 6}), EVERY)
     assert (images != others).mean() > 0.5
 
 

@@ -92,10 +92,10 @@ CHECKS: dict[str, Check] = {
 """Name of a check -> what it finds."""
 
 
-def audit_paper(paper: Paper, name: str = "") -> list[Finding]:
-    """Return the findings of every check, in the order of ``CHECKS``; ``name``: of the paper, by default its ``cite``."""
+def audit_paper(paper: Paper) -> list[Finding]:
+    """Return the findings of every check, in the order of ``CHECKS``."""
     return [
-        Finding(name or paper.cite, found.place, found.cells, check.verdict, key, found.text)
+        Finding(paper.cite, found.place, found.cells, check.verdict, key, found.text)
         for key, check in CHECKS.items()
         for found in load(check.code)(paper)
     ]

@@ -232,7 +232,10 @@ def frame(landmarks: np.ndarray, look: Look, rng: np.random.Generator, ingredien
 def first_view(
     person: Identity, expression: Expression, look: Look, rng: np.random.Generator, ingredients: Ingredients = EVERYTHING
 ) -> View:
-    """Return the view that ``make_face`` draws first from ``rng``, used for all frames of a clip."""
+    """Return the view for all frames of a clip: what ``make_face`` draws first from ``rng``, framing the turned head.
+
+    Without the ingredient ``pose``, whose heads are frontal, the two differ: this one frames the head as it would be turned.
+    """
     rng.random()
     points, _ = express(person, expression)
     turn = rotation(expression.yaw, expression.pitch, expression.roll)

@@ -181,7 +181,7 @@ def mix_arms(a: Arm, b: Arm, share: float) -> Arm:
     upper, fore = between(a.upper, b.upper, share), between(a.fore, b.fore, share)
     hand = None if a.hand is b.hand is None else between(a.hand or a.fore, b.hand or b.fore, share)
     twist, curl = between((a.twist, a.curl), (b.twist, b.curl), share)
-    return Arm(upper, fore, twist, curl, b.point, hand, a.relaxed)
+    return Arm(upper, fore, twist, curl, b.point, hand)
 
 
 def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
@@ -191,19 +191,18 @@ def mix_poses(rest: Pose, pose: Pose, share: float) -> Pose:
 
 
 def draw_gesture(
-    label: str, frames: int, rng: np.random.Generator, difficulty: float, rate: float, relaxed: bool = True
+    label: str, frames: int, rng: np.random.Generator, difficulty: float, rate: float
 ) -> tuple[list[Pose], Episode]:
     """Return a pose per frame and the gesture's episode; ``difficulty`` makes gestures smaller and adds body movement.
 
-    ``rate``: frames per second; ``relaxed``: of Arm.
+    ``rate``: frames per second.
     """
     motion = GESTURES[label](rng)
     episode = constant_episode(frames) if label in PERIODIC else draw_episode(frames, rng, GESTURE)
     shares = episode.intensity * rng.uniform(1.0 - 0.5 * difficulty, 1.0)
     restless = 3.0 + 7.0 * difficulty
     drifts = [wander(frames, restless * size, rng, rate) for size in (1.0, 0.4, 1.4, 0.8)]
-    down = replace(HANGING, relaxed=relaxed)
-    start = Pose(down, down)
+    start = Pose(HANGING, HANGING)
     poses = [mix_poses(start, motion(t - episode.middle), float(shares[t])) for t in range(frames)]
     moved = [
         replace(

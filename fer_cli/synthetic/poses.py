@@ -44,8 +44,6 @@ class Arm:
     """Whether the index finger is straight."""
     hand: tuple[float, float, float] | None = None
     """Direction of the hand; None: in line with the forearm."""
-    relaxed: bool = True
-    """Whether fingers are bent unequally and fan out, and the thumb is near them."""
 
 
 HANGING = Arm((0.22, -0.95, 0.08), (0.12, -0.93, 0.32), twist=25, curl=10)
@@ -178,19 +176,15 @@ def turn_fingers(arm: Arm, side: str, joints: np.ndarray, place: dict[str, int],
     radial = joints[bones[1, 0]] - joints[bones[4, 0]]
     radial = radial / exact.length(radial)
     palm = np.cross(along[2], radial) * SIDES[side]
-    bends = (
-        np.array([RELAXED[f] for f in range(1, 6)]) * float(arm.relaxed) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
-    )
+    bends = np.array([RELAXED[f] for f in range(1, 6)], float) + np.array([0.3, 1, 1, 1, 1])[:, None] * arm.curl
     if arm.point:
         bends[0], bends[1] = (20, 25, 30), (12, 4, 2)
     hinges = np.cross(along, palm)
     fan = np.array([0.0, *(SPREAD[f] for f in range(2, 6))]) * np.clip(1.2 - arm.curl / 50, 0, 1) * SIDES[side]
-    fan *= float(arm.relaxed)
     turns: dict[int, np.ndarray] = {}
     for finger, (hinge, chain) in enumerate(zip(hinges, bones.tolist(), strict=True)):
-        thumb = finger == 0 and arm.relaxed
         aim = THUMB[0] * along[1] + THUMB[1] * radial + THUMB[2] * palm
-        turn = rotation_between(along[0], aim) if thumb else rotation_about(palm, float(fan[finger]))
+        turn = rotation_between(along[0], aim) if finger == 0 else rotation_about(palm, float(fan[finger]))
         turn = exact.matrix_product(hand, turn)
         bent = np.stack([rotation_about(hinge, bend) for bend in np.cumsum(bends[finger]).tolist()])
         turns |= dict(zip(chain, exact.matrix_product(turn[None], bent), strict=True))

@@ -26,7 +26,7 @@ from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.annotators import annotate
 from fer_cli.synthetic.body import body_mesh
 from fer_cli.synthetic.clips import draw_clip
-from fer_cli.synthetic.deal import clip_length, deal_pictures, list_samples, name_picture, picture_stream
+from fer_cli.synthetic.deal import clip_length, deal_pictures, name_picture, picture_stream
 from fer_cli.synthetic.expressions import RECIPES, draw_expression
 from fer_cli.synthetic.faces import Face, Look, first_view, make_face, movement
 from fer_cli.synthetic.gestures import gesture_clip
@@ -174,14 +174,6 @@ def render_tasks(tasks: list[Task], jobs: int, progress: Progress) -> tuple[np.n
             others = pool.map(render_person, tasks[1:], chunksize=2)
             parts = list(progress(chain(map(render_person, tasks[:1]), others), len(tasks)))
     return np.concatenate([part for part, _ in parts]), pd.DataFrame([row for _, rows in parts for row in rows])
-
-
-def render_set(
-    options: Embedded, classes: list[str], jobs: int, progress: Progress
-) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """Return manifest, images (N, S, S) uint8 and ground truth of a whole set, rendered by ``jobs`` processes."""
-    images, truth = render_tasks(make_tasks(options, classes), jobs, progress)
-    return list_samples(options, classes).assign(sha256=hash_images(images)), images, truth
 
 
 def hash_images(images: np.ndarray) -> list[str]:

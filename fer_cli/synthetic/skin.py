@@ -168,9 +168,9 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
     return LEFT + columns / PX, TOP - rows / PX
 
 
-def blurred_noise(rng: np.random.Generator, sigma: float, sigma_y: float = 0.0) -> np.ndarray:
-    """Return (H, W) float32 normal noise, blurred by ``sigma`` and ``sigma_y`` pixels."""
-    return exact.blur(rng.normal(0, 1, SHAPE), sigma, sigma_y, -NOISE, NOISE)
+def blurred_noise(rng: np.random.Generator, sigma: float) -> np.ndarray:
+    """Return (H, W) float32 normal noise, blurred by ``sigma`` pixels."""
+    return exact.blur(rng.normal(0, 1, SHAPE), sigma, low=-NOISE, high=NOISE)
 
 
 def tufted_noise(rng: np.random.Generator, sigma: float, sigma_y: float) -> np.ndarray:

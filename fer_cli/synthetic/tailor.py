@@ -42,8 +42,6 @@ class Base:
     """(n, n) the vertices, near or above, whose bulges carry the cloth at a vertex; never an empty row."""
     fine: sparse.csr_matrix
     """(n, n) a step towards the mean of the neighbours."""
-    loose: np.ndarray
-    """(n,) 1 on the trunk below the shoulders, 0 on neck and arms."""
     weights: sparse.csr_matrix
     along: np.ndarray
     """(n,) the place on the mean body's arms; see ``limb_coordinate``."""
@@ -111,7 +109,7 @@ def base(lowest: float = -np.inf) -> Base:
     loose = trunk * np.clip((-205 - rest[:, 1]) / 60, 0, 1)
     sigma = 13 + 34 * loose
     wide, narrow, above = surroundings(rest, faces, trunk, sigma, loose)
-    return Base(ids, faces, wide, narrow, above, fine, loose, weights, along[ids], lowest)
+    return Base(ids, faces, wide, narrow, above, fine, weights, along[ids], lowest)
 
 
 def surroundings(
