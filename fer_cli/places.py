@@ -85,8 +85,11 @@ not_made_again: set[Path] = set()
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it is moved into place at the end, or removed on any error.
 
-    An OSError names ``path`` even where the system does not (a full disk shows while writing, not on opening).
+    An OSError names ``path`` even where the system does not (a full disk shows while writing, not on opening). Raises
+    IsADirectoryError for a path without a name, as ``.`` and ``/`` are.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.parent not in not_made_again:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.parent.is_dir():  # checked here, since the writer may create the folder

@@ -206,6 +206,8 @@ def test_a_study_is_trained_and_its_doubts_are_listed(fer: Callable[..., Called]
     assert not (tmp_path / "doubts.png").exists() and "no pictures" in listed.err
     odd = fer("data", "audit", "ck48", "--labels", tmp_path / "tiny.yaml", "--split", "random", *place)
     assert (odd.code, "--labels: cannot be combined" in odd.err) == (2, True)
+    here = fer("data", "audit", "ck48", "--labels", tmp_path / "tiny.yaml", *place, "--out", ".")
+    assert (here.code, "--out .: a folder; name a CSV to write" in here.err) == (2, True)
     lone = fer("data", "audit", "ck48", "--out", tmp_path / "x.csv", "--data-root", data_root)
     assert (lone.code, "--out: needs --labels STUDY" in lone.err) == (2, True)
 

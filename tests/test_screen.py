@@ -98,6 +98,13 @@ def test_a_full_output_is_one_line(data_root: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith("error: standard output: no space left on the disk")
 
 
+@pytest.mark.parametrize("name", [".", "", "/"])
+def test_an_output_without_a_name_is_one_line(name: str) -> None:
+    with pytest.raises(IsADirectoryError) as met, whole_file(Path(name)):
+        pass
+    assert fault_line(met.value).startswith(f"{Path(name)}: expected a file, found a folder")
+
+
 def test_a_full_disk_names_file_and_file_system_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as met, whole_file(tmp_path / "a" / "best.pt"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as ``write`` has it: without a name

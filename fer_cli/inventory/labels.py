@@ -83,8 +83,10 @@ class Doubts:
 def doubt_labels(study: str, name: str, compute: Compute, out: Path | None = None) -> Doubts:
     """Return the images of a set whose labels the study's finished runs doubt; writes ``<out>.csv`` and ``<out>.png``.
 
-    Raises DataError if no finished run has out-of-fold predictions.
+    Raises DataError if no finished run has out-of-fold predictions, and for an ``out`` without a name.
     """
+    if out is not None and not out.name:
+        raise DataError(f"--out {out}: a folder; name a CSV to write")
     choice = replace(last_choice(load_study(study), compute.results), data=name)
     plan = make_plan(study, choice, compute)
     levels = read_levels(plan)
