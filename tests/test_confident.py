@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from fer_cli.config import DataConfig, LearningConfig, RunConfig
+from fer_cli.config import Compute, DataConfig, LearningConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import DataError
 from fer_cli.inventory.labels import Level, cut_ending
 from fer_cli.learning.confident import clean_labels, describe_table, find_issues, predict_out_of_fold
+from fer_cli.learning.train import train_run
 from fer_cli.tasks import task_of
 from tests.conftest import STUDY, Called
 from tests.fakes import folder_at
@@ -163,6 +164,23 @@ def test_the_cost_counts_the_further_trainings(data: RunData) -> None:
     config = data.config
     plain = config.model_copy(update={"learning": LearningConfig()})
     assert task_of(config).cost(config) == 3 * task_of(plain).cost(plain)
+
+
+@pytest.mark.parametrize("kind", ["remove", "correct"])
+def test_doubts_of_a_relabelling_method_are_among_the_images_it_trained_on(
+    kind: str, compute: Compute, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fer_cli.learning.confident.find_issues", lambda labels, _: np.arange(len(labels)) % 3 == 0)
+    scn = {"method": "scn", "relabel_margin": 0.0, "relabel_from": 1.0}
+    learning = LearningConfig.model_validate(scn | {"confident": kind, "confident_folds": 2})
+    train = TrainConfig(epochs=1, batch_size=32, weight_average=0.5)
+    folder = folder_at(tmp_path)
+    train_run(tiny(data=DATA, train=train, learning=learning, model=ModelConfig(backbone="cnn3")), compute, folder)
+    judged, doubts = pd.read_parquet(folder.file("confident.parquet")), pd.read_csv(folder.file("suspects.csv"))
+    kept = judged[~judged["suspect"] | (kind == "correct")].set_index("sample")
+    labels = kept["proposed"].where(kept["suspect"], kept["label_given"])
+    assert len(doubts) > 0
+    assert doubts["given"].tolist() == labels[doubts["sample"]].tolist()
 
 
 CLEANED = "  cleaned: {learning.confident: correct, learning.confident_folds: 2}"

@@ -75,8 +75,6 @@ def train_run(
         resolved = choose_layout(lambda: new_module(config, data).model, config, len(data.train), resolved)
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
-        if config.learning.parts.relabels:
-            note_suspects(module, data, resolved, folder)
     else:
         module, learned, training = reuse_training(config, data, resolved, folder, trained)
     metrics = write_predictions(predict(module, data, resolved), data, folder)
@@ -138,6 +136,7 @@ def learn(
     if config.learning.parts.relabels:
         scores = correction_scores(module.label_true, module.label_given, module.label_current)
         relabelled = Relabelled(count=int(sum(row["relabel/count"] for row in record.rows)), **scores)  # type: ignore[arg-type]
+        note_suspects(module, data, resolved, folder)
     logged = ("alpha", "relabel", "labels", "regions")
     health = {name: value for name, value in record.rows[-1].items() if name.startswith(logged)} | found
     learned = Learned(selection=selection, relabelled=relabelled, health=health, warnings=notes, weights=module.weights_note)
