@@ -16,6 +16,7 @@ from fer_cli.errors import StudyError
 from fer_cli.imports import find_sources, hash_source, is_own
 from fer_cli.learning.networks import check_networks
 from fer_cli.models.build import build_model
+from fer_cli.models.counts import count_known
 from fer_cli.models.own import OwnNetwork
 from fer_cli.runs import read_config
 from tests.conftest import Called, draw_face
@@ -219,6 +220,39 @@ def test_a_wrong_network_is_one_line_before_the_first_run(
     assert line.startswith(f"backbone {name}: ")
     assert why in line
     assert "\n" not in line
+
+
+COUNTED = {
+    "a plain tensor": ("        return self.conv(x).mean((2, 3)) * torch.ones(8)", 8 * 9 * 22**2 + 8 * 2),
+    "a look at values": (
+        "        if not torch.isfinite(x).all(): raise ValueError\n        return self.conv(x).mean((2, 3))",
+        8 * 9 * 22**2 + 8 * 2,
+    ),
+    "its own scales": (
+        "        return nn.functional.layer_norm(self.norm(self.conv(x)).mean((2, 3)), (8,))",
+        8 * 9 * 22**2 + 8 * 2,
+    ),
+    "layers of other kinds": ("        return self.up(self.conv(x)).mean((2, 3))", None),
+}
+
+
+@pytest.mark.parametrize(("forward", "adds"), COUNTED.values(), ids=COUNTED)
+def test_multiply_adds_are_counted_before_training_or_unknown(
+    forward: str, adds: int | None, home: Path, tiny: Callable[..., RunConfig]
+) -> None:
+    up = "nn.ConvTranspose2d(8, 8, 2)" if "self.up" in forward else "None"
+    layers = f"        self.norm, self.up = nn.BatchNorm2d(8), {up}\n    def forward(self, x):\n"
+    init = "class MyNet(Base):\n    def __init__(self, **given):\n        super().__init__(**given)\n"
+    config = model(f"{write_net(home, BASE + init + layers + forward)}:MyNet")
+    check_networks([(tiny(model=config), ["happy", "sad"])])
+    assert count_known(build_model(config, 2, False, 24), (1, 24, 24)) == adds
+
+
+def test_a_network_that_fails_on_zeros_is_one_line(home: Path, tiny: Callable[..., RunConfig]) -> None:
+    text = "class MyNet(Base):\n    def forward(self, x):\n        if not x.any(): raise ValueError('dark')\n"
+    name = f"{write_net(home, BASE + text + '        return super().forward(x)')}:MyNet"
+    with pytest.raises(StudyError, match="fails on a black image: ValueError: dark"):
+        check_networks([(tiny(model=model(name)), ["happy", "sad"])])
 
 
 NAMES = {

@@ -39,7 +39,7 @@ from fer_cli.learning.sets import open_sets
 from fer_cli.learning.suspects import find_suspects, write_suspects
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
-from fer_cli.models.counts import count_multiply_adds, count_parameters
+from fer_cli.models.counts import count_known, count_multiply_adds, count_parameters
 from fer_cli.outputs import damage_error
 from fer_cli.places import whole_file
 from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, Selection
@@ -73,6 +73,8 @@ def train_run(
     data, fingerprint = load_data(config, compute)
     if compute.layout == "auto":
         resolved = choose_layout(lambda: new_module(config, data).model, config, len(data.train), resolved)
+    own, shapes = "own" in config.model.network.takes, input_shapes(config, data)
+    adds = count_known(new_module(config, data).model, *shapes) if own else None  # what may fail does before training
     if trained is None:
         module, learned, training = learn(config, data, resolved, folder, on_epoch, start)
     else:
@@ -80,7 +82,7 @@ def train_run(
     metrics = write_predictions(predict(module, data, resolved), data, folder)
     cost = Cost(
         parameters=count_parameters(module.model),
-        multiply_adds=count_multiply_adds(module.model, *input_shapes(config, data)),
+        multiply_adds=adds if own else count_multiply_adds(module.model, *shapes),
         seconds=Seconds(total=time.monotonic() - began, training=training),
     )
     described = describe_data(data, fingerprint, config.train.class_balance)

@@ -25,18 +25,43 @@ def count_parameters(network: nn.Module) -> int:
 
 def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int] | None) -> int:
     """Return the multiply-adds of one sample, on the meta device; a shape per input, e.g. ``(3, 224, 224)``, or None."""
-    total = 0
+    return count_on(copy.deepcopy(network).to("meta"), input_shapes)
+
+
+def count_known(network: nn.Module, *input_shapes: Sequence[int] | None) -> int | None:
+    """Return ``count_multiply_adds`` of a new network with a user's layers; None if one of them has weights of another kind.
+
+    It sees one sample of zeros on the CPU, since code of a user may look at values, or hold tensors of its own there.
+    """
+    shadow = copy.deepcopy(network)
+    total = count_on(shadow, input_shapes)
+    return total if all(map(is_known, shadow.modules())) else None
+
+
+def is_known(layer: nn.Module) -> bool:
+    """Return whether the convention says what to count of a layer: it has none but counted weights, scales and shifts."""
+    flat = all(weight.ndim <= 1 for weight in layer.parameters(recurse=False))
+    return flat or is_counted(layer) or isinstance(layer, (nn.LayerNorm, nn.RMSNorm))
+
+
+def is_counted(layer: nn.Module) -> bool:
+    """Return whether the multiply-adds of a layer are counted."""
+    return isinstance(layer, (*CONVOLUTIONS, nn.Linear)) or hasattr(layer, "multiply_adds")
+
+
+def count_on(network: nn.Module, input_shapes: Sequence[Sequence[int] | None]) -> int:
+    """Return the multiply-adds of a network, which is changed, for one sample of zeros on the device of its weights."""
+    total, device = 0, next((weights.device for weights in network.parameters()), torch.device("meta"))
 
     def count(layer: nn.Module, _: Any, output: Tensor) -> None:
         nonlocal total
         total += layer_multiply_adds(layer, output)
 
-    shadow = copy.deepcopy(network).to("meta").eval()
-    for layer in shadow.modules():
-        if isinstance(layer, (*CONVOLUTIONS, nn.Linear)) or hasattr(layer, "multiply_adds"):
-            layer.register_forward_hook(count)
+    network.eval()
+    for layer in filter(is_counted, network.modules()):
+        layer.register_forward_hook(count)
     with torch.no_grad():
-        shadow(*(None if shape is None else torch.empty(1, *shape, device="meta") for shape in input_shapes))
+        network(*(None if shape is None else torch.zeros(1, *shape, device=device) for shape in input_shapes))
     return total
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fer_cli.config import ModelConfig
 from fer_cli.errors import StudyError
 from fer_cli.imports import explain, find_source, import_object
+from fer_cli.models.counts import count_known
 from fer_cli.models.scn import Network
 
 SAMPLES = 3
@@ -108,7 +109,7 @@ def check_own_network(config: ModelConfig, network: Network, image_size: int) ->
     """Raise StudyError unless the user's network can be trained and judged; a copy is tried.
 
     Tried: parameters, which must be finite; a training step, in both memory layouts; the same features for an image
-    alone and in a batch, twice.
+    alone and in a batch, twice; the count of multiply-adds.
     """
     own, given = config.backbone, network.get_submodule("body")
     body = attempt(own, "cannot be copied, as the moving average of the weights needs", lambda: copy.deepcopy(given))
@@ -122,6 +123,7 @@ def check_own_network(config: ModelConfig, network: Network, image_size: int) ->
     images = torch.randn(SAMPLES, config.channels, image_size, image_size, generator=generator)
     check_evaluation(own, body.eval(), images)
     check_training(own, body.train(), images)
+    attempt(own, "fails on a black image", lambda: count_known(given, images.shape[1:]))  # as before each training
 
 
 def check_evaluation(own: str, body: nn.Module, images: Tensor) -> None:
