@@ -73,6 +73,22 @@ def test_what_must_come_before_follows_from_the_settings() -> None:
     assert (decoded.sets, RUNS["sequences"].sets) == (("ck48",), ())
 
 
+def test_pretraining_has_no_settings_of_the_run_that_it_cannot_have() -> None:
+    plain = RunConfig(data=DATA, model=ModelConfig(pretrain="synth-basic"))
+    before = task_of(plain).before(plain)
+    test, deep = DATA.model_copy(update={"test": "other"}), {"pretrain": "synth-basic", "importance_layers": 2}
+    adapted = RunConfig(data=test, model=ModelConfig(pretrain="synth-basic", adapt="batch-norm"))
+    weighted = RunConfig(data=DATA, model=ModelConfig.model_validate(deep), learning=LearningConfig(method="scn"))
+    assert [task_of(one).before(one) for one in (adapted, weighted)] == [before, before]
+
+
+@pytest.mark.parametrize("name", ["features", "sequences"])
+def test_saying_the_kind_says_nothing_of_the_run_before(name: str) -> None:
+    other = {"features": {"features": {"blocks": ["cnn"]}}, "sequences": {"sequences": {"simulation": "emotions"}}}[name]
+    said = RunConfig.model_validate(other | {"task": name, "data": DATA.model_dump()})
+    assert task_of(said).before(said) == RunConfig(data=DATA)
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_saying_the_kind_that_is_implied_makes_no_other_run(name: str) -> None:
     config = RUNS[name]

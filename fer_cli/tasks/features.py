@@ -13,7 +13,7 @@ def network_run(config: RunConfig) -> RunConfig | None:
     """Return the run that trains the network of ``cnn`` on the same split, or None without ``cnn``."""
     if CNN not in config.features.blocks:
         return None
-    return config.model_copy(update={"features": FeaturesConfig()})
+    return config.model_copy(update={"features": FeaturesConfig(), "task": None})
 
 
 def fit_features(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:

@@ -21,7 +21,9 @@ GENERATORS = {
 
 def recogniser(config: RunConfig) -> RunConfig | None:
     """Return the run that trains the recogniser, or None for a simulation without images."""
-    return config.model_copy(update={"sequences": SequencesConfig()}) if config.sequences.recognised else None
+    if not config.sequences.recognised:
+        return None
+    return config.model_copy(update={"sequences": SequencesConfig(), "task": None})
 
 
 def run_sequences(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:

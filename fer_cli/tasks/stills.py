@@ -40,7 +40,8 @@ def pretraining(config: RunConfig) -> RunConfig | None:
         side = max(BACKBONES[trunk].least, round(FACE_SHARE * side))
     data = DataConfig(name=config.model.pretrain, image_size=side, folds=10)
     if trunk is None:
-        model = config.model.model_copy(update={"pretrain": None, "freeze": False})
+        reset = {"pretrain": None, "freeze": False, "adapt": "none", "importance_layers": None}
+        model = config.model.model_copy(update=reset)
     else:
         kept = ("channels", "normalise", "mirror_average")
         model = ModelConfig(backbone=trunk, **{name: getattr(config.model, name) for name in kept})
