@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fer_cli.config import SCHEMA, DataConfig, LearningConfig, ModelConfig, RunConfig
+from fer_cli.config import SCHEMA, DataConfig, LearningConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.models.build import build_model
 
 DEFAULTS = {3: "0ba07b0b2015"}
@@ -50,6 +50,14 @@ def test_a_network_that_changed_under_its_name_has_new_runs(monkeypatch: pytest.
     monkeypatch.setattr("fer_cli.config.REVISIONS", {"resnet50-small": 2})
     assert plain.run_id("x") == before[0]
     assert deep.run_id("x") != before[1]
+
+
+def test_runs_whose_momentum_had_no_effect_are_new_runs_and_no_others() -> None:
+    def identity(**train: object) -> dict[str, object]:
+        return RunConfig(train=TrainConfig.model_validate({"weight_decay": 0.0} | train)).identity()
+
+    assert identity(optimizer="sgd")["momentum"] == 2
+    assert "momentum" not in identity(optimizer="adam") | identity(optimizer="sgd", schedule="constant")
 
 
 def test_changed_defaults_raise_the_schema() -> None:

@@ -73,6 +73,24 @@ def test_momentum_of_sgd_carries_earlier_steps_on(momentum: float, data_root: Pa
     assert moves == pytest.approx([0.01 * size for size in expected], rel=1e-3)
 
 
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_no_schedule_changes_the_momentum_of_sgd(schedule: str, data_root: Path, tiny: Tiny) -> None:
+    train = TrainConfig(optimizer="sgd", lr=0.01, weight_decay=0.0, momentum=0.6, schedule=schedule)  # type: ignore[arg-type]
+    optimiser, scheduled = optimisation(data_root, tiny(train=train))
+    found = []
+    for _ in range(STEPS):
+        found.append(optimiser.param_groups[0]["momentum"])
+        optimiser.step()
+        if scheduled is not None:
+            scheduled.step()
+    assert found == [0.6] * STEPS
+
+
+def test_one_cycle_moves_the_first_beta_of_adam(data_root: Path, tiny: Tiny) -> None:
+    optimiser, _ = optimisation(data_root, tiny(train=TrainConfig(lr=0.01)))
+    assert optimiser.param_groups[0]["betas"][0] == pytest.approx(0.95)
+
+
 @pytest.mark.parametrize(("optimiser", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_weight_decay_is_of_matrices_only(optimiser: str, kind: type, data_root: Path, tiny: Tiny) -> None:
     made, _ = optimisation(data_root, tiny(train=TrainConfig(optimizer=optimiser, weight_decay=0.03)))  # type: ignore[arg-type]

@@ -90,6 +90,9 @@ SPLIT_VERSIONS = {"official": 2, "list": 2}
 2: without known people or clips, the validation part is drawn image by image.
 """
 
+MOMENTUM_VERSION = 2
+"""Version of training by ``sgd`` with ``one-cycle``, whose schedule replaced ``train.momentum`` by 0.95 to 0.85 before."""
+
 
 class AugmentConfig(Section):
     """Random augmentation of each training batch; fractions of the image side, degrees, or probabilities."""
@@ -290,6 +293,8 @@ class RunConfig(Section):
             content["features"] = changed
         if (version := SPLIT_VERSIONS.get(self.data.split)) is not None and not self.simulated:
             content["split"] = version
+        if self.train.optimizer == "sgd" and self.train.schedule == "one-cycle":
+            content["momentum"] = MOMENTUM_VERSION
         return content
 
     def flat(self) -> dict[str, Any]:

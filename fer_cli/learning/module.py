@@ -266,7 +266,8 @@ class FerModule(pl.LightningModule):
         if train.schedule == "cosine":
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         else:
-            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, train.lr, total_steps=steps)
+            cycled = train.optimizer != "sgd"  # the first beta of Adam, never train.momentum
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, train.lr, total_steps=steps, cycle_momentum=cycled)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
