@@ -164,6 +164,10 @@ def test_the_cost_counts_the_further_trainings(data: RunData) -> None:
     config = data.config
     plain = config.model_copy(update={"learning": LearningConfig()})
     assert task_of(config).cost(config) == 3 * task_of(plain).cost(plain)
+    scn = {"method": "scn-cs", "cs_threshold": "val_search"}
+    for further, trainings in (({}, 3), ({"confident": "remove", "confident_folds": 4}, 6)):  # of three margins
+        searched = config.model_copy(update={"learning": LearningConfig.model_validate(scn | further)})
+        assert task_of(searched).cost(searched) == trainings * task_of(plain).cost(plain)
 
 
 @pytest.mark.parametrize("kind", ["remove", "correct"])

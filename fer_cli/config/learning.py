@@ -32,6 +32,9 @@ class Method:
 SLACK = 1e-9
 """Epochs by which a share of the epochs may be off through rounding."""
 
+SEARCHED_MARGINS = (0.1, 0.2, 0.3)
+"""Values of delta 2 that ``cs_threshold: val_search`` tries on the validation part."""
+
 METHODS: dict[str, Method] = {
     "ce": Method(),
     "scn": Method(attention=True, weighs_logits=True, rank=True, relabels=True),
@@ -116,6 +119,11 @@ class LearningConfig(Section):
     def uses_rank(self) -> bool:
         """Whether rank regularisation is part of the loss."""
         return self.parts.rank or (self.parts.calibrates and self.cs_loss == "literal+rr")
+
+    @property
+    def margins(self) -> tuple[float | None, ...]:
+        """Values of delta 2 to train with, one after the other; None: ``relabel_margin``."""
+        return SEARCHED_MARGINS if self.cs_threshold == "val_search" else (None,)
 
     def first_relabel_epoch(self, epochs: int) -> int:
         """Return the first epoch, from 1, in which (view ``train``) or after which (``clean``) labels may be replaced."""

@@ -46,9 +46,6 @@ from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, 
 from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.seeds import derive_seed
 
-SEARCHED_MARGINS = (0.1, 0.2, 0.3)
-"""Values of delta 2 that ``cs_threshold: val_search`` tries on the validation part."""
-
 FOLD = "-fold-"
 """In the names of files of the trainings on folds of the training part."""
 
@@ -98,7 +95,7 @@ def learn(
     start: RunFolder | None,
 ) -> tuple[FerModule, Learned, float]:
     """Train and select; return the module with the selected weights, the training record, and the training seconds."""
-    margins = SEARCHED_MARGINS if config.learning.cs_threshold == "val_search" else (None,)
+    margins = config.learning.margins
     confident = config.learning.confident != "none"
     folds = config.learning.confident_folds if confident else 0
 

@@ -61,9 +61,13 @@ def shared_training(config: RunConfig) -> RunConfig | None:
 
 
 def count_epochs(config: RunConfig) -> int:
-    """Return the epochs of a run, in passes over the whole training part: k folds of confident learning add k - 1."""
+    """Return the epochs of a run, in passes over the whole training part, for every margin that is searched.
+
+    k folds of confident learning add k - 1 passes.
+    """
     learning = config.learning
-    return config.train.epochs * (1 if learning.confident == "none" else learning.confident_folds)
+    folds = 1 if learning.confident == "none" else learning.confident_folds
+    return config.train.epochs * (folds - 1 + len(learning.margins))
 
 
 def train_stills(config: RunConfig, inputs: Inputs, compute: Compute) -> Result:
