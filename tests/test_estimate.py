@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli.config import Compute
+from fer_cli.config import Compute, RunConfig
 from fer_cli.data.datamodule import RunData
 from fer_cli.data.manifest import load_set
 from fer_cli.errors import StudyError
 from fer_cli.estimate import estimate, fit_budget, steps_of
+from fer_cli.learning.compute import resolve_compute
+from fer_cli.learning.timing import seconds_of_features
 from fer_cli.plan import Plan, make_plan, part_sizes
 from fer_cli.study import Choice
 from tests.conftest import Called
@@ -111,6 +113,13 @@ def test_networks_that_were_never_timed_are_timed_by_a_batch(
     assert "--epochs" in line or "--seeds" in line
     again = fer("ablate", "--study", study_file, "--plan", *line.split(": fer ablate ", 1)[1].split()[2:])
     assert again.out == called.out, "the command without a budget plans the same runs"
+
+
+@pytest.mark.parametrize("hog", [{"size": None}, {"size": None, "cell": 20}], ids=["whole", "larger blocks"])
+def test_features_of_images_that_are_not_resized_are_timed(hog: dict[str, object], compute: Compute) -> None:
+    features = {"blocks": ["hog"], "hog": hog}
+    config = RunConfig.model_validate({"data": {"image_size": 24}, "features": features})
+    assert all(seconds > 0 for seconds in seconds_of_features(config, 3, resolve_compute(compute)))
 
 
 def test_epochs_enter_the_id_and_are_refused_where_they_are_compared(fer: Fer, study_file: Path, compute: Compute) -> None:

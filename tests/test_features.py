@@ -180,11 +180,17 @@ def test_a_constant_image_has_no_gradient(norm: str) -> None:
 
 
 def test_images_without_room_for_a_block_are_refused_in_one_line() -> None:
-    for settings_, side in ((Hog(), 15), (Hog(size=None), 15), (Hog(size=8), 64), (Hog(block=9), 64)):
+    for settings_, side in ((Hog(), 15), (Hog(size=None), 15), (Hog(size=None, block=9), 64)):
         with pytest.raises(DataError, match="smaller than one block of") as caught:
             settings_.transform(np.zeros((1, side, 64), np.uint8))
         assert "\n" not in str(caught.value)
     assert Hog(size=None).transform(np.zeros((1, 16, 24), np.uint8)).shape == (1, 72)
+
+
+@pytest.mark.parametrize("given", [{"size": 8}, {"block": 9}, {"size": 31, "cell": 16}])
+def test_a_size_without_room_for_a_block_is_refused_with_the_settings(given: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match=r"size: \d+ pixels are smaller than one block of"):
+        Hog.model_validate(given)
 
 
 # --- SIFT and LBP ------------------------------------------------------------------------------------------------

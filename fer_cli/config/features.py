@@ -67,6 +67,17 @@ class HogSettings(Section):
     """Side of a block in cells; blocks overlap, with a stride of one cell."""
     norm: Literal["L2-Hys", "L2", "L1", "L1-sqrt", "max"] = "L2-Hys"
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.size is not None and self.size < self.least:
+            raise ValueError(f"size: {self.size} pixels are smaller than one block of {self.least} x {self.least}")
+        return self
+
+    @property
+    def least(self) -> int:
+        """Side of one block in pixels, which an image must have."""
+        return self.cell * self.block
+
 
 class SiftSettings(Section):
     """SIFT; ``words`` values that sum to 1 or 0, or 2,048 values if ``dense`` (Sun 2024, section 3.3)."""

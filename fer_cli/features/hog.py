@@ -40,13 +40,12 @@ class Hog(HogSettings, Extractor):
         return self.count_values(self.size, self.size)
 
     def check(self, images: Block) -> None:
-        """Raise DataError if the images or ``size`` are smaller than one block."""
+        """Raise DataError if the images are smaller than one block."""
         super().check(images)
-        least = self.cell * self.block
         height, width = images.shape[3:]
-        for high, wide, what in ((height, width, "images"), (self.size or height, self.size or width, "size")):
-            if min(high, wide) < least:
-                raise DataError(f"hog: {what} of {wide} x {high} px: smaller than one block of {least} x {least} px")
+        if min(height, width) < self.least:
+            what = f"one block of {self.least} x {self.least} px"
+            raise DataError(f"hog: images of {width} x {height} px: smaller than {what}")
 
     def describe(self, images: np.ndarray) -> Descriptions:
         """Return one row per image."""

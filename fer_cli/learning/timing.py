@@ -48,14 +48,16 @@ def seconds_of_features(config: RunConfig, classes: int, resolved: ResolvedCompu
     """Return the seconds per image of a run's features (``cnn``: without its network) and of fitting its classifier.
 
     Both are timed on few images and taken to grow with their number, which is exact for features and about right for
-    classifiers on some thousand images.
+    classifiers on some thousand images. Images are those of the set, whose size is not known here: the run's, or a block of
+    HOG's if that is larger.
     """
     from fer_cli.learning.fit import new_classifier
 
-    shape = torch.Size((IMAGES, 1, 1, config.data.image_size, config.data.image_size))
+    side = max(config.data.image_size, config.features.hog.least)
+    shape = torch.Size((IMAGES, 1, 1, side, side))
     images, extractors = blurred_noise(shape), list(make_extractors(config.features).values())
     described = [extractor.describe(images) for extractor in extractors]
-    dims = sum(extractor.dims for extractor in extractors) or 1
+    dims = sum(map(count_dims, extractors, described)) or 1
     rows = np.random.default_rng(0).normal(size=(ROWS, dims)).astype(np.float32)
     labels = np.arange(ROWS) % classes
     works: dict[str, Callable[[], float]] = {
@@ -75,9 +77,14 @@ def blurred_noise(shape: torch.Size) -> np.ndarray:
     return pixels.reshape(shape)
 
 
+def count_dims(extractor: Extractor, described: Descriptions) -> int:
+    """Return the number of values per image, which without a learned state is that of its descriptor."""
+    return extractor.dims if extractor.learns else described.values.shape[1]
+
+
 def learn(extractor: Extractor, described: Descriptions) -> None:
     """Learn an extractor's state, if it has one, from enough descriptors for any codebook, and gather the features."""
-    times = -(-extractor.dims // max(1, len(described.values)))
+    times = -(-count_dims(extractor, described) // max(1, len(described.values)))
     described = Descriptions(np.tile(described.values, (times, 1)), np.tile(described.counts, times))
     state = extractor.learn(described, np.arange(len(described.counts))) if extractor.learns else {}
     for _ in extractor.gather(described, state):
