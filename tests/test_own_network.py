@@ -1,5 +1,6 @@
 """A network of the user's own code: found, hashed, tried, trained in workers, opened again, and refused when it is wrong."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from pydantic import ValidationError
 
 from fer_cli.config import ModelConfig, RunConfig
 from fer_cli.config.networks import network_of
-from fer_cli.errors import StudyError
+from fer_cli.errors import DataError, StudyError
 from fer_cli.imports import find_sources, hash_source, is_own
-from fer_cli.learning.networks import check_networks
+from fer_cli.learning.networks import check_networks, load_start_weights
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_known
 from fer_cli.models.own import OwnNetwork
@@ -286,8 +287,6 @@ def test_a_file_named_like_a_module_of_python_is_refused(home: Path) -> None:
 def test_the_hash_covers_what_the_module_imports_beside_it(home: Path) -> None:
     module = write_net(home)
     alone = hash_source(f"{module}:MyNet")
-    import hashlib
-
     assert alone == hashlib.sha256(NET.encode()).hexdigest()
     (home / f"{module}.py").write_text("import parts_of_it\nfrom package_of_it import nets\n" + NET)
     (home / "parts_of_it.py").write_text("wide = 8\n")
@@ -312,15 +311,43 @@ def test_a_network_in_a_package_and_on_pythonpath(home: Path, monkeypatch: pytes
     assert build_model(config, 3, False, 24).backbone.feature_size == 32
 
 
-def test_weights_of_the_users_file_start_it(home: Path, tiny: Callable[..., object]) -> None:
+def save(path: Path, content: object) -> dict[str, object]:
+    """Write weights and return the settings of a model that starts from them, frozen."""
+    torch.save(content, path)
+    return {"weights": str(path), "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "freeze": True}
+
+
+def test_weights_of_the_users_file_start_it(home: Path, tiny: Callable[..., RunConfig]) -> None:
     module = write_net(home)
     body = build_model(model(f"{module}:MyNet"), 3, False, 24).get_submodule("backbone.body")
-    torch.save(body.state_dict(), home / "start.pt")
-    import hashlib
+    config = model(f"{module}:MyNet", **save(home / "start.pt", body.state_dict()))
+    check_networks([(tiny(model=config), ["happy", "sad"])])
 
-    sha256 = hashlib.sha256((home / "start.pt").read_bytes()).hexdigest()
-    config = model(f"{module}:MyNet", weights="start.pt", weights_sha256=sha256, freeze=True)
-    check_networks([(tiny(model=config), ["happy", "sad"])])  # type: ignore[list-item]
+
+@pytest.mark.parametrize("change", ["missing", "another size"])
+def test_a_frozen_layer_without_weights_is_refused_even_if_it_is_called_fc(
+    change: str, home: Path, tiny: Callable[..., RunConfig]
+) -> None:
+    net = NET.replace("super().__init__()", "super().__init__()\n        self.fc = nn.Linear(32, 8)")
+    module = write_net(home, net.replace(".mean((2, 3))", ".mean((2, 3)) @ self.fc.weight.T"))
+    state = build_model(model(f"{module}:MyNet"), 3, False, 24).get_submodule("backbone.body").state_dict()
+    there = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    given = there if change == "missing" else state | {"fc.weight": torch.zeros(9, 32), "fc.bias": torch.zeros(9)}
+    config = model(f"{module}:MyNet", **save(home / "start.pt", given))
+    with pytest.raises(DataError, match=r"model.freeze: no weights for fc\.weight, fc\.bias"):
+        check_networks([(tiny(model=config), ["happy", "sad"])])
+
+
+def test_weights_of_an_earlier_run_of_it_start_it(home: Path) -> None:
+    module = write_net(home)
+    trained = build_model(model(f"{module}:MyNet"), 2, False, 24)
+    content = {"state": trained.state_dict(), "classes": ["happy", "sad"]}
+    config = model(f"{module}:MyNet", **save(home / "best.pt", content))
+    started = build_model(config, 2, False, 24)
+    load_start_weights(started, str(config.weights), config.weights_sha256, ["happy", "sad"])
+    theirs = trained.get_submodule("backbone.body").state_dict()
+    for name, value in started.get_submodule("backbone.body").state_dict().items():
+        assert torch.equal(value, theirs[name])
 
 
 def test_names() -> None:

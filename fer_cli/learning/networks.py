@@ -50,11 +50,11 @@ def load_start_weights(model: Recogniser, path: str, sha256: str | None, classes
     """Load the backbone's weights and return a summary; raises DataError if the file changed, is damaged or does not fit."""
     own = isinstance(model.backbone, OwnNetwork)  # whose file names the weights as the user's module does
     part = model.get_submodule("backbone.body" if own else "backbone")
-    loaded = load_weights_file(user_path(path), part, classes=classes)
+    loaded = load_weights_file(user_path(path), part, classes=classes, body=own)
     if loaded.sha256 != sha256:
         raise DataError(f"{path}: changed since the run was planned (SHA-256 {loaded.sha256[:12]}); plan it again")
     absent = (name for name in (*loaded.missing, *loaded.mismatched) if not name.endswith(".num_batches_tracked"))
-    lost = [name for name in absent if not CLASSIFIER.fullmatch(name)]
+    lost = [name for name in absent if own or not CLASSIFIER.fullmatch(name)]
     if model.frozen and lost:
         raise DataError(f"{path}: model.freeze: no weights for {join_names(lost)}, which would stay random; remove freeze")
     log.info("%s: %s", path, loaded)

@@ -63,7 +63,7 @@ class Loaded:
 
 
 def load_weights_file(
-    path: Path, network: nn.Module, threshold: float = 0.9, classes: Sequence[str] | None = None
+    path: Path, network: nn.Module, threshold: float = 0.9, classes: Sequence[str] | None = None, body: bool = False
 ) -> Loaded:
     """Load the weights of ``path`` into ``network`` by name, and return the outcome.
 
@@ -71,22 +71,23 @@ def load_weights_file(
     three-channel first convolution is summed for a one-channel network, which is equivalent on grey images. A classifier
     for another number of classes is skipped. Raises DataError if the file cannot be read, was trained on other ``classes``,
     or less than ``threshold`` of either side's tensors match, not counting skipped classifiers, ``attention`` blocks if the
-    file has none, and batch-norm counters, which old files lack.
+    file has none, and batch-norm counters, which old files lack. ``body``: the network is the user's module in an
+    ``OwnNetwork``, none of whose layers is the classifier.
     """
     content, sha256 = read_file(path)
     check_classes(path, content, classes)
-    given, own = extract_state(path, content), network.state_dict()
+    given, own = extract_state(path, content, body), network.state_dict()
     tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
     first = next((name for name, value in own.items() if value.ndim == 4), "")
     summed = [first] if first in tensors and has_extra_colours(tensors[first], own[first]) else []
     for name in summed:
         tensors[name] = tensors[name].sum(1, keepdim=True)
-    mismatched = find_mismatches(tensors, own)
+    mismatched = find_mismatches(tensors, own, body)
     fitting = {name: value for name, value in tensors.items() if name in own and name not in mismatched}
     missing = tuple(name for name in own if name not in tensors)
     unexpected = tuple(name for name in given if name not in own or name not in tensors)
     loaded = Loaded(len(fitting), len(own), missing, unexpected, mismatched, tuple(summed), sha256)
-    check_share(path, loaded, threshold, own, given)
+    check_share(path, loaded, threshold, own, given, body)
     damaged = [name for name, value in fitting.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if damaged:
         raise DataError(f"{path}: NaN or infinite values in {join_names(damaged)}; the file is damaged, download it again")
@@ -149,13 +150,14 @@ def check_classes(path: Path, content: Any, classes: Sequence[str] | None) -> No
     )
 
 
-def extract_state(path: Path, content: Any) -> dict[str, Any]:
-    """Return the weights by name, without wrapper and ``module.`` prefixes."""
+def extract_state(path: Path, content: Any, body: bool) -> dict[str, Any]:
+    """Return the weights by name, without wrapper and ``module.`` prefixes; ``body``: only the body's, if there is one."""
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if is_run_checkpoint(content):
-        state = content["state"].items()
-        content = {name.removeprefix("backbone."): value for name, value in state if name.startswith("backbone.")}
+        state = content["state"]
+        inner = "backbone.body." if body and any(name.startswith("backbone.body.") for name in state) else "backbone."
+        content = {name.removeprefix(inner): value for name, value in state.items() if name.startswith(inner)}
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise DataError(f"{path}: contains no named weights; save them by torch.save(net.state_dict(), ...)")
     named = {str(name).removeprefix("module."): value for name, value in content.items()}
@@ -169,11 +171,11 @@ def has_extra_colours(value: Tensor, own: Tensor) -> bool:
     return value.ndim == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
 
 
-def find_mismatches(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the names of incompatible tensors that both have -> reason."""
+def find_mismatches(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], body: bool) -> dict[str, str]:
+    """Return the names of incompatible tensors that both have -> reason; ``body``: no layer is the classifier."""
     both = [name for name in tensors if name in own]
     reasons = {name: why for name in both if (why := explain_mismatch(tensors[name], own[name]))}
-    classifier = [name for name in both if CLASSIFIER.fullmatch(name)]
+    classifier = [] if body else [name for name in both if CLASSIFIER.fullmatch(name)]
     if any(name in reasons for name in classifier):  # never mix an old and a new classifier
         reasons |= {name: "of a classifier that does not fit" for name in classifier if name not in reasons}
     return reasons
@@ -188,9 +190,9 @@ def explain_mismatch(value: Tensor, own: Tensor) -> str:
     return ""
 
 
-def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str], given: Iterable[str]) -> None:
-    """Raise DataError if less than ``threshold`` of either side's tensors match."""
-    exempt = {name for name in loaded.mismatched if CLASSIFIER.fullmatch(name)}
+def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str], given: Iterable[str], body: bool) -> None:
+    """Raise DataError if less than ``threshold`` of either side's tensors match; ``body``: no layer is the classifier."""
+    exempt = set() if body else {name for name in loaded.mismatched if CLASSIFIER.fullmatch(name)}
     here, there = ([name for name in names if not name.endswith(".num_batches_tracked")] for names in (own, given))
     if not any(".attention." in name for name in there):
         exempt |= {name for name in here if ".attention." in name}
