@@ -14,7 +14,7 @@ from fer_cli.ablate import run_plan
 from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, SequencesConfig
 from fer_cli.interaction import decoding
 from fer_cli.interaction.baum_welch import Fit
-from fer_cli.learning.sequences import read_predictions
+from fer_cli.learning.sequences import read_predictions, smoke_simulation
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.results import SIMULATED
@@ -41,6 +41,13 @@ arms:
 grid: {sequences.generator: [chain, dwell]}
 report: {columns: sequences.generator, metrics: [accuracy], against: frames, analyses: [decoding]}
 """
+
+
+@pytest.mark.parametrize(("classes", "start"), [([], "contempt"), (["happy", "sad"], "sad")], ids=["all", "some"])
+def test_a_simulation_is_tried_with_the_classes_of_its_set(classes: list[str], start: str, compute: Compute) -> None:
+    """Contempt is a class of the set, but none that an octant shows."""
+    data, sequences = {"name": "ck48", "classes": classes}, {"simulation": "emotions", "start": start}
+    smoke_simulation(RunConfig.model_validate({"data": data, "sequences": sequences}), compute)
 
 
 @pytest.fixture(scope="module")

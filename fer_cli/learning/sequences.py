@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from fer_cli.config import SEQUENCE_MODELS, Compute, RunConfig, SequencesConfig
+from fer_cli.data.manifest import expected_info
 from fer_cli.interaction import regimes, tags
 from fer_cli.interaction.decoding import Decoded, Predictions, build_space, simulate_and_decode
-from fer_cli.interaction.states import octants
 from fer_cli.learning.compute import resolve_compute
 from fer_cli.learning.outcome import new_result
 from fer_cli.outputs import PREDICTIONS, count_predictions
@@ -157,12 +157,12 @@ ANSWERS: dict[str, Callable[[RunConfig, RunFolder | None], Answers]] = {
 """Simulation -> function of a run's settings and the recogniser's run."""
 
 
-def smoke_simulation(config: RunConfig) -> None:
-    """Simulate and decode a few sequences with random predictions, or run a simulation without images."""
+def smoke_simulation(config: RunConfig, compute: Compute) -> None:
+    """Simulate and decode a few sequences of random predictions of the set's classes, or simulate without images."""
     if not config.sequences.recognised:
         ANSWERS[str(config.sequences.simulation)](config, None)
         return
-    classes = list(octants().classes)
+    classes = config.data.classes or expected_info(compute.data_root, config.data.name).classes
     labels = classes * SMOKED
     shares = np.random.default_rng(0).dirichlet(np.ones(len(classes)), len(labels))
     few = config.sequences.model_copy(update={"sequences": 2, "fit_sequences": 2, "steps": 10})

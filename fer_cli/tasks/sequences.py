@@ -38,7 +38,7 @@ def smoke_sequences(config: RunConfig, compute: Compute, folder: Path) -> None:
     from fer_cli.learning.sequences import smoke_simulation
     from fer_cli.learning.smoke import smoke_network
 
-    smoke_simulation(config)
+    smoke_simulation(config, compute)
     if (network := recogniser(config)) is not None:
         smoke_network(network, compute, folder)
 
