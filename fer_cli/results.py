@@ -240,8 +240,8 @@ class Result(Origin, Learned):
             return content
         cost = {name: content[name] for name in ("seconds", "parameters", "multiply_adds") if name in content}
         config = content.get("config")
-        features = config.get("features", {}) if isinstance(config, dict) else {}
-        fitted = bool(features.get("blocks")) and features.get("classifier") != "network"
+        features = config.get("features") if isinstance(config, dict) else None
+        fitted = isinstance(features, dict) and bool(features.get("blocks")) and features.get("classifier") != "network"
         return {"kind": "features" if fitted else "stills", "cost": cost, **content}
 
     @model_validator(mode="after")

@@ -96,6 +96,23 @@ def test_older_settings_are_read_and_keep_their_ids() -> None:
     assert read_older("no settings") == "no settings"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"train": None},
+        {"train": []},
+        {"learning": {"relabel_start": 1, "method": ["scn"]}},
+        {"learning": {"relabel_start": -(10**400), "method": "scn"}},
+    ],
+    ids=["no training", "a list", "two methods", "before the first epoch"],
+)
+def test_older_settings_of_a_wrong_type_are_invalid_and_no_more(wrong: dict[str, object]) -> None:
+    old = {"learning": {"relabel_start": 10**400, "method": "scn"}, "train": {"epochs": 40}}
+    assert RunConfig.model_validate(old).learning.relabel_from == 1
+    with pytest.raises(ValidationError):
+        RunConfig.model_validate(old | wrong)
+
+
 def test_gates_that_begin_at_one_keep_the_ids_of_older_runs() -> None:
     old = RunConfig.model_validate({"learning": {"relabel_start": None}, "model": {"attention": "cbam"}})
     assert old.model.gate_start == "one"

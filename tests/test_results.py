@@ -164,6 +164,16 @@ def test_histories_and_settings_are_whole_or_damaged(tmp_path: Path) -> None:
             read_config(tmp_path / "config.json")
 
 
+@pytest.mark.parametrize("features", [None, ["hog"]])
+def test_settings_of_a_wrong_type_in_an_old_result_are_damage(tmp_path: Path, features: object) -> None:
+    path = put(tmp_path)
+    content = json.loads(path.read_text())
+    del content["schema"]
+    path.write_text(json.dumps(content | {"seconds": {"total": 1.0}, "config": {"features": features}}))
+    with pytest.raises(DamagedError, match=r"config\.features"):
+        read_result(path.parent)
+
+
 OLD = sorted((Path(__file__).parent / "fixtures" / "runs" / "results" / "runs").iterdir())
 """Runs from before results were numbered."""
 

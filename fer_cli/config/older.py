@@ -22,16 +22,22 @@ def seventh(epochs: int) -> int:
 
 
 def read_older(settings: Any) -> Any:
-    """Return the settings of a run, given as nested mappings, in today's words; only older runs have ``relabel_start``."""
+    """Return the settings of a run, given as nested mappings, in today's words; only older runs have ``relabel_start``.
+
+    Settings of the wrong types, e.g. in a file that was edited, are returned as they are.
+    """
     learning, model = (settings.get(name) if isinstance(settings, dict) else None for name in ("learning", "model"))
     if not isinstance(learning, dict) or "relabel_start" not in learning:
         return settings
-    epochs = settings.get("train", {}).get("epochs")
+    train, method = settings.get("train", {}), learning.get("method", "")
+    if not isinstance(train, dict) or not isinstance(method, str):
+        return settings
+    epochs = train.get("epochs")
     rest = {name: value for name, value in learning.items() if name != "relabel_start"}
-    if learning.get("method") in {"scn", "scn-cs"} and isinstance(epochs, int) and epochs > 0:
+    if method in {"scn", "scn-cs"} and isinstance(epochs, int) and epochs > 0:
         start = learning["relabel_start"]
-        first = start if isinstance(start, int) else seventh(epochs)
-        rest |= {"relabel_view": "train", "relabel_from": min(1.0, (first - 1) / epochs)}
+        first = max(0, min(start, epochs + 1)) if isinstance(start, int) else seventh(epochs)
+        rest |= {"relabel_view": "train", "relabel_from": (first - 1) / epochs}
     changed = {"learning": rest}
     if isinstance(model, dict) and model.get("attention") == "cbam":
         changed["model"] = model | {"gate_start": "one"}
