@@ -87,21 +87,25 @@ class RunLog:
     def __init__(self, name: str | None, folder: RunFolder) -> None:
         self.folder = folder
         self._logger = None if name is None else LOGGERS[name](folder)
+        self._seen: list[Row] = []
 
     def epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Write the values of one epoch."""
-        self._try(lambda logger: logger.write([(epoch, name, float(row[name])) for name in row if name != "epoch"]))
+        rows = [(epoch, name, float(row[name])) for name in row if name != "epoch"]
+        self._seen += rows
+        self._try(lambda logger: logger.write(rows))
 
     def end(self, scores: Mapping[str, float]) -> None:
         """Write the whole history of a finished run, which may have been interrupted, and its scores."""
         self._try(lambda logger: logger.finish([*self._read_history(), *((0, name, scores[name]) for name in scores)]))
 
     def _read_history(self) -> list[Row]:
-        """Return the values of all epochs."""
+        """Return the values of all epochs; without a history of the whole run, those that were given."""
         rows: list[Row] = []
-        if (path := self.folder.file("history.csv")).is_file():
-            for line in csv.DictReader(read_text(path).splitlines()):
-                rows += [(int(line["epoch"]), name, float(line[name])) for name in line if name != "epoch" and line[name]]
+        if not (path := self.folder.file("history.csv")).is_file():
+            return self._seen
+        for line in csv.DictReader(read_text(path).splitlines()):
+            rows += [(int(line["epoch"]), name, float(line[name])) for name in line if name != "epoch" and line[name]]
         return rows
 
     def _try(self, action: Callable[[Logger], None]) -> None:

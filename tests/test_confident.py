@@ -178,8 +178,10 @@ def test_doubts_of_a_relabelling_method_are_among_the_images_it_trained_on(
     scn = {"method": "scn", "relabel_margin": 0.0, "relabel_from": 1.0}
     learning = LearningConfig.model_validate(scn | {"confident": kind, "confident_folds": 2})
     train = TrainConfig(epochs=1, batch_size=32, weight_average=0.5)
-    folder = folder_at(tmp_path)
-    train_run(tiny(data=DATA, train=train, learning=learning, model=ModelConfig(backbone="cnn3")), compute, folder)
+    folder, epochs = folder_at(tmp_path), list[int]()
+    config = tiny(data=DATA, train=train, learning=learning, model=ModelConfig(backbone="cnn3"))
+    train_run(config, compute, folder, lambda epoch, _: epochs.append(epoch))
+    assert epochs == [1], "curves are those of the last training, not of the folds"
     judged, doubts = pd.read_parquet(folder.file("confident.parquet")), pd.read_csv(folder.file("suspects.csv"))
     kept = judged[~judged["suspect"] | (kind == "correct")].set_index("sample")
     labels = kept["proposed"].where(kept["suspect"], kept["label_given"])

@@ -89,6 +89,15 @@ def test_an_interrupted_run_has_its_whole_history_in_the_end(folder: RunFolder) 
     ]
 
 
+def test_a_run_of_several_trainings_keeps_the_curves_it_was_given(folder: RunFolder) -> None:
+    folder.file("history.csv").rename(folder.file("history-margin-0.1.csv"))
+    curves = RunLog("csv", folder)
+    curves.epoch(1, {"epoch": 1, "val/accuracy": 0.5})
+    curves.end({"test/accuracy": 0.75})
+    rows = [["1", "val/accuracy", "0.5"], ["0", "test/accuracy", "0.75"]]
+    assert read(folder.results / "logs" / "csv" / "0123456789ab.csv")[1:] == rows
+
+
 def test_tensorboard_gets_every_value_once(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("torch.utils.tensorboard")
     module.SummaryWriter = Writer

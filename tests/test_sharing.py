@@ -1,6 +1,7 @@
 """Runs that differ only in what is done to test images share one training."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fer_cli.ablate import run_plan
-from fer_cli.config import Compute, CorruptConfig, RunConfig
+from fer_cli.config import Compute, CorruptConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.estimate import estimate
 from fer_cli.learning.train import train_run
 from fer_cli.plan import make_plan
@@ -17,6 +18,7 @@ from fer_cli.tasks import task_of
 from tests.conftest import STUDY
 from tests.fakes import folder_at
 
+Tiny = Callable[..., RunConfig]
 NOISY = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}", "grid: {corrupt.noise: [0.0, 0.1, 0.3]}").replace(
     "columns: data.label_noise", "columns: corrupt.noise"
 )
@@ -56,6 +58,19 @@ def test_one_training_serves_every_level(noisy: Path, here: Compute, tmp_path: P
     valid = [frame[frame["part"] == "val"].reset_index(drop=True) for frame in scores]
     pd.testing.assert_frame_equal(valid[0], valid[2])
     assert not scores[0].equals(scores[2])
+
+
+def test_the_files_of_a_training_are_those_of_all_that_share_it(here: Compute, tiny: Tiny, tmp_path: Path) -> None:
+    config = tiny(model=ModelConfig(backbone="cnn3"), train=TrainConfig(epochs=1, batch_size=32))
+    first, second = folder_at(tmp_path / "first"), folder_at(tmp_path / "second")
+    first.path.mkdir(), second.path.mkdir()
+    first.write_result(train_run(config, here, first))
+    (first.path / "suspects").mkdir()
+    for name in ("suspects.csv", "suspects/001.png", "confident.parquet"):
+        first.file(name).write_text(name)
+    train_run(config, here, second, trained=first)
+    for name in ("suspects.csv", "suspects/001.png", "confident.parquet", "history.csv", "best.pt"):
+        assert second.file(name).read_bytes() == first.file(name).read_bytes()
 
 
 def test_a_level_alone_trains_on_clean_images_first(noisy: Path, here: Compute) -> None:

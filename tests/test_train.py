@@ -21,6 +21,7 @@ from fer_cli.learning.train import new_module, train_run
 from fer_cli.metrics import score
 from fer_cli.models.build import build_model
 from fer_cli.results import Result
+from fer_cli.runs import RunFolder
 from tests.clip_inputs import FRAMES, random_input
 from tests.fakes import folder_at
 
@@ -221,8 +222,9 @@ class StopError(Exception):
     ],
 )
 def test_interrupted_training_equals_an_uninterrupted_one(
-    backbone: str, learning: LearningConfig, compute: Compute, tiny: Tiny, tmp_path: Path
+    backbone: str, learning: LearningConfig, compute: Compute, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Stopped where progress is written, at the end of every epoch of every training."""
     config = tiny(
         data=DataConfig(name="ck48", folds=3, val_fraction=0.25, image_size=24, label_noise=0.2),
         model=ModelConfig(backbone=backbone, dropout=0.2),  # type: ignore[arg-type]
@@ -233,14 +235,16 @@ def test_interrupted_training_equals_an_uninterrupted_one(
     (tmp_path / "cut").mkdir()
     for stop_after in (1, 3):
 
-        def stop(epoch: int, _: dict[str, float], limit: int = stop_after) -> None:
-            if epoch == limit:
+        def stop(_: RunFolder, done: int, __: int, limit: int = stop_after) -> None:
+            if done == limit:
                 raise StopError
 
-        with pytest.raises(StopError):
-            train_run(config, compute, folder_at(tmp_path / "cut"), stop)
+        with monkeypatch.context() as patch, pytest.raises(StopError):
+            patch.setattr(RunFolder, "write_progress", stop)
+            train_run(config, compute, folder_at(tmp_path / "cut"))
     seen: list[int] = []
-    resumed = train_run(config, compute, folder_at(tmp_path / "cut"), lambda epoch, _: seen.append(epoch))
+    monkeypatch.setattr(RunFolder, "write_progress", lambda _, done, __: seen.append(done))
+    resumed = train_run(config, compute, folder_at(tmp_path / "cut"))
     assert seen[0] == 4, "it started over"
     assert without_times(resumed) == without_times(whole)
     frames = [pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("whole", "cut")]
@@ -259,10 +263,17 @@ def test_broken_checkpoint_starts_over(compute: Compute, tiny: Tiny, tmp_path: P
 
 def test_val_search_keeps_the_margin_that_validation_prefers(compute: Compute, tiny: Tiny, tmp_path: Path) -> None:
     learning = LearningConfig(method="scn-cs", cs_threshold="val_search")
-    result = run(tiny(learning=learning), compute, tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    curve: list[tuple[int, dict[str, float]]] = []
+    folder = folder_at(tmp_path / "run")
+    result = train_run(tiny(learning=learning), compute, folder, lambda *epoch: curve.append(epoch))
     best = {m: pd.read_csv(tmp_path / "run" / f"history-margin-{m}.csv")["val/macro_f1"].max() for m in (0.1, 0.2, 0.3)}
     assert result.selection.relabel_margin in best
     assert best[result.selection.relabel_margin] == max(best.values())
+    history = pd.read_csv(tmp_path / "run" / f"history-margin-{result.selection.relabel_margin}.csv")
+    assert [epoch for epoch, _ in curve] == history["epoch"].tolist()
+    assert [row["val/macro_f1"] for _, row in curve] == pytest.approx(history["val/macro_f1"].tolist())
+    assert folder.progress() == 1
 
 
 def test_test_part_is_seen_once_and_never_steers(

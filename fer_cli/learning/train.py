@@ -36,7 +36,7 @@ from fer_cli.learning.outcome import describe_data, new_result, prediction_frame
 from fer_cli.learning.record import Record, load_backbone, load_weights
 from fer_cli.learning.saved import read_tensors
 from fer_cli.learning.sets import open_sets
-from fer_cli.learning.suspects import find_suspects, write_suspects
+from fer_cli.learning.suspects import SUSPECTS, THUMBNAILS, find_suspects, write_suspects
 from fer_cli.learning.trainer import new_trainer
 from fer_cli.models.build import build_model
 from fer_cli.models.counts import count_known, count_multiply_adds, count_parameters
@@ -48,6 +48,17 @@ from fer_cli.seeds import derive_seed
 
 FOLD = "-fold-"
 """In the names of files of the trainings on folds of the training part."""
+
+OF_TRAINING = (
+    "best*.pt",
+    "history*.csv",
+    "centres*.csv",
+    "labels.parquet",
+    CONFIDENT,
+    SUSPECTS,
+    f"{THUMBNAILS}/*.png",
+)
+"""Files that a training leaves in a run's folder, and that a run which shares it has, too."""
 
 log = logging.getLogger("fer")
 
@@ -101,7 +112,8 @@ def learn(
 
     def report_progress(stage: int, epoch: int, row: dict[str, float]) -> None:
         folder.write_progress(stage * config.train.epochs + epoch, (folds + len(margins)) * config.train.epochs)
-        on_epoch(epoch, row)
+        if stage >= folds and len(margins) == 1:  # curves are of one training
+            on_epoch(epoch, row)
 
     found: dict[str, float] = {}
     spent = 0.0
@@ -116,6 +128,8 @@ def learn(
     ]
     lower = config.train.select_on == "val/loss"
     module, record = min(candidates, key=lambda fitted: fitted[1].best_value * (1 if lower else -1))
+    for row in record.rows if len(margins) > 1 else []:  # only now is the training known that counts
+        on_epoch(int(row["epoch"]), row)
     labels = current_labels(module, data)
     load_weights(record.best_path, module)
     if labels is not None:
@@ -167,10 +181,9 @@ def reuse_training(
 ) -> tuple[FerModule, Learned, float]:
     """Return the same as ``learn`` from a finished run with the same training, and copy its files to ``folder``."""
     result = trained.result()
-    for pattern in ("best*.pt", "history*.csv", "centres*.csv", "labels.parquet", "suspects.csv", CONFIDENT):
-        for file in trained.path.glob(pattern):
-            with whole_file(folder.file(file.name)) as draft:
-                shutil.copyfile(file, draft)
+    for file in (file for pattern in OF_TRAINING for file in trained.path.glob(pattern)):
+        with whole_file(folder.path / file.relative_to(trained.path)) as draft:
+            shutil.copyfile(file, draft)
     module = new_module(config, data)
     if resolved.channels_last:
         module.to(memory_format=torch.channels_last)
