@@ -319,6 +319,7 @@ def test_a_file_that_is_wrong_or_has_changed_is_refused(data_root: Path, tiny: T
             run_data(data_root, tiny(data=fresh))
 
 
+PARTS = (["train", "test"], ["test", "train"])
 IDLE = [
     ({"data": {"noise_kind": "asymmetric"}}, "data.noise_kind has no effect: data.label_noise is 0"),
     ({"data": {"noise_pairs": [["a", "b"]], "label_noise": 0.1}}, "data.noise_pairs has no effect: noise_kind is symmetric"),
@@ -342,6 +343,11 @@ IDLE = [
     ({"corrupt": {"parts": [], "blur": 1.0}}, "corrupt.parts"),
     ({"corrupt": {"occlusion": 1.0}}, "less than 1"),
 ]
+
+
+def test_parts_in_any_order_are_the_same_run() -> None:
+    runs = [RunConfig.model_validate({"corrupt": {"parts": parts, "blur": 1.0}}) for parts in PARTS]
+    assert {run.run_id("x") for run in runs} == {"3685f7314772"}
 
 
 @pytest.mark.parametrize(("tree", "words"), IDLE)

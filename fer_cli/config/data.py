@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fer_cli.config.registry import one_of
 from fer_cli.config.section import Section
@@ -218,11 +218,12 @@ class CorruptConfig(Section):
     seed: int = Field(0, ge=0)
     """Seed of positions and noise; they depend on it and the sample name only, so all runs see the same corrupted image."""
 
-    @model_validator(mode="after")
-    def _parts_once(self) -> CorruptConfig:
-        if len(set(self.parts)) != len(self.parts):
-            raise ValueError("parts: duplicates are not allowed")
-        return self
+    @field_validator("parts")
+    @classmethod
+    def _in_order(cls, parts: list[Literal["train", "test"]]) -> list[Literal["train", "test"]]:
+        if len(set(parts)) != len(parts):
+            raise ValueError("duplicates are not allowed")
+        return sorted(parts, key=["train", "test"].index)  # any order is the same run
 
     @property
     def active(self) -> bool:
