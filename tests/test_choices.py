@@ -68,6 +68,17 @@ def test_a_predictor_keeps_values_whatever_it_chooses(monkeypatch: pytest.Monkey
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("layout", ["auto", "contiguous", "channels-last"])
+def test_a_layout_that_was_asked_for_is_kept(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, config = network("resnet10-small")
+    tried: list[list[str]] = []
+    monkeypatch.setattr(choices, "choose", lambda *given: tried.append(list(given[-1])) or tried[-1][-1])
+    found = Predictor(made, config.model_dump_json(), torch.Size((4, 1, 48, 48)), CPU, layout)
+    kept = {"contiguous": ["contiguous", "folded"], "channels-last": ["channels-last", "folded, channels-last"]}
+    assert tried == [kept.get(layout, ["contiguous", "channels-last", "folded", "folded, channels-last"])]
+    assert found.choice == tried[0][-1]
+
+
 def test_the_fastest_is_chosen_unless_the_default_is_nearly_as_fast() -> None:
     def after(*seconds: float) -> dict[str, object]:
         return {name: (lambda s=s: s) for name, s in zip("abc", seconds, strict=True)}

@@ -24,6 +24,7 @@ from fer_cli.config import (
     load,
 )
 from fer_cli.config.features import SiftSettings
+from fer_cli.inventory.again import choose_compute
 from fer_cli.learning import fit
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
@@ -81,6 +82,21 @@ def test_one_network_per_split_serves_all_arms_that_need_one(plan: Plan) -> None
             assert network.config.features.blocks == []
     dims = {item.run.arm: (item.folder.result().features or {})["dims"] for item in plan.items}
     assert dims == {"CNN": {"cnn": 128}, "HOG": {"hog": 1764}, "all": {"cnn": 128, "hog": 1764, "sift": 128}}
+
+
+def test_the_layout_that_computed_features_of_a_network_is_recorded(plan: Plan, here: Compute) -> None:
+    results = [item.folder.result() for item in plan.items]
+    recorded = {result.run_id: (result.features or {}).get("layout") for result in results}
+    for result in results:
+        layout = recorded[result.run_id]
+        assert layout is None or "cnn" in result.config.features.blocks
+        assert layout is None or result.machine.channels_last == layout.endswith("channels-last")
+        again = choose_compute(result, here.data_root, here.results)[0].layout
+        if layout is None and "cnn" in result.config.features.blocks:  # read from the cache
+            assert again == "auto"
+        else:
+            assert again == ("channels-last" if result.machine.channels_last else "contiguous")
+    assert len([layout for layout in recorded.values() if layout is not None]) == len(plan.first)
 
 
 def test_faces_of_new_people_are_recognised(plan: Plan) -> None:

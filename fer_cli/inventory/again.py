@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fer_cli.config import METRICS, Compute, RunConfig
+from fer_cli.config import CNN, METRICS, Compute, RunConfig
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.inventory.compare import describe_origin
 from fer_cli.inventory.scores import read_predictions
@@ -76,6 +76,8 @@ def choose_compute(result: Result, data_root: Path, results: Path) -> tuple[Comp
         notes.append("it was computed on a GPU, and none is visible here: trained on the CPU, with other roundings")
         device = "cpu"
     layout = {True: "channels-last", False: "contiguous", None: "auto"}[machine.channels_last]
+    if CNN in result.config.features.blocks and "layout" not in (result.features or {}):
+        layout = "auto"  # that of its network's features is not known
     chosen = {"device": device, "precision": machine.precision, "threads": machine.threads, "layout": layout}
     return Compute(data_root=data_root, results=results, track=False, **chosen), notes  # type: ignore[arg-type]
 

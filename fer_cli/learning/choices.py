@@ -158,19 +158,25 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     return folded
 
 
+INFERENCE = ("contiguous", "channels-last", "folded", "folded, channels-last")
+"""Forms of a network for inference."""
+
+
 class Predictor:
     """A network for inference on one shape of images, in the faster layout, with its batch norms folded if that helps.
 
     The values are those of the network to within rounding. ``choice`` names what was chosen.
     """
 
-    def __init__(self, network: Recogniser, key: str, shape: torch.Size, resolved: ResolvedCompute) -> None:
-        """``key``: what sets the network apart from others; ``shape``: of a batch (B, C, S, S)."""
+    def __init__(
+        self, network: Recogniser, key: str, shape: torch.Size, resolved: ResolvedCompute, layout: str = "auto"
+    ) -> None:
+        """``key``: what sets the network apart from others; ``shape``: of a batch (B, C, S, S); ``layout``: of Compute."""
         self.resolved = resolved
         self.choice = "channels-last" if resolved.channels_last else "contiguous"
         if resolved.device == "cpu":
             sample = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-            names = ("contiguous", "channels-last", "folded", "folded, channels-last")
+            names = [name for name in INFERENCE if layout == "auto" or self._layout(name) == self._layout(layout)]
             works = {name: partial(self._time, network, name, sample) for name in names}
             self.choice = choose("infer", key, shape, resolved, works)
         self.network = self._make(network, self.choice)

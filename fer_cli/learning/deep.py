@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,6 +44,8 @@ class Cnn(Extractor):
     """SHA-256 of its weights."""
     device: str
     precision: str
+    layout: str = "auto"
+    """Memory layout, if one was asked for."""
     _config: RunConfig = PrivateAttr()
     _folder: RunFolder = PrivateAttr()
     _compute: Compute = PrivateAttr()
@@ -53,7 +55,8 @@ class Cnn(Extractor):
         """Return the extractor of a finished run, whose training part must be that of the split it is used with."""
         resolved = resolve_compute(compute)
         weights = hashlib.sha256(weights_path(folder).read_bytes()).hexdigest()
-        cnn = cls(run=folder.run_id, weights=weights, device=resolved.device, precision="bf16" if resolved.bf16 else "fp32")
+        machine = {"device": resolved.device, "precision": "bf16" if resolved.bf16 else "fp32", "layout": compute.layout}
+        cnn = cls(run=folder.run_id, weights=weights, **machine)
         cnn._config, cnn._folder, cnn._compute = config, folder, compute
         return cnn
 
@@ -67,6 +70,10 @@ class Cnn(Extractor):
         """Return the number of values per image."""
         return int(self.opened.network.backbone.feature_size)
 
+    def description_settings(self) -> dict[str, Any]:
+        """Return the settings that determine the descriptors; a layout that is chosen here changes last digits only."""
+        return self.model_dump(mode="json", exclude={"layout"} if self.layout == "auto" else None)
+
     def describe(self, images: np.ndarray) -> Descriptions:
         """Return the features of stills (n, 1, C, S, S) uint8, one row each."""
         return Descriptions(compute_features(self.opened, images, self.predictor), np.ones(len(images), np.int64))
@@ -74,7 +81,12 @@ class Cnn(Extractor):
     @cached_property
     def predictor(self) -> Predictor:
         """Return the network prepared for inference, once for all chunks of images."""
-        return make_predictor(self.opened)
+        return make_predictor(self.opened, self.layout)
+
+    @property
+    def choice(self) -> str | None:
+        """Return what the predictor chose; None if features were not computed here, but read from the cache."""
+        return self.predictor.choice if "predictor" in self.__dict__ else None
 
 
 def check_images(images: Block) -> None:
@@ -84,12 +96,11 @@ def check_images(images: Block) -> None:
         raise DataError(f"images: square stills are needed, not {frames} frames of {width} x {height} pixels")
 
 
-def make_predictor(run: Reopened) -> Predictor:
-    """Return a finished run's network for batches of ``batch_size`` images of the run's size."""
+def make_predictor(run: Reopened, layout: str = "auto") -> Predictor:
+    """Return a finished run's network for batches of ``batch_size`` images of the run's size; ``layout``: of Compute."""
     model, side = run.data.config.model, run.data.config.data.image_size
-    return Predictor(
-        run.network, model.model_dump_json(), torch.Size((batch_size(side), model.channels, side, side)), run.resolved
-    )
+    shape = torch.Size((batch_size(side), model.channels, side, side))
+    return Predictor(run.network, model.model_dump_json(), shape, run.resolved, layout)
 
 
 def compute_features(run: Reopened, images: Block | np.ndarray, predict: Predictor | None = None) -> np.ndarray:

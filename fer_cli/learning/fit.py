@@ -8,9 +8,11 @@ no model selection, so the validation part is only predicted. The network of ``c
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.base import ClassifierMixin
 from threadpoolctl import threadpool_limits
 
@@ -47,6 +49,9 @@ def fit_run(
     learned = Learned(selection=Selection(rule="nothing is chosen", epoch=None), relabelled=None, health={}, warnings=[])
     cost = Cost(seconds=Seconds(total=time.monotonic() - began))
     described, summary = describe_data(data, fingerprint, 0.0), describe_features(features)
+    if cnn is not None and cnn.choice is not None:
+        summary["layout"] = cnn.choice
+        resolved = replace(resolved, channels_last=cnn.predictor.layout == torch.channels_last)
     return new_result(config, folder, described, metrics, learned, cost, resolved, start, features=summary)
 
 
