@@ -61,20 +61,27 @@ def read_text(path: Path) -> str:
     return content.decode("utf-8")
 
 
-@contextmanager
-def plain_path(path: Path) -> Iterator[Path]:
-    """Yield a path for libraries that take UTF-8 alone (others end the process): ``path``, or a link to a folder or file."""
+def is_utf8(path: Path) -> bool:
+    """Return whether a path is text in UTF-8, which some libraries require."""
     try:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
-        import tempfile
+        return False
+    return True
 
-        with tempfile.TemporaryDirectory(prefix="fer-") as folder:
-            link = Path(folder) / f"link{path.suffix if path.suffix.isascii() and path.suffix.isprintable() else ''}"
-            link.symlink_to(path.absolute())
-            yield link
+
+@contextmanager
+def plain_path(path: Path) -> Iterator[Path]:
+    """Yield a path for libraries that take UTF-8 alone (others end the process): ``path``, or a link to a folder or file."""
+    if is_utf8(path):
+        yield path
         return
-    yield path
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fer-") as folder:
+        link = Path(folder) / f"link{path.suffix if path.suffix.isascii() and path.suffix.isprintable() else ''}"
+        link.symlink_to(path.absolute())
+        yield link
 
 
 not_made_again: set[Path] = set()

@@ -94,3 +94,20 @@ def test_piped_output_has_no_colours(environment: dict[str, str], tmp_path: Path
             [sys.executable, "-m", "fer_cli", *words], env={**os.environ, **environment}, capture_output=True, check=False
         )
         assert b"\x1b[" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("option", ["--results", "--data-root", "FER_DATA"])
+def test_a_folder_that_is_not_utf8_is_refused_before_anything_is_done(
+    option: str, fer: Callable[..., Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parquet files cannot be opened below it: every run would fail at its end, and every build."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    words = ["ablate", "--study", "demo", "--plan"]
+    if option == "FER_DATA":
+        monkeypatch.setenv(option, str(folder))
+    else:
+        words += [option, str(folder)]
+    done = fer(*words)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "caf\\udce9: a path that is not UTF-8; rename or choose another folder" in done.err
+    assert not folder.exists()

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from fer_cli.cli import app, fault_line
-from fer_cli.cli.options import expand_path
+from fer_cli.cli.options import expand_folder, expand_path
 from fer_cli.config import default_data_root
 from fer_cli.places import read_text, user_path, whole_file
 from fer_cli.study import load_study
@@ -149,8 +149,10 @@ def test_every_path_of_every_command_is_expanded(monkeypatch: pytest.MonkeyPatch
     found = path_parameters()
     assert {"fer ablate results", "fer data build source", "fer weights verify file"} <= set(found)
     assert len(found) > 15
-    assert set(found.values()) == {"expand_path"}, found
-    assert expand_path(Path("~/x")) == tmp_path / "x"
+    folders = {name: by for name, by in found.items() if name.split()[-1] in {"results", "data_root"}}
+    assert set(folders.values()) == {"expand_folder"}, folders
+    assert {by for name, by in found.items() if name not in folders} == {"expand_path"}, found
+    assert expand_path(Path("~/x")) == expand_folder(Path("~/x")) == tmp_path / "x"
 
 
 def test_home_is_expanded_in_variables_and_studies(fer: Fer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

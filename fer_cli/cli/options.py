@@ -11,8 +11,8 @@ import typer
 
 from fer_cli.cli.complete import complete_profile, complete_set, complete_study
 from fer_cli.errors import StudyError
-from fer_cli.escape import cut
-from fer_cli.places import user_path
+from fer_cli.escape import cut, terminal
+from fer_cli.places import is_utf8, user_path
 
 
 def expand_path(path: Path | None) -> Path | None:
@@ -27,6 +27,22 @@ def expand_path(path: Path | None) -> Path | None:
     return found
 
 
+def check_folder(path: Path) -> Path:
+    """Return a folder of results or data sets; raises StudyError if its path is not UTF-8.
+
+    Below such a folder, Parquet files cannot be opened, nor SQLite stores addressed.
+    """
+    if not is_utf8(path.absolute()):
+        raise StudyError(f"{terminal(str(path.absolute()))}: a path that is not UTF-8; rename or choose another folder")
+    return path
+
+
+def expand_folder(path: Path | None) -> Path | None:
+    """Return ``expand_path`` of a folder that passes ``check_folder``."""
+    found = expand_path(path)
+    return None if found is None else check_folder(found)
+
+
 def name_study(study: str | None) -> str | None:
     """Return the name of a study that is given by its name or its file."""
     from fer_cli.study import find_study_file, is_file_name
@@ -38,7 +54,7 @@ DataRoot = Annotated[
     Path | None,
     typer.Option(
         "--data-root",
-        callback=expand_path,
+        callback=expand_folder,
         help="Folder of built data sets.",
         show_default="$FER_DATA or ~/.local/share/fer",
     ),
@@ -46,7 +62,7 @@ DataRoot = Annotated[
 Results = Annotated[
     Path,
     typer.Option(
-        "--results", envvar="FER_RESULTS", callback=expand_path, help="Results folder (runs, tables, MLflow store)."
+        "--results", envvar="FER_RESULTS", callback=expand_folder, help="Results folder (runs, tables, MLflow store)."
     ),
 ]
 StudyName = Annotated[
@@ -140,10 +156,10 @@ def parse_seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def data_root_or_default(given: Path | None) -> Path:
-    """Return the data root."""
+    """Return the data root; raises StudyError for one of ``FER_DATA`` that is not UTF-8."""
     from fer_cli.config import default_data_root
 
-    return given if given is not None else default_data_root()
+    return given if given is not None else check_folder(default_data_root())
 
 
 def thread_count() -> int:
