@@ -18,7 +18,9 @@ Source = Annotated[
     typer.Option("--from", callback=expand_path, help="Source folder, .zip or table; not needed for embedded sets."),
 ]
 AllowIncomplete = Annotated[bool, typer.Option("--allow-incomplete", help="Build even if images are missing or unreadable.")]
-DropDuplicates = Annotated[bool, typer.Option("--drop-duplicates", help="Keep only the first of identical files.")]
+DropDuplicates = Annotated[
+    bool, typer.Option("--drop-duplicates", help="Keep only the first of identical files, or of identical faces in them.")
+]
 Replace = Annotated[bool, typer.Option("--replace", help="Allow replacing a larger set.")]
 Frames = Annotated[
     int | None,
