@@ -162,6 +162,24 @@ def test_each_step_of_the_model_helps(states: str) -> None:
     assert filtered > frame + 0.05
 
 
+def test_recognised_steps_are_counted_on_what_is_scored() -> None:
+    """Joy and happiness share a group: of an image of either, the group is certain where no state reaches one half."""
+    found = simulate_and_decode(DecodeSettings(states="octants", decode="filter", sequences=20), VALIDATION, TEST, 0)
+    joyful = found.kept & (found.space.group_index[found.simulated.states] == found.space.groups.index(("joy", "happiness")))
+    shared = found.gamma[joyful][:, [1, 2]].sum(axis=1)
+    assert ((shared >= 0.5) & (found.gamma[joyful].max(axis=1) < 0.5)).any(), "certain of the group alone"
+    sure = (found.gamma[found.kept] @ found.space.members).max(axis=1) >= 0.5
+    right = found.predicted_group[found.kept] == found.space.group_index[found.simulated.states[found.kept]]
+    assert found.scores()["recognised"] == (sure & right).sum() > joyful.sum() / 2
+
+
+@pytest.mark.parametrize("how", ["frame", "filter", "smoother"])
+def test_states_that_are_classes_are_recognised_by_themselves(how: str) -> None:
+    found = simulate_and_decode(DecodeSettings(decode=how, sequences=20), VALIDATION, TEST, 0)  # type: ignore[arg-type]
+    right = found.predicted[found.kept] == found.simulated.states[found.kept]
+    assert found.scores()["recognised"] == (right & (found.gamma[found.kept].max(axis=1) >= 0.5)).sum() > 0
+
+
 def test_factors_help_where_they_are_strong_and_the_model_is_right() -> None:
     strong = {"tau": 4.0, "decode": "filter", "sequences": 40}
     assert accuracy(**strong, incentive=True) > accuracy(**strong)

@@ -2,9 +2,9 @@
 
 States and their track of factors are simulated; each step shows an image of the state's class, whose predicted probabilities
 are observed. Emission and, with ``learn``, initial and transition probabilities come from validation images alone; test
-images are only scored. The paper does not define its "number recognised": we count steps whose state is decoded correctly
-with a probability of at least one half. A group of states is decoded by the sum of their probabilities, not by the
-likeliest state.
+images are only scored. The paper does not define its "number recognised": we count steps whose group of states is decoded
+correctly with a probability of at least one half. A group is decoded by the sum of its states' probabilities, not by the
+likeliest state; states that are classes are groups of their own.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECOGNISED = 0.5
-"""Lowest probability of a correctly decoded state that counts as recognised."""
+"""Lowest probability of a correctly decoded group of states that counts as recognised."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,18 @@ class Decoded:
         return table
 
     def scores(self) -> dict[str, float]:
-        """Return n, sequences, accuracy of states and of groups, and the number recognised."""
+        """Return n, sequences, accuracy of states and of groups, and the number of steps whose group is recognised."""
         kept = self.kept
         truth = self.simulated.states[kept]
         right = self.predicted[kept] == truth
         groups = self.predicted_group[kept] == self.space.group_index[truth]
-        sure = self.gamma[kept].max(axis=1) >= RECOGNISED
+        sure = (self.gamma[kept] @ self.space.members).max(axis=1) >= RECOGNISED
         return {
             "n": float(len(truth)),
             "sequences": float((self.lengths > 0).sum()),
             "accuracy": float(right.mean()),
             "group_accuracy": float(groups.mean()),
-            "recognised": float((right & sure).sum()),
+            "recognised": float((groups & sure).sum()),
         }
 
 
@@ -262,8 +262,7 @@ def decode_sequences(
         infer = smooth_states if settings.decode == "smoother" else filter_states
         gamma = infer(model.initial, build_chain(settings, space, model, simulated), likelihood).gamma
         predicted = gamma.argmax(axis=2)
-        members = np.eye(len(space.groups))[space.group_index]
-        predicted_group = (gamma @ members).argmax(axis=2)
+        predicted_group = (gamma @ space.members).argmax(axis=2)
     efficacy = find_efficacy(settings, space)
     chains = incentive_transition(space, subset_factors(), settings.tau, efficacy=efficacy, transition=model.transition)
     advice = advise(gamma, chains, space, settings.region)
@@ -298,12 +297,11 @@ def compute_ceilings(space: StateSpace, plan: Plan, seed: int) -> dict[str, dict
     classes = draw_classes(states, space.emission, np.random.default_rng(derive_seed(seed, "classes")))
     chain = build_chains(space, simulated.factors, simulated.hidden, plan)
     model = np.full(space.size, 1 / space.size), chain, observe(space.emission, classes)
-    members = np.eye(len(space.groups))[space.group_index]
     single = space.frame_index[classes]
     decoded = {"frame": (single, space.group_index[single])}
     for name, infer in (("filter", filter_states), ("smoother", smooth_states)):
         gamma = infer(*model).gamma
-        decoded[name] = gamma.argmax(axis=2), (gamma @ members).argmax(axis=2)
+        decoded[name] = gamma.argmax(axis=2), (gamma @ space.members).argmax(axis=2)
     truth = space.group_index[states]
     return {
         name: {"states": (a == states).mean(axis=1), "groups": (b == truth).mean(axis=1)} for name, (a, b) in decoded.items()

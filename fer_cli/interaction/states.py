@@ -87,6 +87,11 @@ class StateSpace:
         return np.array([found[name] for name in self.names])
 
     @property
+    def members(self) -> np.ndarray:
+        """Return 1 where a state belongs to a group, (N, G) float64: a distribution times it is that of the groups."""
+        return np.asarray(np.eye(len(self.groups))[self.group_index])
+
+    @property
     def frame_index(self) -> np.ndarray:
         """Return the most likely state of each class by the prior emission, (K,) int64; ties go to the first state."""
         return np.asarray(np.argmax(self.emission, axis=0))

@@ -107,7 +107,6 @@ def describe_decoded(decoded: Decoded, trained: int) -> Answers:
     """Return decoded sequences as answers in groups of states; ``trained``: number of validation images."""
     table = decoded.frame()
     groups = ["/".join(group) for group in decoded.space.groups]
-    members = np.eye(len(groups))[decoded.space.group_index]
     names = [f"sequence {s}, step {t}" for s, t in zip(table["sequence"], table["step"], strict=True)]
     scores = decoded.scores()
     health = {name: scores[name] for name in ("sequences", "recognised")}
@@ -115,7 +114,7 @@ def describe_decoded(decoded: Decoded, trained: int) -> Answers:
         groups,
         table["truth_group"].to_numpy(),
         table["predicted_group"].to_numpy(),
-        decoded.gamma[decoded.kept] @ members,
+        decoded.gamma[decoded.kept] @ decoded.space.members,
         names,
         trained,
         health,
