@@ -201,6 +201,26 @@ def test_efficacy_names_the_advice() -> None:
         simulate_and_decode(DecodeSettings(efficacy={"raise-funn": {}}), VALIDATION, TEST, 0)
 
 
+@pytest.mark.parametrize("how", ["frame", "filter", "smoother"])
+def test_advice_does_not_know_the_future(how: str) -> None:
+    """Happy, then unseen for four steps, then angry or happy: a smoother knows which before, advice may not."""
+    settings = DecodeSettings(decode=how)  # type: ignore[arg-type]
+    simulated = simulate(SPACE, Plan(1, 10, count=0), 0)
+    model = decoding.Model(np.full(7, 1 / 7), SPACE.transition, SPACE.emission)
+    found = []
+    for later in ("angry", "happy"):
+        shares = np.full((1, 10, 7), np.nan)
+        shares[0, 0], shares[0, 5:] = np.eye(7)[BASIC7.index("happy")], np.eye(7)[BASIC7.index(later)]
+        images, lengths = np.arange(10)[None], np.array([10])
+        found.append(decoding.decode_sequences(settings, SPACE, model, simulated, images, lengths, shares))
+    one, other = found
+    for name in ("tea", "in_region", "subset", "horizon", "unmet", "count"):
+        mine, theirs = getattr(one.advice, name)[0], getattr(other.advice, name)[0]
+        assert mine[:5].tolist() == theirs[:5].tolist(), name
+    assert one.advice.tea[0, -1] < 0 < other.advice.tea[0, -1]
+    assert (one.gamma[0, :5] != other.gamma[0, :5]).any() == (how == "smoother"), "what is scored may know it"
+
+
 def test_arms_of_one_seed_share_images_and_states() -> None:
     arms = [{"decode": "frame"}, {"learn": True}, {"learn": True, "incentive": True, "fading": True}, {"perfect": True}]
     found = [simulate_and_decode(DecodeSettings(**arm), VALIDATION, TEST, 3) for arm in arms]

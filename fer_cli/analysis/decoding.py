@@ -36,8 +36,8 @@ def decoding_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]
     notes = [
         "means over seeds; recognised: steps decoded correctly with a probability of at least one half (ours; the paper "
         "defines no such number)",
-        "target region and advice: of the decoded valence at each step; advice changes no sequence; a state "
-        "above the region, such as happy, is not within it",
+        "target region and advice: of the valence at each step, decoded from the images up to it, also where states are "
+        "smoothed; advice changes no sequence; a state above the region, such as happy, is not within it",
     ]
     return [Table("Decoded steps, and what ECEM advises", columns, rows, notes), *draw_models(groups, folder)]
 

@@ -20,7 +20,9 @@ from fer_cli.plan import Item, Plan
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Page
 
-VERSION = 1
+    from fer_cli.interaction.states import StateSpace
+
+VERSION = 2
 NEVER = "never"
 
 
@@ -68,14 +70,12 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
 def draw_expected(groups: list[Group], folder: Path) -> list[Block]:
     """Return the curves of the chain alone: factors from the first start of the study, disturbances from the last."""
     from fer_cli.analysis.emotion_figures import draw_recoveries
-    from fer_cli.interaction.decoding import build_plan, build_space
+    from fer_cli.interaction.decoding import build_plan
     from fer_cli.interaction.ecem import recover
 
     blocks: list[Block] = []
     for sign, item in ((1, groups[0].done[0]), (-1, groups[-1].done[0])):
-        settings = item.run.config.sequences
-        assert item.start is not None
-        space = build_space(settings, item.start.folder.result().data.classes)
+        settings, space = item.run.config.sequences, space_of(item)
         initial = build_plan(settings, space, 1).initial
         start = np.full(space.size, 1 / space.size) if initial is None else initial
         curves = recover(
@@ -85,6 +85,14 @@ def draw_expected(groups: list[Group], folder: Path) -> list[Block]:
         path = figure_path(folder, "expected", "factors" if sign > 0 else "disturbances")
         blocks.append(Figure(draw_recoveries(curves, low, high, settings.start or "any emotion", path)))
     return blocks
+
+
+def space_of(item: Item) -> StateSpace:
+    """Return the states of a run, of the classes of its recogniser."""
+    from fer_cli.interaction.decoding import build_space
+
+    assert item.start is not None
+    return build_space(item.run.config.sequences, item.start.folder.result().data.classes)
 
 
 def sign_of(group: Group) -> int:
@@ -114,12 +122,13 @@ def read_curves(item: Item) -> dict[str, list[float]]:
     def measure() -> dict[str, list[float]]:
         import pandas as pd
 
-        from fer_cli.interaction.ecem import entropy
+        from fer_cli.interaction.ecem import entropy, valence
 
-        trace = pd.read_parquet(item.folder.file("trace.parquet"))
-        shares = trace[[name for name in trace if str(name).startswith("gamma/")]].to_numpy()
-        means = trace.assign(entropy=entropy(shares)).groupby("t_min")[["tea", "entropy"]].mean()
-        columns = {"minutes": means.index, "valence": means["tea"], "entropy": means["entropy"]}
+        trace, space = pd.read_parquet(item.folder.file("trace.parquet")), space_of(item)
+        shares = trace[[f"gamma/{name}" for name in space.names]].to_numpy()
+        table = pd.DataFrame({"valence": valence(shares, space), "entropy": entropy(shares)})
+        means = table.groupby(trace["t_min"]).mean()
+        columns = {"minutes": means.index, "valence": means["valence"], "entropy": means["entropy"]}
         return {name: [float(value) for value in values] for name, values in columns.items()}
 
     found: dict[str, list[float]] = cache_result(item, "incentives", VERSION, {}, measure)

@@ -70,7 +70,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Decoded sequences, arrays (M, T) or (M, T, N); steps from ``lengths`` (M,) on are padding."""
+    """Decoded sequences, arrays (M, T) or (M, T, N); steps from ``lengths`` (M,) on are padding.
+
+    ``advice`` and its valence use the observations up to each step, ``gamma`` those that ``decode`` says.
+    """
 
     space: StateSpace
     model: Model
@@ -251,21 +254,25 @@ def decode_sequences(
     lengths: np.ndarray,
     observed: np.ndarray,
 ) -> Decoded:
-    """Return the decoded states of observations, (M, T, K) probabilities or (M, T) classes, and the gate's advice."""
+    """Return the decoded states of observations, (M, T, K) probabilities or (M, T) classes, and the gate's advice.
+
+    Advice is given on the way: from the observations up to each step, also where the smoother decodes.
+    """
     likelihood = observe(model.emission, observed)
     if settings.decode == "frame":
-        gamma = likelihood / likelihood.sum(axis=2, keepdims=True)
+        gamma = now = likelihood / likelihood.sum(axis=2, keepdims=True)
         soft = np.nan_to_num(observed) if observed.ndim == 3 else np.eye(len(space.classes))[observed]
         predicted = space.frame_index[soft.argmax(axis=2)]
         predicted_group = space.group_index[predicted]
     else:
-        infer = smooth_states if settings.decode == "smoother" else filter_states
-        gamma = infer(model.initial, build_chain(settings, space, model, simulated), likelihood).gamma
+        known = model.initial, build_chain(settings, space, model, simulated), likelihood
+        now = filter_states(*known).gamma
+        gamma = smooth_states(*known).gamma if settings.decode == "smoother" else now
         predicted = gamma.argmax(axis=2)
         predicted_group = (gamma @ space.members).argmax(axis=2)
     efficacy = find_efficacy(settings, space)
     chains = incentive_transition(space, subset_factors(), settings.tau, efficacy=efficacy, transition=model.transition)
-    advice = advise(gamma, chains, space, settings.region)
+    advice = advise(now, chains, space, settings.region)
     return Decoded(space, model, settings, simulated, images, lengths, gamma, predicted, predicted_group, advice)
 
 

@@ -5,7 +5,7 @@ region is [O - phi, O + phi]. Below it, the gate tries sets of 1 to 4 factors by
 first size that reaches O - phi (ties: larger TEA, then the order of the factors). The paper repeats an unchanged search
 until it is satisfied, which never ends where no set reaches; our n-th repetition looks n + 1 steps ahead, gamma A_k^(n+1).
 With equal weights all sets of one size are equal, and the advice says so instead of naming one. Prediction is of the full
-effect, which fading delays. Advice never changes gamma.
+effect, which fading delays. Advice never changes gamma, and gamma is what is known at the step: the filter's.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def format_minutes(value: float | None) -> str:
 def trace_frame(gamma: np.ndarray, lengths: np.ndarray, advice: Advice, space: StateSpace, minutes: float) -> pd.DataFrame:
     """Return one row per sequence and step: t, gamma by state, TEA, in region, factors, horizon, unmet; padding left out.
 
-    ``gamma``: (M, T, N); ``lengths``: (M,) steps; ``advice``: arrays (M, T); t in minutes.
+    ``gamma``: (M, T, N); ``lengths``: (M,) steps; ``advice``: arrays (M, T), whose TEA is written; t in minutes.
     """
     import pandas as pd
 
