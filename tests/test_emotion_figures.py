@@ -8,12 +8,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fer_cli.analysis import emotion_figures
+from fer_cli.analysis.decoding import show_transitions
 from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_recoveries, draw_transitions
-from fer_cli.config.emotion import Region
+from fer_cli.analysis.incentives import expect_curves
+from fer_cli.config.emotion import DecodeSettings, Region
 from fer_cli.drawing import DPI, save
+from fer_cli.interaction.decoding import build_space, predict_time
 from fer_cli.interaction.ecem import recover
-from fer_cli.interaction.incentives import incentive_transition
-from fer_cli.interaction.states import octants
+from fer_cli.interaction.incentives import FACTORS, incentive_transition
+from fer_cli.interaction.states import BASIC7, octants
 
 SPACE = octants()
 
@@ -73,3 +76,30 @@ def test_recoveries_mark_when_the_region_is_reached(tmp_path: Path, drawn: list[
     assert len(lower.lines) == 4
     labels = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert labels == ["1 factor: never", "2 factors: 25.4 min", "3 factors: 13.2 min", "4 factors: 10.2 min"]
+
+
+WEAK = {factor: {"depression": 0.2} for factor in FACTORS}
+"""Students in a depression hardly respond."""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"tau": 3.0}, {"efficacy": WEAK}, {"generator_fading": False}, {"psi": 0.5}, {"minutes": 0.5}],
+    ids=lambda settings: next(iter(settings), "default"),
+)
+def test_expected_curves_reach_the_region_when_the_table_says(settings: dict[str, object]) -> None:
+    shared = {"states": "octants", "stay": 0.4, "generator_fading": True} | settings
+    for sign, start in ((1, "depression"), (-1, "happiness")):
+        one = DecodeSettings(**shared, start=start)  # type: ignore[arg-type]
+        curves = expect_curves(one, build_space(one, BASIC7), sign)
+        counts = [one.model_copy(update={"factors": sign * count}) for count in range(1, 5)]
+        wanted = [predict_time(each, BASIC7, one.region.low) for each in counts]
+        assert [curve.reached for curve in curves] == wanted
+        assert wanted[3] is not None
+
+
+def test_transitions_are_drawn_with_the_efficacy_of_the_simulation() -> None:
+    settings = DecodeSettings(states="octants", efficacy=WEAK, tau=2.0)
+    _, driven = show_transitions(settings, build_space(settings, BASIC7)).values()
+    positive = driven[:, :4].sum(axis=1)
+    assert positive[SPACE.index("depression")] < 0.2 < 0.7 < positive[SPACE.index("anger")]

@@ -7,7 +7,7 @@ least one half.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,11 +16,15 @@ from fer_cli.blocks import Block, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 
+if TYPE_CHECKING:
+    from fer_cli.config.emotion import DecodeSettings
+    from fer_cli.interaction.states import StateSpace
+
 VERSION = 1
 
 
 def decoding_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
-    """Return a table of recognised steps and advice per arm and kind of sequences, and a timeline of one sequence."""
+    """Return a table of recognised steps and advice per arm and kind of sequences, and figures of the states."""
     groups = [group for group in groups_on(plan, "emotions") if group.done]
     if not groups:
         return [Note("decoding: no run is done")]
@@ -46,7 +50,6 @@ def draw_models(groups: list[Group], folder: Path) -> list[Block]:
     """Return heat maps of transitions without and with factors, and the cube of the eight emotions where used."""
     from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_transitions
     from fer_cli.interaction.decoding import build_space
-    from fer_cli.interaction.incentives import incentive_transition
 
     blocks: list[Block] = []
     for states in dict.fromkeys(group.planned[0].run.config.sequences.states for group in groups):
@@ -54,13 +57,21 @@ def draw_models(groups: list[Group], folder: Path) -> list[Block]:
         settings, start = item.run.config.sequences, item.start
         assert start is not None
         space = build_space(settings, start.folder.result().data.classes)
-        driven = incentive_transition(space, np.ones(4), settings.tau)
-        matrices = {"A, no factor": space.transition, "A, 4 factors": driven}
-        blocks.append(Figure(draw_transitions(space.names, matrices, figure_path(folder, "transitions", states))))
+        matrices, path = show_transitions(settings, space), figure_path(folder, "transitions", states)
+        blocks.append(Figure(draw_transitions(space.names, matrices, path)))
         if space.pad is not None:
             path = figure_path(folder, "emotion-cube")
             blocks.append(Figure(draw_emotion_cube(space.names, space.pad, space.sign, space.valence, path)))
     return blocks
+
+
+def show_transitions(settings: DecodeSettings, space: StateSpace) -> dict[str, np.ndarray]:
+    """Return the simulated transitions (N, N) without and with all factors, without fading, by their titles."""
+    from fer_cli.interaction.decoding import find_efficacy
+    from fer_cli.interaction.incentives import incentive_transition
+
+    driven = incentive_transition(space, np.ones(4), settings.tau, efficacy=find_efficacy(settings, space))
+    return {"A, no factor": space.transition, "A, 4 factors": driven}
 
 
 def describe_group(group: Group) -> list[Number | str]:

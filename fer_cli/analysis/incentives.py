@@ -20,6 +20,8 @@ from fer_cli.plan import Item, Plan
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Page
 
+    from fer_cli.config.emotion import DecodeSettings
+    from fer_cli.interaction.ecem import Recovery
     from fer_cli.interaction.states import StateSpace
 
 VERSION = 2
@@ -70,21 +72,28 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
 def draw_expected(groups: list[Group], folder: Path) -> list[Block]:
     """Return the curves of the chain alone: factors from the first start of the study, disturbances from the last."""
     from fer_cli.analysis.emotion_figures import draw_recoveries
-    from fer_cli.interaction.decoding import build_plan
-    from fer_cli.interaction.ecem import recover
 
     blocks: list[Block] = []
     for sign, item in ((1, groups[0].done[0]), (-1, groups[-1].done[0])):
-        settings, space = item.run.config.sequences, space_of(item)
-        initial = build_plan(settings, space, 1).initial
-        start = np.full(space.size, 1 / space.size) if initial is None else initial
-        curves = recover(
-            space, start, settings.region, sign, settings.psi, settings.minutes, settings.steps * settings.minutes
-        )
+        settings = item.run.config.sequences
+        curves = expect_curves(settings, space_of(item), sign)
         low, high = sorted((sign * settings.region.low, sign * settings.region.high))
         path = figure_path(folder, "expected", "factors" if sign > 0 else "disturbances")
         blocks.append(Figure(draw_recoveries(curves, low, high, settings.start or "any emotion", path)))
     return blocks
+
+
+def expect_curves(settings: DecodeSettings, space: StateSpace, sign: int) -> list[Recovery]:
+    """Return the curves of the simulated chain alone under 1 to 4 factors (``sign`` 1) or disturbances (-1)."""
+    from fer_cli.interaction.decoding import build_plan
+    from fer_cli.interaction.ecem import recover
+
+    plan = build_plan(settings, space, 1)
+    start = np.full(space.size, 1 / space.size) if plan.initial is None else plan.initial
+    span = settings.steps * settings.minutes
+    return recover(
+        space, start, settings.region, sign, plan.psi, plan.minutes, span, plan.tau, plan.efficacy, fading=plan.faded
+    )
 
 
 def space_of(item: Item) -> StateSpace:

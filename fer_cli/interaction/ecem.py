@@ -176,15 +176,19 @@ def recover(
     minutes: float = 0.1,
     span: float = 30.0,
     tau: float = TAU,
+    efficacy: np.ndarray | None = None,
+    fading: bool = True,
 ) -> list[Recovery]:
-    """Return the way from a distribution (N,) under 1 to 4 incentives (``sign`` 1) or disturbances (-1), with fading.
+    """Return the way from a distribution (N,) under 1 to 4 incentives (``sign`` 1) or disturbances (-1).
 
-    ``minutes``: one step; ``span``: length of the curves. Incentives must reach O - phi, disturbances its negative.
+    ``minutes``: one step; ``span``: length of the curves; ``fading``: the effect builds up with the rate ``psi``. Incentives
+    must reach O - phi, disturbances its negative.
     """
     found = []
     for count in range(1, len(FACTORS) + 1):
         factors = sign * (np.arange(len(FACTORS)) < count)
-        chain = fade(incentive_transition(space, factors, tau), psi, minutes)
+        chain = incentive_transition(space, factors, tau, efficacy=efficacy)
+        chain = fade(chain, psi, minutes) if fading else chain
         gamma = follow(np.asarray(start, dtype=np.float64), chain, round(span / minutes))
         reached = time_to_region(start, chain, space, sign * region.low, minutes, below=sign < 0)
         kind = "factor" if sign > 0 else "disturbance"
