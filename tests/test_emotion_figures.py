@@ -1,18 +1,21 @@
 """Figures of the emotion model: of a column's width, with every state and curve."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fer_cli.analysis import emotion_figures
+from fer_cli.analysis import emotion_figures, incentives
 from fer_cli.analysis.decoding import show_transitions
 from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_recoveries, draw_transitions
 from fer_cli.analysis.incentives import expect_curves
+from fer_cli.blocks import cell_text
 from fer_cli.config.emotion import DecodeSettings, Region
 from fer_cli.drawing import DPI, save
+from fer_cli.errors import FerError
 from fer_cli.interaction.decoding import build_space, predict_time
 from fer_cli.interaction.ecem import recover
 from fer_cli.interaction.incentives import FACTORS, incentive_transition
@@ -96,6 +99,13 @@ def test_expected_curves_reach_the_region_when_the_table_says(settings: dict[str
         wanted = [predict_time(each, BASIC7, one.region.low) for each in counts]
         assert [curve.reached for curve in curves] == wanted
         assert wanted[3] is not None
+
+
+def test_factors_that_are_redrawn_predict_no_time() -> None:
+    with pytest.raises(FerError, match=r"redrawn: set sequences\.factors"):
+        predict_time(DecodeSettings(), BASIC7, 0.4)
+    run = SimpleNamespace(config=SimpleNamespace(sequences=DecodeSettings()))
+    assert cell_text(incentives.predict_time(SimpleNamespace(run=run, start=None))) == "–"  # type: ignore[arg-type]
 
 
 def test_transitions_are_drawn_with_the_efficacy_of_the_simulation() -> None:

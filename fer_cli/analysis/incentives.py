@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on
-from fer_cli.blocks import Block, Figure, Note, Number, Table
+from fer_cli.blocks import DASH, Block, Cell, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 
@@ -38,14 +38,13 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     for group in groups:
         runs, sign = list(found[group.label].values()), sign_of(group)
         times = [reach(run["minutes"], run["valence"], sign, limit) for run in runs]
-        predicted = predict_time(group.done[0])
         last = [run["valence"][-1] for run in runs]
         rows.append(
             (
                 group.label,
                 [
                     describe_times(times),
-                    NEVER if predicted is None else Number(predicted, unit="plain", digits=0),
+                    predict_time(group.done[0]),
                     Number(float(np.mean(last)), unit="plain"),
                     Number(float(np.mean([run["entropy"][-1] for run in runs])), unit="plain"),
                 ],
@@ -61,6 +60,8 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         f"region: mean decoded valence of at least {limit:g} ({-limit:g} or less under disturbances)",
         f"sequences last {plan.items[0].run.config.sequences.steps - 1} steps; `{NEVER}`: not within them",
     ]
+    if any(group.planned[0].run.config.sequences.factors is None for group in groups):
+        notes.append(f"`{DASH}`: factors are redrawn, so that no single chain predicts the time")
     path = figure_path(folder, "incentives")
     from fer_cli.drawing import save
 
@@ -144,27 +145,37 @@ def read_curves(item: Item) -> dict[str, list[float]]:
     return found
 
 
-def predict_time(item: Item) -> float | None:
-    """Return the minute at which the chain alone, without observations, is in the region, None for never."""
+def predict_time(item: Item) -> Cell:
+    """Return the minute at which the chain alone, without observations, is in the region; a dash where factors change."""
     from fer_cli.interaction.decoding import predict_time as predict
 
+    if item.run.config.sequences.factors is None:
+        return Number(None)
     assert item.start is not None
-    return predict(item.run.config.sequences, item.start.folder.result().data.classes, find_limit(item))
+    found = predict(item.run.config.sequences, item.start.folder.result().data.classes, find_limit(item))
+    return NEVER if found is None else Number(found, unit="plain", digits=0)
 
 
 def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int, Mapping[str, list[float]]]]) -> Page:
-    """Draw valence and entropy over minutes: rows of factors and of disturbances per start, a line per number of them."""
+    """Draw valence and entropy over minutes: rows of factors and of disturbances per start, a line per number of them.
+
+    Factors that are redrawn have a line of their own, among those of factors.
+    """
     from matplotlib.lines import Line2D
 
     from fer_cli.analysis.emotion_figures import LINES
     from fer_cli.drawing import COLUMN, PALETTE, Words, page
 
     starts = list(dict.fromkeys(group.planned[0].run.at for group in groups))
-    counts = {group.label: group.planned[0].run.config.sequences.factors or 0 for group in groups}
-    signs = [sign for sign in (1, -1) if any(sign * count > 0 for count in counts.values())] or [1]
-    sizes = range(max(abs(count) for count in counts.values()) + 1)
-    styles: list[dict[str, Any]] = [{"color": PALETTE[size], "ls": LINES[size % len(LINES)], "lw": 1.1} for size in sizes]
-    keys = [Line2D([], [], label=str(size), **styles[size]) for size in sizes]
+    counts = {group.label: group.planned[0].run.config.sequences.factors for group in groups}
+    sides = {label: 1 if count is None else count for label, count in counts.items()}
+    signs = [sign for sign in (1, -1) if any(sign * side > 0 for side in sides.values())] or [1]
+    sizes: list[int | None] = list(range(max(abs(count or 0) for count in counts.values()) + 1))
+    sizes += [None] if None in counts.values() else []
+    styles: dict[int | None, dict[str, Any]] = {
+        size: {"color": PALETTE[place], "ls": LINES[place % len(LINES)], "lw": 1.1} for place, size in enumerate(sizes)
+    }
+    keys = [Line2D([], [], label="redrawn" if size is None else str(size), **styles[size]) for size in sizes]
     words = Words(
         "Decoded emotions over time",
         ("means over students and seeds; key: number of factors or disturbances",),
@@ -178,14 +189,14 @@ def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int
     for row, (start, sign) in enumerate(rows):
         for group in groups:
             count = counts[group.label]
-            if group.planned[0].run.at != start or sign * count < 0:
+            if group.planned[0].run.at != start or sign * sides[group.label] < 0:
                 continue
             runs = list(found[group.label].values())
             for column, name in enumerate(("valence", "entropy")):
                 length = min(len(run[name]) for run in runs)
                 values = np.mean([run[name][:length] for run in runs], axis=0)
-                axes[row, column].plot(runs[0]["minutes"][:length], values, **styles[abs(count)])
-        where = ", ".join(f"start: {value}" for _, value in start) or "all students"
+                axes[row, column].plot(runs[0]["minutes"][:length], values, **styles[count and abs(count)])
+        where = ", ".join(f"{name.rsplit('.', 1)[-1].replace('_', ' ')}: {value}" for name, value in start) or "all students"
         what = f", {'factors' if sign > 0 else 'disturbances'}" if len(signs) > 1 else ""
         axes[row, 0].set_title(where + what, loc="left")
         axes[row, 0].axhspan(*sorted((sign * region.low, sign * region.high)), color="0.9", lw=0)

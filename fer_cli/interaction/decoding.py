@@ -188,11 +188,13 @@ def build_plan(settings: DecodeSettings, space: StateSpace, sequences: int) -> P
 def predict_time(settings: DecodeSettings, classes: Sequence[str], level: float) -> float | None:
     """Return the minute at which the simulated chain is expected to reach a valence of ``level``, None for never.
 
-    Of a constant number of factors; disturbances are to reach minus ``level``.
+    Of a constant number of factors, negative ones to reach minus ``level``; raise ``FerError`` where they are redrawn.
     """
     space = build_space(settings, classes)
     plan = build_plan(settings, space, 1)
-    count = settings.factors or 0
+    count = settings.factors
+    if count is None:
+        raise FerError("no time to the region is predicted for factors that are redrawn: set sequences.factors")
     factors = (np.arange(len(FACTORS)) < abs(count)) * plan.sign
     chain = incentive_transition(space, factors, settings.tau, efficacy=find_efficacy(settings, space))
     chain = fade(chain, settings.psi, settings.minutes) if settings.generator_fading else chain
