@@ -37,6 +37,11 @@ def user_path(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser fails for an unknown user)
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Return whether two paths are the same file, now or once written."""
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def inode_of(path: Path) -> int | None:
     """Return the inode of a file, None while it is not there."""
     with suppress(OSError):

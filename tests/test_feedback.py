@@ -160,6 +160,32 @@ def test_thresholds_are_read_and_wrong_ones_are_one_line(tmp_path: Path, fer: Fe
         assert message in called.err
 
 
+def test_files_in_the_place_of_what_is_written_are_kept(tmp_path: Path, fer: Fer) -> None:
+    """A log of any name, and tables of others; what was written before is replaced."""
+    sad = frames(["sad"] * 25, lesson="1")
+    for command, wanted in (
+        (lambda path: fer("monitor", "--events", path), {"report.html", "findings.csv"}),
+        (lambda path: fer("analyze", "status", path, "--out", path.parent), {"report.md", "findings.csv", "timeline.png"}),
+    ):
+        folder = tmp_path / str(len(wanted))
+        folder.mkdir()
+        for name in sorted(wanted):
+            log = write_events(folder / name, sad)
+            before = log.read_bytes()
+            called = command(log)
+            assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
+            assert f"{name}: is the file of events itself; choose another folder with --out" in called.err
+            assert log.read_bytes() == before and [one.name for one in folder.iterdir()] == [name]
+            log.unlink()
+        log = write_events(folder / "e.jsonl", sad)
+        (folder / "findings.csv").write_text("what,I,found\n")
+        assert "findings.csv: not findings of fer; choose another folder with --out" in command(log).err
+        assert (folder / "findings.csv").read_text() == "what,I,found\n"
+        (folder / "findings.csv").unlink()
+        assert [command(log).code for _ in range(2)] == [0, 0]
+        assert wanted < {one.name for one in folder.iterdir()}
+
+
 def test_the_command_prints_findings_counts_and_writes_four_files(tmp_path: Path, fer: Fer) -> None:
     stream, _ = simulate_class(6, 1)
     path = write_events(tmp_path / "e.csv", [*stream, stream[0]])

@@ -208,10 +208,11 @@ def rebuild(log: Path, out: Path | None, kind: str | None, settings: Path | None
 def report(log: Path, out: Path, kind: str | None, settings: Path | None) -> None:
     """Write the report of a log into a folder, and print what is raised."""
     from fer_cli.interaction.feedback import CAUTION, HEAD, raised, table_rows
-    from fer_cli.interaction.session import assess_log, write_session
+    from fer_cli.interaction.session import assess_log, check_outputs, write_session
 
+    check_outputs(out, log)
     feedback, info = assess_log(log, kind, settings)
-    paths = write_session(feedback, info, out)
+    paths = write_session(feedback, info, out, log)
     print_table(HEAD, table_rows(raised(feedback.findings)))
     for sentence in CAUTION:
         say(f"note: {sentence}")

@@ -42,11 +42,13 @@ def status(
 
     A finding is a reason to ask, never a grade.
     """
-    from fer_cli.interaction.assess import assess_file, write_feedback
+    from fer_cli.interaction.assess import assess_file, check_feedback, write_feedback
     from fer_cli.interaction.feedback import CAUTION, HEAD, raised, table_rows
 
     if (events is None) is not example:
         raise FerError("fer analyze status: give either a file of events or --example")
+    if out is not None:
+        check_feedback(out, events)
     found = assess_file(events, expressions, settings, courses)
     shown = found.findings if every else raised(found.findings)
     print_table(HEAD, table_rows(shown))

@@ -13,16 +13,18 @@ from fer_cli.interaction.classroom import COURSES, simulate_class
 from fer_cli.interaction.courses import Course, read_courses
 from fer_cli.interaction.emotions import EmotionMap, expressions
 from fer_cli.interaction.events import Event, read_events
-from fer_cli.interaction.feedback import Feedback, findings_csv, write_report
+from fer_cli.interaction.feedback import COLUMNS, TITLE, Feedback, findings_csv, write_report
 from fer_cli.interaction.findings import Finding, Rule, find
 from fer_cli.interaction.preferences import preference_rules
 from fer_cli.interaction.status import status_rules
 from fer_cli.interaction.strategies import strategy_rules
 from fer_cli.interaction.thresholds import Thresholds
-from fer_cli.places import write_text
+from fer_cli.places import open_regular, same_file, write_text
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 EXAMPLE = "SIMULATION: eight students, three lessons, planted episodes; no real person"
+REPORT, FINDINGS, PICTURES = "report.md", "findings.csv", ("timeline.png", "shares.png")
+HEAD_BYTES = 4096
 
 
 def all_rules(emotions: EmotionMap, thresholds: Thresholds, courses: Iterable[Course] = ()) -> list[Rule]:
@@ -69,17 +71,49 @@ def assess_file(path: Path | None, kind: str, settings: Path | None = None, cata
     return assess(stream.events, emotions, thresholds, courses or (), cut(path.name), stream.summary())
 
 
+def check_place(path: Path, mark: str, what: str, events: Path | None = None) -> None:
+    """Raise FerError if a file that is to be written is the one of ``events``, or there and without ``mark``.
+
+    ``mark``: what a file of this kind holds within its first bytes, a CSV at its beginning; ``what``: its name.
+    """
+    where = cut(path, PATH)
+    if events is not None and same_file(path, events):
+        raise FerError(f"{where}: is the file of events itself; choose another folder with --out")
+    try:
+        with open_regular(path) as stream:
+            start = stream.read(HEAD_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise FerError(f"{where}: {error.strerror}; choose another folder with --out") from None
+    if mark.encode() not in (start[: len(mark)] if path.suffix == ".csv" else start):
+        raise FerError(f"{where}: not {what}; choose another folder with --out")
+
+
+def check_findings(path: Path, events: Path | None = None) -> None:
+    """Raise FerError if anything but findings would be overwritten; see ``check_place``."""
+    check_place(path, ",".join(COLUMNS), "findings of fer", events)
+
+
+def check_feedback(out: Path, events: Path | None) -> None:
+    """Raise FerError if ``write_feedback`` would overwrite the file of events, or a report or findings of another kind."""
+    check_place(out / REPORT, TITLE, "a report of fer analyze status", events)
+    check_findings(out / FINDINGS, events)
+    for name in PICTURES:
+        check_place(out / name, "", "", events)
+
+
 def write_feedback(feedback: Feedback, out: Path) -> list[Path]:
     """Write report, findings and pictures into a folder and return their paths."""
     from fer_cli.interaction.pictures import draw_shares, draw_timeline
 
-    report, table = out / "report.md", out / "findings.csv"
+    report, table = out / REPORT, out / FINDINGS
     write_text(report, write_report(feedback))
     write_text(table, findings_csv(feedback.findings))
     findings: Sequence[Finding] = feedback.findings
     return [
         report,
         table,
-        draw_timeline(feedback.events, findings, feedback.emotions, out / "timeline.png"),
-        draw_shares(feedback.events, feedback.emotions, out / "shares.png"),
+        draw_timeline(feedback.events, findings, feedback.emotions, out / PICTURES[0]),
+        draw_shares(feedback.events, feedback.emotions, out / PICTURES[1]),
     ]

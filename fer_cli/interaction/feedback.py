@@ -30,6 +30,10 @@ CAUTION = (
 """Sentences above every report and below every table of findings."""
 HEAD = ("rule", "outcome", "student", "course", "lesson", "about", "start (s)", "end (s)", "value", "n", "advice")
 UNNAMED = "(no course)"
+COLUMNS = tuple(one.name for one in fields(Finding))
+"""Of the CSV of all findings."""
+TITLE = "# Learning status"
+"""First line of the report in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,15 @@ def findings_csv(findings: Iterable[Finding]) -> str:
     """Return all findings as CSV with full precision, a window a row; the class has an empty student."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = [one.name for one in fields(Finding)]
-    writer.writerow(names)
+    writer.writerow(COLUMNS)
     for finding in findings:
-        writer.writerow(csv_cell("" if (cell := getattr(finding, name)) is None else cell) for name in names)
+        writer.writerow(csv_cell("" if (cell := getattr(finding, name)) is None else cell) for name in COLUMNS)
     return out.getvalue()
 
 
 def write_report(feedback: Feedback) -> str:
     """Return the report in Markdown: the class, each student, shares by course, conventions and thresholds."""
-    lines = ["# Learning status", "", *(f"> {sentence}" for sentence in CAUTION), ""]
+    lines = [TITLE, "", *(f"> {sentence}" for sentence in CAUTION), ""]
     if not feedback.events:
         return "\n".join([*lines, NO_DATA, ""])
     starts: dict[tuple[str, str], float] = {}

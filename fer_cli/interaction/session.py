@@ -13,17 +13,16 @@ from pydantic import ValidationError
 from fer_cli.config.section import Section
 from fer_cli.errors import FerError
 from fer_cli.escape import PATH, cut
-from fer_cli.interaction.assess import assess, read_thresholds
+from fer_cli.interaction.assess import FINDINGS, assess, check_findings, check_place, read_thresholds
 from fer_cli.interaction.emotions import EXPRESSIONS, EmotionMap, expressions
 from fer_cli.interaction.events import read_events
 from fer_cli.interaction.feedback import Feedback, findings_csv
 from fer_cli.interaction.html import GENERATOR, write_page
 from fer_cli.interaction.thresholds import Thresholds
-from fer_cli.places import open_regular, read_text, write_text
+from fer_cli.places import read_text, write_text
 
-LOG, INFO, PAGE, FINDINGS = "events.jsonl", "session.json", "report.html", "findings.csv"
+LOG, INFO, PAGE = "events.jsonl", "session.json", "report.html"
 VERSION = 1
-HEAD_BYTES = 4096
 
 
 class SessionInfo(Section):
@@ -107,23 +106,16 @@ def assess_log(log: Path, kind: str | None = None, settings: Path | None = None)
     return assess(stream.events, emotions, limits, (), cut(log.name), dropped), known
 
 
-def check_page(path: Path) -> None:
-    """Raise FerError if a file is in the place of the report that is none."""
-    try:
-        with open_regular(path) as stream:
-            start = stream.read(HEAD_BYTES)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise FerError(f"{cut(path, PATH)}: {error.strerror}; choose another folder with --out") from None
-    if GENERATOR.encode() not in start:
-        raise FerError(f"{cut(path, PATH)}: not a report of fer monitor; choose another folder with --out")
+def check_outputs(folder: Path, log: Path | None = None) -> None:
+    """Raise FerError if ``write_session`` would overwrite the log, or a file that is no report or no findings."""
+    check_place(folder / PAGE, GENERATOR, "a report of fer monitor", log)
+    check_findings(folder / FINDINGS, log)
 
 
-def write_session(feedback: Feedback, info: SessionInfo, folder: Path) -> list[Path]:
-    """Write the report and all findings into a folder and return their paths."""
+def write_session(feedback: Feedback, info: SessionInfo, folder: Path, log: Path | None = None) -> list[Path]:
+    """Write the report and all findings of a log into a folder and return their paths; raises as ``check_outputs``."""
+    check_outputs(folder, log)
     page, table = folder / PAGE, folder / FINDINGS
-    check_page(page)
     write_text(page, write_page(feedback, info.run, info.source, info.notes))
     write_text(table, findings_csv(feedback.findings))
     return [page, table]

@@ -19,7 +19,7 @@ from fer_cli.interaction.assess import all_rules, read_thresholds
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.findings import Finding, Monitor
-from fer_cli.interaction.session import INFO, LOG, SessionInfo, choose_expressions, write_info
+from fer_cli.interaction.session import INFO, LOG, SessionInfo, check_outputs, choose_expressions, write_info
 from fer_cli.interaction.thresholds import Thresholds
 from fer_cli.runs import RunFolder
 from fer_cli.use.captures import Captures
@@ -209,10 +209,11 @@ def set_interval(thresholds: Thresholds, interval_s: float | None) -> Thresholds
 
 
 def begin_log(out: Path) -> LineFile:
-    """Return an empty log in a folder; raises DataError if the folder holds a session."""
+    """Return an empty log in a folder; raises FerError if the folder holds a session or other files in its place."""
     for name in (LOG, INFO):
         if (out / name).exists():
             raise DataError(f"--out {cut(readable_name(out), PATH)}: holds a session ({name}); choose another folder")
+    check_outputs(out)
     log = LineFile(out / LOG)
     log.holds = "the log holds the events until then"
     return log

@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_cli.data.files import readable_name
 from fer_cli.errors import DataError
 from fer_cli.escape import csv_cell
-from fer_cli.places import open_regular
+from fer_cli.places import open_regular, same_file
 from fer_cli.use.lines import LineFile
 from fer_cli.use.predict import Seen
 
@@ -86,8 +86,3 @@ def check_outputs(csv_path: Path | None, out: Path | None, inputs: Sequence[Path
             raise DataError(f"{option} {shown}: exists; pass --replace to replace it, or choose another name")
     if csv_path is not None and out is not None and same_file(csv_path, out):
         raise DataError(f"--csv and --out: both are {readable_name(out)}")
-
-
-def same_file(one: Path, other: Path) -> bool:
-    """Return whether two paths are the same file, now or once written."""
-    return os.path.realpath(one) == os.path.realpath(other)
