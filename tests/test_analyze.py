@@ -156,6 +156,16 @@ def test_bad_tables_are_one_line(fer: Fer, tmp_path: Path, text: str, options: t
     assert words in called.err
 
 
+@pytest.mark.parametrize("name", ["ancova.csv", "means.csv"])
+def test_a_table_is_not_written_over(fer: Fer, scores: Path, tmp_path: Path, name: str) -> None:
+    table = tmp_path / name
+    table.write_bytes(before := scores.read_bytes())
+    called = fer("analyze", "ancova", "--data", table, "--outcome", "y", "--factors", "face", "--out", tmp_path)
+    assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
+    assert f"{name}: is one of the analysed tables; choose another folder with --out" in called.err
+    assert table.read_bytes() == before
+
+
 def test_an_empty_cell_and_an_identifier_are_refused(fer: Fer, tmp_path: Path) -> None:
     path = tmp_path / "cells.csv"
     rows = [f"p{i},{i + i % 3},{'ab'[i % 2]},{'uv'[i > 5]}" for i in range(10)]

@@ -51,8 +51,10 @@ def ancova(
     assert data is not None
     from fer_cli.interaction.ancova import analyse_outcomes
     from fer_cli.interaction.columns import join_columns, read_columns, split_names
-    from fer_cli.report.ancova import ancova_report, write_ancova
+    from fer_cli.report.ancova import ancova_report, check_outputs, write_ancova
 
+    if out is not None:
+        check_outputs(out, [data] if joined is None else [data, joined])
     table = read_columns(data)
     if joined is not None:
         table = join_columns(table, read_columns(joined), on or "")

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.blocks import DASH, MINUS, Block, Note, Table, decimal
-from fer_cli.escape import csv_cell
+from fer_cli.errors import FerError
+from fer_cli.escape import PATH, csv_cell, cut
 from fer_cli.interaction.ancova import Ancova, Check, Mean
-from fer_cli.places import write_text
+from fer_cli.places import same_file, write_text
 from fer_cli.report.effects import Effect, draw_effects
 from fer_cli.report.render import RENDERERS, Report
 
+FILES = ("ancova.md", "ancova.tex", "ancova.csv", "means.csv", "effects.png")
 EFFECTS = ["df", "mean square", "F", "p", "partial η²", "90 % interval", "partial ω²"]
 METHOD = (
     "least squares, sum-to-zero contrasts, Type III; intervals of partial η² by the noncentral F: the 90 % interval is "
@@ -135,17 +137,24 @@ def level_text(mean: Mean) -> str:
     return ", ".join(f"{name} {level}" for name, level in mean.levels.items())
 
 
+def check_outputs(folder: Path, tables: Iterable[Path]) -> None:
+    """Raise FerError if ``write_ancova`` would overwrite one of the analysed tables."""
+    for path in (folder / name for name in FILES):
+        if any(same_file(path, table) for table in tables):
+            raise FerError(f"{cut(path, PATH)}: is one of the analysed tables; choose another folder with --out")
+
+
 def write_ancova(analyses: Sequence[Ancova], report: Report, folder: Path) -> list[Path]:
     """Write tables (Markdown, LaTeX), unrounded numbers (CSV) and the figure of effect sizes; return the files."""
-    files = [folder / f"ancova.{name}" for name in ("md", "tex")]
+    *files, effects, means, picture = (folder / name for name in FILES)
     for path in files:
         write_text(path, RENDERERS[path.suffix[1:]](report))
-    write_text(folder / "ancova.csv", csv_text(effect_rows(analyses)))
-    write_text(folder / "means.csv", csv_text(mean_rows(analyses)))
+    write_text(effects, csv_text(effect_rows(analyses)))
+    write_text(means, csv_text(mean_rows(analyses)))
     groups = {one.outcome: [Effect(term.name, term.eta2, term.wide, term.narrow) for term in one.terms] for one in analyses}
     foot = [f"{one.outcome}: N = {one.n}, error df {one.df_error}" for one in analyses]
-    figure = draw_effects("Effect sizes", groups, folder / "effects.png", foot="; ".join(foot))
-    return [*files, folder / "ancova.csv", folder / "means.csv", figure]
+    figure = draw_effects("Effect sizes", groups, picture, foot="; ".join(foot))
+    return [*files, effects, means, figure]
 
 
 def effect_rows(analyses: Iterable[Ancova]) -> list[dict[str, Any]]:
