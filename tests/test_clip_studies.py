@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_cli.blocks import Number, Table
+from fer_cli.analysis import ANALYSES
+from fer_cli.blocks import Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import make_plan
 from fer_cli.results import read_result
@@ -169,6 +170,16 @@ def test_settings_of_clips_without_effect_are_one_line(settings: str, words: str
     called = fer("ablate", "--study", tmp_path / "idle.yaml", "--plan", "--results", tmp_path)
     assert (called.code, called.err.count("\n")) == (2, 1)
     assert words in called.err
+
+
+@pytest.mark.parametrize("name", ["efficiency", "embedding"])
+def test_analyses_of_stills_leave_networks_on_clips_out(name: str, tmp_path: Path, compute: Compute) -> None:
+    (tmp_path / "clips.yaml").write_text(STUDY)
+    plan = make_plan(str(tmp_path / "clips.yaml"), Choice(), compute)
+    for item in plan.items:
+        leave(item.folder, fake_result(item.run_id, item.run.config, fingerprint=item.fingerprint))
+    words = f"{name}, omitted because the network takes clips: full; shuffled; mean; middle; action"
+    assert ANALYSES[name](plan, compute, tmp_path) == [Note(words)]
 
 
 def test_pairs_are_judged_within_themselves(tmp_path: Path) -> None:

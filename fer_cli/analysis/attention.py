@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fer_cli.analysis.maps import is_redistributable
-from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of, select_runs, summarise
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of, select_runs, summarise, takes_clips
 from fer_cli.blocks import Block, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -29,7 +29,7 @@ STRIPS = 5
 def attention_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return tables of apex mass and region weights, and figures of regions, of attention over time and of corrections."""
     done = [group for group in groups_of(plan) if group.done]
-    groups = [group for group in done if group.done[0].run.config.model.network.clips]
+    groups = [group for group in done if takes_clips(group)]
     if not groups:
         return [Note(f"attention: {'no network takes clips' if done else 'no run is done'}")]
     found = {item.run_id: measure_attention(item, compute) for group in groups for item in group.done}

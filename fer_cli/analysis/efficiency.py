@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import cache_result, select_runs
+from fer_cli.analysis.outcome import cache_result, note_clips, select_runs, takes_clips
 from fer_cli.blocks import Block, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -30,10 +30,14 @@ MIB = 2**20
 
 
 def efficiency_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
-    """Return a table of speed, memory and size of each arm's network, on this machine."""
-    runs = select_runs(plan)
-    if not runs:
+    """Return a table of speed, memory and size of each arm's network on still images, on this machine."""
+    selected = select_runs(plan)
+    if not selected:
         return [Note("efficiency: no run is done")]
+    omitted = note_clips("efficiency", [group for group, _ in selected])
+    runs = [(group, item) for group, item in selected if not takes_clips(group)]
+    if not runs:
+        return omitted
     here = {"processor": processor_name(), "threads": compute.threads}
     rows = []
     for group, item in runs:
@@ -54,7 +58,8 @@ def efficiency_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         "published (Aly 2023, Table 5, other machine and 224 px): proposed 61 s for 1,492 images of CK+, 115 s for 2,920 of "
         "RAF-DB; SCN 522 s there",
     ]
-    return [Table("Efficiency at inference", [*columns, "peak MiB", "peak %", "trainable parameters"], rows, notes)]
+    columns += ["peak MiB", "peak %", "trainable parameters"]
+    return [Table("Efficiency at inference", columns, rows, notes), *omitted]
 
 
 def time_apart(item: Item, compute: Compute) -> dict[str, Any]:

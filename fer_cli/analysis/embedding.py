@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer_cli.analysis.outcome import GROUPS, Group, cache_result, figure_path, groups_of, select_runs, summarise
+from fer_cli.analysis.outcome import (
+    GROUPS,
+    Group,
+    cache_result,
+    figure_path,
+    groups_of,
+    note_clips,
+    select_runs,
+    summarise,
+    takes_clips,
+)
 from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -45,13 +55,17 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
     """Return silhouette and distance ratio of every arm, and a figure with a t-SNE scatter plot per arm.
 
     ``by_group``: separate panels of positive and negative expressions, as in He 2025; None: for studies of one arm on basic
-    expressions.
+    expressions. Networks on clips are left out.
     """
     rows, scatters = [], dict[str, dict[str, Any]]()
-    runs = select_runs(plan)
-    if not runs:
+    selected, groups = select_runs(plan), groups_of(plan)
+    if not selected:
         return [Note("embedding: no run is done")]
-    for group in groups_of(plan):
+    omitted = note_clips("embedding", groups)
+    runs = [(group, item) for group, item in selected if not takes_clips(group)]
+    if not runs:
+        return omitted
+    for group in (group for group in groups if not takes_clips(group)):
         numbers = []
         for item in group.done:
             features = Features(item, compute)
@@ -70,7 +84,8 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
             "without standardisation",
         ],
     )
-    return [table, *draw(plan, [(group, item, scatters[item.run_id]) for group, item in runs], folder, by_group)]
+    drawn = draw(plan, [(group, item, scatters[item.run_id]) for group, item in runs], folder, by_group)
+    return [table, *drawn, *omitted]
 
 
 def measure_separation(features: Features) -> dict[str, float | None]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fer_cli.blocks import Number
+from fer_cli.blocks import Block, Note, Number
 from fer_cli.overlap import leak_of
 from fer_cli.places import read_text, write_text
 from fer_cli.plan import Item, Plan
@@ -70,6 +70,17 @@ def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
         return []
     seed = min(counts, key=lambda one: (-counts[one], one))
     return [(group, group.seeds[seed]) for group in groups if seed in group.seeds]
+
+
+def takes_clips(group: Group) -> bool:
+    """Return whether the network of an arm takes clips."""
+    return group.planned[0].run.config.model.network.clips
+
+
+def note_clips(name: str, groups: Iterable[Group]) -> list[Block]:
+    """Return a note on the arms that an analysis of networks on stills leaves out; [] if there are none."""
+    labels = "; ".join(group.label for group in groups if takes_clips(group))
+    return [Note(f"{name}, omitted because the network takes clips: {labels}")] if labels else []
 
 
 def cache_result(item: Item, name: str, version: int, settings: dict[str, Any], measure: Callable[[], Any]) -> Any:
