@@ -92,6 +92,7 @@ COUNTED = {
     "probabilities whose sum is not 1": {"probabilities": {"happy": 0.5, "sad": 0.4}},
     "probabilities without the recognised expression": {"probabilities": {"sad": 1.0}},
     "probability is not a finite number": {"probabilities": {"happy": float("nan"), "sad": 1.0}},
+    "interval_s is not a finite number": {"interval_s": float("inf")},
     "a face without an expression": {"emotion": None},
     "an expression without a face": {"face": False},
     "a face without a frame": {"frame_ok": False},

@@ -33,6 +33,8 @@ PREFIX = "p_"
 """Before the class name in the CSV columns of probabilities."""
 BACKWARDS = "time runs backwards for a student, whose times go on from lesson to lesson"
 TEXTS = ("student", "course", "topic", "activity", "lesson", "pace", "emotion")
+NUMBERS = {"t": "time", "probabilities": "probability"}
+"""Field -> its name in reasons, where they differ."""
 FLAGS = ("frame_ok", "face", "head_down")
 WORDS = {"true": True, "1": True, "false": False, "0": False}
 """Spellings of a truth value in CSV, in lower case."""
@@ -277,7 +279,8 @@ def _reason(error: ValidationError, emotions: EmotionMap, where: str) -> str:
         if isinstance(given := first["input"], dict):  # a misspelt class is the cause, not what follows from it
             _check_classes(given.get("emotion"), given.get("probabilities"), emotions, where)
         return str(first["msg"]).removeprefix("Value error, ")
-    return "time is not a finite number" if first["loc"][0] == "t" else "probability is not a finite number"
+    name = str(first["loc"][0])
+    return f"{NUMBERS.get(name, name)} is not a finite number"
 
 
 EXAMPLE = json.dumps({"t": 0.0, "student": "s01", "face": True, "emotion": "happy"})
