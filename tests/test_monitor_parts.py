@@ -12,13 +12,13 @@ from fer_cli.interaction.display import STATES
 from fer_cli.interaction.emotions import EXPRESSIONS
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.feedback import Feedback
-from fer_cli.interaction.findings import Finding
+from fer_cli.interaction.findings import CLASS, Finding
 from fer_cli.interaction.hmm import filter_states, observe
 from fer_cli.interaction.html import write_page
 from fer_cli.interaction.live import CELLS, LiveView
 from fer_cli.interaction.session import choose_expressions
 from fer_cli.interaction.svg import colour_of, draw_timeline, runs
-from fer_cli.interaction.thresholds import HeadThresholds, Thresholds
+from fer_cli.interaction.thresholds import FocusThresholds, HeadThresholds, Thresholds
 from fer_cli.use.captures import ABSENT_S, NOBODY, Captures
 from fer_cli.use.feeds import Drops, pace
 from fer_cli.use.heads import Heads, five_points
@@ -176,6 +176,34 @@ def test_the_live_view_shows_states_valences_and_alerts() -> None:
     assert [row.student for row in view.rows()] == ["class", "s3"], "the others have left"
     assert view.rows()[1].state == "neutral 60 % (positive, not engaged)"
     assert view.rows()[1].valence == " " * 23 + "▅"
+
+
+def test_the_live_view_forgets_who_has_left() -> None:
+    view = LiveView(BASIC)
+    for t in range(200):
+        students = (f"s{t}", f"s{t - 1}", CLASS)
+        alerts = [Finding("difficulty", "difficulty", student, t, t, 1, 1, advice="ask") for student in students]
+        view.push([event(t, "sad", f"s{t}")], alerts)
+    assert [(row.student, row.alerts) for row in view.rows()] == [
+        ("class", "3:18 difficulty: ask; 3:19 difficulty: ask"),
+        ("s199", "3:19 difficulty: ask"),
+    ]
+    assert len(view._events) == 1 and set(view._alerts) == {CLASS, "s199"}
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(30, "for its time.</p>"), (33, "for its time. 3 more students are left out.</p>")]
+)
+def test_the_page_says_how_many_students_its_timeline_leaves_out(count: int, words: str) -> None:
+    events = [event(float(t), "happy", f"s{n}") for t in range(2) for n in range(count)]
+    page = write_page(Feedback(BASIC, Thresholds(), events, []))
+    assert words in page and page.count("more students") == (count > 30)
+
+
+def test_the_page_explains_inattention_by_its_thresholds() -> None:
+    limits = Thresholds(focus=FocusThresholds(window_s=60.0, missing=0.25))
+    page = write_page(Feedback(BASIC, limits, [event(0.0, "happy")], []))
+    assert "no face was found in more than 25 % of the frames of 60 s: whoever" in page
 
 
 def test_a_timeline_draws_each_state_at_its_time() -> None:

@@ -52,6 +52,11 @@ def choose_students(events: Sequence[Event], findings: Sequence[Finding]) -> lis
     return sorted(sorted(names, key=lambda name: -alerts[name])[:MOST_STUDENTS], key=natural)
 
 
+def count_hidden(events: Sequence[Event], students: Sequence[str]) -> int:
+    """Return the number of students with events that are not among ``students``, the rows of a timeline."""
+    return len({event.student for event in events} - set(students))
+
+
 def bin_states(
     part: Sequence[Event], students: Sequence[str], emotions: EmotionMap, least_s: float = LEAST_S
 ) -> tuple[np.ndarray, float]:

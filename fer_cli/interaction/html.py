@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from fer_cli.escape import one_line
+from fer_cli.interaction.display import choose_students, count_hidden
 from fer_cli.interaction.feedback import (
     CAUTION,
     HEAD,
@@ -18,6 +19,7 @@ from fer_cli.interaction.feedback import (
 )
 from fer_cli.interaction.findings import CLASS, Finding, merge_windows, natural
 from fer_cli.interaction.svg import clock, draw_shares, draw_timeline
+from fer_cli.interaction.thresholds import FocusThresholds
 
 GENERATOR = '<meta name="generator" content="fer monitor">'
 LAW = (
@@ -26,7 +28,6 @@ LAW = (
     "consented, and ask who is responsible for data protection first."
 )
 MEANING = (
-    "Inattentive means that no face was found for most of ten seconds: whoever reads or writes is that too.",
     "Difficulty means many events in a row with a label that stands for anger or distress by convention (below).",
     "A student is a face that was followed; after two seconds out of view it is another one.",
 )
@@ -46,6 +47,8 @@ h2{margin-top:1.6em}
 def write_page(feedback: Feedback, run: str = "", source: str = "", notes: Sequence[str] = ()) -> str:
     """Return the page; ``run``: of the recogniser, ``source``: file or camera, ``notes``: sentences on the session."""
     events, findings = feedback.events, feedback.findings
+    hidden = count_hidden(events, choose_students(events, findings))
+    left_out = f" {hidden} more students are left out." if hidden else ""
     facts = [f"recognised by run {run}"] if run else []
     facts += [f"filmed: {source}"] if source else []
     facts += [*describe_data(feedback), *notes]
@@ -56,10 +59,11 @@ def write_page(feedback: Feedback, run: str = "", source: str = "", notes: Seque
         *_list(facts),
         "<h2>States over time</h2>",
         draw_timeline(events, findings, feedback.emotions),
-        "<p>Most frequent state in each part of the time, of at least a second. Point at a bar or a mark for its time.</p>",
+        "<p>Most frequent state in each part of the time, of at least a second. Point at a bar or a mark for its time."
+        f"{left_out}</p>",
         "<h2>Alerts and advice</h2>",
         *_alerts(findings),
-        *_list(MEANING),
+        *_list([describe_inattention(feedback.thresholds.focus), *MEANING]),
         "<h2>Expressions by course</h2>",
         draw_shares(events, feedback.emotions),
         "<p>Shares of the events with a face.</p>",
@@ -79,6 +83,14 @@ def write_page(feedback: Feedback, run: str = "", source: str = "", notes: Seque
             *parts,
             "</body>\n</html>\n",
         ]
+    )
+
+
+def describe_inattention(limits: FocusThresholds) -> str:
+    """Return what the findings of focus mean by thresholds."""
+    return (
+        f"Inattentive means that no face was found in more than {100 * limits.missing:g} % of the frames of "
+        f"{limits.window_s:g} s: whoever reads or writes is that too."
     )
 
 

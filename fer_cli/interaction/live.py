@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 @dataclass
 class LiveView:
-    """The last minutes; memory does not grow with time."""
+    """The last minutes of those who are there, and their alerts; memory does not grow with time."""
 
     emotions: EmotionMap
     now_s: float = 0.0
@@ -53,8 +53,10 @@ class LiveView:
                 seen.popleft()
             if not seen or seen[-1].t < self.now_s:
                 del self._events[student]
+                self._alerts.pop(student, None)
         for finding in raised(findings):
-            self._alerts.setdefault(finding.student, deque(maxlen=SHOWN)).append(finding)
+            if finding.student == CLASS or finding.student in self._events:
+                self._alerts.setdefault(finding.student, deque(maxlen=SHOWN)).append(finding)
 
     def rows(self) -> list[Row]:
         """Return a row for the class, and one per student in natural order."""

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from fer_cli.drawing import PALETTE, Words, page, save
 from fer_cli.escape import cut
-from fer_cli.interaction.display import ALERTS, STATES, bin_states, choose_students, state_of
+from fer_cli.interaction.display import ALERTS, STATES, bin_states, choose_students, count_hidden, state_of
 from fer_cli.interaction.emotions import EmotionMap
 from fer_cli.interaction.events import Event
 from fer_cli.interaction.feedback import CAUTION, NO_DATA, expression_shares
@@ -82,8 +82,8 @@ def draw_timeline(events: Sequence[Event], findings: Sequence[Finding], emotions
     keys = [Patch(color=colour, label=name) for name, colour in STATES.items() if name in states]
     kinds = {one.outcome for one in alerts}
     marks = [_mark(marker, label) for name, (marker, label) in ALERTS.items() if name in kinds]
-    lost = len({event.student for event in events}) - len(students), len(lessons) - len(shown)
-    left_out = "".join(f"{n} more {what} are left out. " for n, what in zip(lost, ("students", "lessons"), strict=True) if n)
+    lost = {"students": count_hidden(events, students), "lessons": len(lessons) - len(shown)}
+    left_out = "".join(f"{n} more {what} are left out. " for what, n in lost.items() if n)
     foot = f"{left_out}Most frequent state in each bin. {CAUTION[0]}"
     words = Words("States of students over time", (), [row for row in (keys, marks) if row], [foot])
     rows = len(students) + 1
