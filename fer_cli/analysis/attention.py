@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 
 from fer_cli.analysis.maps import is_redistributable
-from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_of, select_runs, summarise, takes_clips
+from fer_cli.analysis.outcome import (
+    TRAINS,
+    Group,
+    cache_result,
+    figure_path,
+    groups_of,
+    note_none,
+    select_runs,
+    summarise,
+    takes_clips,
+)
 from fer_cli.blocks import Block, Figure, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -31,7 +41,7 @@ def attention_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block
     done = [group for group in groups_of(plan) if group.done]
     groups = [group for group in done if takes_clips(group)]
     if not groups:
-        return [Note(f"attention: {'no network takes clips' if done else 'no run is done'}")]
+        return [Note("attention: no network takes clips") if done else note_none(plan, "attention", TRAINS)]
     found = {item.run_id: measure_attention(item, compute) for group in groups for item in group.done}
     blocks: list[Block] = [*apex_table(groups, found), *region_table(groups, found)]
     for group, item in select_runs(plan):

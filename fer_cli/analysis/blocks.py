@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import GROUPS, Group, cache_result, groups_of, summarise
+from fer_cli.analysis.outcome import GROUPS, TRAINS, Group, cache_result, groups_of, note_none, summarise
 from fer_cli.blocks import Block, Cell, Note, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
@@ -38,7 +38,7 @@ def block_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     groups = [group for group in groups if has_stages(group.planned[0])]
     known = [values for each in numbers.values() for values in each]
     if not known:
-        return [Note(note) for note in notes or ["blocks: no run is done"]]
+        return [*map(Note, notes)] or [note_none(plan, "blocks", TRAINS)]
     names = [name for name in GROUPS if any(name in values["labels"] for values in known)]
     if not names:
         return [*map(Note, notes), Note("blocks: not computed; the set has no positive or negative expressions")]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_cli.analysis.outcome import Group, groups_on, summarise
-from fer_cli.blocks import Block, Note, Table, decimal
+from fer_cli.analysis.outcome import Group, groups_on, note_none, summarise
+from fer_cli.blocks import Block, Table, decimal
 from fer_cli.blocks import Cell as Entry
 from fer_cli.config import Compute
 from fer_cli.metrics import per_class
@@ -27,7 +27,7 @@ def intensity_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block
     title = "Mean probability of the true tag: mean ± sd (n)"
     table = tabulate(plan, groups, title, "Table 3", true_probabilities)
     if table is None:
-        return [Note("intensity: no run is done")]
+        return [note_none(plan, "intensity", "simulates tags")]
     chance = 1 / (len(table.rows) - 1)
     table.notes.append(f"SIMULATION; chance level {chance:.3f}, which the published values do not exceed")
     return [table]
@@ -44,7 +44,7 @@ def categories_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         ) is not None:
             table.notes.append("SIMULATION; the published values are far below those of guessing and do not fit each other")
             tables.append(table)
-    return [*tables] or [Note("categories: no run is done")]
+    return [*tables] or [note_none(plan, "categories", "simulates interaction")]
 
 
 def tabulate(

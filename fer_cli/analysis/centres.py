@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fer_cli.analysis.outcome import Group, figure_path, groups_of, summarise
+from fer_cli.analysis.outcome import TRAINS, Group, figure_path, groups_of, note_none, summarise
 from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.config import Compute
 from fer_cli.outputs import read_centres
@@ -58,7 +58,7 @@ def centres_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     del compute
     groups = groups_of(plan)
     if not any(group.done for group in groups):
-        return [Note("centres: no run is done")]
+        return [note_none(plan, "centres", TRAINS)]
     traces = [trace for group in groups if (trace := read_trace(group)) is not None]
     if not traces:
         return [Note("centres: no finished run has the class-centre loss")]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on, summarise
-from fer_cli.blocks import Block, Figure, Note, Number, Table
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on, note_none, summarise
+from fer_cli.blocks import Block, Figure, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 
@@ -27,7 +27,7 @@ def decoding_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]
     """Return a table of recognised steps and advice per arm and kind of sequences, and figures of the states."""
     groups = [group for group in groups_on(plan, "emotions") if group.done]
     if not groups:
-        return [Note("decoding: no run is done")]
+        return [note_none(plan, "decoding", "simulates emotions")]
     rows = [(group.label, describe_group(group)) for group in groups]
     columns = [
         "steps",

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import cache_result, note_clips, select_runs, takes_clips
-from fer_cli.blocks import Block, Note, Number, Table
+from fer_cli.analysis.outcome import TRAINS, cache_result, note_clips, note_none, select_runs, takes_clips
+from fer_cli.blocks import Block, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 from fer_cli.provenance import peak_memory, processor_name
@@ -33,7 +33,7 @@ def efficiency_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     """Return a table of speed, memory and size of each arm's network on still images, on this machine."""
     selected = select_runs(plan)
     if not selected:
-        return [Note("efficiency: no run is done")]
+        return [note_none(plan, "efficiency", TRAINS)]
     omitted = note_clips("efficiency", [group for group, _ in selected])
     runs = [(group, item) for group, item in selected if not takes_clips(group)]
     if not runs:

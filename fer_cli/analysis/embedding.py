@@ -16,11 +16,13 @@ import numpy as np
 
 from fer_cli.analysis.outcome import (
     GROUPS,
+    TRAINS,
     Group,
     cache_result,
     figure_path,
     groups_of,
     note_clips,
+    note_none,
     select_runs,
     summarise,
     takes_clips,
@@ -60,7 +62,7 @@ def embedding_analysis(plan: Plan, compute: Compute, folder: Path, by_group: boo
     rows, scatters = [], dict[str, dict[str, Any]]()
     selected, groups = select_runs(plan), groups_of(plan)
     if not selected:
-        return [Note("embedding: no run is done")]
+        return [note_none(plan, "embedding", TRAINS)]
     omitted = note_clips("embedding", groups)
     runs = [(group, item) for group, item in selected if not takes_clips(group)]
     if not runs:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on
-from fer_cli.blocks import DASH, Block, Cell, Figure, Note, Number, Table
+from fer_cli.analysis.outcome import Group, cache_result, figure_path, groups_on, note_none
+from fer_cli.blocks import DASH, Block, Cell, Figure, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Item, Plan
 
@@ -32,7 +32,7 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     """Return the time to the region per arm and start, and a figure of valence and entropy over time."""
     groups = [group for group in groups_on(plan, "emotions") if group.done]
     if not groups:
-        return [Note("incentives: no run is done")]
+        return [note_none(plan, "incentives", "simulates emotions")]
     found = {group.label: {seed: read_curves(item) for seed, item in group.seeds.items()} for group in groups}
     rows, limit = [], find_limit(groups[0].done[0])
     for group in groups:
@@ -61,7 +61,7 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         f"sequences last {plan.items[0].run.config.sequences.steps - 1} steps; `{NEVER}`: not within them",
     ]
     if any(group.planned[0].run.config.sequences.factors is None for group in groups):
-        notes.append(f"`{DASH}`: factors are redrawn, so that no single chain predicts the time")
+        notes.append(f"{DASH}: factors are redrawn, so that no single chain predicts the time")
     path = figure_path(folder, "incentives")
     from fer_cli.drawing import save
 
@@ -205,9 +205,3 @@ def draw_curves(plan: Plan, groups: list[Group], found: Mapping[str, Mapping[int
     for axis in axes[-1]:
         axis.set_xlabel("minutes")
     return figure
-
-
-def name_count(count: int) -> str:
-    """Return the words for a signed number of factors."""
-    what = "disturbance" if count < 0 else "factor"
-    return "no factor" if count == 0 else f"{abs(count)} {what}{'s' * (abs(count) > 1)}"

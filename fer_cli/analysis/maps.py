@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fer_cli.analysis.outcome import cache_result, figure_path, select_runs
+from fer_cli.analysis.outcome import TRAINS, cache_result, figure_path, note_none, select_runs
 from fer_cli.blocks import Block, Figure, Note
 from fer_cli.config import ATTENTION, Compute, ModelConfig
 from fer_cli.formats import figure_files
@@ -33,7 +33,7 @@ def maps_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     from fer_cli.drawing import copy_figure
 
     runs = select_runs(plan)
-    found: list[Block] = [] if runs else [Note("maps: no run is done")]
+    found: list[Block] = [] if runs else [note_none(plan, "maps", TRAINS)]
     without: dict[str, list[str]] = {}
     for group, item in runs:
         block = block_of(item.run.config.model)

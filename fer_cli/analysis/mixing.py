@@ -12,8 +12,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from fer_cli.analysis.outcome import cache_result, select_runs
-from fer_cli.blocks import Block, Note, Number, Table
+from fer_cli.analysis.outcome import TRAINS, cache_result, note_none, select_runs
+from fer_cli.blocks import Block, Number, Table
 from fer_cli.config import Compute
 from fer_cli.plan import Plan
 from fer_cli.provenance import processor_name
@@ -37,7 +37,7 @@ def mixing_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return a table of multiply-adds and milliseconds of each mode's maps at a few sizes."""
     runs = select_runs(plan)
     if not runs:
-        return [Note("mixing: no run is done")]
+        return [note_none(plan, "mixing", TRAINS)]
     here = {"processor": processor_name(), "threads": compute.threads}
     found = cache_result(runs[0][1], "mixing", VERSION, here, partial(measure_costs, compute.threads))
     rows = []

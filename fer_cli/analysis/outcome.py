@@ -21,6 +21,8 @@ POSITIVE = ("happy", "surprise")
 NEGATIVE = ("angry", "disgust", "fear", "sad")
 GROUPS = {"positive": POSITIVE, "negative": NEGATIVE}
 """Positive and negative expressions; He 2025 does not list them, so this is our choice."""
+TRAINS = "trains a network on images"
+"""What a run must do for the analyses of networks."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ def select_runs(plan: Plan) -> list[tuple[Group, Item]]:
         return []
     seed = min(counts, key=lambda one: (-counts[one], one))
     return [(group, group.seeds[seed]) for group in groups if seed in group.seeds]
+
+
+def note_none(plan: Plan, name: str, needed: str) -> Note:
+    """Return the note of an analysis without any run to look at; ``needed``: what such a run does, in words."""
+    done = any(item.folder.status == "done" for item in plan.items)
+    return Note(f"{name}: {f'no finished run {needed}' if done else 'no run is done'}")
 
 
 def takes_clips(group: Group) -> bool:

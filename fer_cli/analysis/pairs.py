@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_cli.analysis.outcome import Group, groups_of, summarise
+from fer_cli.analysis.outcome import TRAINS, Group, groups_of, note_none, summarise
 from fer_cli.blocks import DASH, Block, Note, Number, Table
 from fer_cli.blocks import Cell as Entry
 from fer_cli.config import Compute
@@ -26,7 +26,7 @@ def pairs_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
     """Return the accuracy within each pair per arm, and its difference to the baseline arm at the same grid point."""
     groups = [group for group in groups_of(plan) if group.done]
     if not groups:
-        return [Note("pairs: no run is done")]
+        return [note_none(plan, "pairs", TRAINS)]
     scores = {group.label: {seed: within_pairs(item) for seed, item in group.seeds.items()} for group in groups}
     pairs = list(dict.fromkeys(name for runs in scores.values() for one in runs.values() for name in one))
     if not pairs:
