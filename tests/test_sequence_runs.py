@@ -11,18 +11,24 @@ import pytest
 from pydantic import ValidationError
 
 from fer_cli.ablate import run_plan
+from fer_cli.analysis import ANALYSES
+from fer_cli.blocks import Figure, Note, Table, cell_text
 from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, SequencesConfig
 from fer_cli.interaction import decoding
 from fer_cli.interaction.baum_welch import Fit
+from fer_cli.interaction.states import VALENCE
 from fer_cli.learning.sequences import read_predictions, smoke_simulation
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
 from fer_cli.results import SIMULATED
 from fer_cli.study import Choice, load_study, study_names
+from fer_cli.tasks.sequences import describe_sequences
 from tests.conftest import Called
 from tests.studies import where
 
 Fer = Callable[..., Called]
+NOTHING = Compute(data_root=Path("none"), results=Path("none"))
+"""Analyses of simulations open neither data nor networks."""
 
 STUDY = """
 name: talk
@@ -38,8 +44,11 @@ arms:
   smoothed: {sequences.decode: smoother}
   learned: {sequences.learn: true, sequences.fit_sequences: 20, sequences.incentive: true, sequences.fading: true}
   upper bound: {sequences.perfect: true}
+  driven: {sequences.factors: 3}
+  strongly driven: {sequences.factors: 3, sequences.tau: 2.0}
+  disturbed: {sequences.factors: -3}
 grid: {sequences.generator: [chain, dwell]}
-report: {columns: sequences.generator, metrics: [accuracy], against: frames, analyses: [decoding]}
+report: {columns: sequences.generator, metrics: [accuracy], against: frames, analyses: [decoding, incentives]}
 """
 
 
@@ -138,9 +147,55 @@ def test_the_report_names_the_recogniser_and_calls_it_a_simulation(done: tuple[P
         "which recognises the images of sequences, trained on the training part of each split",
         "sequences `dwell`: gamma-distributed",
         "Decoded steps, and what ECEM advises",
+        "drawn anew every 50 steps; in other arms, number of factors that act all the time: 3, −3 (negative: disturbances)",
         "split `subject`",
     ):
         assert words in report, words
+
+
+def look(name: str, plan: Plan, folder: Path) -> tuple[dict[str, list[str]], list[Path]]:
+    """The cells of an analysis's first table by row, and its figures."""
+    found = ANALYSES[name](plan, NOTHING, folder)
+    cells = {label: [cell_text(cell) for cell in row] for label, row in next(b for b in found if isinstance(b, Table)).rows}
+    return cells, [block.path for block in found if isinstance(block, Figure)]
+
+
+def test_incentives_are_timed_as_decoded_and_as_the_chain_predicts(done: tuple[Plan, str], tmp_path: Path) -> None:
+    plan, report = done
+    assert "Time to the target region" in report and "–: factors are redrawn" in report
+    cells, figures = look("incentives", plan, tmp_path)
+    assert [path.name for path in figures] == ["incentives.png", "expected-factors.png", "expected-disturbances.png"]
+    arms = ("frames", "driven", "strongly driven", "disturbed")
+    assert [cells[f"{arm}, generator chain"][1] for arm in arms] == ["–", "12", "3", "1"]
+    end = {arm: float(cells[f"{arm}, generator chain"][2].replace("−", "-")) for arm in arms}
+    assert end["disturbed"] < end["driven"] < end["strongly driven"]
+    for arm, sign in (("strongly driven", 1), ("disturbed", -1)):
+        seeds = []
+        for seed in (0, 1):
+            item = cell(plan, arm, seed=seed)
+            trace = pd.read_parquet(item.folder.file("trace.parquet"))
+            shares = {name: trace[f"gamma/{name}"] for name in read_predictions(item.start.folder, "val").classes}
+            trace["valence"] = sum(share * VALENCE[name] for name, share in shares.items())
+            means = trace.groupby("t_min")["valence"].mean()
+            seeds.append(next((f"{minute:g}" for minute, value in means.items() if sign * value >= 0.4), "never"))
+        assert cells[f"{arm}, generator chain"][0] == ", ".join(seeds)
+
+
+@pytest.mark.parametrize("name", ["decoding", "incentives"])
+def test_a_second_look_reads_no_trace(
+    name: str, done: tuple[Plan, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, figures = look(name, done[0], tmp_path / "first")
+    monkeypatch.delattr(pd, "read_parquet")
+    second, again = look(name, done[0], tmp_path / "second")
+    assert first == second
+    assert [path.read_bytes() for path in figures] == [path.read_bytes() for path in again]
+
+
+@pytest.mark.parametrize("name", [name for name in ANALYSES if name not in {"decoding", "incentives"}])
+def test_an_analysis_of_other_runs_says_which_it_needs(name: str, done: tuple[Plan, str], tmp_path: Path) -> None:
+    needed = {"intensity": "simulates tags", "categories": "simulates interaction"}.get(name, "trains a network on images")
+    assert ANALYSES[name](done[0], NOTHING, tmp_path) == [Note(f"{name}: no finished run {needed}")]
 
 
 def test_a_simulation_has_neither_data_nor_network(fer: Fer, tmp_path: Path) -> None:
@@ -177,6 +232,21 @@ def test_a_simulation_is_trained_again_with_the_same_bits(fer: Fer, compute: Com
     again = fer("rerun", plan.items[0].run_id, "--results", compute.results, "--data-root", tmp_path / "none")
     assert again.code == 0, again.err
     assert "bit-equal: all " in again.err and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([None, None], "factors are a subset of the four, drawn anew every 50 steps"),
+        ([3], "number of factors that act all the time: 3"),
+        ([0, 1, -1], "number of factors that act all the time: 0, 1, −1 (negative: disturbances)"),
+        ([None, 4], "drawn anew every 50 steps; in other arms, number of factors that act all the time: 4"),
+    ],
+)
+def test_factors_are_described_as_they_act(counts: list[int | None], words: str) -> None:
+    runs = [RunConfig(sequences=SequencesConfig(simulation="emotions", factors=count)) for count in counts]
+    line = describe_sequences(runs)[-1]
+    assert line.endswith(words) and ("anew" in line) == (None in counts)
 
 
 @pytest.mark.parametrize(

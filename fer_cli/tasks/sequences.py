@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from fer_cli.blocks import MINUS
 from fer_cli.config import SEQUENCE_MODELS, SIMULATIONS, Compute, RunConfig, SequencesConfig
 from fer_cli.results import Result
 from fer_cli.tasks.task import Inputs, Task
@@ -81,9 +82,20 @@ def describe_sequences(configs: list[RunConfig]) -> list[str]:
             lines.append("eight emotions are scored in six groups, which are what seven classes can tell apart at most")
         lines.append(
             "the emission is the recogniser's confusion matrix on validation images, plus 1; transitions are fitted, if at "
-            "all, on sequences of validation images; factors are a subset of the four, drawn anew every 50 steps"
+            f"all, on sequences of validation images; {describe_factors([one.factors for one in used])}"
         )
     return lines
+
+
+def describe_factors(counts: list[int | None]) -> str:
+    """Return which factors act in simulations; ``counts``: their settings ``factors``."""
+    redrawn = "factors are a subset of the four, drawn anew every 50 steps"
+    fixed = list(dict.fromkeys(count for count in counts if count is not None))
+    if not fixed:
+        return redrawn
+    numbers = ", ".join(f"{MINUS if count < 0 else ''}{abs(count)}" for count in fixed)
+    constant = f"number of factors that act all the time: {numbers}{' (negative: disturbances)' if min(fixed) < 0 else ''}"
+    return f"{redrawn}; in other arms, {constant}" if None in counts else constant
 
 
 SEQUENCES = Task(
