@@ -15,25 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from fer_cli.config.section import Section
 from fer_cli.errors import DataError
 from fer_cli.escape import cut
 from fer_cli.interaction.columns import Columns, Sample, choose_sample, is_number
 from fer_cli.interaction.design import Design, build_design, factor_terms
 from fer_cli.interaction.effects import eta_interval, partial_eta, partial_omega
 
-
-class AncovaSettings(Section):
-    """What an analysis takes for granted."""
-
-    level: float = 0.95
-    """Confidence level of means and of the wide interval of partial eta squared."""
-    narrow: float = 0.90
-    """Level of the other interval, whose lower bound exceeds zero exactly where p < .05."""
-    most_levels: int = 20
-    """A factor with more levels is refused as an identifier."""
-    exact: float = 1e-12
-    """Share of the outcome's sum of squares below which a fit counts as exact, without an error to test against."""
+LEVEL = 0.95
+"""Confidence level of means and of the wide interval of partial eta squared."""
+NARROW = 0.90
+"""Level of the other interval, whose lower bound exceeds zero exactly where p < .05."""
+MOST_LEVELS = 20
+"""A factor with more levels is refused as an identifier."""
+EXACT = 1e-12
+"""Share of the outcome's sum of squares below which a fit counts as exact, without an error to test against."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +105,11 @@ class Ancova:
         return "analysis of covariance" if self.covariates else "analysis of variance (no covariate)"
 
 
-def analyse(sample: Sample, settings: AncovaSettings = AncovaSettings()) -> Ancova:  # noqa: B008 (immutable)
+def analyse(sample: Sample) -> Ancova:
     """Return the analysis of one outcome; raises DataError for data that cannot carry it."""
     from statsmodels.regression.linear_model import OLS
 
-    check_levels(sample, settings)
+    check_levels(sample)
     check_cells(sample)
     shape = {name: len(levels) for name, levels in sample.factors.items()}
     check_numbers(sample, math.prod(shape.values()) + len(sample.covariates))
@@ -123,16 +118,16 @@ def analyse(sample: Sample, settings: AncovaSettings = AncovaSettings()) -> Anco
     check_rank(sample, design)
     centre = float(sample.values.mean())
     fit = OLS(sample.values - centre, design.matrix).fit()
-    if fit.ssr <= settings.exact * fit.centered_tss:
+    if fit.ssr <= EXACT * fit.centered_tss:
         raise DataError(f"{about(sample)}: fitted exactly by factors and covariates; no error is left to test against")
     return Ancova(
         sample.outcome,
-        [make_term(name, columns, fit, sample, settings) for name, columns in design.columns.items()],
+        [make_term(name, columns, fit, sample) for name, columns in design.columns.items()],
         float(fit.ssr),
         int(fit.df_resid),
         len(sample.values),
-        cell_means(sample, fit, centre, settings),
-        marginal_means(sample, fit, centre, settings),
+        cell_means(sample, fit, centre),
+        marginal_means(sample, fit, centre),
         {name: float(values.mean()) for name, values in sample.covariates.items()},
         [check_slopes(sample, fit, standard), check_levene(sample, fit.resid), check_shapiro(fit.resid)],
         sample.dropped,
@@ -155,7 +150,7 @@ def about(sample: Sample) -> str:
     return f"{sample.where}: outcome '{cut(sample.outcome)}'"
 
 
-def check_levels(sample: Sample, settings: AncovaSettings) -> None:
+def check_levels(sample: Sample) -> None:
     """Raise DataError for a factor with one level, or with so many that it looks like an identifier."""
     n = len(sample.values)
     for name, levels in sample.factors.items():
@@ -163,12 +158,12 @@ def check_levels(sample: Sample, settings: AncovaSettings) -> None:
             raise DataError(
                 f"{about(sample)}: factor '{cut(name)}' has one level, '{cut(levels[0])}'; it needs two{lost(sample)}"
             )
-        if len(levels) > settings.most_levels or (len(levels) == n and n > 2):
+        if len(levels) > MOST_LEVELS or (len(levels) == n and n > 2):
             many = f"has {len(levels)} levels in {n} rows"
             other = ", or name it as --covariate" if all(map(is_number, levels)) else ""
             raise DataError(
                 f"{about(sample)}: factor '{cut(name)}' {many}: it looks like an identifier; "
-                f"give a factor of at most {settings.most_levels} levels{other}"
+                f"give a factor of at most {MOST_LEVELS} levels{other}"
             )
 
 
@@ -229,7 +224,7 @@ def check_rank(sample: Sample, design: Design) -> None:
     raise DataError(f"{sample.where}: the covariates determine each other; leave some out")
 
 
-def make_term(name: str, columns: slice, fit: Any, sample: Sample, settings: AncovaSettings) -> Term:
+def make_term(name: str, columns: slice, fit: Any, sample: Sample) -> Term:
     """Return a term's Type III test: that all its coefficients are zero, with every other term in the model."""
     contrast = np.eye(len(fit.params))[columns]
     test = fit.f_test(contrast)
@@ -245,8 +240,8 @@ def make_term(name: str, columns: slice, fit: Any, sample: Sample, settings: Anc
         f,
         float(test.pvalue),
         partial_eta(ss, float(fit.ssr)),
-        eta_interval(f, df, df_error, settings.narrow),
-        eta_interval(f, df, df_error, settings.level),
+        eta_interval(f, df, df_error, NARROW),
+        eta_interval(f, df, df_error, LEVEL),
         partial_omega(ss, df, float(fit.mse_resid), n),
     )
 
@@ -260,16 +255,16 @@ def design_rows(sample: Sample) -> dict[tuple[int, ...], np.ndarray]:
     return dict(zip(cells, matrix, strict=True))
 
 
-def cell_means(sample: Sample, fit: Any, centre: float, settings: AncovaSettings) -> list[Mean]:
+def cell_means(sample: Sample, fit: Any, centre: float) -> list[Mean]:
     """Return raw and adjusted means of all cells."""
     found = []
     for cell, row in design_rows(sample).items():
         mask = (sample.codes == cell).all(1)
-        found.append(make_mean(name_levels(sample, cell), mask, row, sample, fit, centre, settings))
+        found.append(make_mean(name_levels(sample, cell), mask, row, sample, fit, centre))
     return found
 
 
-def marginal_means(sample: Sample, fit: Any, centre: float, settings: AncovaSettings) -> list[Mean]:
+def marginal_means(sample: Sample, fit: Any, centre: float) -> list[Mean]:
     """Return adjusted means of each level of each factor, cells weighted equally; none for a single factor."""
     if len(sample.factors) == 1:
         return []
@@ -278,7 +273,7 @@ def marginal_means(sample: Sample, fit: Any, centre: float, settings: AncovaSett
         for code, level in enumerate(names):
             row = np.mean([row for cell, row in rows.items() if cell[place] == code], axis=0)
             mask = sample.codes[:, place] == code
-            found.append(make_mean({name: level}, mask, row, sample, fit, centre, settings))
+            found.append(make_mean({name: level}, mask, row, sample, fit, centre))
     return found
 
 
@@ -289,11 +284,10 @@ def make_mean(
     sample: Sample,
     fit: Any,
     centre: float,
-    settings: AncovaSettings,
 ) -> Mean:
     """Return the mean at a design row with Student's interval; ``mask``: (n,) bool, its rows."""
     test = fit.t_test(row)
-    low, high = (centre + float(end) for end in test.conf_int(alpha=1 - settings.level)[0])
+    low, high = (centre + float(end) for end in test.conf_int(alpha=1 - LEVEL)[0])
     raw = float(sample.values[mask].mean())
     return Mean(levels, int(mask.sum()), raw, centre + float(test.effect[0]), low, high)
 

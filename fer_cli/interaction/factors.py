@@ -13,11 +13,8 @@ import numpy as np
 
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import cut
+from fer_cli.interaction.emotions import EXPRESSIONS
 
-POSITIVE = {"basic": ("happy", "surprise", "neutral"), "learning": ("happy", "curious", "focused")}
-"""Kind of expressions -> those counted as positive."""
-LEARNING = frozenset({"focused", "distracted", "curious", "confused", "tired", "happy"})
-BASIC = frozenset({"angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt"})
 HIGH, LOW = "high", "low"
 
 
@@ -51,11 +48,12 @@ def choose_positive(classes: Sequence[str], given: Sequence[str] = ()) -> tuple[
             raise DataError(f"--positive: no expression '{cut(name)}'{nearest(name, classes)}")
     if given:
         return checked(tuple(dict.fromkeys(given)), classes)
-    kind = "learning" if set(classes) <= LEARNING else "basic" if set(classes) <= BASIC else None
-    if kind is None:
-        odd = min(set(classes) - BASIC)
+    emotions = next((one for one in EXPRESSIONS.values() if set(classes) <= set(one.classes)), None)
+    if emotions is None:
+        odd = min(set(classes) - set(EXPRESSIONS["basic"].classes))
         raise DataError(f"'{cut(odd)}' is neither a basic nor a learning expression; name the positive ones with --positive")
-    return checked(tuple(name for name in POSITIVE[kind] if name in classes), classes)
+    ordered = sorted(emotions.classes, key=lambda name: -emotions.valence[name])
+    return checked(tuple(name for name in ordered if name in emotions.positive and name in classes), classes)
 
 
 def checked(positive: tuple[str, ...], classes: Collection[str]) -> tuple[str, ...]:

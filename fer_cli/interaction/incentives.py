@@ -2,8 +2,7 @@
 
 Fan et al. 2025, Eq 11-12. The paper's A_k(i, j) = tau (I_k1 .. I_k4) multiplies a number by four factors, which is no
 probability; we use A_k(i, j) ~ A(i, j) exp(tau s_j sum_m w_m e_mi I_km), rows renormalised, with the sign s_j of state j,
-I in [-1, 1] (negative: a disturbance) and the efficacy e_mi of factor m on a student in state i (1 if not given). Instead,
-a user may supply one matrix for each of the 2^4 sets of factors.
+I in [-1, 1] (negative: a disturbance) and the efficacy e_mi of factor m on a student in state i (1 if not given).
 
 Fading, dE/dt = psi (E - E(t)), acts on the distribution of states: gamma* + (gamma - gamma*) exp(-psi t) with
 gamma* = gamma A_k. This is a step of the lazy chain (1 - exp(-psi t)) A_k + exp(-psi t) I, so that filter, smoother and

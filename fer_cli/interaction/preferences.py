@@ -206,7 +206,7 @@ class Trend(LessonRule):
         return [Finding("volatility", outcome, student, lesson.origin, lesson.end, value, pairs, course, name)]
 
     def judge_course(self, student: str, course: str, lessons: list[Lesson]) -> list[Finding]:
-        """Return the slope over lessons in order of time; its interval decides whether there is a trend."""
+        """Return the slope over lessons in order of time; Kendall's p decides whether there is a trend."""
         enough = sorted((one for one in lessons if one.n >= self.trend.lesson_frames), key=lambda one: one.origin)
         if len(enough) < self.trend.lessons:
             return []
