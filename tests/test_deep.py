@@ -13,7 +13,7 @@ from torch import nn
 
 from fer_cli.ablate import run_plan
 from fer_cli.analysis import deep as judged
-from fer_cli.analysis.deep import check_unseen, deep_features, find_finished_run, parts_of
+from fer_cli.analysis.deep import check_unseen, find_finished_run, parts_of
 from fer_cli.analysis.reopen import Reopened, pooled_features, reopen
 from fer_cli.config import Compute, ModelConfig
 from fer_cli.data.manifest import load_info, load_set
@@ -93,11 +93,11 @@ def test_features_are_those_of_the_analyses(
     order = {sample: row for row, sample in enumerate(load_set(here.data_root, "ck48").manifest["sample"])}
     chosen = images[[order[sample] for sample in parts["test"]]]
     assert chosen.shape[1:] == (48, 48)  # of another side than the run's 32
-    found = deep_features(plain, here, chosen, unseen=parts["test"])
+    found = compute_features(run, chosen)
     assert found.shape == (len(run.data.test), 96)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, pooled_features(run, run.data.test), atol=1e-5)
-    np.testing.assert_array_equal(found, deep_features(plain, here, chosen))
+    np.testing.assert_array_equal(found, compute_features(reopen(plain, here), chosen))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -119,8 +119,8 @@ def test_batches_fit_the_side() -> None:
 
 
 def test_reduced_precision_keeps_the_direction(plain: Item, here: Compute, images: np.ndarray) -> None:
-    exact = deep_features(plain, here, images)
-    reduced = deep_features(plain, here.model_copy(update={"precision": "bf16"}), images)
+    exact = compute_features(reopen(plain, here), images)
+    reduced = compute_features(reopen(plain, here.model_copy(update={"precision": "bf16"})), images)
     assert reduced.dtype == np.float32
     assert not np.array_equal(exact, reduced)
     assert cosine(exact, reduced).min() >= 0.999
@@ -159,7 +159,7 @@ def test_colour_goes_through_the_networks_own_conversion(plain: Item, here: Comp
 )
 def test_other_arrays_are_refused(shape: tuple[int, ...], dtype: str, plain: Item, here: Compute) -> None:
     with pytest.raises(DataError, match="are needed, not"):
-        deep_features(plain, here, np.zeros(shape, dtype))
+        compute_features(reopen(plain, here), np.zeros(shape, dtype))
 
 
 # no leak
@@ -171,14 +171,14 @@ def test_training_parts_are_told(plan: Plan, here: Compute, parts: dict[str, lis
     assert sorted(parts_of(leaky, here)["train"]) == sorted([*parts["train"], *parts["test"]])
 
 
-def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Compute, images: np.ndarray) -> None:
+def test_what_was_trained_on_is_refused_as_test(plan: Plan, here: Compute) -> None:
     plain, leaky = plan.items
     parts = judged.parts_of(plain, here)
     check_unseen(plain, here, parts["test"])
     wanted = [*parts["test"], *parts["train"][:3]]
     told = f"3 of {len(wanted)} test samples are in its training part and 0 in its validation part"
     with pytest.raises(DataError, match=told):
-        deep_features(plain, here, images[:2], unseen=wanted)
+        check_unseen(plain, here, wanted)
     with pytest.raises(DataError, match="0 of 2 test samples are in its training part and 2 in its validation part"):
         check_unseen(plain, here, parts["val"][:2])
     count = len(parts["test"])
@@ -226,7 +226,8 @@ def test_a_finished_run_is_found_by_its_id(plain: Item, here: Compute, images: n
     item = find_finished_run(plain.run_id, here)
     assert item.run.config == plain.run.config
     assert item.fingerprint == plain.fingerprint
-    np.testing.assert_array_equal(deep_features(item, here, images[:3]), deep_features(plain, here, images[:3]))
+    one, other = (compute_features(reopen(found, here), images[:3]) for found in (item, plain))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_runs_that_cannot_be_used_are_one_line(plain: Item, here: Compute, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from fer_cli.errors import FerError
 from fer_cli.interaction.courses import Course, read_courses
 from fer_cli.interaction.emotions import EXPRESSIONS, expressions
-from fer_cli.interaction.events import BACKWARDS, Event, Stream, read_events, write_events
+from fer_cli.interaction.events import BACKWARDS, Event, Stream, read_events
+from tests.logs import write_events
 
 BASIC, LEARNING = EXPRESSIONS["basic"], EXPRESSIONS["learning"]
 GOOD = {"t": 0.0, "student": "a", "face": True, "emotion": "happy"}

@@ -15,7 +15,7 @@ from fer_cli.interaction.assess import assess, read_thresholds
 from fer_cli.interaction.classroom import simulate_class
 from fer_cli.interaction.display import MOST_STUDENTS, STATES, choose_students, state_of
 from fer_cli.interaction.emotions import EXPRESSIONS
-from fer_cli.interaction.events import Event, write_events
+from fer_cli.interaction.events import Event
 from fer_cli.interaction.feedback import (
     CAUTION,
     HEAD,
@@ -31,6 +31,7 @@ from fer_cli.interaction.feedback import (
 from fer_cli.interaction.pictures import draw_shares, draw_timeline
 from fer_cli.interaction.thresholds import Thresholds
 from tests.conftest import Called
+from tests.logs import write_events
 from tests.test_status import event, frames, streams
 
 BASIC, DEFAULT = EXPRESSIONS["basic"], Thresholds()

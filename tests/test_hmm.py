@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fer_cli.errors import FerError
 from fer_cli.interaction.baum_welch import fit
 from fer_cli.interaction.ecem import valence
-from fer_cli.interaction.hmm import compute_messages, filter_states, observe, smooth_states, viterbi
+from fer_cli.interaction.hmm import backward, check_model, filter_states, forward, observe, smooth_states, viterbi
 from fer_cli.interaction.incentives import fade, incentive_tilt, incentive_transition
 from fer_cli.interaction.states import BASIC7, octants, of_classes
 
@@ -30,11 +30,13 @@ def draw_model(seed: int, states: int = 3, classes: int = 4) -> tuple[np.ndarray
 
 def test_three_observations_by_hand() -> None:
     likelihood = observe(B, SHORT)
-    messages = compute_messages(PI, A, likelihood)
+    model = check_model(PI, A, likelihood)
+    alpha, scale = forward(*model)
+    messages = dict(backward(*model[1:], scale))
     assert np.exp(filter_states(PI, A, likelihood).log_likelihood) == pytest.approx([0.03628], abs=5e-9)
     assert filter_states(PI, A, likelihood).log_likelihood == pytest.approx([-3.316489], abs=5e-7)
-    assert messages.alpha[2, 0] * messages.scale.prod() == pytest.approx([0.007696, 0.028584], abs=5e-10)
-    beta = messages.beta[0, 0] * messages.scale[1:].prod()
+    assert alpha[2, 0] * scale.prod() == pytest.approx([0.007696, 0.028584], abs=5e-10)
+    beta = messages[0][0] * scale[1:].prod()
     assert beta == pytest.approx([0.106, 0.112], abs=5e-10)
     assert (PI * B[:, 0] * beta).sum() == pytest.approx(0.03628, abs=5e-9), "what the paper's Eq 9 should say"
     assert smooth_states(PI, A, likelihood).gamma[0, 0] == pytest.approx([0.876516, 0.123484], abs=5e-7)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fer_cli.interaction.pitch import LINE, HeadPitch, estimate_pitch, fit_line, measure_points
+from fer_cli.interaction.pitch import LINE, HeadPitch, estimate_pitch, measure_points
 from fer_cli.interaction.thresholds import HeadThresholds
 from fer_cli.synthetic.actions import UNITS
 from fer_cli.synthetic.expressions import RECIPES, draw_expression
@@ -90,6 +90,16 @@ def test_the_constants_hold_on_faces_drawn_anew(sample: tuple[np.ndarray, np.nda
     assert np.abs(based - pitch)[rest].mean() < 4.5 < np.abs(plain - pitch)[rest].mean()
     assert auc(-based[rest], bowed[rest]) > 0.95
     assert abs((based - pitch)[rest & bowed].mean()) < 6, "calibrated: not shrunk towards frontal faces"
+
+
+def fit_line(points: np.ndarray, pitch: np.ndarray) -> tuple[float, float, float]:
+    """Return the calibrated line of points (N, 5, 2) and true pitch (N,) in degrees."""
+    columns = np.stack([np.ones(len(pitch)), *measure_points(points)], 1)
+    line = np.linalg.lstsq(columns, pitch, rcond=None)[0]
+    slope, start = np.polyfit(pitch, columns @ line, 1)
+    line = line / slope
+    line[0] -= start / slope
+    return float(line[0]), float(line[1]), float(line[2])
 
 
 def test_refitted_constants_are_near_those_in_the_code(sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:

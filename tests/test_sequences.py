@@ -11,12 +11,13 @@ from fer_cli.interaction import decoding
 from fer_cli.interaction.decoding import (
     Decoded,
     Predictions,
-    compute_ceilings,
     estimate_emission,
     simulate_and_decode,
 )
-from fer_cli.interaction.simulate import GENERATORS, Plan, draw_images, simulate
-from fer_cli.interaction.states import BASIC7, octants, of_classes
+from fer_cli.interaction.hmm import filter_states, observe, smooth_states
+from fer_cli.interaction.simulate import GENERATORS, Plan, build_chains, draw_classes, draw_images, simulate
+from fer_cli.interaction.states import BASIC7, StateSpace, octants, of_classes
+from fer_cli.seeds import derive_seed
 
 SPACE = of_classes(BASIC7)
 
@@ -32,6 +33,27 @@ def predict(n: int, seed: int, skill: float = 2.0, classes: tuple[str, ...] = BA
 
 LOST = ("happy", "bored")
 VALIDATION, TEST = predict(700, 1), predict(2000, 2)
+
+
+def compute_ceilings(space: StateSpace, plan: Plan, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """Return what the true parameters reach when classes are drawn from the prior emission and recognised without error.
+
+    By ``frame``, ``filter`` and ``smoother``: accuracy of ``states`` and of ``groups`` of each sequence, (M,).
+    """
+    simulated = simulate(space, plan, derive_seed(seed, "score"))
+    states = simulated.states
+    classes = draw_classes(states, space.emission, np.random.default_rng(derive_seed(seed, "classes")))
+    chain = build_chains(space, simulated.factors, simulated.hidden, plan)
+    model = np.full(space.size, 1 / space.size), chain, observe(space.emission, classes)
+    single = space.frame_index[classes]
+    decoded = {"frame": (single, space.group_index[single])}
+    for name, infer in (("filter", filter_states), ("smoother", smooth_states)):
+        gamma = infer(*model).gamma
+        decoded[name] = gamma.argmax(axis=2), (gamma @ space.members).argmax(axis=2)
+    truth = space.group_index[states]
+    return {
+        name: {"states": (a == states).mean(axis=1), "groups": (b == truth).mean(axis=1)} for name, (a, b) in decoded.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Deep features from finished runs, without leakage: ``check_unseen`` rejects runs whose weights depend on test images.
+"""Finished runs whose features may be used: ``check_unseen`` rejects runs whose weights depend on test images.
 
 Sun 2024 does not specify the extractor's training images. Here it is trained on the split's own training part.
 """
@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
-from fer_cli.analysis.reopen import reopen
 from fer_cli.config import Compute
-from fer_cli.data.block import Block
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
-from fer_cli.learning.deep import check_images, compute_features
 from fer_cli.plan import Item, read_runs
 from fer_cli.runs import RunFolder
 
@@ -77,15 +72,3 @@ def check_unseen(item: Item, compute: Compute, samples: Iterable[str]) -> None:
             f"run {item.run_id}: {len(trained)} of {len(wanted)} test samples are in its training part{also} "
             f"(e.g. {(trained or chose)[0]}); use a run on this split's own training part"
         )
-
-
-def deep_features(item: Item, compute: Compute, images: Block | np.ndarray, unseen: Iterable[str] = ()) -> np.ndarray:
-    """Return the input features of a finished run's classifier for each image: (N, D) float32.
-
-    ``images``: square, any size, as accepted by ``Block.of``; resized like the run's own; ``unseen``: see ``check_unseen``.
-    Raises ResultsError if the run is not finished or its weights are missing, DataError for invalid arrays.
-    """
-    block = Block.of(images)
-    check_images(block)
-    check_unseen(item, compute, unseen)
-    return compute_features(reopen(item, compute), block)

@@ -34,7 +34,6 @@ from fer_cli.interaction.simulate import (
     Plan,
     Sequences,
     build_chains,
-    draw_classes,
     draw_images,
     simulate,
 )
@@ -294,27 +293,6 @@ def gather(predictions: Predictions, images: np.ndarray) -> np.ndarray:
     table = np.asarray(predictions.probabilities, dtype=np.float64)
     padded = np.vstack([table, np.full(table.shape[1], np.nan)])  # the last row answers -1
     return np.asarray(padded[images])
-
-
-def compute_ceilings(space: StateSpace, plan: Plan, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Return what the true parameters reach when classes are drawn from the prior emission and recognised without error.
-
-    By ``frame``, ``filter`` and ``smoother``: accuracy of ``states`` and of ``groups`` of each sequence, (M,).
-    """
-    simulated = simulate(space, plan, derive_seed(seed, "score"))
-    states = simulated.states
-    classes = draw_classes(states, space.emission, np.random.default_rng(derive_seed(seed, "classes")))
-    chain = build_chains(space, simulated.factors, simulated.hidden, plan)
-    model = np.full(space.size, 1 / space.size), chain, observe(space.emission, classes)
-    single = space.frame_index[classes]
-    decoded = {"frame": (single, space.group_index[single])}
-    for name, infer in (("filter", filter_states), ("smoother", smooth_states)):
-        gamma = infer(*model).gamma
-        decoded[name] = gamma.argmax(axis=2), (gamma @ space.members).argmax(axis=2)
-    truth = space.group_index[states]
-    return {
-        name: {"states": (a == states).mean(axis=1), "groups": (b == truth).mean(axis=1)} for name, (a, b) in decoded.items()
-    }
 
 
 def _shorten(factors: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fer_cli.errors import FerError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.interaction.emotions import EmotionMap
-from fer_cli.places import open_regular, write_text
+from fer_cli.places import open_regular
 
 MOST_BYTES = 2**30
 """Size limit of a file of events."""
@@ -284,21 +284,3 @@ def _reason(error: ValidationError, emotions: EmotionMap, where: str) -> str:
 
 
 EXAMPLE = json.dumps({"t": 0.0, "student": "s01", "face": True, "emotion": "happy"})
-
-
-def write_events(path: Path, events: Iterable[Event]) -> Path:
-    """Write events as JSON lines, or as CSV if the suffix is .csv, and return the path."""
-    if path.suffix.lower() != ".csv":
-        write_text(path, "".join(event.model_dump_json(exclude_none=False) + "\n" for event in events))
-        return path
-    listed = list(events)
-    classes = sorted({name for event in listed for name in event.probabilities or ()})
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    names = [name for name in Event.model_fields if name != "probabilities"]
-    writer.writerow([*names, *(PREFIX + name for name in classes)])
-    for event in listed:
-        cells = ["" if (value := getattr(event, name)) is None else value for name in names]
-        writer.writerow([*cells, *((event.probabilities or {}).get(name, "") for name in classes)])
-    write_text(path, out.getvalue())
-    return path

@@ -34,15 +34,6 @@ class Posterior:
     log_likelihood: np.ndarray
 
 
-@dataclass(frozen=True)
-class Messages:
-    """Scaled messages: ``alpha`` (T, M, N) sums to 1; ``beta`` (T, M, N) so that alpha x beta does; ``scale`` (T, M)."""
-
-    alpha: np.ndarray
-    beta: np.ndarray
-    scale: np.ndarray
-
-
 def observe(emission: np.ndarray, observations: np.ndarray) -> np.ndarray:
     """Return the likelihood b_j of each observation, (M, T, N) float64; 1 where it is missing.
 
@@ -76,16 +67,6 @@ def smooth_states(initial: np.ndarray, transition: np.ndarray, likelihood: np.nd
     for _ in backward(*model[1:], scale, alpha):
         pass
     return Posterior(np.swapaxes(alpha, 0, 1), np.log(scale).sum(axis=0))
-
-
-def compute_messages(initial: np.ndarray, transition: np.ndarray, likelihood: np.ndarray) -> Messages:
-    """Return both messages; beta of the textbooks is ``beta`` times the product of the scales of later steps."""
-    model = check_model(initial, transition, likelihood)
-    alpha, scale = forward(*model)
-    beta = np.empty_like(alpha)
-    for step, message in backward(*model[1:], scale):
-        beta[step] = message
-    return Messages(alpha, beta, scale)
 
 
 def viterbi(initial: np.ndarray, transition: np.ndarray, likelihood: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,16 +53,6 @@ def estimate_pitch(points: np.ndarray, line: tuple[float, float, float] = LINE) 
     return np.asarray(line[0] + line[1] * r + line[2] * w)
 
 
-def fit_line(points: np.ndarray, pitch: np.ndarray) -> tuple[float, float, float]:
-    """Return the calibrated line of points (N, 5, 2) and true pitch (N,) in degrees."""
-    columns = np.stack([np.ones(len(pitch)), *measure_points(points)], 1)
-    line = np.linalg.lstsq(columns, pitch, rcond=None)[0]
-    slope, start = np.polyfit(pitch, columns @ line, 1)
-    line = line / slope
-    line[0] -= start / slope
-    return float(line[0]), float(line[1]), float(line[2])
-
-
 @dataclass
 class _Person:
     """The estimates of a person's first seconds, and their median after that."""

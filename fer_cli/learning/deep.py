@@ -104,11 +104,13 @@ def make_predictor(run: Reopened, layout: str = "auto") -> Predictor:
 
 
 def compute_features(run: Reopened, images: Block | np.ndarray, predict: Predictor | None = None) -> np.ndarray:
-    """Return features (N, D) float32; ``images`` as in ``deep_features``; memory-mapped images stay on disk.
+    """Return the input features of a finished run's classifier for each image, (N, D) float32.
 
-    ``predict``: of ``make_predictor``, made here if not given.
+    ``images``: square stills of any size, as ``Block.of`` takes them, resized like the run's own; memory-mapped ones stay on
+    disk. ``predict``: of ``make_predictor``, made here if not given. Raises DataError for other arrays.
     """
     images, batch = Block.of(images), batch_size(run.data.config.data.image_size)
+    check_images(images)
     predict = make_predictor(run) if predict is None else predict
     found = np.empty((len(images), run.network.backbone.feature_size), np.float32)
     for start in range(0, len(images), batch):
