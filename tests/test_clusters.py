@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_cli.errors import FerError
+from fer_cli.errors import FerError, StudyError
 from fer_cli.executors import EXECUTORS, Job, Options, Outcome, agenda, queue
 from fer_cli.executors.parcel import pack, unpack
 from fer_cli.executors.queue import cancel_jobs, open_jobs, read_job
@@ -254,3 +254,17 @@ def test_the_parameters_for_slurm_follow_the_options(monkeypatch: pytest.MonkeyP
     assert slurm.check_cluster(Options(minutes=1))["signal_delay_s"] == 20
     assert slurm.minutes_of("1-02:00:00") == 26 * 60
     assert slurm.minutes_of("infinite") == slurm.LONGEST_MINUTES
+
+
+def test_times_and_sbatch_files_are_read_as_slurm_writes_them(tmp_path: Path) -> None:
+    from fer_cli.cli.executing import parse_time, read_sbatch
+
+    times = {"90": 90, "90:30": 90, "4:00:00": 240, "1-12": 2160, "1-12:30": 2190, "2-00:00:00": 2880}
+    assert {text: parse_time(text) for text in times} == times
+    file = tmp_path / "lines"
+    file.write_text("# ours\n#SBATCH --account=lab42\n\n#SBATCH --exclusive\n#SBATCH --constraint a100\n")
+    assert read_sbatch(file) == (("account", "lab42"), ("exclusive", ""), ("constraint", "a100"))
+    for line in ("rm -rf /", "#SBATCH -A lab", "#SBATCH --array=1-9", "#SBATCH"):
+        file.write_text(f"{line}\n")
+        with pytest.raises(StudyError, match="line 1"):
+            read_sbatch(file)

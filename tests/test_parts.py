@@ -379,20 +379,6 @@ def test_the_command_after_a_plan_keeps_what_holds_for_one_call(
     assert set(once) < set(shlex.split(called.err.splitlines()[-1]))
 
 
-def test_times_and_sbatch_files_are_read_as_slurm_writes_them(tmp_path: Path) -> None:
-    from fer_cli.cli.executing import parse_time, read_sbatch
-
-    times = {"90": 90, "90:30": 90, "4:00:00": 240, "1-12": 2160, "1-12:30": 2190, "2-00:00:00": 2880}
-    assert {text: parse_time(text) for text in times} == times
-    file = tmp_path / "lines"
-    file.write_text("# ours\n#SBATCH --account=lab42\n\n#SBATCH --exclusive\n#SBATCH --constraint a100\n")
-    assert read_sbatch(file) == (("account", "lab42"), ("exclusive", ""), ("constraint", "a100"))
-    for line in ("rm -rf /", "#SBATCH -A lab", "#SBATCH --array=1-9", "#SBATCH"):
-        file.write_text(f"{line}\n")
-        with pytest.raises(StudyError, match="line 1"):
-            read_sbatch(file)
-
-
 def test_jobs_auto_counts_cores_and_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plan: Plan) -> None:
     from fer_cli.executors import capacity
 
