@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from filelock import FileLock
 
 from fer_cli.config import Compute, DataConfig, ModelConfig, RunConfig, TrainConfig
 from fer_cli.results import Result
+from fer_cli.signals import ending
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -319,3 +321,15 @@ def no_store_given(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
     attempts.given_up.clear()
+
+
+@pytest.fixture
+def usual_handlers() -> Iterator[None]:
+    """Begin with the handlers of a program in the foreground; a shell lets its background jobs ignore Ctrl-C."""
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+    ending.clear()

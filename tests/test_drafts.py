@@ -44,6 +44,7 @@ def interrupted(rename: Callable[[Path, Path], Path]) -> Callable[[Path, Path], 
     return rename_and_raise
 
 
+@pytest.mark.usefixtures("usual_handlers")
 def test_ctrl_c_between_two_renames_leaves_a_set(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     draft, final = places
     monkeypatch.setattr(Path, "rename", interrupted(Path.rename))

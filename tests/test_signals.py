@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -14,17 +13,7 @@ import pytest
 from fer_cli.attempts import attempt, given_up
 from fer_cli.signals import end_on_sigterm, ending, hold_signals, limit_time
 
-
-@pytest.fixture(autouse=True)
-def usual_handlers() -> Iterator[None]:
-    """Begin with the handlers of a program in the foreground; a shell lets its background jobs ignore Ctrl-C."""
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    yield
-    for number, handler in before:
-        signal.signal(number, handler)
-    ending.clear()
+pytestmark = pytest.mark.usefixtures("usual_handlers")
 
 
 def test_a_signal_waits_for_the_end_of_the_work_and_is_heard_then() -> None:
