@@ -81,7 +81,7 @@ class Report:
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], Cell]:
-        """Arm and column title (the metric's name where there is one column) -> the cell, recomputed from the CSV."""
+        """Arm and column title ("" where there is one column) -> the cell, recomputed from the CSV; no result: missing."""
         factors = [name for name in list(self.rows[0])[len(COMMON) :] if name not in RUN]
         assert len(factors) <= 1, "no tracked table has more"
         results: dict[tuple[str, str], dict[int, Result]] = {}
@@ -89,7 +89,14 @@ class Report:
             place = (row["arm"], f"{factor_label(factors[0])} {row[factors[0]]}" if factors else "")
             seed, known = int(row["seed"]), results.setdefault(place, {})
             known[seed] = self.result(row, known.get(seed))
-        return {place: Cell(place[0], (), sorted(found), found) for place, found in results.items()}
+        cells = {place: Cell(place[0], (), sorted(found), found) for place, found in results.items()}
+        if self.version > 1 and factors:
+            seeds = sorted({int(row["seed"]) for row in self.rows})
+            for label, _ in self.tables[0].rows:
+                for column in self.tables[0].columns:
+                    arm = label.removesuffix(" (leaky split)")
+                    cells.setdefault((arm, column.removesuffix(" (leaky split)")), Cell(arm, (), seeds, {}))
+        return cells
 
     def result(self, row: dict[str, str], known: Result | None) -> Result:
         """Return what a line, and lines before it (``known``), say of a run's result.
