@@ -335,15 +335,6 @@ def test_wrong_models_are_one_line(tmp_path: Path, spoil: Callable[[Path], None]
         load_detector(Crop(detector=detector, model=str(tmp_path / "gone.onnx")))
 
 
-def test_a_model_whose_path_is_not_utf8_is_read_through_a_link(tmp_path: Path) -> None:
-    """OpenCV ends the process for such a name."""
-    model = tmp_path / os.fsdecode(b"mod\xe9l.onnx")
-    model.symlink_to(detect.centerface_path())
-    assert load_detector(Crop(model=str(model)))(np.zeros((64, 64, 3), np.uint8)) == []
-    with pytest.raises(DataError, match="not a YuNet model"):
-        load_detector(Crop(detector="yunet", model=str(model)))
-
-
 def test_a_missing_or_tampered_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     real = detect.centerface_path().read_bytes()
     with pytest.raises(DataError, match="not a YuNet model"):

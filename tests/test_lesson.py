@@ -122,13 +122,6 @@ def test_the_command_writes_video_and_truth(fer: Fer, tmp_path: Path) -> None:
     assert "--replace" in again.err
 
 
-def test_a_folder_that_is_not_utf8_takes_the_video(tmp_path: Path) -> None:
-    """OpenCV ends the process for such a name."""
-    folder = tmp_path / os.fsdecode(b"\xff\xfe")
-    write_lesson(folder / "lesson.avi", Lesson(seconds=0.1, faces=1))
-    assert sorted(path.name for path in folder.iterdir()) == ["lesson.avi", "lesson.parquet"]
-
-
 WRONG = [
     (("--faces", "0"), "--faces 0: must be 1 to 12"),
     (("--faces", "13"), "--faces 13: must be 1 to 12"),
@@ -164,6 +157,7 @@ def test_a_missing_codec_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"film_%02d"])
 def test_weird_names_of_folder_and_video(tmp_path: Path, name: bytes) -> None:
+    """OpenCV ends the process for a name that is not UTF-8."""
     folder = tmp_path / os.fsdecode(name)
     lesson = Lesson(seconds=0.2, faces=1)
     truth = write_lesson(folder / f"{folder.name}.avi", lesson)

@@ -213,7 +213,7 @@ def warning_lines(folder: RunFolder, result: Result | None, row: Row) -> Iterabl
 
 
 def underfit_lines(folder: RunFolder, result: Result) -> Iterable[str]:
-    """Yield that the run's network has hardly learned its training images, by the rule of reports."""
+    """Yield a warning if the run's network is underfitted, by the rule of reports."""
     with suppress(ResultsError):
         item = read_runs(folder.results, [folder.run_id]).get(folder.run_id)
         final = None if item is None else final_training_accuracy(item, result)

@@ -31,7 +31,7 @@ def count_multiply_adds(network: nn.Module, *input_shapes: Sequence[int] | None)
 def count_known(network: nn.Module, *input_shapes: Sequence[int] | None) -> int | None:
     """Return ``count_multiply_adds`` of a new network with a user's layers; None if one of them has weights of another kind.
 
-    It sees one sample of zeros on the CPU, since code of a user may look at values, or hold tensors of its own there.
+    It is called with one sample of zeros on the CPU: a user's code may read values, or keep tensors on the CPU.
     """
     shadow = copy.deepcopy(network)
     total = count_on(shadow, input_shapes)
