@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fer_cli.errors import StudyError
+from fer_cli.models.dilated import convolve, sum_kernels
 from fer_cli.models.precision import full_precision
 
 Merge = Literal["sum", "concat"]
@@ -52,6 +53,17 @@ BLOCK = 16
 """Channels per bf16 matrix unit."""
 
 
+def bf16_on_cpu() -> bool:
+    """Return whether convolutions on the CPU are computed in bf16."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def learns_on_cpu(weights: Sequence[Tensor]) -> bool:
+    """Return whether the gradients of ``weights`` will be computed on the CPU in full precision."""
+    learns = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
+    return learns and weights[0].device.type == "cpu" and not bf16_on_cpu()
+
+
 def by_channel(x: Tensor, kernels: Tensor) -> Tensor:
     """Return maps (B, C, H, W), each channel convolved with its own kernel of ``kernels`` (C, 1, K, K), K odd.
 
@@ -59,8 +71,7 @@ def by_channel(x: Tensor, kernels: Tensor) -> Tensor:
     than the depthwise convolution.
     """
     channels, padding = len(kernels), kernels.shape[-1] // 2
-    bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    if x.device.type == "cpu" and channels % BLOCK == 0 and bf16:
+    if x.device.type == "cpu" and channels % BLOCK == 0 and bf16_on_cpu():
         own = torch.eye(BLOCK, device=x.device).repeat(channels // BLOCK, 1)[:, :, None, None]
         return F.conv2d(x, kernels * own, padding=padding, groups=channels // BLOCK)
     with full_precision(x):
@@ -81,17 +92,11 @@ class Scales(nn.ModuleList):
         """Return the sum over all rates."""
         if x.is_meta:  # computes nothing
             return torch.empty_like(x)
-        return by_channel(x, self.kernels())
-
-    def kernels(self) -> Tensor:
-        """Return the summed kernels (C, 1, K, K), K = 2 x largest rate + 1."""
-        reach = max(self.rates)
-        kernels = []
-        for rate, weight in zip(self.rates, self.parameters(), strict=True):
-            spread = weight.new_zeros(len(weight), 1, 2 * rate + 1, 2 * rate + 1)
-            spread[:, :, ::rate, ::rate] = weight
-            kernels.append(F.pad(spread, [reach - rate] * 4))
-        return torch.stack(kernels).sum(0)
+        weights = tuple(self.parameters())
+        if learns_on_cpu(weights) and max(self.rates) > 1:
+            with full_precision(x):
+                return convolve(x.to(weights[0].dtype), self.rates, weights)
+        return by_channel(x, sum_kernels(weights, self.rates))
 
     def multiply_adds(self, output: Tensor) -> int:
         """Return the multiply-adds of the separate convolutions: nine per rate and output value."""
