@@ -152,6 +152,22 @@ def test_a_table_takes_the_least_that_fits() -> None:
     assert latex.count(LONG) == 200
 
 
+def test_captions_headings_and_notes_take_room_on_the_page() -> None:
+    """A table that fills a page by its rows alone is broken; the last float has all notes, and rows enough for no more."""
+    rows = [(f"row {number}", ["1"]) for number in range(40)]
+
+    def broken(notes: list[str]) -> list[int]:
+        latex = render_latex(Report("r", [Table("t", ["x"], rows, notes)]))
+        floats = latex.split(r"\begin{table")[1:]
+        assert [latex.count(note) for note in notes] == [floats[-1].count(note) for note in notes] == [1] * len(notes)
+        return [part.count("row ") for part in floats]
+
+    assert broken([]) == [40]
+    before, last = broken([f"note {'word ' * 60}{number}." for number in range(6)])
+    assert before + last == 40 and last < 30 <= before + 15
+    assert broken([f"note {'word ' * 90}{number}." for number in range(30)]) == [39, 1]
+
+
 @given(
     st.lists(st.text(st.sampled_from("a _%&[]*~^\\\n{}$#\"'`|-"), max_size=30), min_size=1, max_size=4),
     st.integers(1, 9),

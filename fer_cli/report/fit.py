@@ -22,10 +22,11 @@ GAPS = (6.0, 3.0)
 """Space on each side of a column: LaTeX's ``\\tabcolsep``, and the least."""
 SCALES = {"": 1.0, r"\footnotesize": 0.87, r"\scriptsize": 0.81}
 """Font size -> width of text beside ``\\normalsize``; small fonts are wider than their size."""
+SPACE = text_points(" ")
 LABEL = 70.0
 """A wrapped column of labels is at least so wide, if it has text for it."""
-TALL, BASELINE = 500.0, 12.0
-"""Height that the rows of a float may have, and of a line. A page is 592 pt tall; captions and notes take some."""
+TALL, BASELINE, APART = 500.0, 12.0, 2.0
+"""Height that the rows of a float may have, of a line, and between rows if some of them are wrapped."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Piece:
     def least(self) -> float:
         """Return the width of the longest part."""
         return max((text_points(part, self.bold) for part in self.parts), default=0.0)
+
+    def lines(self, width: float) -> int:
+        """Return how many lines the parts take, as many on each as fit ``width``."""
+        count, used = 1, 0.0
+        for part in self.parts:
+            long = text_points(part, self.bold)
+            if used and used + SPACE + long > width:
+                count, used = count + 1, 0.0
+            used += long + (SPACE if used else 0.0)
+        return count
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ def fit(grid: Grid, page: int) -> Fitted:
             if widths is None:
                 continue
             found = Fitted(((grid, scaled(widths, scale), groups),), width > narrow, gap, font)
-            height = scale * BASELINE * sum(count_lines(grid, widths))
+            height = sum(row_heights(grid, widths, scale))
             if height <= TALL:
                 return found
             if best is None or height < best[0] - BASELINE:
@@ -126,12 +137,15 @@ def scaled(widths: Sequence[float | None], scale: float) -> tuple[float | None, 
 def count_lines(grid: Grid, widths: Sequence[float | None]) -> list[int]:
     """Return about how many lines each row has in columns of these widths."""
     return [
-        max(
-            1 if width is None or not width else math.ceil(piece.natural / width)
-            for piece, width in zip(row, widths, strict=True)
-        )
+        max(1 if width is None or not width else piece.lines(width) for piece, width in zip(row, widths, strict=True))
         for row in grid.rows
     ]
+
+
+def row_heights(grid: Grid, widths: Sequence[float | None], scale: float) -> list[float]:
+    """Return about how tall rows are, in points, in columns of these widths at ``SIZE``, for text ``scale`` as wide."""
+    lines = count_lines(grid, widths)
+    return [scale * BASELINE * count + (APART if max(lines) > 1 else 0.0) for count in lines]
 
 
 def fit_parts(grid: Grid, page: int) -> Fitted:

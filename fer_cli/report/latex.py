@@ -14,10 +14,12 @@ from itertools import pairwise
 from fer_cli import escape
 from fer_cli.blocks import Cell, Table, cell_text, is_bold
 from fer_cli.report.fit import (
+    APART,
     BASELINE,
     GAPS,
+    PAGES,
+    SAFE,
     SCALES,
-    TALL,
     Fitted,
     Grid,
     Group,
@@ -25,6 +27,7 @@ from fer_cli.report.fit import (
     count_lines,
     fit,
     is_number,
+    row_heights,
     scaled,
     split_words,
 )
@@ -36,6 +39,8 @@ COUNTED = re.compile(r" ?\(n\)")
 SAID = re.compile(r", n = \d+$")
 """A title that says the number of seeds itself."""
 LABEL_LENGTH = 40
+PAGE, HEAD, RULES = 574.0, 16.0, 14.0
+"""Heights in points: of a page (592) but for a little, of the space around caption and notes, of a tabular's rules."""
 
 
 def latex_document(title: str, comments: Iterable[str], grids: Iterable[Grid], columns: int = 2) -> str:
@@ -49,7 +54,7 @@ def latex_document(title: str, comments: Iterable[str], grids: Iterable[Grid], c
         n = count or (everywhere if has_intervals(grid) and not SAID.search(grid.title) else None)
         label = unique_label(f"tab:{slug(title)}:{slug(re.split(': | in %| in points', grid.title)[0])}", labels)
         caption = caption_text(title, grid.title, n)
-        for number, (fitted, notes) in enumerate(break_rows(fit(grid, columns), grid.notes)):
+        for number, (fitted, notes) in enumerate(break_rows(fit(grid, columns), grid.notes, caption, columns)):
             own = caption if number == 0 else f"{caption} (continued)"
             lines += ["", *float_lines(fitted, notes, own, label if number == 0 else "")]
     return "\n".join(lines) + "\n"
@@ -120,23 +125,40 @@ def unique_label(label: str, known: list[str]) -> str:
     return found
 
 
-def break_rows(fitted: Fitted, notes: Sequence[str]) -> Iterator[tuple[Fitted, Sequence[str]]]:
+def break_rows(fitted: Fitted, notes: Sequence[str], caption: str, page: int) -> Iterator[tuple[Fitted, Sequence[str]]]:
     """Yield floats that a page has room for, one if it suffices; the last has the notes."""
-    scale = SCALES[fitted.font]
-    room = TALL / BASELINE / scale / len(fitted.parts)
-    lines = [
-        max(counts)
-        for counts in zip(*(count_lines(grid, scaled(widths, 1 / scale)) for grid, widths, _ in fitted.parts), strict=True)
-    ]
+    scale, width = SCALES[fitted.font], PAGES[page][fitted.wide]
+    fixed = HEAD + text_height(caption, width, "")
+    tall = []
+    for grid, widths, groups in fitted.parts:
+        whole = scaled(widths, 1 / scale)
+        tall.append(row_heights(grid, whole, scale))
+        fixed += RULES + sum(row_heights(replace(grid, rows=(grid.head,) * (2 if groups else 1)), whole, scale))
+    heights = [sum(each) for each in zip(*tall, strict=True)]
+    starts = find_starts(heights, PAGE - fixed, sum(text_height(note, width, r"\footnotesize") for note in notes))
+    for start, end in pairwise([*starts, len(heights)]):
+        parts = tuple((replace(grid, rows=grid.rows[start:end]), widths, groups) for grid, widths, groups in fitted.parts)
+        yield replace(fitted, parts=parts), notes if end == len(heights) else ()
+
+
+def find_starts(heights: Sequence[float], room: float, notes: float) -> list[int]:
+    """Return the first row of each float: rows of these ``heights`` fill the ``room``, beside the notes in the last one."""
     starts, used = [0], 0.0
-    for place, count in enumerate(lines):
-        if used + count > room and place > starts[-1]:
+    for place, height in enumerate(heights):
+        if used + height > room and place > starts[-1]:
             starts.append(place)
             used = 0.0
-        used += count
-    for start, end in pairwise([*starts, len(lines)]):
-        parts = tuple((replace(grid, rows=grid.rows[start:end]), widths, groups) for grid, widths, groups in fitted.parts)
-        yield replace(fitted, parts=parts), notes if end == len(lines) else ()
+        used += height
+    last = len(heights) - 1
+    if used + notes > room and starts[-1] < last:
+        fits = (place for place in range(starts[-1] + 1, last) if sum(heights[place:]) + notes <= room)
+        starts.append(next(fits, last))
+    return starts
+
+
+def text_height(text: str, width: float, font: str) -> float:
+    """Return about how tall a paragraph is in points."""
+    return BASELINE * SCALES[font] * split_words(text).lines(width * SAFE / SCALES[font])
 
 
 def float_lines(fitted: Fitted, notes: Sequence[str], caption: str, label: str) -> Iterator[str]:
@@ -177,7 +199,7 @@ def tabular_lines(grid: Grid, widths: Sequence[float | None], groups: Sequence[G
     apart = any(count > 1 for count in count_lines(grid, scaled(widths, 1 / SCALES[fitted.font])))
     for number, row in enumerate(grid.rows):
         if apart and number:
-            yield r"\addlinespace[2pt]"
+            yield rf"\addlinespace[{APART:g}pt]"
         yield escape.latex_row([cell_latex(cell, wrap) for cell, wrap in zip(row, wrapped, strict=True)])
     yield r"\bottomrule"
     yield r"\end{tabular}"
