@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, RESULT
+from fer_cli.outputs import CENTRES, HISTORIES, LABELS, PREDICTIONS, RESULT
 from fer_cli.places import read_text, write_text
 
 FILE = ".checked.json"
@@ -43,7 +43,8 @@ def sign_files(folder: Path, also: tuple[str, ...] = ()) -> Files:
             names = {entry.name for entry in entries}
     except OSError:
         names = set()
-    checked = [*sorted(fnmatch.filter(names, HISTORIES)), *(name for name in (PREDICTIONS, LABELS) if name in names)]
+    tables = sorted([*fnmatch.filter(names, HISTORIES), *fnmatch.filter(names, CENTRES)])
+    checked = [*tables, *(name for name in (PREDICTIONS, LABELS) if name in names)]
     return tuple((name, sign_file(f"{folder}/{name}")) for name in (RESULT, *checked, *also))
 
 

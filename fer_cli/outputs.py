@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from fer_cli.errors import DamagedError
 from fer_cli.metrics import confusion_counts
 from fer_cli.places import open_regular, read_text
 
-RESULT, PREDICTIONS, LABELS, HISTORIES = "result.json", "predictions.parquet", "labels.parquet", "history*.csv"
+RESULT, PREDICTIONS, LABELS = "result.json", "predictions.parquet", "labels.parquet"
+HISTORIES, CENTRES = "history*.csv", "centres*.csv"
 BINS = 15
 """Bins of the calibration error."""
 ROUNDING = 1e-3
@@ -161,6 +163,17 @@ def check_parquet(path: Path) -> None:
         raise damage_error(path, str(error.strerror)) from None
     if not whole:
         raise damage_error(path, "not a complete Parquet file" if size else "empty")
+
+
+def check_table(path: Path, sign: tuple[int, ...]) -> dict[str, float]:
+    """Raise DamagedError if labels, history or centres of a run are invalid; return a history's final training accuracy."""
+    if path.name == LABELS:
+        check_parquet(path)
+    elif fnmatch(path.name, CENTRES):
+        read_centres(path)
+    else:
+        return {path.name: final_training_accuracy(path, sign)}
+    return {}
 
 
 def damage_error(path: Path, reason: str) -> DamagedError:

@@ -23,11 +23,10 @@ from fer_cli.errors import DamagedError
 from fer_cli.metrics import score_counts
 from fer_cli.outputs import (
     DETECTED,
-    LABELS,
     PREDICTIONS,
     RESULT,
     calibration_error,
-    check_parquet,
+    check_table,
     count_predictions,
     damage_error,
     final_training_accuracy,
@@ -324,12 +323,10 @@ def _load(folder: Path, files: Files, metrics: tuple[str, ...], planned: Planned
     try:
         if is_verified(folder, files):
             return rescore(_parse(folder / RESULT, planned.config))
-        final = {}
+        final = dict[str, float]()
         for name, sign in files:
-            if name == LABELS:
-                check_parquet(folder / name)
-            elif name not in {RESULT, PREDICTIONS}:
-                final[name] = final_training_accuracy(folder / name, sign)
+            if name not in {RESULT, PREDICTIONS}:
+                final |= check_table(folder / name, sign)
         result = _parse(folder / RESULT, planned.config)
         result = result.model_copy(update={"metrics": score_again(result, folder)})
         if (found := dict(files).get(PREDICTIONS)) and result.predictions == PREDICTIONS:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from fer_cli.claims import BEAT, HEARTBEAT_S, SEEN, Owner, is_alive, process_started, read_owner, this_process
 from fer_cli.config import RunConfig
 from fer_cli.errors import ClaimLostError, DamagedError, ResultsError
-from fer_cli.outputs import HISTORIES, LABELS, PREDICTIONS, RESULT, damage_error
+from fer_cli.outputs import CENTRES, HISTORIES, LABELS, PREDICTIONS, RESULT, damage_error
 from fer_cli.places import not_made_again, read_text, write_text
 from fer_cli.results import Result, find_damage, load_result, read_result
 from fer_cli.yamls import explain
@@ -42,7 +42,7 @@ OUTPUTS = (
     PREDICTIONS,
     LABELS,
     PROGRESS,
-    "centres*.csv",
+    CENTRES,
     "confident.parquet",
     "best*.pt",
     "last*.ckpt",

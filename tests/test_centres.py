@@ -16,7 +16,9 @@ from fer_cli.errors import DamagedError
 from fer_cli.learning.losses import center_spread, class_center_loss
 from fer_cli.learning.module import FerModule
 from fer_cli.learning.train import train_run
+from fer_cli.outputs import read_centres
 from fer_cli.plan import Plan, make_plan
+from fer_cli.results import find_damage
 from fer_cli.study import Choice
 from tests.conftest import STUDY
 from tests.fakes import folder_at
@@ -106,20 +108,28 @@ def test_analysis_of_the_loss_by_hand(plan: Plan, compute: Compute, tmp_path: Pa
     assert figure.path.stat().st_size > 10_000
 
 
-def test_runs_without_the_steps_are_left_out_and_a_damaged_file_is_named(
-    plan: Plan, compute: Compute, tmp_path: Path
-) -> None:
+def test_runs_without_the_steps_are_left_out(plan: Plan, compute: Compute, tmp_path: Path) -> None:
     """Runs of older versions have no ``centres.csv``."""
     (note,) = centres_analysis(plan, compute, tmp_path)
     assert isinstance(note, Note) and "no finished run" in note.text
+
+
+def test_a_run_with_damaged_steps_is_damaged(plan: Plan, compute: Compute, tmp_path: Path) -> None:
+    """Reports leave it out, and ``--retry-failed`` trains it again."""
     note_steps(plan)
+    assert all(find_damage(item.folder.path) is None for item in plan.items)
     broken = next(item for item in plan.items if item.run.arm == "SCN-CS").folder.file("centres.csv")
-    broken.write_text(broken.read_text()[:-5])
-    with pytest.raises(DamagedError, match=r"centres.csv: truncated"):
-        centres_analysis(plan, compute, tmp_path)
-    broken.write_text("step,weight,loss\n1,1.0,2.0\n")
-    with pytest.raises(DamagedError, match=r"centres.csv: no column deviation"):
-        centres_analysis(plan, compute, tmp_path)
+    for content, reason in (
+        (broken.read_text()[:-5], "truncated"),
+        ("step,weight,loss\n1,1.0,2.0\n", "no column deviation"),
+    ):
+        broken.write_text(content)
+        assert f"centres.csv: {reason}" in str(find_damage(broken.parent))
+        with pytest.raises(DamagedError, match=reason):
+            read_centres(broken)
+    table, _ = centres_analysis(plan, compute, tmp_path)
+    assert isinstance(table, Table)
+    assert [cell.n for cell in table.rows[0][1] if isinstance(cell, Number)] == [2] * 4
 
 
 def test_a_training_of_few_steps_is_one_point(plan: Plan, compute: Compute, tmp_path: Path) -> None:
