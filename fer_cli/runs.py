@@ -55,6 +55,12 @@ OUTPUTS = (
 _tokens: dict[Path, str] = {}  # folder -> token of the claims held by this process
 
 
+def history_name(result: Result) -> str:
+    """Return the name of the selected training's history: of the chosen margin where relabelling margins were searched."""
+    searched = result.config.learning.cs_threshold == "val_search"
+    return f"history-margin-{result.selection.relabel_margin}.csv" if searched else "history.csv"
+
+
 class RunFolder:
     """The files of one run."""
 

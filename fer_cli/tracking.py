@@ -312,20 +312,19 @@ class RunTracker:
         """Log the metrics of one epoch."""
         self._try(lambda: self._log((epoch, row)))
 
-    def end(self, status: End, metrics: Mapping[str, float] | None = None) -> None:
-        """Log missing epochs of an interrupted run or connection, final metrics and artifacts, and end the run."""
+    def end(self, status: End, metrics: Mapping[str, float] | None = None, history: str = "history.csv") -> None:
+        """Log epochs of the ``history`` that an interrupted run or connection lacks, metrics and artifacts; end the run."""
 
         def finish() -> None:
             if not self.run_id:
                 self._start()
             client = self._client
             assert client is not None
-            history = self.folder.file("history.csv")
-            if history.is_file():
+            if (path := self.folder.file(history)).is_file():
                 import pandas as pd
 
                 seen = {point.step for point in client.get_metric_history(self.run_id, "seconds")}
-                rows = [row for row in pd.read_csv(history).to_dict("records") if int(row["epoch"]) not in seen]
+                rows = [row for row in pd.read_csv(path).to_dict("records") if int(row["epoch"]) not in seen]
                 self._log(*((int(row["epoch"]), {str(key): float(value) for key, value in row.items()}) for row in rows))
             known = client.get_run(self.run_id).data.metrics
             self._log((0, {name: value for name, value in (metrics or {}).items() if known.get(name) != value}))

@@ -111,6 +111,23 @@ def test_a_store_is_built_from_run_folders_and_a_second_call_changes_nothing(res
     assert one.info.end_time == int(1000 * RunFolder(results, "a1").file("result.json").stat().st_mtime)
 
 
+def test_the_curve_of_a_searched_run_is_that_of_its_chosen_margin(tmp_path: Path) -> None:
+    """The histories of the other margins are among its artifacts alone."""
+    run = RunFolder(tmp_path, "a0")
+    config = RunConfig.model_validate({"learning": {"method": "scn-cs", "cs_threshold": "val_search"}})
+    chosen = {"rule": "val/macro_f1", "epoch": 2, "relabel_margin": 0.2, "weights": "best-margin-0.2.pt"}
+    leave(run, fake_result("a0", config, selection=chosen))
+    run.write_config(config)
+    add_use(run.path, USE)
+    for margin, loss in ((0.1, 9.0), (0.2, 2.0)):
+        run.file(f"history-margin-{margin}.csv").write_text(HISTORY.replace("2.0", str(loss)))
+    sync_mirror(tmp_path, tmp_path)
+    (one,) = mlflow_runs(tmp_path)
+    points = new_client(store_uri(tmp_path)).get_metric_history(one.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in points] == [(1, 2.0), (2, 1.0)]
+    assert sum("history-margin" in name for name in files(tmp_path)) == 2
+
+
 def test_the_parent_shows_data_commit_profile_means_tables_and_figures(results: Path) -> None:
     sync_mirror(results, results)
     found = parents(results)

@@ -22,7 +22,7 @@ from fer_cli.loggers import RunLog
 from fer_cli.places import whole_file
 from fer_cli.provenance import peak_memory
 from fer_cli.results import Result
-from fer_cli.runs import OnEpoch, RunFolder
+from fer_cli.runs import OnEpoch, RunFolder, history_name
 from fer_cli.signals import ending, limit_time
 from fer_cli.tasks import Inputs, task_of
 from fer_cli.tracking import Mirror, RunTracker
@@ -102,7 +102,7 @@ def execute(job: Job) -> Outcome:
                     result = run_task(job, on_epoch)
                 folder.check_claim()
                 scores = {f"{result.part}/{name}": result.scores[name] for name in METRICS}
-                tracker.end("FINISHED", scores)
+                tracker.end("FINISHED", scores, history_name(result))
                 curves.end(scores)
                 folder.write_result(result)  # last, as it marks the run as done
             except (KeyboardInterrupt, SystemExit):

@@ -26,7 +26,7 @@ from fer_cli.executors.jobs import Job, Outcome
 from fer_cli.executors.options import Options
 from fer_cli.executors.parcel import Parcel, pack, relocate, unpack
 from fer_cli.executors.processes import record_death
-from fer_cli.runs import RunFolder
+from fer_cli.runs import RunFolder, history_name
 from fer_cli.signals import end_on_sigterm
 from fer_cli.sweeps import describe_version
 from fer_cli.tracking import RunTracker
@@ -193,7 +193,8 @@ def take_in(job: Job, outcome: Outcome, parcel: Parcel) -> Outcome:
         raise ArrivalError(str(error)) from None
     if outcome.status == "done":
         result = job.folder.result()
-        tracker.end("FINISHED", {f"{result.part}/{name}": result.scores[name] for name in METRICS})
+        scores = {f"{result.part}/{name}": result.scores[name] for name in METRICS}
+        tracker.end("FINISHED", scores, history_name(result))
     else:
         tracker.end("FAILED")
     return replace(outcome, mirrored=tracker.complete)

@@ -23,7 +23,7 @@ from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
 from fer_cli.outputs import RESULT
 from fer_cli.results import Result
-from fer_cli.runs import RunFolder, Status, read_config
+from fer_cli.runs import RunFolder, Status, history_name, read_config
 from fer_cli.stores import check_store
 from fer_cli.tracking import (
     LOCK_S,
@@ -141,7 +141,7 @@ class Sync:
             f"{use.place} · seed {config.seed}", config, {"arm": use.arm, "study": use.study, "seed": str(config.seed)}
         )
         scores = {} if result is None else {f"{result.part}/{name}": result.scores[name] for name in METRICS}
-        tracker.end(end, scores)
+        tracker.end(end, scores, "history.csv" if result is None else history_name(result))
         if not tracker.complete:
             raise ResultsError(
                 f"MLflow store {describe_store(self.results)}: a run could not be written; run fer track sync again"

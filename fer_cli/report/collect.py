@@ -13,6 +13,7 @@ from fer_cli.judge import Images, Side
 from fer_cli.overlap import mean_overlap
 from fer_cli.plan import Item, Plan
 from fer_cli.results import Result
+from fer_cli.runs import history_name
 from fer_cli.stats import NotTestable, Outcome, rank_test, sample_sd
 
 Point = tuple[tuple[str, Any], ...]
@@ -129,9 +130,8 @@ def collect(plan: Plan, found: Mapping[str, Result | DamagedError] | None = None
 
 
 def history_file(item: Item, result: Result) -> Path:
-    """Return the history of the selected training: of the chosen margin where relabelling margins were searched."""
-    searched = item.run.config.learning.cs_threshold == "val_search"
-    return item.folder.file(f"history-margin-{result.selection.relabel_margin}.csv" if searched else "history.csv")
+    """Return the history of the selected training."""
+    return item.folder.file(history_name(result))
 
 
 def check_settings(item: Item, result: Result) -> Result:
