@@ -98,8 +98,8 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
     """Write a ``torch.load`` file atomically; a full disk raises OSError, unlike ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    with whole_file(path) as draft, buffer.getbuffer() as view:  # of a view left open, Python 3.13 cannot free the buffer
-        draft.write_bytes(view)
+    with whole_file(path) as draft:
+        draft.write_bytes(buffer.getvalue())  # without a copy; of a view in an error's frames, 3.13 cannot free the buffer
 
 
 def save_weights(path: Path, module: FerModule, epoch: int) -> None:
