@@ -1,11 +1,13 @@
 """Studies that are killed, told to end, or run into errors and full disks; and the same command again."""
 
+import gc
 import json
 import os
 import re
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,21 @@ def test_a_full_disk_while_torch_writes_is_a_storage_error(tmp_path: Path) -> No
         resource.setrlimit(resource.RLIMIT_FSIZE, largest)
     assert raised.value.errno in STORAGE_ERRORS
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_write_frees_its_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.13 warns of a buffer collected before the views of it, which frames in a cycle keep."""
+    from fer_cli.learning.record import write_tensors
+
+    def interrupted(path: Path, data: Any) -> int:
+        view, frame = memoryview(data), sys._getframe()
+        raise KeyboardInterrupt(view, frame)
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_tensors(tmp_path / "best.pt", {})
+    assert list(tmp_path.iterdir()) == []
+    gc.collect()
 
 
 def test_a_failed_run_is_isolated_reported_and_retried(
