@@ -14,7 +14,7 @@ underfitted or leaky, or n is too small.
 Reproduced is a computed word. ``reproduced``: supported, and the value that the paper prints for this data set (the
 difference, if it has both arms; else the arm's score) lies in our 95 % interval. ``direction only``: supported, but the
 paper has no value for this data set, or it lies outside. ``not reproduced``: contradicted. ``open``: undecided or not
-testable. ``no paper``: the study is about none.
+testable. ``no paper``: no paper makes the claim.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ class Claim(Section):
     leaks: bool = False  # whether it is about data leakage, so that leaky arms can be judged
     source: Annotated[str, Field(min_length=1)]
     """Place in the paper, or why it is ours."""
+    ours: bool = False  # whether no paper makes it, in a study about a paper
 
     @model_validator(mode="after")
     def _one_yardstick(self) -> Claim:

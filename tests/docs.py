@@ -139,7 +139,7 @@ def setting_table(settings: Settings) -> Iterator[str]:
 
 
 def arm_lines(study: Study) -> Iterator[str]:
-    """Yield the lines of arms, levels, grid and profiles."""
+    """Yield the lines of arms, levels, grid, and of what data sets and profiles change."""
     yield from ("## Arms", "", "| arm | settings |", "|---|---|")
     for arm, settings in study.arms.items():
         words = ", ".join(f"`{key}` = {show(value)}" for key, value in settings.items()) or "those of the base"
@@ -156,9 +156,13 @@ def arm_lines(study: Study) -> Iterator[str]:
     varied = dict.fromkeys(key for arm in study.arms.values() for key in arm)
     if told := [f"- `{key}`: {describe(key).replace('``', '`')}" for key in varied if describe(key)]:
         yield from ("What these settings mean:", "", *told, "")
-    for profile, settings in study.profiles.items():
+    added = {f"On `{data}`": settings for data, settings in study.with_data.items()}
+    added |= {f"Profile `{profile}`": settings for profile, settings in study.profiles.items()}
+    for profile, arms in study.profile_arms.items():
+        added |= {f"Profile `{profile}`, arm {escape.markdown(arm)}": settings for arm, settings in arms.items()}
+    for where, settings in added.items():
         if settings:
-            yield f"Profile `{profile}`: {', '.join(f'`{key}` = {show(value)}' for key, value in settings.items())}."
+            yield f"{where}: {', '.join(f'`{key}` = {show(value)}' for key, value in settings.items())}."
             yield ""
 
 

@@ -270,6 +270,8 @@ paper:
     assert (values, both) == ((pytest.approx(0.2),), True)
     assert find_printed(noisy, plan, (("data.label_noise", 0.3),)) == ((), False)
     assert judged(plan, compute)[0].reproduced == "reproduced"
+    own = planted(tmp_path, compute, STUDY + CLAIMS.replace("source: Fig 8}", "source: ours, ours: true}") + paper)
+    assert [one.reproduced for one in judged(own, compute)] == ["no paper", "open"]
     alone = planted(tmp_path, compute, STUDY + CLAIMS + paper.replace("data: ck48", "data: MMI"))
     assert find_printed(clean, alone, (("data.label_noise", 0.0),)) == ((0.91,), False)
     assert RunConfig().flat()["data.label_noise"] == 0.0

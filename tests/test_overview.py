@@ -77,6 +77,17 @@ def test_all_reports_and_their_overview(study: Path, compute: Compute, fer: Call
     )
 
 
+def test_the_claims_of_the_papers_are_counted_apart(study: Path, compute: Compute) -> None:
+    text = study.read_text().replace("source: Fig 9}", "source: ours, ours: true}")
+    study.write_text(text + "\npaper: {cite: someone-2025}\n")
+    make_report("tiny", compute)
+    lines = overview_text(compute.results).split("\n")
+    counts = "2 claims: 1 undecided, 1 not testable. The papers make 1 of them: 1 undecided."
+    assert counts in lines
+    rows = [line.split(" | ") for line in lines if line.startswith("| `tiny` on `ck48` | ")]
+    assert [row[-1].removesuffix(" |") for row in rows] == ["open", "no paper"]
+
+
 def test_a_table_is_behind_once_its_study_or_the_report_changes(study: Path, compute: Compute) -> None:
     make_report("tiny", compute)
 

@@ -47,7 +47,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: fer data build ck48 --from CK+48, then fer ablate --study scn-cs, then fer report --study scn-cs",
+    epilog="Example: fer ablate --study demo --plan, then fer ablate --study demo, then fer report --study demo",
 )
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")

@@ -61,7 +61,7 @@ Smoothing = Annotated[
     bool,
     typer.Option(
         "--smoothing/--no-smoothing",
-        help="Smooth the expressions by an emotion HMM; it made them wrong more often on rendered lessons (see the README).",
+        help="Smooth the expressions by an emotion HMM; on rendered lessons it made them wrong more often: docs/use.md.",
     ),
 ]
 KeepFaces = Annotated[
@@ -95,7 +95,7 @@ def monitor(
     """Follow the faces in a video or before a camera: expressions, learning status and advice, live and as a report.
 
     Labels are guesses and do not show what a student feels, understands or attends to; the rules are conventions, and a
-    finding is a reason to ask, never a grade. Some laws forbid to infer the emotions of pupils.
+    finding is a reason to ask, never a grade. Some laws forbid inferring the emotions of pupils.
 
     Log and report hold no pictures.
     """

@@ -16,7 +16,7 @@ from fer_cli.errors import FerError
 def status(
     events: Annotated[
         Path | None,
-        typer.Argument(callback=expand_path, help="JSON lines or CSV with t, student, face, emotion; more in the README."),
+        typer.Argument(callback=expand_path, help="JSON lines or CSV with t, student, face, emotion: docs/interaction.md."),
     ] = None,
     out: Annotated[
         Path | None,

@@ -72,7 +72,7 @@ def read_progress(results: Path, study: str | None = None) -> list[SweepState]:
     """Return the state of each sweep, the latest first; raises ResultsError if there is none, or none of the study."""
     sweeps = list_sweeps(results)
     if not sweeps:
-        raise ResultsError(f"no sweep under {results}; start one with fer ablate --study scn-cs, or give --results FOLDER")
+        raise ResultsError(f"no sweep under {results}; start one with fer ablate --study demo, or give --results FOLDER")
     if study is not None:
         check_study(study, {sweep.study for sweep in sweeps}, results)
         sweeps = [sweep for sweep in sweeps if sweep.study == study]

@@ -99,7 +99,7 @@ def run_ids(results: Path) -> list[str]:
     paths = folder.iterdir() if folder.is_dir() else ()
     names = sorted(path.name for path in paths if path.is_dir() and not path.name.startswith("."))
     if not names:
-        raise ResultsError(f"no run under {results}; train some with: fer ablate --study scn-cs, or give --results FOLDER")
+        raise ResultsError(f"no run under {results}; train some with: fer ablate --study demo, or give --results FOLDER")
     return names
 
 

@@ -28,7 +28,7 @@ def judge_plan(cells: Cells, scales: Scales) -> list[Judgement]:
     """Return the judgements of a study's claims on a plan's cells, a claim at several points in their order."""
     study = scales.plan.study
     found = judge([case for claim in study.claims for case in find_cases(claim, cells, scales)])
-    return found if study.paper is not None else [replace(one, reproduced="no paper") for one in found]
+    return [replace(one, reproduced="no paper") if one.claim.ours or study.paper is None else one for one in found]
 
 
 def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:

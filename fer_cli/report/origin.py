@@ -73,10 +73,11 @@ def describe_weights(plan: Plan, items: list[Item]) -> str:
     begun = {item.start.run_id: item.start for item in items if item.start is not None}
     if not begun:
         return "random initialisation"
-    arms = [arm for arm in plan.study.arms if any(item.run.arm == arm and item.start is not None for item in items)]
-    shared = f"for {', '.join(arms)}" if 0 < len(arms) < len(plan.study.arms) else "the same for every arm"
     texts = []
-    for earlier in begun.values():
+    for run_id, earlier in begun.items():
+        from_it = {item.run.arm for item in items if item.start is not None and item.start.run_id == run_id}
+        arms = [arm for arm in plan.study.arms if arm in from_it]
+        shared = f"for {', '.join(arms)}" if len(arms) < len(plan.study.arms) else "the same for every arm"
         config = earlier.run.config
         origin = f"{config.data.name} (fingerprint {earlier.fingerprint}, run {earlier.run_id})"
         texts.append(f"backbone pre-trained on {origin} for {config.train.epochs} epochs, {shared}; classifier at random")

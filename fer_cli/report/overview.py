@@ -174,14 +174,15 @@ def entry_lines(table: Written, lag: str) -> Iterator[str]:
     yield ""
 
 
-def list_verdicts(table: Written) -> Iterator[tuple[str, str, str, str]]:
-    """Yield study with data, claim, verdict and difference of every claim that a table judges."""
+def list_verdicts(table: Written) -> Iterator[tuple[str, ...]]:
+    """Yield study with data, claim, verdict, difference and relation to the paper of every claim that a table judges."""
     sets = " and ".join(f"`{name}`" for name in table.values("data"))
     where = f"`{table.values('study')[0]}`{', a simulation' if table.values('data') == [SIMULATED] else f' on {sets}'}"
     for grid in read_report(read_text(table.path.with_suffix(".md")))[2]:
         if grid.title == CLAIMS:
-            for claim, verdict, difference, *_ in grid.rows:
-                yield where, escape.markdown(claim.text), escape.markdown(verdict.text), escape.markdown(difference.text)
+            place = [heading.text for heading in grid.head].index("reproduced")
+            for row in grid.rows:
+                yield where, *(escape.markdown(row[column].text) for column in (0, 1, 2, place))
 
 
 def verdict_lines(tables: Iterable[Written]) -> list[str]:
@@ -189,9 +190,11 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     rows = [row for table in tables for row in list_verdicts(table)]
     if not rows:
         return []
-    head = ("study and data", "claim", "verdict", "difference in points [95 % interval]")
+    head = ("study and data", "claim", "verdict", "difference in points [95 % interval]", "reproduced")
     grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
-    return [f"{count_verdicts(verdict for _, _, verdict, _ in rows)}.", "", *grid]
+    papers = [row[2] for row in rows if row[4] != "no paper"]
+    theirs = f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}." if papers else ""
+    return [f"{count_verdicts(row[2] for row in rows)}. {theirs}".rstrip(), "", *grid]
 
 
 def list_figures(table: Written) -> list[str]:
