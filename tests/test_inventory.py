@@ -170,7 +170,7 @@ def test_bad_input_is_one_line(results: Path, fer: Fer, arguments: list[str], wo
 def test_no_run_at_all_names_the_command_that_makes_some(fer: Fer, tmp_path: Path) -> None:
     for command in (["runs"], ["show", "a"], ["rm", "a"], ["track", "sync"]):
         called = fer(*command, "--results", tmp_path / "none")
-        assert called.code == 2 and "fer ablate --study scn-cs" in called.err and called.err.count("\n") == 1
+        assert called.code == 2 and "fer ablate --study demo" in called.err and called.err.count("\n") == 1
     assert not (tmp_path / "none").exists()
 
 
