@@ -118,4 +118,7 @@ def test_studies_are_listed(fer: Fer) -> None:
     rows = [line.split("\t") for line in fer("studies").out.splitlines()]
     assert rows[0] == ["study", "question", "data", "runs"]
     assert [row[0] for row in rows[1:-1]] == study_names()
-    assert next(row for row in rows if row[0] == "scn-cs")[3] == str(8 * 5 * 5)
+    found = {row[0]: row for row in rows}
+    assert found["scn-cs"][2:] == ["synth-basic", str(8 * 5 * 5)]
+    assert found["interaction-models"][2] == "simulation"
+    assert found["ecem"][2] == "synth-student", "simulated sequences of real images"

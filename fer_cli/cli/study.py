@@ -36,13 +36,16 @@ def new(
 def list_studies() -> None:
     """List the shipped studies: question, data set and number of runs in the default profile."""
     from fer_cli.expand import list_points, name_data
+    from fer_cli.results import SIMULATED
     from fer_cli.study import SIMULATIONS, Choice, load_study, study_names
 
     rows = []
     for name in study_names():
         study = load_study(name)
-        runs = len(study.arms) * len(list_points(study)) * len(study.seeds)
-        rows.append([name, study.question, name_data(study, Choice()), str(runs)])
+        points = list_points(study)
+        drawn = all(settings.get("sequences.simulation") for _, settings in points)
+        data = SIMULATED if drawn else name_data(study, Choice())
+        rows.append([name, study.question, data, str(len(study.arms) * len(points) * len(study.seeds))])
     rows += [[name, f"a simulation, run by {command}", "-", "-"] for name, command in SIMULATIONS.items()]
     print_table(["study", "question", "data", "runs"], rows)
     say("next: fer ablate --study NAME --plan, or fer study new MY-STUDY --from NAME for a copy to edit")
