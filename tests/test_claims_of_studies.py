@@ -57,7 +57,8 @@ def test_every_shipped_claim_resolves(name: str, tmp_path: Path) -> None:
             assert {(arm, at) for arm in (claim.arm, claim.over) if arm for at in points} <= cells
     if name in ELSEWHERE or study.paper is None or study.paper.figure.startswith("none"):
         return
-    assert 1 <= len([claim for claim in study.claims if not claim.source.startswith("ours")]) <= 5
+    assert 1 <= len([claim for claim in study.claims if not claim.ours]) <= 5
+    assert all(claim.ours == claim.source.startswith("ours") for claim in study.claims)
 
 
 def test_claims_at_a_grid_value_that_is_written_otherwise() -> None:
