@@ -34,7 +34,7 @@ def test_what_was_found_whole_is_read_once_as_long_as_it_stays_as_it_is(
     checked.save_verified(tmp_path)
     new_process()
     with monkeypatch.context() as patch:
-        for name in ("count_predictions", "check_parquet", "final_training_accuracy"):
+        for name in ("count_predictions", "check_table", "final_training_accuracy"):
             patch.setattr(results, name, lambda *_: pytest.fail("read again"))
         assert [read_result(folder) for folder in folders] == before
         assert [results.read_final_accuracy(path) for path in histories] == accuracies

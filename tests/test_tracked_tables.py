@@ -46,8 +46,8 @@ def test_scores_are_those_of_the_csv(report: Report) -> None:
                 if report.version == 1 and "(" not in text.text:
                     continue  # the paper's value
                 cell = report.cell(label, column)
-                if not cell.results:
-                    assert text.text == f"{DASH} n = 0/{len(cell.planned)}"
+                if len(cell.results) < len(cell.planned):
+                    assert text.text == f"{DASH} n = {len(cell.results)}/{len(cell.planned)}"
                 elif report.version == 1:
                     assert text.text.startswith(percent(cell.mean(metric) or 0.0)), (label, column)
                     assert text.text.endswith(f"({len(cell.results)})")

@@ -89,11 +89,12 @@ class Report:
             place = (row["arm"], f"{factor_label(factors[0])} {row[factors[0]]}" if factors else "")
             seed, known = int(row["seed"]), results.setdefault(place, {})
             known[seed] = self.result(row, known.get(seed))
-        cells = {place: Cell(place[0], (), sorted(found), found) for place, found in results.items()}
-        if self.version > 1 and factors:
-            seeds = sorted({int(row["seed"]) for row in self.rows})
+        seeds = sorted({int(row["seed"]) for row in self.rows})
+        planned = {place: seeds if self.version > 1 else sorted(found) for place, found in results.items()}
+        cells = {place: Cell(place[0], (), planned[place], found) for place, found in results.items()}
+        if self.version > 1:
             for label, _ in self.tables[0].rows:
-                for column in self.tables[0].columns:
+                for column in self.tables[0].columns if factors else [""]:
                     arm = label.removesuffix(" (leaky split)")
                     cells.setdefault((arm, column.removesuffix(" (leaky split)")), Cell(arm, (), seeds, {}))
         return cells
