@@ -9,6 +9,8 @@ from filelock import FileLock
 
 from fer_cli.data.build import move_into_place
 from fer_cli.data.pack import draft_folder
+from fer_cli.errors import DataError
+from tests.conftest import Called
 
 
 def test_the_lock_that_another_process_takes_at_once_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +73,62 @@ def test_a_draft_that_cannot_be_moved_leaves_the_older_build(
         move_into_place(draft, final)
     assert [path.name for path in sorted(final.parent.iterdir())] == ["draft", "mine"]
     assert (final / "set.json").read_text() == "mine"
+
+
+def write_faces(folder: Path) -> dict[str, bytes]:
+    """Write the user's own pictures; return all files below the folder with their content."""
+    import cv2
+    import numpy as np
+
+    for place in range(8):
+        file = folder / ("happy", "sad")[place % 2] / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), np.random.default_rng(place).integers(0, 255, (24, 24), dtype=np.uint8))
+    return read_all(folder)
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_build_deletes_no_folder_of_the_user(tmp_path: Path, fer: Callable[..., Called]) -> None:
+    """The source itself, a folder of notes, a file, a link: one line, and all is there as before, with ``--replace`` too."""
+    source = tmp_path / "mine"
+    faces = write_faces(source)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "plan.txt").write_text("mine")
+    (tmp_path / "plain").write_text("mine")
+    (tmp_path / "linked").symlink_to(source)
+    build = ["--from", source, "--layout", "folder", "--data-root", tmp_path]
+    for name, reason in (
+        ("mine", "holds happy, which is no file of a built set"),
+        ("notes", "holds plan.txt, which is no file of a built set"),
+        ("plain", "is a file, not a built set"),
+        ("linked", "is a link, not a built set"),
+    ):
+        for more in ([], ["--replace"]):
+            called = fer("data", "build", name, *build, *more)
+            assert called.code == 2 and called.err.count("\n") == 1 and reason in called.err, called.err
+    assert read_all(source) == faces
+    assert (tmp_path / "plain").read_text() == (tmp_path / "notes" / "plan.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["linked", "mine", "notes", "plain"]
+
+
+def test_a_set_is_built_again_but_not_over_files_put_into_it(tmp_path: Path, fer: Callable[..., Called]) -> None:
+    write_faces(tmp_path / "faces")
+    root = tmp_path / "data"
+    build = ["data", "build", "mine", "--from", tmp_path / "faces", "--layout", "folder", "--data-root", root]
+    assert fer(*build).code == 0
+    assert fer(*build).code == 0, "a built set, with its notes, is replaced"
+    (root / "mine" / "thesis.tex").write_text("mine")
+    called = fer(*build, "--replace")
+    assert called.code == 2 and "holds thesis.tex, which is no file of a built set" in called.err
+    assert (root / "mine" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_folder_that_appears_during_a_build_is_kept(places: tuple[Path, Path]) -> None:
+    draft, final = places
+    (final / "photo.png").write_text("mine")
+    with pytest.raises(DataError, match=r"holds photo\.png"):
+        move_into_place(draft, final)
+    assert (final / "photo.png").read_text() == "mine" and draft.exists()

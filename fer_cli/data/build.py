@@ -29,7 +29,7 @@ from fer_cli.data.importers.hints import where_to_point
 from fer_cli.data.importers.sequences import spread_over
 from fer_cli.data.manifest import COLUMNS, IMAGES, TIME, SetInfo, load_info, write_info
 from fer_cli.data.own import Own, scan_own
-from fer_cli.data.pack import Pack, Row, draft_folder, job_digest
+from fer_cli.data.pack import Pack, Row, check_place, draft_folder, job_digest
 from fer_cli.data.rebuild import FRAMES
 from fer_cli.errors import DataError, nearest
 from fer_cli.progress import Progress, silent
@@ -325,6 +325,7 @@ def move_into_place(draft: Path, final: Path) -> None:
 
     A signal that comes meanwhile is raised afterwards, when one of the two is in place.
     """
+    check_place(final)
     old = final.with_name(f".{final.name}.{os.getpid()}.old")
     try:
         with hold_signals():

@@ -20,7 +20,9 @@ import numpy as np
 
 from fer_cli.data.block import HEADER, Block, header, open_block
 from fer_cli.data.decode import CHUNK, Decoded
+from fer_cli.data.files import shorten
 from fer_cli.data.importers.found import Found
+from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH
 from fer_cli.errors import DataError
 
 Row = tuple[str, str, bool | None, str, str, bool, float | None]
@@ -146,14 +148,41 @@ class Pack:
                 target.write(os.pread(source.fileno(), one, HEADER + place * one))
 
 
+OWN = {IMAGES, MANIFEST, INFO, TRUTH, "left_out.csv", "audit.json"}
+"""Files of a built set; hidden ones are notes and drafts."""
+
+
+def check_place(final: Path) -> None:
+    """Raise DataError unless a set may be written at ``final``: nothing is there, or a folder of a set's own files alone.
+
+    The folder is deleted once the set is built, so pictures of the user there, or the source itself, would be lost.
+    """
+    elsewhere = "give the set another name, or another --data-root"
+    if final.is_symlink() or (final.exists() and not final.is_dir()):
+        raise DataError(f"{final}: is {'a link' if final.is_symlink() else 'a file'}, not a built set; {elsewhere}")
+    try:
+        names = sorted(entry.name for entry in final.iterdir())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise DataError(f"{final}: {error.strerror}; {elsewhere}") from None
+    foreign = [name for name in names if name not in OWN and not (name.startswith(".") and (final / name).is_file())]
+    if foreign:
+        raise DataError(
+            f"{final}: holds {shorten(foreign[0])}, which is no file of a built set; move it away, or {elsewhere}"
+        )
+
+
 @contextmanager
 def draft_folder(data_root: Path, name: str, wait: bool = False) -> Iterator[Path]:
     """Lock and yield the draft folder of a set, deleted unless the process is interrupted or killed.
 
-    Raises DataError while another process builds the same set, or waits for it to finish if ``wait``.
+    Raises DataError where other files would be lost (``check_place``), and while another process builds the same set, for
+    which it waits if ``wait``.
     """
     from filelock import FileLock, Timeout
 
+    check_place(data_root / name)
     made = [folder for folder in (data_root, *data_root.parents) if not folder.exists()]
     draft = data_root / f".{name}.building"
     data_root.mkdir(parents=True, exist_ok=True)
