@@ -120,10 +120,14 @@ def test_a_set_is_built_again_but_not_over_files_put_into_it(tmp_path: Path, fer
     build = ["data", "build", "mine", "--from", tmp_path / "faces", "--layout", "folder", "--data-root", root]
     assert fer(*build).code == 0
     assert fer(*build).code == 0, "a built set, with its notes, is replaced"
-    (root / "mine" / "thesis.tex").write_text("mine")
-    called = fer(*build, "--replace")
-    assert called.code == 2 and "holds thesis.tex, which is no file of a built set" in called.err
-    assert (root / "mine" / "thesis.tex").read_text() == "mine"
+    (root / "mine" / ".audit.json.123-0badcafe.tmp").write_text("of a killed process")
+    assert fer(*build).code == 0
+    for name in ("thesis.tex", ".notes"):
+        (root / "mine" / name).write_text("mine")
+        called = fer(*build, "--replace")
+        assert called.code == 2 and f"holds {name}, which is no file of a built set" in called.err
+        assert (root / "mine" / name).read_text() == "mine"
+        (root / "mine" / name).unlink()
 
 
 def test_a_folder_that_appears_during_a_build_is_kept(places: tuple[Path, Path]) -> None:

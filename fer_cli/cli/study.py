@@ -43,8 +43,8 @@ def list_studies() -> None:
     for name in study_names():
         study = load_study(name)
         points = list_points(study)
-        drawn = all(settings.get("sequences.simulation") for _, settings in points)
-        data = SIMULATED if drawn else name_data(study, Choice())
+        simulated = all(settings.get("sequences.simulation") for _, settings in points)
+        data = SIMULATED if simulated else name_data(study, Choice())
         rows.append([name, study.question, data, str(len(study.arms) * len(points) * len(study.seeds))])
     rows += [[name, f"a simulation, run by {command}", "-", "-"] for name, command in SIMULATIONS.items()]
     print_table(["study", "question", "data", "runs"], rows)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ import numpy as np
 from fer_cli.data.block import HEADER, Block, header, open_block
 from fer_cli.data.decode import CHUNK, Decoded
 from fer_cli.data.files import shorten
+from fer_cli.data.identity import VERIFIED
 from fer_cli.data.importers.found import Found
 from fer_cli.data.manifest import IMAGES, INFO, MANIFEST, TRUTH
 from fer_cli.errors import DataError
@@ -54,7 +56,7 @@ class Pack:
         self.folder, self.tail = folder, tail
         self.rows: list[Row] = []
         self.kept = 0
-        self._array, self._done, self._sorted = folder / "images.npy", folder / "done.jsonl", folder / "sorted.npy"
+        self._array, self._done, self._sorted = folder / IMAGES, folder / "done.jsonl", folder / "sorted.npy"
         note = folder / "job.json"
         if self._array.is_file() and note.is_file() and note.read_bytes() == job.encode():
             self._take_up()
@@ -148,8 +150,10 @@ class Pack:
                 target.write(os.pread(source.fileno(), one, HEADER + place * one))
 
 
-OWN = {IMAGES, MANIFEST, INFO, TRUTH, "left_out.csv", "audit.json"}
-"""Files of a built set; hidden ones are notes and drafts."""
+OWN = {IMAGES, MANIFEST, INFO, TRUTH, VERIFIED, "left_out.csv", "audit.json", ".DS_Store"}
+"""Files of a built set, and what macOS leaves in every folder."""
+DRAFT = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.tmp")
+"""Name of a file that a killed process was writing (``whole_file``), with its final name."""
 
 
 def check_place(final: Path) -> None:
@@ -166,8 +170,7 @@ def check_place(final: Path) -> None:
         return
     except OSError as error:
         raise DataError(f"{final}: {error.strerror}; {elsewhere}") from None
-    foreign = [name for name in names if name not in OWN and not (name.startswith(".") and (final / name).is_file())]
-    if foreign:
+    if foreign := [name for name in names if DRAFT.sub(r"\1", name) not in OWN]:
         raise DataError(
             f"{final}: holds {shorten(foreign[0])}, which is no file of a built set; move it away, or {elsewhere}"
         )

@@ -1,8 +1,8 @@
-"""Sums of dilated depthwise 3x3 convolutions, with a gradient that CPUs compute in half the time.
+"""Sums of dilated depthwise 3x3 convolutions, whose kernels' gradient CPUs compute in half the time.
 
-A convolution with one large summed kernel is fast forwards, and backwards for its input, but the gradient of a 7x7 kernel
-takes oneDNN as long as all the rest of the layer, and that of a dilated 3x3 kernel longer still. A kernel of rate r sees
-only places r apart, so its gradient is that of a plain 3x3 kernel on the r x r grids of such places.
+With one large summed kernel, the convolution and the gradient of its input are fast, but oneDNN needs three times as long as
+for both of them for the gradient of a 7x7 kernel, and longer still for that of a dilated 3x3 kernel. A kernel of rate r
+combines only positions r apart, so its gradient is that of a plain 3x3 kernel on the r x r grids of such positions.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def sum_kernels(weights: Sequence[Tensor], rates: Sequence[int]) -> Tensor:
 
 
 def convolve(x: Tensor, rates: tuple[int, ...], weights: Sequence[Tensor]) -> Tensor:
-    """Return maps (B, C, H, W), each channel convolved with the sum of its own 3x3 ``weights`` (C, 1, 3, 3)."""
+    """Return maps (B, C, H, W) convolved, channel by channel, with the sum of 3x3 ``weights`` (C, 1, 3, 3) at ``rates``."""
     return DilatedSum.apply(x, rates, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class DilatedSum(torch.autograd.Function):
-    """Maps (B, C, H, W), each channel convolved with the sum of its own 3x3 kernels (C, 1, 3, 3), dilated at ``rates``."""
+    """The convolution of ``convolve``, with the gradient of this module."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rates: tuple[int, ...], *weights: Tensor) -> Tensor:
@@ -61,14 +61,14 @@ class DilatedSum(torch.autograd.Function):
 
 
 def kernel_gradient(x: Tensor, gradient: Tensor, rate: int) -> Tensor:
-    """Return the gradient (C, 1, 3, 3) of kernels dilated at ``rate`` for maps ``x`` and ``gradient`` of the output."""
+    """Return the gradient (C, 1, 3, 3) of kernels at ``rate`` for maps ``x`` and the output's ``gradient`` (B, C, H, W)."""
     channels = x.shape[1]
     sparse, of_output = split_grid(x, rate), split_grid(gradient, rate)
     return conv2d_weight(sparse, torch.Size((channels, 1, 3, 3)), of_output, padding=1, groups=channels)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def split_grid(x: Tensor, rate: int) -> Tensor:
-    """Return maps (B, C, H, W) as the rate^2 grids of places ``rate`` apart: (rate^2 B, C, rows, columns).
+    """Return maps (B, C, H, W) as the rate^2 grids of positions ``rate`` apart: (rate^2 B, C, rows, columns).
 
     Zeros fill up the border, to ``LEAST`` rows and columns at least; the result has channels-last memory, in which the
     gradient is fastest.
