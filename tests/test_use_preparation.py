@@ -180,10 +180,10 @@ def test_a_missing_set_is_an_error_only_where_faces_are_cut(tmp_path: Path) -> N
 
 def test_pictures_without_faces_show_nothing(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "walls", [np.full((40, 40), 10 * n, np.uint8) for n in range(10)])
-    build_own("walls", folder, "folder", None, tmp_path, choices=Choices(preparation={"size": 40}))
+    build_own("walls", folder, "folder", None, tmp_path / "data", choices=Choices(preparation={"size": 40}))
     with pytest.raises(DataError, match=r"walls: a face is found in 0 of 10 of its pictures.*--no-detect"):
-        prepare(tmp_path, "walls")
-    assert prepare(tmp_path, "walls", detect=False)[0].framing is None
+        prepare(tmp_path / "data", "walls")
+    assert prepare(tmp_path / "data", "walls", detect=False)[0].framing is None
 
 
 def export_walls(folder: Path, info: SetInfo, model: Path | None = None) -> tuple[About, list[str]]:
