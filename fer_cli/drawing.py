@@ -28,6 +28,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from fer_cli.formats import figure_files, used_formats
+from fer_cli.marks import png_text
 from fer_cli.places import whole_file
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
@@ -81,7 +82,7 @@ def save(figure: Figure, path: Path) -> Path:
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=DPI)
         with Image.open(drawn) as image, whole_file(path) as draft:
-            reduce_colours(image.convert("RGB")).save(draft, format="png", optimize=True, dpi=(DPI, DPI))
+            reduce_colours(image.convert("RGB")).save(draft, format="png", optimize=True, dpi=(DPI, DPI), pnginfo=png_text())
         if len(used_formats()) > 1:
             figure.set_layout_engine("none")  # placed once, the same in every format
         for name in used_formats()[1:]:

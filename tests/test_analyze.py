@@ -162,7 +162,7 @@ def test_a_table_is_not_written_over(fer: Fer, scores: Path, tmp_path: Path, nam
     table.write_bytes(before := scores.read_bytes())
     called = fer("analyze", "ancova", "--data", table, "--outcome", "y", "--factors", "face", "--out", tmp_path)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
-    assert f"{name}: is one of the analysed tables; choose another folder with --out" in called.err
+    assert f"{name}: is also an input; choose another folder with --out" in called.err
     assert table.read_bytes() == before
 
 

@@ -175,12 +175,12 @@ def test_files_in_the_place_of_what_is_written_are_kept(tmp_path: Path, fer: Fer
             before = log.read_bytes()
             called = command(log)
             assert (called.code, called.out, called.err.count("\n")) == (2, "", 1)
-            assert f"{name}: is the file of events itself; choose another folder with --out" in called.err
+            assert f"{name}: is also an input; choose another folder with --out" in called.err
             assert log.read_bytes() == before and [one.name for one in folder.iterdir()] == [name]
             log.unlink()
         log = write_events(folder / "e.jsonl", sad)
         (folder / "findings.csv").write_text("what,I,found\n")
-        assert "findings.csv: not findings of fer; choose another folder with --out" in command(log).err
+        assert "findings.csv: exists and is not findings of fer; move it away, or choose another folder with --out" in command(log).err
         assert (folder / "findings.csv").read_text() == "what,I,found\n"
         (folder / "findings.csv").unlink()
         assert [command(log).code for _ in range(2)] == [0, 0]

@@ -216,7 +216,7 @@ def test_a_video_cut_short_gives_its_frames_and_a_warning(predict: Fer, stills: 
     called = predict(stills, tmp_path / "no.mp4", "--csv", tmp_path / "t.csv", "--out", tmp_path / "t.mp4")
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
     assert "not a video that can be read, or cut short" in called.err
-    assert len((tmp_path / "t.csv").read_text().splitlines()) == 1 and not (tmp_path / "t.mp4").exists()
+    assert not (tmp_path / "t.csv").exists() and not (tmp_path / "t.mp4").exists()
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.mp4", b"film_%02d.avi", "é\u202e.mp4".encode()])

@@ -73,9 +73,11 @@ def ancova(
 def simulate_study(study: str, out: Path | None) -> None:
     """Run a simulation and print it beside the published rows."""
     from fer_cli.interaction.planted import load_simulation, recover, simulate
-    from fer_cli.report.simulation import simulation_report, write_simulation
+    from fer_cli.report.simulation import EXAMPLE, check_simulation, simulation_report, write_simulation
 
     plan = load_simulation(study)
+    if out is not None:
+        check_simulation(plan, out)
     rows = recover(plan, simulate(plan))
     report = simulation_report(plan, rows)
     print_report(report)
@@ -84,4 +86,4 @@ def simulate_study(study: str, out: Path | None) -> None:
         return
     say("written: " + ", ".join(map(str, write_simulation(plan, rows, report, out))))
     named = {"outcome": ",".join(plan.outcomes), "factors": ",".join(plan.factors), "covariate": plan.covariate}
-    say(f"next: {write_command('fer analyze ancova', data=out / 'simulated.csv', **named)}")
+    say(f"next: {write_command('fer analyze ancova', data=out / EXAMPLE, **named)}")

@@ -35,12 +35,15 @@ def factors(
     from fer_cli.escape import csv_cell
     from fer_cli.interaction.columns import split_names
     from fer_cli.inventory.find import find_run
+    from fer_cli.marks import check_place
     from fer_cli.places import write_text
     from fer_cli.report.ancova import csv_text
 
     fixed = (by, "n", "positive")
     if name in fixed or not name.strip():
         raise DataError(f"--name '{name}': the columns {', '.join(fixed)} are in the table already; choose another name")
+    if out is not None:
+        check_place(out, f"{csv_cell(by)},n,positive,", "a table of fer analyze factors")
     chosen = tuple(split_names(positive or ""))
     found = factor_levels(find_run(results, run), by, data_root_or_default(data_root), chosen)
     rows = [

@@ -60,13 +60,13 @@ def extract_features(
     """Extract features of all images of a set, fitted on the training part only, and write them to one file."""
     from fer_cli.config import CNN, Compute
     from fer_cli.extract import fuse_features, plan_features, select_features
-    from fer_cli.features.files import check_suffix, write_features
+    from fer_cli.features.files import check_target, write_features
     from fer_cli.features.store import Store
     from fer_cli.study import DEFAULT_PROFILE, Choice
 
     chosen = select_features(fuse, scaling, settings)
     if out is not None:
-        check_suffix(out)
+        check_target(out)
     if run is not None and CNN not in chosen.blocks:
         raise StudyError(f"--run {cut(run)}: gives the network of the cnn features; add cnn to --fuse, or omit --run")
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
@@ -133,7 +133,10 @@ def show(
     import numpy as np
 
     from fer_cli.features.files import read_features
+    from fer_cli.marks import check_picture
 
+    if picture is not None:
+        check_picture(picture, [path], "choose another --picture")
     features = read_features(path)
     rows = []
     for name in features.parts:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -101,9 +102,8 @@ def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path 
 
     classes, stream = reader.recogniser.classes, sys.stdout
     with ExitStack() as stack:
-        put = stack.enter_context(open_table(csv))
+        put = stack.enter_context(open_table(csv, head_line(classes)))
         drawing = stack.enter_context(draw_into(out, files[0], classes))
-        put(head_line(classes))
         for source, seen in with_bar(reader.read_all(files), sum(map(count_frames, files)), csv):
             if drawing is not None:
                 drawing.add(seen)
@@ -115,26 +115,34 @@ def write_rows(reader: Reader, files: list[Source], csv: Path | None, out: Path 
 
 
 @contextmanager
-def open_table(path: Path | None) -> Iterator[Callable[[str], None]]:
-    """Yield what writes a line into a CSV file, or to standard output."""
+def open_table(path: Path | None, head: str) -> Iterator[Callable[[str], None]]:
+    """Yield what writes a line into a CSV file, or to standard output; file and head are written with the first line."""
     from fer_cli.use.table import CsvFile
 
-    if path is not None:
-        with CsvFile(path) as table:
-            try:
-                yield table.write
-            except KeyboardInterrupt:
-                say(f"{path}: holds the rows until the interruption")
-                raise
-        return
     stream = sys.stdout  # a progress bar replaces it by one that prints to its own console
 
-    def put(line: str) -> None:
+    def tell(line: str) -> None:
         if stream not in closed:
             with printing(stream):
                 print(terminal(line), file=stream)
 
-    yield put
+    with ExitStack() as opened:
+
+        @cache
+        def begin() -> Callable[[str], None]:
+            write = tell if path is None else opened.enter_context(CsvFile(path)).write
+            write(head)
+            return write
+
+        def put(line: str) -> None:
+            begin()(line)
+
+        try:
+            yield put
+        except KeyboardInterrupt:
+            if path is not None and begin.cache_info().currsize:
+                say(f"{path}: holds the rows until the interruption")
+            raise
 
 
 def with_bar(items: Iterable[Item], total: int, csv: Path | None) -> Iterable[Item]:

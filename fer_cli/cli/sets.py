@@ -91,8 +91,10 @@ def peek(
     import numpy as np
 
     from fer_cli.data.peek import choose_rows, contact_sheet
+    from fer_cli.marks import check_picture
 
     path, root = out or Path(f"{name}.png"), data_root_or_default(data_root)
+    check_picture(path)
     draw_if_needed(name, root, lambda faces: np.concatenate([row for _, row in choose_rows(faces, columns, strips)]))
     contact_sheet(root, name, path, columns, strips)
     show(str(path))

@@ -12,7 +12,7 @@ from fer_cli.data.block import colour_picture, pictures
 from fer_cli.data.clips import choose_frames
 from fer_cli.data.manifest import FaceSet, load_set
 from fer_cli.errors import DataError
-from fer_cli.places import whole_file
+from fer_cli.marks import write_png
 
 LEAST_SIDE = 64
 """Smaller faces are enlarged to this side."""
@@ -49,10 +49,7 @@ def contact_sheet(data_root: Path, name: str, path: Path, columns: int, strips: 
             row[:, left + column * side : left + (column + 1) * side] = enlarge(picture, side)
         rows.append(row)
     sheet = np.concatenate(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = cv2.imencode(".png", sheet[..., ::-1] if faces.images.channels == 3 else sheet[..., 0])[1]
-    with whole_file(path) as draft:
-        draft.write_bytes(encoded.tobytes())
+    write_png(path, sheet if faces.images.channels == 3 else sheet[..., 0])
 
 
 def heading(faces: FaceSet) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 from tokenize import TokenError
@@ -19,7 +20,7 @@ import numpy as np
 from fer_cli.errors import DataError
 from fer_cli.features.extractor import ROWS
 from fer_cli.features.fuse import Features, Scaling
-from fer_cli.places import whole_file
+from fer_cli.places import open_regular, whole_file
 
 KEY = "fer"
 SUFFIXES = (".parquet", ".npz")
@@ -66,6 +67,27 @@ def check_suffix(path: Path) -> None:
     """Raise DataError for an unsupported suffix."""
     if path.suffix not in SUFFIXES:
         raise DataError(f"{path}: feature files must end in {' or '.join(SUFFIXES)}")
+
+
+def check_target(path: Path) -> None:
+    """Raise DataError for an unsupported suffix, or if anything but a feature file of ours would be overwritten."""
+    check_suffix(path)
+    if os.path.lexists(path) and not is_features(path):
+        raise DataError(f"{path}: exists and is not a feature file; move it away, or choose another --out")
+
+
+def is_features(path: Path) -> bool:
+    """Return whether a file has the metadata of our features, whose blocks are not read."""
+    import pyarrow.parquet as pq
+
+    try:
+        with open_regular(path) as stream:
+            if path.suffix == ".npz":
+                with zipfile.ZipFile(stream) as archive:
+                    return f"{KEY}.npy" in archive.namelist()
+            return KEY.encode() in (pq.read_schema(stream).metadata or {})
+    except DAMAGED:  # pyarrow's errors are among them
+        return False
 
 
 def dump_metadata(features: Features) -> str:

@@ -19,12 +19,13 @@ from fer_cli.interaction.preferences import preference_rules
 from fer_cli.interaction.status import status_rules
 from fer_cli.interaction.strategies import strategy_rules
 from fer_cli.interaction.thresholds import Thresholds
-from fer_cli.places import open_regular, same_file, write_text
+from fer_cli.marks import check_picture, check_place
+from fer_cli.places import write_text
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 EXAMPLE = "SIMULATION: eight students, three lessons, planted episodes; no real person"
 REPORT, FINDINGS, PICTURES = "report.md", "findings.csv", ("timeline.png", "shares.png")
-HEAD_BYTES = 4096
+FOLDER = "choose another folder with --out"
 
 
 def all_rules(emotions: EmotionMap, thresholds: Thresholds, courses: Iterable[Course] = ()) -> list[Rule]:
@@ -71,36 +72,17 @@ def assess_file(path: Path | None, kind: str, settings: Path | None = None, cata
     return assess(stream.events, emotions, thresholds, courses or (), cut(path.name), stream.summary())
 
 
-def check_place(path: Path, mark: str, what: str, events: Path | None = None) -> None:
-    """Raise FerError if a file that is to be written is the one of ``events``, or there and without ``mark``.
-
-    ``mark``: what a file of this kind holds within its first bytes, a CSV at its beginning; ``what``: its name.
-    """
-    where = cut(path, PATH)
-    if events is not None and same_file(path, events):
-        raise FerError(f"{where}: is the file of events itself; choose another folder with --out")
-    try:
-        with open_regular(path) as stream:
-            start = stream.read(HEAD_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise FerError(f"{where}: {error.strerror}; choose another folder with --out") from None
-    if mark.encode() not in (start[: len(mark)] if path.suffix == ".csv" else start):
-        raise FerError(f"{where}: not {what}; choose another folder with --out")
-
-
 def check_findings(path: Path, events: Path | None = None) -> None:
     """Raise FerError if anything but findings would be overwritten; see ``check_place``."""
-    check_place(path, ",".join(COLUMNS), "findings of fer", events)
+    check_place(path, ",".join(COLUMNS), "findings of fer", filter(None, [events]), FOLDER)
 
 
 def check_feedback(out: Path, events: Path | None) -> None:
-    """Raise FerError if ``write_feedback`` would overwrite the file of events, or a report or findings of another kind."""
-    check_place(out / REPORT, TITLE, "a report of fer analyze status", events)
+    """Raise FerError if ``write_feedback`` would overwrite the file of events, or what it did not write."""
+    check_place(out / REPORT, TITLE, "a report of fer analyze status", filter(None, [events]), FOLDER)
     check_findings(out / FINDINGS, events)
     for name in PICTURES:
-        check_place(out / name, "", "", events)
+        check_picture(out / name, filter(None, [events]), FOLDER)
 
 
 def write_feedback(feedback: Feedback, out: Path) -> list[Path]:

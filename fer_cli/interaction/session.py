@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from fer_cli.config.section import Section
 from fer_cli.errors import FerError
 from fer_cli.escape import PATH, cut
-from fer_cli.interaction.assess import FINDINGS, assess, check_findings, check_place, read_thresholds
+from fer_cli.interaction.assess import FINDINGS, FOLDER, assess, check_findings, read_thresholds
 from fer_cli.interaction.emotions import EXPRESSIONS, EmotionMap, expressions
 from fer_cli.interaction.events import read_events
 from fer_cli.interaction.feedback import Feedback, findings_csv
 from fer_cli.interaction.html import GENERATOR, write_page
 from fer_cli.interaction.thresholds import Thresholds
+from fer_cli.marks import check_place
 from fer_cli.places import read_text, write_text
 
 LOG, INFO, PAGE = "events.jsonl", "session.json", "report.html"
@@ -108,7 +109,7 @@ def assess_log(log: Path, kind: str | None = None, settings: Path | None = None)
 
 def check_outputs(folder: Path, log: Path | None = None) -> None:
     """Raise FerError if ``write_session`` would overwrite the log, or a file that is no report or no findings."""
-    check_place(folder / PAGE, GENERATOR, "a report of fer monitor", log)
+    check_place(folder / PAGE, GENERATOR, "a report of fer monitor", filter(None, [log]), FOLDER)
     check_findings(folder / FINDINGS, log)
 
 

@@ -21,6 +21,7 @@ from fer_cli.data.cards import has_card, load_card
 from fer_cli.data.manifest import FaceSet, load_set
 from fer_cli.data.peek import enlarge, pad_line, render_text, widen
 from fer_cli.errors import DataError
+from fer_cli.marks import check_picture, check_place, write_png
 from fer_cli.outputs import damage_error
 from fer_cli.places import whole_file
 from fer_cli.plan import Plan, make_plan
@@ -29,6 +30,7 @@ from fer_cli.study import load_study
 CONFIDENT = "confident.parquet"
 """The file of a run, which ``learning.confident`` writes."""
 COLUMNS = ["sample", "label_true", "label_given", "confidence", "suspect", "proposed"]
+SUSPECTS = ["level", "sample", "label", "given", "proposed", "confidence", "suspect_in", "runs"]
 HEAD = ["level", "runs", "labels judged", "suspect", "wrong as planted", "recall", "precision"]
 SHOWN, WIDE, SIDE = 48, 8, 96
 """Images on the sheet, per row, and the side of each in pixels."""
@@ -57,9 +59,7 @@ class Level:
         found = found.assign(level=self.name, share=share, confidence=found["confidence"].round(4))
         ordered = found.sort_values(["share", "confidence", "sample"], ascending=[False, True, True], kind="stable")
         names = {"label_true": "label", "label_given": "given"}
-        return ordered.rename(columns=names)[
-            ["level", "sample", "label", "given", "proposed", "confidence", "suspect_in", "runs"]
-        ].reset_index(drop=True)
+        return ordered.rename(columns=names)[SUSPECTS].reset_index(drop=True)
 
     def row(self) -> list[str]:
         """Return its cells under ``HEAD``."""
@@ -87,6 +87,9 @@ def doubt_labels(study: str, name: str, compute: Compute, out: Path | None = Non
     """
     if out is not None and not out.name:
         raise DataError(f"--out {out}: a folder; name a CSV to write")
+    if out is not None:
+        check_place(Path(f"{cut_ending(out)}.csv"), ",".join(SUSPECTS), "a table of suspect labels")
+        check_picture(Path(f"{cut_ending(out)}.png"))
     choice = replace(last_choice(load_study(study), compute.results), data=name)
     plan = make_plan(study, choice, compute)
     levels = read_levels(plan)
@@ -132,8 +135,6 @@ def read_levels(plan: Plan) -> list[Level]:
 
 def draw_sheet(faces: FaceSet, suspects: pd.DataFrame, path: Path) -> None:
     """Write a PNG of the first suspect images, each above its given and proposed label."""
-    import cv2
-
     rows = suspects.head(SHOWN)
     places = pd.Series(np.arange(len(faces.manifest)), faces.manifest["sample"])
     images = [next(pictures(faces.images[np.array([places[sample]])][:, :1])) for sample in rows["sample"]]
@@ -151,8 +152,7 @@ def draw_sheet(faces: FaceSet, suspects: pd.DataFrame, path: Path) -> None:
     head = pad_line(render_text(told))
     full = max(head.shape[1], lines[0].shape[1])
     sheet = np.concatenate([widen(block, full) for block in [head, *lines]])
-    with whole_file(path) as draft:
-        draft.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+    write_png(path, sheet)
 
 
 def draw_tile(image: np.ndarray, lines: tuple[str, ...]) -> np.ndarray:

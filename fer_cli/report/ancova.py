@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from fer_cli.blocks import DASH, MINUS, Block, Note, Table, decimal
-from fer_cli.errors import FerError
-from fer_cli.escape import PATH, csv_cell, cut
+from fer_cli.escape import csv_cell
 from fer_cli.interaction.ancova import Ancova, Check, Mean
-from fer_cli.places import same_file, write_text
+from fer_cli.marks import PICTURE, TEX, check_place
+from fer_cli.places import write_text
 from fer_cli.report.effects import Effect, draw_effects
 from fer_cli.report.render import RENDERERS, Report
 
-FILES = ("ancova.md", "ancova.tex", "ancova.csv", "means.csv", "effects.png")
+FILES = {
+    "ancova.md": "# Effects on ",
+    "ancova.tex": TEX,
+    "ancova.csv": "outcome,effect,kind,",
+    "means.csv": "outcome,",
+    "effects.png": PICTURE,
+}
+"""The files written -> what one of ours holds at its beginning."""
+FOLDER = "choose another folder with --out"
 EFFECTS = ["df", "mean square", "F", "p", "partial η²", "90 % interval", "partial ω²"]
 METHOD = (
     "least squares, sum-to-zero contrasts, Type III; intervals of partial η² by the noncentral F: the 90 % interval is "
@@ -138,10 +146,10 @@ def level_text(mean: Mean) -> str:
 
 
 def check_outputs(folder: Path, tables: Iterable[Path]) -> None:
-    """Raise FerError if ``write_ancova`` would overwrite one of the analysed tables."""
-    for path in (folder / name for name in FILES):
-        if any(same_file(path, table) for table in tables):
-            raise FerError(f"{cut(path, PATH)}: is one of the analysed tables; choose another folder with --out")
+    """Raise FerError if ``write_ancova`` would overwrite one of the analysed tables, or what it did not write."""
+    given = list(tables)
+    for name, mark in FILES.items():
+        check_place(folder / name, mark, "a file of fer analyze ancova", given, FOLDER)
 
 
 def write_ancova(analyses: Sequence[Ancova], report: Report, folder: Path) -> list[Path]:

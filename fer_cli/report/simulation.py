@@ -10,12 +10,15 @@ from fer_cli.blocks import DASH, Block, Note, Table
 from fer_cli.interaction.effects import rows_for_power
 from fer_cli.interaction.planted import ALPHA, Recovered, Simulation, example_table
 from fer_cli.interaction.printed import Finding, Printed, audit, best_fit, common_error, decimals_of, equal_f
+from fer_cli.marks import PICTURE, TEX, check_place
 from fer_cli.places import write_text
-from fer_cli.report.ancova import csv_text, p_text, plain_text, share_text
+from fer_cli.report.ancova import FOLDER, csv_text, p_text, plain_text, share_text
 from fer_cli.report.effects import Effect, draw_effects
 from fer_cli.report.render import RENDERERS, Report
 
 YES, NO = "yes", "no"
+EXAMPLE = "simulated.csv"
+"""The file of the first simulated data set."""
 
 
 def simulation_report(plan: Simulation, rows: Sequence[Recovered]) -> Report:
@@ -119,6 +122,15 @@ def span_text(span: tuple[float, float], write: object) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
+def check_simulation(plan: Simulation, folder: Path) -> None:
+    """Raise FerError if ``write_simulation`` would overwrite what it did not write."""
+    marks = {"md": "# SIMULATION", "tex": TEX, "csv": "outcome,term,planted,", "png": PICTURE}
+    for name, mark in marks.items():
+        check_place(folder / f"simulation.{name}", mark, "a file of fer analyze ancova", advice=FOLDER)
+    head = csv_text([example_table(plan)]).splitlines()[0]
+    check_place(folder / EXAMPLE, head, "the data of this simulation", advice=FOLDER)
+
+
 def write_simulation(plan: Simulation, rows: Sequence[Recovered], report: Report, folder: Path) -> list[Path]:
     """Write tables (Markdown, LaTeX), numbers (CSV), the first data set and the figure; return the files."""
     files = [folder / f"simulation.{name}" for name in ("md", "tex")]
@@ -127,7 +139,7 @@ def write_simulation(plan: Simulation, rows: Sequence[Recovered], report: Report
     write_text(folder / "simulation.csv", csv_text([vars(row) for row in rows]))
     table = example_table(plan)
     people = [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
-    write_text(folder / "simulated.csv", csv_text(people))
+    write_text(folder / EXAMPLE, csv_text(people))
     groups = {
         outcome: [
             Effect(row.term, row.eta2, (row.low, row.high), printed=printed_value(plan.outcomes[outcome][row.term]))
@@ -144,7 +156,7 @@ def write_simulation(plan: Simulation, rows: Sequence[Recovered], report: Report
         "a printed bound is drawn at its number",
         ours="mean, central 95 % of data sets",
     )
-    return [*files, folder / "simulation.csv", folder / "simulated.csv", figure]
+    return [*files, folder / "simulation.csv", folder / EXAMPLE, figure]
 
 
 def printed_value(printed: Printed) -> float:
