@@ -73,7 +73,25 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     for name, task in TASKS.items():
         task.check((config, trained_classes(config, infos)) for config in left if config.kind == name)
     check_results_folder(compute.results)
-    return [line for key, config in layouts.items() for line in absent_classes(faces_of(config), config.data, splits[key])]
+    warnings = shared_images(left, compute)
+    return warnings + [
+        line for key, config in layouts.items() for line in absent_classes(faces_of(config), config.data, splits[key])
+    ]
+
+
+def shared_images(configs: Iterable[RunConfig], compute: Compute) -> list[str]:
+    """Return warnings about test images in other sets that the runs learn from; raises DataError as ``check_apart``."""
+    from fer_cli.data.apart import check_apart
+    from fer_cli.data.manifest import expected_info
+
+    pairs: dict[tuple[str, str, str], None] = {}
+    for config in (config for config in configs if not config.simulated):
+        *trained, tested = config.sets
+        pairs |= dict.fromkeys(("data.test", name, tested) for name in trained)
+        if config.model.pretrain is not None:
+            pairs[("model.pretrain", config.model.pretrain, tested)] = None
+    infos = {name: expected_info(compute.data_root, name) for pair in pairs for name in pair[1:]}
+    return [line for how, one, other in pairs if (line := check_apart(infos[one], infos[other], how, compute.data_root))]
 
 
 def trained_classes(config: RunConfig, infos: Mapping[str, SetInfo]) -> list[str]:

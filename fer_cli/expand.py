@@ -66,6 +66,7 @@ def expand(
         resolved = {arm: _resolve(study, clean, settings, arm, seeds[0], pins, choice, known, tuned) for arm in study.arms}
         _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()})
         first.append({arm: (config, config.flat(), why) for arm, (config, why) in resolved.items()})
+    _check_points(study, points, [[config for config, *_ in arms.values()] for arms in first])
     _check_used(study, bases, [flat for arms in first for _, flat, _ in arms.values()])
     if choice.epochs is not None and all(config.simulated for arms in first for config, _, _ in arms.values()):
         raise StudyError(f"--epochs: the runs of {study.name} train no network; leave it out")
@@ -75,7 +76,8 @@ def expand(
             reseeded = {arm: (*_reseed(config, flat, seed), why) for arm, (config, flat, why) in arms.items()}
             reference = reseeded[study.report.against][1]
             for arm, (config, flat, why) in reseeded.items():
-                differs = tuple((key, value) for key, value in flat.items() if value != reference[key])
+                keys = dict.fromkeys([*flat, *reference])  # a mapping, such as sequences.efficacy, has keys of its own
+                differs = tuple((key, flat.get(key)) for key in keys if flat.get(key) != reference.get(key))
                 place = tuple((key, value_text(config.data.split if value == AUTO else value)) for key, value in at)
                 if (arm, place) in seen:
                     same = f"{seen[arm, place]} and {dict(at)} give the same runs on {config.data.name}"
@@ -313,10 +315,23 @@ def _check_distinct(study: Study, configs: dict[str, RunConfig]) -> None:
     """Raise StudyError if two arms are the same run."""
     seen: dict[str, str] = {}
     for arm, config in configs.items():
-        first = seen.setdefault(config.model_dump_json(), arm)
+        first = seen.setdefault(config.effective.model_dump_json(), arm)
         if first != arm:
             same = f"arm '{cut(arm)}' changes nothing: it is the same run as arm '{cut(first)}'"
+            if config != configs[first]:
+                same += ", since no network is trained"
             raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; change a setting or remove the arm")
+
+
+def _check_points(study: Study, points: list[Point], configs: list[list[RunConfig]]) -> None:
+    """Raise StudyError if two grid points give the same run of every arm."""
+    seen: dict[str, dict[str, Any]] = {}
+    for (at, _), arms in zip(points, configs, strict=True):
+        values = dict(at)
+        other = seen.setdefault("|".join(config.effective.model_dump_json() for config in arms), values)
+        if other != values:
+            one, two = (", ".join(f"{key} {value}" for key, value in point.items()) for point in (other, values))
+            raise StudyError(f"{study.name}.yaml: {cut(one)} and {cut(two)} give the same runs; remove one of the two")
 
 
 def hash_configs(runs: Iterable[PlannedRun]) -> str:

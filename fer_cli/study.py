@@ -115,6 +115,13 @@ class Report(Section):
     """Arms that are upper bounds, with knowledge no method has: never bold."""
     analyses: list[Annotated[str, one_of(ANALYSES)]] = []
 
+    @field_validator("metrics", "bounds", "analyses", mode="after")
+    @classmethod
+    def _once_each(cls, names: list[str]) -> list[str]:
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"'{cut(twice[0])}' is given twice")
+        return names
+
 
 class Study(Section):
     """The content of a study file."""
@@ -161,7 +168,8 @@ class Study(Section):
         for pair in self.report.pairs:
             if lost := [arm for arm in pair if arm not in self.arms]:
                 raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
-            if pair[0] == pair[1] or pair[1] == self.report.against or self.report.pairs.count(pair) > 1:
+            same = [{*other} for other in self.report.pairs].count({*pair})
+            if pair[0] == pair[1] or self.report.against in pair or same > 1:
                 raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
         self._check_profile_arms()
         self._check_levels()
@@ -208,9 +216,14 @@ class Study(Section):
                     known = nearest(str(value), map(str, values[factor]))
                     raise ValueError(f"{where}.at.{cut(factor)}: '{cut(value)}' is not one of its values{known}")
             at = sorted((factor, grid_key(value)) for factor, value in claim.at.items())
-            made = (claim.arm, claim.over, claim.at_least, claim.metric, at, claim.margin)
+            rest = (claim.at_least, claim.metric, at, claim.margin)
+            made = (claim.arm, claim.over, *rest)
             if made in seen:
                 raise ValueError(f"{where}: the same as claims.{seen.index(made)}")
+            if not claim.margin and (back := (claim.over, claim.arm, *rest)) in seen:
+                raise ValueError(
+                    f"{where}: the reverse of claims.{seen.index(back)}, and so the same test; remove one of the two"
+                )
             seen.append(made)
 
     def _check_arms(self) -> None:

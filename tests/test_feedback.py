@@ -180,7 +180,10 @@ def test_files_in_the_place_of_what_is_written_are_kept(tmp_path: Path, fer: Fer
             log.unlink()
         log = write_events(folder / "e.jsonl", sad)
         (folder / "findings.csv").write_text("what,I,found\n")
-        assert "findings.csv: exists and is not findings of fer; move it away, or choose another folder with --out" in command(log).err
+        assert (
+            "findings.csv: exists and is not findings of fer; move it away, or choose another folder with --out"
+            in command(log).err
+        )
         assert (folder / "findings.csv").read_text() == "what,I,found\n"
         (folder / "findings.csv").unlink()
         assert [command(log).code for _ in range(2)] == [0, 0]

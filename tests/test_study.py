@@ -45,14 +45,15 @@ def test_scn_cs_is_the_grid_of_the_issue() -> None:
     runs = expand(load_study("scn-cs"), Choice())
     assert len(runs) == 8 * 5 * 5
     assert all(run.config.data.fold == run.seed == run.config.seed for run in runs)
+    later = {"learning.relabel_from": 0.75}
     assert {run.arm: dict(run.differs) for run in runs} == {
         "CNN": {},
         "SCN weighting alone": {"learning.method": "scn", "learning.relabel": False},
-        "SCN": {"learning.method": "scn"},
+        "SCN": {"learning.method": "scn", **later},
         "CS": {"learning.method": "cs"},
-        "SCN-CS": {"learning.method": "scn-cs"},
-        "SCN-CS (inverted threshold)": {"learning.method": "scn-cs", "learning.cs_threshold": "inverted"},
-        "SCN-CS+RR": {"learning.method": "scn-cs", "learning.cs_loss": "literal+rr"},
+        "SCN-CS": {"learning.method": "scn-cs", **later},
+        "SCN-CS (inverted threshold)": {"learning.method": "scn-cs", "learning.cs_threshold": "inverted", **later},
+        "SCN-CS+RR": {"learning.method": "scn-cs", "learning.cs_loss": "literal+rr", **later},
         "confident learning": {"learning.confident": "remove", "learning.confident_folds": 3},
     }
     noise = {dict(run.at)["noise"]: (run.config.data.noise_kind, run.config.data.label_noise) for run in runs}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fer_cli.config import Compute
+from fer_cli.data.apart import origins
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
@@ -54,8 +55,10 @@ def check_sets(item: Item, compute: Compute, tested: SetInfo) -> None:
     if config.data.name == tested.name:
         return
     used = [name for name in (*config.data.sets, config.model.pretrain) if name is not None]
-    behind = {part for name in used for part in (name, *load_info(compute.data_root, name).parts)}
-    if common := sorted(behind & {tested.name, *tested.parts}):
+    infos = [load_info(compute.data_root, name) for name in used]
+    behind = {part for info in infos for part in (info.name, *info.parts)}
+    common = sorted(behind & {tested.name, *tested.parts})
+    if common := common or [info.name for info in infos if origins(info) & origins(tested)]:
         raise DataError(
             f"run {item.run_id}: {common[0]} was used for its weights, so test images of {tested.name} may have been seen; "
             "use a run on this split's own training part"

@@ -251,6 +251,14 @@ class RunConfig(Section):
             raise ValueError("trial: model.adapt and corrupt.* of test images have no effect, as none is read")
 
     @property
+    def effective(self) -> RunConfig:
+        """Return the config without what its numbers do not depend on: the network's settings if only features are used."""
+        if not self.features.fitted or CNN in self.features.blocks:
+            return self
+        data = self.data.model_copy(update={"image_size": DataConfig().image_size})
+        return self.model_copy(update={"data": data, "model": ModelConfig(), "train": TrainConfig()})
+
+    @property
     def simulated(self) -> bool:
         """Return whether the run has neither images nor a network."""
         return self.sequences.simulation is not None and not self.sequences.recognised
