@@ -64,12 +64,14 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
 
     splits = {key: make_split(faces_of(config).manifest, config.data) for key, config in layouts.items()}
     check_sizes(plan, splits)
-    there = [c for c in left if c.sets and layout_of(c) in splits and infos[c.data.name].drawn is None]
+    ready = [c for c in left if c.sets and layout_of(c) in splits]
+    there = [c for c in ready if infos[c.data.name].drawn is None]
     for config in left:
         if not config.simulated and config.model.network.regions:
             for name in config.sets:
                 check_landmarks(infos[name], config.data.landmarks)
     check_training_images((config, faces_of(config), splits[layout_of(config)]) for config in there)
+    check_training_labels((config, faces_of(config), splits[layout_of(config)]) for config in ready)
     for name, task in TASKS.items():
         task.check((config, trained_classes(config, infos)) for config in left if config.kind == name)
     check_results_folder(compute.results)
@@ -131,6 +133,23 @@ def check_training_images(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> N
         if key not in seen:
             seen.add(key)
             check_contrast(config, chunks(config, faces, split.train))
+
+
+def check_training_labels(runs: Iterable[tuple[RunConfig, FaceSet, Split]]) -> None:
+    """Raise DataError for the first run whose label noise cannot be planted, or whose features are of one class."""
+    from fer_cli.data.corrupt import training_labels
+
+    seen = set()
+    for config, faces, split in runs:
+        data = config.data
+        classes = faces.info.classes
+        if config.features.fitted and len(set(faces.codes[split.train])) < 2:
+            raise DataError(f"{data.name}: the training part has images of one class only; raise data.max_images")
+        key = (split.hash, data.name, data.noise_kind, data.label_noise, str(data.noise_pairs), data.noise_file)
+        if data.noise_kind in {"asymmetric", "file"} and key not in seen:
+            seen.add(key)
+            seed = config.seed if data.noise_seed is None else data.noise_seed
+            training_labels(faces.manifest, faces.codes, split.train, classes, data, seed)
 
 
 def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:

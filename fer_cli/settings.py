@@ -25,6 +25,15 @@ def flatten(tree: Settings, where: str) -> Settings:
     return flat
 
 
+def refuse_empty(tree: Settings, where: str) -> None:
+    """Raise ValueError for a group of settings without any, in which an unknown name would go unnoticed."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            if not value:
+                raise ValueError(f"{where}: {cut(key)}: a group without settings; give one, or remove it")
+            refuse_empty(value, where)
+
+
 def grid_key(value: Any) -> Any:
     """Return a key that is equal for equal grid values: 0 equals 0.0, 1 does not equal true."""
     if isinstance(value, list):

@@ -24,7 +24,7 @@ from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import shipped_folder, user_path
 from fer_cli.search import Search
-from fer_cli.settings import Settings, flatten, grid_key, leaves
+from fer_cli.settings import Settings, flatten, grid_key, leaves, refuse_empty
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 DEFAULT_PROFILE = "small"
@@ -123,6 +123,12 @@ class Report(Section):
         return names
 
 
+def settings_in(tree: Settings, where: str) -> Settings:
+    """Return the settings of a study's part by dotted name; raises ValueError for duplicates and empty groups."""
+    refuse_empty(tree, where)
+    return flatten(tree, where)
+
+
 class Study(Section):
     """The content of a study file."""
 
@@ -144,12 +150,12 @@ class Study(Section):
     @field_validator("base", mode="after")
     @classmethod
     def _base_in_one_spelling(cls, base: dict[str, Any]) -> Settings:
-        return flatten(base, "base")
+        return settings_in(base, "base")
 
     @field_validator("arms", "with_data", "profiles", mode="after")
     @classmethod
     def _in_one_spelling(cls, named: dict[str, Settings], info: ValidationInfo) -> dict[str, Settings]:
-        return {name: flatten(settings, f"{info.field_name}.{cut(name)}") for name, settings in named.items()}
+        return {name: settings_in(settings, f"{info.field_name}.{cut(name)}") for name, settings in named.items()}
 
     @field_validator("levels", "profile_arms", mode="after")
     @classmethod
@@ -157,7 +163,9 @@ class Study(Section):
         cls, given: dict[str, dict[str, Settings]], info: ValidationInfo
     ) -> dict[str, dict[str, Settings]]:
         return {
-            key: {name: flatten(settings, f"{info.field_name}.{cut(key)}.{cut(name)}") for name, settings in named.items()}
+            key: {
+                name: settings_in(settings, f"{info.field_name}.{cut(key)}.{cut(name)}") for name, settings in named.items()
+            }
             for key, named in given.items()
         }
 

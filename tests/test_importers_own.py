@@ -126,7 +126,7 @@ def table_tree(root: Path) -> Path:
     pictures(root, ["a/1.jpg", "a/2.jpg", "3.PNG", "4.jpg", "spare.jpg"])
     rows = [
         "a/1.jpg,Happiness,p1,p1_s1,1,Training,1,2,9,10,x",
-        "a/1.jpg,angry,p2,,,train,0,0,4,4.5,the other face",
+        "a/1.jpg,angry,p2,,,train,0,0,9,9.5,the other face",
         r'".\a\2.jpg", Confused ,p1,p1_s1,2,test,,,,,',
         "3.PNG,anger,p3,,,,,,,,",
         "4.jpg,,p3,,,,,,,,",
@@ -144,7 +144,7 @@ def test_table_rows_become_images(tmp_path: Path, source: str) -> None:
     scan = scan_table(root / source, card)
     assert {s: (i.label, i.subject, i.sequence, i.frame, i.split, i.box) for s, i in by_sample(scan).items()} == {
         "a/1.jpg@1,2,9,10": ("happy", "p1", "p1_s1", 1, "train", (1.0, 2.0, 9.0, 10.0)),
-        "a/1.jpg@0,0,4,4.5": ("angry", "p2", "", 0, "train", (0.0, 0.0, 4.0, 4.5)),
+        "a/1.jpg@0,0,9,9.5": ("angry", "p2", "", 0, "train", (0.0, 0.0, 9.0, 9.5)),
         "a/2.jpg": ("confused", "p1", "p1_s1", 2, "test", None),
         "3.PNG": ("angry", "p3", "", 0, "none", None),
     }

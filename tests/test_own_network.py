@@ -200,6 +200,16 @@ WRONG = {
     "tuple": ("class MyNet(Base):\n    def forward(self, x): return x, x", "returns tuple"),
     "a value": ("MyNet = 3", "not callable, but int"),
     "another name": ("class MyNets(Base): pass", "has no MyNet; did you mean MyNets?"),
+    "exits": ("class MyNet(Base):\n    def forward(self, x): raise SystemExit(0)", "SystemExit: 0"),
+    "exits at once": ("def MyNet(channels, image_size): raise SystemExit(0)", "cannot be built: SystemExit: 0"),
+    "other features": (
+        "class MyNet(Base):\n    def forward(self, x): return super().forward(x)[:, : 4 if self.training else 8]",
+        "returns 4 features in training mode and 8 in evaluation mode",
+    ),
+    "half in training": (
+        "class MyNet(Base):\n    def forward(self, x): return super().forward(x).to([None, torch.half][self.training])",
+        "returns float16",
+    ),
     "stops": ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
     "imports": ("import no_such_library", "No module named 'no_such_library'"),
     "no copy": (

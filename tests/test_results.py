@@ -318,7 +318,7 @@ def test_damaged_weights_of_the_run_that_others_start_from_fail_those_runs_in_on
     content = bytearray((run / "best.pt").read_bytes())
     content[len(content) // 2] ^= 1
     (run / "best.pt").write_bytes(content)
-    with pytest.raises(DamagedError, match=r"best\.pt: .*retrain"):
+    with pytest.raises(DamagedError, match=r"best\.pt: .*; remove .* and retrain it with fer ablate$"):
         read_weights(run / "best.pt")
     for broken in (b"", content[:1000], b"cposix\nsystem\n(S'touch hacked'\ntR."):
         (run / "best.pt").write_bytes(broken)

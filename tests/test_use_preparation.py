@@ -20,7 +20,7 @@ from fer_cli.data.decode import Preparation as Picture
 from fer_cli.data.decode import open_image
 from fer_cli.data.detect import Face, model_digest
 from fer_cli.data.manifest import SetInfo, expected_info, load_info, load_set
-from fer_cli.errors import DataError
+from fer_cli.errors import DataError, ResultsError
 from fer_cli.synthetic.build import build_embedded
 from fer_cli.synthetic.sets import Task, render_person
 from fer_cli.use.export import describe
@@ -283,6 +283,9 @@ def test_an_exported_file_states_its_preparation(tmp_path: Path) -> None:
     assert made.predict(np.zeros((3, 8, 1, 64, 64), np.uint8)).shape == (3, 2) and exported.shape == (3, 8, 1, 48, 48)
     with pytest.raises(DataError, match=r"faces: \(N, 8, C, H, W\) uint8 are needed, not 3 x 1 x 64 x 64 uint8"):
         made.predict(np.zeros((3, 1, 64, 64), np.uint8))
+    exported.predict = lambda faces, regions: np.full((len(faces), 2), np.nan, np.float32)  # type: ignore[method-assign]
+    with pytest.raises(ResultsError, match="answers with NaN, so its weights are damaged or its training failed"):
+        made.predict(np.zeros((3, 8, 1, 64, 64), np.uint8))
     plain = SimpleNamespace(**vars(Exported.preparation) | {"steps": [{"step": "decode", "colour": "rgb"}]})
     found = adopt_preparation(plain, "own", tmp_path)
     assert found.framing == FACES and found.channels == 3

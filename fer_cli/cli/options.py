@@ -28,10 +28,14 @@ def expand_path(path: Path | None) -> Path | None:
 
 
 def check_folder(path: Path) -> Path:
-    """Return a folder of results or data sets; raises StudyError if its path is not UTF-8.
+    """Return a folder of results or data sets; raises StudyError if its path is not UTF-8, or has ``::`` in it.
 
-    Below such a folder, Parquet files cannot be opened, nor SQLite stores addressed.
+    Below such a folder, Parquet files cannot be opened, nor SQLite stores addressed, nor Lightning's checkpoints written.
     """
+    if "::" in str(path.absolute()):
+        raise StudyError(
+            f"{terminal(str(path.absolute()))}: a path with '::', as in addresses; rename or choose another folder"
+        )
     if not is_utf8(path.absolute()):
         raise StudyError(f"{terminal(str(path.absolute()))}: a path that is not UTF-8; rename or choose another folder")
     return path

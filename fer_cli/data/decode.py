@@ -334,7 +334,9 @@ def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparat
     if box is not None:
         image, cut = cut_box(image, box, how.box_margin), "box"
         if image.size == 0:
-            raise UnreadableError("the data set's face box lies outside the image")
+            raise UnreadableError("the data set's face box is empty or lies outside the image")
+        if (longest := max(box[2] - box[0], box[3] - box[1])) < LEAST:
+            raise UnreadableError(f"the data set's face box has {longest:g} pixels; the minimum is {LEAST}")
     elif height != width:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_cli.digits import parse_number
 from fer_cli.errors import DataError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.interaction.design import CROSS
@@ -188,7 +189,7 @@ def read_numbers(table: Columns, name: str, place: int, kept: Sequence[int]) -> 
     for position, number in enumerate(kept):
         cell = str(table.rows[number][place])
         try:
-            value = float("text" if "_" in cell else cell)
+            value = parse_number(cell)
         except ValueError:
             comma = "; use a decimal point" if cell.replace(",", "", 1).lstrip("-").isdigit() else ""
             what = f"'{cut(cell)}' in column '{cut(name)}' is not a number{comma}"
@@ -203,7 +204,7 @@ def read_numbers(table: Columns, name: str, place: int, kept: Sequence[int]) -> 
 def is_number(text: str) -> bool:
     """Return whether text is a number."""
     try:
-        return not math.isnan(float(text))
+        return not math.isnan(parse_number(text))
     except ValueError:
         return False
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fer_cli.digits import parse_number
 from fer_cli.errors import FerError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.interaction.emotions import EmotionMap
@@ -249,7 +250,7 @@ def _from_cells(cells: dict[str, str], where: str) -> dict[str, Any]:
             values[name] = WORDS[cell.lower()]
         else:
             try:
-                number = float(cell)
+                number = parse_number(cell)
             except ValueError:
                 raise FerError(f"{where}: {name} '{cut(cell)}' is not a number") from None
             if name.startswith(PREFIX):

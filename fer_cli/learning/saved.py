@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from fer_cli.errors import ResultsError
-from fer_cli.outputs import damage_error
+from fer_cli.errors import DamagedError, ResultsError
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -19,7 +18,7 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise ResultsError(f"{path}: missing, but the network is needed; remove {path.parent} and train it again")
     content = read_tensors(path)
     if not isinstance(content, dict) or not isinstance(content.get("state"), dict) or "classes" not in content:
-        raise damage_error(path, "contains no network weights")
+        raise unusable(path, "contains no network weights")
     return content
 
 
@@ -29,7 +28,7 @@ def read_tensors(path: Path) -> Any:
     ``torch.load`` does not verify the file's checksums, so a flipped bit could pass as a weight.
     """
     if not path.is_file():
-        raise damage_error(path, "not a file")
+        raise unusable(path, "not a file")
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()
@@ -38,5 +37,10 @@ def read_tensors(path: Path) -> Any:
                 warnings.simplefilter("ignore")  # for unsupported protocols torch warns before it fails
                 return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # a damaged file can raise anything
-        raise damage_error(path, f"not a complete file of tensors ({type(error).__name__})") from None
-    raise damage_error(path, f"wrong checksum of {wrong}")
+        raise unusable(path, f"not a complete file of tensors ({type(error).__name__})") from None
+    raise unusable(path, f"wrong checksum of {wrong}")
+
+
+def unusable(path: Path, reason: str) -> DamagedError:
+    """Return the error for a file of weights that cannot be used; its run has a result, and so is not trained again."""
+    return DamagedError(f"{path}: {reason}; remove {path.parent} and retrain it with fer ablate")

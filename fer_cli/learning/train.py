@@ -252,7 +252,7 @@ def fit(
     except SystemExit as end:
         if end.code == 1 and trainer.interrupted:  # Lightning's form of Ctrl-C
             raise KeyboardInterrupt from None
-        raise
+        raise RuntimeError(f"the training was ended by SystemExit({end.code!r}), as sys.exit() in a network does") from end
     if math.isnan(record.best_value):
         raise FloatingPointError(f"{config.train.select_on} was NaN in every epoch; lower train.lr")
     return module, record

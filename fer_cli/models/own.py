@@ -80,14 +80,14 @@ def attempt(own: str, what: str, action: Callable[[], Any]) -> Any:
     """Return the outcome of the user's code; raises StudyError with ``what`` and the reason for any exception."""
     try:
         return action()
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise StudyError(f"backbone {own}: {what}: {explain(error, find_source(own))}") from error
 
 
-def run_body(own: str, body: nn.Module, images: Tensor) -> Tensor:
-    """Return the features of images; raises StudyError unless they are (B, F) float32."""
+def run_body(own: str, body: nn.Module, images: Tensor, what: str = "") -> Tensor:
+    """Return the features of images; raises StudyError unless they are (B, F) float32; ``what``: of a failure."""
     batch = f"a batch {describe_shape(images)}"
-    features = attempt(own, f"fails on {batch}", lambda: body(images))
+    features = attempt(own, what or f"fails on {batch}", lambda: body(images))
     if not isinstance(features, Tensor):
         raise StudyError(f"backbone {own}: returns {type(features).__name__} for {batch}; a tensor (B, F) is needed")
     if features.ndim != 2 or features.shape[0] != images.shape[0] or features.shape[1] == 0:
@@ -121,13 +121,16 @@ def check_own_network(config: ModelConfig, network: Network, image_size: int) ->
         raise StudyError(f"backbone {own}: has initial weights that are NaN or infinite")
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(SAMPLES, config.channels, image_size, image_size, generator=generator)
-    check_evaluation(own, body.eval(), images)
-    check_training(own, body.train(), images)
+    size = check_evaluation(own, body.eval(), images)
+    check_training(own, body.train(), images, size)
     attempt(own, "fails on a black image", lambda: count_known(given, images.shape[1:]))  # as before each training
 
 
-def check_evaluation(own: str, body: nn.Module, images: Tensor) -> None:
-    """Raise StudyError for features that are not finite, or depend on chance or on the other images of a batch."""
+def check_evaluation(own: str, body: nn.Module, images: Tensor) -> int:
+    """Return the number of features.
+
+    Raises StudyError for features that are not finite, or depend on chance or on the other images of a batch.
+    """
     with torch.no_grad():
         given = images.clone()
         together = run_body(own, body, given)
@@ -148,18 +151,25 @@ def check_evaluation(own: str, body: nn.Module, images: Tensor) -> None:
             f"backbone {own}: the features of an image depend on the other images of its batch in evaluation mode; keep "
             "images apart (e.g. nn.BatchNorm2d, not the mean of the batch)"
         )
+    return together.shape[1]
 
 
-def check_training(own: str, body: nn.Module, images: Tensor) -> None:
-    """Raise StudyError if a training step fails in one of the memory layouts, or reaches no parameter."""
+def check_training(own: str, body: nn.Module, images: Tensor, size: int) -> None:
+    """Raise StudyError if a training step fails in one of the memory layouts, or reaches no parameter.
+
+    ``size``: number of features in evaluation, which the classifier takes.
+    """
     layouts = {"": torch.contiguous_format, "channels-last memory": torch.channels_last}
     for name, layout in layouts.items():
         what = f"fails on a batch {describe_shape(images)}"
         if name:
             what += f" in {name}; use x.flatten(1) or x.reshape(...) instead of x.view(...)"
         attempt(own, what, lambda layout=layout: body.to(memory_format=layout))  # type: ignore[misc,call-overload]
-        features = attempt(own, what, lambda layout=layout: body(images.contiguous(memory_format=layout)))  # type: ignore[misc]
-        if not isinstance(features, Tensor) or not features.requires_grad:
+        features = run_body(own, body, images.contiguous(memory_format=layout), what)
+        if features.shape[1] != size:
+            differ = f"{features.shape[1]} features in training mode and {size} in evaluation mode"
+            raise StudyError(f"backbone {own}: returns {differ}; both must be as many")
+        if not features.requires_grad:
             raise StudyError(f"backbone {own}: no gradient reaches its parameters; remove torch.no_grad() and detach()")
         attempt(own, f"{what}, in its gradient", features.square().sum().backward)
     if all(weight.grad is None for weight in body.parameters()):

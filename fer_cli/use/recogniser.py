@@ -83,7 +83,7 @@ class RunRecogniser:
             images = torch.from_numpy(self.preparation.fit(clips[here])).to(self.device)
             boxes = None if regions is None else torch.from_numpy(np.array(regions[here], np.float32)).to(self.device)
             found[here] = judge_samples(self.network, images, self.config, None, boxes).logits.softmax(1).cpu().numpy()
-        return found
+        return valid(found, self.name)
 
 
 class ExportedRecogniser:
@@ -101,7 +101,14 @@ class ExportedRecogniser:
         """Return class probabilities (N, K) float32; see ``Recogniser``."""
         crops = self.preparation.fit(as_clips(faces, self.frames))
         found: np.ndarray = self.exported.predict(crops, regions)
-        return found
+        return valid(found, self.name)
+
+
+def valid(shares: np.ndarray, name: str) -> np.ndarray:
+    """Return probabilities (N, K); raises ResultsError for NaN, of which some class would be the highest."""
+    if np.isnan(shares).any():
+        raise ResultsError(f"{name}: answers with NaN, so its weights are damaged or its training failed; train it again")
+    return shares
 
 
 def as_clips(faces: np.ndarray, frames: int) -> np.ndarray:

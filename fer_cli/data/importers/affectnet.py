@@ -18,6 +18,7 @@ from fer_cli.data.files import why_unreadable
 from fer_cli.data.formats import IMAGE_SUFFIXES
 from fer_cli.data.importers.found import Box, Found, Layout, Scan, first_layout, inside, part_above, read_rows, tree
 from fer_cli.data.importers.walk import is_junk, nearest_to_root
+from fer_cli.digits import parse_number
 from fer_cli.errors import DataError
 
 SETS = {"train_set": "train", "val_set": "test"}
@@ -166,7 +167,7 @@ def face_box(row: dict[str, str], where: str) -> Box | None:
     if all(cell.upper() in {"", "NULL"} for cell in cells):
         return None
     try:
-        x, y, width, height = (float(cell) for cell in cells)
+        x, y, width, height = map(parse_number, cells)
     except ValueError:
         raise DataError(f"{where}: face_x to face_height '{', '.join(cells)}' are not numbers") from None
     return x, y, x + width, y + height

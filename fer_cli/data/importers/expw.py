@@ -13,6 +13,7 @@ from fer_cli.data.cards import Card
 from fer_cli.data.files import read_number
 from fer_cli.data.importers.found import Box, Found, Scan, duplicate_file_error, first_layout, inside, read_lines, tree
 from fer_cli.data.importers.walk import below, nearest_to_root
+from fer_cli.digits import parse_number
 from fer_cli.errors import DataError
 
 LIST = "label.lst"
@@ -29,7 +30,7 @@ def read_list(table: Path) -> Iterator[tuple[str, str, str, Box, str]]:
     for line, words in read_lines(table):
         where = f"{table}, line {line}"
         try:
-            top, left, right, bottom = (float(word) for word in words[-6:-2])
+            top, left, right, bottom = map(parse_number, words[-6:-2])
         except ValueError:
             raise DataError(
                 f"{where}: expected image, face number, top, left, right, bottom, confidence and class, separated by blanks"

@@ -29,6 +29,7 @@ from fer_cli.data.importers.found import (
     with_leftovers,
 )
 from fer_cli.data.importers.walk import below, folder_named, image_files, nearest_to_root
+from fer_cli.digits import parse_number
 from fer_cli.errors import DataError
 
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
@@ -150,7 +151,7 @@ def read_votes(table: Path) -> Iterator[tuple[str, str, Box | None, list[str]]]:
 def parse_box(cell: str, where: str) -> Box | None:
     """Return a box such as ``(0, 0, 40, 48)``, None for the whole image; raises DataError for an invalid one."""
     try:
-        left, top, right, bottom = (float(number) for number in cell.strip(" ()").split(","))
+        left, top, right, bottom = map(parse_number, cell.strip(" ()").split(","))
     except ValueError:
         raise DataError(f"{where}: '{cell}' is not a box (left, top, right, bottom)") from None
     return None if (left, top, right, bottom) == WHOLE else (left, top, right, bottom)

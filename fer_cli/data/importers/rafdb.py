@@ -25,6 +25,7 @@ from fer_cli.data.importers.found import (
     with_leftovers,
 )
 from fer_cli.data.importers.walk import below
+from fer_cli.digits import parse_number
 from fer_cli.errors import DataError
 
 LISTS = ("list_patition_label.txt", "list_partition_label.txt")
@@ -53,7 +54,7 @@ def code_label(card: Card, code: str, where: str) -> str:
     if code.strip() == "0":
         fix = f"rename the classes to words ({', '.join(list(card.folders)[:2])}, ...) or use the official list"
         raise DataError(f"{where}: class 0, but RAF-DB numbers its classes from 1, so this copy was renumbered; {fix}")
-    label = card.label(re.sub(r"[_-]+", " ", code), where)
+    label = card.label(re.sub(r"(?<=\w)[_-]+(?=\w)", " ", code), where)
     if label is None:
         raise DataError(f"{where}: class '{code}' has no label")
     return label
@@ -137,7 +138,7 @@ def pictures(base: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 def read_box(file: Path) -> Box:
     """Return the box of ``train_00001_boundingbox.txt``: left, top, right, bottom."""
     try:
-        left, top, right, bottom = (float(word) for _, words in read_lines(file) for word in words)
+        left, top, right, bottom = (parse_number(word) for _, words in read_lines(file) for word in words)
     except ValueError:
         raise DataError(f"{file}: expected four numbers (left, top, right, bottom)") from None
     return left, top, right, bottom

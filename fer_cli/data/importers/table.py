@@ -18,6 +18,7 @@ from fer_cli.data.importers.own import own_card, why_ignored
 from fer_cli.data.importers.pixels import is_pixel_table, pixel_labels, scan_pixels
 from fer_cli.data.importers.rows import TABLES, Owners, row_frame, row_part, table_rows
 from fer_cli.data.importers.walk import files_below, is_junk, real, tables_in, tidy
+from fer_cli.digits import parse_number
 from fer_cli.errors import DataError
 
 NEEDS = ("file", "label")
@@ -135,7 +136,7 @@ def row_box(row: dict[str, str], where: str) -> Box | None:
     if not any(cells):
         return None
     try:
-        left, top, right, bottom = (float(cell) for cell in cells)
+        left, top, right, bottom = map(parse_number, cells)
     except ValueError:
         raise DataError(f"{where}: box {', '.join(cells)} is not four numbers") from None
     if not all(map(math.isfinite, (left, top, right, bottom))) or right <= left or bottom <= top:

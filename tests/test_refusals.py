@@ -1,0 +1,124 @@
+"""Inputs that would give a wrong number or fail in the middle of a sweep are refused in one line, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fer_cli.checks import check_training_labels
+from fer_cli.config import RunConfig
+from fer_cli.data.cards import load_card
+from fer_cli.data.decode import Preparation, UnreadableError, prepare_image
+from fer_cli.data.importers.rafdb import code_label
+from fer_cli.data.manifest import load_set
+from fer_cli.data.splits import make_split
+from fer_cli.digits import parse_number
+from fer_cli.errors import DataError, StudyError
+from fer_cli.study import load_study
+from tests.conftest import STUDY, Called
+
+
+@pytest.mark.parametrize(("text", "value"), [("1.5", 1.5), ("-2e3", -2000.0), (" 7 ", 7.0), ("inf", np.inf)])
+def test_plain_numbers_are_read(text: str, value: float) -> None:
+    assert parse_number(text) == value
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", "1,5", "", "x", "１"])
+def test_other_spellings_are_no_numbers(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_number(text)
+
+
+def test_a_class_number_has_no_sign() -> None:
+    card = load_card("rafdb")
+    assert code_label(card, "6", "here") == code_label(card, " 6 ", "here") == "angry"
+    for code in ("-6", "6-", "_6", "--6"):
+        with pytest.raises(DataError, match="here: unknown class"):
+            code_label(card, code, "here")
+
+
+@pytest.mark.parametrize("box", [(3.0, 3.0, 4.0, 4.0), (3.0, 3.0, 10.9, 5.0)])
+def test_a_box_without_a_face_is_unreadable(box: tuple[float, float, float, float]) -> None:
+    image = np.zeros((40, 40), np.uint8)
+    with pytest.raises(UnreadableError, match=r"face box has (1|7\.9) pixels; the minimum is 8"):
+        prepare_image(image, "", box, Preparation(size=48))
+    assert prepare_image(image, "", (3.0, 3.0, 11.0, 11.0), Preparation(size=48)).image is not None
+
+
+def test_an_empty_box_is_unreadable() -> None:
+    with pytest.raises(UnreadableError, match="face box is empty or lies outside the image"):
+        prepare_image(np.zeros((40, 40), np.uint8), "", (3.0, 3.0, 3.0, 9.0), Preparation(size=48))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("CNN: {}", "CNN: {learning: {}}", "arms.CNN: learning: a group without settings"),
+        ("train: {epochs", "trian: {}\n  train: {epochs", "base: trian: a group without settings; give one, or remove it"),
+        ("arms:", "profiles: {small: {model: {nothing: {}}}}\narms:", "profiles.small: nothing: a group without settings"),
+    ],
+)
+def test_an_empty_group_does_not_hide_an_unknown_name(old: str, new: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY.replace(old, new))
+    with pytest.raises(StudyError, match=words):
+        load_study(str(path))
+
+
+def config_on(data_root: Path, **data: object) -> tuple[RunConfig, object, object]:
+    """A run on ck48's stand-in with its set and split."""
+    config = RunConfig.model_validate({"data": {"name": "ck48", "image_size": 24, "folds": 3, **data}})
+    faces = load_set(data_root, "ck48").of_classes(config.data.classes)
+    return config, faces, make_split(faces.manifest, config.data)
+
+
+def test_noise_without_partners_stops_before_the_first_run(data_root: Path) -> None:
+    pairs = {"label_noise": 0.3, "noise_kind": "asymmetric", "noise_pairs": [["happy", "no such class"]]}
+    with pytest.raises(DataError, match=r"noise_pairs|pairs"):
+        check_training_labels([config_on(data_root, **pairs)])  # type: ignore[list-item]
+    usual = {"label_noise": 0.1, "noise_kind": "asymmetric"}
+    check_training_labels([config_on(data_root, **usual)])  # type: ignore[list-item]
+
+
+def smaller(tmp_path: Path, **changes: str) -> Path:
+    """Write the tiny study without its grid, with changed lines."""
+    text = STUDY.replace("grid: {data.label_noise: [0.0, 0.3]}\n", "").replace("columns: data.label_noise, ", "")
+    for old, new in changes.items():
+        text = "\n".join(new if line.strip().startswith(f"{old}:") else line for line in text.split("\n"))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_features_of_one_class_stop_before_the_first_run(
+    fer: Callable[..., Called], data_root: Path, tmp_path: Path
+) -> None:
+    arms = {"CNN": "  CNN: {features.blocks: [hog]}", "SCN-CS": "  b: {features.blocks: [lbp]}", "train": ""}
+    path = smaller(tmp_path, **arms, data="  data: {name: ck48, max_images: 1, folds: 3, val_fraction: 0.25}")
+    called = fer("ablate", "--study", path, "--data-root", data_root, "--results", tmp_path / "r", "--no-track")
+    assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
+    assert "the training part has images of one class only; raise data.max_images" in called.err
+
+
+@pytest.mark.parametrize("name", ["s3:x", "http-faces", "file:x"])
+def test_a_results_folder_may_look_like_an_address(
+    name: str, fer: Callable[..., Called], data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = smaller(tmp_path, **{"seeds": "seeds: [0]", "SCN-CS": "  b: {train.lr: 0.001}"})
+    called = fer("ablate", "--study", path, "--data-root", data_root, "--results", name, "--no-track", "--jobs", 1)
+    assert called.code == 0, called.err
+    assert len(list(Path(name).glob("runs/*/result.json"))) == 2
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, "tiny.yaml"])
+
+
+def test_a_results_folder_is_no_chain_of_addresses(fer: Callable[..., Called], tmp_path: Path) -> None:
+    called = fer("ablate", "--study", smaller(tmp_path), "--results", tmp_path / "a::b")
+    assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
+    assert (
+        "a::b: a path with '::', as in addresses; rename or choose another folder" in called.err
+        and not (tmp_path / "a::b").exists()
+    )
