@@ -14,6 +14,9 @@ from fer_cli.errors import StudyError
 from fer_cli.escape import cut, terminal
 from fer_cli.places import is_utf8, user_path
 
+ADDRESS = re.compile(r"http|[A-Za-z][\w+.-]*:")
+"""How a relative path begins that Lightning or pandas would open as an address."""
+
 
 def expand_path(path: Path | None) -> Path | None:
     """Return a path with ``~`` expanded, as the shell leaves it in ``--results=~/x``; raises StudyError for an unknown user.
@@ -32,18 +35,18 @@ def check_folder(path: Path) -> Path:
 
     Below such a folder, Parquet files cannot be opened, nor SQLite stores addressed, nor Lightning's checkpoints written.
     """
-    if "::" in str(path.absolute()):
-        raise StudyError(
-            f"{terminal(str(path.absolute()))}: a path with '::', as in addresses; rename or choose another folder"
-        )
-    if not is_utf8(path.absolute()):
-        raise StudyError(f"{terminal(str(path.absolute()))}: a path that is not UTF-8; rename or choose another folder")
+    whole = str(path.absolute())
+    if not is_utf8(path.absolute()) or "::" in whole:
+        why = "with '::', as in addresses" if is_utf8(path.absolute()) else "that is not UTF-8"
+        raise StudyError(f"{terminal(whole)}: a path {why}; rename or choose another folder")
     return path
 
 
 def expand_folder(path: Path | None) -> Path | None:
-    """Return ``expand_path`` of a folder that passes ``check_folder``."""
+    """Return ``expand_path`` of a folder that passes ``check_folder``; absolute where libraries take it for an address."""
     found = expand_path(path)
+    if found is not None and ADDRESS.match(str(found)):
+        found = found.absolute()
     return None if found is None else check_folder(found)
 
 
