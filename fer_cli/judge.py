@@ -7,6 +7,8 @@ study's claims on one data set, by
 - the corrected resampled t-test over folds or draws, paired where both arms were tested on the same parts, else Welch's;
 - a t-test over seeds and images (people, where known) where all seeds were tested on one part.
 
+A claim about a cost is not tested: parameters and multiply-adds are counted, and are the same for every seed.
+
 Supported and contradicted are significant differences in either direction; else a claim is undecided, with the number of
 seeds that would detect a difference as large as ours with 80 % power. It is not testable if seeds are missing, an arm is
 underfitted or leaky, or n is too small.
@@ -37,6 +39,8 @@ Verdict = Literal["supported", "contradicted", "undecided", "not testable"]
 Reproduced = Literal["reproduced", "direction only", "not reproduced", "open", "no paper"]
 Point = tuple[tuple[str, Any], ...]
 WELCH = "Welch's t-test"
+COUNTED = "counted"
+"""The test of a cost, which does not vary."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Side:
     """Returns contributions by image; used where all seeds were tested on one part."""
     simulated: bool = False
     """Whether every seed simulates its own test samples, whatever their hash."""
+    costs: tuple[int | None, ...] = ()
+    """What the seeds that are done need, for a claim about a cost; None: not counted."""
 
     @property
     def values(self) -> list[float]:
@@ -103,7 +109,7 @@ class Judgement:
     n: int
     """Seeds that are done in all arms of the claim."""
     difference: float | None = None
-    """Our difference of means; for ``at_least``, our mean minus that score."""
+    """Our difference of means; for ``at_least``, our mean minus that score; for a cost, ours / theirs - 1."""
     low: float | None = None
     high: float | None = None
     """The 95 % interval of the difference."""
@@ -128,7 +134,13 @@ class Weighed:
 
 
 def judge(cases: Sequence[Case]) -> list[Judgement]:
-    """Return the judgement of each case, in order; Holm's correction covers all of them."""
+    """Return the judgement of each case, in order; Holm's correction covers all that are tested."""
+    tested = iter(judge_scores([case for case in cases if case.claim.cost is None]))
+    return [next(tested) if case.claim.cost is None else judge_cost(case) for case in cases]
+
+
+def judge_scores(cases: Sequence[Case]) -> list[Judgement]:
+    """Return the judgement of each case about scores, in order."""
     weighed = [weigh(case) for case in cases]
     tests = [
         one if isinstance(one, NotTestable) else one.spread.test(one.test, find_null(case.claim))
@@ -138,6 +150,23 @@ def judge(cases: Sequence[Case]) -> list[Judgement]:
     adjusted = [next(ps) if isinstance(test, PValue) else None for test in tests]
     level = ALPHA / max(1, sum(isinstance(test, PValue) for test in tests))
     return [decide(*row, level) for row in zip(cases, weighed, tests, adjusted, strict=True)]
+
+
+def judge_cost(case: Case) -> Judgement:
+    """Return the judgement of a claim that an arm needs less than another: counts that are the same for all seeds."""
+    ours, theirs = case.ours, case.theirs
+    assert theirs is not None
+    n = min(len(ours.scores), len(theirs.scores))
+    for side in (ours, theirs):
+        if not side.costs or None in side.costs:
+            return Judgement(case.claim, case.at, "not testable", f"{side.arm}: no seed is done, or its cost is unknown", n)
+        if len(set(side.costs)) > 1:
+            return Judgement(case.claim, case.at, "not testable", f"{side.arm}: seeds have different costs", n)
+    (mine, *_), (other, *_) = ours.costs, theirs.costs
+    share = (mine or 0) / (other or 1) - 1
+    verdict: Verdict = "supported" if -share > case.claim.margin else "contradicted"
+    word: Reproduced = "direction only" if verdict == "supported" else "not reproduced"
+    return Judgement(case.claim, case.at, verdict, f"{mine:,} against {other:,}", n, share, test=COUNTED, reproduced=word)
 
 
 def find_null(claim: Claim) -> float:

@@ -14,7 +14,7 @@ import shlex
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -75,7 +75,8 @@ class Paper(Section):
 class Claim(Section):
     """A statement about an arm that a study's results support or contradict (see ``fer_cli.judge``).
 
-    It says that ``arm`` scores higher than the arm ``over`` by more than ``margin``, or at least ``at_least``.
+    It says that ``arm`` scores higher than the arm ``over`` by more than ``margin``, or at least ``at_least``; or, with
+    ``cost``, that it needs less of it than ``over``.
     """
 
     text: Annotated[str, Field(min_length=1)]
@@ -83,6 +84,8 @@ class Claim(Section):
     over: str | None = None
     at_least: Annotated[float, Field(ge=0, le=1)] | None = None
     metric: Annotated[str, one_of(METRICS)] = "accuracy"
+    cost: Literal["parameters", "multiply_adds"] | None = None
+    """What ``arm`` needs less of, instead of a metric; counted, not tested. ``margin``: a share of what ``over`` needs."""
     at: dict[str, Any] = {}
     """Grid values or levels where it is made; it is judged at every value of the factors left out."""
     margin: Annotated[float, Field(gt=-1, lt=1)] = 0.0
@@ -98,6 +101,8 @@ class Claim(Section):
             raise ValueError("give one of over (the other arm) and at_least (a score)")
         if self.over is None and self.margin:
             raise ValueError("margin: needs over; add it to at_least instead")
+        if self.cost is not None and (self.over is None or "metric" in self.model_fields_set):
+            raise ValueError("cost: needs over, and no at_least or metric")
         if not self.text.strip() or not self.source.strip():
             raise ValueError("text and source need visible characters")
         return self
@@ -224,7 +229,7 @@ class Study(Section):
                     known = nearest(str(value), map(str, values[factor]))
                     raise ValueError(f"{where}.at.{cut(factor)}: '{cut(value)}' is not one of its values{known}")
             at = sorted((factor, grid_key(value)) for factor, value in claim.at.items())
-            rest = (claim.at_least, claim.metric, at, claim.margin)
+            rest = (claim.at_least, claim.cost or claim.metric, at, claim.margin)
             made = (claim.arm, claim.over, *rest)
             if made in seen:
                 raise ValueError(f"{where}: the same as claims.{seen.index(made)}")

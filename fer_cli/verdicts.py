@@ -14,7 +14,7 @@ from fer_cli.data.kept import look_up_set
 from fer_cli.errors import ResultsError
 from fer_cli.judge import Judgement
 from fer_cli.plan import Plan
-from fer_cli.report.answer import describe_claim, difference_cell, judge_plan
+from fer_cli.report.answer import describe_claim, difference_text, judge_plan
 from fer_cli.report.choices import find_plans
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
@@ -86,7 +86,7 @@ def describe_judgement(one: Judgement) -> tuple[str, ...]:
     return (
         describe_claim(one),
         one.verdict,
-        difference_cell(one).text,
+        difference_text(one),
         p,
         adjusted,
         str(one.n),

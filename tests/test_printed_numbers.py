@@ -157,7 +157,7 @@ def test_scores_classes_calibration_and_costs(made: Made) -> None:
     for arm, (text,) in made.rows("Calibration error").items():
         if arm != LOST:
             assert text == spread(np.array([calibrate(frame) for frame in made.frames[arm]]))
-    assert made.rows("Model complexity")["base"] == ["1,000", "70", "6.0 ± 1.6", "5"]
+    assert made.rows("Model complexity")["base"] == ["1,000", "70", "6.0 [4.0, 8.0]", "5"]
     assert "majority-class baseline: 33.33" in made.table("accuracy in %").notes
 
 

@@ -108,15 +108,16 @@ def test_overlapping_training_parts_widen_intervals_and_are_named(
 
 
 def test_further_differences_are_those_asked_for(tmp_path: Path, compute: Compute) -> None:
-    """The same as the difference to the baseline, the other way round."""
+    """An arm with the baseline's scores: the same as the difference to the baseline, the other way round."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(STUDY.replace("against: CNN", "against: CNN, pairs: [[CNN, SCN-CS]]"))
+    text = STUDY.replace("against: CNN", "against: CNN, pairs: [[SCN, SCN-CS]]")
+    path.write_text(text.replace("  CNN: {}\n", "  CNN: {}\n  SCN: {learning.method: scn}\n"))
     plan = make_plan(str(path), Choice(), compute)
-    fake_results(plan, SCORES)
+    fake_results(plan, SCORES | {("SCN", noise): SCORES["CNN", noise] for noise in (0.0, 0.3)})
     markdown = report(plan, compute, tmp_path)
     table = rows(markdown, "accuracy, difference to CNN")
     low, high = re.findall(r"[+−][0-9.]+", table["SCN-CS, label noise 0.0"][0])[1:]
-    assert table["CNN against SCN-CS, label noise 0.0"][0] == f"−3.00 [{turned(high)}, {turned(low)}]"
+    assert table["SCN against SCN-CS, label noise 0.0"][0] == f"−3.00 [{turned(high)}, {turned(low)}]"
 
 
 def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute: Compute) -> None:
@@ -137,7 +138,10 @@ def test_costs_are_told_of_all_arms_that_have_a_network(tmp_path: Path, compute:
     assert table == {"": ["parameters", "multiply-adds"]} | {arm: [f"{cost:,}", "70"] for arm, cost in costs.items()}
     for item in plan.items:
         changed(item.folder, cost=Cost(seconds=Seconds(total=4.0, training=2.0 + item.run.seed)))
-    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 ± 0.9", "6"]
+    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 [2.0, 4.0]", "6"]
+    for item in plan.items:  # the same three trainings at every level
+        changed(item.folder, trained_by=f"{item.run.seed:012d}")
+    assert rows(report(plan, compute, tmp_path), "Model complexity")["HOG"] == ["3.0 [2.0, 4.0]", "3"]
     assert (
         "checkpoint: best val/macro_f1 (ties go to the latest epoch); test images predicted once, by this checkpoint"
         in markdown

@@ -8,8 +8,9 @@ from itertools import product
 
 from fer_cli.blocks import DASH, Cell, Number, Table, describe_p, percent
 from fer_cli.config import METRICS, RunConfig
-from fer_cli.judge import Case, Judgement, Verdict, judge
+from fer_cli.judge import COUNTED, Case, Judgement, Verdict, judge
 from fer_cli.plan import Plan
+from fer_cli.report.collect import Cell as Scored
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.compared import Compared, describe_place
 from fer_cli.report.published import is_set, plain
@@ -36,8 +37,15 @@ def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
     for at in claimed_points(claim, scales.plan):
         found = [cells[arm, at] for arm in (claim.arm, claim.over) if arm is not None]
         sides = scales.sides(found, claim.metric, claim.leaks)
+        if claim.cost is not None:
+            sides = [replace(side, costs=costs_of(cell, claim.cost)) for side, cell in zip(sides, found, strict=True)]
         printed, both = find_printed(claim, scales.plan, at)
         yield Case(claim, at, sides[0], sides[1] if claim.over is not None else None, printed, both)
+
+
+def costs_of(cell: Scored, cost: str) -> tuple[int | None, ...]:
+    """Return what each finished seed of a cell needs."""
+    return tuple(getattr(result.cost, cost) for result in cell.ordered)
 
 
 def claimed_points(claim: Claim, plan: Plan) -> list[Point]:
@@ -85,10 +93,19 @@ def describe_claim(one: Judgement) -> str:
     return f"{one.claim.text} ({at})" if at else one.claim.text
 
 
-def difference_cell(one: Judgement) -> Number:
-    """Return the difference of a judgement with its interval."""
+def difference_cell(one: Judgement) -> Number | str:
+    """Return the difference of a judgement with its interval; of a cost, what is saved or added, in words."""
     interval = (one.low, one.high) if one.low is not None and one.high is not None else None
-    return Number(one.difference, interval=interval, unit="points")
+    found = Number(one.difference, interval=interval, unit="points")
+    if one.claim.cost is None or one.difference is None:
+        return found
+    return f"{found.text} % {one.claim.cost.replace('_', '-')}"
+
+
+def difference_text(one: Judgement) -> str:
+    """Return ``difference_cell`` as text."""
+    found = difference_cell(one)
+    return found if isinstance(found, str) else found.text
 
 
 def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
@@ -102,8 +119,10 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
         )
         for one in judgements
     ]
-    tests = list(dict.fromkeys(one.test for one in judgements if one.test))
+    tests = list(dict.fromkeys(one.test for one in judgements if one.test and one.test != COUNTED))
     notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
+    if any(one.test == COUNTED for one in judgements):
+        notes.append("costs are counted, the same for every seed, and not tested; differences as shares of the other arm's")
     columns = ["verdict", "difference in points [95 % interval]", "n", "p (Holm)", "reproduced", "why"]
     return [Table(CLAIMS, columns, rows, notes, kind="claims")]
 
@@ -115,7 +134,7 @@ def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells:
     if len(judgements) == 1:
         one = judgements[0]
         said = f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}"
-        return f"{said}: {one.why}." if one.why else f"{said}. {describe_reproduced(judgements)}"
+        return f"{said}: {one.why}." if one.why and one.claim.cost is None else f"{said}. {describe_reproduced(judgements)}"
     many = len(judgements)
     decided = name_verdicts(judgements, ("supported", "contradicted"))
     still = name_verdicts(judgements, ("undecided", "not testable"))
@@ -137,9 +156,11 @@ def name_verdicts(judgements: Sequence[Judgement], verdicts: tuple[Verdict, ...]
 
 def name_numbers(one: Judgement) -> str:
     """Return difference, interval and p of a decided or undecided claim; "" if it cannot be tested."""
+    if one.claim.cost is not None and one.difference is not None:
+        return f": {difference_text(one)}, {one.why}"
     if one.adjusted is None:
         return ""
-    return f": {difference_cell(one).text} points, {describe_p(one.adjusted)}"
+    return f": {difference_text(one)} points, {describe_p(one.adjusted)}"
 
 
 def describe_reproduced(judgements: Sequence[Judgement]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 
@@ -111,8 +112,9 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
             columns["parameters"][arm] = Number(parameters, unit="count")
             if adds:
                 columns["multiply-adds"][arm] = Number(adds, unit="count")
-        if taken := [one.cost.seconds.training for one in results if one.cost.seconds.training > 0]:
-            columns["s to train"][arm] = Number(sum(taken) / len(taken), sample_sd(taken), unit="plain", digits=1)
+        trained = {one.trained_by or one.run_id: one.cost.seconds.training for one in results}  # tests may share a training
+        if taken := [seconds for seconds in trained.values() if seconds > 0]:
+            columns["s to train"][arm] = Number(median(taken), interval=(min(taken), max(taken)), unit="plain", digits=1)
             columns["n"][arm] = Number(len(taken), unit="count")
         if measured := [ms for _, items in groups for item in items if (ms := read_milliseconds(item)) is not None]:
             columns["ms an image"][arm] = Number(sum(measured) / len(measured), unit="plain", digits=2)
@@ -124,7 +126,7 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
     words = {
         "multiply-adds": "multiply-adds: per image, of convolutions and linear layers with attention blocks, without "
         "normalisation, pooling and the scaling of maps",
-        "s to train": "seconds to train: mean ± sd over n runs, on the machines under Provenance",
+        "s to train": "seconds to train: median [least, most] of n trainings, on the machines under Provenance, busy or not",
         "ms an image": "ms an image: batches of one, by the analysis `efficiency`",
     }
     kind: Kind = "cost"

@@ -49,9 +49,13 @@ def layout(plan: Plan) -> Layout:
     return Layout(list(plan.study.arms), columns, list(others))
 
 
+NAMED = {"corrupt.noise": "image noise"}
+"""Settings whose own name would be taken for another."""
+
+
 def factor_label(factor: str) -> str:
     """Return a readable name of a setting: ``data.label_noise`` -> ``label noise``."""
-    return factor.rsplit(".", 1)[-1].replace("_", " ")
+    return NAMED.get(factor) or factor.rsplit(".", 1)[-1].replace("_", " ")
 
 
 def list_simulated(plan: Plan) -> list[str]:
