@@ -86,6 +86,16 @@ BAD = {
     "a list": ("- 1\n", "expected a mapping of settings, found list"),
     "no tables": ("cite: x\n", "tables: missing"),
     "misspelt tables": ("cite: x\ntabels: {}\n", "tabels: unknown key; did you mean tables?"),
+    "no image": (HEAD + SCORES % "1.0" + "sets: {d: {n: 0}}\n", "sets.d.n.0: expected a count of at least 1, found 0"),
+    "itself": (
+        HEAD + SCORES % "1.0" + "claims: [{place: T, of: [t, m, d], over: [t, m, d]}]\n",
+        "t, m, d is compared with itself",
+    ),
+    "itself, in pairs": (
+        HEAD + SCORES % "1.0" + "claims: [{place: T, pairs: [[[t, m, d], [t, m, d]]]}]\n",
+        "t, m, d is compared with itself",
+    ),
+    "itself, as another": (HEAD + SCORES % "1.0" + "differ: [[[t, m, d], [t, m, d]]]\n", "t, m, d is paired with itself"),
     "empty tables": ("cite: x\ntables: {}\n", "tables: expected a mapping of at least one table"),
     "no cite": ("tables:\n  t:\n    kind: " + SCORES % "1.0", "cite: missing"),
     "a table that is a number": ("cite: x\ntables: {t: 5}\n", "tables.t: expected a mapping with a kind, one of scores"),

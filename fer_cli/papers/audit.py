@@ -42,7 +42,8 @@ class Finding:
 
 ROOM = "fer_cli.papers"
 CHECKS: dict[str, Check] = {
-    "share-range": Check("a share outside 0 to 100 %", "impossible", f"{ROOM}.classes:check_range"),
+    "share-range": Check("a share outside 0 to 100 %", "impossible", f"{ROOM}.ranges:check_range"),
+    "value-range": Check("a value that the quantity cannot have", "impossible", f"{ROOM}.ranges:check_values"),
     "f1-outside": Check("F1 above or below both precision and recall", "impossible", f"{ROOM}.classes:check_f1_outside"),
     "f1-harmonic": Check(
         "F1 that is not the harmonic mean of precision and recall", "impossible", f"{ROOM}.classes:check_f1_harmonic"

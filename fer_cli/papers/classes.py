@@ -13,9 +13,7 @@ import numpy as np
 
 from fer_cli.papers.findings import Found, join, list_accuracies, list_recalls, merge_equal, show_printed, show_share
 from fer_cli.papers.printed import Printed, Span, add_up
-from fer_cli.papers.schema import AnyTable, ClassRow, ClassScores, Confusion, Hits, Paper, Scores, Shares, Unit, as_share
-
-WHOLE = Span(0.0, 1.0)
+from fer_cli.papers.schema import ClassRow, ClassScores, Confusion, Paper, Unit, as_share
 
 
 def harmonic(precision: Span, recall: Span) -> Span:
@@ -38,22 +36,6 @@ def list_triples(paper: Paper) -> Iterator[tuple[ClassScores, str, str, Printed,
                     f"precision {show_printed(row.precision, table.unit)} and recall {show_printed(row.recall, table.unit)}"
                 )
                 yield table, name, words, row.f1, *shares  # type: ignore[misc]
-
-
-def check_range(paper: Paper) -> Iterator[Found]:
-    """Yield shares outside [0, 1]."""
-    for table in paper.tables.values():
-        for keys, cell in table.cells().items():
-            unit = (table.column(keys[-1]).unit or table.unit) if isinstance(table, Scores) else table.unit
-            if holds_shares(table, keys[-1]) and (unit != "plain" or cell.percent) and not as_share(cell, unit).meets(WHOLE):
-                yield Found(table.place, (join(*keys),), f"{show_printed(cell, unit)} is not a share between 0 and 100 %")
-
-
-def holds_shares(table: AnyTable, column: str) -> bool:
-    """Return whether the cells of a column are shares of a whole."""
-    if isinstance(table, Confusion):
-        return table.normalised
-    return isinstance(table, Scores | ClassScores | Shares) or (isinstance(table, Hits) and column == "accuracy")
 
 
 def outside_of(table: ClassScores, precision: Span, recall: Span, f1: Span) -> str | None:

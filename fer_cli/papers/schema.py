@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator, field_validator, model_validator
 
 from fer_cli.config import Section
 from fer_cli.papers.printed import Cell, Count, OptionalCount, OptionalPositive, Positive, Printed, Span
@@ -40,7 +40,7 @@ class ImageSet(Section):
     ``counts``: id of a table of counts, and its part that holds the classes.
     """
 
-    n: Annotated[list[Count], BeforeValidator(as_list)] = []
+    n: Annotated[list[Positive], BeforeValidator(as_list)] = []
     classes: dict[str, Count] = {}
     counts: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
 
@@ -285,6 +285,13 @@ class Claim(Section):
     by: Cell = None
     unit: Literal["points", "percent"] | None = None
 
+    @model_validator(mode="after")
+    def _two_cells(self) -> Claim:
+        for one, other in [(self.of, self.over), *self.pairs]:
+            if one is not None and one == other:
+                raise ValueError(f"{', '.join(one)} is compared with itself")
+        return self
+
 
 class Head(Section):
     """The top of a paper's file; ``tables`` are validated one by one, by their kind."""
@@ -296,6 +303,13 @@ class Head(Section):
     claims: list[Claim] = []
     differ: list[Annotated[list[CellPath], Field(min_length=2, max_length=2)]] = []
     """Pairs of cells from different experiments, whose values should not be equal to the last digit."""
+
+    @field_validator("differ", mode="after")
+    @classmethod
+    def _two_cells(cls, pairs: list[list[CellPath]]) -> list[list[CellPath]]:
+        if same := [one for one, other in pairs if one == other]:
+            raise ValueError(f"{', '.join(same[0])} is paired with itself")
+        return pairs
 
 
 class Paper(Head):
