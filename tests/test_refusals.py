@@ -18,6 +18,7 @@ from fer_cli.data.splits import make_split
 from fer_cli.digits import parse_number
 from fer_cli.errors import DataError, StudyError
 from fer_cli.study import load_study
+from fer_cli.use.sources import find_sources
 from tests.conftest import STUDY, Called
 
 
@@ -120,3 +121,18 @@ def test_a_results_folder_is_no_chain_of_addresses(fer: Callable[..., Called], t
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
     assert "a::b: a path with '::', as in addresses; rename or choose another folder" in called.err
     assert not (tmp_path / "a::b").exists()
+
+
+def test_folders_behind_links_are_counted_where_they_are_not_read(tmp_path: Path) -> None:
+    for place in ("out", "in"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a.png").write_bytes(b"x")
+    (tmp_path / "in" / "away").symlink_to(tmp_path / "out")
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / ".hidden").symlink_to(tmp_path / "out")
+    found = find_sources([tmp_path / "in"])
+    assert [source.path.name for source in found.files] == ["a.png"]
+    assert dict(found.skipped) == {"linked from elsewhere (folders), not followed": 1}
+    (tmp_path / "in" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"without images or videos \(.*\); 1 linked from elsewhere"):
+        find_sources([tmp_path / "in"])

@@ -15,7 +15,7 @@ import numpy as np
 from fer_cli.data.decode import UnreadableError
 from fer_cli.data.files import readable_name, why_unreadable
 from fer_cli.data.formats import HEAD, IMAGE_SUFFIXES, UNREAD_FILMS, VIDEO_SUFFIXES, kind_of
-from fer_cli.data.importers.walk import files_below
+from fer_cli.data.importers.walk import files_below, is_junk, leads_out, real, walk_folders
 from fer_cli.data.video import frame_count, open_video
 from fer_cli.errors import DataError
 from fer_cli.escape import PATH, cut
@@ -26,6 +26,7 @@ FILMS = frozenset({"MP4", "AVI", "Matroska", "MPEG", "FLV", "WMV", "Ogg"})
 RATE = 25.0
 """Frames per second of a video that states neither times nor a rate."""
 FASTEST = 1000.0
+OUTWARD = "linked from elsewhere (folders), not followed"
 CUT_SHORT = 0.98
 """Fewer than this share of the frames that a video's header states are reported."""
 
@@ -71,15 +72,26 @@ def find_sources(paths: Iterable[Path]) -> Sources:
         shown = cut(readable_name(path), PATH)
         if path.is_dir():
             below = list(files_below(path, IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+            if links := count_links(path):
+                found.skipped[OUTWARD] += links
             if not below:
                 suffixes = ", ".join(sorted(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES))
-                raise DataError(f"{shown}: a folder without images or videos ({suffixes})")
+                beside = f"; {links} {OUTWARD}" if links else ""
+                raise DataError(f"{shown}: a folder without images or videos ({suffixes}){beside}")
             found.files += [Source(file, readable_name(file), kind_of_file(file), named=False) for file in below]
         elif (reason := why_unreadable(path)) is not None:
             raise DataError(f"{shown}: {reason}")
         else:
             found.files.append(Source(path, readable_name(path), kind_of_file(path)))
     return found
+
+
+def count_links(root: Path) -> int:
+    """Return the number of visible links to folders outside ``root``, which are not followed."""
+    home = real(root)
+    return sum(
+        leads_out(folder / name, home) and not is_junk(name) for folder, folders, _ in walk_folders(root) for name in folders
+    )
 
 
 def keep_videos(found: Sources, clips: int) -> Sources:
