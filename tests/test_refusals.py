@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -136,3 +137,47 @@ def test_folders_behind_links_are_counted_where_they_are_not_read(tmp_path: Path
     (tmp_path / "in" / "a.png").unlink()
     with pytest.raises(DataError, match=r"without images or videos \(.*\); 1 linked from elsewhere"):
         find_sources([tmp_path / "in"])
+
+
+LINES = [
+    (["analyze", "status", "five.jsonl"], "five.jsonl, line 1: 5 is not an event; write one a line, such as"),
+    (
+        ["analyze", "factors", "abc", "--by", "subject", "--name", ""],
+        "--name '': a column of fer analyze",
+    ),
+    (
+        ["analyze", "factors", "abc", "--by", "subject", "--name", "a,b"],
+        "--name 'a,b': a column of fer",
+    ),
+    (
+        ["analyze", "ancova", "--data", "far.csv", "--outcome", "y", "--factors", "g"],
+        "'1e308' in column 'y' is beyond 1e+",
+    ),
+    (["data", "check", "ck48@hair=off", "--from", "."], "ck48@hair=off: ck48 is read from files and has no switches"),
+    (["report", "--study", "demo", "--formats", "svg"], "--formats: has no effect without --figures"),
+    (
+        ["data", "build", "fer2013", "--from", "rows", "--data-root", "d"],
+        "rows: contains no labelled images; its",
+    ),
+    (
+        ["data", "build", "mine", "--from", "stills", "--layout", "folder", "--frames", "4", "--data-root", "d"],
+        "stills holds single images, neither videos nor sequences",
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), LINES, ids=[words[:30] for _, words in LINES])
+def test_small_mistakes_are_one_line_that_says_what_is_wrong(
+    command: list[str], words: str, fer: Callable[..., Called], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("five.jsonl").write_text("5\n")
+    Path("far.csv").write_text("y,g\n1e308,a\n2,a\n1,b\n3,b\n5,b\n")
+    Path("rows").mkdir()
+    Path("rows/fer2013.csv").write_text("emotion,pixels,Usage\n")
+    for label in ("happy", "sad"):
+        Path("stills", label).mkdir(parents=True)
+        cv2.imwrite(f"stills/{label}/0.png", np.zeros((20, 20), np.uint8))
+    called = fer(*command)
+    assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
+    assert words in called.err

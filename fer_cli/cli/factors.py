@@ -40,7 +40,9 @@ def factors(
     from fer_cli.report.ancova import csv_text
 
     fixed = (by, "n", "positive")
-    if name in fixed or not name.strip():
+    if not name.strip() or "," in name:
+        raise DataError(f"--name '{name}': a column of fer analyze ancova needs a name, without commas")
+    if name in fixed:
         raise DataError(f"--name '{name}': the columns {', '.join(fixed)} are in the table already; choose another name")
     if out is not None:
         check_place(out, f"{csv_cell(by)},n,positive,", "a table of fer analyze factors")

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     from fer_cli.config import Compute
     from fer_cli.report import Written
 
-Formats = Annotated[str, typer.Option("--formats", help="Formats of figures beside PNG: pdf, svg, or png for PNG alone.")]
+Formats = Annotated[
+    str | None,
+    typer.Option(
+        "--formats",
+        help="With --figures: their formats beside PNG, or png for PNG alone.",
+        show_default="pdf,svg",
+    ),
+]
 Columns = Annotated[
     int, typer.Option("--columns", min=1, max=2, help="Columns of the page that LaTeX tables are fitted to.")
 ]
@@ -67,7 +74,7 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw figures and run the study's network analyses.")
     ] = False,
-    formats: Formats = "pdf,svg",
+    formats: Formats = None,
     columns: Columns = 2,
     claims: Claims = False,
     answers: Answers = False,
@@ -82,6 +89,9 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
+    if formats is not None and not figures:
+        raise StudyError("--formats: has no effect without --figures")
+    formats = formats or "pdf,svg"
     if every:
         chosen = {"--study": study, "--data": data, "--profile": profile, "--seeds": seeds, "--split": split}
         refuse({**chosen, "--epochs": epochs, "--recipe": recipe, "--set": settings}, ALL)

@@ -211,6 +211,8 @@ def load_card(name: str) -> Card:
 
 def switch_off(card: Card, name: str, given: str) -> Card:
     """Return the card of variant ``name`` of an embedded set; ``given``: its switches, as in ``hair=off,light=off``."""
+    if card.embedded is None:
+        raise DataError(f"{name}: {card.name} is read from files and has no switches")
     off = []
     for text in given.split(","):
         switch, _, value = text.partition("=")
@@ -222,8 +224,6 @@ def switch_off(card: Card, name: str, given: str) -> Card:
     usual = f"{card.name}@{','.join(f'{switch}={OFF}' for switch in sorted(set(off)))}"
     if name != usual:
         raise DataError(f"{name}: name switches once, in alphabetical order: {usual}")
-    if card.embedded is None:
-        raise DataError(f"{name}: {card.name} is read from files and has no switches")
     options = card.embedded.model_copy(update={"off": sorted(off)})
     check_switches(name, options)
     title = f"{card.pretty_name}, without {', '.join(sorted(off))}"

@@ -195,8 +195,8 @@ def read_numbers(table: Columns, name: str, place: int, kept: Sequence[int]) -> 
             what = f"'{cut(cell)}' in column '{cut(name)}' is not a number{comma}"
             raise DataError(f"{table.where}, line {table.lines[number]}: {what}") from None
         if math.isnan(value) or abs(value) > LARGEST:
-            what = f"'{cut(cell)}' in column '{cut(name)}' is not a finite number"
-            raise DataError(f"{table.where}, line {table.lines[number]}: {what}; leave the cell empty if it is unknown")
+            what = f"is beyond {LARGEST:g}" if math.isfinite(value) else "is not a finite number; leave unknown cells empty"
+            raise DataError(f"{table.where}, line {table.lines[number]}: '{cut(cell)}' in column '{cut(name)}' {what}")
         values[position] = value
     return values
 

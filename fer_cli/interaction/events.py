@@ -273,6 +273,8 @@ def _reason(error: ValidationError, emotions: EmotionMap, where: str) -> str:
             raise FerError(f"{where}: no '{name}'; an event needs t, student, face and emotion")
         if kind == "json_invalid":
             raise FerError(f"{where}: not valid JSON; write one event a line, such as {EXAMPLE}")
+        if not name and kind != "value_error":  # the line itself
+            raise FerError(f"{where}: {cut(repr(fault['input']))} is not an event; write one a line, such as {EXAMPLE}")
         if kind not in {"finite_number", "value_error"}:
             raise FerError(f"{where}: {name}: {fault['msg']} (given: {cut(repr(fault['input']))})")
     first = faults[0]

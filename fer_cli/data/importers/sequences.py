@@ -12,6 +12,7 @@ from fer_cli.data.formats import VIDEO_SUFFIXES
 from fer_cli.data.importers.found import Found, Scan
 from fer_cli.data.importers.walk import below
 from fer_cli.data.video import frame_count
+from fer_cli.errors import DataError
 
 Keep = Callable[[int], Sequence[int]]
 """Returns the positions of the frames to take from so many."""
@@ -59,6 +60,8 @@ def spread_clips(source: Path, scan: Scan, frames: int) -> Scan:
         kept = set(keep(len(ordered)))
         found += [image for place, image in enumerate(ordered) if place in kept]
         left += [below(source, image.file) for place, image in enumerate(ordered) if place not in kept]
+    if scan.found and not videos and not sequences:
+        raise DataError(f"--frames: has no effect: {source} holds single images, neither videos nor sequences")
     skipped = scan.skipped | ({THINNED: sorted(left)} if left else {})
     order = {image.file: place for place, image in enumerate(scan.found)}
     found.sort(key=lambda image: (order[image.file], image.frame))
