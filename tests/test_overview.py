@@ -149,3 +149,17 @@ def test_every_tracked_figure_is_named() -> None:
     named = {unquote(path) for path in re.findall(r"\]\((figures/[^)]+)\)", (TRACKED / FILE).read_text())}
     found = {path.relative_to(TRACKED).as_posix() for path in (TRACKED / "figures").rglob("*") if path.is_file()}
     assert found == named and len(found) > 20
+
+
+def test_figures_that_are_not_kept_are_counted(study: Path, compute: Compute) -> None:
+    make_report("tiny", compute)
+    table, folder = compute.results / "tables" / "tiny-ck48-small.md", compute.results / "figures" / "tiny-ck48-small"
+    table.write_text(table.read_text() + "\n- maps-1-a.png: maps\n- maps-2-b.png: maps\n")
+    more = "; 2 more figures that it names are not kept here (`fer report --figures` draws them)"
+    assert overview_text(compute.results).count(more) == 1
+    folder.mkdir(parents=True)
+    (folder / "maps-1-a.png").write_bytes(b"")
+    one = "; another figure that it names is not kept here (`fer report --figures` draws it)"
+    assert overview_text(compute.results).count(one) == 1
+    (folder / "maps-2-b.png").write_bytes(b"")
+    assert "not kept here" not in overview_text(compute.results)

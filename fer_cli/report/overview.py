@@ -170,6 +170,9 @@ def entry_lines(table: Written, lag: str) -> Iterator[str]:
     files = f"[tables](tables/{table.path.stem}.md)"
     if figures := list_figures(table):
         files += f"; figures {', '.join(figures)}"
+    if absent := count_absent(table):
+        others = "another figure that it names is" if absent == 1 else f"{absent} more figures that it names are"
+        files += f"; {others} not kept here (`fer report --figures` draws {'it' if absent == 1 else 'them'})"
     yield f"- {'; '.join(facts)}; {files}{f'; **behind**: {lag}' if lag else ''}"
     yield ""
 
@@ -190,7 +193,7 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     rows = [row for table in tables for row in list_verdicts(table)]
     if not rows:
         return []
-    head = ("study and data", "claim", "verdict", "difference in points [95 % interval]", "reproduced")
+    head = ("study and data", "claim", "verdict", "difference in points (costs in %) [95 % interval]", "reproduced")
     grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
     papers = [row[2] for row in rows if row[4] != "no paper"]
     theirs = f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}." if papers else ""
@@ -202,6 +205,12 @@ def list_figures(table: Written) -> list[str]:
     folder = table.path.parent.parent / "figures" / table.path.stem
     paths = sorted([*folder.glob("*.png"), *folder.glob("*.csv")], key=lambda path: (path.stem, path.suffix))
     return [f"[{escape.markdown(path.name)}](figures/{quote(folder.name, '+')}/{quote(path.name, '+')})" for path in paths]
+
+
+def count_absent(table: Written) -> int:
+    """Return the number of figures that a table names and that are not beside it."""
+    named = set(re.findall(r"^- ([\w.-]+\.png):", read_text(table.path.with_suffix(".md")), re.MULTILINE))
+    return len(named - {path.name for path in (table.path.parent.parent / "figures" / table.path.stem).glob("*.png")})
 
 
 def overview_text(results: Path) -> str:
