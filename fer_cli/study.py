@@ -45,6 +45,8 @@ ANALYSES = {
     "categories": "fer_cli.analysis.categories:categories_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
+ANSWERS = {"incentives": "fer_cli.analysis.incentives:answer_incentives"}
+"""Analysis -> function of plan and compute that returns the answer to a question about other than scores."""
 SIMULATIONS = {"ancova": "fer analyze ancova"}
 """Kind of simulation, the value of ``simulation`` in its file -> command that runs it; it is no study and trains nothing."""
 SIMULATION = re.compile(r"^simulation:", re.MULTILINE)

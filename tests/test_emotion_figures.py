@@ -11,7 +11,8 @@ from PIL import Image
 from fer_cli.analysis import emotion_figures, incentives
 from fer_cli.analysis.decoding import show_transitions
 from fer_cli.analysis.emotion_figures import draw_emotion_cube, draw_recoveries, draw_transitions
-from fer_cli.analysis.incentives import expect_curves
+from fer_cli.analysis.incentives import answer_incentives, expect_curves
+from fer_cli.analysis.outcome import Group
 from fer_cli.blocks import cell_text
 from fer_cli.config.emotion import DecodeSettings, Region
 from fer_cli.drawing import DPI, save
@@ -113,3 +114,33 @@ def test_transitions_are_drawn_with_the_efficacy_of_the_simulation() -> None:
     _, driven = show_transitions(settings, build_space(settings, BASIC7)).values()
     positive = driven[:, :4].sum(axis=1)
     assert positive[SPACE.index("depression")] < 0.2 < 0.7 < positive[SPACE.index("anger")]
+
+
+def test_the_answer_tells_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the study's first start; the first minute within the region, by arm, with seeds that never are."""
+    up, down = [0.0, 0.2, 0.5], [0.0, -0.5, -0.5]
+    curves = {"up": up, "flat": [0.0, 0.1, 0.1], "late": [0.1, 0.3, 0.4], "down": down}
+
+    def group(arm: str, factors: int | None, start: str, *runs: str) -> Group:
+        settings = SimpleNamespace(factors=factors, region=SimpleNamespace(low=0.4), simulation="emotions")
+        config = SimpleNamespace(sequences=settings)
+        items = [SimpleNamespace(name=name, run=SimpleNamespace(config=config, at=(("start", start),))) for name in runs]
+        return Group(arm, arm, items, items)  # type: ignore[arg-type]
+
+    groups = [
+        group("none", None, "any", "flat", "flat"),
+        group("two", 2, "any", "up", "flat"),
+        group("four", 4, "any", "up", "late"),
+        group("four", 4, "sad", "flat", "flat"),
+        group("bad", -1, "any", "down"),
+    ]
+    monkeypatch.setattr(incentives, "groups_on", lambda *_: groups)
+    found = lambda item: {"minutes": [0.0, 1.0, 2.5], "valence": curves[item.name]}  # noqa: E731
+    monkeypatch.setattr(incentives, "read_curves", found)
+    assert answer_incentives(None, None) == (  # type: ignore[arg-type]
+        "In the simulation, start any, a mean valence of at least 0.4 is reached: none never (n = 2); "
+        "two in 2.5 minutes (1 of 2 seeds, else never); four in 2.5 minutes (n = 2). "
+        "In the simulation, start any, a mean valence of at most −0.4 is reached: bad in 1 minutes (n = 1)."
+    )
+    groups.clear()
+    assert answer_incentives(None, None) == ""  # type: ignore[arg-type]
