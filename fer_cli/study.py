@@ -184,7 +184,7 @@ class Study(Section):
             if lost := [arm for arm in pair if arm not in self.arms]:
                 raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
             same = [{*other} for other in self.report.pairs].count({*pair})
-            if pair[0] == pair[1] or self.report.against in pair or same > 1:
+            if pair[0] == pair[1] or pair[1] == self.report.against or same > 1:
                 raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
         self._check_profile_arms()
         self._check_levels()

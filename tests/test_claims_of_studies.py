@@ -200,6 +200,16 @@ def test_leaky_and_underfitted_arms_are_no_evidence(tmp_path: Path, compute: Com
     assert second.why == f"CNN: underfitted in 1/1 runs (final training accuracy {share})", "30 % of labels are wrong"
 
 
+def test_what_did_nothing_is_told_beside_a_tested_claim(tmp_path: Path, compute: Compute) -> None:
+    plan = planted(tmp_path, compute)  # in which every SCN-CS relabelled nothing
+    assert [one.why.endswith("SCN-CS: relabelling is inert") for one in judged(plan, compute)] == [True, True]
+    first = next(item for item in plan.items if item.run.arm == "SCN-CS")
+    content = first.folder.result().model_copy(update={"warnings": []})
+    first.folder.file("result.json").write_text(content.model_dump_json())
+    told = ["inert" in one.why for one in judged(plan, compute)]
+    assert sorted(told) == [False, True], "unless one of its runs did relabel"
+
+
 def test_the_answer_gives_reasons_as_they_are(tmp_path: Path, compute: Compute) -> None:
     """Neither an arm's name nor n begins with a capital because a sentence does."""
     one = {key: [0.70, 0.72, 0.71] if key[0] == "CNN" else [0.72, 0.75, 0.70] for key in PLANTED}

@@ -29,7 +29,17 @@ def judge_plan(cells: Cells, scales: Scales) -> list[Judgement]:
     """Return the judgements of a study's claims on a plan's cells, a claim at several points in their order."""
     study = scales.plan.study
     found = judge([case for claim in study.claims for case in find_cases(claim, cells, scales)])
-    return [replace(one, reproduced="no paper") if one.claim.ours or study.paper is None else one for one in found]
+    found = [replace(one, reproduced="no paper") if one.claim.ours or study.paper is None else one for one in found]
+    return [replace(one, why="; ".join(filter(None, [one.why, *inert_parts(one, cells)]))) for one in found]
+
+
+def inert_parts(one: Judgement, cells: Cells) -> Iterator[str]:
+    """Yield what did nothing in every run of a tested claim's arms, so that the claim says nothing about it."""
+    for arm in filter(None, (one.claim.arm, one.claim.over)) if one.adjusted is not None else ():
+        results = cells[arm, one.at].ordered
+        said = [{note.partition(":")[0] for note in result.warnings if "inert" in note} for result in results]
+        for note in sorted(set.intersection(*said)) if said else ():
+            yield f"{arm}: {note}"
 
 
 def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:

@@ -114,7 +114,9 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
                 columns["multiply-adds"][arm] = Number(adds, unit="count")
         trained = {one.trained_by or one.run_id: one.cost.seconds.training for one in results}  # tests may share a training
         if taken := [seconds for seconds in trained.values() if seconds > 0]:
-            columns["s to train"][arm] = Number(median(taken), interval=(min(taken), max(taken)), unit="plain", digits=1)
+            columns["s to train"][arm] = Number(
+                median(taken), interval=(min(taken), max(taken)) if len(taken) > 1 else None, unit="plain", digits=1
+            )
             columns["n"][arm] = Number(len(taken), unit="count")
         if measured := [ms for _, items in groups for item in items if (ms := read_milliseconds(item)) is not None]:
             columns["ms an image"][arm] = Number(sum(measured) / len(measured), unit="plain", digits=2)
