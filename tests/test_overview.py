@@ -40,6 +40,8 @@ def test_the_tracked_overview_is_that_of_the_tracked_tables() -> None:
         table.path.stem for table in tables if table.version == 1
     }
     assert len(found) == sum(int(count) for _, count, _ in listed)
+    costs = re.findall(r"\| [+−][\d.]+ % (?:parameters|multiply-adds) \|", text)
+    assert costs and f"Of costs, which are counted, not tested: {len(costs)} claims: " in text
     behind = re.search(r"(\d+) tables, (\d+) of them behind\.", text)
     assert behind and (int(behind[1]), int(behind[2])) == (len(tables), text.count("; **behind**: "))
 

@@ -31,6 +31,8 @@ from fer_cli.study import Choice, Study, load_study
 from fer_cli.tasks import task_of
 
 FILE = "RESULTS.md"
+COSTS = (" parameters", " multiply-adds")
+"""How the differences of claims about costs end."""
 VERDICTS = "Verdicts on the studies' claims, from tables that are not behind"
 SETS = (
     PEOPLE_KNOWN,
@@ -197,7 +199,9 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
     papers = [row[2] for row in rows if row[4] != "no paper"]
     theirs = f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}." if papers else ""
-    return [f"{count_verdicts(row[2] for row in rows)}. {theirs}".rstrip(), "", *grid]
+    counted = [row[2] for row in rows if row[3].endswith(COSTS)]
+    costs = f"Of costs, which are counted, not tested: {count_verdicts(counted)}." if counted else ""
+    return [" ".join(filter(None, [f"{count_verdicts(row[2] for row in rows)}.", theirs, costs])), "", *grid]
 
 
 def list_figures(table: Written) -> list[str]:
