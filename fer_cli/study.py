@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from fer_cli.config import METRICS, RunConfig, Section, hash_run
+from fer_cli.config.analyses import ANALYSES, MEASURES
 from fer_cli.config.registry import one_of
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
@@ -30,23 +31,6 @@ from fer_cli.yamls import explain, parse_yaml, read_text
 DEFAULT_PROFILE = "small"
 MOST_ARMS = 1_000
 MOST_RUNS = 100_000  # arms x grid points x seeds
-ANALYSES = {
-    "embedding": "fer_cli.analysis.embedding:embedding_analysis",
-    "blocks": "fer_cli.analysis.blocks:block_analysis",
-    "maps": "fer_cli.analysis.maps:maps_analysis",
-    "efficiency": "fer_cli.analysis.efficiency:efficiency_analysis",
-    "attention": "fer_cli.analysis.attention:attention_analysis",
-    "pairs": "fer_cli.analysis.pairs:pairs_analysis",
-    "centres": "fer_cli.analysis.centres:centres_analysis",
-    "mixing": "fer_cli.analysis.mixing:mixing_analysis",
-    "decoding": "fer_cli.analysis.decoding:decoding_analysis",
-    "incentives": "fer_cli.analysis.incentives:incentives_analysis",
-    "intensity": "fer_cli.analysis.categories:intensity_analysis",
-    "categories": "fer_cli.analysis.categories:categories_analysis",
-}
-"""Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
-ANSWERS = {"incentives": "fer_cli.analysis.incentives:answer_incentives"}
-"""Analysis -> function of plan and compute that returns the answer to a question about other than scores."""
 SIMULATIONS = {"ancova": "fer analyze ancova"}
 """Kind of simulation, the value of ``simulation`` in its file -> command that runs it; it is no study and trains nothing."""
 SIMULATION = re.compile(r"^simulation:", re.MULTILINE)
@@ -88,6 +72,8 @@ class Claim(Section):
     metric: Annotated[str, one_of(METRICS)] = "accuracy"
     cost: Literal["parameters", "multiply_adds"] | None = None
     """What ``arm`` needs less of, instead of a metric; counted, not tested. ``margin``: a share of what ``over`` needs."""
+    measure: Annotated[str, one_of(MEASURES)] | None = None
+    """What is compared instead of a metric: a number that an analysis keeps of each run; ``arm`` has the better one."""
     at: dict[str, Any] = {}
     """Grid values or levels where it is made; it is judged at every value of the factors left out."""
     margin: Annotated[float, Field(gt=-1, lt=1)] = 0.0
@@ -103,8 +89,10 @@ class Claim(Section):
             raise ValueError("give one of over (the other arm) and at_least (a score)")
         if self.over is None and self.margin:
             raise ValueError("margin: needs over; add it to at_least instead")
-        if self.cost is not None and (self.over is None or "metric" in self.model_fields_set):
-            raise ValueError("cost: needs over, and no at_least or metric")
+        for name in ("cost", "measure"):
+            others = {"metric", "cost", "measure"} - {name}
+            if getattr(self, name) is not None and (self.over is None or others & self.model_fields_set):
+                raise ValueError(f"{name}: needs over, and no at_least, {' or '.join(sorted(others))}")
         if not self.text.strip() or not self.source.strip():
             raise ValueError("text and source need visible characters")
         return self
@@ -231,7 +219,7 @@ class Study(Section):
                     known = nearest(str(value), map(str, values[factor]))
                     raise ValueError(f"{where}.at.{cut(factor)}: '{cut(value)}' is not one of its values{known}")
             at = sorted((factor, grid_key(value)) for factor, value in claim.at.items())
-            rest = (claim.at_least, claim.cost or claim.metric, at, claim.margin)
+            rest = (claim.at_least, claim.cost or claim.measure or claim.metric, at, claim.margin)
             made = (claim.arm, claim.over, *rest)
             if made in seen:
                 raise ValueError(f"{where}: the same as claims.{seen.index(made)}")

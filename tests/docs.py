@@ -22,11 +22,13 @@ from typer.main import get_command
 from fer_cli import escape
 from fer_cli.cli import app
 from fer_cli.config import RunConfig
+from fer_cli.config.analyses import ANALYSES
 from fer_cli.config.networks import ATTENTION, BACKBONES
 from fer_cli.places import PACKAGE, shipped_folder
+from fer_cli.recipes import read_recipe, write_changes
 from fer_cli.report.overview import entry_lines, read_tables
 from fer_cli.settings import Settings
-from fer_cli.study import ANALYSES, Study, load_study, study_names
+from fer_cli.study import Study, load_study, study_names
 
 ROOT = PACKAGE.parent
 DOCS = ROOT / "docs"
@@ -182,6 +184,31 @@ def method_lines(modules: list[str]) -> Iterator[str]:
         yield from (f"[`{path}`](../../{path})", "", "```text", read_docstring(module), "```", "")
 
 
+def search_lines(name: str) -> Iterator[str]:
+    """Yield what was tried for the arms of a study, and chosen on validation parts, from its recipes."""
+    folder = shipped_folder("experiments") / "recipes"
+    recipes = [recipe for path in sorted(folder.glob("*.yaml")) if (recipe := read_recipe(path)).study == name]
+    if recipes:
+        yield from ("## Search", "")
+    for recipe in recipes:
+        counts = sorted({len(tuned.tried) for tuned in recipe.arms.values()})
+        seeds = f"seed{'s' * (len(recipe.seeds) > 1)} {', '.join(map(str, recipe.seeds))}"
+        where = f", at {write_changes(recipe.at)}" if recipe.at else ""
+        yield (
+            f"On `{recipe.data}` ([recipe](../../experiments/recipes/{recipe.name}.yaml)): {' to '.join(map(str, counts))} "
+            f"settings per arm, {seeds}, {recipe.epochs:g} x epochs{where}; the best on validation images is chosen, test "
+            "images are not read. The results below are of the arms' own settings unless they name a recipe."
+        )
+        yield from ("", "| arm | own settings | best | chosen | by |", "|---|---|---|---|---|")
+        for arm, tuned in recipe.arms.items():
+            own = next(one.score for one in tuned.tried if not one.settings)
+            best = next(one.score for one in tuned.tried if one.settings == tuned.chosen)
+            scores = ["diverged" if score is None else f"{score:.3f}" for score in (own, best)]
+            cells = [escape.markdown(arm), *scores, escape.markdown(write_changes(tuned.chosen)), f"`{tuned.select_on}`"]
+            yield f"| {' | '.join(cells)} |"
+        yield ""
+
+
 def result_lines(name: str) -> Iterator[str]:
     """Yield the answers of the study's written tables."""
     tables = [table for table in read_tables(ROOT / "results") if table.values("study")[0] == name]
@@ -222,7 +249,8 @@ def write_study(name: str) -> str:
     lines += [f"Seeds {', '.join(map(str, study.seeds))}; every arm starts from:", "", *setting_table(study.base)]
     analyses = [ANALYSES[one].partition(":")[0] for one in study.report.analyses]
     modules = list(dict.fromkeys([*list_modules(list(list_settings(study))), *analyses]))
-    lines += [*arm_lines(study), *claim_lines(study), *method_lines(modules), *result_lines(name)]
+    lines += [*arm_lines(study), *claim_lines(study), *method_lines(modules)]
+    lines += [*search_lines(name), *result_lines(name)]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -93,7 +93,11 @@ MISTAKES = [
     ("over: CNN, at", "at_least: 0.5, margin: 0.1, at", ["claims.0", "margin: needs over"]),
     ("over: CNN, at", "over: SCN-CS, at", ["claims.0", "compared with itself"]),
     ("over: CNN, at", "ofer: CNN, at", ["claims.0.ofer: unknown key", "did you mean claims.0.over"]),
-    ("over: CNN, at", "cost: parameters, at_least: 0.5, at", ["claims.0", "cost: needs over, and no at_least or metric"]),
+    (
+        "over: CNN, at",
+        "cost: parameters, at_least: 0.5, at",
+        ["claims.0", "cost: needs over, and no at_least, measure"],
+    ),
     ("over: CNN, at", "cost: parameters, metric: accuracy, over: CNN, at", ["claims.0", "cost: needs over"]),
     ("over: CNN, at", "cost: seconds, over: CNN, at", ["claims.0.cost", "'parameters' or 'multiply_adds'"]),
     ("source: Fig 8", 'source: ""', ["claims.0.source"]),

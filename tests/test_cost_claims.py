@@ -1,19 +1,25 @@
-"""Claims that an arm needs less than another: counted, exact, and outside Holm's correction."""
+"""Claims about other than scores: costs, which are counted outside Holm's correction, and measures, which are tested."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from fer_cli.analysis.embedding import measure_separation
+from fer_cli.analysis.outcome import cache_result
 from fer_cli.config import Compute
-from fer_cli.judge import COUNTED, Case, Side, judge
-from fer_cli.plan import make_plan
+from fer_cli.config.analyses import ANALYSES, MEASURES
+from fer_cli.judge import COUNTED, Case, Judgement, Side, judge
+from fer_cli.plan import Item, make_plan
 from fer_cli.report.answer import answer, claims_table, difference_text, judge_plan
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
 from fer_cli.report.render import RENDERERS, Report
 from fer_cli.report.sides import Scales
+from fer_cli.stats import NotTestable, paired_difference
 from fer_cli.study import Choice, Claim
 from tests.conftest import STUDY
 from tests.reports import fake_results
@@ -104,3 +110,58 @@ def test_a_report_says_what_is_saved(tmp_path: Path, compute: Compute) -> None:
     text = RENDERERS["md"](Report("t", claims_table([found])))
     assert "| small | supported | −50.00 % multiply-adds | 3 | – | direction only | 1,500 against 3,000 |" in text
     assert "costs are counted, the same for every seed, and not tested" in text and "Holm's" not in text
+
+
+MEASURED = """
+claims:
+  - {text: compact, arm: SCN-CS, over: CNN, measure: distance_ratio, at: {data.label_noise: 0.0}, source: ours}
+"""
+
+
+def keep_measure(item: Item, values: dict[str, float | None]) -> None:
+    """Leave what the analysis of embeddings keeps of a run."""
+    cache_result(item, "embedding", 1, {"part": "test"}, lambda: values)
+
+
+def test_a_measure_of_an_analysis_is_tested_as_scores_are(tmp_path: Path, compute: Compute) -> None:
+    """Lower ratios are better, and the difference is printed as that of the ratios."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(STUDY + MEASURED)
+    plan = make_plan(str(path), Choice(), compute)
+    fake_results(plan, {(arm, noise): [0.7, 0.72, 0.71] for arm in ("CNN", "SCN-CS") for noise in (0.0, 0.3)})
+    ratios = {"CNN": [0.40, 0.42, 0.41], "SCN-CS": [0.30, 0.33, 0.305]}
+
+    def judged() -> tuple[Judgement, str]:
+        cells = collect(plan)
+        scales = Scales(plan, find_doubts(plan, cells), compute)
+        (found,) = judge_plan(cells, scales)
+        return found, answer([found], [], cells, scales)
+
+    missing, said = judged()
+    assert missing.verdict == "not testable" and missing.difference is None
+    assert "SCN-CS: no distance within classes / between their centres of seed 0; fer report --figures measures it" in said
+    for item in plan.items:
+        keep_measure(item, {"distance_ratio": ratios[item.run.arm][item.run.seed], "silhouette": None})
+    found, said = judged()
+    overlap = 50 / 100  # of a fold's test part to what it is trained on, as fake results have it
+    wanted = paired_difference(ratios["SCN-CS"], ratios["CNN"], overlap)
+    assert not isinstance(wanted, NotTestable)
+    assert (found.verdict, found.n) == ("supported", 3)
+    assert -found.difference == pytest.approx(wanted.mean)  # type: ignore[operator]
+    low, high = (f"{end:.3f}".replace("-", "−") for end in (wanted.low, wanted.high))
+    text = f"{wanted.mean:.3f} [{low}, {high}] in distance within classes / between their centres".replace("-", "−")
+    assert difference_text(found) == text and f"is supported: {text}, p = " in said
+    (table,) = claims_table([found])
+    assert table.columns[1] == "difference in points unless said [95 % interval]"
+    keep_measure(plan.items[0], {"distance_ratio": None, "silhouette": None})
+    first = plan.items[0]
+    first.folder.file("analysis-embedding.json").write_text("{}")
+    assert judged()[0].verdict == "not testable"
+
+
+def test_measures_are_those_that_the_analysis_keeps() -> None:
+    assert {analysis for analysis, *_ in MEASURES.values()} <= set(ANALYSES)
+    separated = SimpleNamespace(item=None, values=(np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1]), ["a", "b"]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fer_cli.analysis.embedding.cache_result", lambda *given: given[-1]())
+        assert set(measure_separation(separated)) == set(MEASURES)  # type: ignore[arg-type]

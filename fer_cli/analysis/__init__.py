@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_cli import study
 from fer_cli.blocks import Block
-from fer_cli.config import Compute, load
+from fer_cli.config import Compute, analyses, load
 from fer_cli.plan import Plan
 
 __all__ = ["ANALYSES"]
 
 ANALYSES: dict[str, Callable[[Plan, Compute, Path], list[Block]]] = {
-    name: load(code) for name, code in study.ANALYSES.items()
+    name: load(code) for name, code in analyses.ANALYSES.items()
 }
 """Name -> function of a plan, compute settings and the folder of figures."""

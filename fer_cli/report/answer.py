@@ -8,8 +8,9 @@ from itertools import product
 
 from fer_cli.blocks import DASH, Cell, Number, Table, describe_p, percent
 from fer_cli.config import METRICS, RunConfig
-from fer_cli.judge import COUNTED, Case, Judgement, Verdict, judge
-from fer_cli.plan import Plan
+from fer_cli.config.analyses import MEASURES
+from fer_cli.judge import COUNTED, Case, Judgement, Side, Verdict, judge
+from fer_cli.plan import Item, Plan
 from fer_cli.report.collect import Cell as Scored
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.compared import Compared, describe_place
@@ -49,6 +50,8 @@ def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
         sides = scales.sides(found, claim.metric, claim.leaks)
         if claim.cost is not None:
             sides = [replace(side, costs=costs_of(cell, claim.cost)) for side, cell in zip(sides, found, strict=True)]
+        elif claim.measure is not None:
+            sides = [measured(side, scales.items[side.arm, at], claim.measure) for side in sides]
         printed, both = find_printed(claim, scales.plan, at)
         yield Case(claim, at, sides[0], sides[1] if claim.over is not None else None, printed, both)
 
@@ -56,6 +59,19 @@ def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
 def costs_of(cell: Scored, cost: str) -> tuple[int | None, ...]:
     """Return what each finished seed of a cell needs."""
     return tuple(getattr(result.cost, cost) for result in cell.ordered)
+
+
+def measured(side: Side, items: Sequence[Item], measure: str) -> Side:
+    """Return a side with a measure of its finished runs as scores, the higher the better; missing ones are its doubt."""
+    from fer_cli.analysis.outcome import read_cached
+
+    analysis, label, sign = MEASURES[measure]
+    kept = {item.run.seed: read_cached(item, analysis) for item in items if item.run.seed in side.scores}
+    scores = {seed: sign * values[measure] for seed, values in kept.items() if values and values.get(measure) is not None}
+    lost = [seed for seed in side.scores if seed not in scores]
+    none = f"no {label} of seed {lost[0]}; fer report --figures measures it" if lost else ""
+    alone = f"{label}: has no values by image"
+    return replace(side, scores=scores, doubt=side.doubt or none, images=lambda: NotTestable(alone))
 
 
 def claimed_points(claim: Claim, plan: Plan) -> list[Point]:
@@ -77,6 +93,8 @@ def find_printed(claim: Claim, plan: Plan, at: Point) -> tuple[tuple[float, ...]
     Values are those of the default settings, on images and labels as they are, so a claim at another grid value has none.
     """
     usual = RunConfig().flat()
+    if claim.cost is not None or claim.measure is not None:
+        return (), False
     if plan.study.paper is None or any(grid_key(usual.get(factor)) != grid_key(value) for factor, value in at):
         return (), False
     configs = [item.run.config for item in plan.items if item.run.at == at and item.run.arm in {claim.arm, claim.over}]
@@ -104,9 +122,15 @@ def describe_claim(one: Judgement) -> str:
 
 
 def difference_cell(one: Judgement) -> Number | str:
-    """Return the difference of a judgement with its interval; of a cost, what is saved or added, in words."""
+    """Return the difference of a judgement with its interval; of a cost or a measure, with its unit in words."""
     interval = (one.low, one.high) if one.low is not None and one.high is not None else None
     found = Number(one.difference, interval=interval, unit="points")
+    if one.claim.measure is not None and one.difference is not None:
+        _, label, sign = MEASURES[one.claim.measure]
+        if interval is not None and sign < 0:
+            interval = (-interval[1], -interval[0])
+        turned = Number(sign * one.difference, interval=interval, unit="plain", digits=3)
+        return f"{turned.text} in {label}"
     if one.claim.cost is None or one.difference is None:
         return found
     return f"{found.text} % {one.claim.cost.replace('_', '-')}"
@@ -129,11 +153,12 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
         )
         for one in judgements
     ]
+    others = " unless said" if any(one.claim.cost or one.claim.measure for one in judgements) else ""
     tests = list(dict.fromkeys(one.test for one in judgements if one.test and one.test != COUNTED))
     notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
     if any(one.test == COUNTED for one in judgements):
         notes.append("costs are counted, the same for every seed, and not tested; differences as shares of the other arm's")
-    columns = ["verdict", "difference in points [95 % interval]", "n", "p (Holm)", "reproduced", "why"]
+    columns = ["verdict", f"difference in points{others} [95 % interval]", "n", "p (Holm)", "reproduced", "why"]
     return [Table(CLAIMS, columns, rows, notes, kind="claims")]
 
 
@@ -170,7 +195,8 @@ def name_numbers(one: Judgement) -> str:
         return f": {difference_text(one)}, {one.why}"
     if one.adjusted is None:
         return ""
-    return f": {difference_text(one)} points, {describe_p(one.adjusted)}"
+    unit = " points" if one.claim.measure is None else ""
+    return f": {difference_text(one)}{unit}, {describe_p(one.adjusted)}"
 
 
 def describe_reproduced(judgements: Sequence[Judgement]) -> str:

@@ -195,7 +195,7 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     rows = [row for table in tables for row in list_verdicts(table)]
     if not rows:
         return []
-    head = ("study and data", "claim", "verdict", "difference in points (costs in %) [95 % interval]", "reproduced")
+    head = ("study and data", "claim", "verdict", "difference in points unless said [95 % interval]", "reproduced")
     grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
     papers = [row[2] for row in rows if row[4] != "no paper"]
     theirs = f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}." if papers else ""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from fer_cli.blocks import Block, Figure, Note, Table
 from fer_cli.config import load
+from fer_cli.config.analyses import ANSWERS
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.report.answer import answer, claims_table
 from fer_cli.report.compared import difference_tables
@@ -19,7 +20,6 @@ from fer_cli.report.measures import calibration_table, class_tables, cost_table
 from fer_cli.report.notes import describe_flags, describe_protocol, describe_provenance
 from fer_cli.report.published import published_tables
 from fer_cli.report.tables import detected_tables, health_table, leaky_tables, score_table, seed_tables
-from fer_cli.study import ANSWERS
 
 
 def show_answer(material: Material) -> Iterator[Note]:
