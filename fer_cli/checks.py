@@ -26,6 +26,8 @@ NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "nois
 }  # fmt: skip
 """Data settings that do not affect the split."""
 
+REMEDY = ", so what a network has seen would be tested; use other sets"
+
 CHUNK = 64
 """Training images checked at a time."""
 
@@ -75,25 +77,50 @@ def check_runs(plan: Plan, compute: Compute, states: Mapping[str, Status]) -> li
     for name, task in TASKS.items():
         task.check((config, trained_classes(config, infos)) for config in left if config.kind == name)
     check_results_folder(compute.results)
-    warnings = shared_images(left, compute)
-    return warnings + [
+    starts = {config.model.pretrain for config in ready if config.model.pretrain is not None}
+    infos |= {name: expected_info(compute.data_root, name) for name in starts}
+    runs = ((config, faces_of(config), splits[layout_of(config)]) for config in ready)
+    return shared_images(runs, infos, compute.data_root) + [
         line for key, config in layouts.items() for line in absent_classes(faces_of(config), config.data, splits[key])
     ]
 
 
-def shared_images(configs: Iterable[RunConfig], compute: Compute) -> list[str]:
-    """Return warnings about test images in other sets that the runs learn from; raises DataError as ``check_apart``."""
-    from fer_cli.data.apart import check_apart
-    from fer_cli.data.manifest import expected_info
+def shared_images(
+    runs: Iterable[tuple[RunConfig, FaceSet, Split]], infos: Mapping[str, SetInfo], data_root: Path
+) -> list[str]:
+    """Return warnings about tested images that are learned from in other sets; raises DataError if they are not few.
 
-    pairs: dict[tuple[str, str, str], None] = {}
-    for config in (config for config in configs if not config.simulated):
-        *trained, tested = config.sets
-        pairs |= dict.fromkeys(("data.test", name, tested) for name in trained)
-        if config.model.pretrain is not None:
-            pairs[("model.pretrain", config.model.pretrain, tested)] = None
-    infos = {name: expected_info(compute.data_root, name) for pair in pairs for name in pair[1:]}
-    return [line for how, one, other in pairs if (line := check_apart(infos[one], infos[other], how, compute.data_root))]
+    ``runs``: configs with their own set, of their classes, and split. Tested is the test part, of a trial the validation
+    part, or all of ``data.test``; learned from are the rest of the own set, and the set of ``model.pretrain``.
+    """
+    import numpy as np
+
+    from fer_cli.data.apart import check_origins, compare_sources, sources_of
+
+    found: dict[str, None] = {}
+    seen = set()
+    for config, faces, split in runs:
+        data, start = config.data, config.effective.model.pretrain
+        key = (split.hash, data.name, data.test, start, config.trial, *data.classes)
+        if key in seen or (data.test is None and start is None):
+            continue
+        seen.add(key)
+        own = faces.manifest.get("sha256", faces.manifest["sample"]).to_numpy()  # of clips, their samples
+        tested = own[split.val if config.trial else split.test]
+        away = data.test is not None and not config.trial
+        where = infos[data.test if away and data.test is not None else data.name]
+        if away:
+            check_origins(infos[data.name], where, "data.test")
+            tested = np.array(sorted(sources_of(data_root, where, data.classes)))
+            learned = set(own[np.concatenate([split.train, split.val])])
+            words = f"test images of {where.name} are also in {data.name}"
+            found[compare_sources(learned, tested, "data.test", words, REMEDY)] = None
+        if start is not None:
+            check_origins(infos[start], where, "model.pretrain")
+            part = "validation" if config.trial else "test"
+            words = f"{part} images of {where.name} are also in {start}"
+            found[compare_sources(sources_of(data_root, infos[start]), tested, "model.pretrain", words, REMEDY)] = None
+    return [line for line in found if line]
 
 
 def trained_classes(config: RunConfig, infos: Mapping[str, SetInfo]) -> list[str]:
@@ -167,7 +194,12 @@ def check_sizes(plan: Plan, splits: dict[str, Split]) -> None:
 
 
 def check_results_folder(results: Path, remedy: str = "use --results FOLDER") -> None:
-    """Raise ResultsError if a folder for results, or its first existing parent, is not writable."""
+    """Raise ResultsError if a folder for results, or its first existing parent, is not writable, or has ``::`` in its path.
+
+    Lightning takes such a path for a chain of addresses, and so cannot write checkpoints there.
+    """
+    if "::" in str(results.absolute()):
+        raise ResultsError(f"{results.absolute()}: a path with '::', as in addresses; {remedy}")
     there = next(path for path in (results, *results.absolute().parents) if os.path.lexists(path))
     try:
         with tempfile.TemporaryFile(dir=there) as probe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 def parse_number(text: str) -> float:
     """Return the number of a cell, possibly NaN or infinite; raises ValueError for what is no number in ASCII digits."""
-    if "_" in text or not text.isascii():
+    digits = text.strip()
+    if "_" in digits or not digits.isascii():
         raise ValueError(f"not a number: {text!r}")
-    return float(text)
+    return float(digits)

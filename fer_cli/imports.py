@@ -21,6 +21,7 @@ from typing import Any
 from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, cut
 from fer_cli.places import open_regular
+from fer_cli.signals import ending
 
 OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 """``module:name``, e.g. ``my_module:MyNet`` or ``my_package.nets:MyNet``."""
@@ -153,6 +154,8 @@ def import_object(name: str, sha256: str | None) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the user's code may raise anything, SystemExit included
+        if ending.is_set():
+            raise
         raise StudyError(f"backbone {cut(name)}: {path.name} cannot be imported: {explain(error, path)}") from None
     if (there := getattr(content, "__file__", None)) is None or not Path(there).samefile(path):
         other = cut(there or "a part of Python", PATH)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 PICTURE = "Software\0fer"
 """What a PNG of ours holds; see ``png_text``."""
 TEX = r"% needs \usepackage"
+ANY_PNG = re.compile(rb"\x89PNG")
 HEAD_BYTES = 4096
 
 
-def check_place(path: Path, mark: str, what: str, inputs: Iterable[Path] = (), advice: str = "choose another --out") -> None:
+def check_place(
+    path: Path, mark: str | re.Pattern[bytes], what: str, inputs: Iterable[Path] = (), advice: str = "choose another --out"
+) -> None:
     """Raise FerError if a file that is to be written is one of ``inputs``, or there and without ``mark``.
 
-    ``mark``: what a file of this kind holds within its first bytes, a CSV at its beginning; ``what``: its name.
+    ``mark``: what a file of this kind holds within its first bytes, a CSV at its beginning, or how it begins; ``what``: its
+    name.
     """
     where = cut(path, PATH)
     if any(same_file(path, given) for given in inputs):
@@ -34,13 +39,31 @@ def check_place(path: Path, mark: str, what: str, inputs: Iterable[Path] = (), a
         return
     except OSError as error:
         raise FerError(f"{where}: {error.strerror}; {advice}") from None
-    if mark.encode() not in (start[: len(mark.encode())] if path.suffix == ".csv" else start):
+    if isinstance(mark, re.Pattern):
+        own = mark.match(start) is not None
+    else:
+        own = start.startswith(mark.encode()) if path.suffix == ".csv" else mark.encode() in start
+    if not own:
         raise FerError(f"{where}: exists and is not {what}; move it away, or {advice}")
 
 
 def check_picture(path: Path, inputs: Iterable[Path] = (), advice: str = "choose another --out") -> None:
     """Raise FerError if anything but a picture of ours would be overwritten; see ``check_place``."""
-    check_place(path, PICTURE, "a picture of fer", inputs, advice)
+    check_place(path, PICTURE, "a picture of this version of fer", inputs, advice)
+
+
+def check_folder(folder: Path, marks: Mapping[str, str], what: str, inputs: Iterable[Path] = ()) -> None:
+    """Raise FerError if a file of a report, of its name and mark, would overwrite what is none; see ``check_place``.
+
+    Pictures beside a text of the report are its own, too: those of earlier versions have no mark.
+    """
+    given, advice = list(inputs), "choose another folder with --out"
+    texts = {name: mark for name, mark in marks.items() if mark != PICTURE}
+    for name, mark in texts.items():
+        check_place(folder / name, mark, what, given, advice)
+    ours = any((folder / name).is_file() for name in texts)
+    for name in marks.keys() - texts.keys():
+        check_place(folder / name, ANY_PNG if ours else PICTURE, what, given, advice)
 
 
 def png_text() -> Any:

@@ -141,7 +141,7 @@ def trial_of(study: Study, arm: str, own: RunConfig, changes: Settings) -> RunCo
         place = f"search.knobs.{cut(arm)}" if changes and RATE not in changes else f"search: arm {cut(arm)}"
         raise StudyError(f"{study.name}.yaml: {place}: {explain(error, RunConfig)}") from None
     epochs, learning = trial.train.epochs, trial.learning
-    if learning.parts.relabels and learning.first_relabel_epoch(epochs) > epochs:
+    if learning.parts.relabels and learning.first_relabel_epoch(epochs) > learning.last_relabel_epoch(epochs):
         raise StudyError(
             f"{study.name}.yaml: search.epochs: arm {cut(arm)}: a trial of {epochs} epochs ends before relabelling starts, "
             f"in epoch {learning.first_relabel_epoch(epochs)}; use search.images to shorten trials"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def test_a_marked_picture_holds_its_pixels_and_may_be_written_anew(tmp_path: Pat
     assert np.array_equal(cv2.imread(str(path))[..., ::-1], IMAGE)
     check_picture(path)
     cv2.imwrite(str(path), IMAGE)
-    with pytest.raises(FerError, match=r"sheet\.png: exists and is not a picture of fer; move it away, or"):
+    with pytest.raises(FerError, match=r"sheet\.png: exists and is not a picture of this version of fer; move it"):
         check_picture(path)
     with pytest.raises(FerError, match="is also an input"):
         check_picture(path, [path])
@@ -44,6 +45,27 @@ def test_a_table_is_known_by_how_it_begins(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(FerError, match="a folder"):
         check_place(path, "outcome,", "effects")
+
+
+def test_reports_of_earlier_versions_are_replaced(fer: Fer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their pictures have no mark, but lie beside texts that do."""
+    monkeypatch.chdir(tmp_path)
+    command = ["analyze", "status", "--example", "--out", "o"]
+    assert fer(*command).code == 0
+    for name in ("timeline.png", "shares.png"):
+        cv2.imwrite(f"o/{name}", IMAGE)
+    assert fer(*command).code == 0
+    check_picture(Path("o/timeline.png"))
+
+
+@pytest.mark.parametrize("first", ["subject", "sequence"])
+def test_a_table_of_factors_by_another_column_is_one_too(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(f"{first},n,positive,face\n")
+    check_place(path, re.compile(rb"[^,\n]+,n,positive,"), "a table")
+    path.write_text("a,b,n,positive,face\n")
+    with pytest.raises(FerError, match="not a table"):
+        check_place(path, re.compile(rb"[^,\n]+,n,positive,"), "a table")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
@@ -112,6 +134,6 @@ def test_a_contact_sheet_is_not_written_over_a_photograph(fer: Fer, tmp_path: Pa
     for name, options in (("synth-basic.png", []), ("mine.png", ["--out", "mine.png"])):
         Path(name).write_bytes(PRECIOUS)
         called = fer("data", "peek", "synth-basic", "--data-root", "d", *options)
-        assert (called.code, called.out) == (2, "") and f"{name}: exists and is not a picture of fer" in called.err
+        assert (called.code, called.out) == (2, "") and f"{name}: exists and is not a picture of this version" in called.err
         assert Path(name).read_bytes() == PRECIOUS
     assert not Path("d").exists()

@@ -30,7 +30,7 @@ def test_plain_numbers_are_read(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["1_0", "٣", "1,5", "", "x", "１"])
 def test_other_spellings_are_no_numbers(text: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
+    with pytest.raises(ValueError, match=r"not a number|could not convert"):
         parse_number(text)
 
 
@@ -79,7 +79,7 @@ def config_on(data_root: Path, **data: object) -> tuple[RunConfig, object, objec
 
 def test_noise_without_partners_stops_before_the_first_run(data_root: Path) -> None:
     pairs = {"label_noise": 0.3, "noise_kind": "asymmetric", "noise_pairs": [["happy", "no such class"]]}
-    with pytest.raises(DataError, match=r"noise_pairs|pairs"):
+    with pytest.raises(DataError, match="noise_pairs"):
         check_training_labels([config_on(data_root, **pairs)])  # type: ignore[list-item]
     usual = {"label_noise": 0.1, "noise_kind": "asymmetric"}
     check_training_labels([config_on(data_root, **usual)])  # type: ignore[list-item]
@@ -117,10 +117,11 @@ def test_a_results_folder_may_look_like_an_address(
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, "tiny.yaml"])
 
 
-def test_a_results_folder_is_no_chain_of_addresses(fer: Callable[..., Called], tmp_path: Path) -> None:
-    called = fer("ablate", "--study", smaller(tmp_path), "--results", tmp_path / "a::b")
+def test_a_results_folder_is_no_chain_of_addresses(fer: Callable[..., Called], data_root: Path, tmp_path: Path) -> None:
+    where = ["--data-root", data_root, "--results", tmp_path / "a::b"]
+    called = fer("ablate", "--study", smaller(tmp_path), *where)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
-    assert "a::b: a path with '::', as in addresses; rename or choose another folder" in called.err
+    assert "a::b: a path with '::', as in addresses; use --results FOLDER" in called.err
     assert not (tmp_path / "a::b").exists()
 
 
@@ -133,9 +134,9 @@ def test_folders_behind_links_are_counted_where_they_are_not_read(tmp_path: Path
     (tmp_path / "in" / ".hidden").symlink_to(tmp_path / "out")
     found = find_sources([tmp_path / "in"])
     assert [source.path.name for source in found.files] == ["a.png"]
-    assert dict(found.skipped) == {"linked from elsewhere (folders), not followed": 1}
+    assert dict(found.skipped) == {"linked folders outside, not followed": 1}
     (tmp_path / "in" / "a.png").unlink()
-    with pytest.raises(DataError, match=r"without images or videos \(.*\); 1 linked from elsewhere"):
+    with pytest.raises(DataError, match=r"without images or videos \(.*\); 1 linked folders outside"):
         find_sources([tmp_path / "in"])
 
 
@@ -157,7 +158,7 @@ LINES = [
     (["report", "--study", "demo", "--formats", "svg"], "--formats: has no effect without --figures"),
     (
         ["data", "build", "fer2013", "--from", "rows", "--data-root", "d"],
-        "rows: contains no labelled images; its",
+        "rows: contains no images; read as",
     ),
     (
         ["data", "build", "mine", "--from", "stills", "--layout", "folder", "--frames", "4", "--data-root", "d"],

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fer_cli.config import Compute
-from fer_cli.data.apart import origins
+from fer_cli.data.apart import compare_sources, origins, sources_of
+from fer_cli.data.kept import is_built
 from fer_cli.data.manifest import SetInfo, load_info, load_set
 from fer_cli.data.splits import make_split
 from fer_cli.errors import DataError, ResultsError
@@ -63,6 +64,12 @@ def check_sets(item: Item, compute: Compute, tested: SetInfo) -> None:
             f"run {item.run_id}: {common[0]} was used for its weights, so test images of {tested.name} may have been seen; "
             "use a run on this split's own training part"
         )
+    if is_built(compute.data_root, tested.name):
+        asked = sources_of(compute.data_root, tested)
+        for info in infos:
+            words = f"images of {tested.name} are also in {info.name}, from which its weights are"
+            remedy = "; use a run on this split's own training part"
+            compare_sources(sources_of(compute.data_root, info), asked, f"run {item.run_id}", words, remedy)
 
 
 def check_unseen(item: Item, compute: Compute, samples: Iterable[str]) -> None:

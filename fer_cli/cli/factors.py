@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -45,7 +46,7 @@ def factors(
     if name in fixed:
         raise DataError(f"--name '{name}': the columns {', '.join(fixed)} are in the table already; choose another name")
     if out is not None:
-        check_place(out, f"{csv_cell(by)},n,positive,", "a table of fer analyze factors")
+        check_place(out, re.compile(rb"[^,\n]+,n,positive,"), "a table of fer analyze factors")
     chosen = tuple(split_names(positive or ""))
     found = factor_levels(find_run(results, run), by, data_root_or_default(data_root), chosen)
     rows = [

@@ -31,14 +31,12 @@ def expand_path(path: Path | None) -> Path | None:
 
 
 def check_folder(path: Path) -> Path:
-    """Return a folder of results or data sets; raises StudyError if its path is not UTF-8, or has ``::`` in it.
+    """Return a folder of results or data sets; raises StudyError if its path is not UTF-8.
 
-    Below such a folder, Parquet files cannot be opened, nor SQLite stores addressed, nor Lightning's checkpoints written.
+    Below such a folder, Parquet files cannot be opened, nor SQLite stores addressed.
     """
-    whole = str(path.absolute())
-    if not is_utf8(path.absolute()) or "::" in whole:
-        why = "with '::', as in addresses" if is_utf8(path.absolute()) else "that is not UTF-8"
-        raise StudyError(f"{terminal(whole)}: a path {why}; rename or choose another folder")
+    if not is_utf8(path.absolute()):
+        raise StudyError(f"{terminal(str(path.absolute()))}: a path that is not UTF-8; rename or choose another folder")
     return path
 
 
@@ -166,7 +164,9 @@ def data_root_or_default(given: Path | None) -> Path:
     """Return the data root; raises StudyError for one of ``FER_DATA`` that is not UTF-8."""
     from fer_cli.config import default_data_root
 
-    return given if given is not None else check_folder(default_data_root())
+    found = given if given is not None else expand_folder(default_data_root())
+    assert found is not None
+    return found
 
 
 def thread_count() -> int:

@@ -256,7 +256,8 @@ class RunConfig(Section):
         if not self.features.fitted or CNN in self.features.blocks:
             return self
         data = self.data.model_copy(update={"image_size": DataConfig().image_size})
-        return self.model_copy(update={"data": data, "model": ModelConfig(), "train": TrainConfig()})
+        unused = {"model": ModelConfig(), "train": TrainConfig(), "augment": AugmentConfig()}
+        return self.model_copy(update={"data": data, **unused})
 
     @property
     def simulated(self) -> bool:

@@ -130,6 +130,10 @@ class LearningConfig(Section):
         before = self.relabel_from * epochs
         return math.floor(before + SLACK) + 1 if self.relabel_view == "train" else max(1, math.ceil(before - SLACK))
 
+    def last_relabel_epoch(self, epochs: int) -> int:
+        """Return the last epoch in which, or after which, labels may be replaced: nothing is trained after the last one."""
+        return epochs if self.relabel_view == "train" else epochs - 1
+
     def idle(self) -> dict[str, str]:
         """Return given settings without effect -> reason."""
         given = self.model_dump(exclude_defaults=True)

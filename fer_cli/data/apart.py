@@ -1,14 +1,19 @@
-"""Images that two data sets share, whatever the sets are called: no network is tested on what it has seen."""
+"""Images that two data sets have in common, whatever the sets are called: no network is tested on what it has seen.
+
+Sets are compared by their fingerprints and those of the sets that they are made of; images by the SHA-256 of their sources.
+Of embedded sets the fingerprints alone are compared: they have no sources.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.errors import DataError
 
 MOST_SHARED = 0.01
-"""Share of a tested set's images that may be in another set, as duplicates are across collections; told, not refused."""
+"""Share of the tested images that may have been learned from, as duplicates across collections; told, not refused."""
 
 
 def origins(info: SetInfo) -> set[str]:
@@ -16,21 +21,29 @@ def origins(info: SetInfo) -> set[str]:
     return {info.fingerprint, *info.parts.values()}
 
 
-def check_apart(used: SetInfo, tested: SetInfo, how: str, data_root: Path) -> str:
-    """Return a warning if a few images of a tested set are also in one that a network learns from; "" if none are.
-
-    Compared are the fingerprints of the sets and of their parts, and the SHA-256 of the source of each image; images that
-    are drawn have none. ``how``: the setting that names the set in use. Raises DataError for the same data, and for more
-    than ``MOST_SHARED`` of the tested images.
-    """
+def check_origins(used: SetInfo, tested: SetInfo, how: str) -> None:
+    """Raise DataError if two sets hold the same data; ``how``: the setting that names the set in use."""
     if origins(used) & origins(tested):
         raise DataError(f"{how}: {used.name} and {tested.name} hold the same data, so test images would be learned from")
-    if used.embedded is not None or tested.embedded is not None:
+
+
+def sources_of(data_root: Path, info: SetInfo, classes: list[str] | None = None) -> set[str]:
+    """Return the SHA-256 of the sources of a set's images, of some classes; none of an embedded set."""
+    if info.embedded is not None:
+        return set()
+    return set(load_set(data_root, info.name).of_classes(classes or []).manifest["sha256"]) - {""}
+
+
+def compare_sources(learned: set[str], tested: Iterable[str], how: str, words: str, remedy: str) -> str:
+    """Return a warning if a few tested images are among those that are learned from, "" if none are.
+
+    ``how``: the setting or run in question; ``words``: what is tested and learned from, as ``images of a are also in b``.
+    Raises DataError, which ends in ``remedy``, for more than ``MOST_SHARED`` of the tested images.
+    """
+    asked = set(tested) - {""}
+    if not (shared := len(learned & asked)):
         return ""
-    seen, asked = (set(load_set(data_root, info.name).manifest["sha256"]) - {""} for info in (used, tested))
-    if not (shared := len(seen & asked)):
-        return ""
-    told = f"{how}: {shared:,} of {len(asked):,} images of {tested.name} are also in {used.name}"
+    told = f"{how}: {shared:,} of {len(asked):,} {words}"
     if shared > MOST_SHARED * len(asked):
-        raise DataError(f"{told}, so test images would be learned from; use other sets")
+        raise DataError(f"{told}{remedy}")
     return told

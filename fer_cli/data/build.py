@@ -77,7 +77,7 @@ def scan_source(card: Card, source: Path, frames: int | None = None) -> Scan:
     if not scan.found:
         gone = "".join(f"; {len(files)} {reason}" for reason, files in scan.skipped.items())
         pointer = where_to_point(source, card.folders)
-        raise DataError(f"{source}: contains no labelled images; its layout is {scan.layout}{gone}{pointer}")
+        raise DataError(f"{source}: contains no images; read as {scan.layout}, but none is labelled{gone}{pointer}")
     return scan
 
 

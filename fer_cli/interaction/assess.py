@@ -19,7 +19,7 @@ from fer_cli.interaction.preferences import preference_rules
 from fer_cli.interaction.status import status_rules
 from fer_cli.interaction.strategies import strategy_rules
 from fer_cli.interaction.thresholds import Thresholds
-from fer_cli.marks import check_picture, check_place
+from fer_cli.marks import PICTURE, check_folder, check_place
 from fer_cli.places import write_text
 from fer_cli.yamls import explain, parse_yaml, read_text
 
@@ -79,10 +79,9 @@ def check_findings(path: Path, events: Path | None = None) -> None:
 
 def check_feedback(out: Path, events: Path | None) -> None:
     """Raise FerError if ``write_feedback`` would overwrite the file of events, or what it did not write."""
-    check_place(out / REPORT, TITLE, "a report of fer analyze status", filter(None, [events]), FOLDER)
     check_findings(out / FINDINGS, events)
-    for name in PICTURES:
-        check_picture(out / name, filter(None, [events]), FOLDER)
+    marks = {REPORT: TITLE, **dict.fromkeys(PICTURES, PICTURE)}
+    check_folder(out, marks, "a file of fer analyze status", filter(None, [events]))
 
 
 def write_feedback(feedback: Feedback, out: Path) -> list[Path]:

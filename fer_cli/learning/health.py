@@ -74,8 +74,9 @@ def inert_warnings(rows: Sequence[Mapping[str, float]], config: LearningConfig, 
         mean, spread = rows[-1]["alpha/mean"], rows[-1]["alpha/sd"]
         warnings.append(f"importance weights are inert: all about {mean:.2f} (sd {spread:.4f}) in the last epoch")
     start = config.first_relabel_epoch(epochs)
-    if config.parts.relabels and start > epochs:
-        warnings.append(f"relabelling is inert: it starts in epoch {start} of {epochs}")
+    if config.parts.relabels and start > config.last_relabel_epoch(epochs):
+        when = "in" if config.relabel_view == "train" else "after"
+        warnings.append(f"relabelling is inert: it would start {when} epoch {start} of {epochs}")
     elif config.parts.relabels and not any(row["relabel/count"] for row in rows):
         warnings.append("relabelling is inert: no label was replaced")
     if config.uses_rank and not any(row["loss/rank"] for row in rows):

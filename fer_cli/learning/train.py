@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
 from fer_cli.config import Compute, RunConfig
@@ -45,6 +46,7 @@ from fer_cli.places import whole_file
 from fer_cli.results import Cost, Learned, Origin, Relabelled, Result, Seconds, Selection
 from fer_cli.runs import OnEpoch, RunFolder
 from fer_cli.seeds import derive_seed
+from fer_cli.signals import ending
 
 FOLD = "-fold-"
 """In the names of files of the trainings on folds of the training part."""
@@ -252,6 +254,8 @@ def fit(
     except SystemExit as end:
         if end.code == 1 and trainer.interrupted:  # Lightning's form of Ctrl-C
             raise KeyboardInterrupt from None
+        if ending.is_set() or isinstance(end, SIGTERMException):
+            raise
         raise RuntimeError(f"the training was ended by SystemExit({end.code!r}), as sys.exit() in a network does") from end
     if math.isnan(record.best_value):
         raise FloatingPointError(f"{config.train.select_on} was NaN in every epoch; lower train.lr")

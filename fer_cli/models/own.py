@@ -21,6 +21,7 @@ from fer_cli.errors import StudyError
 from fer_cli.imports import explain, find_source, import_object
 from fer_cli.models.counts import count_known
 from fer_cli.models.scn import Network
+from fer_cli.signals import ending
 
 SAMPLES = 3
 """Images of the batch that is tried."""
@@ -81,6 +82,8 @@ def attempt(own: str, what: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
     except (Exception, SystemExit) as error:  # the user's code may raise anything
+        if ending.is_set():
+            raise
         raise StudyError(f"backbone {own}: {what}: {explain(error, find_source(own))}") from error
 
 
@@ -168,7 +171,7 @@ def check_training(own: str, body: nn.Module, images: Tensor, size: int) -> None
         features = run_body(own, body, images.contiguous(memory_format=layout), what)
         if features.shape[1] != size:
             differ = f"{features.shape[1]} features in training mode and {size} in evaluation mode"
-            raise StudyError(f"backbone {own}: returns {differ}; both must be as many")
+            raise StudyError(f"backbone {own}: returns {differ}; both must be equal")
         if not features.requires_grad:
             raise StudyError(f"backbone {own}: no gradient reaches its parameters; remove torch.no_grad() and detach()")
         attempt(own, f"{what}, in its gradient", features.square().sum().backward)

@@ -57,7 +57,7 @@ def check_values(paper: Paper) -> Iterator[Found]:
 
 
 def judge_cell(table: AnyTable) -> Callable[[str, Printed], str | None] | None:
-    """Return what tells what is wrong with a column's cell, None if nothing is; None for tables without such a check."""
+    """Return the check of a table's cells, a function of column and cell that says what is wrong; None without one."""
     if isinstance(table, Anova):
         return in_anova
     if isinstance(table, Confusion) and not table.normalised:

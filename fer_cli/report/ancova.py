@@ -12,7 +12,7 @@ from typing import Any
 from fer_cli.blocks import DASH, MINUS, Block, Note, Table, decimal
 from fer_cli.escape import csv_cell
 from fer_cli.interaction.ancova import Ancova, Check, Mean
-from fer_cli.marks import PICTURE, TEX, check_place
+from fer_cli.marks import PICTURE, TEX, check_folder
 from fer_cli.places import write_text
 from fer_cli.report.effects import Effect, draw_effects
 from fer_cli.report.render import RENDERERS, Report
@@ -25,7 +25,6 @@ FILES = {
     "effects.png": PICTURE,
 }
 """The files written -> what one of ours holds at its beginning."""
-FOLDER = "choose another folder with --out"
 EFFECTS = ["df", "mean square", "F", "p", "partial η²", "90 % interval", "partial ω²"]
 METHOD = (
     "least squares, sum-to-zero contrasts, Type III; intervals of partial η² by the noncentral F: the 90 % interval is "
@@ -147,9 +146,7 @@ def level_text(mean: Mean) -> str:
 
 def check_outputs(folder: Path, tables: Iterable[Path]) -> None:
     """Raise FerError if ``write_ancova`` would overwrite one of the analysed tables, or what it did not write."""
-    given = list(tables)
-    for name, mark in FILES.items():
-        check_place(folder / name, mark, "a file of fer analyze ancova", given, FOLDER)
+    check_folder(folder, FILES, "a file of fer analyze ancova", tables)
 
 
 def write_ancova(analyses: Sequence[Ancova], report: Report, folder: Path) -> list[Path]:

@@ -10,9 +10,9 @@ from fer_cli.blocks import DASH, Block, Note, Table
 from fer_cli.interaction.effects import rows_for_power
 from fer_cli.interaction.planted import ALPHA, Recovered, Simulation, example_table
 from fer_cli.interaction.printed import Finding, Printed, audit, best_fit, common_error, decimals_of, equal_f
-from fer_cli.marks import PICTURE, TEX, check_place
+from fer_cli.marks import PICTURE, TEX, check_folder
 from fer_cli.places import write_text
-from fer_cli.report.ancova import FOLDER, csv_text, p_text, plain_text, share_text
+from fer_cli.report.ancova import csv_text, p_text, plain_text, share_text
 from fer_cli.report.effects import Effect, draw_effects
 from fer_cli.report.render import RENDERERS, Report
 
@@ -125,10 +125,8 @@ def span_text(span: tuple[float, float], write: object) -> str:
 def check_simulation(plan: Simulation, folder: Path) -> None:
     """Raise FerError if ``write_simulation`` would overwrite what it did not write."""
     marks = {"md": "# SIMULATION", "tex": TEX, "csv": "outcome,term,planted,", "png": PICTURE}
-    for name, mark in marks.items():
-        check_place(folder / f"simulation.{name}", mark, "a file of fer analyze ancova", advice=FOLDER)
-    head = csv_text([example_table(plan)]).splitlines()[0]
-    check_place(folder / EXAMPLE, head, "the data of this simulation", advice=FOLDER)
+    check_folder(folder, {f"simulation.{name}": mark for name, mark in marks.items()}, "a file of fer analyze ancova")
+    check_folder(folder, {EXAMPLE: csv_text([example_table(plan)]).splitlines()[0]}, "the data of this simulation")
 
 
 def write_simulation(plan: Simulation, rows: Sequence[Recovered], report: Report, folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ FILMS = frozenset({"MP4", "AVI", "Matroska", "MPEG", "FLV", "WMV", "Ogg"})
 RATE = 25.0
 """Frames per second of a video that states neither times nor a rate."""
 FASTEST = 1000.0
-OUTWARD = "linked from elsewhere (folders), not followed"
+OUTWARD = "linked folders outside, not followed"
 CUT_SHORT = 0.98
 """Fewer than this share of the frames that a video's header states are reported."""
 
