@@ -39,6 +39,7 @@ Verdict = Literal["supported", "contradicted", "undecided", "not testable"]
 Reproduced = Literal["reproduced", "direction only", "not reproduced", "open", "no paper"]
 Point = tuple[tuple[str, Any], ...]
 WELCH = "Welch's t-test"
+ROUNDING = 1e-12
 COUNTED = "counted"
 """The test of a cost, which does not vary."""
 
@@ -122,6 +123,8 @@ class Judgement:
     needed: int | None = None
     """Seeds that would detect our difference so; None if none do, or if not undecided."""
     reproduced: Reproduced = "open"
+    inert: tuple[str, ...] = ()
+    """Parts of the arms that did nothing in any run."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,13 @@ def judge_cost(case: Case) -> Judgement:
         if len(set(side.costs)) > 1:
             return Judgement(case.claim, case.at, "not testable", f"{side.arm}: seeds have different costs", n)
     (mine, *_), (other, *_) = ours.costs, theirs.costs
-    share = (mine or 0) / (other or 1) - 1
-    verdict: Verdict = "supported" if -share > case.claim.margin else "contradicted"
+    if not mine or not other:
+        return Judgement(case.claim, case.at, "not testable", "an arm without any cost has no share", n)
+    saved, margin = other - mine, case.claim.margin
+    least = margin * other
+    enough = saved > least if margin >= 0 else saved >= least - ROUNDING * other  # more than; at most so much more
+    share = mine / other - 1
+    verdict: Verdict = "supported" if enough else "contradicted"
     word: Reproduced = "direction only" if verdict == "supported" else "not reproduced"
     return Judgement(case.claim, case.at, verdict, f"{mine:,} against {other:,}", n, share, test=COUNTED, reproduced=word)
 

@@ -14,7 +14,7 @@ from fer_cli.data.kept import look_up_set
 from fer_cli.errors import ResultsError
 from fer_cli.judge import Judgement
 from fer_cli.plan import Plan
-from fer_cli.report.answer import describe_claim, difference_text, judge_plan
+from fer_cli.report.answer import describe_claim, difference_text, explain, judge_plan
 from fer_cli.report.choices import find_plans
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
@@ -92,5 +92,5 @@ def describe_judgement(one: Judgement) -> tuple[str, ...]:
         str(one.n),
         one.test or DASH,
         one.reproduced,
-        one.why or DASH,
+        explain(one),
     )

@@ -17,7 +17,7 @@ from fer_cli.expand import expand
 from fer_cli.judge import Judgement
 from fer_cli.plan import Plan, make_plan
 from fer_cli.report import make_report
-from fer_cli.report.answer import answer, claimed_points, find_printed, judge_plan
+from fer_cli.report.answer import answer, claimed_points, claims_table, find_printed, judge_plan
 from fer_cli.report.collect import collect
 from fer_cli.report.doubts import find_doubts
 from fer_cli.report.sides import Scales, find_people
@@ -206,11 +206,17 @@ def test_leaky_and_underfitted_arms_are_no_evidence(tmp_path: Path, compute: Com
 
 def test_what_did_nothing_is_told_beside_a_tested_claim(tmp_path: Path, compute: Compute) -> None:
     plan = planted(tmp_path, compute)  # in which every SCN-CS relabelled nothing
-    assert [one.why.endswith("SCN-CS: relabelling is inert") for one in judged(plan, compute)] == [True, True]
+    assert [one.inert for one in judged(plan, compute)] == [("SCN-CS: relabelling is inert",)] * 2
+    cells = collect(plan)
+    scales = Scales(plan, find_doubts(plan, cells), compute)
+    said = answer(judge_plan(cells, scales)[:1], [], cells, scales)
+    assert " (SCN-CS: relabelling is inert). " in said and said.endswith("of no paper."), "decided, with all that is known"
+    (table,) = claims_table(judge_plan(cells, scales))
+    assert all(str(row[-1]).endswith("SCN-CS: relabelling is inert") for _, row in table.rows)
     first = next(item for item in plan.items if item.run.arm == "SCN-CS")
     content = first.folder.result().model_copy(update={"warnings": []})
     first.folder.file("result.json").write_text(content.model_dump_json())
-    told = ["inert" in one.why for one in judged(plan, compute)]
+    told = [bool(one.inert) for one in judged(plan, compute)]
     assert sorted(told) == [False, True], "unless one of its runs did relabel"
 
 

@@ -47,6 +47,8 @@ def side(arm: str, *costs: int | None, **changes: object) -> Side:
         (100, 100, -0.001, "supported", 0.0),
         (103, 100, -0.05, "supported", 0.03),
         (106, 100, -0.05, "contradicted", 0.06),
+        (103, 100, -0.03, "supported", 0.03),  # at most 3 % more
+        (104, 100, -0.03, "contradicted", 0.04),
     ],
 )
 def test_a_cost_is_compared_as_a_share_of_the_others(
@@ -70,6 +72,7 @@ def test_costs_are_known_before_all_seeds_are_done_and_whatever_was_learned() ->
         ((), "A: no seed is done, or its cost is unknown"),
         ((None,), "A: no seed is done, or its cost is unknown"),
         ((2, 3), "A: seeds have different costs"),
+        ((0,), "an arm without any cost has no share"),
     ],
 )
 def test_unknown_costs_are_not_testable(ours: tuple[int | None, ...], why: str) -> None:

@@ -138,9 +138,9 @@ def test_the_answer_tells_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> 
     found = lambda item: {"minutes": [0.0, 1.0, 2.5], "valence": curves[item.name]}  # noqa: E731
     monkeypatch.setattr(incentives, "read_curves", found)
     assert answer_incentives(None, None) == (  # type: ignore[arg-type]
-        "In the simulation, start any, a mean valence of at least 0.4 is reached: none never (n = 2); "
-        "two in 2.5 minutes (1 of 2 seeds, else never); four in 2.5 minutes (n = 2). "
-        "In the simulation, start any, a mean valence of at most −0.4 is reached: bad in 1 minutes (n = 1)."
+        "Simulated, start any: minutes until the mean valence is at least 0.4: none never in these sequences (n = 2); "
+        "two 2.5 (1 of 2 seeds, else never); four 2.5 (n = 2). "
+        "Simulated, start any: minutes until the mean valence is at most −0.4: bad 1 (n = 1)."
     )
     groups.clear()
     assert answer_incentives(None, None) == ""  # type: ignore[arg-type]

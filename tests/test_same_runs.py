@@ -73,7 +73,9 @@ def test_what_differs_is_accepted(tmp_path: Path) -> None:
 def test_the_network_counts_wherever_one_is_trained() -> None:
     hog = RunConfig.model_validate({"features": {"blocks": ["hog"]}, "train": {"lr": 0.5}, "data": {"image_size": 32}})
     assert hog.effective == RunConfig.model_validate({"features": {"blocks": ["hog"]}})
-    assert hog.effective.run_id("x") != hog.run_id("x"), "ids of runs stay as they are"
+    assert hog.effective.run_id("x") != hog.run_id("x")
+    flipped = hog.model_copy(update={"augment": hog.augment.model_copy(update={"flip": 0.0})})
+    assert flipped != hog and flipped.effective == hog.effective
     for blocks, classifier in ((["cnn", "hog"], "logistic"), ([], "logistic"), (["hog"], "network")):
         features = {"blocks": blocks, **({"classifier": classifier} if blocks else {})}
         config = RunConfig.model_validate(

@@ -77,7 +77,7 @@ def answer_incentives(plan: Plan, compute: Compute) -> str:
     limit = find_limit(groups[0].done[0]) if groups else 0.0
     where = "".join(f", {key.rsplit('.', 1)[-1]} {value}" for key, value in first)
     said = []
-    for sign, words in ((1, "valence of at least"), (-1, "valence of at most")):
+    for sign, words in ((1, "at least"), (-1, "at most")):
         found = {}
         for group in (one for one in groups if one.planned[0].run.at == first and sign_of(one) == sign):
             curves = [read_curves(item) for item in group.done]
@@ -85,20 +85,20 @@ def answer_incentives(plan: Plan, compute: Compute) -> str:
         if found:
             bound = f"{sign * limit:g}".replace("-", MINUS)
             times = "; ".join(map(describe_arm, found.items()))
-            said.append(f"In the simulation{where}, a mean {words} {bound} is reached: {times}.")
+            said.append(f"Simulated{where}: minutes until the mean valence is {words} {bound}: {times}.")
     return " ".join(said)
 
 
 def describe_arm(entry: tuple[str, list[float | None]]) -> str:
-    """Return an arm with the range of its times: ``2 factors in 13 to 16 minutes (n = 3)``."""
+    """Return an arm with the range of its times: ``2 factors 13 to 16 (n = 3)``."""
     arm, times = entry
     known = [one for one in times if one is not None]
     if not known:
-        return f"{arm} never (n = {len(times)})"
+        return f"{arm} never in these sequences (n = {len(times)})"
     low, high = min(known), max(known)
     span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     within = f"n = {len(times)}" if len(known) == len(times) else f"{len(known)} of {len(times)} seeds, else never"
-    return f"{arm} in {span} minutes ({within})"
+    return f"{arm} {span} ({within})"
 
 
 def draw_expected(groups: list[Group], folder: Path) -> list[Block]:

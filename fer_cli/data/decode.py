@@ -332,11 +332,13 @@ def prepare_image(image: np.ndarray, sha256: str, box: Box | None, how: Preparat
     height, width = image.shape[:2]
     cut: Literal["whole", "centre", "box"] = "whole"
     if box is not None:
+        sides = box[2] - box[0], box[3] - box[1]
+        if min(sides) > 0 and max(sides) < LEAST:
+            why = f"face box of {max(sides):g} pixels; the minimum is {LEAST}"
+            return Decoded(None, "no face", sha256, face, reason=why)
         image, cut = cut_box(image, box, how.box_margin), "box"
         if image.size == 0:
             raise UnreadableError("the data set's face box is empty or lies outside the image")
-        if (longest := max(box[2] - box[0], box[3] - box[1])) < LEAST:
-            raise UnreadableError(f"the data set's face box has {longest:g} pixels; the minimum is {LEAST}")
     elif height != width:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2

@@ -31,7 +31,7 @@ def judge_plan(cells: Cells, scales: Scales) -> list[Judgement]:
     study = scales.plan.study
     found = judge([case for claim in study.claims for case in find_cases(claim, cells, scales)])
     found = [replace(one, reproduced="no paper") if one.claim.ours or study.paper is None else one for one in found]
-    return [replace(one, why="; ".join(filter(None, [one.why, *inert_parts(one, cells)]))) for one in found]
+    return [replace(one, inert=tuple(inert_parts(one, cells))) for one in found]
 
 
 def inert_parts(one: Judgement, cells: Cells) -> Iterator[str]:
@@ -121,6 +121,11 @@ def describe_claim(one: Judgement) -> str:
     return f"{one.claim.text} ({at})" if at else one.claim.text
 
 
+def explain(one: Judgement) -> str:
+    """Return why a claim is not decided, and what of it did nothing; a dash without either."""
+    return "; ".join(filter(None, [one.why, *one.inert])) or DASH
+
+
 def difference_cell(one: Judgement) -> Number | str:
     """Return the difference of a judgement with its interval; of a cost or a measure, with its unit in words."""
     interval = (one.low, one.high) if one.low is not None and one.high is not None else None
@@ -149,7 +154,7 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
     rows: list[tuple[str, list[Cell]]] = [
         (
             describe_claim(one),
-            [one.verdict, difference_cell(one), str(one.n), Number(one.adjusted, unit="p"), one.reproduced, one.why or DASH],
+            [one.verdict, difference_cell(one), str(one.n), Number(one.adjusted, unit="p"), one.reproduced, explain(one)],
         )
         for one in judgements
     ]
@@ -168,7 +173,7 @@ def answer(judgements: Sequence[Judgement], compared: Sequence[Compared], cells:
         return f"{name_best(cells, scales)} {count_differences(compared, scales.plan)}"
     if len(judgements) == 1:
         one = judgements[0]
-        said = f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}"
+        said = f"The claim “{describe_claim(one)}” is {one.verdict}{name_numbers(one)}{name_inert(one)}"
         return f"{said}: {one.why}." if one.why and one.claim.cost is None else f"{said}. {describe_reproduced(judgements)}"
     many = len(judgements)
     decided = name_verdicts(judgements, ("supported", "contradicted"))
@@ -183,10 +188,16 @@ def name_verdicts(judgements: Sequence[Judgement], verdicts: tuple[Verdict, ...]
     for verdict in verdicts:
         found = [one for one in judgements if one.verdict == verdict]
         if found:
-            named = [f"“{describe_claim(one)}”{name_numbers(one) or f': {one.why}'}" for one in found[:MOST]]
+            ends = [f"{name_numbers(one) or f': {one.why}'}{name_inert(one)}" for one in found[:MOST]]
+            named = [f"“{describe_claim(one)}”{end}" for one, end in zip(found, ends, strict=False)]
             more = [f"{len(found) - MOST} more"] if len(found) > MOST else []
             parts.append(f"{len(found)} {'is' if len(found) == 1 else 'are'} {verdict} ({'; '.join([*named, *more])})")
     return " and ".join(parts)
+
+
+def name_inert(one: Judgement) -> str:
+    """Return what of a claim did nothing, in brackets."""
+    return f" ({'; '.join(one.inert)})" if one.inert else ""
 
 
 def name_numbers(one: Judgement) -> str:
@@ -218,6 +229,8 @@ def describe_single(one: Judgement) -> str:
     score = one.claim.at_least is not None
     if one.reproduced == "no paper":
         return "It is a claim of the study itself, of no paper."
+    if one.claim.cost is not None:
+        return "As in the paper." if one.verdict == "supported" else "It does not save as much as the paper says."
     if one.reproduced == "reproduced":
         return "The paper's value lies in our interval."
     if one.reproduced == "direction only":
