@@ -36,5 +36,5 @@ def test_every_arm_was_tried_as_often_and_its_own_settings_are_among_them(path: 
         assert all(len(one.scores) == len(recipe.seeds) for one in tuned.tried)
 
 
-def test_the_study_of_self_cure_was_searched() -> None:
-    assert {"scn-cs-ck48-small"} <= {path.stem for path in PATHS}
+def test_the_studies_of_self_cure_and_attention_were_searched() -> None:
+    assert {"scn-cs-ck48-small", "cbam-ck48-small"} <= {path.stem for path in PATHS}
