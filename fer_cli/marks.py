@@ -38,7 +38,8 @@ def check_place(
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise FerError(f"{where}: {error.strerror}; {advice}") from None
+        why = "expected a file, found a folder" if path.is_dir() else error.strerror
+        raise FerError(f"{where}: {why}; {advice}") from None
     if isinstance(mark, re.Pattern):
         own = mark.match(start) is not None
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from fer_cli.errors import StudyError
@@ -25,13 +26,11 @@ def flatten(tree: Settings, where: str) -> Settings:
     return flat
 
 
-def refuse_empty(tree: Settings, where: str) -> None:
-    """Raise ValueError for a group of settings without any, in which an unknown name would go unnoticed."""
+def empty_groups(tree: Settings) -> Iterator[str]:
+    """Yield the dotted names of groups of settings without any."""
     for key, value in tree.items():
         if isinstance(value, dict):
-            if not value:
-                raise ValueError(f"{where}: {cut(key)}: a group without settings; give one, or remove it")
-            refuse_empty(value, where)
+            yield from (f"{key}.{name}" for name in empty_groups(value)) if value else [key]
 
 
 def grid_key(value: Any) -> Any:

@@ -25,7 +25,7 @@ from fer_cli.errors import StudyError, nearest
 from fer_cli.escape import PATH, bad_name, cut
 from fer_cli.places import shipped_folder, user_path
 from fer_cli.search import Search
-from fer_cli.settings import Settings, flatten, grid_key, leaves, refuse_empty
+from fer_cli.settings import Settings, empty_groups, flatten, grid_key, leaves
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 DEFAULT_PROFILE = "small"
@@ -119,8 +119,14 @@ class Report(Section):
 
 
 def settings_in(tree: Settings, where: str) -> Settings:
-    """Return the settings of a study's part by dotted name; raises ValueError for duplicates and empty groups."""
-    refuse_empty(tree, where)
+    """Return the settings of a study's part by dotted name; raises ValueError for duplicates and unknown empty groups."""
+    for name in empty_groups(tree):
+        section: Any = RunConfig
+        for part in name.split("."):
+            known = getattr(section, "model_fields", {})
+            if part not in known:
+                raise ValueError(f"{where}: {cut(name)}: unknown key, and without settings{nearest(part, known)}")
+            section = known[part].annotation
     return flatten(tree, where)
 
 

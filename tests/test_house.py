@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from fer_cli.cli import app
 from fer_cli.config import load
 from fer_cli.places import PACKAGE
+from fer_cli.study import study_names
 
 ROOT = PACKAGE.parent
 HEAVY = (
@@ -205,8 +206,14 @@ def test_every_command_is_in_a_guide_and_has_help_with_an_example(words: tuple[s
 
 
 def test_every_study_and_card_is_in_a_guide() -> None:
-    papers = ROOT / "experiments" / "papers"
-    for path in [*({*(ROOT / "experiments").iterdir()} - {papers}), *papers.iterdir(), *(ROOT / "data_cards").iterdir()]:
+    papers, recipes = ROOT / "experiments" / "papers", ROOT / "experiments" / "recipes"
+    for path in recipes.iterdir():
+        assert path.stem.rsplit("-", 2)[0] in study_names() and path.suffix == ".yaml"  # study-data-profile
+    for path in [
+        *({*(ROOT / "experiments").iterdir()} - {papers, recipes}),
+        *papers.iterdir(),
+        *(ROOT / "data_cards").iterdir(),
+    ]:
         assert f"`{path.stem}`" in GUIDES, path.name
         assert path.suffix in {".yaml", ".md"}
 

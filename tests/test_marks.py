@@ -43,7 +43,7 @@ def test_a_table_is_known_by_how_it_begins(tmp_path: Path) -> None:
     check_place(path, "outcome,", "effects")
     path.unlink()
     path.mkdir()
-    with pytest.raises(FerError, match="a folder"):
+    with pytest.raises(FerError, match="expected a file, found a folder"):
         check_place(path, "outcome,", "effects")
 
 

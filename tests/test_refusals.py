@@ -59,9 +59,13 @@ def test_an_empty_box_is_unreadable() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("CNN: {}", "CNN: {learning: {}}", "arms.CNN: learning: a group without settings"),
-        ("train: {epochs", "trian: {}\n  train: {epochs", "base: trian: a group without settings; give one, or remove it"),
-        ("arms:", "profiles: {small: {model: {nothing: {}}}}\narms:", "profiles.small: nothing: a group without settings"),
+        ("CNN: {}", "CNN: {learning.metod: {}}", "arms.CNN: learning.metod: unknown key, .*did you mean method"),
+        ("train: {epochs", "trian: {}\n  train: {epochs", "base: trian: unknown key, and without settings; .*train"),
+        (
+            "arms:",
+            "profiles: {small: {model: {nothing: {}}}}\narms:",
+            "profiles.small: model.nothing: unknown key, and without",
+        ),
     ],
 )
 def test_an_empty_group_does_not_hide_an_unknown_name(old: str, new: str, words: str, tmp_path: Path) -> None:
@@ -69,6 +73,13 @@ def test_an_empty_group_does_not_hide_an_unknown_name(old: str, new: str, words:
     path.write_text(STUDY.replace(old, new))
     with pytest.raises(StudyError, match=words):
         load_study(str(path))
+
+
+def test_an_empty_group_of_known_settings_is_as_if_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    before = load_study(str(smaller(tmp_path)))
+    path.write_text(path.read_text().replace("base:\n", "base:\n  corrupt: {}\n  model: {parts: {}}\n"))
+    assert load_study(str(path)) == before
 
 
 def config_on(data_root: Path, **data: object) -> tuple[RunConfig, object, object]:

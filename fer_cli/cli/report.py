@@ -89,9 +89,7 @@ def report(
 
     compute = Compute(data_root=data_root_or_default(data_root), results=results, threads=thread_count())
     check_pages(html, claims, thumbnails)
-    if formats is not None and not figures:
-        raise StudyError("--formats: has no effect without --figures")
-    formats = formats or "pdf,svg"
+    formats = choose_formats(formats, figures)
     if every:
         chosen = {"--study": study, "--data": data, "--profile": profile, "--seeds": seeds, "--split": split}
         refuse({**chosen, "--epochs": epochs, "--recipe": recipe, "--set": settings}, ALL)
@@ -119,8 +117,8 @@ def report(
         keep_answers([written], results)
     if html:
         write_pages([written], results, data_root, thumbnails)
-        return
-    print_written(written, compute, study, data_root, figures)
+    else:
+        print_written(written, compute, study, data_root, figures)
 
 
 def print_written(written: Written, compute: Compute, study: str, data_root: Path | None, figures: bool) -> None:
@@ -170,6 +168,13 @@ def refuse(options: dict[str, object], beside: str) -> None:
     for option, value in options.items():
         if value is not None:
             raise StudyError(f"{option}: cannot be combined with {beside}; leave it out")
+
+
+def choose_formats(given: str | None, figures: bool) -> str:
+    """Return the formats of figures; raises StudyError if some are given and no figure is drawn."""
+    if given is not None and not figures:
+        raise StudyError("--formats: has no effect without --figures")
+    return given or "pdf,svg"
 
 
 def report_all(compute: Compute, figures: bool, formats: str, columns: int, html: bool) -> list[Written]:

@@ -76,7 +76,7 @@ def inert_warnings(rows: Sequence[Mapping[str, float]], config: LearningConfig, 
     start = config.first_relabel_epoch(epochs)
     if config.parts.relabels and start > config.last_relabel_epoch(epochs):
         when = "in" if config.relabel_view == "train" else "after"
-        warnings.append(f"relabelling is inert: it would start {when} epoch {start} of {epochs}")
+        warnings.append(f"relabelling is inert: it starts {when} epoch {start} of {epochs}")
     elif config.parts.relabels and not any(row["relabel/count"] for row in rows):
         warnings.append("relabelling is inert: no label was replaced")
     if config.uses_rank and not any(row["loss/rank"] for row in rows):

@@ -44,7 +44,9 @@ def csv_line(cells: Sequence[str]) -> str:
 
 
 def is_number(cell: str) -> bool:
-    """Return whether a cell is a number."""
+    """Return whether a cell is a number, without anything around it."""
+    if cell != cell.strip():
+        return False
     try:
         float(cell)
     except ValueError:
