@@ -101,8 +101,7 @@ def report(
         return
     if study is None:
         found = report_all(compute, figures, formats, columns, html)
-        if answers:
-            keep_answers(found, results)
+        keep_answers(found if answers else [], results)
         if html:
             write_pages(found, results, data_root, thumbnails)
         return
@@ -151,11 +150,12 @@ def print_written(written: Written, compute: Compute, study: str, data_root: Pat
 
 
 def keep_answers(found: list[Written], results: Path) -> None:
-    """Write what the runs of each report answered, and name the files."""
+    """Write what the runs of each report answered, if any, and name the files."""
     from fer_cli.report.answers import write_answers
 
     paths = [write_answers(results, written.material.plan.stem, written.material.cells) for written in found]
-    say("written: " + ", ".join(str(path) for path in paths))
+    if paths:
+        say("written: " + ", ".join(str(path) for path in paths))
 
 
 def show_step(name: str) -> None:
