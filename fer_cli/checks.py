@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ NOT_OF_SPLITS = {"label_noise", "noise_kind", "noise_pairs", "noise_file", "nois
 }  # fmt: skip
 """Data settings that do not affect the split."""
 
-REMEDY = ", so what a network has seen would be tested; use other sets"
-
+SEEN = ", so what a network has seen would be tested; use other sets"
+"""Why tested images must not be learned from, as the end of a message."""
 CHUNK = 64
 """Training images checked at a time."""
 
@@ -97,6 +98,10 @@ def shared_images(
 
     from fer_cli.data.apart import check_origins, compare_sources, sources_of
 
+    @cache  # many seeds share a set
+    def all_of(name: str, *classes: str) -> set[str]:
+        return sources_of(data_root, infos[name], list(classes))
+
     found: dict[str, None] = {}
     seen = set()
     for config, faces, split in runs:
@@ -111,15 +116,15 @@ def shared_images(
         where = infos[data.test if away and data.test is not None else data.name]
         if away:
             check_origins(infos[data.name], where, "data.test")
-            tested = np.array(sorted(sources_of(data_root, where, data.classes)))
+            tested = np.array(sorted(all_of(where.name, *data.classes)))
             learned = set(own[np.concatenate([split.train, split.val])])
             words = f"test images of {where.name} are also in {data.name}"
-            found[compare_sources(learned, tested, "data.test", words, REMEDY)] = None
+            found[compare_sources(learned, tested, "data.test", words, SEEN)] = None
         if start is not None:
             check_origins(infos[start], where, "model.pretrain")
             part = "validation" if config.trial else "test"
             words = f"{part} images of {where.name} are also in {start}"
-            found[compare_sources(sources_of(data_root, infos[start]), tested, "model.pretrain", words, REMEDY)] = None
+            found[compare_sources(all_of(start), tested, "model.pretrain", words, SEEN)] = None
     return [line for line in found if line]
 
 

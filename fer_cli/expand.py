@@ -61,13 +61,13 @@ def expand(
     known = functools.cache(known)
     pins: dict[str, str] = {}
     bases = [_drop_idle(base, settings) for _, settings in points]
-    few = "" if choice.epochs is None else f"with --epochs {choice.epochs:g}; use a larger factor"
+    remedy = "" if choice.epochs is None else f"with --epochs {choice.epochs:g}; use a larger factor"
     first = []
     for (_, settings), clean in zip(points, bases, strict=True):
         resolved = {arm: _resolve(study, clean, settings, arm, seeds[0], pins, choice, known, tuned) for arm in study.arms}
-        _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()}, few)
+        _check_distinct(study, {arm: config for arm, (config, _) in resolved.items()}, remedy)
         first.append({arm: (config, config.flat(), why) for arm, (config, why) in resolved.items()})
-    _check_points(study, points, [[config for config, *_ in arms.values()] for arms in first], few)
+    _check_points(study, points, [[config for config, *_ in arms.values()] for arms in first], remedy)
     _check_used(study, bases, [flat for arms in first for _, flat, _ in arms.values()])
     if choice.epochs is not None and all(config.simulated for arms in first for config, _, _ in arms.values()):
         raise StudyError(f"--epochs: the runs of {study.name} train no network; leave it out")
@@ -76,8 +76,8 @@ def expand(
             reseeded = {arm: (*_reseed(config, flat, seed), why) for arm, (config, flat, why) in arms.items()}
             reference = reseeded[study.report.against][1]
             for arm, (config, flat, why) in reseeded.items():
-                keys = dict.fromkeys([*flat, *reference])  # a mapping, such as sequences.efficacy, has keys of its own
-                differs = tuple((key, flat.get(key)) for key in keys if flat.get(key) != reference.get(key))
+                differs = tuple((key, value) for key, value in flat.items() if value != reference.get(key))
+                differs += tuple((key, None) for key in reference if key not in flat)  # of a mapping, as sequences.efficacy
                 place = tuple((key, value_text(config.data.split if value == AUTO else value)) for key, value in at)
                 planned.append(PlannedRun(arm, place, seed, config, differs, why))
     return planned
@@ -307,8 +307,8 @@ def _hash_own(settings: Settings, study: str, pins: dict[str, str]) -> Settings:
     return {key: pins[place]}
 
 
-def _check_distinct(study: Study, configs: dict[str, RunConfig], few: str) -> None:
-    """Raise StudyError if two arms are the same run; ``few``: see ``_check_points``."""
+def _check_distinct(study: Study, configs: dict[str, RunConfig], remedy: str) -> None:
+    """Raise StudyError if two arms are the same run; ``remedy``: see ``_check_points``."""
     seen: dict[str, str] = {}
     for arm, config in configs.items():
         first = seen.setdefault(config.effective.model_dump_json(), arm)
@@ -316,11 +316,11 @@ def _check_distinct(study: Study, configs: dict[str, RunConfig], few: str) -> No
             same = f"arm '{cut(arm)}' changes nothing: it is the same run as arm '{cut(first)}'"
             if config != configs[first]:
                 same += ", since no network is trained"
-            raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; {few or 'change a setting or remove the arm'}")
+            raise StudyError(f"{study.name}.yaml: arms.{cut(arm)}: {same}; {remedy or 'change a setting or remove the arm'}")
 
 
-def _check_points(study: Study, points: list[Point], configs: list[list[RunConfig]], few: str) -> None:
-    """Raise StudyError if two grid points give the same run of every arm; ``few``: the remedy where epochs are scaled."""
+def _check_points(study: Study, points: list[Point], configs: list[list[RunConfig]], remedy: str) -> None:
+    """Raise StudyError if two grid points give the same run of every arm; ``remedy``: the remedy where epochs are scaled."""
     seen: dict[str, dict[str, Any]] = {}
     for (at, _), arms in zip(points, configs, strict=True):
         values = dict(at)
@@ -328,7 +328,7 @@ def _check_points(study: Study, points: list[Point], configs: list[list[RunConfi
         if other != values:
             one, two = (", ".join(f"{key} {value}" for key, value in point.items()) for point in (other, values))
             same = f"{cut(one)} and {cut(two)} give the same runs on {arms[0].data.name}"
-            raise StudyError(f"{study.name}.yaml: {same}; {few or 'remove one of the two'}")
+            raise StudyError(f"{study.name}.yaml: {same}; {remedy or 'remove one of the two'}")
 
 
 def hash_configs(runs: Iterable[PlannedRun]) -> str:

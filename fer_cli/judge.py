@@ -40,6 +40,7 @@ Reproduced = Literal["reproduced", "direction only", "not reproduced", "open", "
 Point = tuple[tuple[str, Any], ...]
 WELCH = "Welch's t-test"
 ROUNDING = 1e-12
+"""By how much a count may exceed a share of another through the rounding of their product, as a share of it."""
 COUNTED = "counted"
 """The test of a cost, which does not vary."""
 

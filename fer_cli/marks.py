@@ -1,4 +1,4 @@
-"""Marks by which files that ``fer`` wrote are recognised: only such a file is written anew without ``--replace``."""
+"""Marks by which files that ``fer`` wrote are recognised, so that no other file is overwritten."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ PICTURE = "Software\0fer"
 """What a PNG of ours holds; see ``png_text``."""
 TEX = r"% needs \usepackage"
 ANY_PNG = re.compile(rb"\x89PNG")
+FOLDER = "choose another folder with --out"
+"""The remedy where files of a folder are in the way."""
 HEAD_BYTES = 4096
 
 
@@ -54,17 +56,18 @@ def check_picture(path: Path, inputs: Iterable[Path] = (), advice: str = "choose
 
 
 def check_folder(folder: Path, marks: Mapping[str, str], what: str, inputs: Iterable[Path] = ()) -> None:
-    """Raise FerError if a file of a report, of its name and mark, would overwrite what is none; see ``check_place``.
+    """Raise FerError if writing a report into a folder would overwrite anything but such a report; see ``check_place``.
 
-    Pictures beside a text of the report are its own, too: those of earlier versions have no mark.
+    ``marks``: name of each of its files -> mark. A PNG without one is the report's own if its texts are there, as in reports
+    of earlier versions.
     """
-    given, advice = list(inputs), "choose another folder with --out"
+    given = list(inputs)
     texts = {name: mark for name, mark in marks.items() if mark != PICTURE}
     for name, mark in texts.items():
-        check_place(folder / name, mark, what, given, advice)
+        check_place(folder / name, mark, what, given, FOLDER)
     ours = any((folder / name).is_file() for name in texts)
-    for name in marks.keys() - texts.keys():
-        check_place(folder / name, ANY_PNG if ours else PICTURE, what, given, advice)
+    for name in (name for name in marks if name not in texts):
+        check_place(folder / name, ANY_PNG if ours else PICTURE, what, given, FOLDER)
 
 
 def png_text() -> Any:

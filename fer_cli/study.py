@@ -62,7 +62,7 @@ class Claim(Section):
     """A statement about an arm that a study's results support or contradict (see ``fer_cli.judge``).
 
     It says that ``arm`` scores higher than the arm ``over`` by more than ``margin``, or at least ``at_least``; or, with
-    ``cost``, that it needs less of it than ``over``.
+    ``cost``, that it needs less of it than ``over``; or, with ``measure``, that it has the better one.
     """
 
     text: Annotated[str, Field(min_length=1)]

@@ -16,6 +16,9 @@ from fer_cli.errors import DataError, ResultsError
 from fer_cli.plan import Item, read_runs
 from fer_cli.runs import RunFolder
 
+OWN_PART = "use a run on this split's own training part"
+"""The remedy for weights that may depend on test images."""
+
 
 def find_finished_run(run_id: str, compute: Compute) -> Item:
     """Return a finished run by its id; raises ResultsError if there is none or its id is outdated."""
@@ -62,14 +65,13 @@ def check_sets(item: Item, compute: Compute, tested: SetInfo) -> None:
     if common := common or [info.name for info in infos if origins(info) & origins(tested)]:
         raise DataError(
             f"run {item.run_id}: {common[0]} was used for its weights, so test images of {tested.name} may have been seen; "
-            "use a run on this split's own training part"
+            f"{OWN_PART}"
         )
     if is_built(compute.data_root, tested.name):
         asked = sources_of(compute.data_root, tested)
         for info in infos:
             words = f"images of {tested.name} are also in {info.name}, from which its weights are"
-            remedy = "; use a run on this split's own training part"
-            compare_sources(sources_of(compute.data_root, info), asked, f"run {item.run_id}", words, remedy)
+            compare_sources(sources_of(compute.data_root, info), asked, f"run {item.run_id}", words, f"; {OWN_PART}")
 
 
 def check_unseen(item: Item, compute: Compute, samples: Iterable[str]) -> None:
@@ -80,5 +82,5 @@ def check_unseen(item: Item, compute: Compute, samples: Iterable[str]) -> None:
         also = f" and {len(set(chose) - set(trained))} in its validation part, which selects its epoch"
         raise DataError(
             f"run {item.run_id}: {len(trained)} of {len(wanted)} test samples are in its training part{also} "
-            f"(e.g. {(trained or chose)[0]}); use a run on this split's own training part"
+            f"(e.g. {(trained or chose)[0]}); {OWN_PART}"
         )

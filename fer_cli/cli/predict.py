@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -126,21 +125,20 @@ def open_table(path: Path | None, head: str) -> Iterator[Callable[[str], None]]:
             with printing(stream):
                 print(terminal(line), file=stream)
 
+    write: Callable[[str], None] | None = None
     with ExitStack() as opened:
 
-        @cache
-        def begin() -> Callable[[str], None]:
-            write = tell if path is None else opened.enter_context(CsvFile(path)).write
-            write(head)
-            return write
-
         def put(line: str) -> None:
-            begin()(line)
+            nonlocal write
+            if write is None:
+                write = tell if path is None else opened.enter_context(CsvFile(path)).write
+                write(head)
+            write(line)
 
         try:
             yield put
         except KeyboardInterrupt:
-            if path is not None and begin.cache_info().currsize:
+            if path is not None and write is not None:
                 say(f"{path}: holds the rows until the interruption")
             raise
 

@@ -101,9 +101,7 @@ def report(
         return
     if study is None:
         found = report_all(compute, figures, formats, columns, html)
-        keep_answers(found if answers else [], results)
-        if html:
-            write_pages(found, results, data_root, thumbnails)
+        publish(found, results, data_root, answers, html, thumbnails)
         return
     from fer_cli.overrides import parse_settings
     from fer_cli.report import make_report
@@ -112,11 +110,8 @@ def report(
     with pause_collection(), draw_for(html):
         written = make_report(study, compute, *asked, show_step, list_formats(formats, html), columns)
     log_report(results, written.material.plan.study.name, written.report.title, written.files[0].stem)
-    if answers:
-        keep_answers([written], results)
-    if html:
-        write_pages([written], results, data_root, thumbnails)
-    else:
+    publish([written], results, data_root, answers, html, thumbnails)
+    if not html:
         print_written(written, compute, study, data_root, figures)
 
 
@@ -149,13 +144,22 @@ def print_written(written: Written, compute: Compute, study: str, data_root: Pat
             say(f"next: {command}")
 
 
+def publish(
+    found: list[Written], results: Path, data_root: Path | None, answers: bool, html: bool, thumbnails: int | None
+) -> None:
+    """Write the answers and pages of reports, if asked for."""
+    if answers:
+        keep_answers(found, results)
+    if html:
+        write_pages(found, results, data_root, thumbnails)
+
+
 def keep_answers(found: list[Written], results: Path) -> None:
-    """Write what the runs of each report answered, if any, and name the files."""
+    """Write what the runs of each report answered, and name the files."""
     from fer_cli.report.answers import write_answers
 
     paths = [write_answers(results, written.material.plan.stem, written.material.cells) for written in found]
-    if paths:
-        say("written: " + ", ".join(str(path) for path in paths))
+    say("written: " + ", ".join(str(path) for path in paths))
 
 
 def show_step(name: str) -> None:

@@ -13,7 +13,7 @@ from fer_cli.data.manifest import SetInfo, load_set
 from fer_cli.errors import DataError
 
 MOST_SHARED = 0.01
-"""Share of the tested images that may have been learned from, as duplicates across collections; told, not refused."""
+"""Up to this share of the tested images may be copies of learned ones, as across collections: a warning, not an error."""
 
 
 def origins(info: SetInfo) -> set[str]:

@@ -19,13 +19,12 @@ from fer_cli.interaction.preferences import preference_rules
 from fer_cli.interaction.status import status_rules
 from fer_cli.interaction.strategies import strategy_rules
 from fer_cli.interaction.thresholds import Thresholds
-from fer_cli.marks import PICTURE, check_folder, check_place
+from fer_cli.marks import FOLDER, PICTURE, check_folder, check_place
 from fer_cli.places import write_text
 from fer_cli.yamls import explain, parse_yaml, read_text
 
 EXAMPLE = "SIMULATION: eight students, three lessons, planted episodes; no real person"
 REPORT, FINDINGS, PICTURES = "report.md", "findings.csv", ("timeline.png", "shares.png")
-FOLDER = "choose another folder with --out"
 
 
 def all_rules(emotions: EmotionMap, thresholds: Thresholds, courses: Iterable[Course] = ()) -> list[Rule]:

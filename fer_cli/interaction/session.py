@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from fer_cli.config.section import Section
 from fer_cli.errors import FerError
 from fer_cli.escape import PATH, cut
-from fer_cli.interaction.assess import FINDINGS, FOLDER, assess, check_findings, read_thresholds
+from fer_cli.interaction.assess import FINDINGS, assess, check_findings, read_thresholds
 from fer_cli.interaction.emotions import EXPRESSIONS, EmotionMap, expressions
 from fer_cli.interaction.events import read_events
 from fer_cli.interaction.feedback import Feedback, findings_csv
 from fer_cli.interaction.html import GENERATOR, write_page
 from fer_cli.interaction.thresholds import Thresholds
-from fer_cli.marks import check_place
+from fer_cli.marks import FOLDER, check_place
 from fer_cli.places import read_text, write_text
 
 LOG, INFO, PAGE = "events.jsonl", "session.json", "report.html"

@@ -30,7 +30,7 @@ def show_answer(material: Material) -> Iterator[Note]:
     if own and not material.judgements:
         try:
             said = " ".join(load(code)(material.plan, material.compute) for code in own)
-        except (ResultsError, DataError):  # told where the analysis stands
+        except (ResultsError, DataError):  # the analysis itself says why
             said = ""
         if said:
             yield Note(said, head=True)
