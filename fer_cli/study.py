@@ -174,12 +174,7 @@ class Study(Section):
     def _names_agree(self) -> Study:
         self._check_names()
         self._check_arms()
-        for pair in self.report.pairs:
-            if lost := [arm for arm in pair if arm not in self.arms]:
-                raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
-            same = [{*other} for other in self.report.pairs].count({*pair})
-            if pair[0] == pair[1] or pair[1] == self.report.against or same > 1:
-                raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
+        self._check_pairs()
         self._check_profile_arms()
         self._check_levels()
         columns, factors = self.report.columns, [*self.grid, *self.levels]
@@ -198,6 +193,17 @@ class Study(Section):
         if "search" in self.model_fields_set:
             self.check_search()
         return self
+
+    def _check_pairs(self) -> None:
+        """Raise ValueError for a pair with an unknown arm, and for one that is the same test as another comparison."""
+        base, bounds = self.report.against, self.report.bounds
+        for pair in self.report.pairs:
+            if lost := [arm for arm in pair if arm not in self.arms]:
+                raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
+            same = [{*other} for other in self.report.pairs].count({*pair})
+            every = base in pair and {*pair}.isdisjoint({*bounds} - {base})  # all but upper bounds are compared with it
+            if pair[0] == pair[1] or every or same > 1:
+                raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
 
     def check_search(self) -> None:
         """Raise ValueError for a search of unknown arms, factors or values, or of a setting that the study varies."""

@@ -33,7 +33,7 @@ from fer_cli.report.confusion import confusion_panels, count_recognised, select_
 from fer_cli.report.curves import curves_at, draw_curves, group_trainings, joint_figure, stability
 from fer_cli.report.doubts import Doubts
 from fer_cli.report.figures import draw_study
-from fer_cli.report.levels import Level, draw_levels, level_points, levels_figure, numeric_levels
+from fer_cli.report.levels import Level, draw_levels, group_arms, level_points, levels_figure, numeric_levels
 from fer_cli.report.sides import Scales
 from fer_cli.results import Scores
 from fer_cli.study import Choice
@@ -246,6 +246,13 @@ def test_level_points_by_hand_and_hollow_where_seeds_are_missing(planned: Callab
     marks = [line for line in axes.get_lines() if line.get_marker() == "s"]
     assert [line.get_markerfacecolor() for line in marks] == [PALETTE[1], PALETTE[1], "white"]
     assert axes.get_xticks().tolist() == [0.0, 0.2, 0.3]
+
+
+def test_every_panel_of_arms_shows_the_baseline() -> None:
+    assert group_arms(list("abcde"), "c") == [list("abcde")]
+    assert group_arms(list("abcdef"), "c") == [list("abcd"), list("cef")]
+    assert group_arms(list("abcdef"), "f") == [list("abcf"), list("def")]
+    assert group_arms(list("abcdef"), "not drawn") == [list("abc"), list("def")]
 
 
 def test_levels_need_three_numbers(planned: Callable[..., Plan], tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def load(tmp_path: Path, **parts: Any) -> None:
             "A and C are the same arm, or are already compared",
         ),
         ({"report": {"against": "B", "pairs": [["A", "B"]]}}, "A and B are the same arm, or are already compared"),
+        ({"report": {"against": "B", "pairs": [["B", "A"]]}}, "B and A are the same arm, or are already compared"),
+        (
+            {"report": {"against": "B", "bounds": ["B"], "pairs": [["B", "A"]]}},
+            "B and A are the same arm, or are already compared",
+        ),
         ({"report": {"against": "B", "metrics": ["accuracy", "accuracy"]}}, "'accuracy' is given twice"),
         ({"report": {"against": "B", "bounds": ["A", "A"]}}, "'A' is given twice"),
         ({"claims": [CLAIM, CLAIM | {"arm": "B", "over": "A"}]}, "claims.1: the reverse of claims.0, and so the same test"),
@@ -92,3 +97,8 @@ def test_a_mapping_may_be_an_arms_setting(tmp_path: Path) -> None:
     turned = {"B": arms["A"], "A": {}}
     runs = expand(load_study(str(study(tmp_path, base=base, arms=turned))), Choice())
     assert {run.arm: dict(run.differs) for run in runs} == {"B": {}, "A": {"sequences.efficacy.praise.happy": None}}
+
+
+def test_an_upper_bound_may_be_paired_with_the_baseline(tmp_path: Path) -> None:
+    """Upper bounds are compared with nothing unless a pair asks for it."""
+    load(tmp_path, report={"against": "B", "bounds": ["C"], "pairs": [["C", "B"]]})

@@ -24,7 +24,7 @@ from fer_cli.stats import sample_sd
 
 FEWEST_LEVELS = 3
 MOST_PANELS = 6  # most values of other factors that each get a panel; of more, only the first does
-MOST_LINES = 5  # arms per panel; more arms get further panels on the same axes
+MOST_LINES = 5  # arms per panel; more arms get further panels on the same axes, each with the baseline
 SHIFT = 0.012  # arms beside each other, as a share of the axis, so that bars of deviations do not hide each other
 
 
@@ -91,7 +91,8 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     notes += [f"1 of {len(others)} other grid points is drawn"] if len(panels) < len(others) else []
     foot = footer(plan, [cell for cell in cells.values() if cell.results], SD_BARS, "test images")
     title = f"{plan.study.name}: {METRICS[metric].label} by {factor_name(factor)}"
-    facets = [(other, group) for other in panels for group in split_evenly([arm for arm in arms if arms[arm]], MOST_LINES)]
+    groups = group_arms([arm for arm in arms if arms[arm]], plan.study.report.against)
+    facets = [(other, group) for other in panels for group in groups]
     figure = page(COLUMN, 0.4 + (2.0 if len(facets) <= 3 else 1.5) * len(facets), Words(title, notes, [keys], foot))
     grid = figure.subplots(len(facets), 1, squeeze=False, sharex=True, sharey=True)
     numbers = numeric_levels(plan)
@@ -104,6 +105,14 @@ def levels_figure(plan: Plan, cells: Cells, panels: dict[Point, dict[str, list[L
     grid[0, 0].set_ylim(max(low, 0), min(high, 101))
     set_ticks(grid[0, 0], numbers)
     return figure
+
+
+def group_arms(arms: list[str], base: str) -> list[list[str]]:
+    """Return the arms of each panel in order; with several panels, the baseline is in all of them."""
+    if len(arms) <= MOST_LINES or base not in arms:
+        return split_evenly(arms, MOST_LINES)
+    groups = split_evenly([arm for arm in arms if arm != base], MOST_LINES - 1)
+    return [[arm for arm in arms if arm == base or arm in group] for group in groups]
 
 
 def legend_label(label: str, levels: Sequence[Level]) -> str:
