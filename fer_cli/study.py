@@ -201,8 +201,8 @@ class Study(Section):
             if lost := [arm for arm in pair if arm not in self.arms]:
                 raise ValueError(f"report.pairs: no arm '{cut(lost[0])}'{nearest(lost[0], self.arms)}")
             same = [{*other} for other in self.report.pairs].count({*pair})
-            every = base in pair and {*pair}.isdisjoint({*bounds} - {base})  # all but upper bounds are compared with it
-            if pair[0] == pair[1] or every or same > 1:
+            again = pair[1] == base and pair[0] not in bounds  # all arms but upper bounds are compared with the baseline
+            if pair[0] == pair[1] or again or same > 1:
                 raise ValueError(f"report.pairs: {' and '.join(map(cut, pair))} are the same arm, or are already compared")
 
     def check_search(self) -> None:

@@ -38,11 +38,6 @@ def load(tmp_path: Path, **parts: Any) -> None:
             "A and C are the same arm, or are already compared",
         ),
         ({"report": {"against": "B", "pairs": [["A", "B"]]}}, "A and B are the same arm, or are already compared"),
-        ({"report": {"against": "B", "pairs": [["B", "A"]]}}, "B and A are the same arm, or are already compared"),
-        (
-            {"report": {"against": "B", "bounds": ["B"], "pairs": [["B", "A"]]}},
-            "B and A are the same arm, or are already compared",
-        ),
         ({"report": {"against": "B", "metrics": ["accuracy", "accuracy"]}}, "'accuracy' is given twice"),
         ({"report": {"against": "B", "bounds": ["A", "A"]}}, "'A' is given twice"),
         ({"claims": [CLAIM, CLAIM | {"arm": "B", "over": "A"}]}, "claims.1: the reverse of claims.0, and so the same test"),
