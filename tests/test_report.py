@@ -26,6 +26,7 @@ from fer_cli.report.collect import Cell, collect
 from fer_cli.report.doubts import Doubts
 from fer_cli.report.published import describe_source
 from fer_cli.report.sides import Scales
+from fer_cli.report.version import VERSION
 from fer_cli.results import Cost, Seconds
 from fer_cli.study import Choice, Published
 from tests.conftest import STUDY, Called
@@ -220,7 +221,7 @@ def test_header_says_what_a_reader_must_know(plan: Plan, compute: Compute, tmp_p
         "relabelling is inert: SCN-CS, label noise 0.0 (3/3 runs), SCN-CS, label noise 0.3 (3/3 runs)",
         "SCN-CS on MMI: & text; 50 % of it",
         "not comparable",
-        "report version 4 of ",
+        f"report version {VERSION} of ",
     ):
         assert words in markdown, words
 

@@ -147,7 +147,7 @@ def test_the_report_names_the_recogniser_and_calls_it_a_simulation(done: tuple[P
         "which recognises the images of sequences, trained on the training part of each split",
         "sequences `dwell`: gamma-distributed",
         "Decoded steps, and what ECEM advises",
-        "drawn anew every 50 steps; in other arms, number of factors that act all the time: 3, −3 (negative: disturbances)",
+        "drawn again every 50 steps; in other arms, number of factors that act all the time: 3, −3 (negative: disturbances)",
         "split `subject`",
     ):
         assert words in report, words
@@ -207,7 +207,7 @@ def test_a_simulation_has_neither_data_nor_network(fer: Fer, tmp_path: Path) -> 
     report = fer("report", *options, "--data-root", str(tmp_path / "none"), "--figures", "--formats", "png")
     assert report.code == 0, report.err
     assert "# interaction-models on simulation (small)" in report.out
-    assert "SIMULATION: windows of emotions" in report.out and "chance level 0.071" in report.out
+    assert "SIMULATION: windows of emotions" in report.out and "guessing gives 0.071; published: values " in report.out
     assert "split `" not in report.out and "epochs" not in report.out
     frame = pd.read_csv(tmp_path / "r" / "tables" / "interaction-models-simulation-small.csv")
     assert set(frame["data"]) == set(frame["fingerprint"]) == {SIMULATED}
@@ -237,16 +237,16 @@ def test_a_simulation_is_trained_again_with_the_same_bits(fer: Fer, compute: Com
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        ([None, None], "factors are a subset of the four, drawn anew every 50 steps"),
+        ([None, None], "factors are a subset of the four, drawn again every 50 steps"),
         ([3], "number of factors that act all the time: 3"),
         ([0, 1, -1], "number of factors that act all the time: 0, 1, −1 (negative: disturbances)"),
-        ([None, 4], "drawn anew every 50 steps; in other arms, number of factors that act all the time: 4"),
+        ([None, 4], "drawn again every 50 steps; in other arms, number of factors that act all the time: 4"),
     ],
 )
 def test_factors_are_described_as_they_act(counts: list[int | None], words: str) -> None:
     runs = [RunConfig(sequences=SequencesConfig(simulation="emotions", factors=count)) for count in counts]
     line = describe_sequences(runs)[-1]
-    assert line.endswith(words) and ("anew" in line) == (None in counts)
+    assert line.endswith(words) and ("again" in line) == (None in counts)
 
 
 @pytest.mark.parametrize(

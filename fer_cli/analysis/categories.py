@@ -1,7 +1,7 @@
 """Scores by class of simulated interaction, beside the published ones (Fan 2025, Tables 3 and 4).
 
 ``intensity``: mean probability of the true emotion tag; the paper does not define its "emotional intensity", and its values
-lie at chance. ``categories``: precision, recall and F1 of each category of interaction.
+lie near chance. ``categories``: precision, recall and F1 of each category of interaction.
 """
 
 from __future__ import annotations
@@ -29,8 +29,19 @@ def intensity_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block
     if table is None:
         return [note_none(plan, "intensity", "simulates tags")]
     chance = 1 / (len(table.rows) - 1)
-    table.notes.append(f"SIMULATION; chance level {chance:.3f}, which the published values do not exceed")
+    table.notes.append(f"SIMULATION; guessing gives {chance:.3f}{describe_published(plan, 'Table 3')}")
     return [table]
+
+
+def describe_published(plan: Plan, published: str) -> str:
+    """Return the range of a table's published values in words, and of its averages if it has any; "" without values."""
+    paper = plan.study.paper.tables.get(published, {}) if plan.study.paper else {}
+    kinds = {
+        "values": [value for name, row in paper.items() if name != AVERAGE for value in row.values()],
+        "averages": list(paper.get(AVERAGE, {}).values()),
+    }
+    said = [f"{kind} {min(values):.3f} to {max(values):.3f}" for kind, values in kinds.items() if values]
+    return f"; published: {', '.join(said)}" if said else ""
 
 
 def categories_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Block]:
@@ -42,7 +53,8 @@ def categories_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
         if (
             table := tabulate(plan, groups, f"{score} by category: mean ± sd (n)", f"Table 4, {score}", measure)
         ) is not None:
-            table.notes.append("SIMULATION; the published values are far below those of guessing and do not fit each other")
+            guessed = f"SIMULATION; guessing among {len(table.rows)} categories gives about {1 / len(table.rows):.3f}"
+            table.notes.append(guessed + describe_published(plan, f"Table 4, {score}"))
             tables.append(table)
     return [*tables] or [note_none(plan, "categories", "simulates interaction")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 ANALYSES = {
     "embedding": "fer_cli.analysis.embedding:embedding_analysis",
     "blocks": "fer_cli.analysis.blocks:block_analysis",
@@ -17,10 +19,24 @@ ANALYSES = {
     "categories": "fer_cli.analysis.categories:categories_analysis",
 }
 """Name -> function of a plan, compute settings and the folder of figures that analyses trained networks."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of each run that claims may compare; ``analysis``: that keeps it, None if the run's history has it."""
+
+    analysis: str | None
+    label: str
+    sign: int
+    """1 where higher is better, -1 where lower is."""
+    digits: int = 3
+
+
 MEASURES = {
-    "distance_ratio": ("embedding", "distance within classes / between their centres", -1),
-    "silhouette": ("embedding", "silhouette", 1),
+    "distance_ratio": Measure("embedding", "distance within classes / between their centres", -1),
+    "silhouette": Measure("embedding", "silhouette", 1),
+    "fluctuation": Measure(None, "sd of validation accuracy in the second half of the epochs, in points", -1, 2),
 }
-"""Measure -> analysis that keeps it of each run, its name, and 1 where higher is better, -1 where lower is."""
+"""Measure -> what it is."""
 ANSWERS = {"incentives": "fer_cli.analysis.incentives:answer_incentives"}
 """Analysis -> function of plan and compute that returns the answer to a question about other than scores."""

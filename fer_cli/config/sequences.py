@@ -25,12 +25,25 @@ class Simulation:
     """Whether a recogniser's predictions are observed, so that a run has a data set and a network."""
     settings: tuple[str, ...]
     """Settings with an effect, besides those of recognised emotions."""
+    caution: str
+    """What to know before believing its scores."""
 
 
+CHAIN = (
+    "images are of the data set, the order of their emotions is simulated: by a Markov chain of ECEM's own kind, which "
+    "favours ECEM, unless a row or column says otherwise"
+)
+FAVOURED = "nobody was observed; data are drawn from models of ECEM's own kind, which favours ECEM"
 SIMULATIONS: dict[str, Simulation] = {
-    "emotions": Simulation("sequences of emotions; each step shows a test image of its emotion to the recogniser", True, ()),
-    "tags": Simulation("sequences of 14 emotion tags, as noisy points of pleasure, arousal, dominance", False, ("model",)),
-    "interaction": Simulation("windows of emotions from six categories of interaction", False, ("model", "window")),
+    "emotions": Simulation(
+        "sequences of emotions; each step shows a test image of its emotion to the recogniser", True, (), CHAIN
+    ),
+    "tags": Simulation(
+        "sequences of 14 emotion tags, as noisy points of pleasure, arousal, dominance", False, ("model",), FAVOURED
+    ),
+    "interaction": Simulation(
+        "windows of emotions from six categories of interaction", False, ("model", "window"), FAVOURED
+    ),
 }
 
 SEQUENCE_MODELS: dict[str, str] = {

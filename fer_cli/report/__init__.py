@@ -22,6 +22,7 @@ from fer_cli.report.collect import collect, find_results
 from fer_cli.report.doubts import find_doubts
 from fer_cli.report.frame import tidy
 from fer_cli.report.material import Material
+from fer_cli.report.measured import claimed_measures
 from fer_cli.report.render import FILES, RENDERERS, Report
 from fer_cli.report.sections import SECTIONS
 from fer_cli.results import Result
@@ -139,7 +140,8 @@ def write_report(study: str, plan: Plan, found: Found, compute: Compute, describ
         blocks = [block for section in SECTIONS.values() for block in section(material)]
         drawn = [path for block in blocks if isinstance(block, Figure) for path in figure_files(block.path)]
     keep_sets(results, compute.data_root, plan.sets, describe)
-    report = Report(plan.title, blocks, tidy(plan, cells), plan.study.report.metrics, output.page_columns)
+    columns = [*plan.study.report.metrics, *claimed_measures(plan)]
+    report = Report(plan.title, blocks, tidy(plan, cells), columns, output.page_columns)
     files = [results / "tables" / f"{plan.stem}.{name}" for name in FILES]
     for name, path in zip(FILES, files, strict=True):
         write_text(path, RENDERERS[name](report))

@@ -9,11 +9,12 @@ from itertools import product
 from fer_cli.blocks import DASH, Cell, Number, Table, describe_p, percent
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.config.analyses import MEASURES
-from fer_cli.judge import COUNTED, Case, Judgement, Side, Verdict, judge
-from fer_cli.plan import Item, Plan
+from fer_cli.judge import COUNTED, Case, Judgement, Verdict, judge
+from fer_cli.plan import Plan
 from fer_cli.report.collect import Cell as Scored
 from fer_cli.report.collect import Cells, Point
 from fer_cli.report.compared import Compared, describe_place
+from fer_cli.report.measured import measured
 from fer_cli.report.published import is_set, plain
 from fer_cli.report.sides import Scales
 from fer_cli.settings import grid_key
@@ -51,7 +52,10 @@ def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
         if claim.cost is not None:
             sides = [replace(side, costs=costs_of(cell, claim.cost)) for side, cell in zip(sides, found, strict=True)]
         elif claim.measure is not None:
-            sides = [measured(side, scales.items[side.arm, at], claim.measure) for side in sides]
+            sides = [
+                measured(side, scales.items[side.arm, at], cell.results, claim.measure)
+                for side, cell in zip(sides, found, strict=True)
+            ]
         printed, both = find_printed(claim, scales.plan, at)
         yield Case(claim, at, sides[0], sides[1] if claim.over is not None else None, printed, both)
 
@@ -59,19 +63,6 @@ def find_cases(claim: Claim, cells: Cells, scales: Scales) -> Iterator[Case]:
 def costs_of(cell: Scored, cost: str) -> tuple[int | None, ...]:
     """Return what each finished seed of a cell needs."""
     return tuple(getattr(result.cost, cost) for result in cell.ordered)
-
-
-def measured(side: Side, items: Sequence[Item], measure: str) -> Side:
-    """Return a side with a measure of its finished runs as scores, the higher the better; missing ones are its doubt."""
-    from fer_cli.analysis.outcome import read_cached
-
-    analysis, label, sign = MEASURES[measure]
-    kept = {item.run.seed: read_cached(item, analysis) for item in items if item.run.seed in side.scores}
-    scores = {seed: sign * values[measure] for seed, values in kept.items() if values and values.get(measure) is not None}
-    lost = [seed for seed in side.scores if seed not in scores]
-    none = f"no {label} of seed {lost[0]}; fer report --figures measures it" if lost else ""
-    alone = f"{label}: has no values by image"
-    return replace(side, scores=scores, doubt=side.doubt or none, images=lambda: NotTestable(alone))
 
 
 def claimed_points(claim: Claim, plan: Plan) -> list[Point]:
@@ -131,11 +122,11 @@ def difference_cell(one: Judgement) -> Number | str:
     interval = (one.low, one.high) if one.low is not None and one.high is not None else None
     found = Number(one.difference, interval=interval, unit="points")
     if one.claim.measure is not None and one.difference is not None:
-        _, label, sign = MEASURES[one.claim.measure]
-        if interval is not None and sign < 0:
-            interval = (-interval[1], -interval[0])
-        turned = Number(sign * one.difference, interval=interval, unit="plain", digits=3)
-        return f"{turned.text} in {label}"
+        known = MEASURES[one.claim.measure]
+        ends = sorted(known.sign * end / 100 for end in interval or ())  # a hundredth, printed times 100 with its sign
+        both = (ends[0], ends[1]) if ends else None
+        turned = Number(known.sign * one.difference / 100, interval=both, unit="points", digits=known.digits)
+        return f"{turned.text} in {known.label}"
     if one.claim.cost is None or one.difference is None:
         return found
     return f"{found.text} % {one.claim.cost.replace('_', '-')}"
@@ -279,6 +270,9 @@ def count_differences(compared: Sequence[Compared], plan: Plan) -> str:
     if not tested:
         reasons = dict.fromkeys(str(one.test) for one in compared if isinstance(one.test, NotTestable))
         return f"No difference can be tested: {next(iter(reasons))}."
-    found = sum((one.adjusted or 0.0) < ALPHA for one in tested)
-    verb = "is" if found == 1 else "are"
-    return f"Of {len(tested)} tested differences, {found or 'none'} {verb} significant after Holm's correction."
+    found = [one for one in tested if one.adjusted is not None and one.adjusted < ALPHA]
+    verb = "is" if len(found) == 1 else "are"
+    shown = [f"{describe_place(one.label, one.at)} {one.number.text} points" for one in found[:MOST]]
+    named = "; ".join([*shown, *([f"{len(found) - MOST} more"] if len(found) > MOST else [])])
+    end = f" ({named})" if named else ""
+    return f"Of {len(tested)} tested differences, {len(found) or 'none'} {verb} significant after Holm's correction{end}."

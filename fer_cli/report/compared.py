@@ -110,7 +110,8 @@ def adjust(found: Sequence[Compared]) -> list[Compared]:
         if isinstance(one.test, PValue) and isinstance(one.weighed, Weighed):
             spread = one.weighed.spread
             least = find_detectable(spread.variance, spread.freedom, alpha=level)
-            adjusted.append(replace(one, adjusted=next(ps), detectable=least))
+            possible = None if least is None or least > 1 else least  # scores are shares
+            adjusted.append(replace(one, adjusted=next(ps), detectable=possible))
         else:
             adjusted.append(one)
     return adjusted
@@ -145,11 +146,14 @@ def describe_tests(found: Sequence[Compared], scales: Scales) -> list[str]:
     names = list(dict.fromkeys(one.test.test for one in found if isinstance(one.test, PValue)))
     lines = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs))
     if names:
-        overlap = f"; {OVERLAP} (variance times 1/n + n_test/n_train)" if any("corrected" in name for name in names) else ""
+        overlap = f"; {describe_overlap(found, scales)}" if any("corrected" in name for name in names) else ""
         many = sum(isinstance(one.test, PValue) for one in found)
         lines.append(f"{'; '.join(names)}{overlap}; p (Holm): corrected for {many} comparisons, unlike intervals and p")
         effects = "g: Hedges' effect size of paired scores; " if any(one.effect for one in found) else ""
-        lines.append(f"{effects}detectable: the true difference that 80 % of such studies find at .05 after that correction")
+        beyond = "; –: above 100 points" if any(one.adjusted is not None and one.detectable is None for one in found) else ""
+        said = "the true difference that 80 % of such studies find at .05 after that correction"
+        lines.append(f"{effects}detectable: {said}{beyond}")
+    lines += unpaired_note(found)
     why: dict[str, list[str]] = {}
     for one in found:
         if isinstance(one.test, NotTestable):
@@ -158,6 +162,21 @@ def describe_tests(found: Sequence[Compared], scales: Scales) -> list[str]:
         which = "" if len(rows) == len(found) else f" ({few(rows, 3)})"
         lines.append(f"not tested{which}: {reason}")
     return lines + simulation_notes(scales.plan)
+
+
+def describe_overlap(found: Sequence[Compared], scales: Scales) -> str:
+    """Return the correction for training parts that overlap, with its ratio of test to training samples."""
+    ratios = [max(one.ours.overlap, one.theirs.overlap) for one in found if isinstance(one.test, PValue)]
+    low, high = f"{min(ratios):.3f}", f"{max(ratios):.3f}"
+    recognised = any(item.run.config.sequences.recognised for item in scales.plan.items)
+    where = " in the recogniser's split" if recognised else ""
+    return f"{OVERLAP} (variance times 1/n + n_test/n_train, {low if low == high else f'{low} to {high}'}{where})"
+
+
+def unpaired_note(found: Sequence[Compared]) -> list[str]:
+    """Return a line on the rows whose intervals are unpaired; none without such rows."""
+    rows = [describe_place(one.label, one.at) for one in found if one.unpaired]
+    return [f"unpaired intervals (Welch), since arms are split differently: {few(rows, 3)}"] if rows else []
 
 
 def simulation_notes(plan: Plan) -> list[str]:
@@ -181,7 +200,7 @@ def interval_table(found: Sequence[Compared], scales: Scales, metric: str) -> Ta
             points = [shape.point(plan, column, other) for column in shape.columns]
             rows.append((row_label(label, other), [known[label, at].number for at in points]))
     title = f"{METRICS[metric].label}, difference to {base} in points [95 % interval], not tested, {count_seeds(plan)}"
-    notes = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs))
+    notes = scales.doubts.legend(cell for one in found for cell in (one.ours, one.theirs)) + unpaired_note(found)
     return Table(title, headings(shape, METRICS[metric].label), rows, notes, kind="differences")
 
 

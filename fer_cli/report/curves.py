@@ -37,6 +37,7 @@ from fer_cli.places import write_text
 from fer_cli.plan import Plan
 from fer_cli.report.canvas import arm_styles, factor_name, figure_file, footer, label_arms, point_label, shared_factors
 from fer_cli.report.collect import Cells, Point, history_file
+from fer_cli.report.measured import stability
 from fer_cli.results import Selection
 
 MOST_TOGETHER = 2  # most arms that share one pair of panels, of two lines each; with more, each has its own
@@ -149,14 +150,6 @@ def history_frame(path: Path) -> pd.DataFrame:
     if lost := [name for part in ("train", "val") for quantity in QUANTITIES if (name := f"{part}/{quantity}") not in frame]:
         raise damage_error(path, f"no column {lost[0]}")
     return frame
-
-
-def stability(series: Sequence[np.ndarray]) -> float | None:
-    """Return the sample deviation over the second half of the epochs, mean over seeds; None below two epochs."""
-    late = [values[len(values) // 2 :] for values in series]
-    if min(len(values) for values in late) < 2:
-        return None
-    return float(np.mean([values.std(ddof=1) for values in late]))
 
 
 def stability_csv(plan: Plan, drawn: Sequence[tuple[list[Point], list[Curve]]]) -> str:

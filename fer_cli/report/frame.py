@@ -10,6 +10,7 @@ from fer_cli.config import METRICS
 from fer_cli.overlap import trained_on
 from fer_cli.plan import Plan
 from fer_cli.report.collect import Cells
+from fer_cli.report.measured import measured_rows
 from fer_cli.report.version import VERSION
 from fer_cli.results import SIMULATED
 
@@ -40,7 +41,7 @@ class ScoreRows:
 
 
 def tidy(plan: Plan, cells: Cells) -> ScoreRows:
-    """Return every score of a plan's results, one per row.
+    """Return every score of a plan's results, and what its claims measure besides, one per row.
 
     Columns: ``SETTINGS``, arm, one per grid factor, seed, part, metric, value (share), n_test (samples of the part), n_train
     (samples trained and validated on), selected_on, epoch, run_id, commit, test_hash (None in older results), and, of the
@@ -48,6 +49,9 @@ def tidy(plan: Plan, cells: Cells) -> ScoreRows:
     """
     rows = []
     whole = (VERSION, plan.configs)
+    kept: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
+    for item, measure, value in measured_rows(plan, cells):
+        kept.setdefault((item.run.arm, item.run.at, item.run.seed), []).append((measure, value))
     for (arm, at), cell in cells.items():
         for seed, result in zip(cell.seeds, cell.ordered, strict=True):
             data, chosen = result.config.data, result.selection
@@ -57,6 +61,9 @@ def tidy(plan: Plan, cells: Cells) -> ScoreRows:
             for part, scores in result.metrics.items():
                 head = (*where, arm, *(value for _, value in at), seed, part)
                 rows += [(*head, metric, scores[metric], scores.n, trained_on(result), *made) for metric in METRICS]
+            for measure, value in kept.get((arm, at, seed), ()):
+                head = (*where, arm, *(value for _, value in at), seed, "test")
+                rows.append((*head, measure, value, result.metrics["test"].n, trained_on(result), *made))
     measured = ["seed", "part", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit"]
     measured += ["test_hash", "report", "configs"]
     return ScoreRows([*SETTINGS, "arm", *plan.factors, *measured], rows)

@@ -126,13 +126,22 @@ def cost_table(plan: Plan, cells: Cells) -> list[Table]:
         return []
     rows = [(arm, [columns[name].get(arm, Number(None)) for name in shown]) for arm in arms]
     words = {
-        "multiply-adds": "multiply-adds: per image, of convolutions and linear layers with attention blocks, without "
-        "normalisation, pooling and the scaling of maps",
+        "multiply-adds": f"multiply-adds: per {describe_input(plan)}, of convolutions and linear layers with attention "
+        "blocks, without normalisation, pooling and the scaling of maps",
         "s to train": "seconds to train: median [least, most] of n trainings, on the machines under Provenance, busy or not",
         "ms an image": "ms an image: batches of one, by the analysis `efficiency`",
     }
     kind: Kind = "cost"
     return [Table("Model complexity", shown, rows, [text for name, text in words.items() if name in shown], kind=kind)]
+
+
+def describe_input(plan: Plan) -> str:
+    """Return what a network of the plan takes: ``image``, or ``clip of 8 frames``, with each number that occurs."""
+    configs = [item.run.config for item in plan.items if not item.run.config.simulated]
+    frames = sorted({config.data.frames for config in configs if config.model.network.clips})
+    stills = ["image"] if any(not config.model.network.clips for config in configs) else []
+    clips = f"clip of {' or '.join(map(str, frames))} frame{'s' * (frames != [1])}" if frames else ""
+    return " or ".join(filter(None, [*stills, clips]))
 
 
 def group_arms(plan: Plan, cells: Cells) -> dict[str, list[tuple[Cell, list[Item]]]]:

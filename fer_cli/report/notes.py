@@ -22,6 +22,7 @@ from fer_cli.report.protocol import (
     drawn_lines,
     noise_lines,
     seed_line,
+    size_lines,
     split_lines,
 )
 from fer_cli.report.version import VERSION, VERSIONS
@@ -51,7 +52,8 @@ def describe_protocol(material: Material) -> Iterator[Note]:
             f"({', '.join(info.classes)})"
         )
         lines += describe_preparation(known)
-    lines += describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells) + noise_lines(plan)
+    lines += size_lines(plan, cells) + describe_transfers(plan, cells) + split_lines(plan, cells) + absent_lines(cells)
+    lines += noise_lines(plan)
     lines += drawn_lines(cells) + corrupt_lines(plan) + compromise_lines(cells) + choice_lines(plan)
     lines += recipe_lines(plan)
     lines += [describe_seeds(plan), *model_lines(plan)]
@@ -66,12 +68,14 @@ def describe_protocol(material: Material) -> Iterator[Note]:
 def describe_seeds(plan: Plan) -> str:
     """Return what ± is, if there is more than one seed, and what a seed determines."""
     seeds = sorted({item.run.seed for item in plan.items})
-    spread = f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}); seed s"
+    known = len(plan.study.seeds)
+    of = f" of the study's {known}" if set(seeds) < set(plan.study.seeds) else ""
+    spread = f"±: sample standard deviation over n seeds ({', '.join(map(str, seeds))}{of}); seed s"
     data = [item.run.config.data for item in plan.items]
     noise = ["label noise"] if any(d.label_noise and d.noise_seed is None for d in data) else []
     drawn = [seed_line(plan), *noise, *(["initial weights", "batch order"] if group_networks(plan) else [])]
     words = " and ".join([", ".join(drawn[:-1]), drawn[-1]]) if len(drawn) > 1 else drawn[0]
-    return f"{spread if len(seeds) > 1 else f'seed s = {seeds[0]}'} determines {words}, the same for every arm"
+    return f"{spread if len(seeds) > 1 else f'seed s = {seeds[0]}{of}'} determines {words}, the same for every arm"
 
 
 def recipe_lines(plan: Plan) -> list[str]:

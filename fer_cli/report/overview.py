@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from fer_cli.tasks import task_of
 FILE = "RESULTS.md"
 COSTS = (" parameters", " multiply-adds")
 """How the differences of claims about costs end."""
+SIMULATION = ", a simulation"
 VERDICTS = "Verdicts on the studies' claims, from tables that are not behind"
 SETS = (
     PEOPLE_KNOWN,
@@ -153,7 +155,8 @@ def name_best(table: Written) -> str:
     where = ", ".join([best[0], *(f"{factor_label(f)} {value}" for f, value in zip(factors, best[1:], strict=True))])
     label = METRICS[metric].label if metric in METRICS else metric
     mean = sum(groups[best]) / len(groups[best])
-    return f"The highest {label} is {percent(mean)} % ({escape.markdown(where)}, n = {len(groups[best])})."
+    best_text = f"The highest {label} is {percent(mean)} % ({escape.markdown(where)}, n = {len(groups[best])})"
+    return f"{best_text}, whose red flags, if any, are in its table."
 
 
 def entry_lines(table: Written, lag: str) -> Iterator[str]:
@@ -182,8 +185,11 @@ def entry_lines(table: Written, lag: str) -> Iterator[str]:
 def list_verdicts(table: Written) -> Iterator[tuple[str, ...]]:
     """Yield study with data, claim, verdict, difference and relation to the paper of every claim that a table judges."""
     sets = " and ".join(f"`{name}`" for name in table.values("data"))
-    where = f"`{table.values('study')[0]}`{', a simulation' if table.values('data') == [SIMULATED] else f' on {sets}'}"
-    for grid in read_report(read_text(table.path.with_suffix(".md")))[2]:
+    _, notes, grids = read_report(read_text(table.path.with_suffix(".md")))
+    on = "" if table.values("data") == [SIMULATED] else f" on {sets}"
+    drawn = SIMULATION if any(note.startswith("SIMULATION") for note in notes) else ""
+    where = f"`{table.values('study')[0]}`{on}{drawn}"
+    for grid in grids:
         if grid.title == CLAIMS:
             place = [heading.text for heading in grid.head].index("reproduced")
             for row in grid.rows:
@@ -199,9 +205,25 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
     papers = [row[2] for row in rows if row[4] != "no paper"]
     theirs = f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}." if papers else ""
-    counted = [row[2] for row in rows if row[3].endswith(COSTS)]
-    costs = f"Of costs, which are counted, not tested: {count_verdicts(counted)}." if counted else ""
-    return [" ".join(filter(None, [f"{count_verdicts(row[2] for row in rows)}.", theirs, costs])), "", *grid]
+    kinds = {
+        "Of costs, which are counted, not tested": [row[2] for row in rows if row[3].endswith(COSTS)],
+        "Of simulated sequences": [row[2] for row in rows if row[0].endswith(SIMULATION)],
+    }
+    parts = [f"{words}: {count_verdicts(found)}." for words, found in kinds.items() if found]
+    return [
+        " ".join([f"{count_verdicts(row[2] for row in rows)}.", *filter(None, [theirs]), *parts, *repeats(rows)]),
+        "",
+        *grid,
+    ]
+
+
+def repeats(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return how many claims have the very numbers of another one on the same data."""
+    found = Counter((row[0].partition(" on ")[2], row[3]) for row in rows if "[" in row[3])
+    again = sum(count - 1 for count in found.values())
+    verb = "has" if again == 1 else "have"
+    why = "the same runs in two studies, or a part that did nothing"
+    return [f"{again} {verb} the numbers of another: {why}."] if again else []
 
 
 def list_figures(table: Written) -> list[str]:

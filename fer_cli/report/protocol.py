@@ -27,6 +27,37 @@ REQUESTED_LEAKS = {
 """Effect of leakage that the study requests (``data.leak``)."""
 
 
+PARTS = {"train": ("trained on", "max_images"), "val": ("validated on", "max_val"), "test": ("tested on", "max_test")}
+"""Part -> what is done with it, and the setting that keeps a part of its images alone."""
+
+
+def size_lines(plan: Plan, cells: Cells) -> list[str]:
+    """Return how many samples each run uses, and what limits them: the size of a set is not that of its runs."""
+    found = [result.data for cell in cells.values() for result in cell.results.values()]
+    configs = [item.run.config.data for item in plan.items if item.run.config.sets]
+    sizes, limits = [], []
+    for part, (words, setting) in PARTS.items():
+        counts = [getattr(data, part) for data in found]
+        if any(counts):
+            sizes.append(f"{words} {write_range(counts)}")
+            most = {value for one in configs if (value := getattr(one, setting)) is not None and value <= max(counts)}
+            limits += [f"data.{setting} {' or '.join(f'{one:,}' for one in sorted(most))}"] if most else []
+    lines = [f"samples per run: {', '.join(sizes)}"] if sizes else []
+    if limits:
+        lines[0] += f"; as many as {', '.join(limits)} allow, drawn with classes balanced"
+    if people := {one.max_subjects for one in configs if one.max_subjects is not None}:
+        lines.append(f"people in the training part: at most {join_numbers({float(one) for one in people})}")
+    if classes := list(dict.fromkeys(", ".join(one.classes) for one in configs if one.classes)):
+        lines.append(f"classes used: {' or '.join(classes)}")
+    return lines
+
+
+def write_range(counts: Sequence[int]) -> str:
+    """Return counts as ``1,000`` or ``622 to 660``."""
+    low, high = min(counts), max(counts)
+    return f"{low:,} to {high:,}" if high > low else f"{low:,}"
+
+
 def split_lines(plan: Plan, cells: Cells) -> list[str]:
     """Return a line per split of the plan, with its leakage; runs tested on another set have none."""
     lines = []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from fer_cli.blocks import Block, Figure, Note, Table
-from fer_cli.config import load
+from fer_cli.config import SIMULATIONS, load
 from fer_cli.config.analyses import ANSWERS
 from fer_cli.errors import DataError, ResultsError
 from fer_cli.report.answer import answer, claims_table
@@ -26,16 +26,20 @@ def show_answer(material: Material) -> Iterator[Note]:
     """Yield the question and its answer."""
     study = material.plan.study
     yield Note(study.question, head=True)
-    own = [ANSWERS[name] for name in study.report.analyses if name in ANSWERS]
-    if own and not material.judgements:
-        try:
-            said = " ".join(load(code)(material.plan, material.compute) for code in own)
-        except (ResultsError, DataError):  # the analysis itself says why
-            said = ""
-        if said:
-            yield Note(said, head=True)
-            return
-    yield Note(answer(material.judgements, material.compared, material.cells, material.scales), head=True)
+    said = "" if material.judgements else own_answer(material)
+    yield Note(said or answer(material.judgements, material.compared, material.cells, material.scales), head=True)
+    for kind in dict.fromkeys(item.run.config.sequences.simulation for item in material.plan.items):
+        if kind is not None:
+            yield Note(f"SIMULATION: {SIMULATIONS[kind].caution}", head=True)
+
+
+def own_answer(material: Material) -> str:
+    """Return the answer of the study's analyses that have one to a question about other than scores, else ""."""
+    own = [ANSWERS[name] for name in material.plan.study.report.analyses if name in ANSWERS]
+    try:
+        return " ".join(load(code)(material.plan, material.compute) for code in own)
+    except (ResultsError, DataError):  # the analysis itself says why
+        return ""
 
 
 def show_scores(material: Material) -> list[Table]:

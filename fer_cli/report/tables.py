@@ -229,7 +229,7 @@ def health_table(plan: Plan, cells: Cells) -> Table | None:
             "labels suspect (confident learning): share of the training labels; precision: share of these that are wrong; "
             "recall: share of wrong labels that are suspect"
         )
-    return Table("Module diagnostics: means over runs", headings(shape, "accuracy"), rows, notes, kind="diagnostics")
+    return Table("Module diagnostics: means over runs", headings(shape, "means"), rows, notes, kind="diagnostics")
 
 
 def health_text(cell: Cell) -> str:

@@ -65,7 +65,7 @@ def describe_sequences(configs: list[RunConfig]) -> list[str]:
     lines = []
     for kind in dict.fromkeys(config.sequences.simulation for config in configs):
         used = [config.sequences for config in configs if config.sequences.simulation == kind]
-        lines.append(f"SIMULATION: {SIMULATIONS[str(kind)].words}; every seed simulates anew, the same for every arm")
+        lines.append(f"SIMULATION: {SIMULATIONS[str(kind)].words}; every seed simulates its own, the same for every arm")
         if not used[0].recognised:
             models = "; ".join(SEQUENCE_MODELS[name] for name in dict.fromkeys(one.model for one in used))
             lines.append(f"models: {models}")
@@ -89,7 +89,7 @@ def describe_sequences(configs: list[RunConfig]) -> list[str]:
 
 def describe_factors(counts: list[int | None]) -> str:
     """Return which factors act in simulations; ``counts``: their settings ``factors``."""
-    redrawn = "factors are a subset of the four, drawn anew every 50 steps"
+    redrawn = "factors are a subset of the four, drawn again every 50 steps"
     fixed = list(dict.fromkeys(count for count in counts if count is not None))
     if not fixed:
         return redrawn
