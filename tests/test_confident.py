@@ -212,7 +212,8 @@ def test_a_study_is_trained_and_its_doubts_are_listed(fer: Callable[..., Called]
     place = ["--data-root", data_root, "--results", results]
     early = fer("data", "audit", "ck48", "--labels", tmp_path / "tiny.yaml", *place)
     assert (early.code, early.err.count("\n")) == (2, 1)
-    assert "no finished run has out-of-fold predictions; run its arm 'cleaned' first" in early.err
+    assert "no finished run has out-of-fold predictions; first: fer ablate --study " in early.err
+    assert early.err.rstrip().endswith("--data ck48 --only cleaned")
     called = fer("ablate", "--study", tmp_path / "tiny.yaml", *place, "--no-track", "--only", "cleaned")
     assert called.code == 0, called.err
     (table,) = results.glob("runs/*/confident.parquet")

@@ -85,7 +85,7 @@ def test_bad_patterns_give_one_line(tmp_path: Path, pattern: str, words: list[st
         (["happy/a.jpg"], ["found happy; at least two classes"]),
         (["a.jpg"], ["contains no class folders", "--layout folder takes"]),
         (["train/a.jpg", "test/b.jpg"], ["no class folders in", "--layout csv"]),
-        (["s01/happy/a.jpg", "s02/sad/a.jpg"], ["class folders are below s01", "move them to the top"]),
+        (["s01/happy/a.jpg", "s02/sad/a.jpg"], ["class folders are below s01", "--label '(?P<subject>[^/]+)/(?P<label>"]),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path: Path, names: list[str], words: list[str]) -> None:

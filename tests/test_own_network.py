@@ -216,6 +216,10 @@ WRONG = {
         "class MyNet(Base):\n    def __deepcopy__(self, memo): raise TypeError('not this')",
         "cannot be copied",
     ),
+    "no choice of weights": (
+        "class MyNet(Base):\n    def requires_grad_(self, on=True): raise RuntimeError('not supported on ScriptModules')",
+        "does not let fer choose which weights are trained",
+    ),
 }
 
 

@@ -133,7 +133,9 @@ UseRecipe = Annotated[
 NoTrack = Annotated[bool, typer.Option("--no-track", help="Do not mirror runs to MLflow.")]
 LoggerName = Annotated[
     str | None,
-    typer.Option("--logger", help="Also write the curves of runs for csv or tensorboard, under logs in the results folder."),
+    typer.Option(
+        "--logger", help="Also write the curves of runs that train now: csv or tensorboard, in logs under results."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto (bf16 where fast), fp32 or bf16.")]

@@ -116,7 +116,8 @@ def check_own_network(config: ModelConfig, network: Network, image_size: int) ->
     """
     own, given = config.backbone, network.get_submodule("body")
     body = attempt(own, "cannot be copied, as the moving average of the weights needs", lambda: copy.deepcopy(given))
-    body.requires_grad_(True)  # with model.freeze, too
+    frozen = "does not let fer choose which weights are trained, as a TorchScript module"
+    attempt(own, frozen, lambda: body.requires_grad_(True))  # with model.freeze, too
     weights = list(body.parameters())
     if not weights:
         raise StudyError(f"backbone {own}: has no parameters; layers must be attributes of the module, or in a ModuleList")

@@ -151,7 +151,7 @@ def claims_table(judgements: Sequence[Judgement]) -> list[Table]:
     ]
     others = " unless said" if any(one.claim.cost or one.claim.measure for one in judgements) else ""
     tests = list(dict.fromkeys(one.test for one in judgements if one.test and one.test != COUNTED))
-    notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over this table"] if tests else []
+    notes = [f"{'; '.join(tests)}: two-sided at .05 after Holm's correction over the claims tested here"] if tests else []
     if any(one.test == COUNTED for one in judgements):
         notes.append("costs are counted, the same for every seed, and not tested; differences as shares of the other arm's")
     columns = ["verdict", f"difference in points{others} [95 % interval]", "n", "p (Holm)", "reproduced", "why"]

@@ -251,7 +251,8 @@ def overview_text(results: Path) -> str:
     lines = ["# Results", ""]
     lines.append(
         f"Written by `fer report --all` from the tables beside it, report version {VERSION} ({VERSIONS[VERSION]}): "
-        f"{len(tables)} tables, {many} of them behind."
+        f"{len(tables)} tables, {many} of them behind. Figures beside them are a selection: `fer report --study NAME "
+        "--figures` draws every page."
     )
     lines.append("")
     if behind:

@@ -113,7 +113,8 @@ def card_from_folder(
         takes = "--layout folder takes <class>/<image> or train/<class>/<image>"
         raise DataError(f"{source}: contains no class folders; {takes}{where_to_point(source)}")
     if all(not image_files(folder, suffixes) and holds_expressions(folder) for folder in folders) and not parts_in(folders):
-        raise DataError(f"{home}: class folders are below {folders[0].name}, ...; move them to the top, or use --layout csv")
+        below = "--label '(?P<subject>[^/]+)/(?P<label>[^/]+)/'"
+        raise DataError(f"{home}: class folders are below {folders[0].name}, ...; if these are people: {below}")
     classes = [folder for folder, _ in class_folders_in(home, set())]
     used = {folder.name.lower() for folder in classes if any(files_below(folder, suffixes, within=source))}
     empty = {folder.name.lower() for folder in classes} - used
