@@ -22,6 +22,7 @@ from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, w
 from fer_cli.data.pack import draft_folder
 from fer_cli.data.splits import PARTS, UNUSED, official_parts
 from fer_cli.errors import DataError, nearest
+from fer_cli.escape import cut
 
 LEARNING = ("focused", "distracted", "curious", "confused", "tired", "happy")
 
@@ -48,7 +49,7 @@ def combine_sets(
     Samples, subjects and sequences are prefixed with their set's name; rows are ordered by sample, independent of the order
     of ``parts``; images are grey, ``size`` pixels (default: the smallest set's). Official parts are each set's own, or the
     one that ``given`` assigns to a whole set. Raises DataError for an unknown map or part, an invalid name, fewer than two
-    sets, fewer than two mapped classes, and a larger existing set unless ``replace``.
+    sets, fewer than two mapped classes, a set without any, and a larger existing set unless ``replace``.
     """
     check_request(name, parts, label_map, given)
     parts = sorted(parts, key=lambda part: f"{part}/")
@@ -58,6 +59,12 @@ def combine_sets(
     present = [label for label in dict.fromkeys(LABEL_MAPS[label_map].values()) if (manifest["label"] == label).any()]
     if len(present) < 2:
         raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
+    for part, faces, rows in zip(parts, sets, manifests, strict=True):
+        if rows.empty:
+            own = cut(", ".join(faces.info.classes))
+            raise DataError(
+                f"--of {part}: none of its classes ({own}) is in --map {label_map}; leave it out or change the map"
+            )
     for needed in ("train", "test"):
         if given and not (manifest["split"] == needed).any():
             raise DataError(f"--part: the {needed} part is empty; add --part NAME={needed}")
