@@ -59,12 +59,7 @@ def combine_sets(
     present = [label for label in dict.fromkeys(LABEL_MAPS[label_map].values()) if (manifest["label"] == label).any()]
     if len(present) < 2:
         raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
-    for part, faces, rows in zip(parts, sets, manifests, strict=True):
-        if rows.empty:
-            own = cut(", ".join(faces.info.classes))
-            raise DataError(
-                f"--of {part}: none of its classes ({own}) is in --map {label_map}; leave it out or change the map"
-            )
+    check_contributions(parts, sets, manifests, label_map)
     for needed in ("train", "test"):
         if given and not (manifest["split"] == needed).any():
             raise DataError(f"--part: the {needed} part is empty; add --part NAME={needed}")
@@ -146,6 +141,16 @@ def map_labels(
         dropped |= {f"{part}: {label}": n for label, n in sorted(gone.items())}
         manifests.append(prefix_ids(part, faces, labels, given.get(part)))
     return manifests, dropped
+
+
+def check_contributions(parts: list[str], sets: list[FaceSet], manifests: list[pd.DataFrame], label_map: str) -> None:
+    """Raise DataError for a set without any image of a mapped class."""
+    for part, faces, rows in zip(parts, sets, manifests, strict=True):
+        if rows.empty:
+            own = cut(", ".join(faces.info.classes))
+            raise DataError(
+                f"--of {part}: none of its classes ({own}) is in --map {label_map}; leave it out or change the map"
+            )
 
 
 def prefix_ids(part: str, faces: FaceSet, labels: pd.Series, given: str | None) -> pd.DataFrame:
