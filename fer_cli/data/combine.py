@@ -57,9 +57,7 @@ def combine_sets(
     manifests, dropped = map_labels(parts, sets, LABEL_MAPS[label_map], given)
     manifest = pd.concat(manifests, ignore_index=True)
     present = [label for label in dict.fromkeys(LABEL_MAPS[label_map].values()) if (manifest["label"] == label).any()]
-    if len(present) < 2:
-        raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
-    check_contributions(parts, sets, manifests, label_map)
+    check_contributions(parts, sets, manifests, present, label_map)
     for needed in ("train", "test"):
         if given and not (manifest["split"] == needed).any():
             raise DataError(f"--part: the {needed} part is empty; add --part NAME={needed}")
@@ -143,8 +141,12 @@ def map_labels(
     return manifests, dropped
 
 
-def check_contributions(parts: list[str], sets: list[FaceSet], manifests: list[pd.DataFrame], label_map: str) -> None:
-    """Raise DataError for a set without any image of a mapped class."""
+def check_contributions(
+    parts: list[str], sets: list[FaceSet], manifests: list[pd.DataFrame], present: list[str], label_map: str
+) -> None:
+    """Raise DataError for fewer than two mapped classes, and for a set without any image of one."""
+    if len(present) < 2:
+        raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
     for part, faces, rows in zip(parts, sets, manifests, strict=True):
         if rows.empty:
             own = cut(", ".join(faces.info.classes))
