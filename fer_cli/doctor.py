@@ -19,7 +19,7 @@ from typing import Any, Literal
 from fer_cli.checks import check_results_folder
 from fer_cli.config import Compute
 from fer_cli.errors import FerError
-from fer_cli.escape import cut, hide_secrets
+from fer_cli.escape import cut, hide_secrets, quote_error
 from fer_cli.places import cache_folder, shipped_folder
 from fer_cli.provenance import code_version, processor_name
 
@@ -54,7 +54,7 @@ def diagnose(compute: Compute) -> list[Check]:
             found += [Check(group, *line) for line in look(compute)]
         except Exception as error:  # the diagnosis goes on, whatever is broken
             fix = "" if isinstance(error, FerError) else "reinstall fer, or report this"
-            found.append(Check(group, group, "broken", cut(f"{type(error).__name__}: {error}", 200), fix))
+            found.append(Check(group, group, "broken", cut(hide_secrets(f"{type(error).__name__}: {error}"), 200), fix))
     return found
 
 
@@ -197,7 +197,7 @@ def check_tracking(compute: Compute) -> Iterator[Line]:
         check_store(compute.results / "mlflow.db")
     except Exception as error:  # sqlite3 and the system raise many kinds
         fix = f"move {where} away, then rebuild it from the runs: fer track sync"
-        yield "store", "broken", f"{where}: {cut(error)}", fix
+        yield "store", "broken", f"{where}: {cut(quote_error(error))}", fix
         return
     yield "store", "ok", view_command(compute.results) or f"{where}: made by the first run", ""
 

@@ -182,6 +182,15 @@ def sqlite_uri(path: Path, base: Path | None = None) -> str:
     return f"sqlite{'' if quoted == plain else '+pysqlite'}:///{quoted}"
 
 
+def quote_error(error: BaseException, most: int = 200) -> str:
+    """Return what another library says went wrong: one line without secrets, at most ``most`` characters; else the type.
+
+    Texts of MLflow, Ray and databases name the address that failed, with its password.
+    """
+    text = hide_secrets(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def hide_secrets(text: str) -> str:
     """Return text with credentials in URLs, and passwords and tokens in options, masked."""
     text = re.sub(r"(\w://)(?!/)\S*@", r"\1***@", text)

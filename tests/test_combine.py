@@ -19,12 +19,12 @@ from tests.trees import picture, write
 Fer = Callable[..., Any]
 
 
-def listed_set(root: Path, name: str, parts: str, images: int = 12) -> None:
+def listed_set(root: Path, name: str, parts: str, images: int = 12, classes: tuple[str, str] = ("happy", "sad")) -> None:
     """Build a set of two classes from a table; image n has the n-th of ``parts`` in turn."""
     folder, cycle = root.parent / f"{name}-source", parts.split()
     for number in range(images):
         picture(folder / f"{number}.png", number + 100 * len(name))
-    rows = [f"{n}.png,{('happy', 'sad')[n % 2]},p{n // 2},{cycle[n // 2 % len(cycle)]}" for n in range(images)]
+    rows = [f"{n}.png,{classes[n % 2]},p{n // 2},{cycle[n // 2 % len(cycle)]}" for n in range(images)]
     write(folder / "list.csv", "file,label,subject,split", *rows)
     build_own(name, folder, "csv", None, root)
 
@@ -93,6 +93,21 @@ def test_sets_without_parts_say_nothing_of_them(root: Path, fer: Fer) -> None:
     called = fer("data", "combine", "lab", "--of", "other,plain", "--map", "basic-7", "--data-root", root)
     assert called.code == 0
     assert "official" not in called.err
+
+
+@pytest.mark.parametrize("order", ["two,lesson", "lesson,two"])
+def test_a_set_that_adds_no_image_is_named_with_its_classes(root: Path, fer: Fer, order: str) -> None:
+    listed_set(root, "lesson", "none", classes=("confused", "curious"))
+    command = ("data", "combine", "lab", "--of", order, "--data-root", root)
+    called = fer(*command, "--map", "basic-7")
+    told = (
+        "error: --of lesson: none of its classes (confused, curious) is in --map basic-7; leave it out or change the map\n"
+    )
+    assert (called.code, called.err) == (2, told)
+    assert not (root / "lab").exists()
+    called = fer(*command, "--map", "learning-6")
+    assert called.code == 0, called.err
+    assert {source for source, _ in parts_of(root, "lab")} == {"two", "lesson"}
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,12 @@ def test_secrets_in_addresses_are_hidden() -> None:
         assert escape.hide_secrets(text) == text
 
 
+def test_errors_of_libraries_are_quoted_without_secrets_that_a_cut_would_halve() -> None:
+    assert escape.quote_error(ValueError("cannot reach\n  http://me:pass-word@host/x")) == "cannot reach http://***@host/x"
+    assert escape.quote_error(OSError()) == "OSError"
+    assert escape.quote_error(ValueError(f"{'x' * 190} http://me:pass-word@host"), 200) == f"{'x' * 190} http://**…"
+
+
 def test_names_and_values_in_messages() -> None:
     assert escape.bad_name("SCN-CS, é ü 表") is None and escape.bad_name(0.5) is None
     for name, words in (

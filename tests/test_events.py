@@ -149,6 +149,24 @@ def test_faults_of_form_are_one_line_with_file_and_line(case: str, tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('{"t": 0, "t": 5, "student": "a", "face": true, "emotion": "happy"}', "t"),
+        ('{"t": 0, "t": 0, "student": "a", "face": true, "emotion": "happy"}', "t"),
+        ('{"t": 0, "student": "a", "face": false, "face": true, "emotion": null}', "face"),
+        (
+            '{"t": 0, "student": "a", "face": true, "emotion": "happy", "probabilities": {"happy": 0.1, "happy": 1}}',
+            "happy",
+        ),
+    ],
+)
+def test_a_key_given_twice_is_one_line(line: str, key: str, tmp_path: Path) -> None:
+    with pytest.raises(FerError) as caught:
+        read(tmp_path, lines({"t": -1.0}) + line + "\n")
+    assert str(caught.value) == f"{tmp_path / 'e.jsonl'}, line 2: two values of '{key}'; remove one of them"
+
+
 def test_a_missing_key_and_broken_lines_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(FerError, match=r"line 1: no 'emotion'; an event needs t, student, face and emotion"):
         read(tmp_path, '{"t": 0, "student": "a", "face": true}\n')
@@ -293,6 +311,8 @@ def test_a_catalogue_of_courses(tmp_path: Path) -> None:
         ("name,instructor,category\na,b\n", "line 2: 2 cells where the header has 3"),
         ("name,instructor,category\na,b,c\na,b,c\n", "line 3: a second course 'a'"),
         ("name,instructor,category\n,b,c\n", "line 2: a course without a name"),
+        ("name,instructor,category,name\na,b,c,d\n", "two columns named 'name'; rename or remove one of them"),
+        ("name,instructor,category,note,note\na,b,c,d,e\n", "two columns named 'note'"),
     ):
         path.write_text(text)
         with pytest.raises(FerError, match=message):

@@ -367,6 +367,9 @@ def test_mmi_frames_without_lists_and_labels_in_words(tmp_path: Path) -> None:
         (tmp_path / "emotion_labels.json").write_text(deep)
         with pytest.raises(DataError, match=r"not a table of labels|unknown class"):
             scan("mmi", tmp_path)
+    (tmp_path / "emotion_labels.json").write_text('{"S001_100": "fear", "S001_100": "anger"}')
+    with pytest.raises(DataError, match="S001_100 is 'anger' here but 'fear' earlier"):
+        scan("mmi", tmp_path)
     (tmp_path / "emotion_labels.json").write_text(json.dumps({"S001_100": "surprise"}))
     assert {f.label for f in scan("mmi", tmp_path).found} == {"surprise"}
 

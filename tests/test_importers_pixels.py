@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from fer_cli.data.own import Own, scan_own
 from fer_cli.errors import DataError
 from tests.conftest import Called
 from tests.test_importers_labels import adds_up, build, refused
-from tests.trees import one_line, write
+from tests.trees import one_line, picture, write
 
 Fer = Callable[..., Called]
 
@@ -96,6 +98,45 @@ def test_lists_of_numbers_and_holes_in_parquet(tmp_path: Path) -> None:
     )
     info = build_own("mine", tmp_path / "t.parquet", "csv", None, tmp_path / "data", choices=Choices({"size": SIDE}))
     assert (info.counts, info.skipped) == ({"happy": 2, "sad": 1}, {"row without a label": ["t.parquet, row 2"]})
+
+
+def test_bytes_in_parquet_are_the_text_they_are(tmp_path: Path) -> None:
+    for n in range(4):
+        picture(tmp_path / f"é{n}.png", n)
+    plain = {
+        "file": [f"é{n}.png" for n in range(4)],
+        "label": ["angry", "happy", "angry", "happy"],
+        "subject": ["p1", "p2", "p1", None],
+        "sequence": ["s1", "s2", "s1", ""],
+        "split": ["train", "test", "train", "test"],
+    }
+    prints = set()
+    for kind in (pa.string(), pa.binary(), pa.large_binary(), pa.dictionary(pa.int8(), pa.binary())):
+        columns = {name: [None if cell is None else cell.encode() for cell in cells] for name, cells in plain.items()}
+        arrays = {name: pa.array(cells, pa.binary()).cast(kind) for name, cells in columns.items()}
+        pq.write_table(pa.table(arrays), tmp_path / "t.parquet")
+        info = build_own("mine", tmp_path / "t.parquet", "csv", None, tmp_path / "data")
+        assert (info.classes, info.subjects, info.kept) == (["angry", "happy"], 2, 4)
+        prints.add(info.fingerprint)
+    assert len(prints) == 1
+
+
+@pytest.mark.parametrize("column", ["file", "label", "subject", "sequence", "split"])
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([b"a", b"\xff"], "holds bytes that are not UTF-8 text; write it as text"),
+        ([{"a": 1}, {"a": 2}], "holds records, not text; write one column for each of their fields"),
+    ],
+)
+def test_bytes_and_records_that_are_no_text_are_one_line(
+    column: str, cells: list[object], words: str, tmp_path: Path
+) -> None:
+    columns: dict[str, list[object]] = {"file": ["a.png", "b.png"], "label": ["sad", "happy"], column: cells}
+    pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), tmp_path / "t.parquet")
+    with pytest.raises(DataError) as raised:
+        build_own("mine", tmp_path / "t.parquet", "csv", None, tmp_path / "data")
+    one_line(raised, f"column '{column}' {words}")
 
 
 WRONG = {

@@ -290,6 +290,28 @@ def test_a_given_store_holds_the_runs_of_this_folder_apart(
     assert [[item.path for item in items] for items in kept] == [["tables/mine-ck48-small.md"]] * 2
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://me:pass-word@127.0.0.1:1/",
+        "http://me:pass-word@127.0.0.1:x/",
+        "http://127.0.0.1:1/?token=pass-word",
+        "nothing://me:pass-word@x",
+        f"http://me:{'long' * 60}pass-word@127.0.0.1:1/",
+    ],
+)
+def test_a_store_out_of_reach_is_one_line_without_the_password(
+    uri: str, tmp_path: Path, fer: Fer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    leave(RunFolder(tmp_path, "lost"), fake_result("lost"))
+    called = fer("track", "sync", "--results", tmp_path)
+    assert called.code == 2 and called.err.count("error: MLflow store ") == 1
+    assert not any(secret in called.err + called.out for secret in ("pass-word", "longlong")), called.err
+    assert called.err.endswith("; run fer track sync again\n")
+
+
 def test_a_broken_store_is_one_line(results: Path, fer: Fer) -> None:
     (results / "mlflow.db").write_bytes(b"no database" * 1000)
     called = fer("track", "sync", "--results", results)

@@ -289,6 +289,80 @@ def test_infinite_and_undefined_numbers_are_refused(value: float, save: Callable
     assert "layer1.0.bn1.running_var" in refused(save(state), tiny())
 
 
+def test_numbers_are_tested_as_they_are_loaded(save: Callable[..., Path]) -> None:
+    double = {
+        name: value.double() if value.is_floating_point() else value for name, value in tiny(seed=1).state_dict().items()
+    }
+    assert load_weights_file(save(double), tiny()).mismatched == {}
+    double["conv1.weight"][0] = 1e300
+    assert "NaN or infinite values in conv1.weight" in refused(save(double), tiny())
+    colours = {**tiny(channels=3, seed=1).half().state_dict()}
+    colours["conv1.weight"] = torch.full((4, 3, 3, 3), 60_000.0, dtype=torch.float16)
+    net = tiny()
+    assert load_weights_file(save(colours), net).summed
+    assert net.conv1.weight.unique().tolist() == [180_000.0]
+
+
+def test_negative_variances_are_refused(save: Callable[..., Path]) -> None:
+    state = tiny(seed=1).state_dict()
+    state["layer1.0.bn1.running_var"][2] = -1e-3
+    assert "negative variances in layer1.0.bn1.running_var" in refused(save(state), tiny())
+    state["layer1.0.bn1.running_var"][2] = 0.0
+    assert load_weights_file(save(state), tiny()).mismatched == {}
+
+
+ODD: dict[str, Callable[[Tensor], Tensor]] = {
+    "meta": lambda value: value.to("meta"),
+    "float8_e4m3fn": lambda value: value.to(torch.float8_e4m3fn),
+    "float8_e8m0fnu": lambda value: value.abs().to(torch.float8_e8m0fnu),
+    "int64": lambda value: value.long(),
+    "bool": lambda value: value > 0,
+    "uint16": lambda value: value.abs().to(torch.uint16),
+    "complex64": lambda value: value.to(torch.complex64),
+    "sparse_coo": lambda value: value.to_sparse(),
+    "sparse_csr": lambda value: value.flatten(1).to_sparse_csr(),
+    "quint8": lambda value: torch.quantize_per_tensor(value, 0.1, 3, torch.quint8),
+    "nested": lambda value: torch.nested.nested_tensor([value[0], value[1, :1]]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # torch, of prototypes
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", ODD)
+def test_no_kind_of_tensor_is_a_traceback(kind: str, channels: int, save: Callable[..., Path]) -> None:
+    state = tiny(channels=channels, seed=1).state_dict()
+    state["conv1.weight"] = ODD[kind](state["conv1.weight"])
+    loaded = load_weights_file(save(state), tiny())
+    assert kind in loaded.mismatched["conv1.weight"]
+    assert loaded.loaded == loaded.total - 1
+    state |= {
+        name: value.to("meta") if kind == "meta" else value.bool() for name, value in state.items() if "conv" not in name
+    }
+    assert "of another network" in refused(save(state), tiny())
+
+
+def test_counters_of_other_integers_are_never_cut_off(save: Callable[..., Path]) -> None:
+    class Counting(nn.Module):
+        def __init__(self, dtype: torch.dtype) -> None:
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+            self.register_buffer("seen", torch.tensor(200, dtype=dtype))
+
+    loaded = load_weights_file(save(Counting(torch.int32).state_dict()), Counting(torch.int64), 0.5)
+    assert loaded.mismatched == {}
+    for dtype, own in ((torch.int64, torch.int32), (torch.complex64, torch.int64), (torch.bool, torch.int64)):
+        loaded = load_weights_file(save(Counting(dtype).state_dict()), Counting(own), 0.5)
+        assert set(loaded.mismatched) == {"seen"}
+
+
+def test_what_only_looks_like_a_run_is_no_traceback(save: Callable[..., Path]) -> None:
+    state = tiny(seed=1).state_dict()
+    run: dict[Any, Any] = {f"backbone.{name}": value for name, value in state.items()}
+    assert "no named weights" in refused(save({"state": run, "classes": 5}), tiny())
+    path = save({"state": {**run, 0: torch.zeros(2)}, "classes": ["a"]})
+    assert load_weights_file(path, tiny(), classes=["a"]).mismatched == {}
+
+
 @pytest.mark.parametrize("value", [torch.zeros(5, dtype=torch.int64), torch.zeros(5, dtype=torch.complex64)])
 def test_numbers_of_another_kind_are_left_out(value: Tensor, save: Callable[..., Path]) -> None:
     loaded = load_weights_file(save({**tiny(seed=1).state_dict(), "fc.bias": value}), tiny())

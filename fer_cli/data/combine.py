@@ -22,6 +22,7 @@ from fer_cli.data.manifest import COLUMNS, IMAGES, FaceSet, SetInfo, load_set, w
 from fer_cli.data.pack import draft_folder
 from fer_cli.data.splits import PARTS, UNUSED, official_parts
 from fer_cli.errors import DataError, nearest
+from fer_cli.escape import cut
 
 LEARNING = ("focused", "distracted", "curious", "confused", "tired", "happy")
 
@@ -48,7 +49,7 @@ def combine_sets(
     Samples, subjects and sequences are prefixed with their set's name; rows are ordered by sample, independent of the order
     of ``parts``; images are grey, ``size`` pixels (default: the smallest set's). Official parts are each set's own, or the
     one that ``given`` assigns to a whole set. Raises DataError for an unknown map or part, an invalid name, fewer than two
-    sets, fewer than two mapped classes, and a larger existing set unless ``replace``.
+    sets, fewer than two mapped classes, a set without any, and a larger existing set unless ``replace``.
     """
     check_request(name, parts, label_map, given)
     parts = sorted(parts, key=lambda part: f"{part}/")
@@ -56,8 +57,7 @@ def combine_sets(
     manifests, dropped = map_labels(parts, sets, LABEL_MAPS[label_map], given)
     manifest = pd.concat(manifests, ignore_index=True)
     present = [label for label in dict.fromkeys(LABEL_MAPS[label_map].values()) if (manifest["label"] == label).any()]
-    if len(present) < 2:
-        raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
+    check_contributions(parts, sets, manifests, present, label_map)
     for needed in ("train", "test"):
         if given and not (manifest["split"] == needed).any():
             raise DataError(f"--part: the {needed} part is empty; add --part NAME={needed}")
@@ -139,6 +139,20 @@ def map_labels(
         dropped |= {f"{part}: {label}": n for label, n in sorted(gone.items())}
         manifests.append(prefix_ids(part, faces, labels, given.get(part)))
     return manifests, dropped
+
+
+def check_contributions(
+    parts: list[str], sets: list[FaceSet], manifests: list[pd.DataFrame], present: list[str], label_map: str
+) -> None:
+    """Raise DataError for fewer than two mapped classes, and for a set without any image of one."""
+    if len(present) < 2:
+        raise DataError(f"--map {label_map}: fewer than two of its classes occur in {', '.join(parts)}")
+    for part, faces, rows in zip(parts, sets, manifests, strict=True):
+        if rows.empty:
+            own = cut(", ".join(faces.info.classes))
+            raise DataError(
+                f"--of {part}: none of its classes ({own}) is in --map {label_map}; leave it out or change the map"
+            )
 
 
 def prefix_ids(part: str, faces: FaceSet, labels: pd.Series, given: str | None) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from typing import Any
 
 from fer_cli.config import METRICS, default_data_root
 from fer_cli.errors import FerError, ResultsError
+from fer_cli.escape import hide_secrets, quote_error
 from fer_cli.executors.agenda import Agenda
 from fer_cli.executors.jobs import Job, Outcome
 from fer_cli.executors.options import Options
@@ -76,11 +77,11 @@ def connect(options: Options) -> Iterator[None]:
         local = {"include_dashboard": False, "num_cpus": options.cpus * min(options.jobs, os.cpu_count() or 1)}
         ray.init(options.address or "local", **quiet, **({} if options.address else local))
     except (ConnectionError, OSError, ValueError, RuntimeError) as error:
-        why = " ".join(str(error).split())[:160]
+        why = quote_error(error, 160)
         if options.address is None:
             raise FerError(f"--executor ray: Ray does not start on this machine ({why}); try --executor processes") from None
         raise FerError(
-            f"--address {options.address}: no Ray cluster there ({why}); start one with ray start --head"
+            f"--address {hide_secrets(options.address)}: no Ray cluster there ({why}); start one with ray start --head"
         ) from None
     try:
         yield
@@ -272,7 +273,7 @@ def ask_node(reference: Any) -> tuple[str, str, bool] | None:
     except gone:
         return None
     except ray.exceptions.RayError as error:
-        why = " ".join(str(error).split())[-200:]
+        why = hide_secrets(" ".join(str(error).split()))[-200:]
         raise FerError(f"--executor ray: a node cannot run fer ({why}); install the same fer on every node") from None
     return answer
 

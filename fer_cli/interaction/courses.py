@@ -44,6 +44,8 @@ def read_courses(path: Path) -> list[Course]:
         for name in COLUMNS:
             if name not in header:
                 raise FerError(f"{where}: no column '{name}'{nearest(name, header)}")
+        if twice := next((name for name in header if name and header.count(name) > 1), None):
+            raise FerError(f"{where}: two columns named '{cut(twice)}'; rename or remove one of them")
         found: dict[str, Course] = {}
         for row in filter(None, rows):
             if len(row) != len(header):

@@ -12,6 +12,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -184,6 +185,7 @@ def _json_events(text: str, where: str, stream: Stream, emotions: EmotionMap) ->
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        _check_keys(line, f"{where}, line {number}")
         try:
             yield number, Event.model_validate_json(line)
         except ValidationError as error:
@@ -191,6 +193,19 @@ def _json_events(text: str, where: str, stream: Stream, emotions: EmotionMap) ->
                 stream.drop("a last line that is cut off", number)
             else:
                 stream.drop(_reason(error, emotions, f"{where}, line {number}"), number)
+
+
+def _check_keys(line: str, where: str) -> None:
+    """Raise FerError if a key occurs twice in an object: only one value would be kept. Ignores invalid JSON."""
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise FerError(f"{where}: two values of '{cut(twice)}'; remove one of them")
+
+    with suppress(ValueError, RecursionError):
+        json.loads(line, object_pairs_hook=once)
 
 
 def _csv_events(text: str, where: str, stream: Stream, emotions: EmotionMap) -> Iterator[tuple[int, Event]]:
@@ -232,7 +247,7 @@ def _check_header(header: list[str], emotions: EmotionMap, where: str) -> None:
         if name.startswith(PREFIX):
             _check_classes(name.removeprefix(PREFIX), None, emotions, f"{where}: column '{cut(name)}'")
     if twice := next((name for name in header if header.count(name) > 1), None):
-        raise FerError(f"{where}: two columns named '{cut(twice)}'")
+        raise FerError(f"{where}: two columns named '{cut(twice)}'; rename or remove one of them")
 
 
 def _from_cells(cells: dict[str, str], where: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from fer_cli.attempts import given_up
 from fer_cli.checked import sign_files
 from fer_cli.config import METRICS, Compute, RunConfig
 from fer_cli.errors import DamagedError, FerError, ResultsError
+from fer_cli.escape import quote_error
 from fer_cli.inventory.parents import Client, Group, fill_parent
 from fer_cli.inventory.rows import Watch, run_ids, time_of
 from fer_cli.inventory.store import read_places, read_titles
@@ -70,8 +71,8 @@ def sync_mirror(results: Path, data_root: Path, watch: Watch = lambda names: nam
     except (FerError, KeyboardInterrupt):
         raise
     except Exception as error:  # a file, database or server may raise anything
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ResultsError(f"MLflow store {describe_store(results)}: {why}; run fer track sync again") from None
+        what = f"{describe_store(results)}: {quote_error(error)}"
+        raise ResultsError(f"MLflow store {what}; run fer track sync again") from None
 
 
 class Sync:

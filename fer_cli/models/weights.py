@@ -29,6 +29,14 @@ CLASSIFIER = re.compile(r"(backbone\.)?(fc|classifier\.6)\.\w+")
 NAMED_BY_HASH = re.compile(r"-(?=\d*[a-f])(?=[a-f]*\d)([0-9a-f]{8,64})\.\w+$")
 """Suffix of file names that contain a prefix of the content's SHA-256, like torchvision's; never matches a date."""
 
+REALS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+"""Real numbers that load into each other; those of 8 bits and fewer are scaled by factors that are kept elsewhere."""
+COMPLEX = frozenset({torch.complex64, torch.complex128})
+INTEGERS = frozenset({torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64})
+
+VARIANCE = re.compile(r"(.*\.)?running_var")
+"""Tensor names of the variances of batch norms."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -71,8 +79,8 @@ def load_weights_file(
     three-channel first convolution is summed for a one-channel network, which is equivalent on grey images. A classifier
     for another number of classes is skipped. Raises DataError if the file cannot be read, was trained on other ``classes``,
     or less than ``threshold`` of either side's tensors match, not counting skipped classifiers, ``attention`` blocks if the
-    file has none, and batch-norm counters, which old files lack. ``body``: the network is the user's module in an
-    ``OwnNetwork``, none of whose layers is the classifier.
+    file has none, and batch-norm counters, which old files lack, or if values that fit are impossible in the network's
+    precision. ``body``: the network is the user's module in an ``OwnNetwork``, none of whose layers is the classifier.
     """
     content, sha256 = read_file(path)
     check_classes(path, content, classes)
@@ -81,18 +89,28 @@ def load_weights_file(
     first = next((name for name, value in own.items() if value.ndim == 4), "")
     summed = [first] if first in tensors and has_extra_colours(tensors[first], own[first]) else []
     for name in summed:
-        tensors[name] = tensors[name].sum(1, keepdim=True)
+        wide = torch.promote_types(tensors[name].dtype, own[name].dtype)
+        tensors[name] = tensors[name].sum(1, keepdim=True, dtype=wide)
     mismatched = find_mismatches(tensors, own, body)
     fitting = {name: value for name, value in tensors.items() if name in own and name not in mismatched}
     missing = tuple(name for name in own if name not in tensors)
     unexpected = tuple(name for name in given if name not in own or name not in tensors)
     loaded = Loaded(len(fitting), len(own), missing, unexpected, mismatched, tuple(summed), sha256)
     check_share(path, loaded, threshold, own, given, body)
-    damaged = [name for name, value in fitting.items() if value.is_floating_point() and not bool(value.isfinite().all())]
-    if damaged:
-        raise DataError(f"{path}: NaN or infinite values in {join_names(damaged)}; the file is damaged, download it again")
+    fitting = {name: value.to(own[name].dtype) for name, value in fitting.items()}
+    check_values(path, fitting)
     network.load_state_dict(own | fitting)
     return loaded
+
+
+def check_values(path: Path, fitting: Mapping[str, Tensor]) -> None:
+    """Raise DataError for NaN, infinite values and negative variances in tensors as they are loaded."""
+    exact = {name: value for name, value in fitting.items() if value.is_floating_point() or value.is_complex()}
+    endless = [name for name, value in exact.items() if not bool(value.isfinite().all())]
+    negative = [name for name, value in exact.items() if VARIANCE.fullmatch(name) and bool((value.real < 0).any())]
+    for what, names in (("NaN or infinite values", endless), ("negative variances", negative)):
+        if names:
+            raise DataError(f"{path}: {what} in {join_names(names)}; the file is damaged, download it again")
 
 
 def read_file(path: Path) -> tuple[Any, str]:
@@ -137,7 +155,11 @@ def read_file(path: Path) -> tuple[Any, str]:
 
 def is_run_checkpoint(content: Any) -> bool:
     """Return whether ``content`` is that of a run's ``best.pt``."""
-    return isinstance(content, Mapping) and isinstance(content.get("state"), Mapping) and "classes" in content
+    return (
+        isinstance(content, Mapping)
+        and isinstance(content.get("state"), Mapping)
+        and isinstance(content.get("classes"), list | tuple)
+    )
 
 
 def check_classes(path: Path, content: Any, classes: Sequence[str] | None) -> None:
@@ -155,7 +177,7 @@ def extract_state(path: Path, content: Any, body: bool) -> dict[str, Any]:
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if is_run_checkpoint(content):
-        state = content["state"]
+        state = {str(name): value for name, value in content["state"].items()}
         inner = "backbone.body." if body and any(name.startswith("backbone.body.") for name in state) else "backbone."
         content = {name.removeprefix(inner): value for name, value in state.items() if name.startswith(inner)}
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
@@ -168,6 +190,8 @@ def extract_state(path: Path, content: Any, body: bool) -> dict[str, Any]:
 
 def has_extra_colours(value: Tensor, own: Tensor) -> bool:
     """Return whether ``value`` is a three-channel kernel and ``own`` the same with one channel."""
+    if explain_kind(value, own):
+        return False
     return value.ndim == 4 and value.shape[1] == 3 and own.shape == (value.shape[0], 1, *value.shape[2:])
 
 
@@ -183,11 +207,31 @@ def find_mismatches(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], bo
 
 def explain_mismatch(value: Tensor, own: Tensor) -> str:
     """Return why ``value`` cannot replace ``own``, or ""."""
+    if why := explain_kind(value, own):
+        return why
     if value.shape != own.shape:
         return f"{'x'.join(map(str, value.shape))} in the file, here {'x'.join(map(str, own.shape))}"
-    if value.layout != torch.strided or value.is_quantized or value.is_floating_point() != own.is_floating_point():
-        return f"{str(value.dtype).removeprefix('torch.')} in the file, here {str(own.dtype).removeprefix('torch.')}"
     return ""
+
+
+def explain_kind(value: Tensor, own: Tensor) -> str:
+    """Return why ``value`` cannot be converted to the kind of numbers in ``own``, or ""; any shape fits."""
+    if value.is_meta:
+        return "saved from the device meta, without values"
+    if value.is_nested or value.layout != torch.strided or value.is_quantized:
+        what = "nested" if value.is_nested else short(value.dtype if value.is_quantized else value.layout)
+        return f"{what} in the file, here {short(own.dtype)}"
+    kinds = {value.dtype, own.dtype}
+    if len(kinds) == 1 or any(kinds <= kind for kind in (REALS, COMPLEX)):
+        return ""
+    if kinds <= INTEGERS and torch.promote_types(value.dtype, own.dtype) == own.dtype:  # never cut off
+        return ""
+    return f"{short(value.dtype)} in the file, here {short(own.dtype)}"
+
+
+def short(kind: torch.dtype | torch.layout) -> str:
+    """Return the name of a type of numbers or of a layout, e.g. ``float32``."""
+    return str(kind).removeprefix("torch.")
 
 
 def check_share(path: Path, loaded: Loaded, threshold: float, own: Iterable[str], given: Iterable[str], body: bool) -> None:

@@ -88,10 +88,12 @@ def cells_of(file: Path) -> list[tuple[str, str, str]]:
         if file.suffix.lower() == ".pkl":
             # Written by Python 2
             table = Plain(io.BytesIO(file.read_bytes()), encoding="latin-1").load()
+            pairs = tuple(table.items()) if isinstance(table, dict) else None
         else:
-            table = json.loads(text_of(file))
-        if isinstance(table, dict):
-            return [(f"{file}, {name}", str(name), str(value)) for name, value in table.items()]
+            table = json.loads(text_of(file), object_pairs_hook=tuple)  # a dict would keep the last of two labels
+            pairs = table if isinstance(table, tuple) else None
+        if pairs is not None:
+            return [(f"{file}, {name}", str(name), str(value)) for name, value in pairs]
     except UNREADABLE as error:
         raise DataError(f"{file}: not a table of labels ({error}); write emotion_labels.csv instead") from None
     raise DataError(f"{file}: expected sequence -> emotion, found {type(table).__name__}")

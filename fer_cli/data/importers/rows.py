@@ -48,7 +48,10 @@ def parquet_columns(table: Path) -> list[str]:
 
 
 def parquet_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield (``row N`` from 1, cells as text) of a Parquet file; lists are joined with blanks, null becomes ""."""
+    """Yield (``row N`` from 1, cells as text) of a Parquet file; lists are joined with blanks, null becomes "".
+
+    Raises DataError for an incomplete file, and for cells that are no text, numbers or lists of them.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -63,17 +66,30 @@ def parquet_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) ->
             for batch in file.iter_batches(BATCH, columns=wanted):
                 for row in batch.select(wanted).to_pylist():
                     number += 1
-                    yield f"row {number}", {name.strip(): cell_text(cell) for name, cell in row.items()}
+                    where = f"{table}, row {number}"
+                    yield f"row {number}", {name.strip(): cell_text(cell, name, where) for name, cell in row.items()}
     except (pa.ArrowException, ValueError, OSError) as error:
         where = f"{table}, after row {number}" if number else str(table)
         raise DataError(f"{where}: cannot be read ({' '.join(str(error).split())}); is the file complete?") from None
 
 
-def cell_text(cell: Any) -> str:
-    """Return a cell as CSV text."""
+def cell_text(cell: Any, column: str, where: str) -> str:
+    """Return a cell as CSV text, bytes as the UTF-8 text they are; raises DataError for other bytes and for records."""
     if cell is None or (isinstance(cell, float) and isnan(cell)):
         return ""
-    return " ".join(map(str, cell)) if isinstance(cell, list) else str(cell).strip()
+    if isinstance(cell, list):
+        return " ".join(cell_text(part, column, where) for part in cell)
+    if isinstance(cell, dict | tuple):
+        raise DataError(
+            f"{where}: column '{cut(column)}' holds records, not text; write one column for each of their fields"
+        )
+    if isinstance(cell, bytes):
+        try:
+            return cell.decode().strip()
+        except UnicodeDecodeError:
+            what = "bytes that are not UTF-8 text"
+            raise DataError(f"{where}: column '{cut(column)}' holds {what}; write it as text") from None
+    return str(cell).strip()
 
 
 def row_part(row: dict[str, str], where: str) -> str:
