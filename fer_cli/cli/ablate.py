@@ -72,7 +72,9 @@ LEFT = 3
 
 Budget = Annotated[
     float | None,
-    typer.Option("--budget", min=0.01, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."),
+    typer.Option(
+        "--budget", min=0.01, max=525600, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."
+    ),
 ]
 
 
