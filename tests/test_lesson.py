@@ -190,3 +190,10 @@ def test_a_lesson_that_is_ended_leaves_nothing_and_says_so(tmp_path: Path, numbe
     code, _, err = running.finish()
     assert f"{code} {err.splitlines()[-1]}" == f"{ended}; files it had not finished are not kept"
     assert list(out.iterdir()) == []
+
+
+def test_a_link_to_nothing_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "nothing")
+    with pytest.raises(DataError, match=r"a\.mp4: exists; pass --replace"):
+        write_lesson(tmp_path / "a.mp4", SHORT)
+    assert (tmp_path / "a.mp4").is_symlink()
