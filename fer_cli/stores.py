@@ -1,4 +1,4 @@
-"""A store of MLflow in a file, as ``mlflow.db``: whether it is writable and no other program's, and its artifact addresses."""
+"""A store of MLflow in a file, as ``mlflow.db``: whether it is writable and ours, and its artifact addresses."""
 
 from __future__ import annotations
 
