@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,8 +38,10 @@ def check_place(
     try:
         with open_regular(path) as stream:
             start = stream.read(HEAD_BYTES)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
+    except NotADirectoryError:
+        raise FerError(f"{where}: part of the path is a file, not a folder; {advice}") from None
     except OSError as error:
         why = "expected a file, found a folder" if path.is_dir() else error.strerror
         raise FerError(f"{where}: {why}; {advice}") from None
@@ -51,7 +54,9 @@ def check_place(
 
 
 def check_picture(path: Path, inputs: Iterable[Path] = (), advice: str = "choose another --out") -> None:
-    """Raise FerError if anything but a picture of ours would be overwritten; see ``check_place``."""
+    """Raise FerError for another suffix than .png, or if anything but a picture of ours would be overwritten."""
+    if path.suffix.lower() != ".png":
+        raise FerError(f"{cut(path, PATH)}: name the picture .png")
     check_place(path, PICTURE, "a picture of this version of fer", inputs, advice)
 
 
@@ -61,6 +66,8 @@ def check_folder(folder: Path, marks: Mapping[str, str], what: str, inputs: Iter
     ``marks``: name of each of its files -> mark. A PNG without one is the report's own if its texts are there, as in reports
     of earlier versions.
     """
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise FerError(f"{cut(folder, PATH)}: expected a folder, found a file; {FOLDER}")
     given = list(inputs)
     texts = {name: mark for name, mark in marks.items() if mark != PICTURE}
     for name, mark in texts.items():

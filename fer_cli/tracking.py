@@ -116,10 +116,16 @@ def view_command(results: Path) -> str:
 
 def artifacts_folder(uri: str, results: Path) -> Path:
     """Return the artifact folder of a store without a server: next to its file, else in the results folder."""
+    file = store_file(uri)
+    return (file.resolve().parent if file else results.resolve()) / "mlartifacts"
+
+
+def store_file(uri: str) -> Path | None:
+    """Return the file of a store that is one."""
     from sqlalchemy.engine import make_url
 
     file = make_url(uri).database if uri.startswith("sqlite") else None
-    return (Path(file).resolve().parent if file else results.resolve()) / "mlartifacts"
+    return Path(file) if file else None
 
 
 def load_mlflow() -> Any:
@@ -151,6 +157,8 @@ def open_mirror(results: Path, study: str, title: str) -> Mirror | None:
     def begin() -> None:
         results.mkdir(parents=True, exist_ok=True)
         if uri:
+            if (file := store_file(uri)) is not None:
+                check_store(file)
             opened.append(_open_mirror(uri, results, study, title))
             return
         with FileLock(results / "mlflow.lock", timeout=LOCK_S):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ncfdtr
 
+from fer_cli.errors import DataError
 from fer_cli.interaction.ancova import Ancova, analyse
-from fer_cli.interaction.columns import Sample
+from fer_cli.interaction.columns import Columns, Sample, choose_sample, parse_columns
 from fer_cli.interaction.design import build_design, fit_many, sum_code
 from fer_cli.interaction.effects import (
     eta_interval,
@@ -233,3 +234,25 @@ def test_sum_coding() -> None:
     design = build_design(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), {"a": 2, "b": 2}, {"c": np.array([1.0, 2, 3, 5])})
     assert design.columns == {"c": slice(1, 2), "a": slice(2, 3), "b": slice(3, 4), "a × b": slice(4, 5)}
     assert design.matrix[:, 2:].tolist() == [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
+
+
+def table_of(face: str, scale: float = 1.0) -> Columns:
+    levels = face.split()
+    rows = [f"{number % 7 + 0.1 * number},{levels[number % len(levels)]},{scale * (number**2 % 11)}" for number in range(24)]
+    return parse_columns("\n".join(["y,face,c", *rows]), "scores.csv")
+
+
+def test_one_number_written_in_two_ways_is_one_level() -> None:
+    plain = choose_sample(table_of("1 2 1 2"), "y", ["face"], ["c"])
+    mixed = choose_sample(table_of("1 2.0 1.0 2"), "y", ["face"], ["c"])
+    assert mixed.factors == plain.factors == {"face": ("1", "2")}
+    assert (mixed.codes == plain.codes).all()
+    with pytest.raises(DataError, match=r"levels '1' and '1.0' of factor 'face' .* write them alike"):
+        choose_sample(table_of("1 x 1.0 x"), "y", ["face"], ["c"])
+
+
+def test_numbers_too_small_to_be_squared_are_refused_in_one_line() -> None:
+    with pytest.raises(DataError, match=r"covariate 'c' varies by less than 1e-100, .* smaller unit"):
+        analyse(choose_sample(table_of("1 2", 1e-200), "y", ["face"], ["c"]))
+    small = analyse(choose_sample(table_of("1 2", 1e-90), "y", ["face"], ["c"]))
+    assert f_values(small) == pytest.approx(f_values(analyse(choose_sample(table_of("1 2"), "y", ["face"], ["c"]))))

@@ -11,6 +11,7 @@ import pytest
 
 from fer_cli.analysis.deep import find_finished_run, parts_of
 from fer_cli.config import Compute
+from fer_cli.errors import DataError
 from fer_cli.features.files import read_features
 from fer_cli.places import PACKAGE
 from tests.conftest import Called
@@ -188,3 +189,14 @@ def test_show_refuses_what_is_no_features_file(fer: Fer, tmp_path: Path) -> None
         called = fer("features", "show", tmp_path / name)
         assert (called.code, called.err.count("\n")) == (2, 1)
         assert words in called.err
+
+
+def test_a_table_of_another_program_is_not_called_damaged_by_a_key(tmp_path: Path) -> None:
+    import pandas as pd
+
+    with (tmp_path / "a.parquet").open("wb") as stream:
+        pd.DataFrame({"x": range(1000)}).to_parquet(stream)
+    np.savez(tmp_path / "a.npz", x=np.zeros(3))
+    for name in ("a.parquet", "a.npz"):
+        with pytest.raises(DataError, match=r"not a feature file \(not written by fer\)"):
+            read_features(tmp_path / name)

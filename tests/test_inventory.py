@@ -18,7 +18,7 @@ from fer_cli.claims import this_process
 from fer_cli.config import METRICS, RunConfig
 from fer_cli.errors import FerError, ResultsError, StudyError
 from fer_cli.inventory.find import find_dependents, find_run, match_id
-from fer_cli.inventory.rows import FILE, STATES, Row, filter_rows, list_rows, parse_age, sort_rows
+from fer_cli.inventory.rows import FILE, STATES, Row, filter_rows, list_rows, parse_age, run_ids, sort_rows
 from fer_cli.inventory.scores import interval_scores, pair_answers, test_pair
 from fer_cli.inventory.text import BARS, draw_sparkline, write_age, write_size
 from fer_cli.metrics import compute_metrics
@@ -366,3 +366,17 @@ def test_thousands_of_runs_are_listed_in_a_second_or_two(tmp_path: Path, monkeyp
     began = time.process_time()
     assert len(list_rows(tmp_path)) == 1000
     assert time.process_time() - began < 1.0
+
+
+def test_a_goal_within_a_results_folder_is_refused(fer: Fer, tmp_path: Path) -> None:
+    name = "0123456789ab"
+    leave(RunFolder(tmp_path / "A", name), fake_result(name))
+    before = sorted(tmp_path.rglob("*"))
+    for goal in (tmp_path / "A" / "runs", tmp_path / "A" / "runs" / name):
+        called = fer("merge", tmp_path / "A", "--results", goal)
+        assert (called.code, called.err.count("\n")) == (2, 1)
+        assert f"{goal}: lies in the results folder {tmp_path / 'A'}; choose" in called.err
+    assert sorted(tmp_path.rglob("*")) == before
+    for other in ("runs", "sets", "studies"):
+        (tmp_path / "A" / "runs" / other).mkdir()
+    assert run_ids(tmp_path / "A") == [name]

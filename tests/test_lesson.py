@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from fer_cli.synthetic.lesson import HEIGHT, RATE, WIDTH, Lesson, draw_frame, dr
 from fer_cli.synthetic.recording import write_lesson
 from fer_cli.synthetic.timeline import SHOWN, draw_timeline
 from tests.conftest import Called
+from tests.processes import fork_fer, wait_for
 
 Fer = Callable[..., Called]
 SHORT = Lesson(seconds=1.0, faces=2, seed=3)
@@ -177,3 +179,21 @@ def test_an_interruption_leaves_the_old_video(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_lesson(tmp_path / "lesson.avi", SHORT, progress=stop, replace=True)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"lesson.avi": "old", "lesson.parquet": "old"}
+
+
+@pytest.mark.parametrize(("number", "ended"), [(signal.SIGINT, "130 interrupted"), (signal.SIGTERM, "143 terminated")])
+def test_a_lesson_that_is_ended_leaves_nothing_and_says_so(tmp_path: Path, number: int, ended: str) -> None:
+    out = tmp_path / "out"
+    running = fork_fer(tmp_path / "said", "data", "lesson", "--seconds", 600, "--jobs", 1, "--out", out / "a.mp4")
+    wait_for(lambda: list(out.glob(".fer-*.mp4")))
+    running.send_signal(number)
+    code, _, err = running.finish()
+    assert f"{code} {err.splitlines()[-1]}" == f"{ended}; files it had not finished are not kept"
+    assert list(out.iterdir()) == []
+
+
+def test_a_link_to_nothing_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "nothing")
+    with pytest.raises(DataError, match=r"a\.mp4: exists; pass --replace"):
+        write_lesson(tmp_path / "a.mp4", SHORT)
+    assert (tmp_path / "a.mp4").is_symlink()

@@ -137,3 +137,21 @@ def test_a_contact_sheet_is_not_written_over_a_photograph(fer: Fer, tmp_path: Pa
         assert (called.code, called.out) == (2, "") and f"{name}: exists and is not a picture of this version" in called.err
         assert Path(name).read_bytes() == PRECIOUS
     assert not Path("d").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_found_before_the_analysis(
+    fer: Fer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_bytes(PRECIOUS)
+    for out, words in (("file", "file: expected a folder, found a file"), ("file/o", "part of the path is a file")):
+        called = fer("analyze", "ancova", "--study", "ancova", "--out", out)
+        assert (called.code, called.out, called.err.count("\n")) == (2, "", 1) and words in called.err, called.err
+    assert Path("file").read_bytes() == PRECIOUS
+
+
+def test_a_picture_is_written_under_no_other_suffix(fer: Fer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    called = fer("data", "peek", "synth-basic", "--data-root", "d", "--out", "x.jpg")
+    assert (called.code, called.err) == (2, "error: x.jpg: name the picture .png\n")
+    assert list(tmp_path.iterdir()) == []

@@ -288,8 +288,9 @@ def test_memory_does_not_grow_with_the_length_of_a_video(
     assert most - begun < 60, "MiB"
 
 
+@pytest.mark.parametrize(("number", "ended"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_leaves_a_table_of_whole_lines(
-    stills: RunFolder, results: Path, both_root: Path, tmp_path: Path
+    stills: RunFolder, results: Path, both_root: Path, tmp_path: Path, number: int, ended: int
 ) -> None:
     path = write_film(tmp_path / "long.avi", GREYS * 400)
     out = tmp_path / "out"
@@ -298,9 +299,9 @@ def test_an_interruption_leaves_a_table_of_whole_lines(
     command = ["predict", stills.run_id, path, "--no-detect", "--csv", out / "t.csv", *where]
     running = fork_fer(tmp_path / "said", *command)
     wait_for(lambda: (out / "t.csv").is_file() and (out / "t.csv").read_bytes().count(b"\n") > 40)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     code, _, err = running.finish()
-    assert code == 130, err
+    assert code == ended, err
     assert f"{out / 't.csv'}: holds the rows until the interruption" in err
     text = (out / "t.csv").read_text()
     rows = list(csv.reader(io.StringIO(text)))

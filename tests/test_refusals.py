@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -194,3 +195,25 @@ def test_small_mistakes_are_one_line_that_says_what_is_wrong(
     called = fer(*command)
     assert (called.code, called.out, called.err.count("\n")) == (2, "", 1), called.err
     assert words in called.err
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("status --watch", "--interval", "inf"),
+        ("status --watch", "--interval", "1e308"),
+        ("status --watch", "--interval", "nan"),
+        ("ablate --study demo --plan", "--timeout", "inf"),
+        ("ablate --study demo --plan", "--timeout", "1e308"),
+        ("ablate --study demo --plan", "--budget", "inf"),
+        ("ablate --study demo --plan --executor slurm", "--gpus-per-task", "inf"),
+    ],
+)
+def test_a_number_without_end_is_one_line(fer: Any, command: str, option: str, value: str) -> None:
+    called = fer(*command.split(), option, value)
+    assert (called.code, called.err.count("\n")) == (2, 1) and f"'{option}'" in called.err, called.err
+
+
+def test_an_interval_of_no_watch_is_refused(fer: Any) -> None:
+    called = fer("status", "--interval", "5")
+    assert (called.code, called.err) == (2, "error: --interval: has no effect without --watch\n")

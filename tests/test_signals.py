@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -78,3 +80,17 @@ def test_time_that_is_over_is_no_failure_of_the_store_that_was_being_called() ->
             time.sleep(0.3)
         done.append("trained on")
     assert done == []
+
+
+def test_ctrl_c_while_the_program_is_imported_is_one_line() -> None:
+    code = (
+        "import sys\n"
+        "class Late:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name == 'fer_cli.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Late)\n"
+        "from fer_cli.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -19,6 +19,7 @@ from fer_cli.inventory.rows import list_rows
 from fer_cli.inventory.store import find_parent, read_places
 from fer_cli.places import PACKAGE
 from fer_cli.runs import RunFolder
+from fer_cli.stores import check_store, known_revisions
 from fer_cli.tracking import new_client, store_uri
 from fer_cli.uses import Use, add_use
 from tests.conftest import Called
@@ -316,9 +317,62 @@ def test_a_broken_store_is_one_line(results: Path, fer: Fer) -> None:
     (results / "mlflow.db").write_bytes(b"no database" * 1000)
     called = fer("track", "sync", "--results", results)
     assert called.code == 2 and called.err.count("error: ") == 1 and "mlflow.db" in called.err
-    assert "Traceback" not in called.err
+    assert "Traceback" not in called.err and "move it away, then run fer track sync again" in called.err
     (results / "mlflow.db").unlink()
     assert fer("track", "sync", "--results", results).code == 0
+
+
+TABLES = {
+    "mine": ["CREATE TABLE mine (x)"],
+    "experiments": ["CREATE TABLE experiments (x)", "CREATE TABLE alembic_version (x)"],
+    "deadbeef": [
+        *(f"CREATE TABLE {name} (experiment_id, run_uuid)" for name in ("experiments", "runs", "tags", "metrics", "params")),
+        "CREATE TABLE alembic_version (version_num)",
+        "INSERT INTO alembic_version VALUES ('deadbeef')",
+    ],
+}
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("name", TABLES)
+def test_the_database_of_another_program_is_left_as_it_is(
+    results: Path, fer: Fer, monkeypatch: pytest.MonkeyPatch, name: str, given: bool
+) -> None:
+    path = results / ("other.db" if given else "mlflow.db")
+    if given:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    with sqlite3.connect(path) as connection:
+        for line in TABLES[name]:
+            connection.execute(line)
+    connection.close()
+    before = path.read_bytes()
+    called = fer("track", "sync", "--results", results)
+    assert called.code == 2 and called.err.count("\n") == 1 and path.name in called.err and name in called.err
+    assert "move it away, or choose another" in called.err and "again" not in called.err
+    assert path.read_bytes() == before
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_taken(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.db") as connection:
+        connection.execute("CREATE TABLE experiments (experiment_id)")
+    connection.close()
+    check_store(tmp_path / "a.db")
+    assert len(known_revisions()) > 30
+
+
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("postgresql+nodriver://localhost/x", "give another MLFLOW_TRACKING_URI"),
+        ("weird://x/y", "give an MLFLOW_TRACKING_URI that begins with"),
+    ],
+)
+def test_a_store_that_no_second_call_opens_is_not_called_again(
+    results: Path, fer: Fer, monkeypatch: pytest.MonkeyPatch, uri: str, advice: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    called = fer("track", "sync", "--results", results)
+    assert called.code == 2 and advice in called.err and "sync again" not in called.err, called.err
 
 
 def test_a_report_without_a_mirror_makes_none(

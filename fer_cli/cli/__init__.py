@@ -38,6 +38,7 @@ from fer_cli.cli.sweeps import cancel, status
 from fer_cli.cli.track import track_app
 from fer_cli.cli.weights import weights_app
 from fer_cli.errors import FerError
+from fer_cli.signals import end_on_sigterm, ending
 
 # Else the parameters of every command are read four times.
 typer.main.get_params_from_function = cache(typer.main.get_params_from_function)  # type: ignore[attr-defined]
@@ -81,6 +82,8 @@ app.command(epilog="Examples: fer doctor · fer doctor --json")(doctor)
 app.command(epilog="Example: fer bench --only training --repeats 5")(bench)
 
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
+RESUMED = ("ablate", "extract-features", "merge", "search", "track sync")
+"""Commands that keep what they had done when they were interrupted."""
 FULL = "free some space"
 PERMIT = "fix the permissions, or choose another location with --results, --data-root or --out"
 PLACES = "remove or rename it, or choose another location with --results, --data-root or --out"
@@ -119,12 +122,16 @@ def root(
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 success, 1 failed runs, 2 user error, 3 runs left to another process, 130 interrupted, 141 stdout closed.
+    Exit codes: 0 success, 1 failed runs, 2 user error, 3 runs left to another process, 130 interrupted, 141 stdout closed,
+    143 terminated (SIGTERM, on which files under way are removed as on Ctrl-C).
     """
+    end_on_sigterm()
     try:
         code = run_command()
     except SystemExit:
         flush_stdout(0)
+        if ending.is_set():
+            say(last_line("terminated"))
         raise
     sys.exit(flush_stdout(code))
 
@@ -159,8 +166,14 @@ def run_command() -> int:
             raise
         return fail(fault_line(error))
     if code == INTERRUPTED:  # how Typer passes on Ctrl-C
-        say("interrupted; rerun the same command to resume")
+        say(last_line("interrupted"))
     return code if isinstance(code, int) else 0
+
+
+def last_line(how: str) -> str:
+    """Return how the given command ended, and whether it can go on from there."""
+    resumed = " ".join(sys.argv[1:3]).startswith(RESUMED) or (sys.argv[1:3] == ["data", "build"] and "--from" in sys.argv)
+    return f"{how}; {'rerun the same command to resume' if resumed else 'files it had not finished are not kept'}"
 
 
 def fault_line(error: OSError) -> str:

@@ -72,7 +72,9 @@ LEFT = 3
 
 Budget = Annotated[
     float | None,
-    typer.Option("--budget", min=0.01, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."),
+    typer.Option(
+        "--budget", min=0.01, max=525600, metavar="MINUTES", help="Use fewer seeds and epochs so that the runs fit."
+    ),
 ]
 
 
@@ -312,10 +314,8 @@ def choose_part(plan: Plan, asked: Asked, listing: str) -> Plan:
 def train(plan: Plan, compute: Compute, options: Options, whole: Plan, chosen: bool = True) -> Summary:
     """Train the missing runs with a progress display, print the summary and return it; others: as in ``run_plan``."""
     from fer_cli.ablate import run_plan
-    from fer_cli.signals import end_on_sigterm
     from fer_cli.sweeps import call_under_way
 
-    end_on_sigterm()
     began = clock.monotonic()
     compute.results.mkdir(parents=True, exist_ok=True)
     with call_under_way(compute.results, whole), Watch(plan, compute, options) as watch:

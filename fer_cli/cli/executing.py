@@ -40,13 +40,15 @@ Gpus = Annotated[
 ]
 PerGpu = Annotated[int | None, typer.Option("--per-gpu", min=1, help="Parallel runs on each of --gpus (default: 1).")]
 Timeout = Annotated[
-    float | None, typer.Option("--timeout", min=0.001, metavar="MINUTES", help="Fail a run that takes longer.")
+    float | None, typer.Option("--timeout", min=0.001, max=525600, metavar="MINUTES", help="Fail a run that takes longer.")
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Start no run after the first failure.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Rerun failed and damaged runs.")]
 Retries = Annotated[int, typer.Option("--retries", min=0, metavar="N", help="Train a run that fails up to N times again.")]
 Cpus = Annotated[int | None, typer.Option("--cpus-per-task", min=1, help="slurm, ray: CPU cores of a run (default: 1).")]
-GpusPerTask = Annotated[float | None, typer.Option("--gpus-per-task", min=0, help="slurm, ray: GPUs of a run (default: 0).")]
+GpusPerTask = Annotated[
+    float | None, typer.Option("--gpus-per-task", min=0, max=1024, help="slurm, ray: GPUs of a run (default: 0).")
+]
 Partition = Annotated[str | None, typer.Option("--partition", help="slurm: partition (default: the cluster's).")]
 Time = Annotated[
     str | None,

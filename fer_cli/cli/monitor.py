@@ -149,10 +149,8 @@ def watch(wish: Wish) -> None:
     """Run a session, whose report is written however it ends; exits with 1 if the camera is gone, 130 if interrupted."""
     from fer_cli.cli.live import live_display
     from fer_cli.interaction.live import LiveView
-    from fer_cli.signals import end_on_sigterm
     from fer_cli.use.monitor import Session
 
-    end_on_sigterm()
     session = Session(wish)
     for note in session.notes:
         say(note)

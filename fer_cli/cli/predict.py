@@ -137,7 +137,7 @@ def open_table(path: Path | None, head: str) -> Iterator[Callable[[str], None]]:
 
         try:
             yield put
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             if path is not None and write is not None:
                 say(f"{path}: holds the rows until the interruption")
             raise

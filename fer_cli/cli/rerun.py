@@ -47,7 +47,6 @@ def rerun(
         train_step,
     )
     from fer_cli.inventory.find import find_run
-    from fer_cli.signals import end_on_sigterm
 
     folder, root = find_run(results, run), data_root_or_default(data_root)
     result = open_original(folder)
@@ -55,7 +54,6 @@ def rerun(
     with scratch_folder(keep) as scratch:
         compute, notes = choose_compute(result, root, scratch)
         steps = plan_steps(folder, result, scratch, root)
-        end_on_sigterm()
         say(describe_choices(compute.device, compute.precision, compute.threads, compute.layout))
         for note in notes:
             say(f"warning: {note}")

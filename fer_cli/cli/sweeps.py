@@ -12,12 +12,14 @@ import typer
 from fer_cli.cli.options import DEFAULT_RESULTS, OfStudy, Results
 from fer_cli.cli.screen import duration, is_terminal, pause_collection, print_table, say
 from fer_cli.commands import given_results, write_command
+from fer_cli.errors import StudyError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fer_cli.inventory.progress import RunState, SweepState
 
+LOOK_S = 10.0
 UNFINISHED = 1
 """Exit code of --watch when nothing is left to wait for and runs failed."""
 
@@ -25,7 +27,10 @@ UNFINISHED = 1
 def status(
     study: OfStudy = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat until all runs are done or failed.")] = False,
-    interval: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between two looks of --watch.")] = 10.0,
+    interval: Annotated[
+        float | None,
+        typer.Option("--interval", min=0.1, max=86400, help="Seconds between two looks of --watch.", show_default="10"),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every run, not only those under way and failed.")] = False,
     states: Annotated[bool, typer.Option("--states", help="Explain the states instead.")] = False,
     results: Results = DEFAULT_RESULTS,
@@ -37,6 +42,8 @@ def status(
     """
     from fer_cli.inventory.progress import STATES, read_progress
 
+    if interval is not None and not watch:
+        raise StudyError("--interval: has no effect without --watch")
     if states:
         print_table(("state", "meaning"), list(STATES.items()))
         return
@@ -56,7 +63,7 @@ def status(
             break
         if all(one.over for one in found):
             raise typer.Exit(0 if all(one.ok for one in found) else UNFINISHED)
-        time.sleep(interval)
+        time.sleep(LOOK_S if interval is None else interval)
     say(f"next: {next_command(found, study, results)}")
 
 

@@ -34,10 +34,8 @@ def sync(results: Results = DEFAULT_RESULTS, data_root: DataRoot = None) -> None
     figures. A second call changes nothing; an interrupted one is completed by the next.
     """
     from fer_cli.inventory.mirror import sync_mirror
-    from fer_cli.signals import end_on_sigterm
     from fer_cli.tracking import describe_store, view_command
 
-    end_on_sigterm()
     done = sync_mirror(results, data_root_or_default(data_root), watch_runs)
     counts = ", ".join(f"{done.counts[key]} {words}" for key, words in WORDS.items() if done.counts[key])
     say(f"{describe_store(results)}: {done.studies} studies; runs: {counts}")

@@ -55,7 +55,7 @@ def read_features(path: Path, fingerprint: str | None = None) -> Features:
         if {name: part.shape[1] for name, part in parts.items()} != metadata["blocks"]:
             raise ValueError("blocks are missing")
     except DAMAGED as error:
-        why = " ".join(str(error).split())[:120]
+        why = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
         raise DataError(f"{path}: damaged or not a feature file ({why}); {AGAIN}") from None
     theirs = features.provenance.get("data", {}).get("fingerprint")
     if fingerprint is not None and theirs != fingerprint:
@@ -121,8 +121,11 @@ def read_parquet(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[st
     import pyarrow.parquet as pq
 
     with path.open("rb") as stream:
-        table = pq.read_table(stream, page_checksum_verification=True)
-    metadata = json.loads((table.schema.metadata or {})[KEY.encode()])
+        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        if KEY.encode() not in (found := file.schema_arrow.metadata or {}):
+            raise ValueError("not written by fer")
+        table = file.read(use_threads=False)  # threads at work when an error ends the process abort it
+    metadata = json.loads(found[KEY.encode()])
     parts = {}
     for name in table.column_names[1:]:
         flat = np.concatenate([chunk.flatten().to_numpy() for chunk in table[name].chunks])
@@ -148,5 +151,7 @@ def write_npz(path: Path, features: Features) -> None:
 def read_npz(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
     """Return sample ids (N,), blocks (N, d) float32 and the metadata."""
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        if KEY not in stored:
+            raise ValueError("not written by fer")
         arrays = dict(stored)
     return arrays.pop("samples"), arrays, json.loads(str(arrays.pop(KEY)))

@@ -17,7 +17,7 @@ import numpy as np
 
 from fer_cli.errors import DataError
 from fer_cli.escape import cut
-from fer_cli.interaction.columns import Columns, Sample, choose_sample, is_number
+from fer_cli.interaction.columns import SMALLEST, Columns, Sample, choose_sample, is_number
 from fer_cli.interaction.design import Design, build_design, factor_terms
 from fer_cli.interaction.effects import eta_interval, partial_eta, partial_omega
 
@@ -195,7 +195,7 @@ def name_levels(sample: Sample, cell: tuple[int, ...]) -> dict[str, str]:
 
 
 def check_numbers(sample: Sample, parameters: int) -> None:
-    """Raise DataError for too few rows, and for a constant outcome or covariate."""
+    """Raise DataError for too few rows, and for an outcome or covariate that is constant or varies too little."""
     n = len(sample.values)
     if n <= parameters:
         raise DataError(
@@ -208,6 +208,11 @@ def check_numbers(sample: Sample, parameters: int) -> None:
         if np.ptp(values) <= 1e-12 * np.abs(values).max():
             remedy = "there is nothing to explain" if role == "outcome" else "leave it out"
             raise DataError(f"{sample.where}: {role} '{cut(name)}' is constant ({values[0]:g}); {remedy}{lost(sample)}")
+        if np.ptp(values) < SMALLEST:
+            raise DataError(
+                f"{sample.where}: {role} '{cut(name)}' varies by less than {SMALLEST:g}, too little to be squared; "
+                f"give it in a smaller unit"
+            )
 
 
 def check_rank(sample: Sample, design: Design) -> None:

@@ -27,6 +27,8 @@ MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null"})
 MOST_BYTES = 64 * 2**20
 LARGEST = 1e100
 """Numbers beyond overflow when squared."""
+SMALLEST = 1e-100
+"""Differences below vanish when squared."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def choose_sample(table: Columns, outcome: str, factors: Sequence[str], covariat
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items())
         raise DataError(f"{table.where}: no row has a value in all of the columns ({reasons})")
     values = {name: read_numbers(table, name, place, kept) for name, place in numeric.items()}
-    labels = {name: [str(table.rows[number][place]) for number in kept] for name, place in named.items()}
+    labels = {name: unite_numbers(table, name, [str(table.rows[n][place]) for n in kept]) for name, place in named.items()}
     levels = {name: sort_levels(set(column)) for name, column in labels.items()}
     order = {name: {level: code for code, level in enumerate(ranked)} for name, ranked in levels.items()}
     codes = [[order[name][label] for label in column] for name, column in labels.items()]
@@ -207,6 +209,20 @@ def is_number(text: str) -> bool:
         return not math.isnan(parse_number(text))
     except ValueError:
         return False
+
+
+def unite_numbers(table: Columns, name: str, labels: Sequence[str]) -> list[str]:
+    """Return the labels of a factor, equal numbers by their shortest text: ``1.0`` and ``1`` are one level.
+
+    Raises DataError where other levels are names, so that it is not known whether the two are numbers.
+    """
+    same: dict[float, str] = {}
+    for label in sorted({label for label in labels if is_number(label)}, key=lambda text: (len(text), text)):
+        short = same.setdefault(parse_number(label), label)
+        if short != label and not all(map(is_number, labels)):
+            what = f"levels '{cut(short)}' and '{cut(label)}' of factor '{cut(name)}' are the same number beside names"
+            raise DataError(f"{table.where}: {what}; write them alike")
+    return [same[parse_number(label)] if is_number(label) else label for label in labels]
 
 
 def sort_levels(levels: set[str]) -> tuple[str, ...]:

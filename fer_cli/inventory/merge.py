@@ -67,12 +67,15 @@ def merge_results(
 ) -> Merged:
     """Copy the finished runs of ``sources`` into ``goal``; ``mixed``: accept other versions of fer or PyTorch.
 
-    Raises ResultsError, before anything is written, for a folder without runs, the goal itself, or folders that do not
-    belong together.
+    Raises ResultsError, before anything is written, for a folder without runs, the goal itself, a goal in another results
+    folder, or folders that do not belong together.
     """
     for source in sources:
         if source.resolve() == goal.resolve():
             raise ResultsError(f"{source}: is the folder to merge into; give the others, and --results for the goal")
+    for parent in goal.resolve().parents:
+        if any(parent.glob("runs/*/*.json")):
+            raise ResultsError(f"{goal}: lies in the results folder {parent}; choose another place with --results")
     sides = [read_side(source, watch) for source in sources]
     every = [*sides, *([read_side(goal, watch)] if any((goal / "runs").glob("*/result.json")) else [])]
     refuse_other_data(every)

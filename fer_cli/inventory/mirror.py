@@ -7,6 +7,7 @@ that a process trains are left to it.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ from fer_cli.tracking import (
     place_tags,
     reap,
     search_runs,
+    store_file,
     store_uri,
 )
 from fer_cli.uses import Use, read_uses
@@ -46,6 +48,8 @@ from fer_cli.uses import Use, read_uses
 OTHERS = "other runs"
 """Experiment of the runs whose study is not recorded."""
 SYNCED = "fer.synced"
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
+"""What the addresses of stores begin with that MLflow can open."""
 ENDS: dict[Status, End] = {"done": "FINISHED", "failed": "FAILED", "damaged": "FAILED", "stale": "KILLED"}
 """State -> status in MLflow; runs in other states are not mirrored."""
 
@@ -72,7 +76,22 @@ def sync_mirror(results: Path, data_root: Path, watch: Watch = lambda names: nam
         raise
     except Exception as error:  # a file, database or server may raise anything
         what = f"{describe_store(results)}: {quote_error(error)}"
-        raise ResultsError(f"MLflow store {what}; run fer track sync again") from None
+        raise ResultsError(f"MLflow store {what}{remedy(error, given_uri(results))}") from None
+
+
+def remedy(error: Exception, uri: str) -> str:
+    """Return what to do about an error of the store with this URI, "" if its message says so."""
+    from sqlalchemy.exc import NoSuchModuleError
+
+    if isinstance(error, OSError) and error.errno is None and not isinstance(error, ConnectionError):  # of check_store
+        return ""
+    if isinstance(error, ModuleNotFoundError | NoSuchModuleError):
+        return f"; install this driver of {uri.partition(':')[0]} databases, or give another MLFLOW_TRACKING_URI"
+    if uri and uri.partition(":")[0].partition("+")[0] not in SCHEMES:
+        return f"; give an MLFLOW_TRACKING_URI that begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        return "; move it away, then run fer track sync again"
+    return "; run fer track sync again"
 
 
 class Sync:
@@ -190,6 +209,8 @@ def open_client(results: Path, uri: str) -> Client:
     from filelock import FileLock
 
     if uri != store_uri(results):
+        if (file := store_file(uri)) is not None:
+            check_store(file)
         client = new_client(uri)
         client.search_experiments(max_results=1)
         return client

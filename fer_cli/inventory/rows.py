@@ -7,6 +7,7 @@ long as ``results.py`` holds the run for verified with these files, and is made 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -40,6 +41,8 @@ STATES: dict[Status, str] = {
 assert set(STATES) == set(get_args(Status))
 AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 """Unit of an age -> seconds."""
+RUN_ID = re.compile("[0-9a-f]{12}")
+OWN_FILES = ("config.json", RESULT, "error.txt", "claim.json")
 Watch = Callable[[Sequence[str]], Iterable[str]]
 OWN = ("data.name", "data.test", "model.backbone", "model.source_sha256", "seed", "task")
 """Settings that have their own place in a row."""
@@ -97,10 +100,17 @@ def run_ids(results: Path) -> list[str]:
     """Return the names of all run folders, sorted; raises ResultsError if there is none."""
     folder = results / "runs"
     paths = folder.iterdir() if folder.is_dir() else ()
-    names = sorted(path.name for path in paths if path.is_dir() and not path.name.startswith("."))
+    names = sorted(path.name for path in paths if path.is_dir() and is_run(path))
     if not names:
         raise ResultsError(f"no run under {results}; train some with: fer ablate --study demo, or give --results FOLDER")
     return names
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a folder is a run's: by its name, or by a file that only runs have."""
+    if path.name.startswith("."):
+        return False
+    return RUN_ID.fullmatch(path.name) is not None or any((path / name).exists() for name in OWN_FILES)
 
 
 def list_rows(results: Path, names: Iterable[str] | None = None, watch: Watch = lambda names: names) -> list[Row]:

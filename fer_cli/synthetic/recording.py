@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def write_lesson(path: Path, lesson: Lesson, jobs: int = 1, progress: Progress =
     if path.suffix not in CODECS:
         raise DataError(f"{path}: name a video {' or '.join(CODECS)}")
     truth = path.with_suffix(".parquet")
-    if there := [file for file in (path, truth) if file.exists()]:
+    if there := [file for file in (path, truth) if os.path.lexists(file)]:
         if not replace:
             raise DataError(f"{there[0]}: exists; pass --replace to replace it, or another --out")
         if folders := [file for file in there if file.is_dir()]:

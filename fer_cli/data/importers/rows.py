@@ -63,7 +63,7 @@ def parquet_rows(table: Path, needs: tuple[str, ...], known: Collection[str]) ->
         with table.open("rb") as stream:
             file = pq.ParquetFile(stream)
             wanted = [name for name in file.schema_arrow.names if name.strip().lower() in known]
-            for batch in file.iter_batches(BATCH, columns=wanted):
+            for batch in file.iter_batches(BATCH, columns=wanted, use_threads=False):
                 for row in batch.select(wanted).to_pylist():
                     number += 1
                     where = f"{table}, row {number}"
