@@ -236,7 +236,7 @@ def test_wrong_calls_are_one_line(tmp_path: Path, fer: Fer) -> None:
         ([tmp_path / "none"], "cannot be read"),
         ([events, "--courses", tmp_path / "none.csv"], "cannot be read"),
         ([events, "--settings", tmp_path / "none.yaml"], "cannot be read"),
-        ([events, "--out", events], "expected a folder, found a file"),
+        ([events, "--out", events], "part of the path is a file, not a folder; choose another folder with --out"),
     ):
         called = fer("analyze", "status", *arguments)
         assert called.code == 2

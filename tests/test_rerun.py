@@ -122,9 +122,9 @@ def test_a_rebuilt_set_and_an_unfinished_run_are_one_line(
     called = fer("rerun", folder.run_id, *where)
     assert called.code == 2 and "the set was rebuilt" in called.err and called.err.count("\n") == 1
     assert "0" * 16 in called.err
-    RunFolder(results, "abc").path.mkdir()
-    called = fer("rerun", "abc", *where)
-    assert called.code == 2 and called.err.startswith("error: abc: new, so there is nothing to compare")
+    RunFolder(results, "abc" * 4).path.mkdir()
+    called = fer("rerun", "abc" * 4, *where)
+    assert called.code == 2 and called.err.startswith(f"error: {'abc' * 4}: new, so there is nothing to compare")
     shutil.rmtree(root / "ck48")
     content["fingerprint"] = content["data"]["fingerprint"] = "1" * 16
     folder.file("result.json").write_text(json.dumps(content))

@@ -310,7 +310,8 @@ def test_a_store_out_of_reach_is_one_line_without_the_password(
     called = fer("track", "sync", "--results", tmp_path)
     assert called.code == 2 and called.err.count("error: MLflow store ") == 1
     assert not any(secret in called.err + called.out for secret in ("pass-word", "longlong")), called.err
-    assert called.err.endswith("; run fer track sync again\n")
+    known = uri.startswith("http")  # another attempt cannot help where MLflow does not know such addresses
+    assert called.err.endswith("; run fer track sync again\n" if known else " mssql, databricks, databricks-uc or uc\n")
 
 
 def test_a_broken_store_is_one_line(results: Path, fer: Fer) -> None:
