@@ -22,7 +22,8 @@ from fer_cli.data.video import frame_count, read_film
 from fer_cli.errors import DataError
 from fer_cli.plan import part_sizes
 from tests.conftest import Called
-from tests.test_importers_lab import draw_ckplus, draw_video
+from tests.test_importers_lab import draw_ckplus
+from tests.test_importers_mmi import draw_video
 from tests.test_importers_more import HEADER
 from tests.test_video import cut_short, write_video
 from tests.trees import write

@@ -14,7 +14,8 @@ from fer_cli.errors import DataError
 from tests.conftest import draw_set
 from tests.test_data import Fer
 from tests.test_importers_daisee import named_crops
-from tests.test_importers_lab import SOME, draw_920, draw_ckplus, draw_session, frames_of, metatag
+from tests.test_importers_lab import SOME, draw_920, draw_ckplus
+from tests.test_importers_mmi import draw_session, frames_of, metatag
 from tests.test_importers_more import daisee_tree, imfdb_tree
 from tests.test_importers_portraits import draw_fei, jaffe_names, kdef_names, put
 from tests.test_importers_wild import expw, fer_table, ferplus_lists, ferplus_tables

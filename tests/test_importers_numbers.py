@@ -9,7 +9,7 @@ from fer_cli.data.build import build_own, scan_source
 from fer_cli.data.cards import load_card
 from fer_cli.data.files import LARGEST, read_number
 from fer_cli.errors import DataError
-from tests.test_importers_lab import frames_of
+from tests.test_importers_mmi import frames_of
 from tests.test_importers_more import imfdb_row
 from tests.trees import one_line, pictures, write
 

@@ -59,10 +59,8 @@ def incentives_analysis(plan: Plan, compute: Compute, folder: Path) -> list[Bloc
     notes = [
         f"region: mean decoded valence of at least {limit:g} ({-limit:g} or less under disturbances)",
         f"sequences last {plan.items[0].run.config.sequences.steps - 1} steps; `{NEVER}`: not within them",
+        "0: within it from the first step; entropy: of the decoded emotions; that in `expected-*.png` is the chain's",
     ]
-    notes.append(
-        "0: within it from the first step; entropy: of the decoded emotions; that in `expected-*.png` is the chain's"
-    )
     if any(group.planned[0].run.config.sequences.factors is None for group in groups):
         notes.append(f"{DASH}: factors are redrawn, so that no single chain predicts the time")
     path = figure_path(folder, "incentives")

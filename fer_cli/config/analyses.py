@@ -30,6 +30,7 @@ class Measure:
     sign: int
     """1 where higher is better, -1 where lower is."""
     digits: int = 3
+    """Decimals that are printed."""
 
 
 MEASURES = {

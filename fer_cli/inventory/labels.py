@@ -96,8 +96,9 @@ def doubt_labels(study: str, name: str, compute: Compute, out: Path | None = Non
     levels = read_levels(plan)
     if not levels:
         arms = [item.run.arm for item in plan.items if item.run.config.learning.confident != "none"]
-        first = f"fer ablate --study {shlex.quote(study)} --data {name} --only {shlex.quote(arms[0])}" if arms else ""
-        hint = f"first: {first}" if first else "it has no arm with learning.confident: remove"
+        hint = "it has no arm with learning.confident: remove"
+        if arms:
+            hint = f"first: fer ablate --study {shlex.quote(study)} --data {name} --only {shlex.quote(arms[0])}"
         raise DataError(f"{plan.study.name} on {name}: no finished run has out-of-fold predictions; {hint}")
     stem = compute.results / "labels" / plan.stem if out is None else cut_ending(out)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -61,9 +61,9 @@ def tidy(plan: Plan, cells: Cells) -> ScoreRows:
             for part, scores in result.metrics.items():
                 head = (*where, arm, *(value for _, value in at), seed, part)
                 rows += [(*head, metric, scores[metric], scores.n, trained_on(result), *made) for metric in METRICS]
-            for measure, value in kept.get((arm, at, seed), ()):
+            for measure, number in kept.get((arm, at, seed), ()):
                 head = (*where, arm, *(value for _, value in at), seed, "test")
-                rows.append((*head, measure, value, result.metrics["test"].n, trained_on(result), *made))
+                rows.append((*head, measure, number, result.metrics["test"].n, trained_on(result), *made))
     measured = ["seed", "part", "metric", "value", "n_test", "n_train", "selected_on", "epoch", "run_id", "commit"]
     measured += ["test_hash", "report", "configs"]
     return ScoreRows([*SETTINGS, "arm", *plan.factors, *measured], rows)

@@ -204,17 +204,14 @@ def verdict_lines(tables: Iterable[Written]) -> list[str]:
     head = ("study and data", "claim", "verdict", "difference in points unless said [95 % interval]", "reproduced")
     grid = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *rows)]
     papers = [row[2] for row in rows if row[4] != "no paper"]
-    theirs = f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}." if papers else ""
+    theirs = [f"The papers make {len(papers)} of them: {count_verdicts(papers).partition(': ')[2]}."] if papers else []
     kinds = {
         "Of costs, which are counted, not tested": [row[2] for row in rows if row[3].endswith(COSTS)],
         "Of simulated sequences": [row[2] for row in rows if row[0].endswith(SIMULATION)],
     }
     parts = [f"{words}: {count_verdicts(found)}." for words, found in kinds.items() if found]
-    return [
-        " ".join([f"{count_verdicts(row[2] for row in rows)}.", *filter(None, [theirs]), *parts, *repeats(rows)]),
-        "",
-        *grid,
-    ]
+    counted = [f"{count_verdicts(row[2] for row in rows)}.", *theirs, *parts, *repeats(rows)]
+    return [" ".join(counted), "", *grid]
 
 
 def repeats(rows: Iterable[tuple[str, ...]]) -> list[str]:
